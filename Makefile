@@ -1,0 +1,140 @@
+# Everything a person or a CI server runs. Needs git, make and Python 3.11 to 3.13; writes only inside this folder.
+#
+#   make help             what there is
+#   make PYTHON=python3.12 venv
+#   make MATRIX="2.11.2 3.3.2" matrix
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# The newest Airflow we support: what `.venv` holds.
+AIRFLOW ?= 3.3.2
+MATRIX ?= 2.11.2 3.3.2
+PYTEST_ARGS ?=
+
+CACHE := $(CURDIR)/.cache
+export UV_CACHE_DIR := $(CACHE)/uv
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export XDG_CACHE_HOME := $(CACHE)
+export TMPDIR := $(CACHE)/tmp
+export PYTHONNOUSERSITE := 1
+export PYTHONDONTWRITEBYTECODE :=
+export AIRFLOW_HOME := $(CURDIR)/.airflow
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+BIN := .venv/bin
+INPUTS := pyproject.toml airflow_provider_mirakl/__init__.py
+PINS := constraints/airflow-$(AIRFLOW).txt
+
+# The first Python that works; a shim of a version manager may exist and yet not run.
+# $(call python,<upper bound, exclusive>)
+python = $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < $(1))' >/dev/null 2>&1 \
+	&& { echo $$p; break; }; done),$(error no Python from 3.11 to below $(1) with the venv module was found: \
+	install one, or name it with PYTHON=...))
+
+# Airflow 2.11 does not install on Python 3.13.
+python_below = $(if $(filter 2.%,$(1)),(3$(comma) 13),(3$(comma) 14))
+comma := ,
+
+# $(call make_venv,<folder>,<airflow version>): an empty environment with uv, from pip.
+define make_venv
+	@mkdir -p $(CACHE)/tmp
+	rm -rf $(1)
+	$(call python,$(call python_below,$(2))) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --constraint constraints/tools.txt uv
+endef
+
+# $(call uv_install,<folder>,<airflow version>,<what>)
+uv_install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
+	--constraint constraints/tools.txt --build-constraints constraints/tools.txt apache-airflow==$(2) $(3)
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# --- environments -----------------------------------------------------------------------------------------
+
+.venv/.base: constraints/tools.txt
+	$(call make_venv,.venv,$(AIRFLOW))
+	@touch $@
+
+# What a user has: Airflow, the package and its sandbox. `make demo` needs no more.
+.venv/.runtime: .venv/.base $(INPUTS) $(PINS)
+	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox]')
+	@touch $@
+
+# What a developer has.
+.venv/.dev: .venv/.runtime
+	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' --group dev --group build)
+	@touch $@
+
+.PHONY: venv
+venv: .venv/.dev ## the development environment in .venv (newest Airflow)
+
+.venvs/airflow-%/.test: $(INPUTS) constraints/airflow-%.txt constraints/tools.txt
+	$(call make_venv,$(@D),$*)
+	$(call uv_install,$(@D),$*,--editable '.[sandbox$(comma)parquet]' --group test --group build)
+	@touch $@
+
+# --- tests ------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: .venv/.dev ## every test, on the newest Airflow
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: matrix
+matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
+
+.PHONY: matrix-%
+matrix-%: .venvs/airflow-%/.test
+	.venvs/airflow-$*/bin/python -c 'import airflow; assert airflow.__version__ == "$*", airflow.__version__'
+	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+# --- checks -----------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: .venv/.dev ## lint, format, types, import rules, parse cost, docs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_imports.py
+	$(MAKE) --no-print-directory docs
+
+.PHONY: format
+format: .venv/.dev ## mend what can be mended by a tool
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: docs
+docs: .venv/.dev ## the documentation site in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# --- the package ------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv/.runtime ## a catalog goes through a real Airflow into a local Mirakl
+	$(BIN)/python scripts/demo.py
+
+.PHONY: build
+build: .venv/.dev ## wheel and sdist in dist/, checked
+	rm -rf dist
+	$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints/tools.txt --out-dir dist
+	$(BIN)/python scripts/check_dist.py dist
+
+.PHONY: lock
+lock: .venv/.dev ## resolve the constraints files again
+	$(BIN)/python scripts/lock.py $(VERSIONS)
+
+.PHONY: clean
+clean: ## remove everything make has made
+	rm -rf .venv .venvs .cache .airflow .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+		dist docs/_build
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
