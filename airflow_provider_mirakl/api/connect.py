@@ -1,0 +1,74 @@
+"""Mirakl Connect's catalog: listProducts, upsertProducts, deleteProducts.
+
+Source: seed 002 and Connect's OpenAPI document; facts section 2. The three share one rule:
+at most once a minute each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, encode, nothing, query
+from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+PATH = "/api/products"
+MAX_PRODUCTS = 1000
+"""Products in one call, of all three operations."""
+MAX_ID_LENGTH = 256
+
+LIST_PRODUCTS = Operation("listProducts", "GET", PATH, replay=True, interval=60)
+UPSERT_PRODUCTS = Operation("upsertProducts", "POST", PATH, replay=True, interval=60)
+DELETE_PRODUCTS = Operation("deleteProducts", "DELETE", PATH, replay=True, interval=60)
+
+Product = dict[str, Json]
+
+
+def list_products(*, limit: int = MAX_PRODUCTS, page_token: str | None = None) -> Call[Page[Product]]:
+    """List the catalog, sorted by product id. There is no filter.
+
+    :param limit: products a page, 1 to 1,000.
+    :param page_token: opaque position of a page, from the page before.
+    :return: a call that gives one page.
+    :raises MiraklInputError: for a limit out of range.
+    """
+    if not 1 <= limit <= MAX_PRODUCTS:
+        raise MiraklInputError(f"limit is {limit}; listProducts takes 1 to {MAX_PRODUCTS:,}")
+    return Call(
+        LIST_PRODUCTS,
+        parse=lambda reply: seek_page(
+            reply, "data", lambda token: list_products(limit=limit, page_token=token)
+        ),
+        params=query(page_token=page_token) if page_token else query(limit=limit),
+    )
+
+
+def upsert_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call[None]:
+    """Create or update 1 to 1,000 products. Works as a PATCH: an absent field stays, ``null`` erases.
+
+    Mirakl answers 202 before it processes anything, and gives no id to ask after.
+
+    :param products: the products; or the encoded body ``{"products": [...]}``, sent as it is.
+    :return: a call that gives nothing.
+    :raises MiraklInputError: for a number of products out of range.
+    """
+    return Call(UPSERT_PRODUCTS, parse=nothing, body=_body(products))
+
+
+def delete_products(product_ids: Iterable[str] | bytes) -> Call[None]:
+    """Delete 1 to 1,000 products. Unknown ids are no error.
+
+    :param product_ids: the ids, 1 to 256 characters each; or the encoded body, sent as it is.
+    :return: a call that gives nothing.
+    :raises MiraklInputError: for a number of products out of range.
+    """
+    body = product_ids if isinstance(product_ids, bytes) else [{"id": item} for item in product_ids]
+    return Call(DELETE_PRODUCTS, parse=nothing, body=_body(body))
+
+
+def _body(products: Sequence[Mapping[str, object]] | bytes) -> bytes:
+    if isinstance(products, bytes):
+        return products
+    if not 1 <= len(products) <= MAX_PRODUCTS:
+        raise MiraklInputError(f"{len(products):,} products in one call; Connect takes 1 to {MAX_PRODUCTS:,}")
+    return encode({"products": products})

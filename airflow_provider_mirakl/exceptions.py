@@ -1,0 +1,242 @@
+"""Every error this package raises, with what went wrong as data.
+
+The tree holds no Airflow class, so that the client and the catalog engine can be used outside Airflow.
+
+::
+
+    MiraklError
+     +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
+     +-- MiraklInputError                bad input, refused before a call was spent
+     +-- MiraklNotYetError               a call was not made: its moment is further away than the caller waits
+     +-- MiraklTransportError            no reply: the request was not sent, or nobody knows
+     +-- MiraklReplyError                a reply that cannot be read
+     +-- MiraklApiError                  a reply that says no
+     |    +-- MiraklBadRequestError          400, 405, 406, 415, 422
+     |    +-- MiraklAuthenticationError      401
+     |    +-- MiraklPermissionError          403
+     |    +-- MiraklNotFoundError            404, 410
+     |    +-- MiraklRateLimitError           429
+     |    +-- MiraklServerError              5xx
+     +-- MiraklItemsFailedError          more items failed than the caller allows
+     +-- MiraklTriggerEventError         a trigger handed back an event that is not understood
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+class MiraklError(Exception):
+    """Root of every error of this package.
+
+    :param message: what happened and what to change, for a person.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the data when the error crosses a process border."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[MiraklError], args: tuple[Any, ...], data: dict[str, Any]) -> MiraklError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(data)
+    return error
+
+
+class MiraklConfigurationError(MiraklError):
+    """A connection or an argument cannot work as it is set.
+
+    :param message: what is wrong and what to put instead.
+    :param field: the connection field or argument at fault, as the form or the signature spells it.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of the input.
+
+    :param message: what is wrong and what would be right.
+    :param field: where in the item, as a path such as ``gtins[0].value``; empty for the item as a whole.
+    :param line: line of the source file, from 1; ``None`` where the input has no lines.
+    :param item_id: the item's own id where it could be read.
+    """
+
+    message: str
+    field: str = ""
+    line: int | None = None
+    item_id: str | None = None
+
+    def __str__(self) -> str:
+        where = [f"line {self.line}"] if self.line is not None else []
+        if self.item_id is not None:
+            where.append(f"id {self.item_id!r}")
+        if self.field:
+            where.append(self.field)
+        return ": ".join([", ".join(where), self.message] if where else [self.message])
+
+
+class MiraklInputError(MiraklError):
+    """Bad input, refused before a call was spent.
+
+    The message shows the first problems; :attr:`problems` holds all that were kept and :attr:`problem_count`
+    counts all that were found.
+
+    :param message: one line about the input as a whole.
+    :param problems: the problems found, at most as many as the caller kept.
+    :param problem_count: how many were found; default the number of ``problems``.
+    """
+
+    SHOWN = 20
+
+    def __init__(
+        self, message: str, problems: Sequence[Problem] = (), *, problem_count: int | None = None
+    ) -> None:
+        self.problems = tuple(problems)
+        self.problem_count = len(self.problems) if problem_count is None else problem_count
+        shown = [f"  - {problem}" for problem in self.problems[: self.SHOWN]]
+        hidden = self.problem_count - len(shown)
+        if hidden > 0:
+            shown.append(f"  ... and {hidden} more")
+        super().__init__("\n".join([message, *shown]))
+
+
+class MiraklNotYetError(MiraklError):
+    """A call was not made, because its permitted moment is further away than the caller is ready to wait.
+
+    Nothing was sent: waiting until :attr:`retry_at` and calling again is safe for every operation.
+
+    :param operation: Mirakl's code of the operation.
+    :param retry_at: the moment from which the call is permitted, UTC.
+    """
+
+    def __init__(self, message: str, *, operation: str, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.retry_at = retry_at
+
+
+class MiraklTransportError(MiraklError):
+    """No reply came.
+
+    :param operation: Mirakl's code of the operation.
+    :param surely_not_sent: true when the request cannot have reached Mirakl (the connection was never made),
+        false when nobody knows.
+    """
+
+    def __init__(self, message: str, *, operation: str, surely_not_sent: bool) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.surely_not_sent = surely_not_sent
+
+
+class MiraklReplyError(MiraklError):
+    """A reply came that cannot be read: broken JSON, a missing field, a page that repeats.
+
+    :param operation: Mirakl's code of the operation.
+    :param status: HTTP status of the reply.
+    """
+
+    def __init__(self, message: str, *, operation: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFault:
+    """One entry of the list of faults in an error reply.
+
+    :param message: Mirakl's text.
+    :param code: Mirakl's code, stable where there is one.
+    :param field: the field at fault: a name, or a JSONPath in Connect.
+    """
+
+    message: str
+    code: str | None = None
+    field: str | None = None
+
+
+class MiraklApiError(MiraklError):
+    """A reply that says no.
+
+    :param message: one line for a person; built by the client from the reply.
+    :param operation: Mirakl's code of the operation.
+    :param status: HTTP status.
+    :param code: Mirakl's own code of the error, ``None`` where the reply has none.
+    :param field: the first field at fault, ``None`` where the reply names none.
+    :param faults: every fault the reply lists.
+    :param retry_after: seconds until Mirakl accepts a next call, ``None`` where the reply does not say.
+    :param request_id: Mirakl's id of the request, for its support.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str,
+        status: int,
+        code: str | None = None,
+        field: str | None = None,
+        faults: Sequence[ApiFault] = (),
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.field = field
+        self.faults = tuple(faults)
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+
+class MiraklBadRequestError(MiraklApiError):
+    """400, 405, 406, 415 or 422: the request itself is wrong; sending it again cannot help."""
+
+
+class MiraklAuthenticationError(MiraklApiError):
+    """401: no key, a wrong key, or an expired token that could not be renewed."""
+
+
+class MiraklPermissionError(MiraklApiError):
+    """403: the key is known, but may not do this."""
+
+
+class MiraklNotFoundError(MiraklApiError):
+    """404 or 410: no such thing for this key, or no such address."""
+
+
+class MiraklRateLimitError(MiraklApiError):
+    """429: too many calls. :attr:`retry_after` says how long to wait, where Mirakl says it."""
+
+
+class MiraklServerError(MiraklApiError):
+    """5xx: Mirakl's side failed; whether the request was carried out is not known."""
+
+
+class MiraklItemsFailedError(MiraklError):
+    """More items failed than the caller allows.
+
+    :param outcome: the outcome that was judged, as a JSON-able summary.
+    """
+
+    def __init__(self, message: str, *, outcome: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class MiraklTriggerEventError(MiraklError):
+    """A trigger handed back an event that is not understood."""
