@@ -53,7 +53,7 @@ endef
 
 # $(call uv_install,<folder>,<airflow version>,<what>)
 uv_install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --constraint constraints/airflow-$(2).txt \
-	--constraint constraints/tools.txt --build-constraints constraints/tools.txt apache-airflow==$(2) $(3)
+	--build-constraints constraints/tools.txt apache-airflow==$(2) $(3)
 
 .PHONY: help
 help: ## this list
@@ -72,7 +72,8 @@ help: ## this list
 
 # What a developer has.
 .venv/.dev: .venv/.runtime
-	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' --group dev --group build)
+	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' \
+		--constraint constraints/tools.txt --group dev --group build)
 	@touch $@
 
 .PHONY: venv
@@ -80,7 +81,7 @@ venv: .venv/.dev ## the development environment in .venv (newest Airflow)
 
 .venvs/airflow-%/.test: $(INPUTS) constraints/airflow-%.txt constraints/tools.txt
 	$(call make_venv,$(@D),$*)
-	$(call uv_install,$(@D),$*,--editable '.[sandbox$(comma)parquet]' --group test --group build)
+	$(call uv_install,$(@D),$*,--editable '.[sandbox$(comma)parquet]' --group test)
 	@touch $@
 
 # --- tests ------------------------------------------------------------------------------------------------

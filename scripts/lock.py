@@ -44,7 +44,7 @@ RELEASES = (
         "3.0.6",
         "2025-08-31",
         pins=("fastapi<0.129", "apache-airflow-providers-common-compat>=1.20"),
-        newer=("apache-airflow-providers-common-compat",),
+        newer=("apache-airflow-providers-common-compat", "asgiref"),
     ),
     Release("3.1.8", "2026-03-13"),
     # Either of the two newer releases keeps the API server from importing.
