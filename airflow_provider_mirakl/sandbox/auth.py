@@ -1,0 +1,149 @@
+"""Who may call: API keys, access tokens, and the token server (facts, section 1)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Any
+from urllib.parse import parse_qs
+
+from airflow_provider_mirakl.sandbox.clock import Clock
+from airflow_provider_mirakl.sandbox.exchange import ANONYMOUS, Exchange, Operation, Principal
+from airflow_provider_mirakl.sandbox.settings import OAuthClient, Settings
+from airflow_provider_mirakl.sandbox.wire import ApiError, Reply
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Tokens:
+    """Access tokens and their life."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._clients = {client.client_id: client for client in settings.clients}
+        self._tokens: dict[str, tuple[str, float]] = {}
+
+    def issue(self, client: OAuthClient) -> str:
+        """A new token; older ones of the client stay valid until they expire."""
+        now = self._clock.now()
+        self._tokens = {token: entry for token, entry in self._tokens.items() if entry[1] > now}
+        token = secrets.token_urlsafe(48)
+        self._tokens[token] = (client.client_id, now + self._settings.token_seconds)
+        return token
+
+    def client(self, token: str) -> OAuthClient | None:
+        """Whose token it is; ``None`` if it is unknown, expired or revoked."""
+        entry = self._tokens.get(token)
+        if entry is None or entry[1] <= self._clock.now():
+            return None
+        return self._clients.get(entry[0])
+
+    def authenticate(self, client_id: str, secret: str) -> OAuthClient | None:
+        """The client, if its secret is right."""
+        client = self._clients.get(client_id)
+        if client is None or not hmac.compare_digest(client.secret.encode(), secret.encode()):
+            return None
+        return client
+
+    def revoke(self, token: str = "") -> int:
+        """End one token, or all; returns how many ended."""
+        if token:
+            return 1 if self._tokens.pop(token, None) else 0
+        ended = len(self._tokens)
+        self._tokens.clear()
+        return ended
+
+    def active(self) -> int:
+        """How many tokens are alive."""
+        now = self._clock.now()
+        return sum(1 for entry in self._tokens.values() if entry[1] > now)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, for a restart."""
+        return {token: list(entry) for token, entry in self._tokens.items()}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Replace the content by that of :meth:`dump`."""
+        self._tokens = {token: (entry[0], entry[1]) for token, entry in saved.items()}
+
+
+class Gate:
+    """Turns an ``Authorization`` header into a :class:`Principal`."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._djust_keys = frozenset(settings.djust_keys)
+        self._keys: dict[str, Principal] = {}
+        for key in settings.keys:
+            principal = Principal(key.role, key.account, key.shops)
+            self._keys[key.key] = principal
+            if key.bearer:
+                self._keys[f"Bearer {key.key}"] = principal
+
+    def admit(self, exchange: Exchange, operation: Operation) -> Principal:
+        """The caller of an operation.
+
+        :raises ApiError: 401 without valid authentication, 403 if the caller may not do this.
+        """
+        if not operation.roles:
+            return ANONYMOUS
+        principal = getattr(self, f"_{operation.system}")(exchange.request.headers)
+        if principal.role not in operation.roles:
+            raise ApiError(403, f"The role {principal.role} may not call {operation.code}.")
+        if operation.scope and operation.scope not in principal.scopes:
+            raise ApiError(403, f"The token lacks the permission {operation.scope}.")
+        return principal  # type: ignore[no-any-return]
+
+    def _bearer(self, header: str) -> OAuthClient | None:
+        scheme, _, token = header.partition(" ")
+        return self._tokens.client(token.strip()) if scheme.lower() == "bearer" else None
+
+    def _connect(self, headers: Any) -> Principal:
+        client = self._bearer(headers.get("authorization", ""))
+        if client is None:
+            raise ApiError(401, "The access token is missing, unknown or expired.")
+        return Principal("connect", client.account, scopes=client.scopes)
+
+    def _mirakl(self, headers: Any) -> Principal:
+        header = headers.get("authorization", "")
+        principal = self._keys.get(header)
+        if principal is not None:
+            return principal
+        client = self._bearer(header)
+        if client is None:
+            raise ApiError(401, "Unauthorized: the API key or token is missing or not valid.")
+        return Principal(client.role, client.client_id)
+
+    def _djust(self, headers: Any) -> Principal:
+        if headers.get("dj-api-key", "") not in self._djust_keys:
+            raise ApiError(401, "The header dj-api-key is missing or not valid.", code="UNAUTHORIZED")
+        return Principal("djust", "djust")
+
+
+async def token(exchange: Exchange) -> Reply:
+    """OAuth 2.0 client credentials: three form fields, ``audience`` is understood and ignored."""
+    form = parse_qs((await exchange.request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    values = {name: entries[-1] for name, entries in form.items()}
+    grant = values.get("grant_type", "")
+    if not grant:
+        raise ApiError(400, "grant_type is missing.", code="invalid_request")
+    if grant != "client_credentials":
+        raise ApiError(400, f"grant_type {grant} is not supported.", code="unsupported_grant_type")
+    for name in ("client_id", "client_secret"):
+        if not values.get(name):
+            raise ApiError(400, f"{name} is missing.", code="invalid_request")
+    world = exchange.world
+    client = world.tokens.authenticate(values["client_id"], values["client_secret"])
+    if client is None:
+        raise ApiError(401, "The client id or the client secret is wrong.", code="invalid_client")
+    exchange.principal = Principal("client", client.client_id)
+    life = max(1, int(world.clock.real(world.settings.token_seconds)))
+    body = {
+        "token_type": "Bearer",
+        "access_token": world.tokens.issue(client),
+        "expires_in": life,
+        "target_app": "CONNECT",
+        "resource_owner": client.account,
+    }
+    return Reply.json(body, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})

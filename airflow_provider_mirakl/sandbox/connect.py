@@ -1,0 +1,357 @@
+"""Mirakl Connect: the product catalog of a company (facts, section 2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mirakl.sandbox import checks
+from airflow_provider_mirakl.sandbox.checks import Check, array, fields, nullable, number, text
+from airflow_provider_mirakl.sandbox.exchange import Exchange
+from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps, loads
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.sandbox.world import World
+
+PAGE = 1000
+CALL = 1000
+
+_ATTRIBUTE_VALUES: dict[str, Check] = {
+    "STRING": text(0, 2000),
+    "NUMERIC": number(-1_000_000_000, 1_000_000_000),
+    "BOOLEAN": checks.boolean,
+}
+
+
+def _anything(value: Any, path: str, out: list[Problem]) -> None:
+    """For a field that another one judges."""
+
+
+@cache
+def _attribute(strict: bool) -> Check:
+    shape = fields(
+        {
+            "id": text(1, 255),
+            "name": text(1, 255),
+            "type": checks.one_of(*_ATTRIBUTE_VALUES),
+            "value": _anything,
+        },
+        frozenset({"id", "name", "type", "value"}),
+        strict,
+    )
+
+    def check(value: Any, path: str, out: list[Problem]) -> None:
+        shape(value, path, out)
+        if isinstance(value, dict) and "value" in value:
+            inner = _ATTRIBUTE_VALUES.get(value["type"]) if isinstance(value.get("type"), str) else None
+            if inner is not None:
+                inner(value["value"], f"{path}.value", out)
+
+    return check
+
+
+@cache
+def product_check(strict: bool = True) -> Check:
+    """What a product must look like.
+
+    :param strict: whether unknown fields are refused.
+    """
+
+    def translated(longest: int) -> Check:
+        return fields(
+            {"locale": checks.locale, "value": text(0, longest)}, frozenset({"locale", "value"}), strict
+        )
+
+    def price(**dates: Check) -> Check:
+        money = fields(
+            {"amount": number(0), "currency": checks.currency}, frozenset({"amount", "currency"}), strict
+        )
+        return fields(
+            {"price": money, "scope": nullable(text(0, 255)), **dates}, frozenset({"price"}), strict
+        )
+
+    quantity = number(0, 1_000_000_000, whole=True)
+    gtin = text(pattern="[0-9]{8}|[0-9]{12,13}", words="a GTIN of 8, 12 or 13 digits")
+    url = text(pattern="https?://.*", words="a URL that starts with http:// or https://")
+    category = fields(
+        {"id": nullable(text(1, 255)), "labels": array(translated(255))}, frozenset({"labels"}), strict
+    )
+    return fields(
+        {
+            "id": text(1, 256),
+            "titles": nullable(array(translated(255), 0, 10)),
+            "descriptions": nullable(array(translated(6000), 0, 10)),
+            "brand": nullable(text(0, 255)),
+            "category": nullable(category),
+            "gtins": array(fields({"value": gtin}, frozenset({"value"}), strict), 0, 10),
+            "images": nullable(array(fields({"url": url}, frozenset({"url"}), strict), 0, 15)),
+            "attributes": nullable(array(_attribute(strict), 0, 1000)),
+            "quantities": array(
+                fields(
+                    {"available_quantity": quantity, "warehouse_code": text(1)},
+                    frozenset({"available_quantity"}),
+                    strict,
+                ),
+                1,
+                20,
+            ),
+            "partner_quantities": array(
+                fields(
+                    {"available_quantity": quantity, "partner_id": text()},
+                    frozenset({"available_quantity", "partner_id"}),
+                    strict,
+                ),
+                1,
+                20,
+            ),
+            "standard_prices": array(price(), 1, 10),
+            "discount_prices": nullable(
+                array(price(start_date=nullable(checks.date), end_date=nullable(checks.date)), 0, 10)
+            ),
+        },
+        frozenset({"id"}),
+        strict,
+    )
+
+
+@cache
+def _request_check(delete: bool, strict: bool) -> Check:
+    item = fields({"id": text(1, 256)}, frozenset({"id"}), strict) if delete else product_check(strict)
+    return fields({"products": array(item, 1, CALL)}, frozenset({"products"}), strict)
+
+
+class Shelf:
+    """The products of one company, as the bytes that listProducts will send."""
+
+    def __init__(self) -> None:
+        self.products: dict[str, bytes] = {}
+        self._order: list[str] = []
+        self._sorted = True
+
+    def upsert(self, patch: dict[str, Any]) -> str:
+        """Create or patch a product: top-level elements replace, null erases, absent keeps."""
+        key = patch["id"]
+        before = self.products.get(key)
+        merged = {} if before is None else loads(before)
+        for name, value in patch.items():
+            if value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = value
+        after = dumps(merged)
+        if after == before:
+            return "unchanged"
+        self.products[key] = after
+        if before is not None:
+            return "updated"
+        self._order.append(key)
+        self._sorted = False
+        return "created"
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store a product as it is."""
+        if key not in self.products:
+            self._order.append(key)
+            self._sorted = False
+        self.products[key] = body
+
+    def delete(self, key: str) -> str:
+        """Remove a product, if it is there."""
+        if self.products.pop(key, None) is None:
+            return "absent"
+        self._sorted = False
+        return "deleted"
+
+    def order(self) -> list[str]:
+        """Ids, sorted."""
+        if not self._sorted:
+            if len(self._order) != len(self.products):
+                self._order = list(self.products)
+            self._order.sort()
+            self._sorted = True
+        return self._order
+
+
+class ConnectCatalog:
+    """The catalogs of all companies, and what is accepted but not applied yet."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.shelves: dict[str, Shelf] = {}
+        world.agenda.on("connect.apply", self._apply)
+
+    def shelf(self, account: str) -> Shelf:
+        """The catalog of a company."""
+        return self.shelves.setdefault(account, Shelf())
+
+    def accept(self, account: str, call: int, kind: str, products: list[dict[str, Any]]) -> None:
+        """Plan what a 202 promised."""
+        due = self._world.clock.now() + self._world.settings.processing_seconds
+        payload = {"account": account, "call": call, "kind": kind, "products": products}
+        self._world.agenda.at(due, "connect.apply", payload)
+
+    def _apply(self, payload: Any) -> None:
+        shelf = self.shelf(payload["account"])
+        entry = self._world.ledger.calls.get(payload["call"])
+        delete = payload["kind"] == "delete"
+        for index, product in enumerate(payload["products"]):
+            result = shelf.delete(product["id"]) if delete else shelf.upsert(product)
+            if entry is not None:
+                entry.mark(index, result)
+        if entry is not None:
+            entry.settled = self._world.clock.now()
+
+    def pending(self) -> int:
+        """Products accepted and not applied yet."""
+        return sum(len(payload["products"]) for payload in self._world.agenda.pending("connect.apply"))
+
+    def seed(self, account: str, lines: Iterable[bytes]) -> int:
+        """Fill a catalog from NDJSON, judged as an upsert would be.
+
+        :raises ValueError: at the first bad line, with its number.
+        """
+        check = product_check(self._world.settings.unknown_fields == "reject")
+        shelf = self.shelf(account)
+        count = 0
+        for line_number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            problems: list[Problem] = []
+            try:
+                product = loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {line_number}: {error}") from error
+            check(product, "$", problems)
+            if problems:
+                raise ValueError(f"line {line_number}: {problems[0].field} {problems[0].message}")
+            shelf.put(
+                product["id"], dumps({key: value for key, value in product.items() if value is not None})
+            )
+            count += 1
+        return count
+
+    def clear(self) -> None:
+        """Forget all products."""
+        self.shelves.clear()
+
+    def dump(self) -> Iterator[bytes]:
+        """Lines for a restart: a company, then its products."""
+        for account, shelf in self.shelves.items():
+            yield dumps({"account": account, "products": len(shelf.products)})
+            for key in shelf.order():
+                yield shelf.products[key]
+
+
+def _encode(token: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(dumps(token)).decode()
+
+
+def _decode(text_: str) -> dict[str, Any]:
+    try:
+        token = loads(base64.urlsafe_b64decode(text_.encode()))
+        if not (
+            isinstance(token["limit"], int)
+            and isinstance(token["id"], str)
+            and isinstance(token["next"], bool)
+        ):
+            raise TypeError("page token")
+    except (ValueError, binascii.Error, KeyError, TypeError) as error:
+        raise ApiError(
+            400, "Invalid input", problems=[Problem("is not a page token of this resource", "page_token")]
+        ) from error
+    return token  # type: ignore[no-any-return]
+
+
+def list_products(exchange: Exchange) -> Reply:
+    """listProducts: sorted by id, seek pagination with tokens that carry everything."""
+    order = exchange.world.connect.shelf(exchange.principal.account).order()
+    page_token = exchange.query.get("page_token")
+    if page_token is not None:
+        token = _decode(page_token)
+        limit = token["limit"]
+        if token["next"]:
+            start = bisect_right(order, token["id"])
+        else:
+            start = max(0, bisect_left(order, token["id"]) - limit)
+    else:
+        limit = exchange.integer("limit", PAGE, 1, PAGE)
+        start = 0
+    stop = min(len(order), start + limit)
+    if page_token is not None and not token["next"]:
+        stop = bisect_left(order, token["id"])
+    ids = order[start:stop]
+    exchange.items = len(ids)
+    parts = [
+        b'{"data":[',
+        b",".join(map(exchange.world.connect.shelf(exchange.principal.account).products.__getitem__, ids)),
+        b"]",
+    ]
+    if stop < len(order) and ids:
+        after = _encode({"next": True, "id": ids[-1], "limit": limit})
+        parts.append(b',"next_page_token":' + dumps(after))
+    if start > 0 and ids:
+        before = _encode({"next": False, "id": ids[0], "limit": limit})
+        parts.append(b',"previous_page_token":' + dumps(before))
+    parts.append(b"}")
+    return Reply(200, b"".join(parts), JSON)
+
+
+async def _write(exchange: Exchange, kind: str) -> Reply:
+    world = exchange.world
+    document = await exchange.json()
+    problems: list[Problem] = []
+    _request_check(kind == "delete", world.settings.unknown_fields == "reject")(document, "$", problems)
+    products = document.get("products") if isinstance(document, dict) else None
+    listed = products if isinstance(products, list) else []
+    ids = [_id(product, index) for index, product in enumerate(listed)]
+    if world.settings.duplicate_ids == "reject":
+        problems.extend(_duplicates(ids))
+    exchange.items = len(ids)
+    code = exchange.operation.code if exchange.operation else ""
+    entry = world.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, ids)
+    if problems:
+        _refuse(entry, problems)
+        raise ApiError(400, f"The request holds {len(problems)} invalid value(s).", "INVALID_INPUT", problems)
+    if exchange.fault("lost"):
+        entry.mark_all("lost")
+    else:
+        world.connect.accept(exchange.principal.account, exchange.number, kind, listed)
+    return Reply(202)
+
+
+def _id(product: Any, index: int) -> str:
+    key = product.get("id") if isinstance(product, dict) else None
+    return key if isinstance(key, str) else f"#{index}"
+
+
+def _duplicates(ids: list[str]) -> list[Problem]:
+    seen: set[str] = set()
+    found = []
+    for index, key in enumerate(ids):
+        if key in seen:
+            found.append(Problem("appears twice in the request", f"$.products[{index}].id"))
+        seen.add(key)
+    return found
+
+
+def _refuse(entry: Any, problems: list[Problem]) -> None:
+    entry.mark_all("refused")
+    for problem in problems:
+        prefix = "$.products["
+        if problem.field.startswith(prefix):
+            index = int(problem.field[len(prefix) :].partition("]")[0])
+            entry.mark(index, "invalid", f"{problem.field} {problem.message}")
+
+
+async def upsert_products(exchange: Exchange) -> Reply:
+    """upsertProducts: a bare 202; the change can be read after the processing time."""
+    return await _write(exchange, "upsert")
+
+
+async def delete_products(exchange: Exchange) -> Reply:
+    """deleteProducts: DELETE with a body; unknown ids are no error."""
+    return await _write(exchange, "delete")

@@ -1,0 +1,173 @@
+"""The control API under ``/_sandbox`` (JSON), for tests and for people in any language."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from airflow_provider_mirakl.sandbox.faults import KINDS, Fault
+from airflow_provider_mirakl.sandbox.wire import dumps
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.sandbox.world import World
+
+
+def _number(request: Request, name: str, default: int = 0) -> int:
+    text = request.query_params.get(name, "")
+    return int(text) if text.isdigit() else default
+
+
+class Control:
+    """One method per resource."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def status(self, request: Request) -> Response:
+        """Time, totals, limits in force."""
+        world = self._world
+        return JSONResponse(
+            {
+                "clock": {
+                    "moment": round(world.clock.now(), 3),
+                    "time": world.clock.iso(world.clock.now()),
+                    "speed": world.clock.speed,
+                    "stepped": world.clock.stepped,
+                },
+                "products": {
+                    account: len(shelf.products) for account, shelf in world.connect.shelves.items()
+                },
+                "pending_products": world.connect.pending(),
+                "calls": world.journal.summary(),
+                "ledger": world.ledger.totals(),
+                "limits": world.limits.table(),
+                "faults": world.faults.table(),
+                "tokens": world.tokens.active(),
+            }
+        )
+
+    async def journal(self, request: Request) -> Response:
+        """Calls, filtered by ``operation``, ``since`` (number) and ``last``."""
+        entries = self._world.journal.entries(
+            operation=request.query_params.get("operation", ""),
+            since=_number(request, "since"),
+            last=_number(request, "last"),
+        )
+        return JSONResponse({"calls": entries})
+
+    async def ledger(self, request: Request) -> Response:
+        """Totals and calls; with ``call`` or ``item`` the rows."""
+        ledger = self._world.ledger
+        item, call = request.query_params.get("item", ""), _number(request, "call")
+        if item or call:
+            return JSONResponse({"rows": list(ledger.rows(item=item, call=call))})
+        return JSONResponse({"totals": ledger.totals(), "calls": ledger.summaries(_number(request, "last"))})
+
+    async def ledger_file(self, request: Request) -> Response:
+        """Every item of every call as NDJSON."""
+        rows = list(self._world.ledger.calls.values())
+        lines = (dumps(row) + b"\n" for call in rows for row in call.rows())
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def products(self, request: Request) -> Response:
+        """The Connect catalog as NDJSON (``account``; ``limit`` and ``id`` narrow it)."""
+        world = self._world
+        account = request.query_params.get("account") or world.settings.clients[0].account
+        shelf = world.connect.shelf(account)
+        wanted = request.query_params.get("id")
+        if wanted is not None:
+            body = shelf.products.get(wanted)
+            return Response(body or b"{}", 404 if body is None else 200, media_type="application/json")
+        if request.method == "POST":
+            try:
+                count = world.connect.seed(account, (await request.body()).splitlines())
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse({"seeded": count, "products": len(shelf.products)})
+        order = list(shelf.order())[: _number(request, "limit", len(shelf.products))]
+        lines = (shelf.products[key] + b"\n" for key in order if key in shelf.products)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def reset(self, request: Request) -> Response:
+        """Forget products, calls, limits and faults."""
+        self._world.reset()
+        return JSONResponse({"reset": True})
+
+    async def clock(self, request: Request) -> Response:
+        """``{"advance": seconds}`` moves time forward."""
+        document = await request.json()
+        try:
+            self._world.clock.advance(float(document["advance"]))
+        except (KeyError, TypeError, ValueError) as error:
+            return JSONResponse({"error": f'send {{"advance": seconds}}: {error}'}, 400)
+        self._world.agenda.settle()
+        return JSONResponse({"moment": self._world.clock.now()})
+
+    async def limits(self, request: Request) -> Response:
+        """GET shows what is limited, DELETE forgets it."""
+        if request.method == "DELETE":
+            self._world.limits.clear()
+        return JSONResponse({"limits": self._world.limits.table()})
+
+    async def tokens(self, request: Request) -> Response:
+        """DELETE revokes every access token."""
+        return JSONResponse({"revoked": self._world.tokens.revoke()})
+
+    async def faults(self, request: Request) -> Response:
+        """GET shows the rules, POST adds one, DELETE takes all (or ``number``) back."""
+        faults = self._world.faults
+        if request.method == "POST":
+            document = await request.json()
+            try:
+                fault = faults.add(fault_from(document))
+            except (TypeError, ValueError) as error:
+                return JSONResponse({"error": str(error), "kinds": KINDS}, 400)
+            return JSONResponse({"number": fault.number}, 201)
+        if request.method == "DELETE":
+            number = _number(request, "number")
+            if number:
+                faults.remove(number)
+            else:
+                faults.clear()
+        return JSONResponse({"faults": faults.table(), "kinds": KINDS})
+
+
+_RULE = frozenset({"kind", "operation", "method", "path", "skip", "times", "probability"})
+
+
+def fault_from(document: Any) -> Fault:
+    """A rule from flat JSON: the rule's own fields, everything else is an option of the kind.
+
+    :raises TypeError: when it is no object with a ``kind``.
+    :raises ValueError: for an unknown kind.
+    """
+    if not isinstance(document, dict) or "kind" not in document:
+        raise TypeError("a rule is an object with a kind")
+    rule = {name: value for name, value in document.items() if name in _RULE}
+    options = {name: value for name, value in document.items() if name not in _RULE}
+    return Fault(**rule, options=options)
+
+
+def control_app(world: World) -> Starlette:
+    """The application behind ``/_sandbox`` and ``/``."""
+    control = Control(world)
+    table: tuple[tuple[str, Callable[[Request], Awaitable[Response]], list[str]], ...] = (
+        ("status", control.status, ["GET"]),
+        ("journal", control.journal, ["GET"]),
+        ("ledger", control.ledger, ["GET"]),
+        ("ledger.ndjson", control.ledger_file, ["GET"]),
+        ("products", control.products, ["GET", "POST"]),
+        ("reset", control.reset, ["POST"]),
+        ("clock", control.clock, ["POST"]),
+        ("limits", control.limits, ["GET", "DELETE"]),
+        ("tokens", control.tokens, ["DELETE"]),
+        ("faults", control.faults, ["GET", "POST", "DELETE"]),
+    )
+    return Starlette(
+        routes=[Route(f"/_sandbox/{name}", endpoint, methods=methods) for name, endpoint, methods in table]
+    )

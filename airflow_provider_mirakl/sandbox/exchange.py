@@ -1,0 +1,158 @@
+"""One call on its way through the sandbox, and the description of the operation that it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from starlette.requests import Request
+
+from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Reply, System, loads
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.sandbox.faults import Fault
+    from airflow_provider_mirakl.sandbox.world import World
+
+Handler = Callable[["Exchange"], Awaitable[Reply] | Reply]
+Counted = Literal["account", "resource"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. ``account`` is what limits are counted by."""
+
+    role: str = ""
+    account: str = ""
+    shops: tuple[int, ...] = ()
+    scopes: frozenset[str] = frozenset()
+
+
+ANONYMOUS = Principal()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation as data.
+
+    :param roles: who may call it; empty means that no authentication is asked for.
+    :param interval: simulated seconds between two calls (published maximum frequency), 0 if none is known.
+    :param per: what the interval is counted by: the account, or the account and the very resource and query.
+    :param consumes: accepted ``Content-Type`` values, empty if there is no body.
+    :param produces: possible ``Content-Type`` values of the answer.
+    :param scope: permission of the access token (Connect).
+    """
+
+    code: str
+    system: System
+    method: str
+    path: str
+    handler: Handler
+    roles: frozenset[str] = frozenset()
+    interval: float = 0.0
+    per: Counted = "account"
+    consumes: tuple[str, ...] = ()
+    produces: tuple[str, ...] = (JSON,)
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A call: request, caller, and what the journal will say about it."""
+
+    world: World
+    request: Request
+    system: System
+    path: str
+    number: int
+    moment: float
+    operation: Operation | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    principal: Principal = ANONYMOUS
+    shop: int | None = None
+    items: int | None = None
+    faults: list[Fault] = field(default_factory=list)
+    undo_limit: Callable[[], None] | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Query parameters; of a repeated one the last."""
+        return self.request.query_params
+
+    async def json(self) -> Any:
+        """The body as JSON.
+
+        :raises ApiError: 400 if it is not.
+        """
+        body = await self.request.body()
+        if not body:
+            raise ApiError(400, "The request body is empty.")
+        try:
+            value = loads(body)
+        except RecursionError as error:
+            raise ApiError(400, "The request body is nested too deeply.") from error
+        except ValueError as error:
+            raise ApiError(400, f"The request body is not valid JSON: {error}") from error
+        if b"\\ud" in body or b"\\uD" in body:
+            self._refuse_lone_surrogates(value)
+        return value
+
+    @staticmethod
+    def _refuse_lone_surrogates(value: Any) -> None:
+        try:
+            repr(value).encode()
+        except UnicodeEncodeError as error:
+            raise ApiError(400, "The request body holds half of a surrogate pair.") from error
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number from the query.
+
+        :raises ApiError: 400 if it is none or out of its limits.
+        """
+        from airflow_provider_mirakl.sandbox.wire import Problem
+
+        text = self.query.get(name)
+        if text is None or text == "":
+            return default
+        if text.lstrip("-").isdigit() and low <= int(text) <= high:
+            return int(text)
+        message = f"{name} must be a whole number from {low} to {high}."
+        raise ApiError(400, message, problems=[Problem(message, name)])
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """``true`` or ``false`` from the query.
+
+        :raises ApiError: 400 for anything else.
+        """
+        text = self.query.get(name, "")
+        if text == "":
+            return default
+        if text in ("true", "false"):
+            return text == "true"
+        raise ApiError(400, f"{name} must be true or false.")
+
+    def listed(self, name: str) -> list[str]:
+        """A list from the query: repeated parameters and comma lists are both understood."""
+        values = self.request.query_params.getlist(name)
+        return [part for value in values for part in value.split(",") if part]
+
+    def date(self, name: str) -> float | None:
+        """A date from the query as a simulated moment.
+
+        :raises ApiError: 400 if it is not ISO 8601 with an offset.
+        """
+        from airflow_provider_mirakl.sandbox.values import parse_date
+
+        text = self.query.get(name)
+        if not text:
+            return None
+        stamp = parse_date(text)
+        if stamp is None:
+            raise ApiError(
+                400, f"{name} must be an ISO 8601 date-time with an offset, such as 2026-01-31T10:00:00Z."
+            )
+        return self.world.clock.at_wall(stamp)
+
+    def fault(self, kind: str) -> Fault | None:
+        """The fault of a kind that was ordered for this call."""
+        return next((fault for fault in self.faults if fault.kind == kind), None)

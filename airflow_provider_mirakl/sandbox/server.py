@@ -1,0 +1,244 @@
+"""The sandbox as a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import uvicorn
+
+from airflow_provider_mirakl.sandbox.app import SandboxApp
+from airflow_provider_mirakl.sandbox.faults import Fault
+from airflow_provider_mirakl.sandbox.settings import Settings
+from airflow_provider_mirakl.sandbox.wire import dumps, loads
+from airflow_provider_mirakl.sandbox.world import World
+
+T = TypeVar("T")
+
+
+class Sandbox:
+    """A local Mirakl, in a thread of its own while the ``with`` block lasts.
+
+    :param speed: simulated seconds per real second.
+    :param port: 0 takes a free port.
+    :param host: address to listen on.
+    :param catalog: NDJSON file with the products of the first account.
+    :param state: file that is read at the start, if it exists, and written at the end.
+    :param settings: every other setting by its name in :class:`Settings`.
+    """
+
+    def __init__(
+        self,
+        speed: float = 1.0,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        catalog: str | Path | None = None,
+        state: str | Path | None = None,
+        **settings: Any,
+    ) -> None:
+        self.settings = Settings(speed=speed, **settings)
+        self.world = World(self.settings)
+        self._host = host
+        self._port = port
+        self._state = None if state is None else Path(state)
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if self._state is not None and self._state.exists():
+            self.world.load(self._state)
+        elif catalog is not None:
+            with Path(catalog).open("rb") as lines:
+                self.seed(lines)
+
+    # Addresses
+
+    @property
+    def port(self) -> int:
+        """The port that the server listens on."""
+        if self._socket is None:
+            raise RuntimeError("the sandbox is not running")
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Root of the server and the page for people."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self.port}"  # noqa: S104
+
+    @property
+    def connect_url(self) -> str:
+        """Mirakl Connect, without ``/api``."""
+        return f"{self.url}/connect"
+
+    @property
+    def mirakl_url(self) -> str:
+        """The instance, without ``/api``."""
+        return f"{self.url}/mirakl"
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint."""
+        return f"{self.url}/auth/oauth/token"
+
+    @property
+    def djust_url(self) -> str:
+        """DJUST, without ``/v1``."""
+        return f"{self.url}/djust"
+
+    # Life
+
+    def bind(self) -> None:
+        """Take the port.
+
+        :raises OSError: when it is taken by somebody else.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+        except OSError:
+            listener.close()
+            raise
+        listener.listen(2048)
+        self._socket = listener
+
+    def serve(self, ready: Callable[[], None] | None = None) -> None:
+        """Serve in this thread until :meth:`stop`, SIGTERM or SIGINT (in the main thread)."""
+        if self._socket is None:
+            self.bind()
+        config = uvicorn.Config(
+            SandboxApp(self.world),
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
+
+        async def run() -> None:
+            self._loop = asyncio.get_running_loop()
+            if ready is not None:
+                self._loop.call_soon(ready)
+            assert self._server is not None  # noqa: S101
+            assert self._socket is not None  # noqa: S101
+            await self._server.serve(sockets=[self._socket])
+
+        try:
+            asyncio.run(run())
+        finally:
+            self._loop = None
+            if self._state is not None:
+                self.world.save(self._state)
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def start(self) -> Self:
+        """Serve in a thread of its own; returns when calls are answered."""
+        self.bind()
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self.serve, args=(ready.set,), name="mirakl-sandbox", daemon=True
+        )
+        self._thread.start()
+        if not ready.wait(10):
+            raise RuntimeError("the sandbox did not start within 10 seconds")
+        return self
+
+    def stop(self) -> None:
+        """End the server; open connections are closed."""
+        if self._server is not None:
+            self._server.should_exit = True
+            self._server.force_exit = True
+        if self._thread is not None:
+            self._thread.join(10)
+            self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # What tests ask
+
+    def call(self, function: Callable[[World], T]) -> T:
+        """Do something with the state, in the thread that owns it."""
+
+        def settled() -> T:
+            self.world.agenda.settle()
+            return function(self.world)
+
+        loop = self._loop
+        if loop is None:
+            return settled()
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(settled())
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                future.set_exception(error)
+
+        loop.call_soon_threadsafe(run)
+        return future.result(30)
+
+    def journal(self, operation: str = "") -> list[dict[str, Any]]:
+        """Calls as ``/_sandbox/journal`` shows them."""
+        return self.call(lambda world: world.journal.entries(operation=operation))
+
+    def ledger(self, item: str = "", call: int = 0) -> list[dict[str, Any]]:
+        """One row per item of every call that writes."""
+        return self.call(lambda world: list(world.ledger.rows(item=item, call=call)))
+
+    def products(self, account: str = "") -> list[dict[str, Any]]:
+        """The Connect catalog of an account (default: the first), sorted by id."""
+        account = account or self.settings.clients[0].account
+
+        def read(world: World) -> list[dict[str, Any]]:
+            shelf = world.connect.shelf(account)
+            return [loads(shelf.products[key]) for key in shelf.order()]
+
+        return self.call(read)
+
+    def seed(self, products: Iterable[dict[str, Any] | bytes], account: str = "") -> int:
+        """Put products into the Connect catalog at once, without a call.
+
+        :raises ValueError: for a product that Connect would refuse.
+        """
+        account = account or self.settings.clients[0].account
+        lines = (line if isinstance(line, bytes) else dumps(line) for line in products)
+        return self.call(lambda world: world.connect.seed(account, lines))
+
+    def fault(self, kind: str, operation: str = "", **rule: Any) -> Fault:
+        """Order a fault; see :data:`airflow_provider_mirakl.sandbox.faults.KINDS`."""
+        from airflow_provider_mirakl.sandbox.control import fault_from
+
+        return self.call(
+            lambda world: world.faults.add(fault_from({"kind": kind, "operation": operation, **rule}))
+        )
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward; everything due happens, in order."""
+        self.call(lambda world: world.clock.advance(seconds))
+        self.call(lambda world: None)
+
+    def reset(self) -> None:
+        """Forget products, calls, limits and faults."""
+        self.call(lambda world: world.reset())
+
+    def revoke_tokens(self) -> int:
+        """End every access token; the next call with one answers 401."""
+        return self.call(lambda world: world.tokens.revoke())
