@@ -29,7 +29,7 @@ from airflow_provider_mirakl.client.exchange import (
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
 from airflow_provider_mirakl.client.settings import Settings, is_loopback
-from airflow_provider_mirakl.client.tokens import TOKENS, SecretSink, TokenStore, fetch_token
+from airflow_provider_mirakl.client.tokens import TOKENS, TokenStore, fetch_token
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklReplyError,
@@ -58,19 +58,12 @@ class _Shared:
     """What both clients hold, and what neither does differently."""
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        pacer: Pacer = PACER,
-        tokens: TokenStore = TOKENS,
-        clock: Callable[[], float] = time.time,
-        on_secret: SecretSink | None = None,
+        self, settings: Settings, pacer: Pacer, tokens: TokenStore, clock: Callable[[], float]
     ) -> None:
         self.settings = settings
         self._pacer = pacer
         self._tokens = tokens
         self._clock = clock
-        self._on_secret = on_secret
 
     def _exchange(self, call: Call[T], max_wait: float | None) -> Exchange[T]:
         limit = self.settings.max_wait if max_wait is None else max_wait
@@ -104,10 +97,11 @@ class Client(_Shared):
         pacer: Pacer = PACER,
         tokens: TokenStore = TOKENS,
         clock: Callable[[], float] = time.time,
-        on_secret: SecretSink | None = None,
+        on_secret: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(settings, pacer=pacer, tokens=tokens, clock=clock, on_secret=on_secret)
+        super().__init__(settings, pacer, tokens, clock)
+        self._on_secret = on_secret
         self._sleep = sleep
         self._http = httpx.Client(**_options(settings))
 
@@ -208,7 +202,7 @@ class AsyncClient(_Shared):
     :param pacer: who remembers the published intervals; default the process's own.
     :param tokens: where tokens are kept; default the process's own.
     :param clock: the wall clock in seconds.
-    :param on_secret: is told every token fetched, in a thread, to mask it in logs.
+    :param on_secret: is told every token fetched, to mask it in logs.
     :param sleep: how to wait a number of seconds.
     """
 
@@ -219,10 +213,11 @@ class AsyncClient(_Shared):
         pacer: Pacer = PACER,
         tokens: TokenStore = TOKENS,
         clock: Callable[[], float] = time.time,
-        on_secret: SecretSink | None = None,
+        on_secret: Callable[[str], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(settings, pacer=pacer, tokens=tokens, clock=clock, on_secret=on_secret)
+        super().__init__(settings, pacer, tokens, clock)
+        self._on_secret = on_secret
         self._sleep = sleep
         self._http = httpx.AsyncClient(**_options(settings))
 
@@ -299,7 +294,7 @@ class AsyncClient(_Shared):
             asked_at = self._clock()
             token = await self.send(fetch_token(need.credentials))
             if self._on_secret is not None:
-                await asyncio.to_thread(self._on_secret, token.value)
+                await self._on_secret(token.value)
             return self._tokens.keep(need.credentials, token, asked_at=asked_at)
 
 

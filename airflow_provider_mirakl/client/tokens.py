@@ -6,7 +6,6 @@ import asyncio
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -102,6 +101,3 @@ class TokenStore:
 
 TOKENS = TokenStore()
 """The process's own."""
-
-SecretSink = Callable[[str], None]
-"""Is told every token, so that it can be masked in logs."""

@@ -1,0 +1,36 @@
+"""The differences between Airflow 2.11 and 3.x that common.compat does not cover."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow before 3.1
+    try:
+        from airflow.sdk.execution_time.secrets_masker import mask_secret
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import mask_secret
+
+try:
+    from airflow.sdk.log import amask_secret
+except ImportError:  # Airflow before 3.3
+
+    async def amask_secret(secret: Any, name: str | None = None) -> None:
+        """Mask a secret without holding the event loop."""
+        await asyncio.to_thread(mask_secret, secret, name)
+
+
+async def read_extra(connection: Connection) -> dict[str, Any]:
+    """The extra fields of a connection, read on an event loop; the plain property may block it."""
+    if hasattr(connection, "aextra_dejson"):
+        extra: dict[str, Any] = await connection.aextra_dejson()
+        return extra
+    return await asyncio.to_thread(lambda: connection.extra_dejson)
+
+
+__all__ = ["amask_secret", "mask_secret", "read_extra"]

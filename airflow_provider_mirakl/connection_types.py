@@ -1,0 +1,167 @@
+"""The three connection types and their forms, as data in the shape of Airflow's ``connection-types``.
+
+The provider info hands it to Airflow 3.2 and later; the hooks build the same form from it for older ones. Imports
+nothing, since Airflow reads it before its configuration is ready.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+PRODUCTION: Final = "production"
+TEST: Final = "test"
+ROLES: Final = ("shop", "operator", "front")
+AUTHS: Final = ("api_key", "bearer", "client_credentials")
+
+FormField = dict[str, Any]
+
+
+def _field(label: str, kind: str, description: str, **schema: Any) -> FormField:
+    # A type without "null" shows a field as required.
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+_ENABLED = _field(
+    "Enabled",
+    "boolean",
+    "Switch off to disable the connection: its tasks are skipped, with a word that says why.",
+    default=True,
+)
+_LOCALES = _field(
+    "Locales",
+    "string",
+    "Locales in use, separated by commas, such as en_US, fr_FR. Products with another locale are refused before "
+    "a call is spent. Empty accepts any.",
+)
+_TOKEN_URL = _field(
+    "Token URL",
+    "string",
+    "Where client id and secret are traded for a token. Empty takes Mirakl's own.",
+)
+_AUDIENCE = _field(
+    "Company id (audience)",
+    "string",
+    "Sent with the token request when set. Mirakl's public guide does not name it, yet some accounts need it.",
+)
+_COMMON: Final[dict[str, FormField]] = {
+    "timeout": _field("Timeout", "number", "Longest silence of the server in seconds. Default 60."),
+    "max_wait": _field(
+        "Longest wait",
+        "number",
+        "Longest wait inside one call in seconds, where Mirakl asks to come back later. Default 120.",
+    ),
+    "interval_factor": _field(
+        "Interval factor",
+        "number",
+        "Stretches Mirakl's published call intervals. 1, the default, keeps them; 2 calls half as often; "
+        "a sandbox at speed 60 takes 0.016667.",
+    ),
+    "proxy": _field(
+        "Proxy", "string", "Address of an HTTP proxy, such as http://proxy:3128.", format="password"
+    ),
+    "ca_bundle": _field("CA bundle", "string", "Path of a file with the certificate authorities to trust."),
+    "allow_http": _field(
+        "Allow plain HTTP",
+        "boolean",
+        "Send keys over plain HTTP to a server that is not this machine. Only for a server of your own.",
+        default=False,
+    ),
+}
+
+CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
+    "mirakl": {
+        "connection-type": "mirakl",
+        "hook-name": "Mirakl",
+        "hook-class-name": "airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+        "conn-fields": {
+            "role": _field(
+                "Role",
+                "string",
+                "Whose key it is: a shop (seller), the operator, or the front office.",
+                default="shop",
+                enum=list(ROLES),
+            ),
+            "auth": _field(
+                "Authentication",
+                "string",
+                "How the key is sent. Empty chooses: client_credentials where a client id is set, bearer for a "
+                "token (JWT), else the raw API key.",
+                enum=[*AUTHS, None],
+            ),
+            "front_api_key": _field(
+                "Front-office API key",
+                "string",
+                "A second key, for the calls of the front office, beside the operator's.",
+                format="password",
+            ),
+            "shop_id": _field(
+                "Shop id", "integer", "The shop, for a user of several. Empty takes the user's default."
+            ),
+            "token_url": _TOKEN_URL,
+            "audience": _AUDIENCE,
+            "enabled": _ENABLED,
+            "locales": _LOCALES,
+            **_COMMON,
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {
+                "host": "Instance URL",
+                "login": "Client id",
+                "password": "API key, token or client secret",
+            },
+            "placeholders": {
+                "host": "https://your-instance.mirakl.net",
+                "login": "only for client credentials",
+                "port": "443",
+            },
+        },
+    },
+    "mirakl_connect": {
+        "connection-type": "mirakl_connect",
+        "hook-name": "Mirakl Connect",
+        "hook-class-name": "airflow_provider_mirakl.hooks.mirakl_connect.MiraklConnectHook",
+        "conn-fields": {
+            "environment": _field(
+                "Environment",
+                "string",
+                "Which Mirakl Connect: decides host and token URL where they are empty.",
+                default=PRODUCTION,
+                enum=[PRODUCTION, TEST],
+            ),
+            "audience": _AUDIENCE,
+            "token_url": _TOKEN_URL,
+            "enabled": _ENABLED,
+            "locales": _LOCALES,
+            **_COMMON,
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "Connect URL", "login": "Client id", "password": "Client secret"},
+            "placeholders": {
+                "host": "empty takes the environment's own",
+                "login": "client id",
+                "port": "443",
+            },
+        },
+    },
+    "djust": {
+        "connection-type": "djust",
+        "hook-name": "DJUST",
+        "hook-class-name": "airflow_provider_mirakl.hooks.djust.DjustHook",
+        "conn-fields": {
+            "client_specification_id": _field(
+                "Mirakl client configuration",
+                "string",
+                "Id (UUID) of the Mirakl client configuration in DJUST. Empty lets DJUST resolve it.",
+            ),
+            "enabled": _ENABLED,
+            **_COMMON,
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema", "login"],
+            "relabeling": {"host": "DJUST URL", "password": "dj-api-key"},
+            "placeholders": {"host": "https://your-tenant.djust.example", "port": "443"},
+        },
+    },
+}

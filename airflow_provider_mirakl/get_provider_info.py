@@ -1,0 +1,59 @@
+"""What Airflow reads about this package. Must import nothing of Airflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
+
+_INTEGRATION = "Mirakl"
+_PACKAGE = "airflow_provider_mirakl"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-mirakl",
+        "name": _INTEGRATION,
+        "description": "Run a Mirakl catalog from Airflow: paced, resumable, verifiable, testable offline.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://developer.mirakl.com",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"{_PACKAGE}.hooks.mirakl",
+                    f"{_PACKAGE}.hooks.mirakl_connect",
+                    f"{_PACKAGE}.hooks.djust",
+                ],
+            }
+        ],
+        "operators": [
+            {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.operators.mirakl_connect"]}
+        ],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.moment"]}],
+        "connection-types": list(CONNECTION_TYPES.values()),
+        "config": {
+            "mirakl": {
+                "description": "Options of the Mirakl provider.",
+                "options": {
+                    "work_folder": {
+                        "description": (
+                            "Folder, as an object storage path, where operators keep plans, progress, rejects and "
+                            "outcomes. Every worker has to reach it: use object storage where workers do not share "
+                            "a file system. Empty takes the folder mirakl below AIRFLOW_HOME."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/mirakl",
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }

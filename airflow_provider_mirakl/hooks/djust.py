@@ -1,0 +1,39 @@
+"""The hook of DJUST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_mirakl.exceptions import MiraklBadRequestError
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+
+
+class DjustHook(MiraklBaseHook):
+    """DJUST, as an operator (``dj-client: OPERATOR``).
+
+    :param djust_conn_id: connection of type ``djust``.
+
+    Source: seeds 000 and 001; facts section 3.
+    """
+
+    conn_name_attr = "djust_conn_id"
+    default_conn_name = "djust_default"
+    conn_type = "djust"
+    hook_name = "DJUST"
+
+    def __init__(self, djust_conn_id: str = default_conn_name) -> None:
+        super().__init__(djust_conn_id)
+
+    def _probe(self, client: Client) -> str:
+        """Send an empty product list: a valid key gets 400 for it, and nothing is synchronized."""
+        from airflow_provider_mirakl.api.djust import synchronize_products
+
+        try:
+            client.send(synchronize_products([]))
+        except MiraklBadRequestError as error:
+            if error.status != 400:
+                raise
+        return "DJUST answers and accepts the key."

@@ -1,0 +1,1 @@
+"""Operators: arguments in, one call to a room below, an outcome out."""

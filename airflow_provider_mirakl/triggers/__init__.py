@@ -1,0 +1,1 @@
+"""Triggers: they wait and poll, and never submit."""
