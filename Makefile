@@ -59,9 +59,12 @@ uv_install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --constrai
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Environments are made once and then brought up to date in place.
+.PRECIOUS: .venvs/airflow-%/.base .venvs/airflow-%/.test
+
 # --- environments -----------------------------------------------------------------------------------------
 
-.venv/.base: constraints/tools.txt
+.venv/.base:
 	$(call make_venv,.venv,$(AIRFLOW))
 	@touch $@
 
@@ -71,7 +74,7 @@ help: ## this list
 	@touch $@
 
 # What a developer has.
-.venv/.dev: .venv/.runtime
+.venv/.dev: .venv/.runtime constraints/tools.txt
 	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' \
 		--constraint constraints/tools.txt --group dev --group build)
 	@touch $@
@@ -79,8 +82,11 @@ help: ## this list
 .PHONY: venv
 venv: .venv/.dev ## the development environment in .venv (newest Airflow)
 
-.venvs/airflow-%/.test: $(INPUTS) constraints/airflow-%.txt constraints/tools.txt
+.venvs/airflow-%/.base:
 	$(call make_venv,$(@D),$*)
+	@touch $@
+
+.venvs/airflow-%/.test: .venvs/airflow-%/.base $(INPUTS) constraints/airflow-%.txt
 	$(call uv_install,$(@D),$*,--editable '.[sandbox$(comma)parquet]' --group test)
 	@touch $@
 

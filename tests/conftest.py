@@ -1,0 +1,143 @@
+"""An Airflow of its own for every test run: throw-away home, SQLite, no examples, nothing from the outside.
+
+The environment is set while this file is imported, because Airflow reads it at import.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if "airflow" in sys.modules:
+    raise pytest.UsageError("Airflow was imported before tests/conftest.py could point it at a throw-away home")
+
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+DAGS_FOLDER = AIRFLOW_HOME / "dags"
+DAGS_FOLDER.mkdir()
+
+for _name in list(os.environ):
+    if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
+        del os.environ[_name]
+os.environ |= {
+    "AIRFLOW_HOME": str(AIRFLOW_HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "NO_COLOR": "1",
+}
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class DagResult:
+    """What a Dag run left behind.
+
+    :param state: the state of the run, for example ``"success"``.
+    :param tasks: the state of every task instance by task id (mapped ones as ``"task_id[0]"``).
+    :param xcoms: values pushed, by ``(task id, key)``; of mapped tasks the last one.
+    :param run_id: the id of the run.
+    """
+
+    state: str
+    tasks: Mapping[str, str | None]
+    xcoms: Mapping[tuple[str, str], Any]
+    run_id: str
+
+    def returned(self, task_id: str) -> Any:
+        """The task's return value; KeyError when it returned nothing."""
+        return self.xcoms[task_id, "return_value"]
+
+
+RunDag = Callable[..., DagResult]
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> Path:
+    """A migrated database in the throw-away home; returns that home."""
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return AIRFLOW_HOME
+
+
+@pytest.fixture
+def run_dag(airflow_db: Path) -> RunDag:
+    """``run_dag(source, dag_id=None, conf=None)``: run one Dag in this process through ``dag.test()``.
+
+    ``source`` is a Dag file or its text. Airflow 3 runs only what lies in a configured bundle, and it reads the
+    place of the Dags folder once, so the file is linked into the one Dags folder for as long as the run lasts.
+    Connections and Variables come from ``AIRFLOW_CONN_...`` and ``AIRFLOW_VAR_...`` as everywhere.
+    """
+
+    def run(source: Path | str, dag_id: str | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+        # A name never used before: two files of one name, size and second share their compiled code.
+        file = DAGS_FOLDER / f"dag_{uuid.uuid4().hex}.py"
+        if isinstance(source, Path):
+            file.symlink_to(source.resolve())
+        else:
+            file.write_text(source, encoding="utf-8")
+        try:
+            dags = _load_dags(DAGS_FOLDER)
+            if dag_id is None:
+                assert len(dags) == 1, f"say which Dag: {sorted(dags)}"
+                dag_id = next(iter(dags))
+            dag_run = dags[dag_id].test(run_conf=conf)
+        finally:
+            file.unlink()
+        return _result(dag_id, dag_run.run_id)
+
+    return run
+
+
+def _load_dags(folder: Path) -> dict[str, Any]:
+    try:
+        from airflow.dag_processing.dagbag import DagBag  # 3.2 and later
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    bag = DagBag(dag_folder=str(folder))
+    assert not bag.import_errors, "\n".join(f"{path}: {error}" for path, error in bag.import_errors.items())
+    return dict(bag.dags)
+
+
+def _result(dag_id: str, run_id: str) -> DagResult:
+    from airflow.models import dagrun, taskinstance, xcom
+    from airflow.utils.session import create_session
+
+    if hasattr(xcom, "XComModel"):
+        xcom_model, value_of = xcom.XComModel, xcom.XComModel.deserialize_value
+    else:  # Airflow 2 decodes while it loads the row
+        xcom_model, value_of = xcom.XCom, attrgetter("value")
+
+    with create_session() as session:
+
+        def rows(model: Any) -> Iterator[Any]:
+            return session.query(model).filter(model.dag_id == dag_id, model.run_id == run_id)
+
+        run = rows(dagrun.DagRun).one()
+        tasks = {
+            row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]": _word(row.state)
+            for row in rows(taskinstance.TaskInstance)
+        }
+        xcoms = {(row.task_id, row.key): value_of(row) for row in rows(xcom_model)}
+        return DagResult(state=_word(run.state) or "", tasks=tasks, xcoms=xcoms, run_id=run_id)
+
+
+def _word(state: Any) -> str | None:
+    return getattr(state, "value", state)
