@@ -1,0 +1,544 @@
+"""Connect's product as data, and the checks on it.
+
+The limits stand once, in the types below (facts section 2.4). Good rows meet them as a compiled decoder. A row it
+refuses is looked at again by a walk over the very same types, which finds *every* problem and says the mend. Nothing
+is ever built from the decoded object: a row is sent as the bytes it came in, so ``null`` (erase) and absent (keep)
+stay what they were.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import inspect as types
+
+from airflow_provider_mirakl.exceptions import Problem
+
+MAX_PRODUCTS_PER_CALL = 1000
+"""Products one upsert or delete may carry."""
+
+# --- The object -------------------------------------------------------------------------------------------------
+# `says` is how the walk explains a text that misses its pattern.
+
+
+def _says(form: str) -> dict[str, str]:
+    return {"says": form}
+
+
+_LOCALE = Meta(
+    pattern=r"^[a-z]{2,3}(_[A-Z]{2})?\Z",
+    extra=_says("is no locale; Connect takes a language or language_COUNTRY, such as en or en_US"),
+)
+_CURRENCY = Meta(
+    pattern=r"^[A-Z]{3}\Z",
+    extra=_says("is no currency code; Connect takes ISO 4217, three capital letters such as EUR"),
+)
+_GTIN = Meta(pattern=r"^([0-9]{8}|[0-9]{12,13})\Z", extra=_says("gtin"))
+_URL = Meta(
+    pattern=r"^https?://", extra=_says("is no address Connect takes; it must start with http:// or https://")
+)
+_MOMENT = Meta(
+    pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\Z",
+    extra=_says("is no moment Connect takes; write UTC with a trailing Z, such as 2026-02-19T16:46:00Z"),
+)
+
+Locale = Annotated[str, _LOCALE]
+Text255 = Annotated[str, Meta(max_length=255)]
+Name255 = Annotated[str, Meta(min_length=1, max_length=255)]
+ProductId = Annotated[str, Meta(min_length=1, max_length=256)]
+Quantity32 = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class _Strict(Struct, forbid_unknown_fields=True, gc=False):
+    """Base of the parts of a product."""
+
+
+class Title(_Strict):
+    locale: Locale
+    value: Text255
+
+
+class Description(_Strict):
+    locale: Locale
+    value: Annotated[str, Meta(max_length=6000)]
+
+
+class Category(_Strict):
+    labels: list[Title]
+    id: Name255 | UnsetType | None = UNSET
+
+
+class Gtin(_Strict):
+    value: Annotated[str, _GTIN]
+
+
+class Image(_Strict):
+    url: Annotated[str, _URL]
+
+
+class AttributeString(_Strict, tag_field="type", tag="STRING"):
+    id: Name255
+    name: Name255
+    value: Annotated[str, Meta(max_length=2000)]
+
+
+class AttributeNumeric(_Strict, tag_field="type", tag="NUMERIC"):
+    id: Name255
+    name: Name255
+    value: Annotated[float, Meta(ge=-1_000_000_000, le=1_000_000_000)]
+
+
+class AttributeBoolean(_Strict, tag_field="type", tag="BOOLEAN"):
+    id: Name255
+    name: Name255
+    value: bool
+
+
+Attribute = AttributeString | AttributeNumeric | AttributeBoolean
+
+
+class Quantity(_Strict):
+    available_quantity: Quantity32
+    warehouse_code: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+
+class PartnerQuantity(_Strict):
+    available_quantity: Quantity32
+    partner_id: str
+
+
+class Money(_Strict):
+    amount: Annotated[float, Meta(ge=0)]
+    currency: Annotated[str, _CURRENCY]
+
+
+class StandardPrice(_Strict):
+    price: Money
+    scope: Text255 | UnsetType | None = UNSET
+
+
+class DiscountPrice(_Strict):
+    price: Money
+    scope: Text255 | UnsetType | None = UNSET
+    start_date: Annotated[str, _MOMENT] | UnsetType | None = UNSET
+    end_date: Annotated[str, _MOMENT] | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        # The pattern lets the 30th of February pass; the calendar does not.
+        for moment in (self.start_date, self.end_date):
+            if isinstance(moment, str):
+                datetime.fromisoformat(moment)
+
+
+class Product(_Strict):
+    """One product, as listProducts shows it and upsertProducts takes it. Only ``id`` must be there."""
+
+    id: ProductId
+    titles: Annotated[list[Title], Meta(max_length=10)] | UnsetType | None = UNSET
+    descriptions: Annotated[list[Description], Meta(max_length=10)] | UnsetType | None = UNSET
+    brand: Text255 | UnsetType | None = UNSET
+    category: Category | UnsetType | None = UNSET
+    gtins: Annotated[list[Gtin], Meta(max_length=10)] | UnsetType = UNSET
+    images: Annotated[list[Image], Meta(max_length=15)] | UnsetType | None = UNSET
+    attributes: Annotated[list[Attribute], Meta(max_length=1000)] | UnsetType | None = UNSET
+    quantities: Annotated[list[Quantity], Meta(min_length=1, max_length=20)] | UnsetType = UNSET
+    partner_quantities: Annotated[list[PartnerQuantity], Meta(min_length=1, max_length=20)] | UnsetType = (
+        UNSET
+    )
+    standard_prices: Annotated[list[StandardPrice], Meta(min_length=1, max_length=10)] | UnsetType = UNSET
+    discount_prices: Annotated[list[DiscountPrice], Meta(max_length=10)] | UnsetType | None = UNSET
+
+
+class OpenProduct(Product, forbid_unknown_fields=False):
+    """A product that may carry top-level fields this package does not know."""
+
+
+class ProductIdentifier(_Strict):
+    """What deleteProducts takes of a product."""
+
+    id: ProductId
+
+
+Model = TypeVar("Model", Product, ProductIdentifier)
+
+
+class RowError(ValueError):
+    """A row that must not be sent.
+
+    :param problems: everything that is wrong with it.
+    :param item_id: its id where one could be read.
+    """
+
+    def __init__(self, problems: list[Problem], item_id: str | None = None) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems))
+        self.problems = problems
+        self.item_id = item_id
+
+
+# --- Good rows --------------------------------------------------------------------------------------------------
+
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# A NUL cannot stand in JSON text but as this escape; databases behind the API refuse it.
+_NUL = b"\\u0000"
+
+
+class Checker(Generic[Model]):
+    """Checks rows against one model.
+
+    :param model: :class:`Product`, :class:`OpenProduct` or :class:`ProductIdentifier`.
+    """
+
+    def __init__(self, model: type[Model]) -> None:
+        self._decode: Callable[[bytes], Model] = msgspec.json.Decoder(model).decode
+        self._walk = _Walk(model)
+
+    def check(self, row: bytes) -> Model:
+        """Return the row as an object.
+
+        :param row: one JSON object, UTF-8.
+        :raises RowError: the row must not be sent; every problem is listed.
+        """
+        try:
+            item = self._decode(row)
+        except _REFUSED as refusal:
+            raise self._refusal(row, str(refusal)) from None
+        if _NUL in row and self.problems(row):
+            raise self._refusal(row, "")
+        return item
+
+    def problems(self, row: bytes) -> list[Problem]:
+        """Return every problem the walk finds; an empty list exactly when :meth:`check` accepts the row."""
+        return self._walk.problems(row)[1]
+
+    def _refusal(self, row: bytes, reason: str) -> RowError:
+        item_id, problems = self._walk.problems(row)
+        if reason and not problems:
+            problems = [Problem(reason, item_id=item_id)]
+        return RowError(problems, item_id)
+
+
+# --- Bad rows ---------------------------------------------------------------------------------------------------
+
+
+class _Constant(str):
+    """``NaN``, ``Infinity`` or ``-Infinity``: what Python reads and JSON does not know."""
+
+    __slots__ = ()
+
+
+class _Huge(str):
+    """A number too long to read."""
+
+    __slots__ = ()
+
+
+def _integer(text: str) -> int | _Huge:
+    try:
+        return int(text)
+    except ValueError:
+        return _Huge(text)
+
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (_Constant, "{}"),
+    (_Huge, "a number of too many digits"),
+    (bool, "{}"),
+    (str, "the text {!r}"),
+    (int, "the number {}"),
+    (float, "the number {}"),
+    (list, "a list"),
+    (dict, "an object"),
+)
+
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?\Z")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _kind(value: Any) -> str:
+    """Say what a value is, with the value where it is short enough to help."""
+    for kind, words in _KINDS:
+        if isinstance(value, kind):
+            shown = str(value).lower() if isinstance(value, bool) else value
+            return words.format(_short(str(shown)) if isinstance(shown, str) else shown)
+    return "null"
+
+
+class _Walk:
+    """Finds every problem of a row, by the same types as the decoder."""
+
+    def __init__(self, model: type[Struct]) -> None:
+        self._model = model
+
+    @cached_property
+    def _root(self) -> types.Type:
+        return types.type_info(self._model)
+
+    def problems(self, row: bytes) -> tuple[str | None, list[Problem]]:
+        """Return the row's id, where it has one, and its problems."""
+        try:
+            value = _read(row)
+        except RowError as error:
+            return None, error.problems
+        found: list[Problem] = []
+        item_id = value.get("id") if isinstance(value, dict) else None
+        named = item_id if type(item_id) is str else None
+        for path, message in _look(self._root, value, ""):
+            found.append(Problem(message, field=path, item_id=None if named is None else _short(named)))
+        return named, found
+
+
+def _read(row: bytes) -> Any:
+    """Read JSON, tolerating what the walk can explain better: NaN and numbers beyond any range."""
+    try:
+        text = row.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RowError(
+            [
+                Problem(
+                    f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}; "
+                    "save the file as UTF-8"
+                )
+            ]
+        ) from None
+    try:
+        return json.loads(text, parse_constant=_Constant, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise RowError([Problem(f"not JSON: {error.msg} at position {error.pos + 1}")]) from None
+    except RecursionError:
+        raise RowError([Problem("not readable: lists and objects are nested too deep")]) from None
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def _look(kind: types.Type, value: Any, path: str) -> Found:
+    """Yield (path, message) for everything wrong with a value."""
+    says = ""
+    if isinstance(kind, types.Metadata):
+        says = (kind.extra or {}).get("says", "")
+        kind = kind.type
+    if isinstance(kind, types.UnionType):
+        yield from _look_union(kind, value, path)
+        return
+    look = _LOOKS[type(kind)]
+    yield from look(kind, value, path, says)
+
+
+def _look_union(kind: types.UnionType, value: Any, path: str) -> Found:
+    choices = [choice for choice in kind.types if not isinstance(choice, types.CustomType | types.NoneType)]
+    choices = [choice for choice in choices if type(choice).__name__ != "UnsetType"]
+    if value is None and kind.includes_none:
+        return
+    if len(choices) == 1:
+        yield from _look(choices[0], value, path)
+        return
+    yield from _look_tagged(
+        [choice for choice in choices if isinstance(choice, types.StructType)], value, path
+    )
+
+
+def _look_tagged(kinds: list[types.StructType], value: Any, path: str) -> Found:
+    if not isinstance(value, dict):
+        yield path, f"expected an object, got {_kind(value)}"
+        return
+    by_tag = {kind.tag: kind for kind in kinds}
+    field = str(kinds[0].tag_field)
+    takes = "Connect takes " + ", ".join(str(tag) for tag in by_tag)
+    tag = value.get(field)
+    if field not in value:
+        yield _join(path, field), f"missing; {takes}"
+    elif isinstance(tag, str) and tag in by_tag:
+        yield from _look(by_tag[tag], value, path)
+    else:
+        hint = " (a text is STRING)" if isinstance(tag, str) and tag.upper() in ("TEXT", "STR") else ""
+        yield _join(path, field), f"{_kind(tag)} is no attribute type; {takes}{hint}"
+
+
+def _look_struct(kind: types.StructType, value: Any, path: str, says: str) -> Found:
+    if not isinstance(value, dict):
+        yield path, f"expected an object, got {_kind(value)}"
+        return
+    fields = {field.encode_name: field for field in kind.fields}
+    for name, field in fields.items():
+        where = _join(path, name)
+        if name in value:
+            if value[name] is None and not _nullable(field.type):
+                yield where, _no_null(field.type)
+            else:
+                yield from _look(field.type, value[name], where)
+        elif field.required:
+            yield where, "missing"
+    if kind.cls is DiscountPrice:
+        yield from _look_calendar(value, path)
+    if kind.forbid_unknown_fields:
+        for name in [name for name in value if name not in fields and name != kind.tag_field]:
+            yield _join(path, name), _unknown(name, list(fields))
+
+
+def _look_calendar(value: dict[str, Any], path: str) -> Found:
+    form = re.compile(str(_MOMENT.pattern))
+    for name in ("start_date", "end_date"):
+        moment = value.get(name)
+        if isinstance(moment, str) and form.match(moment):
+            try:
+                datetime.fromisoformat(moment)
+            except ValueError as error:
+                yield _join(path, name), f"{moment!r} is no date: {error}"
+
+
+def _look_list(kind: types.ListType, value: Any, path: str, says: str) -> Found:
+    if not isinstance(value, list):
+        yield path, f"expected a list, got {_kind(value)}"
+        return
+    if kind.max_length is not None and len(value) > kind.max_length:
+        yield path, f"has {len(value)} entries; Connect takes at most {kind.max_length}"
+    if kind.min_length and len(value) < kind.min_length:
+        yield path, "is an empty list; leave the field out to keep what Mirakl has"
+    for position, entry in enumerate(value):
+        yield from _look(kind.item_type, entry, f"{path}[{position}]")
+
+
+def _look_text(kind: types.StrType, value: Any, path: str, says: str) -> Found:
+    if isinstance(value, _Constant | _Huge) or not isinstance(value, str):
+        yield (
+            path,
+            f"expected a text, got {_kind(value)}"
+            + ("; put it in quotes" if _is_number(value) or isinstance(value, _Huge) else ""),
+        )
+        return
+    if kind.min_length and len(value) < kind.min_length:
+        yield path, "is empty"
+    if kind.max_length is not None and len(value) > kind.max_length:
+        yield path, f"has {len(value)} characters; Connect takes at most {kind.max_length}"
+    if kind.pattern is not None and re.search(kind.pattern, value) is None:
+        yield path, _gtin(value) if says == "gtin" else f"{_short(value)!r} {says}"
+    if "\0" in value:
+        yield path, _NUL_MESSAGE
+    if not _encodable(value):
+        yield path, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character; remove it"
+
+
+def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, says: str) -> Found:
+    whole = isinstance(kind, types.IntType)
+    word = "a whole number" if whole else "a number"
+    if isinstance(value, _Constant) or (isinstance(value, float) and math.isinf(value)):
+        shown = value if isinstance(value, _Constant) else "a number beyond any range"
+        yield path, f"{shown} is no number JSON or Connect knows; give {word}"
+    elif isinstance(value, _Huge):
+        yield path, "has too many digits"
+    elif isinstance(value, str) and _NUMBER.match(value.strip()):
+        mend = value.strip().lstrip("+").replace(",", ".")
+        yield path, f"the text {value!r} stands where {word} belongs; write {mend} without quotes"
+    elif not _is_number(value) or (whole and isinstance(value, float)):
+        yield path, f"expected {word}, got {_kind(value)}"
+    elif kind.ge is not None and value < kind.ge:
+        yield path, f"{value} is too small; Connect takes {kind.ge} or more"
+    elif kind.le is not None and value > kind.le:
+        yield path, f"{value} is too large; Connect takes at most {kind.le}"
+    elif not whole and not _fits_float(value):
+        yield path, "has too many digits"
+
+
+def _look_boolean(kind: types.BoolType, value: Any, path: str, says: str) -> Found:
+    if not isinstance(value, bool):
+        yield path, f"expected true or false, got {_kind(value)}"
+
+
+_LOOKS: dict[type, Callable[[Any, Any, str, str], Found]] = {
+    types.StructType: _look_struct,
+    types.ListType: _look_list,
+    types.StrType: _look_text,
+    types.IntType: _look_number,
+    types.FloatType: _look_number,
+    types.BoolType: _look_boolean,
+}
+
+_NUL_MESSAGE = "holds the character U+0000, which cannot be stored; remove it"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits_float(value: float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _nullable(kind: types.Type) -> bool:
+    return isinstance(kind, types.UnionType) and kind.includes_none
+
+
+def _no_null(kind: types.Type) -> str:
+    inner = (
+        [choice for choice in kind.types if isinstance(choice, types.ListType)]
+        if isinstance(kind, types.UnionType)
+        else []
+    )
+    if inner and not inner[0].min_length:
+        return "null is not allowed here; send [] to empty it, or leave the field out to keep what Mirakl has"
+    return "null is not allowed here; leave the field out to keep what Mirakl has"
+
+
+def _gtin(value: str) -> str:
+    if value.isascii() and value.isdigit():
+        return f"{_short(value)!r} has {len(value)} digits; Connect takes 8, 12 or 13"
+    return f"{_short(value)!r} is no GTIN; Connect takes 8, 12 or 13 digits and nothing else"
+
+
+_HABITS: dict[str, str] = {
+    "title": "titles",
+    "name": "titles",
+    "description": "descriptions",
+    "sku": "id",
+    "product_id": "id",
+    "gtin": "gtins",
+    "ean": "gtins",
+    "upc": "gtins",
+    "isbn": "gtins",
+    "image": "images",
+    "price": "standard_prices",
+    "prices": "standard_prices",
+    "discount_price": "discount_prices",
+    "quantity": "quantities",
+    "stock": "quantities",
+    "attribute": "attributes",
+    "lang": "locale",
+    "language": "locale",
+}
+"""What people write, and the field they mean."""
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    lowered = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    close = difflib.get_close_matches(lowered, known, 1, 0.7) or [
+        field for field in (_HABITS.get(lowered),) if field in known
+    ]
+    hint = f"did you mean {close[0]!r}?" if close else "Connect knows " + ", ".join(known)
+    return f"unknown field; {hint}"

@@ -1,0 +1,163 @@
+"""Files of the catalog engine: one small idea of a path, atomic writes, and a place to spill to.
+
+The engine never imports Airflow. Whatever opens, joins and unlinks as :class:`StoragePath` says is good enough:
+``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both do.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+BLOCK = 1 << 20
+"""Bytes moved at once. Large, because every call on an object store's file has a price of its own."""
+
+
+class StoragePath(Protocol):
+    """What the engine needs of a path."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __truediv__(self, key: str, /) -> StoragePath: ...
+
+    def open(self, mode: str) -> IO[Any]: ...
+
+    def exists(self) -> bool: ...
+
+    def is_dir(self) -> bool: ...
+
+    def unlink(self) -> None: ...
+
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...
+
+    def stat(self) -> Any: ...
+
+    def read_bytes(self) -> bytes: ...
+
+
+def plain(path: StoragePath | str) -> StoragePath:
+    """Return the quickest equal of a path: text and local ``file://`` paths become ``pathlib.Path``.
+
+    :param path: a path of the local machine as text, or any path object.
+    :raises ValueError: text with a scheme such as ``s3://``, which only a path object can open.
+    """
+    if isinstance(path, str):
+        if "://" in path:
+            raise ValueError(f"{path!r}: pass an ObjectStoragePath for storage that is not local")
+        return Path(path)
+    if not isinstance(path, Path) and getattr(path, "protocol", None) in ("file", "local", ""):
+        return Path(getattr(path, "path", str(path)))
+    return path
+
+
+def remove(path: StoragePath) -> None:
+    """Remove a file; a missing one is no error."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def write_bytes(path: StoragePath, data: bytes) -> None:
+    """Replace a file in one step: a reader sees the old content or the new, never half of it.
+
+    :param path: the file; its folder exists.
+    :param data: the whole content.
+    """
+    with writing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing(path: StoragePath) -> Iterator[IO[bytes]]:
+    """Open a file for writing that appears under its name only when the block ends well.
+
+    Locally through a temporary name beside it. An object store shows an object when its upload is complete, so
+    there a plain write is atomic already; an upload that was broken off is discarded.
+    """
+    if isinstance(path, Path):
+        partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return
+    upload = path.open("wb")
+    try:
+        yield upload
+    except BaseException:
+        discard: Callable[[], None] | None = getattr(upload, "discard", None)
+        if discard is not None:
+            discard()
+        else:
+            upload.close()
+            remove(path)
+        raise
+    upload.close()
+
+
+class Spill:
+    """Bytes gathered under small integer keys, on local disk once they are many.
+
+    What must be looked at together later, such as equal ids far apart in a file, is added under the same key and
+    read back key by key, so that memory holds one key's share and never the whole.
+
+    :param memory: bytes held before they are moved to a temporary file.
+    """
+
+    def __init__(self, memory: int = 16 << 20) -> None:
+        self._limit = memory
+        self._held = 0
+        self._parts: dict[int, bytearray] = {}
+        self._extents: dict[int, list[tuple[int, int]]] = {}
+        self._file: IO[bytes] | None = None
+
+    def add(self, key: int, data: bytes) -> None:
+        """Append bytes to a key's share."""
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = bytearray()
+        part += data
+        self._held += len(data)
+        if self._held > self._limit:
+            self._flush()
+
+    def keys(self) -> list[int]:
+        """Return the keys in order."""
+        return sorted(self._parts.keys() | self._extents.keys())
+
+    def read(self, key: int) -> bytes:
+        """Return a key's share, in the order it was added."""
+        shares = []
+        if self._file is not None:
+            for offset, length in self._extents.get(key, ()):
+                self._file.seek(offset)
+                shares.append(self._file.read(length))
+        shares.append(bytes(self._parts.get(key, b"")))
+        return b"".join(shares)
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self._parts.clear()
+        self._extents.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _flush(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="mirakl-spill-")  # noqa: SIM115 - lives as long as the spill
+        offset = self._file.seek(0, os.SEEK_END)
+        for key, part in self._parts.items():
+            self._file.write(part)
+            self._extents.setdefault(key, []).append((offset, len(part)))
+            offset += len(part)
+        self._parts.clear()
+        self._held = 0
