@@ -54,12 +54,23 @@ RELEASES = (
 NEWEST = RELEASES[-1]
 
 
-def compile_pins(requirements: str, *options: str, exclude_newer: str, newer: tuple[str, ...] = ()) -> list[str]:
+def compile_pins(
+    requirements: str, *options: str, exclude_newer: str, newer: tuple[str, ...] = ()
+) -> list[str]:
     """Resolve ``requirements`` with uv for all supported Pythons and return the lines ``name==version``."""
     uv = shutil.which("uv", path=sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", ""))
     if uv is None:
         sys.exit("uv is missing: run `make venv` first")
-    command = [uv, "pip", "compile", "--universal", "--python-version", "3.11", "--no-header", "--no-annotate"]
+    command = [
+        uv,
+        "pip",
+        "compile",
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--no-header",
+        "--no-annotate",
+    ]
     command += ["--no-emit-index-url", "--no-config", "--quiet", "--exclude-newer", exclude_newer]
     for package in newer:
         command += ["--exclude-newer-package", f"{package}=2099-01-01"]

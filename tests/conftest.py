@@ -20,7 +20,9 @@ from typing import Any
 import pytest
 
 if "airflow" in sys.modules:
-    raise pytest.UsageError("Airflow was imported before tests/conftest.py could point it at a throw-away home")
+    raise pytest.UsageError(
+        "Airflow was imported before tests/conftest.py could point it at a throw-away home"
+    )
 
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 DAGS_FOLDER = AIRFLOW_HOME / "dags"

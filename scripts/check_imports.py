@@ -1,0 +1,160 @@
+"""Fail when a Dag file that uses this package would load something heavy.
+
+Airflow imports a Dag file again on every parse, and only ``airflow.*`` names are loaded beforehand: what our
+operators, sensors, triggers and hooks import at module level is paid each time. So this check looks, in fresh
+interpreters, at the names of the modules that appear. It measures no time.
+
+Usage: ``python scripts/check_imports.py [DAG_FILE ...]``; without a file, all of ``example_dags``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from airflow_provider_mirakl.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "airflow_provider_mirakl"
+HEAVY = (
+    "aiohttp",
+    "httpcore",
+    "httpx",
+    "httpx2",
+    "msgspec",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "requests",
+    "starlette",
+    "uvicorn",
+    f"{PACKAGE}.catalog",
+    f"{PACKAGE}.client",
+    f"{PACKAGE}.sandbox",
+)
+# How many modules, of ours and of others, a Dag file may load beyond what a Dag without us loads.
+MOST_NEW_MODULES = 12
+
+
+def is_heavy(name: str) -> bool:
+    return any(name == heavy or name.startswith(heavy + ".") for heavy in HEAVY)
+
+
+def load_baseline() -> None:
+    """What every Dag file loads."""
+    try:
+        from airflow.sdk import DAG, BaseOperator, dag, task
+    except ImportError:  # Airflow 2
+        from airflow import DAG  # noqa: F401
+        from airflow.decorators import dag, task  # noqa: F401
+        from airflow.models.baseoperator import BaseOperator  # noqa: F401
+
+
+def public_modules() -> list[str]:
+    """The modules which the provider info names: what Dag files, the triggerer and forms import."""
+    info = get_provider_info()
+    return [
+        name
+        for kind in ("hooks", "operators", "sensors", "triggers")
+        for entry in info.get(kind, ())
+        for name in entry["python-modules"]
+    ]
+
+
+class Spy:
+    """Sees heavy imports by our modules even where Airflow has loaded the module before us."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._import = builtins.__import__
+
+    def __enter__(self) -> Self:
+        builtins.__import__ = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        builtins.__import__ = self._import
+
+    def __call__(self, name: str, globals: Any = None, *args: Any, **kwargs: Any) -> Any:  # noqa: A002
+        importer = (globals or {}).get("__name__") or ""
+        if importer.startswith(PACKAGE) and is_heavy(name):
+            self.seen.append(f"{importer} imports {name}")
+        return self._import(name, globals, *args, **kwargs)
+
+
+def load_dag_file(path: str) -> None:
+    spec = importlib.util.spec_from_file_location("dag_file_under_check", path)
+    if spec is None or spec.loader is None:
+        sys.exit(f"not a Python file: {path}")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def probe(targets: Iterable[str]) -> dict[str, list[str]]:
+    """Load the targets (module names or Dag files) in this interpreter; what is new, and what is wrong."""
+    load_baseline()
+    problems: list[str] = []
+    before = set(sys.modules)
+    with Spy() as spy:
+        for target in targets:
+            known = set(sys.modules)
+            if target.endswith(".py"):
+                load_dag_file(target)
+            else:
+                importlib.import_module(target)
+            problems += [
+                f"{target} loads {name}" for name in sorted(set(sys.modules) - known) if is_heavy(name)
+            ]
+    return {"new": sorted(set(sys.modules) - before), "problems": sorted(set(spy.seen)) + problems}
+
+
+def probe_fresh(*targets: str) -> dict[str, list[str]]:
+    """``probe`` in a fresh interpreter with an Airflow home of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, __file__, "--probe", *targets],
+            env=os.environ | {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        sys.exit(f"could not load {' '.join(targets)}")
+    answer: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--probe"]:
+        print(json.dumps(probe(sys.argv[2:])))
+        return
+
+    modules = public_modules()
+    problems = probe_fresh(*modules)["problems"]
+    print(f"{len(modules)} public modules: {len(problems)} problems")
+
+    dag_files = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "example_dags").glob("*.py"))
+    for dag_file in dag_files:
+        answer = probe_fresh(str(dag_file))
+        new = answer["new"]
+        print(f"{dag_file.name}: {len(new)} modules beyond those of any Dag")
+        problems += answer["problems"]
+        if len(new) > MOST_NEW_MODULES:
+            problems.append(
+                f"{dag_file.name} loads {len(new)} modules, {MOST_NEW_MODULES} are allowed: {new}"
+            )
+
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()
