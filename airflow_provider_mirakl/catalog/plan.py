@@ -440,8 +440,11 @@ class _Planner:
         """Read, check, write and return the plan."""
         folder = self._folder
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (PLAN_FILE, PRODUCTS_FILE, REJECTS_FILE):
-            remove(folder / name)
+        own = [folder / name for name in (PLAN_FILE, PRODUCTS_FILE, REJECTS_FILE)]
+        if self._source.name in map(str, own):
+            raise MiraklInputError(f"{self._source.name} would be replaced while it is read; plan in another folder")
+        for path in own:
+            remove(path)
         with ExitStack() as stack:
             rejects = _Rejects(self._source, folder / REJECTS_FILE, stack)
             repeats = _Repeats()

@@ -337,16 +337,13 @@ def _look(kind: types.Type, value: Any, path: str) -> Found:
 
 
 def _look_union(kind: types.UnionType, value: Any, path: str) -> Found:
-    choices = [choice for choice in kind.types if not isinstance(choice, types.CustomType | types.NoneType)]
-    choices = [choice for choice in choices if type(choice).__name__ != "UnsetType"]
     if value is None and kind.includes_none:
         return
+    choices = [choice for choice in kind.types if not isinstance(choice, types.NoneType)]
     if len(choices) == 1:
         yield from _look(choices[0], value, path)
-        return
-    yield from _look_tagged(
-        [choice for choice in choices if isinstance(choice, types.StructType)], value, path
-    )
+    else:
+        yield from _look_tagged([choice for choice in choices if isinstance(choice, types.StructType)], value, path)
 
 
 def _look_tagged(kinds: list[types.StructType], value: Any, path: str) -> Found:
@@ -496,12 +493,7 @@ def _nullable(kind: types.Type) -> bool:
 
 
 def _no_null(kind: types.Type) -> str:
-    inner = (
-        [choice for choice in kind.types if isinstance(choice, types.ListType)]
-        if isinstance(kind, types.UnionType)
-        else []
-    )
-    if inner and not inner[0].min_length:
+    if isinstance(kind, types.ListType) and not kind.min_length:
         return "null is not allowed here; send [] to empty it, or leave the field out to keep what Mirakl has"
     return "null is not allowed here; leave the field out to keep what Mirakl has"
 

@@ -1,0 +1,323 @@
+"""Read-back: what was sent against what listProducts shows.
+
+Connect answers a bare 202 and offers nothing to poll; comparing is the only way to learn the outcome (facts section
+2.5). The pages of a listing arrive a minute apart, so what matters of each is kept in the plan's folder and a killed
+worker goes on with the next page.
+
+What counts as equal:
+
+- Only submitted fields are compared; a listing may show more, at the top and inside objects.
+- ``null``, an empty list and an absent field are the same in a listing.
+- Numbers are compared as numbers (``1249.0`` is ``1249``, also where a listing quotes it), moments as moments.
+- Entries that have a name of their own (locale, attribute id, warehouse, scope and currency) may come back in another
+  order. Images may not: the first one is the main one.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_mirakl.catalog.outcome import ItemResult
+from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
+from airflow_provider_mirakl.catalog.source import dump
+from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+Expect = Literal["listed", "absent"]
+
+VERIFY_FOLDER = "verify"
+STATE_FILE = "state.json"
+EXPECTED_FILE = "expected.bin"
+FORMAT_VERSION = 1
+_PARTITION_SHIFT = 64 - 8
+
+
+class _State(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
+    """``verify/state.json``: which pages are kept, and a bit for every id that was seen."""
+
+    plan: str
+    expect: Expect
+    sample: int | None
+    chunks: int
+    pages: int
+    seen: bytes
+
+
+class _Identified(msgspec.Struct):
+    id: str
+
+
+_identify = msgspec.json.Decoder(_Identified).decode
+
+
+class Verifier:
+    """Compares a plan with a listing, page by page.
+
+    ::
+
+        verifier = Verifier(plan)
+        for page in pages:                  # listProducts, 1,000 a page, paced by the caller
+            verifier.see(page)
+            if verifier.complete:
+                break
+        for result in verifier.finish():
+            writer.add(result)
+
+    Making another verifier for the same plan continues it; :meth:`restart` begins another round.
+
+    To wait for ids alone, make the plan with :func:`~airflow_provider_mirakl.catalog.plan.plan_delete` and say what to
+    ``expect``.
+
+    :param plan: what was sent.
+    :param expect: ``listed``: every product is there with the submitted fields; ``absent``: none is there. Default by
+        the kind of plan.
+    :param sample: check only that many products, chosen by the hash of their ids; default all.
+    :param chunks: check only the first so many chunks, as when the rest was not accepted; default all.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        expect: Expect | None = None,
+        sample: int | None = None,
+        chunks: int | None = None,
+    ) -> None:
+        self._plan = plan
+        self._folder = plain(plan.folder) / VERIFY_FOLDER
+        expect = expect or ("listed" if plan.kind == "upsert" else "absent")
+        chunks = len(plan.chunks) if chunks is None else chunks
+        wanted = _State(plan.id, expect, sample, chunks, 0, b"")
+        state = self._load()
+        same = state is not None and (state.plan, state.expect, state.sample, state.chunks) == (
+            wanted.plan,
+            wanted.expect,
+            wanted.sample,
+            wanted.chunks,
+        )
+        if state is not None and same:
+            self._state = state
+            self._expected = array("Q", (self._folder / EXPECTED_FILE).read_bytes())
+        else:
+            self._state = wanted
+            self._begin()
+        self._seen = bytearray(self._state.seen)
+
+    @property
+    def pages(self) -> int:
+        """Pages seen so far."""
+        return self._state.pages
+
+    @property
+    def complete(self) -> bool:
+        """True when no further page can change the result: every product expected was seen."""
+        return self._state.expect == "listed" and self.seen == len(self._expected)
+
+    @property
+    def seen(self) -> int:
+        """Products of the plan seen so far."""
+        return int.from_bytes(self._seen).bit_count()
+
+    def see(self, products: Iterable[Mapping[str, Any] | bytes]) -> None:
+        """Take one page of the listing.
+
+        :param products: listed products, as objects or as JSON.
+        """
+        kept = bytearray()
+        for product in products:
+            row = product if isinstance(product, bytes) else dump(product)
+            position = self._position(_key(_identify(row).id))
+            if position is not None:
+                self._seen[position >> 3] |= 1 << (position & 7)
+                kept += row.replace(b"\n", b" ") + b"\n"
+        write_bytes(self._page(self._state.pages), bytes(kept))
+        self._state.pages += 1
+        self._state.seen = bytes(self._seen)
+        self._save()
+
+    def restart(self) -> None:
+        """Forget the pages, for another round after Mirakl had more time."""
+        for number in range(self._state.pages):
+            remove(self._page(number))
+        self._state.pages = 0
+        self._seen = bytearray(len(self._seen))
+        self._state.seen = bytes(self._seen)
+        self._save()
+
+    def finish(self, *, listed_all: bool = True) -> Iterator[ItemResult]:
+        """Compare and yield one result per product checked, in no particular order.
+
+        Codes: ``verified``, ``different`` (``attribute`` names the fields), ``missing``, ``deleted``, ``still_there``.
+
+        :param listed_all: false when the listing was broken off: what was not seen is then ``unknown``.
+        """
+        listed, submitted = self._gather()
+        try:
+            for partition in submitted.keys():  # noqa: SIM118 - no mapping
+                found = {_identify(row).id: row for row in listed.read(partition).split(b"\n")[:-1]}
+                for row in submitted.read(partition).split(b"\n")[:-1]:
+                    item_id = _identify(row).id
+                    yield self._judge(item_id, row, found.get(item_id), listed_all)
+        finally:
+            listed.close()
+            submitted.close()
+
+    def _judge(self, item_id: str, row: bytes, listed: bytes | None, listed_all: bool) -> ItemResult:
+        if listed is None and not listed_all:
+            return ItemResult(item_id, "unknown", "not_seen", "the listing was broken off before it was seen")
+        if self._state.expect == "absent":
+            if listed is None:
+                return ItemResult(item_id, "succeeded", "deleted")
+            return ItemResult(item_id, "failed", "still_there", "still listed")
+        if listed is None:
+            return ItemResult(item_id, "failed", "missing", "not listed")
+        fields = differences(msgspec.json.decode(row), msgspec.json.decode(listed))
+        if fields:
+            names = ", ".join(fields)
+            return ItemResult(item_id, "failed", "different", f"listed with another {names}", names)
+        return ItemResult(item_id, "succeeded", "verified")
+
+    def _gather(self) -> tuple[Spill, Spill]:
+        """Bring what was listed and what was submitted together, by ranges of the ids' hashes."""
+        listed, submitted = Spill(), Spill()
+        for number in range(self._state.pages):
+            for row in self._page(number).read_bytes().split(b"\n")[:-1]:
+                listed.add(_key(_identify(row).id) >> _PARTITION_SHIFT, row + b"\n")
+        for row in self._rows():
+            key = _key(_identify(row).id)
+            if self._state.sample is None or self._position(key) is not None:
+                submitted.add(key >> _PARTITION_SHIFT, row + b"\n")
+        return listed, submitted
+
+    def _rows(self) -> Iterator[bytes]:
+        for chunk in self._plan.chunks[: self._state.chunks]:
+            yield from read_chunk(self._plan.folder, chunk)
+
+    def _begin(self) -> None:
+        keys = Spill()
+        for row in self._rows():
+            key = _key(_identify(row).id)
+            keys.add(key >> _PARTITION_SHIFT, array("Q", (key,)).tobytes())
+        self._expected = array("Q")
+        for partition in keys.keys():  # noqa: SIM118 - no mapping
+            self._expected.extend(sorted(array("Q", keys.read(partition))))
+        keys.close()
+        if self._state.sample is not None:
+            del self._expected[self._state.sample :]
+        self._state.seen = bytes((len(self._expected) + 7) // 8)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self._folder / EXPECTED_FILE, self._expected.tobytes())
+        self._save()
+
+    def _position(self, key: int) -> int | None:
+        position = bisect_left(self._expected, key)
+        return position if position < len(self._expected) and self._expected[position] == key else None
+
+    def _page(self, number: int) -> StoragePath:
+        return self._folder / f"page-{number:06d}.ndjson"
+
+    def _save(self) -> None:
+        write_bytes(self._folder / STATE_FILE, msgspec.json.encode(self._state))
+
+    def _load(self) -> _State | None:
+        path = self._folder / STATE_FILE
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_State)
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MiraklInputError(
+                f"{path} cannot be read: {error}; remove the folder to verify anew"
+            ) from error
+
+
+def _key(item_id: str) -> int:
+    return int.from_bytes(blake2b(item_id.encode(), digest_size=8).digest())
+
+
+# --- Comparing --------------------------------------------------------------------------------------------------
+
+
+def _by(*names: str) -> Callable[[Any], str]:
+    def key(entry: Any) -> str:
+        found = [entry.get(name) for name in names] if isinstance(entry, dict) else [entry]
+        return "\0".join("" if value is None else str(value) for value in found)
+
+    return key
+
+
+def _price(entry: Any) -> str:
+    price = entry.get("price") if isinstance(entry, dict) else None
+    return _by("scope", "start_date", "end_date")(entry) + "\0" + _by("currency")(price)
+
+
+_NAMED: dict[str, Callable[[Any], str]] = {
+    "titles": _by("locale"),
+    "descriptions": _by("locale"),
+    "labels": _by("locale"),
+    "gtins": _by("value"),
+    "attributes": _by("id"),
+    "quantities": _by("warehouse_code"),
+    "partner_quantities": _by("partner_id"),
+    "standard_prices": _price,
+    "discount_prices": _price,
+}
+"""Lists whose entries have a name, and that name. Every other list keeps its order."""
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
+
+
+def differences(submitted: Mapping[str, Any], listed: Mapping[str, Any]) -> list[str]:
+    """Return the submitted top-level fields a listing shows otherwise, in alphabetical order.
+
+    :param submitted: the product as it was sent.
+    :param listed: the product as listProducts shows it.
+    """
+    return sorted(name for name, value in submitted.items() if not _same(value, listed.get(name), name))
+
+
+def _same(sent: Any, shown: Any, name: str) -> bool:
+    if sent is None or sent == []:
+        return shown is None or shown == []
+    if isinstance(sent, dict):
+        return isinstance(shown, dict) and all(_same(sent[key], shown.get(key), key) for key in sent)
+    if isinstance(sent, list):
+        return isinstance(shown, list) and _same_list(sent, shown, name)
+    if isinstance(sent, int | float) and not isinstance(sent, bool):
+        return _number(sent) == _number(shown)
+    if sent == shown:
+        return type(sent) is type(shown)
+    return isinstance(sent, str) and isinstance(shown, str) and _same_moment(sent, shown)
+
+
+def _same_list(sent: list[Any], shown: list[Any], name: str) -> bool:
+    if len(sent) != len(shown):
+        return False
+    key = _NAMED.get(name)
+    if key is not None:
+        sent, shown = sorted(sent, key=key), sorted(shown, key=key)
+    return all(_same(one, other, "") for one, other in zip(sent, shown, strict=True))
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _same_moment(sent: str, shown: str) -> bool:
+    if not (_MOMENT.match(sent) and _MOMENT.match(shown)):
+        return False
+    return datetime.fromisoformat(sent) == datetime.fromisoformat(shown)

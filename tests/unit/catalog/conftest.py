@@ -1,0 +1,63 @@
+"""Products and files for the tests of the catalog engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Product = dict[str, Any]
+
+
+@pytest.fixture
+def product() -> Callable[..., Product]:
+    """Return a maker of good products; keywords replace fields."""
+
+    def make(number: int = 0, **fields: Any) -> Product:
+        return {
+            "id": f"SKU-{number:06d}",
+            "titles": [
+                {"locale": "en_US", "value": f"Phone {number}"},
+                {"locale": "fr", "value": f"Téléphone {number}"},
+            ],
+            "descriptions": [{"locale": "en_US", "value": "A “fine” phone.\nWith a charger."}],
+            "brand": "ACME",
+            "category": {"id": "phones", "labels": [{"locale": "en_US", "value": "Phones"}]},
+            "gtins": [{"value": f"{number:013d}"}],
+            "images": [{"url": f"https://img.example.com/{number}.jpg"}],
+            "attributes": [
+                {"id": "color", "name": "Color", "type": "STRING", "value": "Purple"},
+                {"id": "storage", "name": "Storage", "type": "NUMERIC", "value": 256},
+                {"id": "limited", "name": "Limited", "type": "BOOLEAN", "value": True},
+            ],
+            "quantities": [{"available_quantity": number % 100, "warehouse_code": "LYON"}],
+            "partner_quantities": [{"available_quantity": 1, "partner_id": "P1"}],
+            "standard_prices": [{"price": {"amount": 1249.99, "currency": "EUR"}, "scope": "EUR_FR"}],
+            "discount_prices": [
+                {
+                    "price": {"amount": 1149, "currency": "EUR"},
+                    "start_date": "2026-02-19T16:46:00Z",
+                    "end_date": None,
+                }
+            ],
+            **fields,
+        }
+
+    return make
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Return a writer of files: lines or products as NDJSON, text, or bytes."""
+
+    def make(content: Any, name: str = "products.ndjson") -> Path:
+        if isinstance(content, list):
+            content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in content) + "\n"
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return make
