@@ -143,5 +143,5 @@ lock: .venv/.dev ## resolve the constraints files again
 .PHONY: clean
 clean: ## remove everything make has made
 	rm -rf .venv .venvs .cache .airflow .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		dist docs/_build
+		dist docs/_build docs/reference
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
