@@ -1,0 +1,220 @@
+"""Operators that make many calls, one at a time, at the pace Mirakl publishes, without holding a worker between them.
+
+A worker makes a call and notes it; then the task waits in the triggerer until the next call is permitted. What has been
+done is kept by the work itself, on storage, so that a killed worker, a killed triggerer or a retry continues there.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklServerError,
+    MiraklTransportError,
+    MiraklTriggerEventError,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.catalog.work import Work
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+
+SHORTEST_DEFERRAL = 10.0
+"""Seconds. A shorter wait is slept in the worker: a trigger that fires within some six seconds of the deferral can run
+into a race in Airflow's scheduler, which fails the task."""
+LONGEST_LEAD = 15.0
+"""Seconds. A task that takes longer to come back does not wake even earlier for it."""
+LONGEST_PAUSE = 15 * 60.0
+"""Seconds between two tries of a call that fails again and again."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What a task takes along through a deferral. Travels in the trigger's arguments: small, and no secret.
+
+    :param not_before: moment of the next try after a failure or a 429, in seconds since the epoch.
+    :param failures: calls that failed one after another.
+    :param lead: seconds the task wakes early, learned from how long it took to come back.
+    """
+
+    not_before: float = 0.0
+    failures: int = 0
+    lead: float = 0.0
+
+    @classmethod
+    def from_event(cls, event: object, now: float) -> Pace:
+        """Take the state back from a trigger's event, and learn from how late it is.
+
+        :raises MiraklTriggerEventError: for anything but the event of a ``MomentTrigger``.
+        """
+        if not isinstance(event, Mapping) or not isinstance(event.get("state"), Mapping):
+            raise MiraklTriggerEventError(f"expected the event of a MomentTrigger, got {event!r}")
+        try:
+            pace = cls(**event["state"])
+            lag = now - float(event["moment"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise MiraklTriggerEventError(f"the event of the trigger is not understood: {error}") from None
+        learned = lag if pace.lead == 0 else 0.7 * pace.lead + 0.3 * lag
+        pace.lead = max(0.0, min(learned, LONGEST_LEAD))
+        return pace
+
+
+class PacedOperator(BaseOperator):
+    """Base of the operators that make many paced calls.
+
+    :param deferrable: wait in the triggerer between calls; default Airflow's ``[operators] default_deferrable``.
+        Without it the worker sleeps, with the same results.
+    :param max_failures: calls that may fail one after another (5xx, broken connection) before the task fails.
+        A 429 is a wait, not a failure.
+    :param work_folder: folder for plans, progress, rejects and outcomes, as an object storage path that every worker
+        reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
+    """
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_failures: int = 5,
+        work_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        self.max_failures = max_failures
+        self.work_folder = work_folder
+
+    @property
+    @abstractmethod
+    def hook(self) -> MiraklBaseHook:
+        """The hook of the operator's connection."""
+
+    @abstractmethod
+    def open_work(self, run: TaskRun) -> Work | None:
+        """Begin or continue the next piece of work; ``None`` when all is done.
+
+        Called again after each piece, and after each deferral: it has to find its progress on storage.
+        """
+
+    @abstractmethod
+    def conclude(self, run: TaskRun) -> dict[str, Any]:
+        """Judge what was done and give the operator's result."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Begin, or continue what a former try began."""
+        return self._proceed(context, Pace())
+
+    def resume(self, context: Context, event: object) -> dict[str, Any]:
+        """Continue after a wait in the triggerer.
+
+        :raises MiraklTriggerEventError: for an event that is not understood.
+        """
+        return self._proceed(context, Pace.from_event(event, time.time()))
+
+    def _proceed(self, context: Context, pace: Pace) -> dict[str, Any]:
+        run = TaskRun(context, self.work_folder)
+        with self.hook.get_conn() as client:
+            while (work := self.open_work(run)) is not None:
+                self._complete(work, client, pace, context)
+        return self.conclude(run)
+
+    def _complete(self, work: Work, client: Client, pace: Pace, context: Context) -> None:
+        while (call := work.next_call()) is not None:
+            interval = call.operation.interval * client.settings.interval_factor
+            last = work.last_call_at.timestamp() + interval if work.last_call_at else 0.0
+            not_before = work.not_before.timestamp() if work.not_before else 0.0
+            self._wait(max(last, not_before, pace.not_before), pace, context)
+            try:
+                result = client.send(call, max_wait=SHORTEST_DEFERRAL)
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                pace.not_before = _moment(wait, interval)
+                self.log.info("%s Waiting.", wait)
+            except (MiraklServerError, MiraklTransportError) as failure:
+                pace.failures += 1
+                if pace.failures > self.max_failures:
+                    raise
+                pause = min(LONGEST_PAUSE, max(interval, 2.0**pace.failures))
+                pace.not_before = time.time() + pause
+                self.log.warning(
+                    "%s Failure %d of %d in a row; trying again in %.0f s.",
+                    failure,
+                    pace.failures,
+                    self.max_failures,
+                    pause,
+                )
+            else:
+                pace.failures = 0
+                work.accept(result, datetime.now(UTC))
+                self.log.info("%s", work.describe(interval))
+
+    def _wait(self, moment: float, pace: Pace, context: Context) -> None:
+        """Wait for a moment: in the triggerer when that pays, else here."""
+        remaining = moment - time.time()
+        if remaining <= 0:
+            return
+        if self.deferrable and remaining - pace.lead >= SHORTEST_DEFERRAL:
+            from airflow_provider_mirakl.triggers.moment import MomentTrigger
+
+            state = asdict(pace) | {"not_before": moment}
+            self.defer(
+                trigger=MomentTrigger(moment - pace.lead, state),
+                method_name=self.resume.__name__,
+                timeout=self._time_left(context),
+            )
+        time.sleep(remaining)
+
+    def _time_left(self, context: Context) -> timedelta | None:
+        """What ``execution_timeout`` leaves, so that it counts the waits in the triggerer too."""
+        started = context["ti"].start_date
+        if self.execution_timeout is None or started is None:
+            return None
+        return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
+
+
+def _moment(wait: MiraklNotYetError | MiraklRateLimitError, interval: float) -> float:
+    if isinstance(wait, MiraklNotYetError):
+        return wait.retry_at.timestamp()
+    return time.time() + (
+        wait.retry_after if wait.retry_after is not None else max(interval, SHORTEST_DEFERRAL)
+    )
+
+
+class TaskRun:
+    """Where one task instance keeps its files, and what tells a retry from a run anew.
+
+    :param context: of the running task.
+    :param work_folder: as the operator has it.
+    """
+
+    def __init__(self, context: Context, work_folder: str | None) -> None:
+        self._ti = context["ti"]
+        self._work_folder = work_folder
+
+    @cached_property
+    def folder(self) -> StoragePath:
+        """The folder of this task instance: below the work folder by dag, task, run and map index."""
+        from airflow_provider_mirakl.storage import task_folder
+
+        ti = self._ti
+        return task_folder(self._work_folder, ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+
+    @property
+    def generation(self) -> str:
+        """Stays the same over retries and deferrals and changes when the task is cleared.
+
+        Clearing a task raises ``max_tries``; nothing else does.
+        """
+        ti = self._ti
+        return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}/{ti.max_tries}"

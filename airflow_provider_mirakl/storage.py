@@ -1,0 +1,49 @@
+"""Paths as Airflow knows them: local ones, and object storage with an Airflow connection in the address."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+
+_UNSAFE = re.compile(r"[^\w.=+-]+")
+
+
+def storage_path(path: str) -> StoragePath:
+    """A path from text: a local one, or any address Airflow's object storage knows, such as ``s3://conn@bucket/key``.
+
+    :param path: the text.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if path.startswith("file://"):
+        return Path(path.removeprefix("file://"))
+    return ObjectStoragePath(path) if "://" in path else Path(path)
+
+
+def task_folder(
+    work_folder: str | None, dag_id: str, task_id: str, run_id: str, map_index: int | None
+) -> StoragePath:
+    """The folder in which a task instance keeps its files.
+
+    :param work_folder: the folder of all; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
+    :param map_index: of a mapped task; -1 or ``None`` for one that is not.
+    """
+    folder = storage_path(work_folder or _default_work_folder())
+    for part in (dag_id, task_id, run_id):
+        folder = folder / _UNSAFE.sub("_", part)
+    return folder / str(map_index) if map_index is not None and map_index >= 0 else folder
+
+
+def _default_work_folder() -> str:
+    from airflow.providers.common.compat.sdk import conf
+
+    configured: str | None = conf.get("mirakl", "work_folder", fallback=None)
+    if configured:
+        return configured
+    from airflow.configuration import AIRFLOW_HOME
+
+    return str(Path(AIRFLOW_HOME) / "mirakl")

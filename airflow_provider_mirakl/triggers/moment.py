@@ -1,0 +1,42 @@
+"""A trigger that waits for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+LONGEST_SLEEP = 60.0
+"""Seconds after which the wall clock is looked at again, since it may have been set."""
+
+
+class MomentTrigger(BaseTrigger):
+    """Waits for a moment, then hands back the state it was given.
+
+    Airflow's own ``DateTimeTrigger`` waits as well, but writes a line to the task log every second and carries no
+    state: what is passed to ``defer(kwargs=...)`` is lost under ``dag.test()``.
+
+    :param moment: seconds since the epoch.
+    :param state: small JSON-able values for the operator that resumes. Never a secret: Airflow stores them readable.
+    """
+
+    def __init__(self, moment: float, state: dict[str, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.moment = moment
+        self.state = state
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, as Airflow stores them."""
+        return "airflow_provider_mirakl.triggers.moment.MomentTrigger", {
+            "moment": self.moment,
+            "state": self.state,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once, at the moment."""
+        while (remaining := self.moment - time.time()) > 0:  # noqa: ASYNC110 - the clock, not an event, is waited for
+            await asyncio.sleep(min(remaining, LONGEST_SLEEP))
+        yield TriggerEvent({"moment": self.moment, "state": self.state})  # type: ignore[no-untyped-call]
