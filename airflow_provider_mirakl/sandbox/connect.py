@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox import checks
+from airflow_provider_mirakl.sandbox import checks, paging
 from airflow_provider_mirakl.sandbox.checks import Check, array, fields, nullable, number, text
 from airflow_provider_mirakl.sandbox.exchange import Exchange
 from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps, loads
@@ -131,6 +129,7 @@ class Shelf:
         self.products: dict[str, bytes] = {}
         self._order: list[str] = []
         self._sorted = True
+        self.recent: deque[str] = deque(maxlen=25)
 
     def upsert(self, patch: dict[str, Any]) -> str:
         """Create or patch a product: top-level elements replace, null erases, absent keeps."""
@@ -146,6 +145,7 @@ class Shelf:
         if after == before:
             return "unchanged"
         self.products[key] = after
+        self.recent.append(key)
         if before is not None:
             return "updated"
         self._order.append(key)
@@ -158,6 +158,7 @@ class Shelf:
             self._order.append(key)
             self._sorted = False
         self.products[key] = body
+        self.recent.append(key)
 
     def delete(self, key: str) -> str:
         """Remove a product, if it is there."""
@@ -228,9 +229,9 @@ class ConnectCatalog:
             check(product, "$", problems)
             if problems:
                 raise ValueError(f"line {line_number}: {problems[0].field} {problems[0].message}")
-            shelf.put(
-                product["id"], dumps({key: value for key, value in product.items() if value is not None})
-            )
+            if None in product.values():
+                line = dumps({key: value for key, value in product.items() if value is not None})
+            shelf.put(product["id"], line.strip())
             count += 1
         return count
 
@@ -246,58 +247,14 @@ class ConnectCatalog:
                 yield shelf.products[key]
 
 
-def _encode(token: dict[str, Any]) -> str:
-    return base64.urlsafe_b64encode(dumps(token)).decode()
-
-
-def _decode(text_: str) -> dict[str, Any]:
-    try:
-        token = loads(base64.urlsafe_b64decode(text_.encode()))
-        if not (
-            isinstance(token["limit"], int)
-            and isinstance(token["id"], str)
-            and isinstance(token["next"], bool)
-        ):
-            raise TypeError("page token")
-    except (ValueError, binascii.Error, KeyError, TypeError) as error:
-        raise ApiError(
-            400, "Invalid input", problems=[Problem("is not a page token of this resource", "page_token")]
-        ) from error
-    return token  # type: ignore[no-any-return]
-
-
 def list_products(exchange: Exchange) -> Reply:
     """listProducts: sorted by id, seek pagination with tokens that carry everything."""
-    order = exchange.world.connect.shelf(exchange.principal.account).order()
-    page_token = exchange.query.get("page_token")
-    if page_token is not None:
-        token = _decode(page_token)
-        limit = token["limit"]
-        if token["next"]:
-            start = bisect_right(order, token["id"])
-        else:
-            start = max(0, bisect_left(order, token["id"]) - limit)
-    else:
-        limit = exchange.integer("limit", PAGE, 1, PAGE)
-        start = 0
-    stop = min(len(order), start + limit)
-    if page_token is not None and not token["next"]:
-        stop = bisect_left(order, token["id"])
-    ids = order[start:stop]
-    exchange.items = len(ids)
-    parts = [
-        b'{"data":[',
-        b",".join(map(exchange.world.connect.shelf(exchange.principal.account).products.__getitem__, ids)),
-        b"]",
-    ]
-    if stop < len(order) and ids:
-        after = _encode({"next": True, "id": ids[-1], "limit": limit})
-        parts.append(b',"next_page_token":' + dumps(after))
-    if start > 0 and ids:
-        before = _encode({"next": False, "id": ids[0], "limit": limit})
-        parts.append(b',"previous_page_token":' + dumps(before))
-    parts.append(b"}")
-    return Reply(200, b"".join(parts), JSON)
+    cursor = paging.cursor(exchange, PAGE, PAGE)
+    shelf = exchange.world.connect.shelf(exchange.principal.account)
+    ids, tokens = cursor.window(exchange, shelf.order())
+    tail = "".join(f',"{name}":"{token}"' for name, token in tokens.items()).encode()
+    body = b'{"data":[' + b",".join(map(shelf.products.__getitem__, ids)) + b"]" + tail + b"}"
+    return Reply(200, body, JSON)
 
 
 async def _write(exchange: Exchange, kind: str) -> Reply:

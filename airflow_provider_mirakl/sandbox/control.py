@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from airflow_provider_mirakl.sandbox import page
 from airflow_provider_mirakl.sandbox.faults import KINDS, Fault
 from airflow_provider_mirakl.sandbox.wire import dumps
 
@@ -136,6 +137,15 @@ class Control:
                 faults.clear()
         return JSONResponse({"faults": faults.table(), "kinds": KINDS})
 
+    async def page(self, request: Request) -> Response:
+        """The page for people."""
+        url = str(request.base_url).rstrip("/")
+        return HTMLResponse(page.page(self._world, url, request.query_params.get("id", "")))
+
+    async def fragment(self, request: Request) -> Response:
+        """The parts of the page that change."""
+        return HTMLResponse(page.fragment(self._world, request.query_params.get("id", "")))
+
 
 _RULE = frozenset({"kind", "operation", "method", "path", "skip", "times", "probability"})
 
@@ -162,12 +172,12 @@ def control_app(world: World) -> Starlette:
         ("ledger", control.ledger, ["GET"]),
         ("ledger.ndjson", control.ledger_file, ["GET"]),
         ("products", control.products, ["GET", "POST"]),
+        ("page", control.fragment, ["GET"]),
         ("reset", control.reset, ["POST"]),
         ("clock", control.clock, ["POST"]),
         ("limits", control.limits, ["GET", "DELETE"]),
         ("tokens", control.tokens, ["DELETE"]),
         ("faults", control.faults, ["GET", "POST", "DELETE"]),
     )
-    return Starlette(
-        routes=[Route(f"/_sandbox/{name}", endpoint, methods=methods) for name, endpoint, methods in table]
-    )
+    routes = [Route(f"/_sandbox/{name}", endpoint, methods=methods) for name, endpoint, methods in table]
+    return Starlette(routes=[Route("/", control.page), *routes])

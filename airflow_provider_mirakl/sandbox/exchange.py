@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.requests import Request
 
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Reply, System, loads
+from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Reply, System, dumps, loads
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.faults import Fault
@@ -100,7 +100,7 @@ class Exchange:
     @staticmethod
     def _refuse_lone_surrogates(value: Any) -> None:
         try:
-            repr(value).encode()
+            dumps(value)
         except UnicodeEncodeError as error:
             raise ApiError(400, "The request body holds half of a surrogate pair.") from error
 

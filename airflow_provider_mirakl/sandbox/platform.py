@@ -170,6 +170,10 @@ class Instance:
         }
         self.shops[2002]["shop_state"] = "CLOSE"
 
+    def overview(self) -> list[tuple[str, str, tuple[str, ...], list[tuple[Any, ...]], str]]:
+        """Tables for the page: part, title, head, rows, words for none."""
+        return []
+
     def dump(self) -> dict[str, Any]:
         """As JSON, for a restart."""
         return {"shops": list(self.shops.values())}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,40 @@ from airflow_provider_mirakl.sandbox.wire import dumps, loads
 from airflow_provider_mirakl.sandbox.world import World
 
 T = TypeVar("T")
+
+
+class _Server(uvicorn.Server):
+    """As uvicorn's, but it ends at once when asked, not at its next tick."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.end = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone in a thread; in the main thread end cleanly, so that the state is kept."""
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for name in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(name, self.end.set)
+        yield
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks) and not self.end.is_set():
+            ticks = (ticks + 1) % 864000
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.end.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything at once: a test should not wait for calls that nobody reads any more."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await asyncio.sleep(0)
 
 
 class Sandbox:
@@ -48,7 +84,7 @@ class Sandbox:
         self._port = port
         self._state = None if state is None else Path(state)
         self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         if self._state is not None and self._state.exists():
@@ -100,7 +136,8 @@ class Sandbox:
         :raises OSError: when it is taken by somebody else.
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # With the protocol named, asyncio sets TCP_NODELAY on what it accepts; without, every answer waits 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self._port))
@@ -123,14 +160,13 @@ class Sandbox:
             lifespan="off",
             timeout_graceful_shutdown=2,
         )
-        self._server = uvicorn.Server(config)
 
         async def run() -> None:
             self._loop = asyncio.get_running_loop()
+            self._server = _Server(config)
             if ready is not None:
                 self._loop.call_soon(ready)
-            assert self._server is not None  # noqa: S101
-            assert self._socket is not None  # noqa: S101
+            assert self._socket is not None  # noqa: S101 - bound above
             await self._server.serve(sockets=[self._socket])
 
         try:
@@ -157,9 +193,8 @@ class Sandbox:
 
     def stop(self) -> None:
         """End the server; open connections are closed."""
-        if self._server is not None:
-            self._server.should_exit = True
-            self._server.force_exit = True
+        if self._server is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._server.end.set)
         if self._thread is not None:
             self._thread.join(10)
             self._thread = None

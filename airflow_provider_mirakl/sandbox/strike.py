@@ -132,21 +132,22 @@ def _rewrite(fault: Fault, reply: Reply) -> Reply:
 async def send(exchange: Exchange, reply: Reply, to: Send) -> None:
     """Put an answer onto the wire, as slowly or as incompletely as was ordered."""
     body = reply.body
+    cut = next((fault for fault in exchange.faults if fault.kind in ("truncate", "reset_during")), None)
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()
     ]
     if reply.media_type:
         headers.append((b"content-type", reply.media_type.encode("latin-1")))
     if reply.status != 204:
-        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((b"content-length", str(len(body) or int(cut is not None)).encode()))
     await to({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if cut is not None:
+        keep = int(len(body) * float(cut.options.get("keep", 0.5)))
+        await to({"type": "http.response.body", "body": body[:keep], "more_body": True})
+        await asyncio.sleep(0.02)  # lets what was sent reach the caller before the connection goes
+        await abort(to, hard=cut.kind == "reset_during")
+        return
     for fault in exchange.faults:
-        if fault.kind in ("truncate", "reset_during"):
-            keep = int(len(body) * float(fault.options.get("keep", 0.5)))
-            await to({"type": "http.response.body", "body": body[:keep], "more_body": True})
-            await asyncio.sleep(0.02)
-            await abort(to, hard=fault.kind == "reset_during")
-            return
         if fault.kind == "slow":
             body = await _trickle(exchange, fault, body, to)
     await to({"type": "http.response.body", "body": body})
@@ -171,6 +172,8 @@ async def abort(to: Send, hard: bool = True) -> None:
     transport = getattr(getattr(to, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("the connection was to be reset")
+    if transport.is_closing():
+        return
     connection = transport.get_extra_info("socket")
     if hard and connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -12,13 +12,17 @@ System = Literal["connect", "mirakl", "auth", "djust"]
 JSON = "application/json"
 
 
-def dumps(value: Any) -> bytes:
-    """Compact UTF-8 JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_DECODE = json.JSONDecoder(parse_constant=_no_constant).decode
+
+
+def dumps(value: Any) -> bytes:
+    """Compact UTF-8 JSON."""
+    return _ENCODE(value).encode()
 
 
 def loads(body: bytes) -> Any:
@@ -26,7 +30,7 @@ def loads(body: bytes) -> Any:
 
     :raises ValueError: when the body is not JSON.
     """
-    return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    return _DECODE(body.decode("utf-8"))
 
 
 @dataclass(slots=True)
