@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from airflow_provider_mirakl.api.connect import Product, delete_products, list_p
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.outcome import Outcome, OutcomeWriter
 from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
-from airflow_provider_mirakl.catalog.storage import StoragePath, write_bytes
+from airflow_provider_mirakl.catalog.storage import StoragePath, write_bytes, writing
 from airflow_provider_mirakl.catalog.verify import Verifier
 
 
@@ -78,17 +80,98 @@ class SendWork:
 
 
 class _Progress(msgspec.Struct):
-    """``progress.json`` of a verification."""
+    """``progress.json``: how far a walk through the catalog has come."""
 
     generation: str
     round: int = 1
+    pages: int = 0
+    products: int = 0
     page_token: str | None = None
     last_call_at: datetime | None = None
     not_before: datetime | None = None
+    finished: bool = False
     outcome: dict[str, Any] | None = None
 
 
-class VerifyWork:
+class _Walk(ABC):
+    """A walk through the pages of listProducts that goes on where it was broken off.
+
+    :param folder: where progress is kept; made if missing.
+    :param generation: begins anew when it changes.
+    """
+
+    def __init__(self, folder: StoragePath, *, generation: str) -> None:
+        self._folder = folder
+        self._path = folder / "progress.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        progress = self._load()
+        if progress is None or progress.generation != generation:
+            progress = _Progress(generation)
+            self._forget()
+        self._progress = progress
+
+    @property
+    def last_call_at(self) -> datetime | None:
+        """Moment of the last page read."""
+        return self._progress.last_call_at
+
+    @property
+    def not_before(self) -> datetime | None:
+        """Moment from which the next walk may begin."""
+        return self._progress.not_before
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to read."""
+        return self._progress.finished
+
+    def next_call(self) -> Call[Page[Product]] | None:
+        """The next page."""
+        return None if self.finished else list_products(page_token=self._progress.page_token)
+
+    def accept(self, result: Page[Product], at: datetime) -> None:
+        """Take a page, and at the end of the catalog end the walk."""
+        progress = self._progress
+        is_last = self._take(result.items)
+        progress.pages += 1
+        progress.products += len(result.items)
+        progress.last_call_at = at
+        progress.not_before = None
+        progress.page_token = dict(result.following.params)["page_token"] if result.following else None
+        if is_last or result.following is None:
+            progress.page_token = None
+            self._end(at)
+        self._save()
+
+    def restart(self) -> None:
+        """Forget what was read, so that the next try reads again."""
+        self._forget()
+        self._progress = _Progress(self._progress.generation)
+        self._save()
+
+    @abstractmethod
+    def _take(self, products: list[Product]) -> bool:
+        """Take the products of a page; true when no further page matters."""
+
+    @abstractmethod
+    def _end(self, at: datetime) -> None:
+        """End a walk: set ``finished``, or the next round."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Drop what earlier pages left."""
+
+    def _load(self) -> _Progress | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=_Progress)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def _save(self) -> None:
+        write_bytes(self._path, msgspec.json.encode(self._progress))
+
+
+class VerifyWork(_Walk):
     """Reads the catalog back, in rounds, until every product is as it was submitted or the rounds are used up.
 
     :param verifier: compares.
@@ -102,80 +185,80 @@ class VerifyWork:
         self, verifier: Verifier, folder: StoragePath, *, generation: str, rounds: int, pause: float
     ) -> None:
         self._verifier = verifier
-        self._folder = folder
         self._rounds = rounds
         self._pause = pause
-        self._path = folder / "progress.json"
-        self._progress = self._load(generation)
-
-    @property
-    def last_call_at(self) -> datetime | None:
-        """Moment of the last page read."""
-        return self._progress.last_call_at
-
-    @property
-    def not_before(self) -> datetime | None:
-        """Moment from which the next round may begin."""
-        return self._progress.not_before
+        super().__init__(folder, generation=generation)
 
     @property
     def outcome(self) -> Outcome | None:
-        """What became of the products; ``None`` before the last round is over."""
+        """What became of the products by the last round that is over."""
         return None if self._progress.outcome is None else Outcome.from_summary(self._progress.outcome)
 
-    def next_call(self) -> Call[Page[Product]] | None:
-        """The next page."""
-        return (
-            None
-            if self._progress.outcome is not None
-            else list_products(page_token=self._progress.page_token)
-        )
-
-    def accept(self, result: Page[Product], at: datetime) -> None:
-        """Compare a page; at the end of the catalog, judge the round."""
-        self._verifier.see(result.items)
-        progress = self._progress
-        progress.last_call_at = at
-        progress.not_before = None
-        progress.page_token = dict(result.following.params)["page_token"] if result.following else None
-        if result.following is None or self._verifier.complete:
-            self._end_round(at)
-        self._save()
-
     def describe(self, interval: float) -> str:
-        """Such as ``round 1/3, page 12, 9,114 products read back``."""
-        progress = self._progress
-        text = f"round {progress.round}/{self._rounds}, {self._verifier.seen:,} products read back"
-        return f"{text}; {self.outcome}" if self.outcome else text
+        """Such as ``round 1/3: 9,114 products read back``."""
+        text = f"round {self._progress.round}/{self._rounds}: {self._verifier.seen:,} products read back"
+        return f"{text}; {self.outcome}" if self.finished else text
 
-    def _end_round(self, at: datetime) -> None:
+    def _take(self, products: list[Product]) -> bool:
+        self._verifier.see(products)
+        return self._verifier.complete
+
+    def _end(self, at: datetime) -> None:
         progress = self._progress
-        progress.page_token = None
         with OutcomeWriter(self._folder / "outcome.ndjson") as writer:
             for result in self._verifier.finish():
                 writer.add(result)
-        if writer.outcome.failed and progress.round < self._rounds:
+        progress.outcome = writer.outcome.summary()
+        progress.finished = not writer.outcome.failed or progress.round >= self._rounds
+        if not progress.finished:
             progress.round += 1
             progress.not_before = at + timedelta(seconds=self._pause)
             self._verifier.restart()
-        else:
-            progress.outcome = writer.outcome.summary()
 
-    def _load(self, generation: str) -> _Progress:
-        try:
-            progress = msgspec.json.decode(self._path.read_bytes(), type=_Progress)
-        except (FileNotFoundError, msgspec.DecodeError):
-            progress = None
-        if progress is not None and progress.generation == generation:
-            return progress
+    def _forget(self) -> None:
         self._verifier.restart()
-        return _Progress(generation)
 
-    def restart(self) -> None:
-        """Forget what was read, so that the next try reads again."""
-        self._verifier.restart()
-        self._progress = _Progress(self._progress.generation)
-        self._save()
 
-    def _save(self) -> None:
-        write_bytes(self._path, msgspec.json.encode(self._progress))
+class ListWork(_Walk):
+    """Writes the whole catalog to one NDJSON file, which appears when it is complete.
+
+    :param target: the file.
+    :param folder: where progress and the pages read so far are kept.
+    :param generation: begins anew when it changes.
+    """
+
+    def __init__(self, target: StoragePath, folder: StoragePath, *, generation: str) -> None:
+        self._target = target
+        super().__init__(folder, generation=generation)
+
+    @property
+    def products(self) -> int:
+        """Products read so far."""
+        return self._progress.products
+
+    def describe(self, interval: float) -> str:
+        """Such as ``page 12, 12,000 products``."""
+        text = f"page {self._progress.pages:,}, {self.products:,} products"
+        return f"{text}; written to {self._target}" if self.finished else text
+
+    def _take(self, products: list[Product]) -> bool:
+        rows = b"".join(msgspec.json.encode(product) + b"\n" for product in products)
+        write_bytes(self._page(self._progress.pages), rows)
+        return False
+
+    def _end(self, at: datetime) -> None:
+        with writing(self._target) as file:
+            for number in range(self._progress.pages):
+                file.write(self._page(number).read_bytes())
+        self._forget()
+        self._progress.finished = True
+
+    def _forget(self) -> None:
+        for number in itertools.count():
+            page = self._page(number)
+            if not page.exists():
+                break
+            page.unlink()
+
+    def _page(self, number: int) -> StoragePath:
+        return self._folder / f"page-{number:06d}.ndjson"

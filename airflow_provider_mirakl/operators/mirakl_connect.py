@@ -2,20 +2,101 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.paced import PacedOperator, TaskRun
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.plan import Plan
-    from airflow_provider_mirakl.catalog.work import VerifyWork, Work
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork, Work
 
 
-class MiraklConnectUpsertProductsOperator(PacedOperator):
+class _ConnectOperator(PacedOperator):
+    """What all operators of Mirakl Connect share: the connection.
+
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    """
+
+    ui_color = "#d8ecf6"
+
+    def __init__(
+        self, *, mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
+
+
+class _SendProductsOperator(_ConnectOperator):
+    """Plans, then sends the plan chunk by chunk."""
+
+    def __init__(
+        self,
+        *,
+        source: str | Sequence[Mapping[str, Any] | str],
+        source_format: Literal["ndjson", "json"] | None = None,
+        on_invalid: Literal["fail", "reject"] = "fail",
+        chunk_size: int = 1000,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.source_format = source_format
+        self.on_invalid = on_invalid
+        self.chunk_size = chunk_size
+        self.plan_only = dry_run  # BaseOperator has a method named dry_run
+
+    def open_work(self, run: TaskRun) -> Work | None:
+        """Plan, or find the plan of a former try."""
+        from airflow_provider_mirakl.catalog.ledger import Ledger, resume
+        from airflow_provider_mirakl.catalog.work import SendWork
+
+        ledger = resume(run.folder, generation=run.generation)
+        if ledger is None:
+            plan = self._plan(self._source(), run.folder)
+            interval = 60.0 * self.hook.settings.interval_factor
+            self.log.info("Plan: %s", plan.describe(interval))
+            ledger = Ledger.open(plan, generation=run.generation)
+        elif ledger.chunk is not None:
+            self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe())
+        return None if self.plan_only or ledger.chunk is None else SendWork(ledger)
+
+    def conclude(self, run: TaskRun) -> dict[str, Any]:
+        """The outcome of the sending, or of the planning alone."""
+        from airflow_provider_mirakl.catalog.outcome import Outcome
+        from airflow_provider_mirakl.catalog.plan import Plan
+
+        plan = Plan.load(run.folder)
+        summary = {"planned": plan.products, "rejected": plan.rejected, "folder": str(run.folder)}
+        if self.plan_only:
+            self.log.info("Dry run: nothing was sent; the plan is in %s", run.folder)
+            return Outcome().summary() | summary
+        outcome = Outcome(sent=plan.products, unknown=plan.products)
+        self.log.info("Outcome: %s (accepted, not yet proven)", outcome)
+        return outcome.summary() | summary
+
+    @abstractmethod
+    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
+        """Validate the source and lay out the calls."""
+
+    def _source(self) -> StoragePath | Sequence[Any]:
+        from airflow_provider_mirakl.storage import storage_path
+
+        return storage_path(self.source) if isinstance(self.source, str) else self.source
+
+
+class MiraklConnectUpsertProductsOperator(_SendProductsOperator):
     """Create or update products in Mirakl Connect.
 
     Reads and validates the whole source before the first call, then sends it in calls of up to 1,000 products, one
@@ -27,13 +108,14 @@ class MiraklConnectUpsertProductsOperator(PacedOperator):
     A retry continues with the first chunk that is not known to be accepted; clearing the task begins anew.
 
     :param source: a file (NDJSON or a JSON array; a local path or object storage), or a list of products. Templated.
-    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param source_format: ``ndjson``, ``json``; default by name and content.
+    :param source_format: ``ndjson`` or ``json``; default by name and content.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
     :param unknown_fields: ``refuse`` fields that Connect does not document, since a typing error would pass silently;
         ``send`` sends them as they are.
     :param chunk_size: products in one call, 1 to 1,000.
+    :param dry_run: stop after the plan: validate, write rejects, say how long it would take, send nothing.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, and ``folder``, where plan,
         progress and rejects are.
     :raises MiraklInputError: the source is wrong; every problem is listed and no call was spent.
@@ -43,75 +125,109 @@ class MiraklConnectUpsertProductsOperator(PacedOperator):
     """
 
     template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
-    ui_color = "#d8ecf6"
 
-    def __init__(
-        self,
-        *,
-        source: str | Sequence[Mapping[str, Any]],
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
-        source_format: Literal["ndjson", "json"] | None = None,
-        on_invalid: Literal["fail", "reject"] = "fail",
-        unknown_fields: Literal["refuse", "send"] = "refuse",
-        chunk_size: int = 1000,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, unknown_fields: Literal["refuse", "send"] = "refuse", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.source = source
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
-        self.source_format = source_format
-        self.on_invalid = on_invalid
         self.unknown_fields = unknown_fields
-        self.chunk_size = chunk_size
 
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
-
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Plan, or find the plan of a former try."""
-        from airflow_provider_mirakl.catalog.ledger import Ledger, resume
-        from airflow_provider_mirakl.catalog.work import SendWork
-
-        ledger = resume(run.folder, generation=run.generation)
-        if ledger is None:
-            plan = self._plan(run)
-            ledger = Ledger.open(plan, generation=run.generation)
-        if ledger.chunk is None:
-            return None
-        return SendWork(ledger)
-
-    def _plan(self, run: TaskRun) -> Plan:
-        from airflow_provider_mirakl.api.connect import UPSERT_PRODUCTS
+    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
         from airflow_provider_mirakl.catalog.plan import plan_upsert
-        from airflow_provider_mirakl.storage import storage_path
 
-        plan = plan_upsert(
-            storage_path(self.source) if isinstance(self.source, str) else self.source,
-            run.folder,
+        return plan_upsert(
+            source,
+            folder,
             source_format=self.source_format,
             on_invalid=self.on_invalid,
             unknown_fields=self.unknown_fields,
             max_products=self.chunk_size,
         )
-        self.log.info(
-            "Plan: %s", plan.describe(UPSERT_PRODUCTS.interval * self.hook.settings.interval_factor)
+
+
+class MiraklConnectDeleteProductsOperator(_SendProductsOperator):
+    """Delete products from Mirakl Connect.
+
+    Sends the ids in calls of up to 1,000, one a minute. Ids that Connect does not know are no error. As with the
+    upsert, Mirakl answers 202 and processes later: the outcome counts the ids as ``unknown``. Prove with
+    :class:`MiraklConnectVerifyProductsOperator`, which then expects them to be absent.
+
+    :param source: product ids: a list of texts or of objects with an ``id``; or a file of such (NDJSON or a JSON
+        array; a local path or object storage). Templated.
+    :param max_deletes: refuse a longer list, before any call: a guard against the wrong file. Default no limit.
+    :param source_format: ``ndjson`` or ``json``; default by name and content.
+    :param on_invalid: ``fail`` refuses the whole source when an id is wrong, before any call; ``reject`` writes wrong
+        ones to a rejects file and deletes the others.
+    :param chunk_size: ids in one call, 1 to 1,000.
+    :param dry_run: stop after the plan and send nothing.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :return: as of :class:`MiraklConnectUpsertProductsOperator`.
+    :raises MiraklInputError: the source is wrong or longer than ``max_deletes``; no call was spent.
+    :raises MiraklApiError: Mirakl says no.
+
+    Source: deleteProducts, seed 002; facts section 2.3.
+    """
+
+    template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
+    ui_color = "#f6dcd8"
+
+    def __init__(self, *, max_deletes: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_deletes = max_deletes
+
+    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
+        from airflow_provider_mirakl.catalog.plan import plan_delete
+
+        plan = plan_delete(
+            source,
+            folder,
+            source_format=self.source_format,
+            on_invalid=self.on_invalid,
+            max_products=self.chunk_size,
         )
+        if self.max_deletes is not None and plan.products > self.max_deletes:
+            raise MiraklInputError(
+                f"source holds {plan.products:,} products to delete and max_deletes allows {self.max_deletes:,}; "
+                "nothing was deleted. Raise max_deletes if that many are meant"
+            )
         return plan
 
+
+class MiraklConnectListProductsOperator(_ConnectOperator):
+    """Write the whole catalog of Mirakl Connect to a file.
+
+    Reads up to 1,000 products a page, one page a minute; there is no filter. The pages are kept in the work folder
+    and the file appears when it is complete. A retry continues with the next page; clearing the task begins anew.
+
+    :param target: the NDJSON file to write: a local path or object storage. Templated.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :return: ``products``, how many, and ``target``.
+    :raises MiraklApiError: Mirakl says no.
+
+    Source: listProducts, seed 002; facts section 2.1.
+    """
+
+    template_fields: Sequence[str] = ("target", "mirakl_connect_conn_id", "work_folder")
+
+    def __init__(self, *, target: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target = target
+
+    def open_work(self, run: TaskRun) -> Work | None:
+        """Continue the walk; ``None`` once the file is written."""
+        work = self._work(run)
+        return None if work.finished else work
+
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """The outcome of the sending."""
-        from airflow_provider_mirakl.catalog.outcome import Outcome
-        from airflow_provider_mirakl.catalog.plan import Plan
+        """How many products the file holds."""
+        return {"products": self._work(run).products, "target": self.target}
 
-        plan = Plan.load(run.folder)
-        outcome = Outcome(sent=plan.products, unknown=plan.products)
-        self.log.info("Outcome: %s (accepted, not yet proven)", outcome)
-        return outcome.summary() | {"rejected": plan.rejected, "folder": str(run.folder)}
+    def _work(self, run: TaskRun) -> ListWork:
+        from airflow_provider_mirakl.catalog.work import ListWork
+        from airflow_provider_mirakl.storage import storage_path
+
+        return ListWork(storage_path(self.target), run.folder, generation=run.generation)
 
 
-class MiraklConnectVerifyProductsOperator(PacedOperator):
+class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     """Read the catalog back and compare it with what was submitted.
 
     The only way to learn what became of products: Mirakl Connect answers a bare 202, gives nothing to poll, and
@@ -120,15 +236,15 @@ class MiraklConnectVerifyProductsOperator(PacedOperator):
 
     A retry continues with the next page; clearing the task begins anew.
 
-    :param submitted: what was sent: the result of :class:`MiraklConnectUpsertProductsOperator`, or its ``folder``.
-        Templated.
-    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param sample: check only so many products, chosen by chance but the same in every round; default all. A sample
-        ends the reading as soon as it was seen.
+    :param submitted: what was sent: the result of :class:`MiraklConnectUpsertProductsOperator` or
+        :class:`MiraklConnectDeleteProductsOperator`, or its ``folder``. Templated.
+    :param sample: check only so many products, chosen by a hash of their ids; default all. The reading ends as soon
+        as the last of them was seen.
     :param rounds: how often the catalog is read at the most.
     :param round_interval: seconds between two rounds, stretched by the connection's ``interval_factor``.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors`` and ``rows``, the file with
         a line for each product.
     :raises MiraklItemsFailedError: more products failed than allowed.
@@ -137,13 +253,11 @@ class MiraklConnectVerifyProductsOperator(PacedOperator):
     """
 
     template_fields: Sequence[str] = ("submitted", "mirakl_connect_conn_id", "work_folder")
-    ui_color = "#d8ecf6"
 
     def __init__(
         self,
         *,
         submitted: str | Mapping[str, Any],
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
         sample: int | None = None,
         rounds: int = 3,
         round_interval: float = 300.0,
@@ -153,22 +267,16 @@ class MiraklConnectVerifyProductsOperator(PacedOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.submitted = submitted
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
         self.sample = sample
         self.rounds = rounds
         self.round_interval = round_interval
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
-
     def open_work(self, run: TaskRun) -> Work | None:
         """Continue the reading; ``None`` once the last round is judged."""
         work = self._work(run)
-        return None if work.outcome else work
+        return None if work.finished else work
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Judge the outcome by the limits on failed items."""
@@ -191,7 +299,6 @@ class MiraklConnectVerifyProductsOperator(PacedOperator):
         from airflow_provider_mirakl.storage import storage_path
 
         folder = self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
-        run.folder.mkdir(parents=True, exist_ok=True)
         return VerifyWork(
             Verifier(Plan.load(storage_path(folder)), sample=self.sample),
             run.folder,
