@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,15 +21,21 @@ except ImportError:  # Airflow before 3.3
 
     async def amask_secret(secret: Any, name: str | None = None) -> None:
         """Mask a secret without holding the event loop."""
-        await asyncio.to_thread(mask_secret, secret, name)
+        from asgiref.sync import sync_to_async
+
+        # Not asyncio.to_thread: masking talks to the triggerer's supervisor, and from a thread of asgiref it does so
+        # on the triggerer's own loop, where that conversation lives.
+        await sync_to_async(mask_secret)(secret, name)
 
 
 async def read_extra(connection: Connection) -> dict[str, Any]:
     """The extra fields of a connection, read on an event loop; the plain property may block it."""
+    from asgiref.sync import sync_to_async
+
     if hasattr(connection, "aextra_dejson"):
         extra: dict[str, Any] = await connection.aextra_dejson()
         return extra
-    return await asyncio.to_thread(lambda: connection.extra_dejson)
+    return await sync_to_async(lambda: connection.extra_dejson)()
 
 
 __all__ = ["amask_secret", "mask_secret", "read_extra"]

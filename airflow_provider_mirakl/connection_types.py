@@ -87,6 +87,13 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
                 "How the key is sent. Empty chooses: client_credentials where a client id is set, bearer for a "
                 "token (JWT), else the raw API key.",
                 enum=[*AUTHS, None],
+                values_display={
+                    "api_key": "API key, sent raw",
+                    "bearer": "bearer token",
+                    "client_credentials": "client id and secret",
+                    "null": "chosen by what is set",
+                    "None": "chosen by what is set",
+                },
             ),
             "front_api_key": _field(
                 "Front-office API key",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,11 +13,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklConfigurationError,
     MiraklError,
-    MiraklNotFoundError,
-    MiraklPermissionError,
-    MiraklRateLimitError,
-    MiraklReplyError,
-    MiraklTransportError,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.client.http import AsyncClient, Client
     from airflow_provider_mirakl.client.settings import Settings
+    from airflow_provider_mirakl.hooks.connections import ConnectionReader, ConnectionValues
 
 
 class MiraklConnectionDisabledError(MiraklConfigurationError, AirflowSkipException):
@@ -44,28 +40,38 @@ class MiraklBaseHook(BaseHook):
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
 
+    role: str | None = None
+    """Whose key is wanted, ``None`` for the connection's own."""
+
     def __init__(self, conn_id: str) -> None:
         super().__init__()
         self.conn_id = conn_id
         setattr(self, self.conn_name_attr, conn_id)
 
     @cached_property
-    def settings(self) -> Settings:
+    def values(self) -> ConnectionValues:
         """What the connection says, checked. Not to be read on an event loop: see :meth:`get_async_conn`.
 
         :raises MiraklConnectionDisabledError: the connection is disabled.
         :raises MiraklConfigurationError: with every fault of the connection.
         """
-        connection = self.get_connection(self.conn_id)
-        return self._read(connection, connection.extra_dejson)
+        from airflow_provider_mirakl._compat import mask_secret
 
-    @cached_property
+        connection = self.get_connection(self.conn_id)
+        extra = connection.extra_dejson
+        for secret in _secrets(connection, extra):
+            mask_secret(secret)
+        return self._read(connection, extra)
+
+    @property
+    def settings(self) -> Settings:
+        """The client's settings. See :attr:`values`."""
+        return self.values.settings
+
+    @property
     def locales(self) -> tuple[str, ...]:
-        """The connection's locales, empty where any is accepted."""
-        from airflow_provider_mirakl.hooks.connections import read_locales
-
-        connection = self.get_connection(self.conn_id)
-        return read_locales(connection, connection.extra_dejson)
+        """The connection's locales, empty where any is accepted. See :attr:`values`."""
+        return self.values.locales
 
     def get_conn(self) -> Client:
         """A client for this connection, to be used as a context manager.
@@ -73,69 +79,99 @@ class MiraklBaseHook(BaseHook):
         :raises MiraklConnectionDisabledError: the connection is disabled.
         :raises MiraklConfigurationError: with every fault of the connection.
         """
-        from airflow_provider_mirakl._compat import mask_secret
-        from airflow_provider_mirakl.client.http import Client
-
-        return Client(self.settings, on_secret=mask_secret)
+        return self._client(self.settings)
 
     async def get_async_conn(self) -> AsyncClient:
-        """The same for a trigger, to be used as an async context manager."""
+        """The same for a trigger, to be used as an async context manager.
+
+        Afterwards :attr:`values` may be read on the event loop too.
+        """
+        import asyncio
+
         from airflow.providers.common.compat.connection import get_async_connection
 
         from airflow_provider_mirakl._compat import amask_secret, read_extra
-        from airflow_provider_mirakl.client.http import AsyncClient
 
-        if "settings" not in self.__dict__:
+        if "values" not in self.__dict__:
             connection = await get_async_connection(self.conn_id)
-            self.settings = self._read(connection, await read_extra(connection))
-        return AsyncClient(self.settings, on_secret=amask_secret)
+            extra = await read_extra(connection)
+            for secret in _secrets(connection, extra):
+                await amask_secret(secret)
+            self.values = self._read(connection, extra)
+
+        def make() -> AsyncClient:
+            from airflow_provider_mirakl.client.http import AsyncClient
+
+            return AsyncClient(self.settings, on_secret=amask_secret)
+
+        # Importing httpx and reading the certificates take long enough to hold up every other trigger.
+        return await asyncio.to_thread(make)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection without changing anything in Mirakl.
 
         :return: whether it works, and a word for a person that says what to change where it does not.
         """
+        from airflow_provider_mirakl.hooks.advice import advice, hide
+
+        words, hook = [], self
         try:
-            with self.get_conn() as client:
-                return True, self._probe(client)
+            for hook in self._one_per_key():
+                with hook._impatient_client() as client:
+                    words.append(hook._probe(client))
         except MiraklError as error:
-            return False, self._advice(error)
+            of_key = isinstance(error, MiraklAuthenticationError)
+            said = advice(error, self.conn_type, hook.values.key_field if of_key else "")
+            connection = self.get_connection(self.conn_id)
+            return False, hide(_secrets(connection, connection.extra_dejson), said)
+        return True, " ".join(words)
+
+    def _one_per_key(self) -> Sequence[MiraklBaseHook]:
+        """A hook for every key of the connection."""
+        return [self]
 
     def _probe(self, client: Client) -> str:
         """Make the cheapest call that proves the credentials; tell what answered."""
         raise NotImplementedError
 
-    def _read(self, connection: Connection, extra: Mapping[str, object]) -> Settings:
-        from airflow_provider_mirakl.hooks.connections import is_enabled, read_settings
+    def _client(self, settings: Settings) -> Client:
+        from airflow_provider_mirakl._compat import mask_secret
+        from airflow_provider_mirakl.client.http import Client
 
-        if not is_enabled(connection, extra):
+        return Client(settings, on_secret=mask_secret)
+
+    def _impatient_client(self) -> Client:
+        """A client for a person who waits for the answer: one try, no long silence."""
+        import dataclasses
+
+        return self._client(
+            dataclasses.replace(
+                self.settings,
+                max_attempts=1,
+                max_wait=0.0,
+                timeout=min(self.settings.timeout, 15.0),
+                connect_timeout=5.0,
+            )
+        )
+
+    def _read(self, connection: Connection, extra: Mapping[str, object]) -> ConnectionValues:
+        from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_connection
+
+        reader = ConnectionReader(connection, extra)
+        self._check_usable(reader)
+        return read_connection(reader, role=self.role, user_agent=_airflow_words())
+
+    def _check_usable(self, reader: ConnectionReader) -> None:
+        if reader.conn_type != self.conn_type:
+            reader.wrong(
+                "conn_type", f"is {reader.conn_type!r}; here a connection of type {self.conn_type} is needed"
+            )
+        elif not reader.flag("enabled", True):
             raise MiraklConnectionDisabledError(
                 f"Connection {self.conn_id!r} is disabled; set its field enabled to true to use it",
                 field="enabled",
             )
-        return read_settings(connection, extra, role=self._role, user_agent=_airflow_words())
-
-    @property
-    def _role(self) -> str | None:
-        return None
-
-    def _advice(self, error: MiraklError) -> str:
-        """What to change, for each kind of failure a person can bring about in the form."""
-        for kind, advice in self.ADVICE.items():
-            if isinstance(error, kind):
-                return f"{advice} {error}"
-        return str(error)
-
-    ADVICE: ClassVar[dict[type[MiraklError], str]] = {
-        MiraklAuthenticationError: "The key is not accepted: it is wrong, expired or revoked. Put a valid one into "
-        "the password field.",
-        MiraklPermissionError: "The key is valid, but may not do this: check the field role, and the rights of the "
-        "key's user in Mirakl.",
-        MiraklNotFoundError: "A server answers, but there is no such API at this address: check the host.",
-        MiraklReplyError: "A server answers, but not as this API does: check the host.",
-        MiraklTransportError: "The server cannot be reached: check host and port, the network, and the proxy.",
-        MiraklRateLimitError: "The address answers, but asks to wait: too many calls. Test again later.",
-    }
+        reader.check()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -155,6 +191,12 @@ class MiraklBaseHook(BaseHook):
         """Labels and placeholders of the form, for Airflow before 3.2."""
         behaviour = CONNECTION_TYPES[cls.conn_type]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def _secrets(connection: Connection, extra: Mapping[str, object]) -> list[str]:
+    from airflow_provider_mirakl.hooks.connections import secrets_of
+
+    return secrets_of(connection, extra)
 
 
 def _airflow_words() -> str:

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import math
 import re
+import uuid
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_mirakl.client.settings import (
     CONNECT_TEST_TOKEN_URL,
     CONNECT_TOKEN_URL,
     Auth,
     ClientCredentials,
+    HeaderAuth,
     Settings,
     api_key,
     bearer,
     clean_base_url,
     djust_key,
+    origin,
 )
 from airflow_provider_mirakl.connection_types import AUTHS, CONNECTION_TYPES, PRODUCTION, ROLES, TEST
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
-V = TypeVar("V")
-
 CONNECT_HOSTS = {PRODUCTION: "https://miraklconnect.com", TEST: "https://connectpartner-test.mirakl.net"}
 CONNECT_TOKEN_URLS = {PRODUCTION: CONNECT_TOKEN_URL, TEST: CONNECT_TEST_TOKEN_URL}
+EXAMPLE_HOSTS = {
+    "mirakl": "https://your-instance.mirakl.net",
+    "mirakl_connect": CONNECT_HOSTS[PRODUCTION],
+    "djust": "the one that DJUST gave you",
+}
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _LOCALE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
+_HOST_NAME = re.compile(r"[\w.-]+|.*:.*")
 _TRUE = frozenset({"true", "1", "y", "yes", "on", "t"})
-_FALSE = frozenset({"false", "0", "n", "no", "off", "f", ""})
+_FALSE = frozenset({"false", "0", "n", "no", "off", "f"})
 
 
 class ConnectionFields(Protocol):
@@ -41,10 +50,35 @@ class ConnectionFields(Protocol):
     port: int | None
     login: str | None
     password: str | None
+    schema: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionValues:
+    """What a connection says, checked.
+
+    :param settings: what the client has to know.
+    :param role: whose key it is: ``shop``, ``operator`` or ``front``; ``None`` where a type has no roles.
+    :param roles: every role that the connection has a key for.
+    :param key_field: the field that holds the key.
+    :param locales: locales in use, empty where any is accepted.
+    :param shop_id: the shop, ``None`` for the user's default.
+    :param client_specification_id: the Mirakl client configuration of DJUST, ``None`` lets DJUST resolve it.
+    """
+
+    settings: Settings
+    role: str | None = None
+    roles: tuple[str, ...] = ()
+    key_field: str = "password"
+    locales: tuple[str, ...] = ()
+    shop_id: int | None = None
+    client_specification_id: str | None = None
 
 
 class ConnectionReader:
     """Reads a connection field by field and keeps every fault, so that one look tells all that is to be mended.
+
+    No message quotes a secret.
 
     :param connection: the connection.
     :param extra: its extra fields. Both ``name`` and ``extra__<type>__name`` are read, and ``null`` is unset,
@@ -56,12 +90,17 @@ class ConnectionReader:
         self.conn_type = connection.conn_type or ""
         prefix = f"extra__{self.conn_type}__"
         named = {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
-        self._extra = {name: value for name, value in {**named, **extra}.items() if value not in (None, "")}
+        self._extra = {
+            name: value
+            for values in (named, extra)
+            for name, value in values.items()
+            if value not in (None, "")
+        }
         self.faults: list[MiraklConfigurationError] = []
 
-    def wrong(self, field: str, why: str) -> None:
+    def wrong(self, name: str, why: str) -> None:
         """Note a fault."""
-        self.faults.append(MiraklConfigurationError(f"{field}: {why}", field=field))
+        self.faults.append(MiraklConfigurationError(f"{name}: {why}", field=name))
 
     def check(self) -> None:
         """Raise what was noted, all of it.
@@ -69,7 +108,7 @@ class ConnectionReader:
         :raises MiraklConfigurationError: naming the connection, and each field with its mend.
         """
         if self.faults:
-            listed = "; ".join(fault.message for fault in self.faults)
+            listed = "; ".join(dict.fromkeys(fault.message for fault in self.faults))
             raise MiraklConfigurationError(
                 f"Connection {self.connection.conn_id!r} cannot be used: {listed}", field=self.faults[0].field
             )
@@ -86,6 +125,7 @@ class ConnectionReader:
             return default
         if value.lower() not in _TRUE | _FALSE:
             self.wrong(name, f"is {value!r}; put true or false")
+            return default
         return value.lower() in _TRUE
 
     def number(self, name: str, default: float, *, at_least: float) -> float:
@@ -102,151 +142,247 @@ class ConnectionReader:
             return default
         return number
 
+    def shop_id(self) -> int | None:
+        """The extra ``shop_id``."""
+        value = self.text("shop_id")
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit()):
+            self.wrong("shop_id", f"is {value!r}; put the number of the shop, or nothing for the default one")
+            return None
+        return int(value)
+
+    def uuid(self, name: str) -> str | None:
+        """An extra that is a UUID."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return str(uuid.UUID(value))
+        except ValueError:
+            self.wrong(name, f"is {value!r}; put a UUID such as a1b2c3d4-e5f6-7890-abcd-ef1234567890")
+            return None
+
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
         """An extra that is one of a few words."""
         value = self.text(name) or default
         if value is not None and value not in choices:
             self.wrong(name, f"is {value!r}; put one of {', '.join(choices)}")
-            return default or choices[0]
+            return default
         return value
 
-    def secret(self, field: str, value: str | None, what: str) -> str:
+    def locales(self) -> tuple[str, ...]:
+        """The extra ``locales``."""
+        locales = tuple(word.strip() for word in (self.text("locales") or "").split(",") if word.strip())
+        for locale in locales:
+            if not _LOCALE.fullmatch(locale):
+                self.wrong("locales", f"holds {locale!r}; put locales such as en_US, fr or de_DE")
+        return locales
+
+    def secret(self, name: str, value: str | None, what: str) -> str:
         """A key, checked for what people paste beside it."""
         text = (value or "").strip()
         if not text:
-            self.wrong(field, f"is empty; put {what}")
+            self.wrong(name, f"is empty; put {what}")
         elif text.lower().startswith("bearer "):
-            self.wrong(field, "begins with 'Bearer'; put the token alone and set auth to bearer")
+            self.wrong(name, "begins with 'Bearer'; put the token alone and set auth to bearer")
+        elif not set(text) - set("*"):
+            self.wrong(name, f"holds nothing but asterisks, which is how Airflow hides a key; put {what}")
+        elif text[0] == text[-1] and text[0] in "'\"":
+            self.wrong(name, f"stands in quotes; put {what} without them")
         elif not (text.isascii() and text.isprintable()) or " " in text:
-            self.wrong(field, f"holds a space or a letter that no key has; put {what} alone")
+            self.wrong(name, f"holds a space, a line break or a letter that no key has; put {what} alone")
         return text
 
     def address(self, name: str, value: str | None, *, strip_api: bool = True) -> str:
         """An address, in the one form that paths are put behind."""
-        return self._try(
-            lambda: clean_base_url(
-                value or "", field_name=name, allow_http=self.flag("allow_http", False), strip_api=strip_api
-            ),
-            "",
-        )
+        text = (value or "").strip()
+        if not text:
+            self.wrong(name, f"is empty; put an address, such as {EXAMPLE_HOSTS[self.conn_type]}")
+            return ""
+        if re.match(r"https?:/?[^/]", text):
+            self.wrong(name, "lacks a slash; it has to begin with https://")
+            return ""
+        try:
+            allow_http = self.flag("allow_http", False)
+            url = clean_base_url(text, field_name=name, allow_http=allow_http, strip_api=strip_api)
+        except MiraklConfigurationError as fault:
+            self.faults.append(fault)
+            return ""
+        if not _HOST_NAME.fullmatch(urlsplit(url).hostname or ""):
+            self.wrong(name, "holds a letter that no host name has, maybe an invisible one; type it anew")
+        return url
 
     def host(self, default: str = "") -> str:
         """Host and port of the connection; port 0, which Airflow's form stores for none, counts as none."""
+        schema = (self.connection.schema or "").strip("/ ")
+        if schema not in ("", "api", "https"):
+            # What stands behind the host name of a connection URI arrives here.
+            self.wrong(
+                "schema",
+                f"is {schema!r} and is not read; put the whole address into host (in a connection URI percent-encoded)",
+            )
         host, port = (self.connection.host or "").strip() or default, self.connection.port
         scheme, separator, rest = host.rpartition("://")
         name, slash, path = rest.partition("/")
-        if port and name and not re.search(r":\d+$", name):
-            host = f"{scheme}{separator}{name}:{port}{slash}{path}"
+        if not port or not name:
+            return host
+        stated = re.search(r":(\d+)$", name)
+        if stated is None:
+            return f"{scheme}{separator}{name}:{port}{slash}{path}"
+        if int(stated[1]) != port:
+            self.wrong("port", f"is {port}, yet host says {stated[1]}; keep one of them")
         return host
 
-    def _try(self, read: Callable[[], V], otherwise: V) -> V:
+    def proxy(self) -> str | None:
+        """The extra ``proxy``. It may hold a password, so it is never quoted."""
+        value = self.text("proxy")
+        if value is None:
+            return None
         try:
-            return read()
-        except MiraklConfigurationError as fault:
-            self.faults.append(fault)
-            return otherwise
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https") or parts.path not in ("", "/"):
+            self.wrong(
+                "proxy", "is not the address of an HTTP proxy; put one such as http://proxy.example.com:3128"
+            )
+            return None
+        return value
 
 
-def is_enabled(connection: ConnectionFields, extra: Mapping[str, object]) -> bool:
-    """Whether the connection may be used. Source: seed 000, activate and disable."""
-    return ConnectionReader(connection, extra).flag("enabled", True)
-
-
-def read_locales(connection: ConnectionFields, extra: Mapping[str, object]) -> tuple[str, ...]:
-    """The connection's locales, empty where any is accepted.
-
-    :raises MiraklConfigurationError: for something that is no locale.
-    """
+def secrets_of(connection: ConnectionFields, extra: Mapping[str, object]) -> list[str]:
+    """Every secret of a connection, to be masked in logs: Airflow itself finds some by the name of their field."""
     reader = ConnectionReader(connection, extra)
-    locales = tuple(word.strip() for word in (reader.text("locales") or "").split(",") if word.strip())
-    for locale in locales:
-        if not _LOCALE.fullmatch(locale):
-            reader.wrong("locales", f"holds {locale!r}; put locales such as en_US, fr or de_DE")
-    reader.check()
-    return locales
+    found = [connection.password or "", reader.text("front_api_key") or ""]
+    if proxy := reader.text("proxy"):
+        account, at, _ = proxy.rpartition("://")[2].rpartition("@")
+        password = account.partition(":")[2] if at else ""
+        found += [password, unquote(password)]
+    return list(dict.fromkeys(secret for text in found for secret in (text, text.strip()) if secret))
 
 
-def read_settings(
-    connection: ConnectionFields,
-    extra: Mapping[str, object],
-    *,
-    role: str | None = None,
-    user_agent: str = "",
-) -> Settings:
+def read_connection(
+    reader: ConnectionReader, *, role: str | None = None, user_agent: str = ""
+) -> ConnectionValues:
     """Read a connection of any of the three types.
 
-    :param connection: the connection.
-    :param extra: its extra fields.
-    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param reader: holds the connection.
+    :param role: whose key is wanted: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param user_agent: words for the User-Agent.
     :raises MiraklConfigurationError: with every fault found, each naming its field and the mend.
     """
-    reader = ConnectionReader(connection, extra)
     if reader.conn_type not in _READERS:
         reader.wrong("conn_type", f"is {reader.conn_type!r}; put one of {', '.join(CONNECTION_TYPES)}")
         reader.check()
-    base_url, auth = _READERS[reader.conn_type](reader, role)
-    settings = Settings(
-        base_url=base_url,
-        auth=auth,
-        timeout=reader.number("timeout", 60.0, at_least=0.1),
-        max_wait=reader.number("max_wait", 120.0, at_least=0.0),
-        interval_factor=reader.number("interval_factor", 1.0, at_least=0.0),
-        proxy=reader.text("proxy"),
-        ca_bundle=reader.text("ca_bundle"),
-        user_agent=user_agent,
+    base_url, auth, key = _READERS[reader.conn_type](reader, role)
+    values = ConnectionValues(
+        settings=Settings(
+            base_url=base_url,
+            auth=auth,
+            timeout=reader.number("timeout", 60.0, at_least=0.1),
+            max_wait=reader.number("max_wait", 120.0, at_least=0.0),
+            interval_factor=reader.number("interval_factor", 1.0, at_least=0.0),
+            proxy=reader.proxy(),
+            ca_bundle=reader.text("ca_bundle"),
+            user_agent=user_agent,
+        ),
+        role=key.role,
+        roles=key.roles,
+        key_field=key.field,
+        locales=reader.locales(),
+        shop_id=reader.shop_id(),
+        client_specification_id=reader.uuid("client_specification_id"),
     )
     reader.check()
-    return settings
+    return values
 
 
-def _mirakl(reader: ConnectionReader, role: str | None) -> tuple[str, Auth]:
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Which of the connection's keys was chosen."""
+
+    field: str = "password"
+    role: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+def _mirakl(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key]:
     base_url = reader.address("host", reader.host())
-    role = role or reader.choice("role", ROLES, "shop")
+    if any(origin(base_url) == origin(host) for host in CONNECT_HOSTS.values()):
+        reader.wrong("host", "is Mirakl Connect; use a connection of type mirakl_connect")
+    own = reader.choice("role", ROLES, "shop") or "shop"
+    how = reader.choice("auth", AUTHS)
     front_key = reader.text("front_api_key")
-    if role == "front" and front_key:
-        field, value = "front_api_key", front_key
-    else:
-        field, value = "password", reader.connection.password or ""
-    login = (reader.connection.login or "").strip()
-    secret = reader.secret(field, value, "the API key, the token, or the client secret")
-    usual = (
-        "client_credentials"
-        if login and field == "password"
-        else "bearer"
-        if _JWT.fullmatch(secret)
-        else "api_key"
-    )
-    auth = reader.choice("auth", AUTHS) or usual
-    if auth == "client_credentials":
+    if front_key is not None:
+        front_key = reader.secret("front_api_key", front_key, "the front-office key")
+    key = _mirakl_key(reader, own, role or own, has_front_key=front_key is not None)
+    if front_key is not None and key.field == "front_api_key":
+        return base_url, _header(front_key, how), key
+    password, login = reader.connection.password, (reader.connection.login or "").strip()
+    if how == "client_credentials" or (how is None and login):
+        secret = reader.secret("password", password, "the client secret")
         if not login:
             reader.wrong("login", "is empty; put the client id, or set auth to api_key")
-        token_url = reader.address(
-            "token_url", reader.text("token_url") or CONNECT_TOKEN_URL, strip_api=False
+        token_url = reader.text("token_url") or CONNECT_TOKEN_URL
+        return base_url, _client_credentials(reader, token_url, login, secret), key
+    return base_url, _header(reader.secret("password", password, "the API key or token"), how), key
+
+
+def _mirakl_key(reader: ConnectionReader, own: str, wanted: str, *, has_front_key: bool) -> _Key:
+    """Choose between the password, which is a key of the connection's own role, and the front-office key."""
+    roles = tuple(dict.fromkeys((own, "front") if has_front_key else (own,)))
+    if wanted not in ROLES:
+        reader.wrong("role", f"is {wanted!r}; put one of {', '.join(ROLES)}")
+    elif wanted not in roles:
+        place = "front_api_key, or into the password" if wanted == "front" else "the password"
+        reader.wrong(
+            "role",
+            f"is {own}, yet a key of {wanted} is needed; put one into {place} of a connection of role {wanted}",
         )
-        return base_url, ClientCredentials(token_url, login, secret, reader.text("audience"))
-    return base_url, bearer(secret) if auth == "bearer" else api_key(secret)
+    return _Key("front_api_key" if wanted == "front" and has_front_key else "password", wanted, roles)
 
 
-def _mirakl_connect(reader: ConnectionReader, role: str | None) -> tuple[str, Auth]:
+def _mirakl_connect(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key]:
     environment = reader.choice("environment", (PRODUCTION, TEST), PRODUCTION) or PRODUCTION
     base_url = reader.address("host", reader.host(CONNECT_HOSTS[environment]))
-    token_url = reader.text("token_url") or CONNECT_TOKEN_URLS[environment]
+    for other, host in CONNECT_HOSTS.items():
+        if other != environment and origin(base_url) == origin(host):
+            reader.wrong(
+                "environment", f"is {environment}, yet host is that of {other}; set environment to {other}"
+            )
     login = (reader.connection.login or "").strip()
     if not login:
-        reader.wrong("login", "is empty; put the client id that Mirakl Connect gave you")
+        reader.wrong("login", "is empty; put the client id that Mirakl gave you")
     secret = reader.secret("password", reader.connection.password, "the client secret")
-    return base_url, ClientCredentials(
+    token_url = reader.text("token_url") or CONNECT_TOKEN_URLS[environment]
+    return base_url, _client_credentials(reader, token_url, login, secret), _Key()
+
+
+def _djust(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key]:
+    base_url = reader.address("host", reader.host(), strip_api=False)
+    return (
+        base_url,
+        djust_key(reader.secret("password", reader.connection.password, "the dj-api-key")),
+        _Key(),
+    )
+
+
+def _header(key: str, how: str | None) -> HeaderAuth:
+    """A key as a header: bearer where it is said or where it is a JWT, else raw."""
+    return bearer(key) if how == "bearer" or (how is None and _JWT.fullmatch(key)) else api_key(key)
+
+
+def _client_credentials(
+    reader: ConnectionReader, token_url: str, login: str, secret: str
+) -> ClientCredentials:
+    return ClientCredentials(
         reader.address("token_url", token_url, strip_api=False), login, secret, reader.text("audience")
     )
 
 
-def _djust(reader: ConnectionReader, role: str | None) -> tuple[str, Auth]:
-    base_url = reader.address("host", reader.host(), strip_api=False)
-    return base_url, djust_key(reader.secret("password", reader.connection.password, "the dj-api-key"))
-
-
-_READERS: dict[str, Callable[[ConnectionReader, str | None], tuple[str, Auth]]] = {
+_READERS: dict[str, Callable[[ConnectionReader, str | None], tuple[str, Auth, _Key]]] = {
     "mirakl": _mirakl,
     "mirakl_connect": _mirakl_connect,
     "djust": _djust,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
@@ -29,19 +30,17 @@ class MiraklHook(MiraklBaseHook):
         super().__init__(mirakl_conn_id)
         self.role = role
 
-    @property
-    def _role(self) -> str | None:
-        return self.role
+    def _one_per_key(self) -> Sequence[MiraklHook]:
+        roles = self.values.roles if self.role is None else (self.role,)
+        return [MiraklHook(self.conn_id, role=role) for role in roles]
 
     def _probe(self, client: Client) -> str:
-        """PC01 for every key of the connection: the password, and the front-office key where there is one."""
+        """PC01, which every role may call as often as it likes."""
         from airflow_provider_mirakl.api.platform import get_platform_configuration
+        from airflow_provider_mirakl.exceptions import MiraklReplyError
 
         answer = client.send(get_platform_configuration())
-        word = f"Mirakl answers: {answer.get('platform_name')} ({answer.get('tenant_name')})."
-        front = MiraklHook(self.conn_id, role="front")
-        if self.role is None and front.settings.auth != self.settings.auth:
-            with front.get_conn() as second:
-                second.send(get_platform_configuration())
-            word += " Both keys are accepted."
-        return word
+        name = answer.get("platform_name")
+        if not isinstance(name, str):
+            raise MiraklReplyError("PC01: the reply has no platform_name", operation="PC01", status=200)
+        return f"{name} ({answer.get('tenant_name')}) accepts the key of role {self.values.role}."

@@ -32,6 +32,6 @@ class MiraklConnectHook(MiraklBaseHook):
         from airflow_provider_mirakl.client.tokens import fetch_token
 
         auth = self.settings.auth
-        if isinstance(auth, ClientCredentials):
-            client.send(fetch_token(auth))
-        return "Mirakl Connect accepts client id and secret."
+        assert isinstance(auth, ClientCredentials)  # noqa: S101 - the only kind that this type has
+        client.send(fetch_token(auth))
+        return "Mirakl gives a token for client id and secret. Whether they may call Connect shows at the first call."

@@ -1,0 +1,98 @@
+"""What a person has to change in a connection, for each way in which its test can fail. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklApiError,
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklError,
+    MiraklNotFoundError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+)
+
+_REFUSED = {
+    "mirakl": "The key is not accepted: it is wrong, expired or revoked, or auth says the wrong way to send it. "
+    "Put a valid one into {key}.",
+    "mirakl_connect": "The token is not accepted at this address: host and environment have to belong together.",
+    "djust": "The key is not accepted: it is wrong, or belongs to another environment. Put a valid one into {key}.",
+}
+_NOT_ALLOWED = {
+    "mirakl": "The key is known, but may not do this: check role, and the rights of the key's user in Mirakl. "
+    "The test calls PC01, for which a shop's user has to be an administrator of the shop.",
+    "mirakl_connect": "The client is known, but may not do this: check its rights in Mirakl Connect.",
+    "djust": "The key is known, but may not do this: it has to be an operator's.",
+}
+_WRONG_ADDRESS = (
+    "A server answers, but this is not the API: check host. It ends behind the host name, or with /api."
+)
+_WRONG_TOKEN_URL = "A server answers, but it gives no tokens: check token_url, or leave it empty."  # noqa: S105
+_WRONG_CLIENT = (
+    "Client id (login) or client secret (password) is not accepted: wrong, expired, revoked, or of another "
+    "environment. Some accounts need the company id in audience."
+)
+_CALL: tuple[tuple[type[MiraklError], str], ...] = (
+    (MiraklRateLimitError, "There were too many calls. Test again later."),
+    (MiraklNotYetError, "The last call is too recent. Test again later."),
+    (
+        MiraklServerError,
+        "The server answers, but fails. Nothing is known to be wrong here; test again later.",
+    ),
+    (MiraklNotFoundError, _WRONG_ADDRESS),
+    (MiraklBadRequestError, _WRONG_ADDRESS),
+    (MiraklReplyError, _WRONG_ADDRESS),
+)
+_TOKEN: tuple[tuple[type[MiraklError], str], ...] = (
+    (MiraklRateLimitError, "There were too many calls for tokens. Test again later."),
+    (MiraklServerError, "The token server answers, but fails. Test again later."),
+    (MiraklNotFoundError, _WRONG_TOKEN_URL),
+    (MiraklReplyError, _WRONG_TOKEN_URL),
+    (MiraklApiError, _WRONG_CLIENT),
+)
+_NO_REPLY = (
+    (r"CERTIFICATE_VERIFY_FAILED", "The certificate is not trusted: check {at}, or set ca_bundle to your authority."),
+    (r"WRONG_VERSION_NUMBER|RECORD_LAYER", "The server does not speak https there: check {at} and the port."),
+    (r"\bProxyError\b", "The proxy refuses: check proxy, and its user name and password."),
+    (r"[Nn]ame or service|[Nn]ame resolution|nodename|No address", "The host name is unknown: check {at}, and proxy."),
+    (r"refused", "Nothing listens there: check {at} and the port, and proxy."),
+    (r"[Tt]imeout|timed out", "No answer in time: check {at} and the port, the network, a firewall, and proxy."),
+    (r"", "The server cannot be reached: check {at} and the port, the network, and proxy."),
+)  # fmt: skip
+
+
+def advice(error: MiraklError, conn_type: str, key_field: str) -> str:
+    """What to change, and what happened.
+
+    :param error: why the test failed.
+    :param conn_type: type of the connection.
+    :param key_field: the field whose key was sent.
+    """
+    word = _word(error, conn_type, key_field)
+    return f"{word} ({error})" if word else str(error)
+
+
+def _word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
+    of_token = getattr(error, "operation", None) == "token"
+    if isinstance(error, MiraklTransportError):
+        at = "token_url" if of_token else "host"
+        return next(word for sign, word in _NO_REPLY if re.search(sign, str(error))).format(at=at)
+    if not of_token and isinstance(error, MiraklAuthenticationError):
+        return _REFUSED[conn_type].format(key=key_field)
+    if not of_token and isinstance(error, MiraklPermissionError):
+        return _NOT_ALLOWED[conn_type]
+    return next((word for kind, word in (_TOKEN if of_token else _CALL) if isinstance(error, kind)), None)
+
+
+def hide(secrets: Iterable[str], text: str) -> str:
+    """Blot secrets out: a server may repeat in its reply what it was sent."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
