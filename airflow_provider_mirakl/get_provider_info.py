@@ -8,6 +8,14 @@ from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 
 _INTEGRATION = "Mirakl"
 _PACKAGE = "airflow_provider_mirakl"
+_ASSET_URIS = [
+    {
+        "schemes": ["mirakl-connect"],
+        "handler": f"{_PACKAGE}.assets.sanitize_uri",
+        "factory": f"{_PACKAGE}.assets.create_asset",
+        "to_openlineage_converter": f"{_PACKAGE}.assets.convert_asset_to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -37,6 +45,9 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.operators.mirakl_connect"]}
         ],
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.moment"]}],
+        # Airflow 2.11 reads the older key.
+        "asset-uris": _ASSET_URIS,
+        "dataset-uris": _ASSET_URIS,
         "connection-types": list(CONNECTION_TYPES.values()),
         "config": {
             "mirakl": {

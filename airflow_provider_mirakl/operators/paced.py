@@ -128,7 +128,10 @@ class PacedOperator(BaseOperator):
         with self.hook.get_conn() as client:
             while (work := self.open_work(run)) is not None:
                 self._complete(work, client, pace, context)
-        return self.conclude(run)
+        result = self.conclude(run)
+        if self.outlets:
+            run.annotate_assets(self.outlets, result)
+        return result
 
     def _complete(self, work: Work, client: Client, pace: Pace, context: Context) -> None:
         while (call := work.next_call()) is not None:
@@ -199,6 +202,7 @@ class TaskRun:
     """
 
     def __init__(self, context: Context, work_folder: str | None) -> None:
+        self._context = context
         self._ti = context["ti"]
         self._work_folder = work_folder
 
@@ -209,6 +213,12 @@ class TaskRun:
 
         ti = self._ti
         return task_folder(self._work_folder, ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
+
+    def annotate_assets(self, outlets: list[Any], outcome: dict[str, Any]) -> None:
+        """Put the outcome into the asset events of a task that has a catalog of Mirakl among its outlets."""
+        from airflow_provider_mirakl.assets import annotate
+
+        annotate(self._context["outlet_events"], outlets, outcome)
 
     @property
     def generation(self) -> str:
