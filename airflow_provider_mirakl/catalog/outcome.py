@@ -180,8 +180,7 @@ class OutcomeWriter:
     ::
 
         with OutcomeWriter(folder / "outcome.ndjson", sent=plan.products) as writer:
-            for result in results:
-                writer.add(result)
+            writer.add_all(results)
         outcome = writer.outcome
 
     The file appears when the block ends well; after an error there is none.
@@ -229,6 +228,11 @@ class OutcomeWriter:
             if len(self._buffer) >= BLOCK:
                 self._file.write(self._buffer)
                 self._buffer.clear()
+
+    def add_all(self, results: Iterable[ItemResult]) -> None:
+        """Write and count items."""
+        for result in results:
+            self.add(result)
 
     @property
     def outcome(self) -> Outcome:

@@ -442,7 +442,9 @@ class _Planner:
         folder.mkdir(parents=True, exist_ok=True)
         own = [folder / name for name in (PLAN_FILE, PRODUCTS_FILE, REJECTS_FILE)]
         if self._source.name in map(str, own):
-            raise MiraklInputError(f"{self._source.name} would be replaced while it is read; plan in another folder")
+            raise MiraklInputError(
+                f"{self._source.name} would be replaced while it is read; plan in another folder"
+            )
         for path in own:
             remove(path)
         with ExitStack() as stack:
@@ -541,17 +543,11 @@ class _Planner:
         found.close()
 
     def _reject_repeat(self, row: bytes, place: int, earlier: int, rejects: _Rejects) -> None:
-        item_id = msgspec.json.decode(row, type=ProductIdentifierOnly).id
+        item_id = msgspec.json.decode(row, type=ProductIdentifier).id
         line, prefix = self._source.place(earlier)
         first = " ".join(part for part in (f"line {line}" if line is not None else "", prefix) if part)
         problem = Problem(f"the same id stands in {first} already; keep one of them", "id", item_id=item_id)
         rejects.add(row, place, [problem], item_id)
-
-
-class ProductIdentifierOnly(msgspec.Struct):
-    """The id of a row whose other fields do not matter."""
-
-    id: str
 
 
 def _too_big(row: bytes, longest: int) -> str:

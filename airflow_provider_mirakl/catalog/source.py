@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from hashlib import blake2b
+from hashlib import sha256
 from typing import IO, Any, Literal, cast
 
 import msgspec
@@ -139,7 +139,7 @@ class ListSource(Source):
         self._fingerprint = Fingerprint(name, 0, "")
 
     def batches(self) -> Iterator[Batch]:
-        digest = blake2b(digest_size=16)
+        digest = sha256()
         rows: list[bytes] = []
         at: list[int] = []
         refused: list[Refused] = []
@@ -208,7 +208,7 @@ class _Fingerprinting:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._digest = blake2b(digest_size=16)
+        self._digest = sha256()
         self.size = 0
 
     def read(self, size: int = -1) -> bytes:

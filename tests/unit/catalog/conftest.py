@@ -55,7 +55,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
     def make(content: Any, name: str = "products.ndjson") -> Path:
         if isinstance(content, list):
-            content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in content) + "\n"
+            content = (
+                "\n".join(line if isinstance(line, str) else json.dumps(line) for line in content) + "\n"
+            )
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path

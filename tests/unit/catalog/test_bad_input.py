@@ -27,7 +27,7 @@ def refused(source: Any, folder: Path, **options: Any) -> MiraklInputError:
 
 
 def price(amount: str) -> str:
-    return '{"id":"A","standard_prices":[{"price":{"amount":%s,"currency":"EUR"}}]}' % amount
+    return f'{{"id":"A","standard_prices":[{{"price":{{"amount":{amount},"currency":"EUR"}}}}]}}'
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,7 @@ CHECKER = Checker(Product)
 def accepted(row: bytes, checker: Checker[Any] = CHECKER) -> bool:
     try:
         checker.check(row)
-    except RowError as error:
-        assert error.problems, "a refusal names a reason"
+    except RowError:
         return False
     return True
 
@@ -99,11 +98,12 @@ def test_unknown_fields_can_pass_at_the_top_alone() -> None:
     assert not accepted(b'{"id":"A","titles":[{"locale":"en","value":"x","more":1}]}', checker)
 
 
-def test_an_identifier_leaves_no_room_for_other_fields() -> None:
-    assert accepted(b'{"id":"A"}', Checker(ProductIdentifier))
-    assert not accepted(b'{"id":"A","x":1}', Checker(ProductIdentifier))
+def test_an_identifier_is_taken_from_any_row() -> None:
+    assert accepted(b'{"id":"A","brand":5}', CHECKERS[ProductIdentifier])
+    assert not accepted(b'{"brand":5}', CHECKERS[ProductIdentifier])
 
 
+@pytest.mark.contract
 def test_the_limits_are_those_of_the_published_document(request: pytest.FixtureRequest) -> None:
     """Every limit of the OpenAPI document stands in the types, and no other."""
     yaml = pytest.importorskip("yaml")
@@ -120,34 +120,36 @@ FORMS = ("locale", "currency", "start_date", "end_date")
 """Fields whose form the document leaves to prose."""
 
 
-def limits(schema: dict[str, Any], components: dict[str, Any], path: str = "") -> set[tuple[str, str, Any]]:
-    """Flatten a JSON schema to (path, keyword, value) for the keywords that limit."""
+KEYWORDS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum")
+
+
+def limits(schema: Any, components: dict[str, Any], path: str = "") -> set[tuple[str, str, Any]]:
+    """Flatten a JSON schema to (path, keyword, value) for the keywords that limit, and to the fields there are."""
     if "$ref" in schema:
         schema = components[schema["$ref"].rsplit("/", 1)[1]]
-    found: set[tuple[str, str, Any]] = set()
-    for branch in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+    branches = [*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if schema.get("discriminator") and "anyOf" not in schema:
+        kinds = [
+            components[target.rsplit("/", 1)[1]] for target in schema["discriminator"]["mapping"].values()
+        ]
+        branches += [kind["allOf"][1] for kind in kinds]
+    found = {(path, keyword, schema[keyword]) for keyword in KEYWORDS if schema.get(keyword)}
+    found |= {(f"{path}.{name}", "required", True) for name in schema.get("required", ())}
+    for branch in branches:
         found |= limits(branch, components, path)
-    for reference in schema.get("discriminator", {}).get("mapping", {}).values():
-        branch = components[reference.rsplit("/", 1)[1]]
-        if not any("allOf" in part for part in schema.get("anyOf", ())):
-            for part in branch.get("allOf", ())[1:]:
-                found |= limits(part, components, path)
-    for keyword in ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"):
-        if keyword in schema and (keyword, schema[keyword]) != ("minItems", 0):
-            found.add((path, keyword, schema[keyword]))
     for name, field in schema.get("properties", {}).items():
-        if name not in FORMS:
-            found |= limits(field, components, f"{path}.{name}")
-    if "items" in schema:
-        found |= limits(schema["items"], components, f"{path}[]")
-    return found
+        found |= {(f"{path}.{name}", "field", "")}
+        found |= limits(field, components, f"{path}.{name}") if name not in FORMS else set()
+    return found | (limits(schema["items"], components, f"{path}[]") if "items" in schema else set())
 
 
 # --- The decoder and the walk agree -----------------------------------------------------------------------------
 
 _texts = st.one_of(
     st.text(max_size=8),
-    st.sampled_from(["en", "en_US", "EUR", "12345678", "01942520342791", "https://x", "STRING", "TEXT", "1.5"]),
+    st.sampled_from(
+        ["en", "en_US", "EUR", "12345678", "01942520342791", "https://x", "STRING", "TEXT", "1.5"]
+    ),
     st.sampled_from(["2026-02-19T16:46:00Z", "2026-02-30T16:46:00Z", "2026-02-19T16:46:60Z", "\0", "\ud800"]),
     st.sampled_from(["x" * length for length in (255, 256, 257, 2000, 2001, 6001)]),
 )
@@ -200,14 +202,17 @@ def test_decoder_and_walk_agree(model: type[Any], data: st.DataObject) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_decoder_and_walk_agree_on_damaged_bytes(data: st.DataObject) -> None:
-    row = bytearray(json.dumps(GOOD).encode())
+@pytest.mark.parametrize("model", [Product, OpenProduct])
+def test_decoder_and_walk_agree_on_damaged_bytes(model: type[Any], data: st.DataObject) -> None:
+    row = bytearray(json.dumps(GOOD if model is Product else {**GOOD, "more": GOOD}).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(row) - 1))
         row[place : place + data.draw(st.integers(0, 2))] = data.draw(
-            st.sampled_from([b"", b'"', b"\\", b"{", b"]", b",", b"1", b"-", b"e9", b"\xff", b"\x01", b"\\u0000"])
+            st.sampled_from(
+                [b"", b'"', b"\\", b"{", b"]", b",", b"1", b"-", b"e9", b"\xff", b"\x01", b"\\u0000"]
+            )
         )
-    agree(Product, bytes(row))
+    agree(model, bytes(row))
 
 
 CHECKERS = {model: Checker(model) for model in (Product, OpenProduct, ProductIdentifier)}

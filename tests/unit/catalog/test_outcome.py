@@ -1,0 +1,124 @@
+"""Outcomes: counted once, small in XCom, judged by one policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.catalog.outcome import (
+    ErrorCount,
+    FailurePolicy,
+    ItemResult,
+    Outcome,
+    OutcomeWriter,
+)
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
+
+
+def test_rows_are_written_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "outcome.ndjson"
+    with OutcomeWriter(path, sent=5, job_ids=["7"]) as writer:
+        writer.add(ItemResult("A", "succeeded", "verified"))
+        writer.add(ItemResult("é", "failed", "different", "titles differ", "titles"))
+        writer.add(ItemResult("C", "failed", "different", "titles differ", "titles"))
+        writer.add(ItemResult("D", "failed", "missing"))
+        writer.add(ItemResult("E", "unknown"))
+        assert not path.exists(), "half a file is no file"
+    outcome = writer.outcome
+    assert outcome == Outcome(
+        sent=5,
+        succeeded=1,
+        failed=3,
+        unknown=1,
+        errors=(ErrorCount("different", "titles differ", 2), ErrorCount("missing", None, 1)),
+        job_ids=("7",),
+        rows=(str(path),),
+    )
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert rows[1] == {
+        "item_id": "é",
+        "status": "failed",
+        "code": "different",
+        "message": "titles differ",
+        "attribute": "titles",
+    }
+    assert rows[4] == {"item_id": "E", "status": "unknown"}
+    assert str(outcome) == "5 sent, 1 succeeded, 3 failed, 1 unknown"
+
+
+def test_no_rows_file_after_an_error(tmp_path: Path) -> None:
+    def rows() -> Iterator[ItemResult]:
+        yield ItemResult("A", "succeeded")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), OutcomeWriter(tmp_path / "rows") as writer:
+        writer.add_all(rows())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_summary_stays_small_and_comes_back() -> None:
+    with OutcomeWriter(None) as writer:
+        for number in range(5000):
+            writer.add(ItemResult(str(number), "failed", "E1", f"product {number} is odd"))
+    summary = writer.outcome.summary()
+    assert len(json.dumps(summary)) < 2000
+    assert Outcome.from_summary(json.loads(json.dumps(summary))) == writer.outcome
+    assert Outcome.from_summary({**summary, "new": 1}) == writer.outcome
+    assert summary["errors"][0] == {"code": "E1", "message": "(other messages)", "count": 4000}
+
+
+def test_outcomes_add_up() -> None:
+    one = Outcome(2, 1, 1, 0, (ErrorCount("a", "x", 1),), ("1",), ("p",))
+    two = Outcome(3, 0, 2, 1, (ErrorCount("b", "y", 2), ErrorCount("a", "x", 1)), ("2", "1"), ("q",))
+    assert Outcome.merge([one, two]) == Outcome(
+        5, 1, 3, 1, (ErrorCount("a", "x", 2), ErrorCount("b", "y", 2)), ("1", "2"), ("p", "q")
+    )
+    assert Outcome.merge([]) == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("policy", "failed", "passes"),
+    [
+        (FailurePolicy(), 0, True),
+        (FailurePolicy(), 1, False),
+        (FailurePolicy(max_failed_items=2), 2, True),
+        (FailurePolicy(max_failed_items=2), 3, False),
+        (FailurePolicy(max_failed_ratio=0.1), 10, True),
+        (FailurePolicy(max_failed_ratio=0.1), 11, False),
+        (FailurePolicy(max_failed_items=20, max_failed_ratio=0.1), 20, True),
+        (FailurePolicy(max_failed_items=None), 100, True),
+    ],
+)
+def test_policy(policy: FailurePolicy, failed: int, passes: bool) -> None:
+    outcome = Outcome(
+        sent=100,
+        succeeded=100 - failed,
+        failed=failed,
+        errors=(ErrorCount("E1", "is odd", failed),),
+        rows=("s3://bucket/rows.ndjson",),
+    )
+    if passes:
+        policy.judge(outcome)
+        return
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        policy.judge(outcome)
+    assert f"{failed} of 100 items failed" in str(caught.value)
+    assert f"{failed} x E1: is odd" in str(caught.value)
+    assert "s3://bucket/rows.ndjson" in str(caught.value)
+    assert caught.value.outcome == outcome.summary()
+
+
+def test_unknown_items_do_not_fail() -> None:
+    FailurePolicy().judge(Outcome(sent=5, unknown=5))
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_failed_items": -1}, {"max_failed_ratio": 5}, {"max_failed_ratio": -0.1}]
+)
+def test_a_limit_out_of_range_is_named(limits: dict[str, float]) -> None:
+    with pytest.raises(MiraklConfigurationError) as caught:
+        FailurePolicy(**limits)  # type: ignore[arg-type]
+    assert caught.value.field == next(iter(limits))
