@@ -14,7 +14,6 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
-from airflow.configuration import conf
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -27,16 +26,18 @@ CONSTRAINTS = sorted((ROOT / "constraints").glob("*.txt"))
 PIN = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*==[0-9][0-9a-z.]*( ; [a-zA-Z0-9_ .'!=<>()*]+)?$")
 
 
-def read_json(*command: str) -> list[dict[str, str]]:
-    """Output of an ``airflow`` command; what it logs around the JSON list is dropped."""
+def airflow_says(*command: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "airflow", *command, "--output", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    line = next(line for line in done.stdout.splitlines() if line.startswith("[{"))
+    return done.stdout
+
+
+def airflow_lists(*command: str) -> list[dict[str, str]]:
+    """The rows of an ``airflow`` command; what it logs around the JSON list is dropped."""
+    output = airflow_says(*command, "--output", "json")
+    line = next(line for line in output.splitlines() if line.startswith("[{"))
     rows: list[dict[str, str]] = json.loads(line)
     return rows
 
@@ -70,7 +71,7 @@ def test_everything_the_provider_info_names_exists():
 @pytest.mark.airflow
 @pytest.mark.matrix
 def test_airflow_lists_the_provider():
-    rows = {row["package_name"]: row for row in read_json("providers", "list")}
+    rows = {row["package_name"]: row for row in airflow_lists("providers", "list")}
     assert rows["airflow-provider-mirakl"]["version"] == airflow_provider_mirakl.__version__
 
 
@@ -78,7 +79,7 @@ def test_airflow_lists_the_provider():
 @pytest.mark.matrix
 def test_airflow_lists_the_connection_types():
     rows = [
-        row for row in read_json("providers", "hooks") if row["package_name"] == "airflow-provider-mirakl"
+        row for row in airflow_lists("providers", "hooks") if row["package_name"] == "airflow-provider-mirakl"
     ]
     assert {row["connection_type"] for row in rows} == CONNECTION_TYPES
     assert all(row["class"].startswith("airflow_provider_mirakl.hooks.") for row in rows)
@@ -90,7 +91,8 @@ def test_options_have_their_defaults_in_airflows_configuration():
     options = get_provider_info()["config"]["mirakl"]["options"]
     assert options
     for name, option in options.items():
-        assert conf.get("mirakl", name) == option["default"]
+        lines = airflow_says("config", "get-value", "mirakl", name).splitlines()
+        assert lines[-1] == option["default"]
 
 
 # --- the installed distribution ---------------------------------------------------------------------------
