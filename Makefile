@@ -39,8 +39,8 @@ python = $(or $(PYTHON),$(shell for p in python3.13 python3.12 python3.11 python
 	&& { echo $$p; break; }; done),$(error no Python from 3.11 to below $(1) with the venv module was found: \
 	install one, or name it with PYTHON=...))
 
-# Airflow 2.11 does not install on Python 3.13.
-python_below = $(if $(filter 2.%,$(1)),(3$(comma) 13),(3$(comma) 14))
+# Airflow 2.11 does not install on Python 3.13, and 3.0 only by building its SQLAlchemy.
+python_below = $(if $(filter 2.% 3.0.%,$(1)),(3$(comma) 13),(3$(comma) 14))
 comma := ,
 
 # $(call make_venv,<folder>,<airflow version>): an empty environment with uv, from pip.
