@@ -110,10 +110,8 @@ class SandboxApp:
             return
         resource = ""
         if operation.per == "resource":
-            resource = f"{exchange.path}?{exchange.request.url.query}"
-        account = exchange.principal.account if exchange.shop is None else f"shop {exchange.shop}"
-        interval = self.world.limits.interval(operation.code, operation.system, operation.interval)
-        exchange.undo_limit = self.world.limits.take((operation.code, account, resource), interval)
+            resource = self.world.journal.clean(f"{exchange.path}?{exchange.request.url.query}")
+        exchange.take(operation.interval, resource)
 
     def _note(self, exchange: Exchange, reply: Reply, started: float) -> None:
         journal = self.world.journal

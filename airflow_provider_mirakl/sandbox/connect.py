@@ -189,15 +189,15 @@ class ConnectCatalog:
         """The catalog of a company."""
         return self.shelves.setdefault(account, Shelf())
 
-    def accept(self, account: str, call: int, kind: str, products: list[dict[str, Any]]) -> None:
+    def accept(self, account: str, entry: int, kind: str, products: list[dict[str, Any]]) -> None:
         """Plan what a 202 promised."""
         due = self._world.clock.now() + self._world.settings.processing_seconds
-        payload = {"account": account, "call": call, "kind": kind, "products": products}
+        payload = {"account": account, "entry": entry, "kind": kind, "products": products}
         self._world.agenda.at(due, "connect.apply", payload)
 
     def _apply(self, payload: Any) -> None:
         shelf = self.shelf(payload["account"])
-        entry = self._world.ledger.calls.get(payload["call"])
+        entry = self._world.ledger.calls.get(payload["entry"])
         delete = payload["kind"] == "delete"
         for index, product in enumerate(payload["products"]):
             result = shelf.delete(product["id"]) if delete else shelf.upsert(product)
@@ -276,7 +276,7 @@ async def _write(exchange: Exchange, kind: str) -> Reply:
     if exchange.fault("lost"):
         entry.mark_all("lost")
     else:
-        world.connect.accept(exchange.principal.account, exchange.number, kind, listed)
+        world.connect.accept(exchange.principal.account, entry.key, kind, listed)
     return Reply(202)
 
 

@@ -153,6 +153,26 @@ class Exchange:
             )
         return self.world.clock.at_wall(stamp)
 
+    def take(self, interval: float, resource: str = "", shop: int | None = None) -> None:
+        """Count this call against its published frequency.
+
+        :param interval: simulated seconds between two calls.
+        :param resource: what is counted apart.
+        :param shop: count by this shop instead of the caller.
+        :raises ApiError: 429 if it comes too early.
+        """
+        assert self.operation is not None  # noqa: S101 - nothing is counted before routing
+        shop = self.shop if shop is None else shop
+        account = self.principal.account if shop is None else f"shop {shop}"
+        limits = self.world.limits
+        interval = limits.interval(self.operation.code, self.system, interval)
+        self.undo_limit = limits.take((self.operation.code, account, resource), interval)
+
+    @property
+    def base_url(self) -> str:
+        """The root of the system as the caller wrote it."""
+        return f"{self.request.base_url}{self.system}"
+
     def fault(self, kind: str) -> Fault | None:
         """The fault of a kind that was ordered for this call."""
         return next((fault for fault in self.faults if fault.kind == kind), None)

@@ -26,8 +26,13 @@ _CODES = {name: code for code, name in enumerate(RESULTS)}
 
 @dataclass(slots=True)
 class LedgerCall:
-    """A call that writes: its items in the order received and what became of each."""
+    """What one call wrote: its items in the order received and what became of each.
 
+    :param key: number of the entry; a call that carries products and offers makes two.
+    :param number: number of the call in the journal.
+    """
+
+    key: int
     number: int
     operation: str
     account: str
@@ -77,9 +82,10 @@ class LedgerCall:
 
 
 class Ledger:
-    """All calls that write, by number."""
+    """All entries, by key."""
 
     def __init__(self) -> None:
+        self._key = 0
         self.calls: dict[int, LedgerCall] = {}
 
     def open(
@@ -93,18 +99,16 @@ class Ledger:
     ) -> LedgerCall:
         """Enter a call and its items."""
         listed = list(items)
-        call = LedgerCall(
-            number, operation, account, moment, listed, bytearray([_CODES[result]]) * len(listed)
-        )
-        self.calls[number] = call
+        self._key += 1
+        results = bytearray([_CODES[result]]) * len(listed)
+        call = LedgerCall(self._key, number, operation, account, moment, listed, results)
+        self.calls[call.key] = call
         return call
 
     def rows(self, *, item: str = "", call: int = 0) -> Iterator[dict[str, Any]]:
         """Rows of all items, of one item, or of one call."""
-        for number, entry in self.calls.items():
-            if call and number != call:
-                continue
-            if item and item not in entry.items:
+        for entry in self.calls.values():
+            if (call and entry.number != call) or (item and item not in entry.items):
                 continue
             for row in entry.rows():
                 if not item or row["item"] == item:
@@ -131,6 +135,7 @@ class Ledger:
         """As JSON, for a restart."""
         return [
             [
+                c.key,
                 c.number,
                 c.operation,
                 c.account,
@@ -146,8 +151,10 @@ class Ledger:
     def load(self, saved: list[list[Any]]) -> None:
         """Replace the content by that of :meth:`dump`."""
         self.calls = {}
-        for number, operation, account, moment, items, results, settled, problems in saved:
-            self.calls[number] = LedgerCall(
+        self._key = max((row[0] for row in saved), default=0)
+        for key, number, operation, account, moment, items, results, settled, problems in saved:
+            self.calls[key] = LedgerCall(
+                key,
                 number,
                 operation,
                 account,

@@ -1,9 +1,26 @@
-"""What the sandbox answers, as data: one row per operation (facts, sections 1 to 8)."""
+"""What the sandbox answers, as data: one row per operation (facts, sections 1 to 8).
+
+Intervals are the published maximum frequencies. Where the interval depends on what the call carries (P41, OF01, OF24,
+STO01, PRI01, OF52, CM11), the handler counts it.
+"""
 
 from __future__ import annotations
 
-from airflow_provider_mirakl.sandbox import auth, connect, platform
-from airflow_provider_mirakl.sandbox.exchange import Operation
+from typing import Any
+
+from airflow_provider_mirakl.sandbox import (
+    auth,
+    connect,
+    djust,
+    documents,
+    imports,
+    mcm,
+    offers,
+    platform,
+    shopupdate,
+)
+from airflow_provider_mirakl.sandbox.exchange import Handler, Operation
+from airflow_provider_mirakl.sandbox.uploads import MULTIPART
 from airflow_provider_mirakl.sandbox.wire import JSON
 
 MINUTE = 60.0
@@ -11,25 +28,134 @@ HOUR = 3600.0
 DAY = 86400.0
 
 CONNECT = frozenset({"connect"})
+DJUST = frozenset({"djust"})
 SHOP = frozenset({"shop"})
+OPERATOR = frozenset({"operator"})
 PLATFORM = frozenset({"operator", "front"})
 ALL = SHOP | PLATFORM
 
+CSV = "text/csv"
+OCTETS = "application/octet-stream"
+
+
+def _connect(code: str, method: str, handler: Handler, scope: str) -> Operation:
+    body = () if method == "GET" else (JSON,)
+    scope = f"connect:product:{scope}"
+    return Operation(
+        code, "connect", method, "/api/products", handler, CONNECT, MINUTE, consumes=body, scope=scope
+    )
+
+
+def _read(
+    code: str,
+    path: str,
+    handler: Handler,
+    roles: frozenset[str] = ALL,
+    interval: float = 0.0,
+    produces: tuple[str, ...] = (JSON,),
+) -> Operation:
+    """A GET of the instance; the same question is what is counted."""
+    return Operation(
+        code, "mirakl", "GET", f"/api{path}", handler, roles, interval, "resource", produces=produces
+    )
+
+
+def _write(code: str, path: str, handler: Handler, roles: frozenset[str] = ALL, **more: Any) -> Operation:
+    return Operation(code, "mirakl", more.pop("method", "POST"), f"/api{path}", handler, roles, **more)
+
+
+_FILES = (MULTIPART,)
+_IMPORT = "/products/imports/{import}"
+_SYNC = "/mcm/products/synchronization"
+_OFFER = "/offers/imports"
+_STOCK = "/offers/stock/imports"
+_PRICE = "/offers/pricing/imports"
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation("token", "auth", "POST", "/oauth/token", auth.token, consumes=(auth.FORM,)),
+    # Mirakl Connect
+    _connect("listProducts", "GET", connect.list_products, "read"),
+    _connect("upsertProducts", "POST", connect.upsert_products, "write"),
+    _connect("deleteProducts", "DELETE", connect.delete_products, "delete"),
+    # Platform and shops
+    _read("V01", "/version", platform.version, frozenset()),
+    _read("PC01", "/platform/configuration", platform.configuration),
+    _read("A01", "/account", platform.account, SHOP, DAY),
+    _write("A02", "/account", shopupdate.update, SHOP, method="PUT", interval=DAY, consumes=(JSON,)),
+    _read("A21", "/account/statistics", platform.statistics, SHOP, DAY),
+    _read("S20", "/shops", platform.shops, OPERATOR),
+    _read("AF01", "/additional_fields", platform.additional_fields, interval=DAY),
+    _read("CH11", "/channels", platform.channels, interval=DAY),
+    _read("CUR01", "/currencies", platform.currencies, interval=DAY),
+    _read("DO01", "/documents", platform.documents, interval=DAY),
+    _read("L01", "/locales", platform.locales, interval=DAY),
+    _read("RO02", "/users/shops/roles", platform.roles, interval=DAY),
+    _read("H11", "/hierarchies", platform.hierarchies, interval=HOUR),
+    _read("PM11", "/products/attributes", platform.attributes, interval=HOUR, produces=(JSON, CSV)),
+    _read("VL11", "/values_lists", platform.values_lists, interval=HOUR),
+    # Shop documents
+    _read("S30", "/shops/documents", documents.s30),
+    _read("S31", "/shops/documents/download", documents.s31, produces=(OCTETS,)),
+    _write("S32", "/shops/documents", documents.s32, consumes=_FILES),
+    _write("S33", "/shops/documents/{document_id}", documents.s33, method="DELETE"),
+    # Product imports
+    _write("P41", "/products/imports", imports.p41, consumes=_FILES),
+    Operation("P51", "mirakl", "GET", "/api/products/imports", imports.p51, ALL, MINUTE),
+    _read("P42", _IMPORT, imports.p42, interval=MINUTE),
+    _read("P44", f"{_IMPORT}/error_report", imports.p44, produces=(OCTETS,)),
+    _read("P45", f"{_IMPORT}/new_product_report", imports.p45, produces=(OCTETS,)),
+    _read("P46", f"{_IMPORT}/transformed_file", imports.p46, produces=(CSV,)),
+    _read("P47", f"{_IMPORT}/transformation_error_report", imports.p47, produces=(OCTETS,)),
+    # Catalog Manager
+    _read("CM11", "/mcm/products/sources/status/export", mcm.cm11),
+    _write("CM21", _SYNC, mcm.cm21, PLATFORM, consumes=(JSON,)),
+    _read("CM22", f"{_SYNC}/{{tracking_id}}", mcm.cm22, PLATFORM),
+    _read("CM23", f"{_SYNC}/{{tracking_id}}/report", mcm.cm23, PLATFORM),
+    _read("CM51", "/mcm/products/export", mcm.cm51, PLATFORM, produces=(JSON, CSV)),
+    _write("CM52", "/mcm/products/export/async", mcm.cm52, PLATFORM, consumes=(JSON,)),
+    _read("CM53", "/mcm/products/export/async/status/{tracking_id}", mcm.cm53, PLATFORM),
+    _read("CM61", "/mcm/products/deleted/export", mcm.cm61, PLATFORM, produces=(JSON, CSV)),
+    # Offers, stock, prices
+    _write("OF01", _OFFER, offers.of01, SHOP | OPERATOR, consumes=_FILES),
+    Operation("OF04", "mirakl", "GET", f"/api{_OFFER}", offers.of04, SHOP | OPERATOR, MINUTE),
+    _read("OF02", f"{_OFFER}/{{import}}", offers.of02, SHOP | OPERATOR, MINUTE),
+    _read("OF03", f"{_OFFER}/{{import}}/error_report", offers.of03, SHOP | OPERATOR, MINUTE, (OCTETS,)),
+    _write("OF24", "/offers", offers.of24, SHOP | OPERATOR, consumes=(JSON,)),
+    _write("STO01", _STOCK, offers.sto01, SHOP | OPERATOR, consumes=_FILES),
+    _read("STO02", f"{_STOCK}/{{import_id}}/status", offers.sto02, SHOP | OPERATOR, 15.0),
+    _read("STO03", f"{_STOCK}/{{import_id}}/error_report", offers.sto03, SHOP | OPERATOR, MINUTE, (CSV,)),
+    _write("PRI01", _PRICE, offers.pri01, SHOP | OPERATOR, consumes=_FILES),
+    _read("PRI02", _PRICE, offers.pri02, SHOP | OPERATOR, MINUTE),
+    _read("PRI03", f"{_PRICE}/{{import_id}}/error_report", offers.pri03, SHOP | OPERATOR, MINUTE, (CSV,)),
+    _write("OF52", "/offers/export/async", offers.of52, SHOP | OPERATOR, consumes=(JSON,)),
+    _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, SHOP | OPERATOR, 10.0),
+    # The files of exports have addresses that only the status tells
     Operation(
-        "listProducts", "connect", "GET", "/api/products", connect.list_products, CONNECT, MINUTE,
-        scope="connect:product:read",
+        "CM54",
+        "mirakl",
+        "GET",
+        "/dynamic/CM54/{tracking_id}/{file}",
+        mcm.cm54,
+        PLATFORM,
+        produces=(JSON, CSV),
     ),
     Operation(
-        "upsertProducts", "connect", "POST", "/api/products", connect.upsert_products, CONNECT, MINUTE,
-        consumes=(JSON,), scope="connect:product:write",
+        "OF54",
+        "mirakl",
+        "GET",
+        "/dynamic/OF54/{tracking_id}/{file}",
+        offers.of54,
+        SHOP | OPERATOR,
+        produces=(JSON, CSV),
     ),
+    # DJUST
     Operation(
-        "deleteProducts", "connect", "DELETE", "/api/products", connect.delete_products, CONNECT, MINUTE,
-        consumes=(JSON,), scope="connect:product:delete",
+        "ADM-MIRAKL-100",
+        "djust",
+        "POST",
+        "/v1/mapper/mirakl/product-synchronizations",
+        djust.synchronize,
+        DJUST,
+        consumes=(JSON,),
     ),
-    Operation("V01", "mirakl", "GET", "/api/version", platform.version),
-    Operation("PC01", "mirakl", "GET", "/api/platform/configuration", platform.configuration, ALL),
-    Operation("A01", "mirakl", "GET", "/api/account", platform.account, SHOP, DAY),
-)  # fmt: skip
+)

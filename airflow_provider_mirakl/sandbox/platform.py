@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airflow_provider_mirakl.sandbox import paging, reference
 from airflow_provider_mirakl.sandbox.exchange import Exchange
+from airflow_provider_mirakl.sandbox.tables import Table
 from airflow_provider_mirakl.sandbox.wire import ApiError, Reply
 
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
-
-_CONFIGURATION: dict[str, Any] = {
+CONFIGURATION: dict[str, Any] = {
     "features": {
         "catalog": {
             "allow_shop_contribution_to_all_channels": True,
@@ -96,7 +95,7 @@ _CONFIGURATION: dict[str, Any] = {
 }
 
 
-def _shop(shop_id: int, name: str, created: str) -> dict[str, Any]:
+def new_shop(shop_id: int, name: str, created: str) -> dict[str, Any]:
     address = {"city": "Lyon", "country_iso_code": "FRA", "street_1": "1 rue du Bac", "zip_code": "69002"}
     return {
         "shop_id": shop_id,
@@ -151,38 +150,6 @@ def _shop(shop_id: int, name: str, created: str) -> dict[str, Any]:
     }
 
 
-class Instance:
-    """State of the Marketplace and Catalog Manager instance."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.configuration = _CONFIGURATION
-        self.shops: dict[int, dict[str, Any]] = {}
-        self.reset()
-
-    def reset(self) -> None:
-        """Back to the first day."""
-        created = self._world.clock.iso(0)
-        self.shops = {
-            2000: _shop(2000, "Nordlys Outlet", created),
-            2001: _shop(2001, "Maison Olive", created),
-            2002: _shop(2002, "Closed Corner", created),
-        }
-        self.shops[2002]["shop_state"] = "CLOSE"
-
-    def overview(self) -> list[tuple[str, str, tuple[str, ...], list[tuple[Any, ...]], str]]:
-        """Tables for the page: part, title, head, rows, words for none."""
-        return []
-
-    def dump(self) -> dict[str, Any]:
-        """As JSON, for a restart."""
-        return {"shops": list(self.shops.values())}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        """Replace the content by that of :meth:`dump`."""
-        self.shops = {shop["shop_id"]: shop for shop in saved["shops"]}
-
-
 def chosen_shop(exchange: Exchange) -> int:
     """The shop that a seller's call is about: ``shop_id``, or the default shop.
 
@@ -205,10 +172,181 @@ def version(exchange: Exchange) -> Reply:
 
 def configuration(exchange: Exchange) -> Reply:
     """PC01."""
-    return Reply.json(exchange.world.instance.configuration)
+    return Reply.json(CONFIGURATION)
+
+
+def _own(exchange: Exchange) -> dict[str, Any]:
+    assert exchange.shop is not None  # noqa: S101 - the gate chose it
+    return exchange.world.instance.shops[exchange.shop]
 
 
 def account(exchange: Exchange) -> Reply:
     """A01: the seller's shop."""
-    assert exchange.shop is not None  # noqa: S101 - the gate chose it
-    return Reply.json(exchange.world.instance.shops[exchange.shop])
+    return Reply.json(_own(exchange))
+
+
+def statistics(exchange: Exchange) -> Reply:
+    """A21: figures of the shop by period."""
+    periods = exchange.listed("periods") or list(reference.PERIODS)
+    if not set(periods) <= set(reference.PERIODS):
+        raise ApiError(400, f"periods must be among {', '.join(reference.PERIODS)}.")
+    channel = exchange.query.get("channel_code", "")
+    if channel and channel not in {known["code"] for known in reference.CHANNELS}:
+        raise ApiError(404, f"The channel {channel} does not exist.")
+    body: dict[str, Any] = {
+        name: [{"period": period, "value": value} for period in periods]
+        for name, value in reference.STATISTICS.items()
+    }
+    shop = _own(exchange)
+    body["shop_id"], body["last_updated_date"] = shop["shop_id"], exchange.world.clock.iso(exchange.moment)
+    return Reply.json({**body, "channel": channel} if channel else body)
+
+
+def shops(exchange: Exchange) -> Reply:
+    """S20: the shops of the marketplace, paged by offset."""
+    wanted, state = exchange.listed("shop_ids"), exchange.query.get("states", "")
+    found = [
+        shop
+        for shop in exchange.world.instance.shops.values()
+        if (not wanted or str(shop["shop_id"]) in wanted)
+        and (not state or shop["shop_state"] in state.split(","))
+    ]
+    part, headers = paging.offset(exchange, len(found))
+    rows = [{**shop, **_FOR_OPERATORS} for shop in found[part]]
+    for row in rows:
+        row["payment_details"] = {
+            **row["payment_details"],
+            "pay_subscription": False,
+            "payment_blocked": False,
+        }
+    return Reply.json({"shops": rows, "total_count": len(found)}, headers=headers)
+
+
+_FOR_OPERATORS: dict[str, Any] = {
+    "commission": {"grid_code": "default", "grid_label": "Default", "linked_to_default_grid": True},
+    "premium_state": "DEFAULT",
+    "assignees": [],
+    "permissions": [],
+}
+
+
+def additional_fields(exchange: Exchange) -> Reply:
+    """AF01."""
+    seller = exchange.principal.role == "shop"
+    rights: dict[str, Any] = (
+        {"editable": True} if seller else {"shop_permission": "READ_WRITE", "channels": []}
+    )
+    found = [
+        {"required": False, "description": "", **field, **rights}
+        for field in reference.FIELDS
+        if _entity(exchange, field, ("SHOP", "OFFER", "ORDER_LINE", "ORDER"))
+    ]
+    return Reply.json({"additional_fields": found, "total_count": len(found)})
+
+
+def documents(exchange: Exchange) -> Reply:
+    """DO01."""
+    extra: dict[str, Any] = {} if exchange.principal.role == "shop" else {"models": ["MARKETPLACE"]}
+    found = [
+        {"description": f"{kind['label']}.", **kind, **(extra if kind["entity"] == "SHOP" else {})}
+        for kind in reference.DOCUMENTS
+        if _entity(exchange, kind, ("ORDER", "SHOP"))
+    ]
+    return Reply.json({"documents": found})
+
+
+def _entity(exchange: Exchange, row: dict[str, Any], allowed: tuple[str, ...]) -> bool:
+    wanted = exchange.listed("entities")
+    if not set(wanted) <= set(allowed):
+        raise ApiError(400, f"entities must be among {', '.join(allowed)}.")
+    return not wanted or row["entity"] in wanted
+
+
+def channels(exchange: Exchange) -> Reply:
+    """CH11."""
+    return Reply.json({"channels": reference.CHANNELS})
+
+
+def currencies(exchange: Exchange) -> Reply:
+    """CUR01."""
+    return Reply.json({"currencies": reference.CURRENCIES})
+
+
+def locales(exchange: Exchange) -> Reply:
+    """L01."""
+    return Reply.json({"locales": reference.LOCALES})
+
+
+def roles(exchange: Exchange) -> Reply:
+    """RO02."""
+    return Reply.json({"roles": reference.ROLES})
+
+
+def _below(exchange: Exchange) -> set[str]:
+    """Categories that ``hierarchy`` and ``max_level`` choose: the branch above, and what lies below."""
+    top = exchange.query.get("hierarchy", "")
+    if not top:
+        return set(reference.CATEGORIES)
+    if top not in reference.CATEGORIES:
+        raise ApiError(404, f"The hierarchy {top} does not exist.")
+    depth = exchange.integer("max_level", 100, 0, 100)
+    base = len(reference.branch(top))
+    below = {
+        code
+        for code in reference.CATEGORIES
+        if top in reference.branch(code) and len(reference.branch(code)) - base <= depth
+    }
+    return below | set(reference.branch(top))
+
+
+def hierarchies(exchange: Exchange) -> Reply:
+    """H11."""
+    chosen = _below(exchange)
+    return Reply.json({"hierarchies": [row for row in reference.HIERARCHIES if row["code"] in chosen]})
+
+
+_COLUMNS = (
+    "code",
+    "label",
+    "hierarchy-code",
+    "type",
+    "type-parameter",
+    "requirement-level",
+    "required",
+    "variant",
+    "unique-code",
+    "values-list",
+)
+
+
+def attributes(exchange: Exchange) -> Reply:
+    """PM11: JSON, or CSV when ``Accept`` says so."""
+    places = {"", *_below(exchange)}
+    found = [row for row in reference.ATTRIBUTES.values() if row["hierarchy_code"] in places]
+    if not exchange.boolean("with_roles", True):
+        found = [{**row, "roles": []} for row in found]
+    if "text/csv" not in exchange.request.headers.get("accept", ""):
+        return Reply.json({"attributes": found})
+    translations = ("en_US", "fr_FR")
+    header = [*_COLUMNS, *(f"label[{code}]" for code in translations), "roles"]
+    header += [f"description[{code}]" for code in translations]
+    rows = []
+    for attribute in found:
+        row = {column: str(attribute[column.replace("-", "_")]) for column in _COLUMNS}
+        for name in ("label", "description"):
+            row |= {
+                f"{name}[{entry['locale']}]": entry["value"] for entry in attribute[f"{name}_translations"]
+            }
+        row |= {column: row[column].lower() for column in ("required", "variant")}
+        row["roles"] = ",".join(role["type"] for role in attribute["roles"])
+        rows.append(row)
+    return Reply(200, Table("csv", tuple(header), tuple(rows)).dump(), "text/csv")
+
+
+def values_lists(exchange: Exchange) -> Reply:
+    """VL11."""
+    code = exchange.query.get("code", "")
+    found = [row for row in reference.VALUES_LISTS if not code or row["code"] == code]
+    if code and not found:
+        raise ApiError(404, f"The values list {code} does not exist.")
+    return Reply.json({"values_lists": found})

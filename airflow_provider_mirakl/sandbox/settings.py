@@ -76,6 +76,7 @@ class Settings:
     :param upload_errors_key: the key of S32's error list: OpenAPI's schema says ``documents``, its sample
         ``shop_documents``; ``both`` sends both.
     :param unlisted_document_types: refuse a file whose extension Mirakl's page does not list.
+    :param locked_shop_fields: fields that A02 must not change.
     :param journal_size: calls that the journal keeps.
     """
 
@@ -102,6 +103,7 @@ class Settings:
     cm21_max_items: int = 0
     upload_errors_key: Literal["documents", "shop_documents", "both"] = "documents"
     unlisted_document_types: Literal["accept", "reject"] = "reject"
+    locked_shop_fields: frozenset[str] = frozenset()
     journal_size: int = 100_000
 
     def __post_init__(self) -> None:

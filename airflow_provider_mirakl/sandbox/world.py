@@ -10,10 +10,11 @@ from airflow_provider_mirakl.sandbox.auth import Gate, Tokens
 from airflow_provider_mirakl.sandbox.clock import Agenda, Clock
 from airflow_provider_mirakl.sandbox.connect import ConnectCatalog
 from airflow_provider_mirakl.sandbox.faults import Faults
+from airflow_provider_mirakl.sandbox.instance import Instance
+from airflow_provider_mirakl.sandbox.jobs import Jobs
 from airflow_provider_mirakl.sandbox.journal import Journal
 from airflow_provider_mirakl.sandbox.ledger import Ledger
 from airflow_provider_mirakl.sandbox.limits import Limits
-from airflow_provider_mirakl.sandbox.platform import Instance
 from airflow_provider_mirakl.sandbox.settings import Settings
 
 
@@ -33,6 +34,7 @@ class World:
         self.tokens = Tokens(settings, self.clock)
         self.gate = Gate(settings, self.tokens)
         self.faults = Faults(self.random)
+        self.jobs = Jobs(self)
         self.connect = ConnectCatalog(self)
         self.instance = Instance(self)
 
@@ -44,6 +46,7 @@ class World:
         self.limits.clear()
         self.faults.clear()
         self.connect.clear()
+        self.jobs.clear()
         self.instance.reset()
 
     def save(self, path: Path) -> None:
