@@ -23,8 +23,9 @@ export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export XDG_CACHE_HOME := $(CACHE)
 export TMPDIR := $(CACHE)/tmp
+# pip asks rustc for its version, and rustup's stand-in for rustc then writes into the home folder.
+export RUSTUP_HOME := $(CACHE)/rustup
 export PYTHONNOUSERSITE := 1
-export PYTHONDONTWRITEBYTECODE :=
 export AIRFLOW_HOME := $(CURDIR)/.airflow
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
