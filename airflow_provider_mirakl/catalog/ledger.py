@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from airflow_provider_mirakl.catalog.plan import Chunk, Plan
+from airflow_provider_mirakl.catalog.plan import Plan
+from airflow_provider_mirakl.catalog.planner import Chunk
 from airflow_provider_mirakl.catalog.storage import StoragePath, plain, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_mirakl.catalog import plan as plan_module
+from airflow_provider_mirakl.catalog import planner
 from airflow_provider_mirakl.catalog.plan import (
     Chunk,
     Plan,
@@ -250,7 +250,7 @@ def test_repeats_far_apart_are_found_on_disk(
     product: Make, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for a few ids in memory the rest goes to disk, and nothing changes."""
-    monkeypatch.setattr(plan_module, "_FLUSH_IDS", 100)
+    monkeypatch.setattr(planner, "_FLUSH_IDS", 100)
     monkeypatch.setattr("airflow_provider_mirakl.catalog.source.BLOCK", 2000)
     rows = [{"id": f"A{number % 900}"} for number in range(1000)]
     plan = plan_upsert(write(rows), tmp_path / "plan", on_invalid="reject")

@@ -189,7 +189,7 @@ def mutate(data: st.DataObject, value: Any) -> Any:
     return data.draw(_anything)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("model", [Product, OpenProduct, ProductIdentifier])
 def test_decoder_and_walk_agree(model: type[Any], data: st.DataObject) -> None:
@@ -200,7 +200,7 @@ def test_decoder_and_walk_agree(model: type[Any], data: st.DataObject) -> None:
     agree(model, row)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("model", [Product, OpenProduct])
 def test_decoder_and_walk_agree_on_damaged_bytes(model: type[Any], data: st.DataObject) -> None:

@@ -1,0 +1,439 @@
+"""The machine behind a plan: one pass over a source, good rows to one file, bad ones to another.
+
+Memory holds one block of the source and a bounded share of the ids; whatever must be remembered for the whole length of
+a file goes to local temporary files.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO, Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from airflow_provider_mirakl.catalog.product import MAX_PRODUCTS_PER_CALL, ProductIdentifier, RowError
+from airflow_provider_mirakl.catalog.source import Batch, Source
+from airflow_provider_mirakl.catalog.storage import BLOCK, Spill, StoragePath, remove, writing
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+
+OnInvalid = Literal["fail", "reject"]
+
+PRODUCTS_FILE = "products.ndjson"
+REJECTS_FILE = "rejects.ndjson"
+MAX_CHUNK_BYTES = 10_000_000
+"""Default cap on the bytes of one call. Mirakl publishes none: this is a guess on the safe side."""
+KEPT_PROBLEMS = 100
+"""Problems an error carries as data; the rejects file has them all."""
+
+Prepare = Callable[[bytes], tuple[str, bytes, Any]]
+"""Checks a row and returns its id, the row to send, and a mark for the index; raises :class:`RowError`."""
+
+
+class Chunk(NamedTuple):
+    """One call's worth of ``products.ndjson``.
+
+    :param offset: where it begins, in bytes.
+    :param length: how long it is, in bytes.
+    :param products: how many products it holds.
+    """
+
+    offset: int
+    length: int
+    products: int
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """How the rows lie.
+
+    :param rows: rows read, good and bad.
+    :param rejected: rows in the rejects file.
+    :param repeated: repeated ids left out without a word.
+    :param chunks: the good rows, cut for sending.
+    """
+
+    rows: int
+    rejected: int
+    repeated: int
+    chunks: tuple[Chunk, ...]
+
+
+class Drops(NamedTuple):
+    """Good rows that shall not be sent after all, known when the whole source was read.
+
+    :param rows: a bit for every good row, set where it drops out.
+    :param repeats: of those, the rows whose id stood in an earlier row: pairs (row, earlier row) of 64 bits, under
+        the row's number without its last :data:`RANGE_BITS` bits.
+    """
+
+    rows: bytearray
+    repeats: Spill
+
+    def drop(self, row: int) -> None:
+        """Leave a row out."""
+        self.rows[row >> 3] |= 1 << (row & 7)
+
+    def drop_repeat(self, row: int, earlier: int) -> None:
+        """Leave a row out because an earlier one has its id."""
+        self.drop(row)
+        self.repeats.add(row >> RANGE_BITS, array("q", (row, earlier)).tobytes())
+
+
+RANGE_BITS = 16
+
+
+class Index(Protocol):
+    """Remembers the ids of a whole source, to say at its end which rows drop out."""
+
+    def add(self, ids: list[str], marks: list[Any], first: int) -> None:
+        """Note good rows.
+
+        :param ids: their ids.
+        :param marks: what the planner's ``prepare`` gave with each.
+        :param first: number of the first one among the good rows.
+        """
+
+    def note_rejected(self, item_id: str | None) -> None:
+        """Note a row that was rejected, with its id where it could be read."""
+
+    def resolve(self, rows: int) -> Drops | None:
+        """Return what drops out of so many good rows; ``None`` when nothing does."""
+
+
+class Layout:
+    """Cuts rows into chunks.
+
+    :param max_products: products in one chunk.
+    :param max_bytes: bytes in one chunk.
+    """
+
+    def __init__(self, max_products: int, max_bytes: int) -> None:
+        if not 1 <= max_products <= MAX_PRODUCTS_PER_CALL:
+            raise MiraklInputError(
+                f"max_products: {max_products} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one call"
+            )
+        if max_bytes < 1:
+            raise MiraklInputError(f"max_chunk_bytes: {max_bytes} is out of range; give 1 or more")
+        self.max_products = max_products
+        self.max_bytes = max_bytes
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._closed: list[Chunk] = []
+        self._offset = 0
+        self._length = 0
+        self._count = 0
+
+    def add(self, rows: list[bytes]) -> None:
+        """Place rows, each followed by a line end."""
+        max_products, max_bytes = self.max_products, self.max_bytes
+        length, count = self._length, self._count
+        for row in rows:
+            size = len(row) + 1
+            if count == max_products or (count and length + size > max_bytes):
+                self._closed.append(Chunk(self._offset, length, count))
+                self._offset += length
+                length = count = 0
+            length += size
+            count += 1
+        self._length, self._count = length, count
+
+    def chunks(self) -> tuple[Chunk, ...]:
+        """Return the chunks of all rows so far."""
+        last = [Chunk(self._offset, self._length, self._count)] if self._count else []
+        return (*self._closed, *last)
+
+
+class _Rejects:
+    """Writes the rejects file, which exists only when there is something in it.
+
+    :param source: where the rows came from.
+    :param path: the rejects file.
+    :param stack: closes the file.
+    """
+
+    def __init__(self, source: Source, path: StoragePath, stack: ExitStack) -> None:
+        self._source = source
+        self._path = path
+        self._stack = stack
+        self._file: IO[bytes] | None = None
+        self._buffer = bytearray()
+        self.rows = 0
+        self.problem_count = 0
+        self.kept: list[Problem] = []
+
+    def add(self, row: bytes, at: int, problems: list[Problem], item_id: str | None = None) -> None:
+        """Reject a row."""
+        line, prefix = self._source.place(at)
+        placed = [
+            Problem(
+                problem.message,
+                field=".".join(part for part in (prefix, problem.field) if part),
+                line=line,
+                item_id=problem.item_id,
+            )
+            for problem in problems
+        ]
+        self.rows += 1
+        self.problem_count += len(placed)
+        self.kept += placed[: KEPT_PROBLEMS - len(self.kept)]
+        entry = {
+            "line": line,
+            "id": item_id,
+            "problems": [
+                ": ".join(part for part in (problem.field, problem.message) if part) for problem in placed
+            ],
+            "row": _raw_or_text(row),
+        }
+        self._buffer += msgspec.json.encode(entry) + b"\n"
+        if len(self._buffer) > BLOCK:
+            self.flush()
+
+    def error(self, rows: int) -> MiraklInputError:
+        """Return the error about all of them.
+
+        :param rows: rows read in all.
+        """
+        return MiraklInputError(
+            f"{self._source.name}: {self.rows:,} of {rows:,} rows are wrong, nothing was sent; "
+            f"all of them are listed in {self._path}",
+            self.kept,
+            problem_count=self.problem_count,
+        )
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if not self._buffer:
+            return
+        if self._file is None:
+            self._file = self._stack.enter_context(writing(self._path))
+        self._file.write(self._buffer)
+        self._buffer.clear()
+
+
+def _raw_or_text(row: bytes) -> msgspec.Raw | str:
+    try:
+        msgspec.json.decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return row.decode("utf-8", "backslashreplace")
+    return msgspec.Raw(row)
+
+
+_PARTITIONS = 256
+_FLUSH_IDS = 1 << 20
+
+
+class Repeats:
+    """The index of a plain plan: finds ids that occur twice.
+
+    Ids are held as 64-bit hashes (keyed afresh in every process) in 256 groups that move to disk when they are many.
+    Two different ids are taken for one with a probability of 3 in 100 million for a million products.
+    """
+
+    def __init__(self) -> None:
+        self._groups = [array("q") for _ in range(_PARTITIONS)]
+        self._held = 0
+        self._spill = Spill(memory=0)
+
+    def add(self, ids: list[str], marks: list[Any], first: int) -> None:
+        groups = self._groups
+        for row, key in enumerate(map(hash, ids), first):
+            group = groups[key & 255]
+            group.append(key)
+            group.append(row)
+        self._held += len(ids)
+        if self._held > _FLUSH_IDS:
+            for number, group in enumerate(groups):
+                self._spill.add(number, group.tobytes())
+                del group[:]
+            self._held = 0
+
+    def note_rejected(self, item_id: str | None) -> None:
+        """A rejected row may repeat an id; the good one is sent."""
+
+    def resolve(self, rows: int) -> Drops | None:
+        drops: Drops | None = None
+        for number, held in enumerate(self._groups):
+            group = array("q", self._spill.read(number)) + held
+            keys = group[::2]
+            if len(set(keys)) == len(keys):
+                continue
+            drops = drops or Drops(bytearray(rows // 8 + 1), Spill())
+            seen: dict[int, int] = {}
+            for key, row in zip(keys, group[1::2], strict=True):
+                earlier = seen.setdefault(key, row)
+                if earlier != row:
+                    drops.drop_repeat(row, earlier)
+        self._spill.close()
+        return drops
+
+
+class Planner:
+    """One run over a source.
+
+    :param source: where the rows come from.
+    :param folder: where the files go; it exists.
+    :param layout: how the rows are cut.
+    :param index: remembers the ids; default one that finds repeats.
+    :param staged: the index will drop most rows, so they wait in a local temporary file and only the rest is written
+        to the folder.
+    :param keep_repeats_silent: a repeated id is no problem, the row is just left out.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        folder: StoragePath,
+        layout: Layout,
+        *,
+        index: Index | None = None,
+        staged: bool = False,
+        keep_repeats_silent: bool = False,
+    ) -> None:
+        self._source = source
+        self._layout = layout
+        self._index = index or Repeats()
+        self._staged = staged
+        self._silent = keep_repeats_silent
+        self._products = folder / PRODUCTS_FILE
+        self._rejects = folder / REJECTS_FILE
+        self._rows = 0
+        self._good = 0
+        self._repeated = 0
+
+    def run(self, prepare: Prepare, on_invalid: OnInvalid, guard: Callable[[], None] = lambda: None) -> Laid:
+        """Read, check and write.
+
+        :param prepare: checks one row.
+        :param on_invalid: what rejected rows mean.
+        :param guard: called when the whole source is known and before anything is final; raises to stop.
+        :raises MiraklInputError: the source cannot be read, or rows were rejected and must not be.
+        """
+        own = (self._products, self._rejects)
+        if self._source.name in map(str, own):
+            raise MiraklInputError(
+                f"{self._source.name} would be replaced while it is read; plan in another folder"
+            )
+        for path in own:
+            remove(path)
+        with ExitStack() as stack:
+            rejects = _Rejects(self._source, self._rejects, stack)
+            places = stack.enter_context(tempfile.TemporaryFile(prefix="mirakl-places-"))
+            if self._staged:
+                stage = stack.enter_context(tempfile.TemporaryFile(prefix="mirakl-rows-"))
+                self._read(prepare, rejects, stage, places)
+                stage.seek(0)
+            else:
+                with writing(self._products) as file:
+                    self._read(prepare, rejects, file, places)
+            drops = self._index.resolve(self._good)
+            if drops is not None or self._staged:
+                rows = stage if self._staged else stack.enter_context(self._products.open("rb"))
+                self._rewrite(rows, drops, rejects, places)
+            rejects.flush()
+        try:
+            if rejects.rows and on_invalid == "fail":
+                raise rejects.error(self._rows)
+            guard()
+        except BaseException:
+            remove(self._products)
+            raise
+        return Laid(self._rows, rejects.rows, self._repeated, self._layout.chunks())
+
+    def _read(self, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]) -> None:
+        for batch in self._source.batches():
+            self._take(batch, prepare, rejects, file, places)
+
+    def _take(
+        self, batch: Batch, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]
+    ) -> None:
+        """Check a batch and write its good rows."""
+        good: list[bytes] = []
+        ids: list[str] = []
+        marks: list[Any] = []
+        at: list[int] = []
+        longest = self._layout.max_bytes - 1
+        for row, place in zip(batch.rows, batch.at, strict=True):
+            try:
+                item_id, row, mark = prepare(row)
+                if len(row) > longest:
+                    raise RowError([Problem(_too_big(row, longest), item_id=item_id)], item_id)
+            except RowError as error:
+                rejects.add(row, place, error.problems, error.item_id)
+                self._index.note_rejected(error.item_id)
+                continue
+            good.append(row)
+            ids.append(item_id)
+            marks.append(mark)
+            at.append(place)
+        for refused in batch.refused:
+            rejects.add(refused.row, refused.at, refused.problems)
+            self._index.note_rejected(None)
+        self._rows += len(batch.rows) + len(batch.refused)
+        if good:
+            self._layout.add(good)
+            self._index.add(ids, marks, self._good)
+            self._good += len(good)
+            file.write(b"\n".join(good) + b"\n")
+            places.write(array("q", at).tobytes())
+
+    def _rewrite(self, rows: IO[bytes], drops: Drops | None, rejects: _Rejects, places: IO[bytes]) -> None:
+        """Write the products again without those that drop out."""
+        drops = drops or Drops(bytearray(self._good // 8 + 1), Spill())
+        dropped, repeats, held = drops.rows, dict[int, int](), -1
+        self._layout.clear()
+        number = 0
+        with writing(self._products) as file:
+            for block in _row_lists(rows):
+                kept = []
+                for row in block:
+                    if not dropped[number >> 3] & 1 << (number & 7):
+                        kept.append(row)
+                    else:
+                        if number >> RANGE_BITS != held:
+                            held = number >> RANGE_BITS
+                            pairs = array("q", drops.repeats.read(held))
+                            repeats = dict(zip(pairs[::2], pairs[1::2], strict=True))
+                        if number in repeats:
+                            at, earlier = _place(places, number), _place(places, repeats[number])
+                            self._drop_repeat(row, at, earlier, rejects)
+                    number += 1
+                if kept:
+                    self._layout.add(kept)
+                    file.write(b"\n".join(kept) + b"\n")
+        drops.repeats.close()
+
+    def _drop_repeat(self, row: bytes, at: int, earlier: int, rejects: _Rejects) -> None:
+        if self._silent:
+            self._repeated += 1
+            return
+        item_id = msgspec.json.decode(row, type=ProductIdentifier).id
+        line, prefix = self._source.place(earlier)
+        first = " ".join(part for part in (f"line {line}" if line is not None else "", prefix) if part)
+        problem = Problem(f"the same id stands in {first} already; keep one of them", "id", item_id=item_id)
+        rejects.add(row, at, [problem], item_id)
+
+
+def _place(places: IO[bytes], row: int) -> int:
+    places.seek(8 * row)
+    return int.from_bytes(places.read(8), sys.byteorder)
+
+
+def _too_big(row: bytes, longest: int) -> str:
+    return f"the product has {len(row):,} bytes; max_chunk_bytes leaves room for {longest:,}"
+
+
+def _row_lists(file: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines of a file of rows, block by block."""
+    rest = b""
+    while block := file.read(BLOCK):
+        rows = (rest + block).split(b"\n")
+        rest = rows.pop()
+        if rows:
+            yield rows

@@ -1,0 +1,55 @@
+"""Runs one job in a fresh process and says what it cost, so that jobs do not share memory peaks or warm caches."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job cost.
+
+    :param seconds: processor time, which other load on the machine changes least.
+    :param wall: elapsed time.
+    :param megabytes: peak resident memory of the process.
+    """
+
+    seconds: float
+    wall: float
+    megabytes: float
+
+
+def run(script: str, job: str, *arguments: str) -> Cost:
+    """Run ``script --job job arguments`` and return its cost."""
+    command = [sys.executable, script, "--job", job, *arguments]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Cost(**json.loads(output.splitlines()[-1]))
+
+
+def measured(job: Callable[[], object]) -> None:
+    """Do a job in this process and print its cost for :func:`run`."""
+    wall, seconds = time.perf_counter(), time.process_time()
+    job()
+    cost = {
+        "seconds": time.process_time() - seconds,
+        "wall": time.perf_counter() - wall,
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    print(json.dumps(cost))
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Return rows as a Markdown table; the first one is the head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)

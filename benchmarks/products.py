@@ -1,0 +1,58 @@
+"""Products for the benchmarks: about 1 kB each, the fields a seller really fills in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_TEXT = "A phone with a bright display, two cameras and a battery for the whole day. In the box: phone, cable, manual. "
+
+
+def product(number: int, *, price_change: bool = False) -> dict[str, Any]:
+    """Return one product.
+
+    :param number: its number; id and texts follow from it.
+    :param price_change: give it another price.
+    """
+    return {
+        "id": f"SKU-{number:08d}",
+        "titles": [
+            {"locale": "en_US", "value": f"Phone model {number}, 128 GB"},
+            {"locale": "fr_FR", "value": f"Téléphone modèle {number}, 128 Go"},
+        ],
+        "descriptions": [{"locale": "en_US", "value": _TEXT * 2}],
+        "brand": "ACME",
+        "category": {"id": "phones", "labels": [{"locale": "en_US", "value": "Phones"}]},
+        "gtins": [{"value": f"{number:013d}"}],
+        "images": [{"url": f"https://img.example.com/{number}.jpg"}],
+        "attributes": [
+            {"id": "color", "name": "Color", "type": "STRING", "value": "Purple"},
+            {"id": "storage", "name": "Storage", "type": "NUMERIC", "value": 128},
+            {"id": "limited", "name": "Limited edition", "type": "BOOLEAN", "value": number % 7 == 0},
+        ],
+        "quantities": [{"available_quantity": number % 100, "warehouse_code": "LYON"}],
+        "standard_prices": [
+            {"price": {"amount": number % 1000 + (0.49 if price_change else 0.99), "currency": "EUR"}}
+        ],
+    }
+
+
+def write_products(path: Path, count: int, *, changed_every: int = 0) -> Path:
+    """Write a file of products, one a line.
+
+    :param path: the file; one of the right number of lines that is there already stays.
+    :param count: how many.
+    :param changed_every: give every so-manieth product another price; 0 none.
+    """
+    if not path.exists():
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(_lines(count, changed_every))
+    return path
+
+
+def _lines(count: int, changed_every: int) -> Iterator[str]:
+    for number in range(count):
+        change = bool(changed_every) and number % changed_every == 0
+        yield json.dumps(product(number, price_change=change), ensure_ascii=False) + "\n"
