@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -254,6 +255,28 @@ class ProductIdentifier(Struct, gc=False):
     id: ProductId
 
 
+def content_hash(item: Product, row: bytes = b"") -> str:
+    """Return a hash of what a product says, however it is written.
+
+    Order of fields, white space, escapes and ``1249`` for ``1249.0`` do not matter; ``null`` and absent do, and so does
+    the order of lists.
+
+    :param item: the decoded row.
+    :param row: the row, wanted where it may have fields this package does not know.
+    """
+    content = _encode(item)
+    if isinstance(item, OpenProduct):
+        extra = {
+            name: value for name, value in _decode_any(row).items() if name not in item.__struct_fields__
+        }
+        if extra:
+            content += msgspec.json.encode(extra, order="sorted")
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
 Model = TypeVar("Model", Product, ProductIdentifier)
 
 
@@ -272,7 +295,6 @@ class RowError(ValueError):
 
 # --- Good rows --------------------------------------------------------------------------------------------------
 
-_decode_any = msgspec.json.Decoder().decode
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # A NUL cannot stand in JSON text but as this escape; databases behind the API refuse it.
 _NUL = b"\\u0000"

@@ -39,6 +39,8 @@ class StoragePath(Protocol):
 
     def read_bytes(self) -> bytes: ...
 
+    def iterdir(self) -> Iterator[StoragePath]: ...
+
 
 def plain(path: StoragePath | str) -> StoragePath:
     """Return the quickest equal of a path: text and local ``file://`` paths become ``pathlib.Path``.
@@ -59,6 +61,14 @@ def remove(path: StoragePath) -> None:
     """Remove a file; a missing one is no error."""
     with suppress(FileNotFoundError):
         path.unlink()
+
+
+def names(folder: StoragePath) -> list[str]:
+    """Return the names of the files in a folder, in order; a missing folder has none."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def write_bytes(path: StoragePath, data: bytes) -> None:

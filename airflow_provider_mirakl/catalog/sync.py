@@ -1,0 +1,288 @@
+"""Delta: only what changed since the last accepted state is sent, and what left the source is deleted under a guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_mirakl.catalog.plan import Plan, begin, plan_delete, save
+from airflow_provider_mirakl.catalog.planner import (
+    MAX_CHUNK_BYTES,
+    Drops,
+    Layout,
+    OnInvalid,
+    Planner,
+)
+from airflow_provider_mirakl.catalog.product import (
+    MAX_PRODUCTS_PER_CALL,
+    Checker,
+    OpenProduct,
+    Product,
+    content_hash,
+)
+from airflow_provider_mirakl.catalog.source import Format, Source, open_source
+from airflow_provider_mirakl.catalog.state import PARTITIONS, State, partition
+from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+SYNC_FILE = "sync.json"
+FORMAT_VERSION = 1
+_FLUSH_ROWS = 1 << 16
+
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
+    """``sync.json``."""
+
+    state: str
+    generation: int
+    known: int
+    unchanged: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What a sync will do: one plan of upserts and one of deletes, both maybe empty.
+
+    :param upsert: changed and new products, in ``upsert`` below the sync's folder.
+    :param delete: products that left the source, in ``delete`` below the sync's folder.
+    :param generation: generation of the state it was planned on.
+    :param known: products the state knew.
+    :param unchanged: products of the source that need not be sent.
+    :param kept: products that left the source and are not deleted, because deletes were off or a row without a readable
+        id might be one of them.
+    """
+
+    upsert: Plan
+    delete: Plan
+    state: State = field(compare=False)
+    generation: int
+    known: int
+    unchanged: int
+    kept: int
+
+    def commit(self, plan: Plan, chunk_index: int) -> None:
+        """Move the state forward for one accepted chunk; doing so twice changes nothing.
+
+        :param plan: :attr:`upsert` or :attr:`delete`.
+        :param chunk_index: the accepted chunk.
+        :raises MiraklInputError: another sync was planned on the state meanwhile.
+        """
+        self.state.commit(plan, chunk_index, generation=self.generation)
+
+    def describe(self, interval_seconds: float = 60.0) -> str:
+        """Return the sync as text for a person, one line a plan."""
+        lines = [
+            f"{self.unchanged:,} products unchanged of {self.known:,} known",
+            self.upsert.describe(interval_seconds),
+        ]
+        if self.delete.chunks:
+            lines.append(self.delete.describe(interval_seconds))
+        if self.kept:
+            lines.append(f"{self.kept:,} products left the source and are kept")
+        return "\n".join(lines)
+
+    @classmethod
+    def load(cls, folder: StoragePath | str, state: StoragePath | str) -> SyncPlan:
+        """Read a sync's plan back.
+
+        :param folder: the sync's folder.
+        :param state: the state it was planned on.
+        :raises MiraklInputError: the folder holds no sync, or a broken one, or one for another state.
+        """
+        folder = plain(folder)
+        path = folder / SYNC_FILE
+        known = State(state)
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=_Content)
+        except FileNotFoundError:
+            raise MiraklInputError(f"{folder} holds no sync: {SYNC_FILE} is missing") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise MiraklInputError(f"{path} is no sync of this version: {error}; plan again") from error
+        if content.state != str(known.folder):
+            raise MiraklInputError(f"{path} was planned on the state {content.state}, not on {known.folder}")
+        return cls(
+            Plan.load(folder / "upsert"),
+            Plan.load(folder / "delete"),
+            known,
+            content.generation,
+            content.known,
+            content.unchanged,
+            content.kept,
+        )
+
+
+def plan_sync(
+    source: StoragePath | str | Iterable[Mapping[str, Any]] | Source,
+    folder: StoragePath | str,
+    state: StoragePath | str,
+    *,
+    full: bool = False,
+    on_missing: Literal["delete", "keep"] = "delete",
+    max_delete_ratio: float = 0.1,
+    source_format: Format | None = None,
+    on_invalid: OnInvalid = "fail",
+    unknown_fields: Literal["refuse", "send"] = "refuse",
+    max_products: int = MAX_PRODUCTS_PER_CALL,
+    max_chunk_bytes: int = MAX_CHUNK_BYTES,
+) -> SyncPlan:
+    """Compare a source with the state and lay out the calls that close the gap.
+
+    :param source: the whole catalog: a file (path object, or text for a local path) or a list of dictionaries.
+    :param folder: where the plans go; made if missing. An older sync in it is replaced.
+    :param state: folder of the state, the same for every run; made with the first commit.
+    :param full: send every product, changed or not.
+    :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
+    :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows.
+    :param source_format: format of the file; default by name and content.
+    :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows. A rejected product
+        is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
+    :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
+    :param max_products: products in one call, 1 to 1,000.
+    :param max_chunk_bytes: bytes in one call.
+    :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.commit` alone.
+    :raises MiraklInputError: as for :func:`~airflow_provider_mirakl.catalog.plan.plan_upsert`, or more products left
+        the source than ``max_delete_ratio`` allows. The state is as it was.
+    """
+    if not 0 <= max_delete_ratio <= 1:
+        raise MiraklInputError(f"max_delete_ratio: {max_delete_ratio} is no share; give a number from 0 to 1")
+    folder = plain(folder)
+    remove(folder / SYNC_FILE)
+    known = State(state)
+    known.fold()
+    checker: Checker[Product] = Checker(OpenProduct if unknown_fields == "send" else Product)
+
+    def prepare(row: bytes) -> tuple[str, bytes, str]:
+        item = checker.check(row)
+        return item.id, row, content_hash(item, row)
+
+    changes = Changes(known, full=full)
+    upserts = begin(folder / "upsert")
+    rows = open_source(source, source_format)
+    planner = Planner(rows, upserts, Layout(max_products, max_chunk_bytes), index=changes, staged=True)
+    deletes = on_missing == "delete"
+    laid = planner.run(
+        prepare, on_invalid, lambda: _guard(changes, rows.name, max_delete_ratio) if deletes else None
+    )
+    deleted = deletes and not changes.unreadable
+    options = (
+        source_format,
+        on_invalid,
+        unknown_fields,
+        max_products,
+        max_chunk_bytes,
+        full,
+        known.generation,
+    )
+    upsert = save("upsert", upserts, rows, laid, options)
+    delete = plan_delete(
+        changes.missing() if deleted else [],
+        folder / "delete",
+        max_products=max_products,
+        max_chunk_bytes=max_chunk_bytes,
+    )
+    plan = SyncPlan(
+        upsert,
+        delete,
+        known,
+        known.generation,
+        known.products,
+        changes.unchanged,
+        0 if deleted else changes.missing_count,
+    )
+    content = _Content(str(known.folder), plan.generation, plan.known, plan.unchanged, plan.kept)
+    write_bytes(folder / SYNC_FILE, msgspec.json.encode(content))
+    changes.close()
+    return plan
+
+
+def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
+    missing, known = changes.missing_count, changes.known
+    if changes.unreadable or missing <= max_delete_ratio * known:
+        return
+    examples = ", ".join(repr(item_id) for _, item_id in zip(range(5), changes.missing(), strict=False))
+    raise MiraklInputError(
+        f"{source}: {missing:,} of {known:,} products known to Mirakl are not in it any more ({missing / known:.1%}), "
+        f"and max_delete_ratio allows {max_delete_ratio:.1%}; nothing was sent or deleted. Is the source complete? "
+        f"Missing are for instance {examples}"
+    )
+
+
+class Changes:
+    """The index of a sync: finds repeats, unchanged rows, and ids that left.
+
+    Rows are compared partition by partition, so that memory holds one partition of the state and of the source.
+
+    :param state: what is known.
+    :param full: treat every row as changed.
+    """
+
+    def __init__(self, state: State, *, full: bool) -> None:
+        self._state = state
+        self._full = full
+        self._parts: list[list[tuple[str, str | None, int]]] = [[] for _ in range(PARTITIONS)]
+        self._held = 0
+        self._spill = Spill()
+        self._missing = Spill()
+        self.known = state.products
+        self.unchanged = 0
+        self.missing_count = 0
+        self.unreadable = 0
+
+    def add(self, ids: list[str], marks: list[Any], first: int) -> None:
+        parts = self._parts
+        for row, (item_id, digest) in enumerate(zip(ids, marks, strict=True), first):
+            parts[partition(item_id)].append((item_id, digest, row))
+        self._held += len(ids)
+        if self._held > _FLUSH_ROWS:
+            self._flush()
+
+    def note_rejected(self, item_id: str | None) -> None:
+        if item_id is None:
+            self.unreadable += 1
+        else:
+            self._parts[partition(item_id)].append((item_id, None, -1))
+
+    def resolve(self, rows: int) -> Drops | None:
+        self._flush()
+        drops = Drops(bytearray(rows // 8 + 1), Spill())
+        decode = msgspec.json.Decoder(tuple[str, str | None, int]).decode_lines
+        for number, known in enumerate(self._state.partitions()):
+            seen: dict[str, int] = {}
+            for item_id, digest, row in decode(self._spill.read(number)):
+                if digest is None:
+                    known.pop(item_id, None)
+                    continue
+                earlier = seen.setdefault(item_id, row)
+                if earlier != row:
+                    drops.drop_repeat(row, earlier)
+                elif known.get(item_id) == digest and not self._full:
+                    drops.drop(row)
+                    self.unchanged += 1
+            missing = sorted(known.keys() - seen.keys())
+            self.missing_count += len(missing)
+            self._missing.add(number, _encode_lines(missing))
+        self._spill.close()
+        return drops
+
+    def missing(self) -> Iterator[str]:
+        """Yield the ids that left the source."""
+        decode = msgspec.json.Decoder(str).decode_lines
+        for number in self._missing.keys():  # noqa: SIM118 - no mapping
+            yield from decode(self._missing.read(number))
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self._missing.close()
+
+    def _flush(self) -> None:
+        for number, part in enumerate(self._parts):
+            if part:
+                self._spill.add(number, _encode_lines(part))
+                part.clear()
+        self._held = 0
