@@ -62,14 +62,20 @@ class _SendProductsOperator(_ConnectOperator):
         from airflow_provider_mirakl.catalog.ledger import Ledger, resume
         from airflow_provider_mirakl.catalog.work import SendWork
 
+        interval = 60.0 * self.hook.settings.interval_factor
         ledger = resume(run.folder, generation=run.generation)
         if ledger is None:
             plan = self._plan(self._source(), run.folder)
-            interval = 60.0 * self.hook.settings.interval_factor
             self.log.info("Plan: %s", plan.describe(interval))
             ledger = Ledger.open(plan, generation=run.generation)
         elif ledger.chunk is not None:
-            self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe())
+            self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe(interval))
+            if run.begins and _was_written_again(self._source(), ledger.plan):
+                self.log.warning(
+                    "%s changed since it was planned. This run sends what it planned, none of the new content; "
+                    "clear the task to send that.",
+                    self.source,
+                )
         return None if self.plan_only or ledger.chunk is None else SendWork(ledger)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
@@ -306,3 +312,17 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
             rounds=self.rounds,
             pause=self.round_interval * self.hook.settings.interval_factor,
         )
+
+
+def _was_written_again(source: StoragePath | Sequence[Any], plan: Plan) -> bool:
+    """Tell from size and time alone, so that continuing costs the same however long the file is."""
+    from airflow_provider_mirakl.catalog.plan import PLAN_FILE
+
+    if isinstance(source, Sequence):
+        return False
+    try:
+        now = source.stat()
+    except FileNotFoundError:
+        return True
+    planned = (plan.folder / PLAN_FILE).stat().st_mtime
+    return bool(now.st_size != plan.source.size or now.st_mtime > planned)

@@ -114,31 +114,31 @@ class PacedOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Begin, or continue what a former try began."""
-        return self._proceed(context, Pace())
+        return self._proceed(TaskRun(context, self.work_folder, begins=True), Pace())
 
     def resume(self, context: Context, event: object) -> dict[str, Any]:
         """Continue after a wait in the triggerer.
 
         :raises MiraklTriggerEventError: for an event that is not understood.
         """
-        return self._proceed(context, Pace.from_event(event, time.time()))
+        run = TaskRun(context, self.work_folder, begins=False)
+        return self._proceed(run, Pace.from_event(event, time.time()))
 
-    def _proceed(self, context: Context, pace: Pace) -> dict[str, Any]:
-        run = TaskRun(context, self.work_folder)
+    def _proceed(self, run: TaskRun, pace: Pace) -> dict[str, Any]:
         with self.hook.get_conn() as client:
             while (work := self.open_work(run)) is not None:
-                self._complete(work, client, pace, context)
+                self._complete(work, client, pace, run)
         result = self.conclude(run)
         if self.outlets:
             run.annotate_assets(self.outlets, result)
         return result
 
-    def _complete(self, work: Work, client: Client, pace: Pace, context: Context) -> None:
+    def _complete(self, work: Work, client: Client, pace: Pace, run: TaskRun) -> None:
         while (call := work.next_call()) is not None:
             interval = call.operation.interval * client.settings.interval_factor
             last = work.last_call_at.timestamp() + interval if work.last_call_at else 0.0
             not_before = work.not_before.timestamp() if work.not_before else 0.0
-            self._wait(max(last, not_before, pace.not_before), pace, context)
+            self._wait(max(last, not_before, pace.not_before), pace, run)
             try:
                 result = client.send(call, max_wait=SHORTEST_DEFERRAL)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
@@ -162,7 +162,7 @@ class PacedOperator(BaseOperator):
                 work.accept(result, datetime.now(UTC))
                 self.log.info("%s", work.describe(interval))
 
-    def _wait(self, moment: float, pace: Pace, context: Context) -> None:
+    def _wait(self, moment: float, pace: Pace, run: TaskRun) -> None:
         """Wait for a moment: in the triggerer when that pays, else here."""
         remaining = moment - time.time()
         if remaining <= 0:
@@ -174,13 +174,12 @@ class PacedOperator(BaseOperator):
             self.defer(
                 trigger=MomentTrigger(moment - pace.lead, state),
                 method_name=self.resume.__name__,
-                timeout=self._time_left(context),
+                timeout=self._time_left(run.started),
             )
         time.sleep(remaining)
 
-    def _time_left(self, context: Context) -> timedelta | None:
+    def _time_left(self, started: datetime | None) -> timedelta | None:
         """What ``execution_timeout`` leaves, so that it counts the waits in the triggerer too."""
-        started = context["ti"].start_date
         if self.execution_timeout is None or started is None:
             return None
         return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
@@ -199,12 +198,20 @@ class TaskRun:
 
     :param context: of the running task.
     :param work_folder: as the operator has it.
+    :param begins: whether a try begins here, the first or a later one; not after a deferral.
     """
 
-    def __init__(self, context: Context, work_folder: str | None) -> None:
+    def __init__(self, context: Context, work_folder: str | None, *, begins: bool) -> None:
         self._context = context
         self._ti = context["ti"]
         self._work_folder = work_folder
+        self.begins = begins
+
+    @property
+    def started(self) -> datetime | None:
+        """When this try began."""
+        started: datetime | None = self._ti.start_date
+        return started
 
     @cached_property
     def folder(self) -> StoragePath:
