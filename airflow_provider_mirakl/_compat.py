@@ -11,15 +11,15 @@ try:
     from airflow.sdk.log import mask_secret
 except ImportError:  # Airflow before 3.1
     try:
-        from airflow.sdk.execution_time.secrets_masker import mask_secret
+        from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
     except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import mask_secret
+        from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef]
 
 try:
     from airflow.sdk.log import amask_secret
 except ImportError:  # Airflow before 3.3
 
-    async def amask_secret(secret: Any, name: str | None = None) -> None:
+    async def amask_secret(secret: Any, name: str | None = None) -> None:  # type: ignore[misc]
         """Mask a secret without holding the event loop."""
         from asgiref.sync import sync_to_async
 
