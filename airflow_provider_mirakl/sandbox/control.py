@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from airflow_provider_mirakl.sandbox import page
+from airflow_provider_mirakl.sandbox.djust import clients_from
 from airflow_provider_mirakl.sandbox.faults import KINDS, Fault
 from airflow_provider_mirakl.sandbox.wire import dumps
 
@@ -137,6 +138,53 @@ class Control:
                 faults.clear()
         return JSONResponse({"faults": faults.table(), "kinds": KINDS})
 
+    async def jobs(self, request: Request) -> Response:
+        """Imports, synchronizations and exports, oldest first."""
+        iso = self._world.clock.iso
+        rows = [
+            {
+                "id": job.id,
+                "kind": job.kind,
+                "shop": job.shop,
+                "status": job.status,
+                "reason": job.reason,
+                "created": iso(job.created),
+                "changed": iso(job.changed),
+                "files": {name: len(file.body) for name, file in job.files.items()},
+            }
+            for job in sorted(self._world.jobs.all.values(), key=lambda job: job.order)
+        ]
+        return JSONResponse({"jobs": rows})
+
+    async def master_products(self, request: Request) -> Response:
+        """GET shows the master products, POST creates or changes some (a list of objects with ``id``)."""
+        catalog = self._world.instance.catalog
+        if request.method == "POST":
+            try:
+                catalog.arrange(await request.json())
+            except (KeyError, TypeError, ValueError) as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"products": list(catalog.products.values()), "deleted": catalog.deleted})
+
+    async def documents(self, request: Request) -> Response:
+        """POST stores the body as a document of ``shop``, ``type`` and ``name`` (any name), without a question."""
+        query = request.query_params
+        shop = _number(request, "shop")
+        if shop not in self._world.instance.shops or not query.get("type") or not query.get("name"):
+            return JSONResponse({"error": "shop, type and name are required"}, 400)
+        body = await request.body()
+        number = self._world.instance.documents.put(shop, query["type"], query["name"], body)
+        return JSONResponse({"id": number}, 201)
+
+    async def djust_clients(self, request: Request) -> Response:
+        """GET shows DJUST's configurations, PUT replaces them."""
+        if request.method == "PUT":
+            try:
+                self._world.instance.djust_clients = clients_from(await request.json())
+            except ValueError as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"clients": self._world.instance.djust_clients})
+
     async def page(self, request: Request) -> Response:
         """The page for people."""
         url = str(request.base_url).rstrip("/")
@@ -177,6 +225,10 @@ def control_app(world: World) -> Starlette:
         ("clock", control.clock, ["POST"]),
         ("limits", control.limits, ["GET", "DELETE"]),
         ("tokens", control.tokens, ["DELETE"]),
+        ("jobs", control.jobs, ["GET"]),
+        ("master-products", control.master_products, ["GET", "POST"]),
+        ("documents", control.documents, ["POST"]),
+        ("djust-clients", control.djust_clients, ["GET", "PUT"]),
         ("faults", control.faults, ["GET", "POST", "DELETE"]),
     )
     routes = [Route(f"/_sandbox/{name}", endpoint, methods=methods) for name, endpoint, methods in table]

@@ -98,6 +98,23 @@ class Catalog:
         self.products[product["id"]] = product
         return product
 
+    def arrange(self, rows: Any) -> None:
+        """Create products, or change those that exist; for tests, which need a product in a certain state.
+
+        :param rows: objects with ``id`` and any other field of a product (``synchronization``, ``stuck``, ...).
+        :raises ValueError: for an unknown field or state.
+        """
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and row.get("id") for row in rows):
+            raise ValueError("master products are a list of objects with an id")
+        for row in rows:
+            product = self.products.get(row["id"]) or self.create({}, row.get("sku", ""), key=row["id"])
+            unknown = sorted(row.keys() - product.keys())
+            if unknown or row.get("synchronization", "PENDING") not in SYNCHRONIZATION:
+                raise ValueError(
+                    f"the product {row['id']} has unknown fields or states: {', '.join(unknown)}"
+                )
+            product.update(row, updated=self._world.clock.now())
+
     def find(self, test: Callable[[Product], bool]) -> Product | None:
         """The first product of which something is true."""
         return next((product for product in self.products.values() if test(product)), None)

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import uvicorn
 
 from airflow_provider_mirakl.sandbox.app import SandboxApp
+from airflow_provider_mirakl.sandbox.djust import clients_from
 from airflow_provider_mirakl.sandbox.faults import Fault
 from airflow_provider_mirakl.sandbox.settings import Settings
 from airflow_provider_mirakl.sandbox.wire import dumps, loads
@@ -264,6 +265,32 @@ class Sandbox:
         return self.call(
             lambda world: world.faults.add(fault_from({"kind": kind, "operation": operation, **rule}))
         )
+
+    def master_products(self) -> dict[str, dict[str, Any]]:
+        """Products of the Catalog Manager by Mirakl id."""
+        return self.call(
+            lambda world: {key: dict(row) for key, row in world.instance.catalog.products.items()}
+        )
+
+    def arrange_master_products(self, *rows: dict[str, Any]) -> None:
+        """Create or change products of the Catalog Manager: ``id`` and any field, e.g. ``synchronization``, ``stuck``.
+
+        :raises ValueError: for an unknown field or state.
+        """
+        self.call(lambda world: world.instance.catalog.arrange(list(rows)))
+
+    def put_document(self, shop: int, kind: str, name: str, body: bytes) -> int:
+        """Store a shop document under any name, even one that no upload would let in; returns its id."""
+        return self.call(lambda world: world.instance.documents.put(shop, kind, name, body))
+
+    def djust_clients(self, *clients: dict[str, Any]) -> list[dict[str, Any]]:
+        """Replace DJUST's configurations: ``id``, ``name``, ``active``; returns them with their ids."""
+
+        def replace(world: World) -> list[dict[str, Any]]:
+            world.instance.djust_clients = clients_from(list(clients))
+            return world.instance.djust_clients
+
+        return self.call(replace)
 
     def advance(self, seconds: float) -> None:
         """Move time forward; everything due happens, in order."""
