@@ -1,20 +1,104 @@
-"""Calls that tell what an instance is: PC01, V01, A01. Source: seed 004; facts section 7."""
+"""What an instance is and what it allows: PC01, V01, AF01, CH11, CUR01, L01, RO02, H11, PM11, VL11.
+
+None of them is paginated. Every one takes ``shop_id`` from a seller who is user of several shops, and from nobody else.
+Source: seed 004; facts section 7.
+"""
 
 from __future__ import annotations
 
-from airflow_provider_mirakl.api.call import Call, Json, Operation, Reply, nothing, query
+from collections.abc import Callable, Collection
+from typing import Any, TypedDict, TypeVar
+
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Reply, comma, nothing, query
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+HOURLY = 3_600
+ONCE_A_DAY = 86_400
 
 PC01 = Operation("PC01", "GET", "/api/platform/configuration", replay=True)
 V01 = Operation("V01", "GET", "/api/version", replay=True, authenticated=False)
-A01 = Operation("A01", "GET", "/api/account", replay=True)
+AF01 = Operation("AF01", "GET", "/api/additional_fields", replay=True, interval=ONCE_A_DAY)
+CH11 = Operation("CH11", "GET", "/api/channels", replay=True, interval=ONCE_A_DAY)
+CUR01 = Operation("CUR01", "GET", "/api/currencies", replay=True, interval=ONCE_A_DAY)
+L01 = Operation("L01", "GET", "/api/locales", replay=True, interval=ONCE_A_DAY)
+RO02 = Operation("RO02", "GET", "/api/users/shops/roles", replay=True)
+H11 = Operation("H11", "GET", "/api/hierarchies", replay=True, interval=HOURLY)
+PM11 = Operation("PM11", "GET", "/api/products/attributes", replay=True, interval=HOURLY)
+VL11 = Operation("VL11", "GET", "/api/values_lists", replay=True, interval=HOURLY)
+
+ENTITIES = ("OFFER", "SHOP", "ORDER", "ORDER_LINE")
+"""What additional fields belong to."""
 
 
-def get_platform_configuration() -> Call[dict[str, Json]]:
+class Coded(TypedDict, total=False):
+    """What every entry of these lists has."""
+
+    code: str
+    label: str
+    description: str
+
+
+class Locale(Coded, total=False):
+    """A locale of the instance. Source: L01."""
+
+    platform_default: bool
+
+
+class Currency(Coded, total=False):
+    """A currency of the instance. Source: CUR01."""
+
+    platform_default: bool
+
+
+class AdditionalField(Coded, total=False):
+    """A custom field of offers, shops, orders or order lines. Source: AF01."""
+
+    entity: str
+    type: str
+    required: bool
+    editable: bool
+    accepted_values: list[str]
+    regex: str
+
+
+class Hierarchy(Coded, total=False):
+    """A category of the catalog. Source: H11."""
+
+    level: int
+    parent_code: str
+    label_translations: list[dict[str, str]]
+
+
+class Attribute(Coded, total=False):
+    """An attribute of products. Source: PM11."""
+
+    type: str
+    requirement_level: str
+    variant: bool
+    roles: list[dict[str, Any]]
+    type_parameters: list[dict[str, Any]]
+    channels: list[dict[str, Any]]
+    hierarchy_code: str
+    locale: str
+    unique_code: bool
+
+
+class ValuesList(Coded, total=False):
+    """The values that an attribute may take. Source: VL11."""
+
+    label_translations: list[dict[str, str]]
+    values: list[dict[str, Any]]
+
+
+C = TypeVar("C", bound=Coded)
+
+
+def get_platform_configuration(*, shop_id: int | None = None) -> Call[dict[str, Json]]:
     """PC01: name, tenant, time zone, modules and features of the instance.
 
     No call frequency is published. A seller's key needs the role of a shop administrator.
     """
-    return Call(PC01, parse=Reply.json_object)
+    return Call(PC01, parse=Reply.json_object, params=query(shop_id=shop_id))
 
 
 def get_version() -> Call[None]:
@@ -22,9 +106,111 @@ def get_version() -> Call[None]:
     return Call(V01, parse=nothing)
 
 
-def get_account(*, shop_id: int | None = None) -> Call[dict[str, Json]]:
-    """A01: the shop of a seller's key. Published maximum: once a day.
+def list_additional_fields(
+    *, entities: Collection[str] = (), locale: str | None = None, shop_id: int | None = None
+) -> Call[list[AdditionalField]]:
+    """AF01: custom fields. At most once a day.
 
-    :param shop_id: the shop, for a user of several; default the user's default shop.
+    :param entities: of :data:`ENTITIES`; none for all.
+    :raises MiraklInputError: for an entity that does not exist.
     """
-    return Call(A01, parse=Reply.json_object, params=query(shop_id=shop_id))
+    for entity in entities:
+        if entity not in ENTITIES:
+            raise MiraklInputError(f"entities holds {entity!r}; AF01 knows {', '.join(ENTITIES)}")
+    return Call(
+        AF01,
+        parse=_coded("additional_fields", AdditionalField),
+        params=query(entities=comma(entities), locale=locale, shop_id=shop_id),
+    )
+
+
+def list_channels(*, locale: str | None = None, shop_id: int | None = None) -> Call[list[Coded]]:
+    """CH11: the enabled channels. At most once a day."""
+    return Call(CH11, parse=_coded("channels", Coded), params=query(locale=locale, shop_id=shop_id))
+
+
+def list_currencies(*, locale: str | None = None, shop_id: int | None = None) -> Call[list[Currency]]:
+    """CUR01: the enabled currencies. At most once a day."""
+    return Call(CUR01, parse=_coded("currencies", Currency), params=query(locale=locale, shop_id=shop_id))
+
+
+def list_locales(*, shop_id: int | None = None) -> Call[list[Locale]]:
+    """L01: the enabled locales. At most once a day."""
+    return Call(L01, parse=_coded("locales", Locale), params=query(shop_id=shop_id))
+
+
+def list_shop_roles(*, shop_id: int | None = None) -> Call[list[Coded]]:
+    """RO02: the roles that users of shops can have."""
+    return Call(RO02, parse=_coded("roles", Coded), params=query(shop_id=shop_id))
+
+
+def list_hierarchies(
+    *, hierarchy: str | None = None, max_level: int | None = None, shop_id: int | None = None
+) -> Call[list[Hierarchy]]:
+    """H11: the categories of the catalog. At most once an hour.
+
+    :param hierarchy: only this category with its parents and children.
+    :param max_level: levels of children.
+    """
+    return Call(
+        H11,
+        parse=_coded("hierarchies", Hierarchy),
+        params=query(hierarchy=hierarchy, max_level=max_level, shop_id=shop_id),
+    )
+
+
+def list_attributes(
+    *,
+    hierarchy: str | None = None,
+    max_level: int | None = None,
+    all_operator_attributes: bool | None = None,
+    channels: Collection[str] = (),
+    with_roles: bool | None = None,
+    shop_id: int | None = None,
+) -> Call[list[Attribute]]:
+    """PM11: the attributes of products. At most once an hour.
+
+    :param hierarchy: only those of this category with its parents and children.
+    :param max_level: levels of children.
+    :param all_operator_attributes: for sellers: also those that only the operator fills.
+    :param channels: for the operator and the front office: only those of these channels.
+    :param with_roles: only attributes that have a role.
+    """
+    return Call(
+        PM11,
+        parse=_coded("attributes", Attribute),
+        params=query(
+            hierarchy=hierarchy,
+            max_level=max_level,
+            all_operator_attributes=all_operator_attributes,
+            channels=list(channels) or None,
+            with_roles=with_roles,
+            shop_id=shop_id,
+        ),
+    )
+
+
+def list_values_lists(*, code: str | None = None, shop_id: int | None = None) -> Call[list[ValuesList]]:
+    """VL11: the lists of values that attributes may take. At most once an hour.
+
+    :param code: only this list.
+    """
+    return Call(
+        VL11,
+        parse=_coded("values_lists", ValuesList),
+        params=query(code=code, shop_id=shop_id),
+    )
+
+
+def _coded(key: str, kind: type[C]) -> Callable[[Reply], list[C]]:
+    """A parser of lists whose entries have a ``code``."""
+
+    def parse(reply: Reply) -> list[C]:
+        entries = reply.list_of_objects(key)
+        for entry in entries:
+            code = entry.get("code")
+            if not isinstance(code, str) or not code:
+                raise reply.unreadable(f"a text under 'code' of every entry of {key!r}", code)
+        return entries  # type: ignore[return-value]
+
+    return parse

@@ -1,0 +1,88 @@
+"""When a sensor for documents has what it waits for. Pure, the same for a worker and a triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, list_documents
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+OWN_SHOP = "shop"
+"""What the seller's default shop is called where a shop is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What is waited for: every type for every shop; or, without types, any document of any of the shops.
+
+    :param shop_ids: the shops; empty for a seller's default shop, or for all shops of a marketplace.
+    :param type_codes: types that every shop has to have.
+    :param uploaded_after: only documents uploaded after this moment count; ``None`` for all.
+    """
+
+    shop_ids: tuple[int, ...] = ()
+    type_codes: tuple[str, ...] = ()
+    uploaded_after: datetime | None = None
+
+    def call(self, role: str) -> Call[list[ShopDocument]]:
+        """The call that shows what is there.
+
+        :raises MiraklInputError: there is no call that could.
+        """
+        if VARIANTS[role].own_shop or self.shop_ids:
+            return list_documents(role, shop_ids=self.shop_ids)
+        if self.type_codes:
+            raise MiraklInputError(
+                f"type_codes of role {role} need shop_ids: the shops that have to have them"
+            )
+        return list_documents(role, updated_since=self.uploaded_after)
+
+    def look(self, role: str, documents: Iterable[ShopDocument]) -> Found:
+        """Compare what is there with what is waited for."""
+        counted = [document for document in documents if self._counts(document)]
+        missing: dict[str, tuple[str, ...]] = {}
+        if self.type_codes:
+            own_shop = VARIANTS[role].own_shop
+            for shop in self.shop_ids or (None,):
+                there = {document.type for document in counted if own_shop or document.shop_id == shop}
+                if lacking := tuple(code for code in self.type_codes if code not in there):
+                    missing[OWN_SHOP if shop is None else str(shop)] = lacking
+        return Found(tuple(counted), missing, done=not missing if self.type_codes else bool(counted))
+
+    def _counts(self, document: ShopDocument) -> bool:
+        if document.date_deleted is not None or (self.type_codes and document.type not in self.type_codes):
+            return False
+        return self.uploaded_after is None or _moment(document.date_uploaded) > self.uploaded_after
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is there of what is waited for.
+
+    :param documents: those that count.
+    :param missing: types that shops still lack.
+    :param done: whether the waiting is over.
+    """
+
+    documents: tuple[ShopDocument, ...]
+    missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    done: bool = False
+
+    def __str__(self) -> str:
+        """Return one line for a log."""
+        if self.done:
+            return f"{len(self.documents)} documents are there"
+        lacking = "; ".join(f"shop {shop} lacks {', '.join(codes)}" for shop, codes in self.missing.items())
+        return (lacking or "no new document").replace(f"shop {OWN_SHOP} ", "the shop ")
+
+
+def _moment(text: str | None) -> datetime:
+    """A moment as Mirakl writes it; one that cannot be read is long ago."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
