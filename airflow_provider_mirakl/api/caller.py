@@ -1,0 +1,84 @@
+"""Who calls, and how that caller names a shop: the one place that knows it for imports, offers and the catalog.
+
+A seller names the shop in the query of every operation, ``shop_id``, and only where the user has several. The operator
+and the front office name it per operation, each time by another name. Source: facts sections 0, 4, 5, 8 and 13.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from airflow_provider_mirakl.api.call import Part, query
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+Role = Literal["shop", "operator", "front"]
+
+
+class ShopField(NamedTuple):
+    """Where an operation of the operator or the front office takes the shop.
+
+    :param place: ``query`` or ``part``, which is a field of the form.
+    :param name: its name there.
+    :param required: whether the call makes no sense without.
+    """
+
+    place: Literal["query", "part"]
+    name: str
+    required: bool
+
+
+SHOP_FIELDS: Mapping[str, ShopField] = {
+    "CM11": ShopField("query", "provider_id", required=True),
+    "P41": ShopField("part", "shop", required=True),
+    "P51": ShopField("query", "shop_id", required=False),
+    "OF01": ShopField("part", "shop", required=True),
+    "OF04": ShopField("query", "shop_id", required=False),
+    "OF24": ShopField("query", "shop", required=True),
+    "STO01": ShopField("part", "shop_id", required=True),
+    "PRI01": ShopField("part", "shop", required=True),
+    "PRI02": ShopField("query", "shop_id", required=False),
+}
+"""By operation; an operation that is missing takes no shop from the operator and the front office."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key it is, and which shop is meant.
+
+    :param role: ``shop``, ``operator`` or ``front``.
+    :param shop_id: the shop; ``None`` is a seller's default shop, or every shop where an operation lists.
+    """
+
+    role: str = "shop"
+    shop_id: int | None = None
+
+    def params(self, code: str) -> tuple[tuple[str, str], ...]:
+        """The shop as query parameters of an operation."""
+        return query(**dict(self._shop(code, "query")))
+
+    def parts(self, code: str) -> tuple[Part, ...]:
+        """The shop as parts of an operation's form."""
+        return tuple(Part(name, str(value).encode()) for name, value in self._shop(code, "part"))
+
+    @property
+    def name(self) -> str:
+        """What a call of this caller's shop is paced by."""
+        return "" if self.shop_id is None else f"shop {self.shop_id}"
+
+    def _shop(self, code: str, place: str) -> list[tuple[str, int]]:
+        field = (
+            ShopField("query", "shop_id", required=False) if self.role == "shop" else SHOP_FIELDS.get(code)
+        )
+        if field is None:
+            return []
+        if self.shop_id is None:
+            if field.required:
+                raise MiraklInputError(f"{code} of role {self.role} needs a shop; give shop_id")
+            return []
+        return [(field.name, self.shop_id)] if field.place == place else []
+
+
+SELLER = Caller()
+"""A seller with the user's default shop."""

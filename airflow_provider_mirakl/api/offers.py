@@ -1,0 +1,283 @@
+"""Offers, stock and prices: OF01 to OF04, OF24, OF52 to OF54, STO01 to STO03, PRI01 to PRI03. Source: the
+Marketplace's OpenAPI documents; facts section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from airflow_provider_mirakl.api.call import (
+    CSV,
+    Call,
+    Json,
+    Multipart,
+    Operation,
+    Page,
+    Part,
+    Reply,
+    encode,
+    moment,
+    query,
+)
+from airflow_provider_mirakl.api.caller import SELLER, Caller
+from airflow_provider_mirakl.api.imports import Content, file_part, number_id, report, text_id
+from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+MAX_PAGE = 100
+IMPORTS, STOCK, PRICES = "/api/offers/imports", "/api/offers/stock/imports", "/api/offers/pricing/imports"
+EXPORT = "/api/offers/export/async"
+
+OF01 = Operation("OF01", "POST", IMPORTS, replay=False, interval=60)
+OF02 = Operation("OF02", "GET", f"{IMPORTS}/{{import_id}}", replay=True, interval=60)
+OF03 = Operation("OF03", "GET", f"{IMPORTS}/{{import_id}}/error_report", replay=True, interval=60)
+OF04 = Operation("OF04", "GET", IMPORTS, replay=True, interval=60)
+# A repeated identical request gives the id of the import there is, so sending it again does no harm.
+OF24 = Operation("OF24", "POST", "/api/offers", replay=True, interval=60)
+STO01 = Operation("STO01", "POST", STOCK, replay=False, interval=60)
+STO02 = Operation("STO02", "GET", f"{STOCK}/{{import_id}}/status", replay=True, interval=15)
+STO03 = Operation("STO03", "GET", f"{STOCK}/{{import_id}}/error_report", replay=True, interval=60)
+PRI01 = Operation("PRI01", "POST", PRICES, replay=False, interval=60)
+PRI02 = Operation("PRI02", "GET", PRICES, replay=True, interval=60)
+PRI03 = Operation("PRI03", "GET", f"{PRICES}/{{import_id}}/error_report", replay=True, interval=60)
+OF52 = Operation("OF52", "POST", EXPORT, replay=False, interval=60)
+OF53 = Operation("OF53", "GET", f"{EXPORT}/status/{{tracking_id}}", replay=True, interval=10)
+OF54 = Operation("OF54", "GET", "", replay=True)
+
+_OF01_WITH_PRODUCTS = Operation("OF01", "POST", IMPORTS, replay=False, interval=900)
+_OF52_FULL = Operation("OF52", "POST", EXPORT, replay=False, interval=86_400)
+
+ImportMode = Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"]
+
+
+class OfferImport(NamedTuple):
+    """What OF01 answers.
+
+    :param import_id: id of the offer import; of the one there is, where Mirakl takes the request for a duplicate.
+    :param product_import_id: id of the product import, where the file holds products too.
+    """
+
+    import_id: int
+    product_import_id: int | None
+
+
+def import_offers(
+    content: Content,
+    file_name: str,
+    *,
+    caller: Caller = SELLER,
+    import_mode: ImportMode = "NORMAL",
+    with_products: bool = False,
+    operator_format: bool = False,
+) -> Call[OfferImport]:
+    """OF01: create, update or delete offers from a file. At most once a minute for each seller.
+
+    :param content: the file: CSV, XML or XLSX.
+    :param import_mode: ``REPLACE`` deletes every offer that the file does not name. Mirakl calls
+        ``PARTIAL_UPDATE`` deprecated.
+    :param with_products: the file holds products too; then at most every 15 minutes.
+    """
+    parts = [*caller.parts("OF01"), file_part(content, file_name), Part("import_mode", import_mode.encode())]
+    if with_products:
+        parts.append(Part("with_products", b"true"))
+    if operator_format:
+        parts.append(Part("operator_format", b"true"))
+    return Call(
+        _OF01_WITH_PRODUCTS if with_products else OF01,
+        parse=_offer_import,
+        body=Multipart(tuple(parts)),
+        params=caller.params("OF01"),
+        paced_by=f"{caller.name} {'with products' if with_products else ''}".strip(),
+    )
+
+
+def _offer_import(reply: Reply) -> OfferImport:
+    body = reply.json_object()
+    product_import = body.get("product_import_id")
+    return OfferImport(
+        number_id(reply, "import_id"), product_import if isinstance(product_import, int) else None
+    )
+
+
+def get_offer_import(import_id: int, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:
+    """OF02: the state of an offer import. At most once a minute; every 5 recommended."""
+    return _status(OF02, import_id, caller)
+
+
+def get_offer_error_report(import_id: int, *, caller: Caller = SELLER) -> Call[bytes]:
+    """OF03: the lines in error, in the format of the upload. At most once a minute."""
+    return report(OF03, import_id, caller)
+
+
+def list_offer_imports(
+    *, caller: Caller = SELLER, created_since: datetime | None = None, limit: int = MAX_PAGE
+) -> Call[Page[dict[str, Json]]]:
+    """OF04: offer imports, newest first, with the fields of OF02. At most once a minute; every 5 recommended."""
+    params = caller.params("OF04") + query(start_date=moment(created_since), limit=limit)
+    return _listing(OF04, caller, params)
+
+
+def upsert_offers(offers: Sequence[Mapping[str, Json]] | bytes, *, caller: Caller = SELLER) -> Call[int]:
+    """OF24: create, update or delete offers. At most once a minute.
+
+    Every offer is replaced as a whole: a field that is not sent goes back to its default.
+
+    :param offers: the offers; or the encoded body ``{"offers": [...]}``, sent as it is.
+    :return: a call that gives the import's id; of the one there is, where Mirakl takes the request for a duplicate.
+    """
+    if not offers:
+        raise MiraklInputError("OF24 needs at least one offer")
+    body = offers if isinstance(offers, bytes) else encode({"offers": list(offers)})
+    return Call(
+        OF24,
+        parse=lambda reply: number_id(reply, "import_id"),
+        body=body,
+        params=caller.params("OF24"),
+        paced_by=caller.name,
+    )
+
+
+def import_stock(content: Content, file_name: str, *, caller: Caller = SELLER) -> Call[str]:
+    """STO01: set stock from a CSV file (``offer-sku;quantity;warehouse-code;update-delete``). At most once a minute."""
+    return _upload(STO01, content, file_name, caller)
+
+
+def get_stock_import(import_id: str, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:
+    """STO02: the state of a stock import. At most every 15 seconds; every 5 minutes recommended."""
+    return _status(STO02, import_id, caller)
+
+
+def get_stock_error_report(import_id: str, *, caller: Caller = SELLER) -> Call[bytes]:
+    """STO03: the lines in error, CSV. At most once a minute."""
+    return report(STO03, import_id, caller)
+
+
+def import_prices(content: Content, file_name: str, *, caller: Caller = SELLER) -> Call[str]:
+    """PRI01: set prices from a CSV file. At most once a minute.
+
+    An offer's prices are deleted and replaced: give all of them, 50 at the most.
+    """
+    return _upload(PRI01, content, file_name, caller)
+
+
+def list_price_imports(
+    *,
+    caller: Caller = SELLER,
+    import_ids: Collection[str] = (),
+    created_since: datetime | None = None,
+    limit: int = MAX_PAGE,
+) -> Call[Page[dict[str, Json]]]:
+    """PRI02: price imports, newest first. At most once a minute; every 5 recommended.
+
+    There is no call for one import: ask for its id alone.
+    """
+    params = caller.params("PRI02") + query(
+        import_id=list(import_ids), start_date=moment(created_since), limit=limit
+    )
+    return _listing(PRI02, caller, params)
+
+
+def get_price_import(import_id: str, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:
+    """PRI02 for one import: the state of a price import. At most once a minute.
+
+    :raises MiraklReplyError: on reading a reply without it.
+    """
+    listing = list_price_imports(caller=caller, import_ids=[import_id])
+
+    def only(reply: Reply) -> dict[str, Json]:
+        for item in reply.list_of_objects("data"):
+            if item.get("import_id") == import_id:
+                return item
+        raise reply.unreadable(f"the price import {import_id}", "a list without it")
+
+    return Call(PRI02, parse=only, params=listing.params, paced_by=f"import {import_id}")
+
+
+def get_price_error_report(import_id: str, *, caller: Caller = SELLER) -> Call[bytes]:
+    """PRI03: the lines of offers with a price in error, CSV. At most once a minute."""
+    return report(PRI03, import_id, caller)
+
+
+def start_offer_export(
+    *,
+    caller: Caller = SELLER,
+    updated_since: datetime | None = None,
+    export_type: str = CSV,
+    items_per_chunk: int | None = None,
+    megabytes_per_chunk: int | None = None,
+    channel_codes: Collection[str] = (),
+    options: Mapping[str, Json] | None = None,
+) -> Call[str]:
+    """OF52: export offers in the background. A delta at most once a minute, everything once a day.
+
+    :param updated_since: only what changed since then (``last_request_date``).
+    :param options: further fields of the body by Mirakl's names: ``include_fields``, ``rename_fields``,
+        ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``.
+    :return: a call that gives the tracking id; of the export there is, where Mirakl takes the request for a duplicate.
+    """
+    body: dict[str, object] = {
+        "last_request_date": moment(updated_since),
+        "export_type": export_type,
+        "items_per_chunk": items_per_chunk,
+        "megabytes_per_chunk": megabytes_per_chunk,
+        "channel_codes": list(channel_codes) or None,
+        **(options or {}),
+    }
+    return Call(
+        OF52 if updated_since is not None else _OF52_FULL,
+        parse=lambda reply: text_id(reply, "tracking_id"),
+        body=encode({name: value for name, value in body.items() if value is not None}),
+        params=caller.params("OF52"),
+        paced_by=f"{caller.name} {'full' if updated_since is None else 'differential'}".strip(),
+    )
+
+
+def get_offer_export(tracking_id: str, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:
+    """OF53: state of an export, and the addresses of its files. At most every 10 seconds; once a minute recommended."""
+    return Call(
+        OF53,
+        parse=Reply.json_object,
+        path=OF53.at(tracking_id=tracking_id),
+        params=caller.params("OF53"),
+        paced_by=tracking_id,
+    )
+
+
+def get_offer_export_file(url: str, *, accept: str = CSV) -> Call[bytes]:
+    """OF54: one file of an export, from the address that OF53 gave. Meant for ``Client.stream``."""
+    return Call(OF54, parse=lambda reply: reply.body, path=url, accept=accept)
+
+
+def _upload(operation: Operation, content: Content, file_name: str, caller: Caller) -> Call[str]:
+    return Call(
+        operation,
+        parse=lambda reply: text_id(reply, "import_id", "importId"),
+        body=Multipart((*caller.parts(operation.code), file_part(content, file_name))),
+        params=caller.params(operation.code),
+        paced_by=caller.name,
+    )
+
+
+def _status(operation: Operation, import_id: int | str, caller: Caller) -> Call[dict[str, Json]]:
+    return Call(
+        operation,
+        parse=Reply.json_object,
+        path=operation.at(import_id=import_id),
+        params=caller.params(operation.code),
+        paced_by=f"import {import_id}",
+    )
+
+
+def _listing(
+    operation: Operation, caller: Caller, params: tuple[tuple[str, str], ...]
+) -> Call[Page[dict[str, Json]]]:
+    return Call(
+        operation,
+        parse=lambda reply: seek_page(
+            reply, "data", lambda token: _listing(operation, caller, query(page_token=token))
+        ),
+        params=params,
+        paced_by=caller.name,
+    )

@@ -1,0 +1,82 @@
+"""Polls of this package: one look at Mirakl each. See :mod:`.waiting` for how one is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_mirakl.api.call import Call, Json
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, judge
+from airflow_provider_mirakl.jobs.waiting import Poll
+
+log = logging.getLogger(__name__)
+
+FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuestion:
+    """What became of one job. May be answered out of a listing that waiting tasks share.
+
+    :param since: a moment at which the job was there already or not yet, in Mirakl's own clock.
+    """
+
+    kind: JobKind
+    job_id: JobId
+    caller: Caller
+    since: datetime
+
+    @property
+    def call(self) -> Call[dict[str, Json]]:
+        """The call that asks for this job alone."""
+        return self.kind.status(self.job_id, self.caller)
+
+
+def jobs_ended(
+    notes: dict[str, Any],
+    *,
+    kind: str,
+    job_ids: Sequence[JobId],
+    role: str = "shop",
+    shop_id: int | None = None,
+    early: bool = True,
+    since: str | None = None,
+) -> Poll:
+    """Whether all of these jobs have ended.
+
+    :param notes: keeps the ``statuses`` of jobs that ended before the others, and under ``since`` when the first was
+        created.
+    :param kind: name of the row in the job table.
+    :param early: as of :func:`~.table.judge`.
+    :param since: when the first of them was created, as Mirakl wrote it.
+    :return: ``statuses`` by id.
+    """
+    row, caller = JOBS[kind], Caller(role, shop_id)
+    statuses: dict[str, Status] = notes.setdefault("statuses", {})
+    for job_id in job_ids:
+        if str(job_id) in statuses:
+            continue
+        status = yield JobQuestion(row, row.id(job_id), caller, moment_of(since) or FIRST_DAY)
+        if status is None:
+            continue  # a shared listing has no news of it yet
+        notes.setdefault("since", status.get("date_created"))
+        verdict = judge(row, status, early=early)
+        if verdict.ended:
+            statuses[str(job_id)] = status
+        elif not verdict.known and notes.get("strange") != verdict.state:
+            notes["strange"] = verdict.state
+            log.warning("%s %s: unknown state %r; waiting on", row.title, job_id, verdict.state)
+    return {"statuses": statuses} if len(statuses) == len(set(job_ids)) else None
+
+
+def moment_of(text: object) -> datetime | None:
+    """A moment that Mirakl wrote, ``None`` when it cannot be read."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -1,0 +1,399 @@
+"""The seven jobs of Mirakl as data, and the one judgement of their states.
+
+Submit, poll, terminal state, counts, reports: what differs between the jobs stands in :data:`JOBS` and nowhere else.
+Operators, sensors and the trigger read it by :func:`judge`. Source: facts sections 4, 5, 8, 12 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api.call import Call, Json, Page
+from airflow_provider_mirakl.api.caller import Caller
+
+JobId = int | str
+Status = Mapping[str, Json]
+
+# Mirakl spells the ends differently from job to job: COMPLETE for imports and CM21, COMPLETED for exports, CANCELLED in
+# P42, CANCELED in CM53. A third spelling would surprise nobody, so both are understood everywhere.
+DONE = frozenset({"COMPLETE", "COMPLETED"})
+FAILED = frozenset({"FAILED", "CANCELLED", "CANCELED", "TRANSFORMATION_FAILED"})
+
+_P42_FAILURES = (
+    "invalid_products",
+    "products_not_accepted_in_time",
+    "products_not_synchronized_in_time",
+    "products_with_synchronization_issues",
+    "products_with_wrong_identifiers",
+    "rejected_products",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Items of a job by what became of them.
+
+    :param succeeded: known to be as they were wanted.
+    :param failed: known not to be.
+    :param unknown: read by Mirakl, but not judged yet.
+    """
+
+    succeeded: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.succeeded + self.failed + self.unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that Mirakl keeps for some time and then forgets.
+
+    :param code: Mirakl's code of the operation that fetches it.
+    :param name: name of the archived file, without its ending.
+    :param flag: field of the status that says whether there is one.
+    :param states: states in which it can be fetched.
+    :param call: the call that fetches it.
+    :param lists: what it lists: ``failures``, line by line; ``items``, every item with its status; else ``other``.
+    """
+
+    code: str
+    name: str
+    flag: str
+    states: frozenset[str]
+    call: Callable[[Any, Caller], Call[bytes]]
+    lists: Literal["failures", "items", "other"] = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One row of the table.
+
+    :param name: name of the row.
+    :param code: Mirakl's code of the operation that submits it.
+    :param title: what a person calls it.
+    :param numbered: its id is a number; otherwise a text.
+    :param status: the call that asks for one job.
+    :param state: field of the status that holds the state.
+    :param in_progress: documented states before the end. An unknown state counts as one too, with a warning: a new
+        word of Mirakl's must not fail a task that is still at work.
+    :param count: reads the counts out of a status.
+    :param reports: the reports there may be.
+    :param shortest: shortest published time between two looks, in seconds.
+    :param recommended: recommended time between two looks, in seconds.
+    :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
+        tasks share it.
+    :param early: states that a user may take for the end.
+    :param file: the call that fetches a file of an export by its address.
+    :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
+        ``resend``, where that does no harm; or ``fail`` and let a person decide.
+    """
+
+    name: str
+    code: str
+    title: str
+    numbered: bool
+    status: Callable[[Any, Caller], Call[dict[str, Json]]]
+    state: str
+    in_progress: frozenset[str]
+    shortest: float
+    recommended: float
+    unclear: Literal["look", "resend", "fail"]
+    count: Callable[[Status], Counts] = lambda status: Counts()
+    reports: tuple[Report, ...] = ()
+    listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
+    early: frozenset[str] = frozenset()
+    file: Callable[..., Call[bytes]] | None = None
+
+    def id(self, value: JobId) -> JobId:
+        """An id in the type that Mirakl gives it."""
+        return int(value) if self.numbered else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a status means.
+
+    :param phase: ``running``, ``done`` or ``failed``. A job whose lines failed is ``done``: see ``counts``.
+    :param state: Mirakl's own word.
+    :param known: whether the state is documented.
+    :param counts: items by what became of them.
+    :param reports: reports that can be fetched now.
+    :param reason: Mirakl's words, where it gives any.
+    :param urls: addresses of an export's files.
+    """
+
+    phase: Literal["running", "done", "failed"]
+    state: str
+    known: bool
+    counts: Counts
+    reports: tuple[Report, ...]
+    reason: str
+    urls: tuple[str, ...]
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.phase != "running"
+
+
+def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
+    """Judge a status.
+
+    :param kind: the job's row.
+    :param status: as Mirakl gives it.
+    :param early: take the row's early states (``SENT`` of a product import) for the end.
+    """
+    word = status.get(kind.state)
+    state = word if isinstance(word, str) else ""
+    if state in DONE or (early and state in kind.early):
+        phase: Literal["running", "done", "failed"] = "done"
+    elif state in FAILED:
+        phase = "failed"
+    else:
+        phase = "running"
+    urls = status.get("urls")
+    return Verdict(
+        phase=phase,
+        state=state,
+        known=phase != "running" or state in kind.in_progress | kind.early,
+        counts=kind.count(status),
+        reports=tuple(r for r in kind.reports if status.get(r.flag) is True and state in r.states),
+        reason=_reason(status),
+        urls=tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else (),
+    )
+
+
+def _reason(status: Status) -> str:
+    """``reason_status`` of imports; of exports the error, whose text is ``message`` in CM53 and ``detail`` in OF53."""
+    error = status.get("error")
+    if isinstance(error, Mapping):
+        words = [error.get("code"), error.get("message") or error.get("detail")]
+        return ": ".join(str(word) for word in words if word)
+    reason = status.get("reason_status")
+    return reason if isinstance(reason, str) else ""
+
+
+def _number(status: object, name: str) -> int:
+    value = status.get(name) if isinstance(status, Mapping) else None
+    return value if isinstance(value, int) else 0
+
+
+def _count_synchronization(status: Status) -> Counts:
+    processed = _number(status, "processed")
+    succeeded, failed = _number(status, "succeeded"), _number(status, "failed")
+    return Counts(succeeded, failed, max(0, processed - succeeded - failed))
+
+
+def _count_product_import(status: Status) -> Counts:
+    """Lines: first converted, then integrated. What is converted and not integrated yet is unknown."""
+    read, broken = _number(status, "transform_lines_read"), _number(status, "transform_lines_in_error")
+    details = status.get("integration_details")
+    failed = broken + sum(_number(details, name) for name in _P42_FAILURES)
+    # Reimported means that a more recent file brought the product again: nothing failed.
+    succeeded = _number(details, "products_successfully_synchronized") + _number(
+        details, "products_reimported"
+    )
+    if details is None and status.get("import_status") in DONE:
+        succeeded = _number(status, "transform_lines_in_success")
+    return Counts(succeeded, failed, max(0, read - succeeded - failed))
+
+
+def _count_lines(status: Status) -> Counts:
+    return Counts(
+        _number(status, "lines_in_success"),
+        _number(status, "lines_in_error"),
+        _number(status, "lines_in_pending"),
+    )
+
+
+_ENDED = frozenset({"COMPLETE"})
+_IMPORT_STATES = frozenset({"WAITING", "RUNNING"})
+
+
+def _error_report(code: str, call: Callable[[Any, Caller], Call[bytes]]) -> tuple[Report, ...]:
+    return (Report(code, "error_report", "has_error_report", _ENDED | {"FAILED"}, call, "failures"),)
+
+
+PRODUCT_SYNCHRONIZATION = JobKind(
+    name="product_synchronization",
+    code="CM21",
+    title="product synchronization",
+    numbered=False,
+    status=lambda job_id, caller: mcm.get_synchronization(job_id),
+    state="status",
+    in_progress=frozenset({"WAITING", "QUEUED", "RUNNING"}),
+    # No frequency of CM22 is public: uncertain.
+    shortest=60,
+    recommended=60,
+    unclear="resend",
+    count=_count_synchronization,
+    reports=(
+        Report(
+            "CM23",
+            "report",
+            "has_report",
+            _ENDED | {"FAILED"},
+            lambda job_id, caller: mcm.get_synchronization_report(job_id),
+            "items",
+        ),
+    ),
+)
+
+PRODUCT_IMPORT = JobKind(
+    name="product_import",
+    code="P41",
+    title="product import",
+    numbered=True,
+    status=lambda job_id, caller: imports.get_import(job_id, caller=caller),
+    state="import_status",
+    in_progress=_IMPORT_STATES
+    # The last two are deprecated.
+    | {"TRANSFORMATION_WAITING", "TRANSFORMATION_RUNNING", "SENT", "TRANSFORMATION_QUEUED", "QUEUED"},
+    shortest=60,
+    recommended=60,
+    unclear="look",
+    count=_count_product_import,
+    reports=(
+        Report(
+            "P47",
+            "transformation_error_report",
+            "has_transformation_error_report",
+            # In the last state it may be missing: uncertain.
+            frozenset({"SENT", "COMPLETE", "TRANSFORMATION_FAILED"}),
+            lambda job_id, caller: imports.get_transformation_error_report(job_id, caller=caller),
+            "failures",
+        ),
+        Report(
+            "P44",
+            "error_report",
+            "has_error_report",
+            _ENDED,
+            lambda job_id, caller: imports.get_error_report(job_id, caller=caller),
+            "failures",
+        ),
+        Report(
+            "P45",
+            "new_product_report",
+            "has_new_product_report",
+            _ENDED,
+            lambda job_id, caller: imports.get_new_product_report(job_id, caller=caller),
+        ),
+        Report(
+            "P46",
+            "transformed_file",
+            "has_transformed_file",
+            frozenset({"SENT", "COMPLETE"}),
+            lambda job_id, caller: imports.get_transformed_file(job_id, caller=caller),
+        ),
+    ),
+    listing=lambda caller, since, ids: imports.list_imports(caller=caller, changed_since=since),
+    early=frozenset({"SENT"}),
+)
+
+CATALOG_EXPORT = JobKind(
+    name="catalog_export",
+    code="CM52",
+    title="catalog export",
+    numbered=False,
+    status=lambda job_id, caller: mcm.get_export(job_id),
+    state="status",
+    in_progress=frozenset({"PENDING"}),
+    # No frequency of CM53 is public; these are those of OF53, which works alike: uncertain.
+    shortest=10,
+    recommended=60,
+    unclear="resend",
+    file=mcm.get_export_file,
+)
+
+OFFER_IMPORT = JobKind(
+    name="offer_import",
+    code="OF01",
+    title="offer import",
+    numbered=True,
+    status=lambda job_id, caller: offers.get_offer_import(job_id, caller=caller),
+    state="status",
+    in_progress=_IMPORT_STATES | {"WAITING_SYNCHRONIZATION_PRODUCT"},
+    shortest=60,
+    recommended=300,
+    # Mirakl gives the id of the import there is when the same request comes again.
+    unclear="resend",
+    count=_count_lines,
+    reports=_error_report(
+        "OF03", lambda job_id, caller: offers.get_offer_error_report(job_id, caller=caller)
+    ),
+    listing=lambda caller, since, ids: offers.list_offer_imports(caller=caller, created_since=since),
+)
+
+STOCK_IMPORT = JobKind(
+    name="stock_import",
+    code="STO01",
+    title="stock import",
+    numbered=False,
+    status=lambda job_id, caller: offers.get_stock_import(job_id, caller=caller),
+    state="status",
+    in_progress=_IMPORT_STATES,
+    shortest=15,
+    recommended=300,
+    # There is no list to look into.
+    unclear="fail",
+    count=_count_lines,
+    reports=_error_report(
+        "STO03", lambda job_id, caller: offers.get_stock_error_report(job_id, caller=caller)
+    ),
+)
+
+PRICE_IMPORT = JobKind(
+    name="price_import",
+    code="PRI01",
+    title="price import",
+    numbered=False,
+    status=lambda job_id, caller: offers.get_price_import(job_id, caller=caller),
+    state="status",
+    in_progress=_IMPORT_STATES,
+    shortest=60,
+    recommended=300,
+    unclear="look",
+    count=_count_lines,
+    reports=_error_report(
+        "PRI03", lambda job_id, caller: offers.get_price_error_report(job_id, caller=caller)
+    ),
+    listing=lambda caller, since, ids: offers.list_price_imports(
+        caller=caller, import_ids=ids, created_since=None if ids else since
+    ),
+)
+
+OFFER_EXPORT = JobKind(
+    name="offer_export",
+    code="OF52",
+    title="offer export",
+    numbered=False,
+    status=lambda job_id, caller: offers.get_offer_export(job_id, caller=caller),
+    state="status",
+    in_progress=frozenset({"PENDING"}),
+    shortest=10,
+    recommended=60,
+    unclear="resend",
+    file=offers.get_offer_export_file,
+)
+
+JOBS: Mapping[str, JobKind] = {
+    kind.name: kind
+    for kind in (
+        PRODUCT_SYNCHRONIZATION,
+        PRODUCT_IMPORT,
+        CATALOG_EXPORT,
+        OFFER_IMPORT,
+        STOCK_IMPORT,
+        PRICE_IMPORT,
+        OFFER_EXPORT,
+    )
+}
+"""The seven, by name."""

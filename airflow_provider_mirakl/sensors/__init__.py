@@ -1,0 +1,1 @@
+"""Sensors: wait for something in Mirakl that somebody else began."""

@@ -1,0 +1,234 @@
+"""The base of every sensor of this package: one poll, and the same behaviour in every mode."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.jobs.waiting import Found
+
+SHORTEST_DEFERRAL = 10.0
+"""Seconds before which a trigger does not fire: earlier it can run into a race in Airflow's scheduler."""
+_FAILURES_FILE = "failures.txt"
+BACKSTOP = 600.0
+"""Seconds after its deadline at which Airflow itself ends a deferral whose trigger does not answer."""
+
+
+class MiraklBaseSensor(BaseSensorOperator):
+    """Base of the sensors.
+
+    A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to make of the finding::
+
+        # in a module that a Dag file does not import
+        def order_shipped(notes: dict[str, Any], *, order_id: str) -> Poll:
+            order = yield get_order(order_id)
+            return {"state": order["state"]} if order["state"] == "SHIPPED" else None
+
+        # in the sensor's module
+        class MiraklOrderShippedSensor(MiraklBaseSensor):
+            poll = "my_package.polls.order_shipped"
+            template_fields = ("order_id", "mirakl_conn_id")
+
+            def __init__(self, *, order_id, mirakl_conn_id="mirakl_default", **kwargs):
+                super().__init__(**kwargs)
+                self.order_id, self.mirakl_conn_id = order_id, mirakl_conn_id
+
+            @cached_property
+            def hook(self):
+                return MiraklHook(self.mirakl_conn_id)
+
+            def poll_arguments(self):
+                return {"order_id": self.order_id}  # JSON-able: they travel to the triggerer
+
+    That is all: in ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does.
+    :meth:`conclude` gets what was found, always in the worker; it may raise, and gives the value for XCom.
+
+    What holds in every mode, where Airflow by itself differs from one to the other:
+
+    - ``timeout`` raises ``AirflowSensorTimeout``, which is not retried; with ``soft_fail`` or ``never_fail`` the task
+      is skipped.
+    - ``execution_timeout`` fails the task, which may be retried, whatever the flags say. In ``reschedule`` mode it
+      counts the single pokes, as everywhere in Airflow.
+    - Another error fails the task, which may be retried; with ``never_fail`` it is skipped. ``soft_fail`` does not
+      cover it: a job that failed is no timeout.
+    - Up to ``max_failures`` looks may fail one after another (5xx, broken connection, unreadable reply). Anything
+      else that Mirakl says, such as 401, 403 or 404, is an error at once. A 429 is a wait.
+
+    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` is then
+        without effect.
+    :param max_failures: looks that may fail one after another.
+    """
+
+    poll: ClassVar[str]
+    """Path of the poll: ``package.module.function``."""
+    ui_color = "#e3ecd6"
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_failures: int = 5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
+        self.max_failures = max_failures
+        self._event: object = None
+        self._deadline: float | None = None
+        self._notes: dict[str, Any] = {}
+        self._failed = 0
+
+    @property
+    @abstractmethod
+    def hook(self) -> MiraklBaseHook:
+        """The hook of the sensor's connection."""
+
+    @abstractmethod
+    def poll_arguments(self) -> dict[str, Any]:
+        """The poll's keyword arguments. JSON-able and no secret: Airflow stores them readable."""
+
+    def conclude(self, context: Context, found: Found) -> Any:
+        """Judge what was found, and give the value for XCom."""
+        return found
+
+    def execute(self, context: Context) -> Any:
+        """Look, and look again until something is found."""
+        if self.deferrable:
+            self.mode = "poke"
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"Skipping due to never_fail: {error}") from error
+            raise
+        except AirflowSkipException as skip:
+            if isinstance(skip.__cause__, AirflowTaskTimeout):
+                raise skip.__cause__ from None
+            raise
+
+    def execute_complete(self, context: Context, event: object) -> Any:
+        """Take up what the trigger found.
+
+        Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes.
+        """
+        self._event = event
+        if isinstance(event, dict) and isinstance(event.get("deadline"), int | float):
+            self._deadline = float(event["deadline"])
+        return self.execute(context)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once; of a deferred sensor take what the trigger saw."""
+        event, self._event = self._event, None
+        if event is None:
+            found = self._look(context)
+            if found is None and self.deferrable:
+                self._defer(context)
+        else:
+            found = self._read(event, context)
+        return False if found is None else PokeReturnValue(True, self.conclude(context, found))
+
+    def _look(self, context: Context) -> Found | None:
+        from airflow_provider_mirakl.exceptions import MiraklError
+        from airflow_provider_mirakl.jobs.waiting import Tolerance, call_of, drive, find_poll
+
+        tolerance = Tolerance(self.max_failures, self._failures(context))
+        try:
+            with self.hook.get_conn() as client:
+                steps = find_poll(self.poll)(self._notes, **self.poll_arguments())
+                found = drive(steps, lambda ask: client.send(call_of(ask)))
+        except MiraklError as error:
+            self._note_failures(context, 0)  # for the case that it is raised: a retry begins anew
+            tolerance.bear(error)
+            self.log.warning(
+                "%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit
+            )
+            found = None
+        else:
+            tolerance.reset()
+        self._note_failures(context, tolerance.failures)
+        return found
+
+    def _failures(self, context: Context) -> int:
+        """Looks that failed in a row; from a file in ``reschedule`` mode, where each is a process of its own."""
+        if not self.reschedule:
+            return self._failed
+        from airflow_provider_mirakl.operators.paced import TaskRun
+
+        run = TaskRun(context, None, begins=False)
+        try:
+            generation, _, count = (run.folder / _FAILURES_FILE).read_bytes().decode().rpartition(" ")
+        except FileNotFoundError:
+            return 0
+        return int(count) if generation == run.generation else 0
+
+    def _note_failures(self, context: Context, count: int) -> None:
+        if not self.reschedule:
+            self._failed = count
+            return
+        from airflow_provider_mirakl.catalog.storage import remove, write_bytes
+        from airflow_provider_mirakl.operators.paced import TaskRun
+
+        run = TaskRun(context, None, begins=False)
+        if count:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(run.folder / _FAILURES_FILE, f"{run.generation} {count}".encode())
+        else:
+            remove(run.folder / _FAILURES_FILE)
+
+    def _read(self, event: object, context: Context) -> Found | None:
+        from airflow_provider_mirakl.triggers.poll import read_event
+
+        found = read_event(event)
+        if found is None:
+            if (end := self._execution_end(context)) is not None and end <= (self._deadline or 0.0):
+                raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
+            raise AirflowSensorTimeout(f"Nothing was found within the timeout of {self.timeout} seconds.")
+        return found
+
+    def _defer(self, context: Context) -> None:
+        from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+        now = time.time()
+        if self._deadline is None:
+            end = self._execution_end(context)
+            self._deadline = min(now + self.timeout, end if end is not None else float("inf"))
+        hook = self.hook
+        interval = self.poke_interval
+        self.defer(
+            trigger=PollTrigger(
+                poll=self.poll,
+                arguments=self.poll_arguments(),
+                hook=f"{type(hook).__module__}.{type(hook).__name__}",
+                conn_id=hook.conn_id,
+                role=hook.role,
+                first=now + max(interval, SHORTEST_DEFERRAL),
+                interval=interval,
+                deadline=self._deadline,
+                max_failures=self.max_failures,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=max(0.0, self._deadline - now) + BACKSTOP),
+        )
+
+    def _execution_end(self, context: Context) -> float | None:
+        """The moment at which ``execution_timeout`` ends, counted from the start of the try."""
+        if self.execution_timeout is None:
+            return None
+        started: datetime | None = context["ti"].start_date
+        begin = time.time() if started is None else started.timestamp()
+        return begin + self.execution_timeout.total_seconds()

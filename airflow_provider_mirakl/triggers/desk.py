@@ -1,0 +1,178 @@
+"""What the triggers of one connection share on an event loop: a client, and the listings of jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call, Page
+    from airflow_provider_mirakl.client.http import AsyncClient
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.jobs.polls import JobQuestion
+
+log = logging.getLogger(__name__)
+
+FRESH = 0.9
+"""Share of an interval for which a listing is news. Less than all of it, or a look that comes a moment early would
+wait for the next one; the client still keeps the published interval."""
+FORGET_AFTER = 3
+"""Intervals after which a job that nobody asks for any more leaves a listing."""
+
+Send = Callable[["Call[Any]"], Awaitable[Any]]
+
+
+class Desk:
+    """One client for all triggers of a connection, and one reading of each listing.
+
+    Made by :func:`open_desk`.
+    """
+
+    def __init__(self, make_hook: Callable[[], MiraklBaseHook]) -> None:
+        self._make_hook = make_hook
+        self._opening = asyncio.Lock()
+        self._client: AsyncClient | None = None
+        self._clients = AsyncExitStack()
+        self._boards: dict[tuple[str, str, int | None], Board] = {}
+        self.users = 0
+
+    def performer(self, interval: float, deadline: float) -> Callable[[Any], Awaitable[Any]]:
+        """What carries out the steps of a waiting.
+
+        :param interval: seconds between two looks.
+        :param deadline: moment after which no call may wait for its turn.
+        """
+        from airflow_provider_mirakl.jobs.polls import JobQuestion
+        from airflow_provider_mirakl.jobs.waiting import Sleep, call_of
+
+        async def send(call: Call[Any]) -> Any:
+            return await self._send(call, deadline)
+
+        async def perform(step: Any) -> Any:
+            if isinstance(step, Sleep):
+                return await asyncio.sleep(step.seconds)
+            if isinstance(step, JobQuestion) and step.kind.listing is not None:
+                key = (step.kind.name, step.caller.role, step.caller.shop_id)
+                return await self._boards.setdefault(key, Board()).look(step, interval, send)
+            return await send(call_of(step))
+
+        return perform
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._clients.aclose()
+
+    async def _send(self, call: Call[Any], deadline: float) -> Any:
+        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
+
+        client = await self._open()
+        try:
+            patience = max(0.0, min(client.settings.max_wait, deadline - time.time()))
+            return await client.send(call, max_wait=patience)
+        except MiraklAuthenticationError:
+            # The key may have been changed in the connection: whoever comes next reads it anew.
+            if self._client is client:
+                self._client = None
+            raise
+
+    async def _open(self) -> AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                client = await self._make_hook().get_async_conn()
+                self._client = await self._clients.enter_async_context(client)
+            return self._client
+
+
+class Board:
+    """One reading of a listing for all who wait for a job in it."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._asked: dict[Any, tuple[datetime, float]] = {}
+        self._covered: set[Any] = set()
+        self._statuses: dict[Any, Any] = {}
+        self._read_at = float("-inf")
+        self._error: Exception | None = None
+
+    async def look(self, question: JobQuestion, interval: float, send: Send) -> Any:
+        """The status of a job: from the last reading while that is fresh, else from a new one.
+
+        :return: ``None`` when the last reading is fresh, but did not look for this job yet.
+        :raises MiraklError: why the last reading failed.
+        """
+        job_id = question.job_id
+        self._asked[job_id] = (question.since, time.time() + FORGET_AFTER * interval)
+        async with self._lock:
+            if time.monotonic() - self._read_at >= FRESH * interval:
+                await self._read(question, send)
+        if self._error is not None:
+            raise self._error
+        if job_id in self._covered and job_id not in self._statuses:
+            log.info("%s %s is not listed; asking for it alone", question.kind.title, job_id)
+            return await send(question.call)
+        return self._statuses.get(job_id)
+
+    async def _read(self, question: JobQuestion, send: Send) -> None:
+        from airflow_provider_mirakl.exceptions import MiraklError
+
+        now = time.time()
+        self._asked = {job_id: asked for job_id, asked in self._asked.items() if asked[1] >= now}
+        wanted = set(self._asked)
+        since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
+        assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
+        self._covered, self._statuses, self._error = wanted, {}, None
+        self._read_at = time.monotonic()
+        following: Call[Page[dict[str, Any]]] | None = question.kind.listing(
+            question.caller, since, sorted(wanted)
+        )
+        try:
+            while following and wanted - self._statuses.keys():
+                page = await send(following)
+                for status in page.items:
+                    if (job_id := status.get("import_id")) in wanted:
+                        self._statuses[job_id] = status
+                following = page.following
+        except MiraklError as error:
+            self._error = error
+        finally:
+            self._read_at = time.monotonic()
+
+
+_DESKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | None], Desk]] = (
+    WeakKeyDictionary()
+)
+
+
+@asynccontextmanager
+async def open_desk(hook: str, conn_id: str, role: str | None) -> AsyncIterator[Desk]:
+    """The desk of a connection on the running event loop; the last one to leave closes it.
+
+    :param hook: path of the hook's class.
+    """
+    desks = _DESKS.setdefault(asyncio.get_running_loop(), {})
+    key = (hook, conn_id, role)
+    desk = desks.get(key)
+    if desk is None:
+        desk = desks[key] = Desk(lambda: _hook(hook, conn_id, role))
+    desk.users += 1
+    try:
+        yield desk
+    finally:
+        desk.users -= 1
+        if desk.users == 0:
+            del desks[key]
+            await desk.close()
+
+
+def _hook(path: str, conn_id: str, role: str | None) -> MiraklBaseHook:
+    module, _, name = path.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    hook: MiraklBaseHook = kind(conn_id) if role is None else kind(conn_id, role=role)
+    return hook

@@ -1,0 +1,149 @@
+"""The one trigger that asks Mirakl: it makes a poll again and again until it finds something.
+
+All polls of a connection in one triggerer share a client, and where Mirakl lists jobs, one listing: a hundred tasks
+that wait for imports cost one call a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+log = logging.getLogger(__name__)
+
+
+class PollTrigger(BaseTrigger):
+    """Makes a poll until it finds something or the deadline passes, and fires once.
+
+    Its event is a mapping with a ``status``: ``found`` with what was found, ``timeout``, or ``error`` with the error.
+    It always brings the ``deadline`` back. See :func:`read_event`.
+
+    Airflow stores the arguments readable: ids, numbers and the connection's id, never a key.
+
+    :param poll: path of the poll, ``package.module.function``.
+    :param arguments: its keyword arguments, JSON-able.
+    :param hook: path of the hook's class.
+    :param conn_id: the connection.
+    :param role: whose key of the connection, for hooks that ask; ``None`` is the connection's own.
+    :param first: moment of the first look, in seconds since the epoch. An absolute moment, so that the beat survives
+        a triggerer that dies.
+    :param interval: seconds between two looks.
+    :param deadline: moment of the last look, in seconds since the epoch.
+    :param max_failures: looks that may fail one after another.
+    """
+
+    def __init__(
+        self,
+        *,
+        poll: str,
+        arguments: dict[str, Any],
+        hook: str,
+        conn_id: str,
+        first: float,
+        interval: float,
+        deadline: float,
+        role: str | None = None,
+        max_failures: int = 5,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.poll = poll
+        self.arguments = arguments
+        self.hook = hook
+        self.conn_id = conn_id
+        self.role = role
+        self.first = first
+        self.interval = interval
+        self.deadline = deadline
+        self.max_failures = max_failures
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, as Airflow stores them."""
+        names = (
+            "poll", "arguments", "hook", "conn_id", "role", "first", "interval", "deadline", "max_failures",
+        )  # fmt: skip
+        return "airflow_provider_mirakl.triggers.poll.PollTrigger", {
+            name: getattr(self, name) for name in names
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once: at the first look that finds something, at an error that does not pass, or at the deadline."""
+        from airflow_provider_mirakl.exceptions import MiraklError
+        from airflow_provider_mirakl.jobs.waiting import (
+            Schedule,
+            Tolerance,
+            drive_async,
+            find_poll,
+            waiting,
+        )
+        from airflow_provider_mirakl.triggers.desk import open_desk
+
+        event: dict[str, Any] = {"deadline": self.deadline}
+        notes: dict[str, Any] = {}
+        try:
+            look = find_poll(self.poll)
+            steps = waiting(
+                lambda: look(notes, **self.arguments),
+                Schedule(self.first, self.interval, self.deadline),
+                Tolerance(self.max_failures),
+                on_failure=_log_failure,
+            )
+            async with open_desk(self.hook, self.conn_id, self.role) as desk:
+                found = await drive_async(steps, desk.performer(self.interval, self.deadline))
+        except MiraklError as error:
+            event |= {"status": "error", "error": dump_error(error)}
+        else:
+            event |= {"status": "timeout"} if found is None else {"status": "found", "found": found}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+
+def read_event(event: object) -> dict[str, Any] | None:
+    """What a :class:`PollTrigger` found; ``None`` when its deadline passed.
+
+    :raises MiraklError: the error that it met.
+    :raises MiraklTriggerEventError: an event that is not understood.
+    """
+    from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+
+    if isinstance(event, dict):
+        status, found, error = event.get("status"), event.get("found"), event.get("error")
+        if status == "timeout":
+            return None
+        if status == "found" and isinstance(found, dict):
+            return found
+        if status == "error" and isinstance(error, dict):
+            raise load_error(error)
+    raise MiraklTriggerEventError(f"expected the event of a PollTrigger, got {event!r:.200}")
+
+
+def dump_error(error: Exception) -> dict[str, Any]:
+    """An error of this package as JSON, for the way back to the worker."""
+    plain = (str, int, float, bool, type(None))
+    data = {name: value for name, value in error.__dict__.items() if isinstance(value, plain)}
+    return {"type": f"{type(error).__module__}.{type(error).__name__}", "args": [str(error)], "data": data}
+
+
+def load_error(dumped: dict[str, Any]) -> Exception:
+    """The error of :func:`dump_error`; of a type that is not ours a plain one with the same words."""
+    import importlib
+
+    from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError
+
+    module, _, name = str(dumped.get("type")).rpartition(".")
+    kind: Any = MiraklError
+    if module.startswith("airflow_provider_mirakl."):
+        kind = getattr(importlib.import_module(module), name, MiraklError)
+    if not (isinstance(kind, type) and issubclass(kind, MiraklError)):
+        kind = MiraklError
+    error: MiraklError = kind.__new__(kind)
+    error.args = tuple(dumped.get("args", ()))
+    error.__dict__.update(dumped.get("data", {}))
+    if isinstance(error, MiraklApiError):
+        error.faults = ()
+    return error
+
+
+def _log_failure(error: Exception, tolerance: Any) -> None:
+    log.warning("%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit)
