@@ -203,3 +203,25 @@ def _airflow_words() -> str:
     from airflow import __version__
 
     return f"airflow/{__version__}"
+
+
+def hook_of(conn_id: str, *, role: str | None = None) -> MiraklBaseHook:
+    """The hook that fits a connection's type.
+
+    :param conn_id: connection of type ``mirakl``, ``mirakl_connect`` or ``djust``.
+    :param role: for ``mirakl``: whose key is wanted.
+    :raises MiraklConfigurationError: the connection is of another type.
+    """
+    from importlib import import_module
+
+    conn_type = MiraklBaseHook.get_connection(conn_id).conn_type
+    if conn_type not in CONNECTION_TYPES:
+        raise MiraklConfigurationError(
+            f"Connection {conn_id!r} cannot be used: conn_type: is {conn_type!r}; "
+            f"put one of {', '.join(CONNECTION_TYPES)}",
+            field="conn_type",
+        )
+    module, _, name = CONNECTION_TYPES[conn_type]["hook-class-name"].rpartition(".")
+    hook: MiraklBaseHook = getattr(import_module(module), name)(conn_id)
+    hook.role = role
+    return hook

@@ -10,16 +10,38 @@ from airflow_provider_mirakl.connection_types import FormField
 def widgets(fields: dict[str, FormField]) -> dict[str, Any]:
     """Turn the fields of a form, as the provider info has them, into wtforms fields.
 
+    Airflow 2 knows text, password, integer and check box only. Airflow 3.0 and 3.1 put classes of their own in the
+    place of these and read a JSON schema off them.
+
     :param fields: name to label, description and JSON schema.
     """
     from airflow import __version__
 
-    make = _field_of_airflow_2 if __version__.startswith("2.") else _field
-    return {name: make(field) for name, field in fields.items()}
+    if __version__.startswith("2."):
+        fields = {name: _in_words(field) for name, field in fields.items()}
+    return {name: _widget(field) for name, field in fields.items()}
 
 
-def _field(field: FormField) -> Any:
-    """Airflow 3.0 and 3.1 put classes of their own in the place of these and read the JSON schema off them."""
+def _in_words(field: FormField) -> FormField:
+    """A choice as text, its words in the description.
+
+    A check box would not do for a boolean that is true by default: Airflow 2 shows a stored false as the default, and
+    the next person to save the form would enable a disabled connection without a word.
+    """
+    schema = field["schema"]
+    if schema["type"][0] == "boolean":
+        schema = {
+            "type": ["string", "null"],
+            "enum": ["true", "false"],
+            "default": str(schema["default"]).lower(),
+        }
+    if "enum" not in schema:
+        return field
+    words = ", ".join(word for word in schema["enum"] if word)
+    return {**field, "schema": schema, "description": f"{field['description']} One of: {words}."}
+
+
+def _widget(field: FormField) -> Any:
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import BooleanField, IntegerField, PasswordField, StringField
@@ -40,29 +62,3 @@ def _field(field: FormField) -> Any:
         return PasswordField(widget=BS3PasswordFieldWidget(), **common)
     validators = [Optional(), any_of(schema["enum"])] if "enum" in schema else [Optional()]
     return StringField(widget=BS3TextFieldWidget(), validators=validators, **common)
-
-
-def _field_of_airflow_2(field: FormField) -> Any:
-    """A drop-down for booleans and for a choice of words, the same as :func:`_field` for the rest.
-
-    A check box that starts checked cannot be kept unchecked: Airflow 2 shows a stored false as the default, and the
-    next person to save the form would enable a disabled connection without a word.
-    """
-    from flask_appbuilder.fieldwidgets import Select2Widget
-    from flask_babel import lazy_gettext
-    from wtforms import SelectField
-
-    schema = field["schema"]
-    words = ["true", "false"] if schema["type"][0] == "boolean" else schema.get("enum")
-    if words is None:
-        return _field(field)
-    default = schema.get("default")
-    return SelectField(
-        label=lazy_gettext(field["label"]),
-        description=field["description"],
-        choices=[(word or "", word or "") for word in words],
-        default=str(default).lower() if default is not None else "",
-        widget=Select2Widget(),
-        # The form of every connection type is posted, with the fields of the others left out.
-        validate_choice=False,
-    )

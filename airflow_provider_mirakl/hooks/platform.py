@@ -1,0 +1,170 @@
+"""What a platform is and allows, asked no more often than Mirakl publishes, and kept in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklServerError,
+    MiraklTransportError,
+    Problem,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.documents import DocumentType
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.client.http import Client
+
+T = TypeVar("T")
+
+FOLDER = "platform"
+"""The folder below the work folder where answers are kept."""
+
+log = logging.getLogger("airflow_provider_mirakl.hooks")
+
+
+class PlatformSettings:
+    """Settings of an instance, for validation before a call is spent.
+
+    Most of them may be asked once a day, some once an hour. So an answer is kept in a file and given again for as long
+    as Mirakl does not permit the next call. Where Mirakl refuses nevertheless, or cannot be reached, an older answer is
+    given with a warning, and without one the error is raised.
+
+    ::
+
+        with MiraklHook("mirakl_shop").get_conn() as client:
+            settings = PlatformSettings(client)
+            settings.check(locales=["fr_FR"], channels=["WEB"])
+
+    :param client: sends the calls.
+    :param work_folder: where answers are kept; default as for operators. They are kept by account, so that connections
+        do not mix.
+    :param clock: the wall clock in seconds.
+    """
+
+    def __init__(
+        self, client: Client, work_folder: str | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        from airflow_provider_mirakl.storage import folder_below
+
+        self._client = client
+        self._folder = folder_below(work_folder, FOLDER, client.settings.account)
+        self._clock = clock
+
+    def get(self, call: Call[T]) -> T:
+        """The answer of a call that reads: kept, or fresh.
+
+        :param call: any call whose result is JSON-able and whose operation has an interval; another one is just sent.
+        """
+        interval = call.operation.interval * self._client.settings.interval_factor
+        if not interval:
+            return self._client.send(call)
+        path = self._path(call)
+        kept = _read(path)
+        if kept is not None and 0 <= self._clock() - kept[0] < interval:
+            answer: T = kept[1]
+            return answer
+        try:
+            fresh = self._client.send(call)
+        except (MiraklNotYetError, MiraklRateLimitError, MiraklServerError, MiraklTransportError) as error:
+            # Another task may have asked in the meantime.
+            kept = _read(path) or kept
+            if kept is None:
+                raise
+            log.warning("%s Using the answer of %d s ago.", error, self._clock() - kept[0])
+            older: T = kept[1]
+            return older
+        self._keep(path, fresh)
+        return fresh
+
+    def locales(self) -> frozenset[str]:
+        """Codes of the enabled locales (L01)."""
+        from airflow_provider_mirakl.api.platform import list_locales
+
+        return frozenset(entry["code"] for entry in self.get(list_locales()))
+
+    def channels(self) -> frozenset[str]:
+        """Codes of the enabled channels (CH11)."""
+        from airflow_provider_mirakl.api.platform import list_channels
+
+        return frozenset(entry["code"] for entry in self.get(list_channels()))
+
+    def currencies(self) -> frozenset[str]:
+        """Codes of the enabled currencies (CUR01)."""
+        from airflow_provider_mirakl.api.platform import list_currencies
+
+        return frozenset(entry["code"] for entry in self.get(list_currencies()))
+
+    def attributes(self) -> frozenset[str]:
+        """Codes of the attributes of products (PM11)."""
+        from airflow_provider_mirakl.api.platform import list_attributes
+
+        return frozenset(entry["code"] for entry in self.get(list_attributes()))
+
+    def document_types(self, role: str) -> list[DocumentType]:
+        """The types of documents of shops (DO01)."""
+        from airflow_provider_mirakl.api.documents import list_document_types
+
+        return self.get(list_document_types(role))
+
+    def check(
+        self,
+        *,
+        locales: Collection[str] = (),
+        channels: Collection[str] = (),
+        currencies: Collection[str] = (),
+        attributes: Collection[str] = (),
+    ) -> None:
+        """Refuse codes that the instance does not know. Only what is given is asked for.
+
+        :raises MiraklInputError: listing every unknown code, and the known ones where they are few.
+        """
+        asked = {
+            "locales": (locales, self.locales),
+            "channels": (channels, self.channels),
+            "currencies": (currencies, self.currencies),
+            "attributes": (attributes, self.attributes),
+        }
+        problems = []
+        for name, (wanted, known_ones) in asked.items():
+            if not wanted:
+                continue
+            known = known_ones()
+            there = f"; there are {', '.join(sorted(known))}" if 0 < len(known) <= 30 else ""
+            problems += [
+                Problem(f"{code!r} does not exist on this instance{there}", name)
+                for code in sorted(set(wanted) - known)
+            ]
+        if problems:
+            raise MiraklInputError("the instance does not know some codes", problems)
+
+    def _path(self, call: Call[T]) -> StoragePath:
+        digest = hashlib.sha256(f"{call.target} {call.accept}".encode()).hexdigest()[:12]
+        return self._folder / f"{call.operation.code}-{digest}.json"
+
+    def _keep(self, path: StoragePath, answer: object) -> None:
+        from airflow_provider_mirakl.catalog.storage import write_bytes
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, json.dumps({"at": self._clock(), "answer": answer}, ensure_ascii=False).encode())
+
+
+def _read(path: StoragePath) -> tuple[float, T] | None:
+    """A kept answer with its moment; ``None`` where there is none, or none that can be read."""
+    try:
+        kept = json.loads(path.read_bytes())
+        return float(kept["at"]), kept["answer"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("%s cannot be read (%s); asking anew", path, error)
+        return None
