@@ -11,8 +11,8 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      +-- MiraklTransportError            no reply: the request was not sent, or nobody knows
      +-- MiraklReplyError                a reply that cannot be read
      +-- MiraklApiError                  a reply that says no
-     |    +-- MiraklBadRequestError          400, 405, 406, 415, 422
-     |    +-- MiraklAuthenticationError      401
+     |    +-- MiraklBadRequestError          400, 405, 406, 415, 422 and whatever else is below 500
+     |    +-- MiraklAuthenticationError      401, and a token server's word that the client is unknown
      |    +-- MiraklPermissionError          403
      |    +-- MiraklNotFoundError            404, 410
      |    +-- MiraklRateLimitError           429
@@ -178,6 +178,8 @@ class MiraklApiError(MiraklError):
     :param field: the first field at fault, ``None`` where the reply names none.
     :param faults: every fault the reply lists.
     :param retry_after: seconds until Mirakl accepts a next call, ``None`` where the reply does not say.
+    :param retry_at: the moment from which calling again makes sense, UTC. Set for every 429, elsewhere only where
+        the reply says it.
     :param request_id: Mirakl's id of the request, for its support.
     """
 
@@ -191,6 +193,7 @@ class MiraklApiError(MiraklError):
         field: str | None = None,
         faults: Sequence[ApiFault] = (),
         retry_after: float | None = None,
+        retry_at: datetime | None = None,
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -200,6 +203,7 @@ class MiraklApiError(MiraklError):
         self.field = field
         self.faults = tuple(faults)
         self.retry_after = retry_after
+        self.retry_at = retry_at
         self.request_id = request_id
 
 
@@ -208,7 +212,7 @@ class MiraklBadRequestError(MiraklApiError):
 
 
 class MiraklAuthenticationError(MiraklApiError):
-    """401: no key, a wrong key, or an expired token that could not be renewed."""
+    """401: no key, a wrong key, or a token that could not be renewed. Also a token server's ``invalid_client``."""
 
 
 class MiraklPermissionError(MiraklApiError):
@@ -220,7 +224,13 @@ class MiraklNotFoundError(MiraklApiError):
 
 
 class MiraklRateLimitError(MiraklApiError):
-    """429: too many calls. :attr:`retry_after` says how long to wait, where Mirakl says it."""
+    """429: too many calls; this one was not carried out.
+
+    :attr:`retry_after` says how long to wait, where Mirakl says it. :attr:`retry_at` is always set: where Mirakl is
+    silent it is one published interval away, or a minute where none is published.
+    """
+
+    retry_at: datetime
 
 
 class MiraklServerError(MiraklApiError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from datetime import UTC, datetime
+from typing import BinaryIO, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
-from airflow_provider_mirakl.exceptions import MiraklReplyError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -17,6 +19,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+CSV = "text/csv"
+BINARY = "application/octet-stream"
+ANY = "*/*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,13 @@ class Operation:
     authenticated: bool = True
 
     def at(self, **arguments: str | int) -> str:
-        """The path with its arguments filled in, each quoted."""
+        """The path with its arguments filled in, each quoted.
+
+        :raises MiraklInputError: for an argument that would lead to another path: empty, ``.`` or ``..``.
+        """
+        for name, value in arguments.items():
+            if str(value).strip() in ("", ".", ".."):
+                raise MiraklInputError(f"{name} is {str(value)!r}; {self.code} needs an id there")
         return self.path.format_map({name: quote(str(value), safe="") for name, value in arguments.items()})
 
 
@@ -56,8 +67,8 @@ class Reply:
 
     operation: str
     status: int
-    headers: Mapping[str, str]
-    body: bytes = b""
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     def json(self) -> Json:
         """The body as JSON.
@@ -66,7 +77,7 @@ class Reply:
         """
         try:
             value: Json = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MiraklReplyError(
                 f"{self.operation}: the {self.status} reply is not JSON ({error}): {self.excerpt()}",
                 operation=self.operation,
@@ -89,12 +100,20 @@ class Reply:
 
         :raises MiraklReplyError: when there is none.
         """
-        items = self.json_object().get(key)
+        return self.objects(self.json_object().get(key), f"under {key!r}")
+
+    def objects(self, items: Json, where: str = "as the body") -> list[dict[str, Json]]:
+        """Part of the body, checked to be a list of objects.
+
+        :param items: the part.
+        :param where: its place, for the message.
+        :raises MiraklReplyError: when it is anything else.
+        """
         if not isinstance(items, list):
-            raise self.unreadable(f"a list under {key!r}", items)
+            raise self.unreadable(f"a list {where}", items)
         objects = [item for item in items if isinstance(item, dict)]
         if len(objects) != len(items):
-            raise self.unreadable(f"objects under {key!r}", items)
+            raise self.unreadable(f"a list of objects {where}", items)
         return objects
 
     def text(self, key: str) -> str:
@@ -122,6 +141,62 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a :class:`Multipart` body.
+
+    :param name: name of the form field.
+    :param content: its bytes; or a function that opens them for reading, called anew for every try, so that a file
+        is never held in memory.
+    :param file_name: given for files. Path separators and control characters are refused.
+    :param content_type: default ``application/octet-stream`` for files and none for fields.
+    """
+
+    name: str
+    content: bytes | Callable[[], BinaryIO] = field(repr=False)
+    file_name: str | None = None
+    content_type: str | None = None
+
+    def __post_init__(self) -> None:
+        name = self.file_name
+        if name is not None and (not name.isprintable() or set(name) & set("/\\") or name in ("", ".", "..")):
+            raise MiraklInputError(f"{name!r} cannot be the name of an uploaded file; give a plain file name")
+
+    @property
+    def head(self) -> bytes:
+        """The part's header lines, with names escaped as browsers do."""
+        lines = f'Content-Disposition: form-data; name="{_escape(self.name)}"'
+        kind = self.content_type
+        if self.file_name is not None:
+            lines += f'; filename="{_escape(self.file_name)}"'
+            kind = kind or BINARY
+        return (lines + (f"\r\nContent-Type: {kind}" if kind else "") + "\r\n\r\n").encode()
+
+
+def _escape(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """A ``multipart/form-data`` body, sent part by part without being held in memory.
+
+    :param parts: the parts, in order.
+    :param boundary: what stands between them; must not occur inside.
+    """
+
+    parts: tuple[Part, ...]
+    boundary: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+
+    @property
+    def content_type(self) -> str:
+        """The body's ``Content-Type``."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+
+Body: TypeAlias = bytes | Multipart
+
+
+@dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
     """One call of an operation, ready to be sent by a client.
 
@@ -131,17 +206,19 @@ class Call(Generic[T_co]):
         A URL of another host is called without credentials.
     :param params: query parameters, in order; a name may be repeated.
     :param body: request body, already encoded.
-    :param content_type: of the body.
-    :param accept: wanted format of the reply.
+    :param content_type: of the body; a :class:`Multipart` has its own.
+    :param accept: wanted format of the reply. A web page in place of it is an error, except for ``*/*``.
+    :param paced_by: what the operation's interval is counted by, beside the account: a shop, an import.
     """
 
     operation: Operation
     parse: Callable[[Reply], T_co] = field(repr=False)
     path: str = ""
     params: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = field(default=None, repr=False)
+    body: Body | None = field(default=None, repr=False)
     content_type: str = JSON
     accept: str = JSON
+    paced_by: str = ""
 
     @property
     def target(self) -> str:
@@ -168,15 +245,48 @@ def nothing(reply: Reply) -> None:
     """Parser of replies that carry nothing to read."""
 
 
-def query(**values: str | int | bool | None) -> tuple[tuple[str, str], ...]:
-    """Query parameters from keywords; ``None`` leaves one out, booleans become ``true`` and ``false``."""
+def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tuple[str, str], ...]:
+    """Query parameters from keywords; ``None`` leaves one out, booleans become ``true`` and ``false``.
+
+    A list is repeated, which is what Mirakl's ``array`` parameters want; for those that Mirakl declares as text
+    "separated by a comma" see :func:`comma`. Source: facts section 0.
+    """
     return tuple(
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
-        for name, value in values.items()
-        if value is not None
+        (name, _word(value))
+        for name, given in values.items()
+        if given is not None
+        for value in ([given] if isinstance(given, str | int) else given)
     )
 
 
+def comma(values: Iterable[str | int] | None) -> str | None:
+    """One parameter out of a list, separated by commas; ``None`` for no list or an empty one."""
+    return ",".join(str(value) for value in values or ()) or None
+
+
+def moment(value: datetime | None) -> str | None:
+    """A date-time parameter in UTC, as Mirakl writes its own. Source: seed 004, date formats.
+
+    :raises MiraklInputError: for a date-time without a time zone.
+    """
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise MiraklInputError(f"{value.isoformat()} has no time zone; give one, such as UTC")
+    utc = value.astimezone(UTC).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    return utc.replace("+00:00", "Z")
+
+
+def _word(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def encode(value: object) -> bytes:
-    """A JSON body, UTF-8, refusing NaN and Infinity, which JSON has not."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """A JSON body in UTF-8.
+
+    :raises MiraklInputError: for what JSON has not: NaN, Infinity, half a surrogate pair, an object of Python.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MiraklInputError(f"the body cannot be written as JSON: {error}") from None

@@ -60,10 +60,20 @@ def delete_products(product_ids: Iterable[str] | bytes) -> Call[None]:
 
     :param product_ids: the ids, 1 to 256 characters each; or the encoded body, sent as it is.
     :return: a call that gives nothing.
-    :raises MiraklInputError: for a number of products out of range.
+    :raises MiraklInputError: for a number of products out of range, or an id that cannot be one.
     """
-    body = product_ids if isinstance(product_ids, bytes) else [{"id": item} for item in product_ids]
-    return Call(DELETE_PRODUCTS, parse=nothing, body=_body(body))
+    if isinstance(product_ids, bytes):
+        return Call(DELETE_PRODUCTS, parse=nothing, body=product_ids)
+    if isinstance(product_ids, str):
+        raise MiraklInputError("product_ids is one text; give a list of ids")
+    ids = list(product_ids)
+    for product_id in ids:
+        if not 1 <= len(product_id) <= MAX_ID_LENGTH:
+            raise MiraklInputError(
+                f"product id {product_id[:MAX_ID_LENGTH]!r} has {len(product_id)} characters; "
+                f"Connect takes 1 to {MAX_ID_LENGTH}"
+            )
+    return Call(DELETE_PRODUCTS, parse=nothing, body=_body([{"id": product_id} for product_id in ids]))
 
 
 def _body(products: Sequence[Mapping[str, object]] | bytes) -> bytes:

@@ -8,7 +8,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
 
-_NEXT_LINK = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.IGNORECASE)
+# One link of the header: its address, then parameters whose quoted values may hold anything, a comma too.
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
+_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
 
 
 def seek_page(
@@ -23,8 +25,9 @@ def seek_page(
 
     Source: seeds 002 and 004, general notes.
     """
-    items = reply.list_of_objects(key)
-    token = reply.json_object().get("next_page_token")
+    body = reply.json_object()
+    items = reply.objects(body.get(key), f"under {key!r}")
+    token = body.get("next_page_token")
     if token is not None and not isinstance(token, str):
         raise reply.unreadable("a text under 'next_page_token'", token)
     return Page(items, follow(token) if token else None)
@@ -35,7 +38,8 @@ def offset_page(
 ) -> Page[dict[str, Json]]:
     """Read a page of an offset listing (``max``, ``offset``, ``Link`` header).
 
-    Only the offset is taken from the link, never its host.
+    Only the offset is taken from the link, never its host. A page without items is the last one, whatever its
+    header says.
 
     :param reply: the reply.
     :param key: where the items are.
@@ -45,8 +49,22 @@ def offset_page(
     Source: seed 004, general notes.
     """
     items = reply.list_of_objects(key)
-    link = _NEXT_LINK.search(reply.headers.get("link", ""))
-    offset = dict(parse_qsl(urlsplit(link[1]).query)).get("offset", "") if link else ""
-    if link and not offset.isdecimal():
-        raise reply.unreadable("a next link with an offset in the Link header", link[1])
-    return Page(items, follow(int(offset)) if offset else None)
+    link = next_link(reply.headers.get("link", ""))
+    if link is None or not items:
+        return Page(items, None)
+    try:
+        offset = dict(parse_qsl(urlsplit(link).query)).get("offset", "")
+    except ValueError:
+        offset = ""
+    if not offset.isdecimal():
+        raise reply.unreadable("a next link with an offset in the Link header", link)
+    return Page(items, follow(int(offset)))
+
+
+def next_link(header: str) -> str | None:
+    """The address of the link with the relation ``next`` in a ``Link`` header (RFC 8288)."""
+    for link in _LINK.finditer(header):
+        relation = _REL.search(link[2])
+        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+            return link[1]
+    return None

@@ -1,7 +1,7 @@
 """Everything a client decides between a call and its result, as a generator that does no I/O.
 
 The generator yields what it needs done (:class:`Send`, :class:`Wait`, :class:`NeedToken`) and is handed what
-came of it. The sync and the async client differ only in how they do these three things.
+came of it, or has the error thrown in. The sync and the async client differ only in how they do these three things.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import platform
 import random
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from airflow_provider_mirakl import __version__
-from airflow_provider_mirakl.api.call import Call, Operation, Reply
+from airflow_provider_mirakl.api.call import ANY, Body, Call, Multipart, Reply
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.replies import error_from
-from airflow_provider_mirakl.client.settings import ClientCredentials, Settings, origin
+from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, origin
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklNotYetError,
@@ -35,7 +36,11 @@ BACKOFF = 0.5
 MAX_BACKOFF = 30.0
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-RETRIED_SERVER_ERRORS = frozenset({500, 502, 503, 504})
+NOT_RETRIED_SERVER_ERRORS = frozenset({501, 505})
+SHORTEST_WAIT = 0.001
+"""Seconds. Less is noise of the clock."""
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 log = logging.getLogger("airflow_provider_mirakl.client")
 
@@ -46,9 +51,9 @@ class Request:
 
     operation: str
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    body: Body | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +79,12 @@ class NeedToken:
     """Hand back a token for these credentials, another one than ``refused``."""
 
     credentials: ClientCredentials
-    refused: str | None
+    refused: Secret | None
 
 
 Effect: TypeAlias = Send | Wait | NeedToken
-Exchange: TypeAlias = Generator[Effect, Reply | str | None, T]
+Exchange: TypeAlias = Generator[Effect, Reply | Secret | None, T]
+Failure: TypeAlias = MiraklTransportError | MiraklApiError
 
 
 def exchange(
@@ -104,180 +110,285 @@ def exchange_reply(
     :raises MiraklRateLimitError: 429, and Mirakl asks for more than ``max_wait``, or again and again.
     :raises MiraklApiError: any other reply that says no.
     :raises MiraklTransportError: no reply.
+    :raises MiraklReplyError: a web page where there should be data, or a redirect that must not be followed.
     """
-    turn = _Turn(call.operation, settings, pacer, clock, max_wait)
-    failure: MiraklTransportError | MiraklApiError | None = None
-    for attempt in range(1, settings.max_attempts + 1):
-        yield from turn.take(failure)
-        try:
-            reply = yield from _send_renewing(call, settings, stream=stream)
-        except MiraklTransportError as error:
-            turn.broken_off(error)
-            failure = error
-        else:
-            turn.answered(reply)
-            if 200 <= reply.status < 300:
-                return reply
-            now = datetime.fromtimestamp(clock(), UTC)
-            failure = error_from(reply, method=call.operation.method, path=_shown_path(call), now=now)
-        if attempt == settings.max_attempts or not may_retry(failure, call.operation.replay):
-            break
-        pause = pause_before_retry(failure, attempt, turn.interval)
-        turn.put_off(failure, pause)
-        if pause > max_wait:
-            break
-        log.warning("%s; trying again in %.1f s (%d of %d)", failure, pause, attempt, settings.max_attempts)
-        if not isinstance(failure, MiraklRateLimitError):
-            yield Wait(pause)
-    assert failure is not None  # noqa: S101 - a loop of at least one attempt that did not return
-    raise failure
+    turn = _Turn(call, settings, pacer, clock, max_wait)
+    failure: Failure | None = None
+    try:
+        for attempt in range(1, settings.max_attempts + 1):
+            yield from turn.come(failure)
+            outcome = yield from turn.use(_send_renewing(call, settings, stream=stream))
+            pause = backoff(attempt)
+            failure = turn.judge(outcome, pause)
+            if isinstance(outcome, Reply) and failure is None:
+                return _data(outcome, call)
+            assert failure is not None  # noqa: S101 - what is no reply is a failure
+            if attempt == settings.max_attempts or not may_retry(failure, call.operation.replay):
+                break
+            if (said := wait_said(failure)) > max_wait:
+                break
+            log.warning("%s; try %d of %d", failure, attempt, settings.max_attempts)
+            if not isinstance(failure, MiraklRateLimitError):
+                yield Wait(max(pause, said))
+    finally:
+        turn.leave()
+    raise failure or AssertionError("max_attempts is at least 1")
 
 
-@dataclass(frozen=True, slots=True)
 class _Turn:
-    """One operation's place in the queue of published intervals."""
+    """A call's place in the queue of published intervals: taken once, kept until Mirakl has counted a request."""
 
-    operation: Operation
-    settings: Settings
-    pacer: Pacer
-    clock: Callable[[], float]
-    max_wait: float
+    def __init__(
+        self, call: Call[T], settings: Settings, pacer: Pacer, clock: Callable[[], float], max_wait: float
+    ) -> None:
+        self._call = call
+        self._settings = settings
+        self._pacer = pacer
+        self._clock = clock
+        self._max_wait = max_wait
+        self._interval = call.operation.interval * settings.interval_factor
+        self._key = (settings.account, call.operation.code, call.paced_by)
+        self._moment: float | None = None
 
-    @property
-    def interval(self) -> float:
-        return self.operation.interval * self.settings.interval_factor
-
-    def take(self, failure: MiraklTransportError | MiraklApiError | None) -> Generator[Effect, object, None]:
+    def come(self, failure: Failure | None) -> Generator[Effect, object, None]:
         """Wait for the next permitted moment; when that is too far, raise what failed before, or say when."""
-        code, now = self.operation.code, self.clock()
-        wait = self.pacer.take_turn(
-            self.settings.account, code, interval=self.interval, now=now, max_wait=self.max_wait
-        )
-        if wait > self.max_wait:
-            if failure is not None:
-                raise failure
-            moment = datetime.fromtimestamp(now + wait, UTC)
-            raise MiraklNotYetError(
-                f"{code}: the next permitted call is at {moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
-                operation=code,
-                retry_at=moment,
-            )
-        if wait > 0:
-            log.info("%s: waiting %.1f s for the next permitted call", code, wait)
-            yield Wait(wait)
+        wait = self._take() if self._moment is None else self._remaining()
+        while wait > SHORTEST_WAIT:
+            if wait > self._max_wait:
+                raise failure or self._not_yet(wait)
+            log.info("%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
+            # Turns part callers where there is an interval; elsewhere many were told the same moment.
+            yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
+            wait = self._remaining()
 
-    def answered(self, reply: Reply) -> None:
-        """Count the interval from the reply on: Mirakl may have counted the call at any moment before it."""
-        if reply.status == 401:
-            self.pacer.give_back(self.settings.account, self.operation.code)
-        elif self.interval > 0:
-            self._hold(self.interval)
+    def use(self, steps: Exchange[Reply | MiraklTransportError]) -> Exchange[Reply | MiraklTransportError]:
+        """Send. A turn is used up when that is broken off from outside, or ends in a reply of no use."""
+        try:
+            return (yield from steps)
+        except GeneratorExit:
+            self._moment = None
+            raise
+        except MiraklReplyError as error:
+            if error.operation == self._call.operation.code:  # and not the token's
+                self._moment = None
+            raise
 
-    def broken_off(self, error: MiraklTransportError) -> None:
-        if error.surely_not_sent:
-            self.pacer.give_back(self.settings.account, self.operation.code)
+    def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
+        """What went wrong, if anything; and tell the pacer what Mirakl has counted.
 
-    def put_off(self, failure: MiraklTransportError | MiraklApiError, pause: float) -> None:
+        Mirakl may have counted a call at any moment before its reply, so the interval runs from the reply. It has not
+        counted what never arrived, nor what it refused with 401 or 429.
+        """
+        if isinstance(outcome, MiraklTransportError):
+            if not outcome.surely_not_sent:
+                self._moment = None
+            return outcome
+        if outcome.status not in (401, 429):
+            self._moment = None
+            if self._interval > 0:
+                now = self._clock()
+                self._pacer.hold(self._key, until=now + self._interval, now=now)
+        if 200 <= outcome.status < 300:
+            return None
+        error = self._error(outcome)
+        if isinstance(error, MiraklRateLimitError):
+            self._hold_off(error, pause)
+        return error
+
+    def leave(self) -> None:
+        """Give back a turn that was not used."""
+        if self._moment is not None:
+            self._pacer.give_back(self._key, interval=self._interval, moment=self._moment, now=self._clock())
+            self._moment = None
+
+    def _take(self) -> float:
+        now = self._clock()
+        wait = self._pacer.take_turn(self._key, interval=self._interval, now=now, max_wait=self._max_wait)
+        if wait <= self._max_wait:
+            self._moment = now + wait
+        return wait
+
+    def _remaining(self) -> float:
+        return self._pacer.remaining(self._key, now=self._clock())
+
+    def _hold_off(self, error: MiraklRateLimitError, pause: float) -> None:
         """A 429 holds for every caller of the account, not for this one alone."""
-        if isinstance(failure, MiraklRateLimitError):
-            self._hold(pause)
+        now = self._clock()
+        # Told "now" and yet refused, the pause grows.
+        wait = max(self._interval if error.retry_after is None else error.retry_after, pause)
+        self._pacer.refused(self._key, until=now + wait, now=now)
 
-    def _hold(self, seconds: float) -> None:
-        now = self.clock()
-        self.pacer.hold(self.settings.account, self.operation.code, until=now + seconds, now=now)
+    def _error(self, reply: Reply) -> MiraklApiError:
+        operation = self._call.operation
+        return error_from(
+            reply,
+            method=operation.method,
+            path=_shown_path(self._call),
+            now=datetime.fromtimestamp(self._clock(), UTC),
+            interval=self._interval,
+            secrets=self._settings.auth.secrets,
+        )
+
+    def _not_yet(self, wait: float) -> MiraklNotYetError:
+        code, moment = self._call.operation.code, datetime.fromtimestamp(self._clock() + wait, UTC)
+        return MiraklNotYetError(
+            f"{code}: the next permitted call is at {moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
+            operation=code,
+            retry_at=moment,
+        )
 
 
-def pause_before_retry(
-    failure: MiraklTransportError | MiraklApiError, attempt: int, interval: float
-) -> float:
-    """Seconds before a failed call is tried again: what Mirakl says, else growing and jittered.
+def backoff(attempt: int) -> float:
+    """Seconds to wait after a number of failures: doubling, jittered, never below its base."""
+    base: float = min(MAX_BACKOFF, BACKOFF * 2.0 ** (attempt - 1))
+    return base * random.uniform(1.0, 1.5)  # noqa: S311
 
-    A 429 that does not say how long is taken to mean one published interval.
+
+def wait_said(failure: Failure) -> float:
+    """Seconds that Mirakl asks to wait; 0 where it says nothing."""
+    return (failure.retry_after or 0.0) if isinstance(failure, MiraklApiError) else 0.0
+
+
+def may_retry(failure: Failure, replay: bool) -> bool:
+    """Whether a failed call may be sent again.
+
+    Always after 429, and where the request surely never arrived; otherwise only an operation that does no harm twice,
+    and only where a second try may end better: after 408, 5xx or a broken connection.
     """
-    backoff: float = min(MAX_BACKOFF, BACKOFF * 2.0 ** (attempt - 1)) * random.uniform(1.0, 1.5)  # noqa: S311
-    said = failure.retry_after if isinstance(failure, MiraklApiError) else None
-    if said is not None:
-        # Many clients are told the same moment: a little jitter keeps them from coming back as one.
-        return said + random.uniform(0.0, min(1.0, 0.1 * said))  # noqa: S311
-    return max(backoff, interval) if isinstance(failure, MiraklRateLimitError) else backoff
-
-
-def may_retry(failure: MiraklTransportError | MiraklApiError, replay: bool) -> bool:
-    """Whether a failed call may be sent again: after 429 always, else where a second one does no harm."""
     if isinstance(failure, MiraklTransportError):
         return replay or failure.surely_not_sent
     if isinstance(failure, MiraklRateLimitError):
         return True
-    return replay and isinstance(failure, MiraklServerError) and failure.status in RETRIED_SERVER_ERRORS
+    passing = isinstance(failure, MiraklServerError) and failure.status not in NOT_RETRIED_SERVER_ERRORS
+    return replay and (passing or failure.status == 408)
+
+
+def _data(reply: Reply, call: Call[T]) -> Reply:
+    """Refuse the web page that a proxy, or a login in front of Mirakl, puts in the place of data."""
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml") and call.accept != ANY:
+        raise MiraklReplyError(
+            f"{reply.operation}: the {reply.status} reply is a web page, not data; check the address, and what stands "
+            "between here and Mirakl (a proxy, a login)",
+            operation=reply.operation,
+            status=reply.status,
+        )
+    return reply
 
 
 def _send_renewing(
     call: Call[T], settings: Settings, *, stream: bool
-) -> Generator[Effect, Reply | str | None, Reply]:
+) -> Generator[Effect, Reply | Secret | None, Reply | MiraklTransportError]:
     """Send; where Mirakl refuses the token, send once more with a new one."""
-    reply, token = yield from _send(call, settings, None, stream=stream)
-    if reply.status == 401 and token is not None:
+    outcome, token = yield from _send(call, settings, None, stream=stream)
+    if isinstance(outcome, Reply) and outcome.status == 401 and token is not None:
         log.info("%s: Mirakl refused the token; fetching a new one", call.operation.code)
-        reply, _ = yield from _send(call, settings, token, stream=stream)
-    return reply
+        outcome, _ = yield from _send(call, settings, token, stream=stream)
+    return outcome
 
 
 def _send(
-    call: Call[T], settings: Settings, refused: str | None, *, stream: bool
-) -> Generator[Effect, Reply | str | None, tuple[Reply, str | None]]:
-    """Send once, following redirects; gives the reply and the token that was used.
+    call: Call[T], settings: Settings, refused: Secret | None, *, stream: bool
+) -> Generator[Effect, Reply | Secret | None, tuple[Reply | MiraklTransportError, Secret | None]]:
+    """Send once, following redirects; gives what came of it and the token that was used.
 
-    Credentials go to the connection's own origin alone.
+    Credentials go to the connection's own origin alone. A failure to get a token is raised, not given: the call
+    itself never left, and the token's own call has been retried already.
     """
-    operation, home = call.operation, origin(settings.base_url)
-    is_link = "://" in call.path
-    url = call.target if is_link else settings.base_url + call.target
+    route = _Route(call, settings)
     for _ in range(MAX_REDIRECTS + 1):
-        if urlsplit(url).scheme != "https" and home[0] == "https":
-            raise MiraklReplyError(
-                f"{operation.code}: Mirakl points to an address without https", operation=operation.code
-            )
-        headers = {"Accept": call.accept, "User-Agent": user_agent(settings)}
-        if call.body is not None:
-            headers["Content-Type"] = call.content_type
-        token: str | None = None
-        if operation.authenticated and origin(url) == home:
-            if isinstance(settings.auth, ClientCredentials):
-                token = yield from _need_token(settings.auth, refused)
-                headers["Authorization"] = f"Bearer {token}"
-            else:
-                headers.update(settings.auth.headers)
-        reply: Reply = yield Send(Request(operation.code, operation.method, url, headers, call.body), stream)  # type: ignore[assignment]
+        token = None
+        if route.is_home and call.operation.authenticated and isinstance(settings.auth, ClientCredentials):
+            token = yield from _need_token(settings.auth, refused)
+        try:
+            reply = yield Send(_request(call, settings, route, token), stream)
+        except MiraklTransportError as error:
+            return error, token
+        assert isinstance(reply, Reply)  # noqa: S101 - what a Send is answered with
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
         if not location:
             return reply, token
-        following = urljoin(url, location)
-        there = urlsplit(following)
-        if operation.method != "GET" or (origin(following) != origin(url) and not is_link):
-            raise MiraklReplyError(
-                f"{operation.code}: Mirakl redirects to {there.scheme}://{there.netloc}; "
-                "put that address into the connection if it is yours",
-                operation=operation.code,
-                status=reply.status,
+        route.follow(location)
+    code = call.operation.code
+    raise MiraklReplyError(f"{code}: more than {MAX_REDIRECTS} redirects", operation=code)
+
+
+class _Route:
+    """The address that a call is sent to, and where redirects may lead it."""
+
+    def __init__(self, call: Call[T], settings: Settings) -> None:
+        self._operation = call.operation
+        self._home = origin(settings.base_url)
+        self._is_link = _ABSOLUTE.match(call.path) is not None
+        # With a slash between, whatever a path begins with stays behind the host.
+        self.url = call.target if self._is_link else f"{settings.base_url}/{call.target.lstrip('/')}"
+        self._origin = self._check(self.url)
+
+    @property
+    def is_home(self) -> bool:
+        """Whether the address is the connection's own, where its credentials may go."""
+        return self._origin == self._home
+
+    def follow(self, location: str) -> None:
+        """Take a redirect: reads only, and to another host only where Mirakl's own link began elsewhere anyway.
+
+        :raises MiraklReplyError: when it must not be followed.
+        """
+        try:
+            following = urljoin(self.url, location)
+        except ValueError:
+            raise self._wrong("redirects to something that is no address") from None
+        there = self._check(following)
+        if self._operation.method != "GET" or (there != self._origin and not self._is_link):
+            scheme, host, _ = there
+            raise self._wrong(
+                f"redirects to {scheme}://{host}; put that into the connection if it is your instance"
             )
-        url = following
-    raise MiraklReplyError(f"{operation.code}: more than {MAX_REDIRECTS} redirects", operation=operation.code)
+        self.url, self._origin = following, there
+
+    def _check(self, url: str) -> tuple[str, str, int]:
+        try:
+            there = origin(url)
+        except ValueError:
+            raise self._wrong("points to something that is no address") from None
+        if there[0] != "https" and (self._home[0] == "https" or there[0] != "http"):
+            raise self._wrong(f"points to a {there[0]}:// address; only https:// is followed")
+        return there
+
+    def _wrong(self, why: str) -> MiraklReplyError:
+        return MiraklReplyError(f"{self._operation.code}: Mirakl {why}", operation=self._operation.code)
 
 
-def _need_token(credentials: ClientCredentials, refused: str | None) -> Generator[Effect, object, str]:
+def _request(call: Call[T], settings: Settings, route: _Route, token: Secret | None) -> Request:
+    headers = {"Accept": call.accept, "User-Agent": user_agent(settings)}
+    if call.body is not None:
+        headers["Content-Type"] = (
+            call.body.content_type if isinstance(call.body, Multipart) else call.content_type
+        )
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    elif route.is_home and call.operation.authenticated and not isinstance(settings.auth, ClientCredentials):
+        headers.update(settings.auth.headers)
+    return Request(call.operation.code, call.operation.method, route.url, headers, call.body)
+
+
+def _need_token(credentials: ClientCredentials, refused: Secret | None) -> Generator[Effect, object, Secret]:
     try:
-        return str((yield NeedToken(credentials, refused)))
+        token = yield NeedToken(credentials, refused)
     except MiraklTransportError as error:
         # Whatever became of the token's request, the call itself never left.
-        raise MiraklTransportError(error.message, operation=error.operation, surely_not_sent=True) from error
+        raise MiraklTransportError(error.message, operation=error.operation, surely_not_sent=True) from None
+    assert isinstance(token, Secret)  # noqa: S101 - what a NeedToken is answered with
+    return token
 
 
 def user_agent(settings: Settings) -> str:
-    """The package's name and version, then whatever the caller added."""
-    words = f"airflow-provider-mirakl/{__version__} python/{platform.python_version()}"
-    return f"{words} {settings.user_agent}".strip()
+    """The package's name and version, then whatever the caller added, made fit for a header."""
+    words = f"airflow-provider-mirakl/{__version__} python/{platform.python_version()} {settings.user_agent}"
+    return " ".join("".join(letter if "!" <= letter <= "~" else " " for letter in words).split())
 
 
 def _shown_path(call: Call[T]) -> str:
-    """The path without a query, which may hold a signature."""
-    return urlsplit(call.path or call.operation.path).path
+    """The path without host and query, which may hold a signature."""
+    path = call.path or call.operation.path
+    return _ABSOLUTE.sub("", path, count=1).partition("?")[0].partition("#")[0]

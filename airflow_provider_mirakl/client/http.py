@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
+import functools
+import logging
+import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from airflow_provider_mirakl.api.call import Call, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Multipart, Page, Reply
 from airflow_provider_mirakl.client.exchange import (
     Effect,
     Exchange,
@@ -28,10 +34,12 @@ from airflow_provider_mirakl.client.exchange import (
     exchange_reply,
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
-from airflow_provider_mirakl.client.settings import Settings, is_loopback
-from airflow_provider_mirakl.client.tokens import TOKENS, TokenStore, fetch_token
+from airflow_provider_mirakl.client.settings import Secret, Settings, is_loopback
+from airflow_provider_mirakl.client.tokens import TOKENS, Flight, TokenStore, fetch_token
+from airflow_provider_mirakl.client.uploads import Upload, open_upload
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
+    MiraklError,
     MiraklReplyError,
     MiraklTransportError,
 )
@@ -39,7 +47,11 @@ from airflow_provider_mirakl.exceptions import (
 T = TypeVar("T")
 
 MAX_ERROR_BODY = 64 * 1024
+MAX_BODY = 256 * 1024 * 1024
+"""A larger reply has to be streamed."""
 STREAM_CHUNK = 64 * 1024
+
+log = logging.getLogger("airflow_provider_mirakl.client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class _Shared:
     def __init__(
         self, settings: Settings, pacer: Pacer, tokens: TokenStore, clock: Callable[[], float]
     ) -> None:
+        settings.check()
         self.settings = settings
         self._pacer = pacer
         self._tokens = tokens
@@ -75,8 +88,10 @@ class _Shared:
             call, self.settings, self._pacer, clock=self._clock, max_wait=limit, stream=True
         )
 
-    def _kept_token(self, need: NeedToken) -> str | None:
-        return self._tokens.fresh(need.credentials, now=self._clock(), refused=need.refused)
+    def _claim(self, need: NeedToken, *, blocking: bool) -> Secret | Flight:
+        return self._tokens.claim(
+            need.credentials, now=self._clock(), refused=need.refused, blocking=blocking
+        )
 
 
 class Client(_Shared):
@@ -103,7 +118,9 @@ class Client(_Shared):
         super().__init__(settings, pacer, tokens, clock)
         self._on_secret = on_secret
         self._sleep = sleep
-        self._http = httpx.Client(**_options(settings))
+        options = _options(settings)
+        with _proxy_faults():
+            self._http = httpx.Client(**options, mounts=_direct(settings))
 
     def __enter__(self) -> Self:
         return self
@@ -152,47 +169,55 @@ class Client(_Shared):
                 response.close()
 
     def _run(self, steps: Exchange[T], opened: list[httpx.Response]) -> T:
-        try:
-            effect = next(steps)
-            while True:
-                try:
-                    result = self._perform(effect, opened)
-                except MiraklTransportError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(result)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+        with contextlib.closing(steps):
+            try:
+                effect = next(steps)
+                while True:
+                    try:
+                        result = self._perform(effect, opened)
+                    except MiraklError as error:
+                        effect = steps.throw(error)
+                    else:
+                        effect = steps.send(result)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
 
-    def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | str | None:
+    def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
             self._sleep(effect.seconds)
             return None
         if isinstance(effect, NeedToken):
             return self._token(effect)
-        with _transport_errors(effect.request.operation):
-            response = self._http.send(_build(self._http, effect.request), stream=True)
-            if effect.stream and response.is_success:
-                opened.append(response)
-                return _reply(effect.request, response, b"")
-            with contextlib.closing(response):
-                body = bytearray()
-                for chunk in response.iter_bytes():
+        response = self._send(effect.request)
+        if effect.stream and response.is_success:
+            opened.append(response)
+            return _reply(effect.request, response, b"")
+        with contextlib.closing(response):
+            body = bytearray()
+            with _reading(response, effect.request.operation):
+                for chunk in response.iter_bytes() if response.is_success else response.iter_raw():
                     body += chunk
-                    if not response.is_success and len(body) > MAX_ERROR_BODY:
+                    if _is_enough(response, body, effect.request.operation):
                         break
-                return _reply(effect.request, response, bytes(body))
+            return _reply(effect.request, response, bytes(body))
 
-    def _token(self, need: NeedToken) -> str:
-        with self._tokens.lock(need.credentials):
-            if (kept := self._kept_token(need)) is not None:
-                return kept
-            asked_at = self._clock()
-            token = self.send(fetch_token(need.credentials))
-            if self._on_secret is not None:
-                self._on_secret(token.value)
-            return self._tokens.keep(need.credentials, token, asked_at=asked_at)
+    def _send(self, request: Request) -> httpx.Response:
+        with _quietly(), _transport_errors(request.operation), _body(request) as (content, headers):
+            return self._http.send(_build(self._http, request, content, headers), stream=True)
+
+    def _token(self, need: NeedToken) -> Secret:
+        while isinstance(claim := self._claim(need, blocking=True), Flight):
+            if not claim.mine:
+                _raise_again(claim.landed.result())
+                continue
+            with self._tokens.fetching(need.credentials, claim):
+                asked_at = self._clock()
+                token = self.send(fetch_token(need.credentials))
+                if self._on_secret is not None:
+                    self._on_secret(str(token.value))
+                return self._tokens.keep(need.credentials, token, asked_at=asked_at)
+        return claim
 
 
 class AsyncClient(_Shared):
@@ -219,7 +244,9 @@ class AsyncClient(_Shared):
         super().__init__(settings, pacer, tokens, clock)
         self._on_secret = on_secret
         self._sleep = sleep
-        self._http = httpx.AsyncClient(**_options(settings))
+        options = _options(settings)
+        with _proxy_faults():
+            self._http = httpx.AsyncClient(**options, mounts=_direct(settings))
 
     async def __aenter__(self) -> Self:
         return self
@@ -249,53 +276,69 @@ class AsyncClient(_Shared):
         opened: list[httpx.Response] = []
         try:
             reply = await self._run(self._exchange_stream(call, max_wait), opened)
-            yield Download(reply, _aread(opened[-1], reply.operation))
+            async with contextlib.aclosing(_aread(opened[-1], reply.operation)) as chunks:
+                yield Download(reply, chunks)
         finally:
             for response in opened:
                 await response.aclose()
 
     async def _run(self, steps: Exchange[T], opened: list[httpx.Response]) -> T:
-        try:
-            effect = next(steps)
-            while True:
-                try:
-                    result = await self._perform(effect, opened)
-                except MiraklTransportError as error:
-                    effect = steps.throw(error)
-                else:
-                    effect = steps.send(result)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+        with contextlib.closing(steps):
+            try:
+                effect = next(steps)
+                while True:
+                    try:
+                        result = await self._perform(effect, opened)
+                    except MiraklError as error:
+                        effect = steps.throw(error)
+                    else:
+                        effect = steps.send(result)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
 
-    async def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | str | None:
+    async def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
             await self._sleep(effect.seconds)
             return None
         if isinstance(effect, NeedToken):
             return await self._token(effect)
-        with _transport_errors(effect.request.operation):
-            response = await self._http.send(_build(self._http, effect.request), stream=True)
-            if effect.stream and response.is_success:
-                opened.append(response)
-                return _reply(effect.request, response, b"")
-            async with contextlib.aclosing(response):
-                body = bytearray()
-                async for chunk in response.aiter_bytes():
+        response = await self._send(effect.request)
+        if effect.stream and response.is_success:
+            opened.append(response)
+            return _reply(effect.request, response, b"")
+        async with contextlib.aclosing(response):
+            body = bytearray()
+            with _reading(response, effect.request.operation):
+                async for chunk in response.aiter_bytes() if response.is_success else response.aiter_raw():
                     body += chunk
-                    if not response.is_success and len(body) > MAX_ERROR_BODY:
+                    if _is_enough(response, body, effect.request.operation):
                         break
-                return _reply(effect.request, response, bytes(body))
+            return _reply(effect.request, response, bytes(body))
 
-    async def _token(self, need: NeedToken) -> str:
-        async with self._tokens.loop_lock(need.credentials):
-            if (kept := self._kept_token(need)) is not None:
-                return kept
-            asked_at = self._clock()
-            token = await self.send(fetch_token(need.credentials))
-            if self._on_secret is not None:
-                await self._on_secret(token.value)
-            return self._tokens.keep(need.credentials, token, asked_at=asked_at)
+    async def _send(self, request: Request) -> httpx.Response:
+        with contextlib.ExitStack() as files, _quietly(), _transport_errors(request.operation):
+            body = _body(request)
+            if isinstance(request.body, Multipart):
+                # Opening a file may take a while, on an object storage above all.
+                content, headers = await asyncio.to_thread(files.enter_context, body)
+            else:
+                content, headers = files.enter_context(body)
+            pieces = _threaded(content) if isinstance(content, Upload) else content
+            return await self._http.send(_build(self._http, request, pieces, headers), stream=True)
+
+    async def _token(self, need: NeedToken) -> Secret:
+        while isinstance(claim := self._claim(need, blocking=False), Flight):
+            if not claim.mine:
+                _raise_again(await asyncio.wrap_future(claim.landed))
+                continue
+            with self._tokens.fetching(need.credentials, claim):
+                asked_at = self._clock()
+                token = await self.send(fetch_token(need.credentials))
+                if self._on_secret is not None:
+                    await self._on_secret(str(token.value))
+                return self._tokens.keep(need.credentials, token, asked_at=asked_at)
+        return claim
 
 
 @dataclass(slots=True)
@@ -328,37 +371,133 @@ class PageWalk(Generic[T]):
 class _Options(TypedDict):
     timeout: httpx.Timeout
     follow_redirects: bool
-    verify: ssl.SSLContext | bool
+    headers: dict[str, str]
+    verify: ssl.SSLContext
     proxy: str | None
-    trust_env: bool
 
 
 def _options(settings: Settings) -> _Options:
-    parts = urlsplit(settings.base_url)
-    try:
-        verify = ssl.create_default_context(cafile=settings.ca_bundle) if settings.ca_bundle else True
-    except OSError as error:
-        raise MiraklConfigurationError(
-            f"ca_bundle: {settings.ca_bundle!r} cannot be read as certificates ({error})", field="ca_bundle"
-        ) from None
     return _Options(
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
         follow_redirects=False,
-        verify=verify if parts.scheme == "https" else False,
+        # What can be unpacked piece by piece within a limit, whatever else is installed.
+        headers={"Accept-Encoding": "gzip, deflate"},
+        verify=_trust(settings.ca_bundle),
         proxy=settings.proxy,
-        # A proxy of the environment cannot reach this machine's own loopback.
-        trust_env=not is_loopback(parts.hostname or ""),
     )
 
 
-def _build(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+def _direct(settings: Settings) -> dict[str, None]:
+    """Hosts reached without the environment's proxy, which cannot reach this machine's own loopback."""
+    if settings.proxy:
+        return {}
+    host = urlsplit(settings.base_url).hostname or ""
+    own = [f"[{host}]" if ":" in host else host] if is_loopback(host) else []
+    return {f"all://{name}": None for name in ("localhost", "127.0.0.1", "[::1]", *own)}
+
+
+@contextlib.contextmanager
+def _proxy_faults() -> Iterator[None]:
+    """httpx's many ways of refusing a proxy; what was set is not repeated, since it may hold a password."""
+    try:
+        yield
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        why = (
+            "needs the package socksio" if isinstance(error, ImportError) else "is not an address of a proxy"
+        )
+        raise MiraklConfigurationError(
+            f"proxy: {why}; put one such as http://proxy:3128 into the connection, or into HTTPS_PROXY",
+            field="proxy",
+        ) from None
+
+
+def _trust(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        if ca_bundle:
+            return ssl.create_default_context(cafile=ca_bundle)
+        return _default_trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    except (OSError, ValueError) as error:
+        name, value = (
+            ("ca_bundle", ca_bundle) if ca_bundle else ("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE"))
+        )
+        raise MiraklConfigurationError(
+            f"{name}: {value!r} cannot be read as certificates ({error})", field="ca_bundle"
+        ) from None
+
+
+@functools.lru_cache(maxsize=4)
+def _default_trust(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
+    """Made once per process and environment: it takes 40 ms, which an event loop with many triggers has not."""
+    return httpx.create_ssl_context()
+
+
+def _build(
+    client: httpx.Client | httpx.AsyncClient,
+    request: Request,
+    content: bytes | Upload | AsyncIterator[bytes] | None,
+    headers: dict[str, str],
+) -> httpx.Request:
     return client.build_request(
-        request.method, request.url, headers=dict(request.headers), content=request.body
+        request.method, request.url, headers={**request.headers, **headers}, content=content
     )
+
+
+@contextlib.contextmanager
+def _body(request: Request) -> Iterator[tuple[bytes | Upload | None, dict[str, str]]]:
+    """What to send as the body, and the headers it adds."""
+    if not isinstance(request.body, Multipart):
+        yield request.body, {}
+        return
+    with open_upload(request.body) as upload:
+        yield upload, {} if upload.length is None else {"Content-Length": str(upload.length)}
+
+
+async def _threaded(upload: Upload) -> AsyncIterator[bytes]:
+    """Read files without stopping the event loop."""
+    pieces = iter(upload)
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece
 
 
 def _reply(request: Request, response: httpx.Response, body: bytes) -> Reply:
-    return Reply(request.operation, response.status_code, dict(response.headers), body)
+    if not response.is_success:
+        body = _unpack(body, response.headers.get("content-encoding", ""))
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    log.debug("%s: %s answered %d", request.operation, request.method, response.status_code)
+    return Reply(request.operation, response.status_code, headers, body)
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    """The start of an error's body, unpacked within a limit: a bomb stays small, a broken one stays as it is."""
+    bits = {"gzip": 47, "x-gzip": 47, "deflate": 47 if body[:1] == b"\x78" else -15}.get(
+        encoding.strip().lower()
+    )
+    if bits is not None:
+        with contextlib.suppress(zlib.error):
+            body = zlib.decompressobj(bits).decompress(body, MAX_ERROR_BODY)
+    return body[:MAX_ERROR_BODY]
+
+
+def _is_enough(response: httpx.Response, body: bytearray, operation: str) -> bool:
+    """Whether a body was read far enough: of an error its start will do.
+
+    :raises MiraklReplyError: for a reply too large to be held in memory.
+    """
+    if not response.is_success:
+        return len(body) > MAX_ERROR_BODY
+    if len(body) > MAX_BODY:
+        raise MiraklReplyError(
+            f"{operation}: the reply is larger than {MAX_BODY:,} bytes; read it as a stream",
+            operation=operation,
+            status=response.status_code,
+        )
+    return False
+
+
+def _raise_again(error: MiraklError | None) -> None:
+    """The failure of a fetch that others waited for, as a copy for each of them."""
+    if error is not None:
+        raise copy.copy(error)
 
 
 def _read(response: httpx.Response, operation: str) -> Iterator[bytes]:
@@ -366,7 +505,7 @@ def _read(response: httpx.Response, operation: str) -> Iterator[bytes]:
         yield from response.iter_bytes(STREAM_CHUNK)
 
 
-async def _aread(response: httpx.Response, operation: str) -> AsyncIterator[bytes]:
+async def _aread(response: httpx.Response, operation: str) -> AsyncGenerator[bytes, None]:
     with _transport_errors(operation):
         async for chunk in response.aiter_bytes(STREAM_CHUNK):
             yield chunk
@@ -382,25 +521,60 @@ _NOT_SENT = (
 
 
 @contextlib.contextmanager
+def _reading(response: httpx.Response, operation: str) -> Iterator[None]:
+    """While a body is read: of an error, whose status tells enough, what did arrive will do."""
+    try:
+        with _transport_errors(operation):
+            yield
+    except MiraklTransportError:
+        if response.is_success:
+            raise
+
+
+@contextlib.contextmanager
 def _transport_errors(operation: str) -> Iterator[None]:
-    """Turn httpx's errors into ours; the text of httpx's holds no header and no key."""
+    """Turn httpx's errors into ours.
+
+    They are not chained: they hold the request, and that holds the key.
+    """
     try:
         yield
-    except _NOT_SENT as error:
-        why = "Mirakl could not be reached"
-        raise MiraklTransportError(
-            f"{operation}: {why} ({_say(error)})", operation=operation, surely_not_sent=True
-        ) from error
-    except httpx.DecodingError as error:
+    except httpx.InvalidURL:
         raise MiraklReplyError(
-            f"{operation}: the reply cannot be decoded ({_say(error)})", operation=operation
-        ) from error
-    except httpx.TransportError as error:
-        why = "the connection broke before Mirakl's reply was complete"
+            f"{operation}: Mirakl points to something that is no address", operation=operation
+        ) from None
+    except httpx.LocalProtocolError:
+        # Its text may quote a header.
         raise MiraklTransportError(
-            f"{operation}: {why} ({_say(error)})", operation=operation, surely_not_sent=False
-        ) from error
+            f"{operation}: the request cannot be sent as it is", operation=operation, surely_not_sent=False
+        ) from None
+    except _NOT_SENT as error:
+        raise MiraklTransportError(
+            f"{operation}: Mirakl could not be reached ({_say(error)})",
+            operation=operation,
+            surely_not_sent=True,
+        ) from None
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        raise MiraklTransportError(
+            f"{operation}: the connection broke before Mirakl's reply was complete ({_say(error)})",
+            operation=operation,
+            surely_not_sent=False,
+        ) from None
 
 
 def _say(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+_QUIET: ContextVar[bool] = ContextVar("mirakl_quiet", default=False)
+# httpx logs every address with its query, which in a link that Mirakl hands out is as good as a key.
+logging.getLogger("httpx").addFilter(lambda record: not _QUIET.get())
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)

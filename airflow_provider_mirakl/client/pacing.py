@@ -2,54 +2,112 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Key: TypeAlias = tuple[str, ...]
+"""What an interval is counted by: account, operation, and maybe a shop or an import."""
+
+MAX_LINES = 10_000
+
+
+@dataclass(slots=True)
+class _Line:
+    """The queue of one key.
+
+    :param free: the first moment that is promised to nobody.
+    :param floor: nobody may call before, promised or not: learned from replies.
+    :param seen: the clock when the two were noted.
+    """
+
+    free: float
+    floor: float
+    seen: float
 
 
 class Pacer:
-    """Remembers, per account and operation, the moment of the next permitted call.
+    """Remembers when each operation may be called next.
 
-    Time is the wall clock in seconds, since a moment may have come from another process. A moment further
-    away than the interval it was made from cannot be right (the clock was set back) and is cut to it.
+    A caller takes a turn, which gives it a moment of its own, sleeps, asks :meth:`remaining` whether replies to others
+    have moved the permitted moment meanwhile, and calls. A turn that did not reach Mirakl is given back.
+
+    Time is the wall clock in seconds, since a moment may come from another process. When the clock is set back, all
+    moments move back with it.
     """
 
     def __init__(self) -> None:
-        self._next: dict[tuple[str, str], tuple[float, float]] = {}
+        self._lines: dict[Key, _Line] = {}
         self._lock = threading.Lock()
 
-    def take_turn(
-        self, account: str, operation: str, *, interval: float, now: float, max_wait: float
-    ) -> float:
+    def take_turn(self, key: Key, *, interval: float, now: float, max_wait: float) -> float:
         """Ask for a turn.
 
-        :param interval: seconds that the caller's operation has to keep after this call.
+        :param key: what the interval is counted by.
+        :param interval: seconds that the next caller has to keep after this one.
         :param max_wait: longest wait the caller would accept.
-        :return: seconds to wait. When that is at most ``max_wait`` the turn is taken: another caller gets a
-            later one. Otherwise nothing changes.
+        :return: seconds to wait. When that is at most ``max_wait`` the turn is taken: another caller gets a later
+            one. Otherwise nothing changes.
         """
         with self._lock:
-            moment, span = self._next.get((account, operation), (now, 0.0))
-            wait = max(0.0, min(moment - now, span))
-            if wait <= max_wait and interval > 0:
-                self._next[account, operation] = (now + wait + interval, wait + interval)
+            line = self._line(key, now)
+            wait = max(0.0, line.free - now, line.floor - now)
+            if wait <= max_wait:
+                line.free = now + wait + interval
             return wait
 
-    def hold(self, account: str, operation: str, *, until: float, now: float) -> None:
-        """Permit no call before a moment: a reply's own word, or the end of a call that began earlier."""
-        with self._lock:
-            moment, _ = self._next.get((account, operation), (now, 0.0))
-            until = max(moment, until)
-            self._next[account, operation] = (until, max(0.0, until - now))
+    def give_back(self, key: Key, *, interval: float, moment: float, now: float) -> None:
+        """Return a turn that was not used, unless somebody has queued behind it already.
 
-    def give_back(self, account: str, operation: str) -> None:
-        """Return a turn that was not used: the call never reached Mirakl, or was refused at the door."""
+        :param interval: as the turn was taken with.
+        :param moment: the moment of the turn: when it was taken plus the wait.
+        """
         with self._lock:
-            self._next.pop((account, operation), None)
+            line = self._line(key, now)
+            if abs(line.free - (moment + interval)) < 0.001:
+                line.free = moment
+
+    def remaining(self, key: Key, *, now: float) -> float:
+        """Seconds that the holder of a turn has still to wait, because of what others were told meanwhile."""
+        with self._lock:
+            return max(0.0, self._line(key, now).floor - now)
+
+    def hold(self, key: Key, *, until: float, now: float) -> None:
+        """Permit no call before a moment: one was counted, and the interval runs from its reply."""
+        with self._lock:
+            line = self._line(key, now)
+            line.floor = max(line.floor, until)
+
+    def refused(self, key: Key, *, until: float, now: float) -> None:
+        """Take Mirakl's own word for the next permitted moment, be it earlier or later than what was thought."""
+        with self._lock:
+            self._line(key, now).floor = until
 
     def forget(self) -> None:
         """Drop everything, so that one test does not pace the next."""
         with self._lock:
-            self._next.clear()
+            self._lines.clear()
+
+    def _line(self, key: Key, now: float) -> _Line:
+        line = self._lines.get(key)
+        if line is None:
+            if len(self._lines) >= MAX_LINES:
+                self._lines = {k: v for k, v in self._lines.items() if max(v.free, v.floor) > now}
+            line = self._lines[key] = _Line(now, now, now)
+        # Threads read the clock before they get the lock, so a little disorder is no clock set back.
+        if now < line.seen - 1:
+            line.free -= line.seen - now
+            line.floor -= line.seen - now
+            line.seen = now
+        line.seen = max(line.seen, now)
+        return line
+
+    def renew_lock(self) -> None:
+        """For a forked child: a lock that another thread held during the fork would be held for ever."""
+        self._lock = threading.Lock()
 
 
 PACER = Pacer()
 """The process's own."""
+os.register_at_fork(after_in_child=PACER.renew_lock)

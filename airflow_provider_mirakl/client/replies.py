@@ -5,10 +5,12 @@ Mirakl has several envelopes, and what stands in front of it answers HTML. Sourc
 
 from __future__ import annotations
 
+import codecs
+import html
 import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from airflow_provider_mirakl.api.call import Reply
@@ -24,7 +26,13 @@ from airflow_provider_mirakl.exceptions import (
 )
 
 MAX_TEXT = 500
+MAX_PAGE = 16 * 1024
 SHOWN_FAULTS = 10
+MAX_RETRY_AFTER = 86_400.0
+"""A longer ``Retry-After`` is taken for this one: Mirakl counts by the hour, at most by the day."""
+SILENT_RETRY_AFTER = 60.0
+"""Where a 429 says nothing and the operation has no published interval."""
+
 _KINDS: dict[int, type[MiraklApiError]] = {
     401: MiraklAuthenticationError,
     403: MiraklPermissionError,
@@ -32,110 +40,165 @@ _KINDS: dict[int, type[MiraklApiError]] = {
     410: MiraklNotFoundError,
     429: MiraklRateLimitError,
 }
-_HINTS = {
+# RFC 6749 lets a token server say these with a 400.
+_REFUSED_CLIENT = frozenset({"invalid_client", "unauthorized_client", "invalid_grant"})
+_HINTS: dict[int, str] = {
     401: "check the key or secret of the connection",
     403: "the key is known but may not do this; check the role of the connection and the rights of its user",
     404: "check the address and the ids",
     405: "check the address: Mirakl does not know this method there",
     406: "Mirakl cannot answer in the format asked for",
     410: "it is gone for good",
+    413: "the request is too large; send less at once",
     415: "Mirakl does not take the format sent",
 }
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-trace-id", "cf-ray")
-_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
+# Each step reads on to the next bracket at most, so that no page takes more than linear time.
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
+_UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1[^<>]*>|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+_CHARSET = re.compile(r"charset\s*=\s*\"?([\w-]+)", re.IGNORECASE)
 
 
-def error_from(reply: Reply, *, method: str, path: str, now: datetime) -> MiraklApiError:
+def error_from(
+    reply: Reply,
+    *,
+    method: str,
+    path: str,
+    now: datetime,
+    interval: float = 0.0,
+    secrets: Iterable[str] = (),
+) -> MiraklApiError:
     """Build the error for a reply outside 2xx.
 
     :param reply: the reply.
     :param method: of the request, for the message.
     :param path: of the request without its query, for the message.
-    :param now: the present, to read a ``Retry-After`` that is a date.
+    :param now: the present, UTC.
+    :param interval: the operation's published interval in seconds, for a 429 that says nothing.
+    :param secrets: texts that must not be shown, should the reply repeat them.
     """
-    faults, code = _read_envelope(reply)
+    faults, code = _read_envelope(_text_of(reply, secrets))
     kind = _KINDS.get(reply.status, MiraklServerError if reply.status >= 500 else MiraklBadRequestError)
+    if reply.status == 400 and code in _REFUSED_CLIENT:
+        kind = MiraklAuthenticationError
     wait = retry_after(reply.headers, now)
-    request_id = next((reply.headers[name] for name in _REQUEST_ID_HEADERS if name in reply.headers), None)
-    shown = "; ".join(_line(fault) for fault in faults[:SHOWN_FAULTS])
-    if len(faults) > SHOWN_FAULTS:
-        shown += f"; and {len(faults) - SHOWN_FAULTS} more"
-    message = f"{reply.operation}: {method} {path} answered {reply.status}"
-    if code:
-        message += f" {code}"
-    if shown:
-        message += f": {shown}"
-    if reply.status in _HINTS:
-        message += f" ({_HINTS[reply.status]})"
+    retry_at = None if wait is None else now + timedelta(seconds=wait)
     if reply.status == 429:
-        message += f" (next call in {wait:.0f} s)" if wait is not None else " (no word when to call again)"
-    if request_id:
-        message += f" [request {request_id}]"
+        retry_at = retry_at or now + timedelta(seconds=interval or SILENT_RETRY_AFTER)
+    request_id = next(
+        (_clean(reply.headers[name]) for name in _REQUEST_ID_HEADERS if name in reply.headers), None
+    )
+    shown = [_line(fault) for fault in faults[:SHOWN_FAULTS]]
+    if len(faults) > SHOWN_FAULTS:
+        shown.append(f"and {len(faults) - SHOWN_FAULTS} more")
+    said = [f"{reply.operation}: {method} {path} answered {reply.status}", code if shown != [code] else ""]
+    message = " ".join(filter(None, said)) + (f": {'; '.join(shown)}" if shown else "")
+    notes = [
+        f"({_HINTS[reply.status]})" if reply.status in _HINTS else "",
+        f"(call again from {retry_at:%Y-%m-%dT%H:%M:%SZ})" if retry_at else "",
+        f"[request {request_id}]" if request_id else "",
+    ]
     return kind(
-        message,
+        " ".join(filter(None, [message, *notes])),
         operation=reply.operation,
         status=reply.status,
         code=code,
         field=next((fault.field for fault in faults if fault.field), None),
         faults=faults,
         retry_after=wait,
+        retry_at=retry_at,
         request_id=request_id,
     )
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds until the next call is welcome, from a number or an HTTP date; ``None`` if unreadable."""
+    """Seconds until the next call is welcome, from a number or an HTTP date; ``None`` if unreadable.
+
+    A date is compared with the reply's own ``Date``, so that a clock that is wrong, here or there, does no harm.
+    """
     value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
+        moment, base = _http_date(value), _http_date(headers.get("date", "")) or now
+        if moment is None:
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = (moment - now).total_seconds()
-    return max(0.0, seconds) if seconds < float("inf") else None
+        seconds = (moment - base).total_seconds()
+    if seconds != seconds:  # NaN
+        return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
 
 
-def _read_envelope(reply: Reply) -> tuple[list[ApiFault], str | None]:
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError, IndexError, TypeError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _text_of(reply: Reply, secrets: Iterable[str]) -> str:
+    charset = _CHARSET.search(reply.headers.get("content-type", ""))
+    try:
+        encoding = codecs.lookup(charset[1] if charset else "utf-8").name
+        text = reply.body.decode(encoding, "replace")
+    except (LookupError, ValueError):
+        text = reply.body.decode("utf-8", "replace")
+    for secret in secrets:
+        if len(secret) > 3:
+            text = text.replace(secret, "***")
+    return text.strip()
+
+
+def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:
     """The faults a body lists, the general one first, and the body's own code."""
-    text = reply.body.decode("utf-8", "replace").strip()
     try:
         body = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
+    if isinstance(body, list):
+        body = {"errors": body}
     if not isinstance(body, dict):
-        return ([ApiFault(_plain(text))] if text else []), None
-    entries = body.get("errors")
-    listed = [_fault(entry) for entry in entries] if isinstance(entries, list) else []
-    faults = [fault for fault in listed if fault is not None]
-    code = _text(body.get("code")) or (faults[0].code if faults else None)
-    general = _text(body.get("message")) or _text(body.get("error_description")) or _text(body.get("detail"))
-    oauth = _text(body.get("error"))
-    if oauth and general:
-        code = code or oauth
-    general = general or oauth
-    if general and general not in (fault.message for fault in faults):
-        faults.insert(0, ApiFault(general, _text(body.get("code"))))
+        plain = _plain(text)
+        return ([ApiFault(plain)] if plain else []), None
+    faults = _listed(body.get("errors"))
+    general = _general(body)
+    if general is not None and general.message not in (fault.message for fault in faults):
+        faults.insert(0, general)
     if not faults:
-        faults = [ApiFault(_shorten(text))]
-    return faults, code
+        faults = [ApiFault(_clean(text))]
+    return faults, (general.code if general else None) or next(
+        (fault.code for fault in faults if fault.code), None
+    )
+
+
+def _general(body: Mapping[str, object]) -> ApiFault | None:
+    """What a body says about itself as a whole: Mirakl's, Connect's, DJUST's or RFC 6749's form."""
+    error = body.get("error")
+    if isinstance(error, dict):
+        return _fault(error)
+    oauth = _text(error)
+    message = next(filter(None, map(_text, map(body.get, ("message", "error_description", "detail")))), None)
+    code = _text(body.get("code")) or (oauth if message or oauth in _REFUSED_CLIENT else None)
+    return ApiFault(message or oauth or code or "", code) if message or oauth or code else None
+
+
+def _listed(entries: object) -> list[ApiFault]:
+    faults = map(_fault, entries) if isinstance(entries, list) else ()
+    return [fault for fault in faults if fault is not None]
 
 
 def _fault(entry: object) -> ApiFault | None:
     if isinstance(entry, str):
-        return ApiFault(_shorten(entry))
+        return ApiFault(_clean(entry))
     if not isinstance(entry, dict):
         return None
-    message = _text(entry.get("message")) or _text(entry.get("detail")) or _text(entry.get("code"))
-    if message is None:
-        return ApiFault(_shorten(json.dumps(entry, ensure_ascii=False)))
-    return ApiFault(message, _text(entry.get("code")), _text(entry.get("field")))
+    code, message, detail = (_text(entry.get(name)) for name in ("code", "message", "detail"))
+    if message and detail and detail != message:
+        message = f"{message} ({detail})"
+    shown = message or detail or code or _clean(json.dumps(entry, ensure_ascii=False))
+    return ApiFault(shown, code, _text(entry.get("field")))
 
 
 def _line(fault: ApiFault) -> str:
@@ -145,15 +208,21 @@ def _line(fault: ApiFault) -> str:
 def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return _shorten(str(value)) or None
+    return _clean(str(value)) or None
 
 
 def _plain(text: str) -> str:
     """What a person would read on an HTML error page; other text as it is."""
-    title = _TITLE.search(text)
-    return _shorten(title[1] if title else _TAGS.sub(" ", text))
+    page = text[:MAX_PAGE]
+    if "<" not in page:
+        return _clean(page)
+    title = _TITLE.search(page)
+    shown = title[1] if title and title[1].strip() else _TAG.sub(" ", _UNSEEN.sub(" ", page))
+    return _clean(html.unescape(shown))
 
 
-def _shorten(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
+def _clean(text: str) -> str:
+    """One line of printable text, cut to a length that a log can bear."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: 8 * MAX_TEXT])
+    line = " ".join(line.split())
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."

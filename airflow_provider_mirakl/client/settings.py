@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
 CONNECT_TOKEN_URL = "https://auth.mirakl.net/oauth/token"  # noqa: S105
 CONNECT_TEST_TOKEN_URL = "https://auth-test.mirakl.net/oauth/token"  # noqa: S105
+
+
+_NOT_SECRET = frozenset({"dj-client"})
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?|[0-9a-f:.]+(%[\w.-]+)?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Secret(str):
+    """A text that does not show itself in a ``repr``, so that no dump of variables tells it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +44,18 @@ class HeaderAuth:
     def identity(self) -> str:
         """Tells two accounts apart without telling their secret."""
         return _digest(*(part for header in self.headers for part in header))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, even where a server repeats it."""
+        values = [value for name, value in self.headers if name.lower() not in _NOT_SECRET]
+        return tuple(text for value in values for text in (value, value.removeprefix("Bearer ")))
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with it, without showing it."""
+        for name, value in self.headers:
+            if not is_header_text(value):
+                yield f"auth: the value of {name} is empty, or holds a line break or a letter that no key has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +78,18 @@ class ClientCredentials:
     def identity(self) -> str:
         """Tells two accounts apart without telling their secret."""
         return _digest(self.token_url, self.client_id, self.client_secret, self.audience or "")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, even where a server repeats it."""
+        return (self.client_secret,)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with it, without showing it."""
+        if not (self.client_id and self.client_secret):
+            yield "auth: client_id or client_secret is empty"
+        if not re.match(r"https?://[^/]", self.token_url):
+            yield "auth: token_url is not an address"
 
 
 Auth: TypeAlias = HeaderAuth | ClientCredentials
@@ -103,6 +144,31 @@ class Settings:
         """Whose call frequencies are counted together."""
         return _digest(self.base_url, self.auth.identity)
 
+    def check(self) -> None:
+        """Refuse what no client can work with.
+
+        :raises MiraklConfigurationError: naming every fault, and the field of the first.
+        """
+        faults = [] if re.match(r"https?://[^/]", self.base_url) else ["base_url: is not an address"]
+        faults += self.auth.faults()
+        if self.proxy is not None and not _is_proxy(self.proxy):
+            faults.append("proxy: is not the address of a proxy; put one such as http://proxy:3128")
+        numbers = (
+            ("timeout", self.timeout > 0),
+            ("connect_timeout", self.connect_timeout > 0),
+            ("max_attempts", self.max_attempts >= 1),
+            ("max_wait", self.max_wait >= 0),
+            ("interval_factor", self.interval_factor >= 0),
+        )
+        for name, good in numbers:
+            value = getattr(self, name)
+            if not (good and math.isfinite(value)):
+                faults.append(
+                    f"{name}: is {value}; put a number greater than 0 (max_wait and interval_factor: or 0)"
+                )
+        if faults:
+            raise MiraklConfigurationError("; ".join(faults), field=faults[0].partition(":")[0])
+
 
 def clean_base_url(
     url: str, *, field_name: str = "host", allow_http: bool = False, strip_api: bool = True
@@ -119,41 +185,58 @@ def clean_base_url(
     :raises MiraklConfigurationError: naming the field and what to put instead.
     """
 
-    def wrong(why: str) -> MiraklConfigurationError:
-        return MiraklConfigurationError(f"{field_name}: {why}", field=field_name)
+    fault = next(_address_faults(url.strip(), allow_http), None)
+    if fault is not None:
+        raise MiraklConfigurationError(f"{field_name}: {fault}", field=field_name)
+    parts = _split(url.strip())
+    host = parts.hostname or ""
+    path = parts.path.rstrip("/")
+    while strip_api and path.endswith("/api"):
+        path = path.removesuffix("/api").rstrip("/")
+    name = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port and parts.port != _DEFAULT_PORTS[parts.scheme] else ""
+    return f"{parts.scheme}://{name}{port}{path}"
 
-    text = url.strip()
+
+def _split(text: str) -> SplitResult:
+    return urlsplit(text if "://" in text else f"https://{text}")
+
+
+def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
+    """What is wrong with an address; each check may rely on the ones before."""
     if not text:
-        raise wrong("is empty; put the address of the instance, such as https://your-instance.mirakl.net")
+        yield "is empty; put the address of the instance, such as https://your-instance.mirakl.net"
     try:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise wrong(f"is not an address ({error})") from None
-    if parts.scheme not in ("http", "https"):
-        raise wrong(f"begins with {parts.scheme}://; Mirakl is reached by https://")
-    if not host or any(letter.isspace() for letter in text):
-        raise wrong("has no host name; put an address such as https://your-instance.mirakl.net")
+        parts = _split(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        # Python's own words would repeat what was typed, a password maybe.
+        yield "is not an address; put one such as https://your-instance.mirakl.net"
+        return
+    if parts.scheme not in _DEFAULT_PORTS:
+        yield f"begins with {parts.scheme}://; Mirakl is reached by https://"
     if parts.username is not None or parts.password is not None:
-        raise wrong("holds a user name or a password; keys belong in the password field")
+        yield "holds a user name or a password; keys belong in the password field"
     if parts.query or parts.fragment:
-        raise wrong("holds a '?' or '#' part; put the address alone")
+        yield "holds a '?' or '#' part; put the address alone"
+    if not host.isascii():
+        yield "holds a letter outside ASCII in the host name; check it, or put its ASCII form (xn--...)"
+    if not _HOST.fullmatch(host) or host in _DEFAULT_PORTS or _has_space(text):
+        yield "has no host name; put an address such as https://your-instance.mirakl.net"
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
-        raise wrong(
+        yield (
             f"begins with http://, which would send the key readable; put https://{host}, "
             "or set allow_http for a server of your own"
         )
-    path = parts.path.rstrip("/")
-    if strip_api and path.endswith("/api"):
-        path = path.removesuffix("/api").rstrip("/")
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{path}"
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what decides whether a key may go there."""
+    """Scheme, host and port: what decides whether a key may go there.
+
+    :raises ValueError: for something that is no address.
+    """
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def is_loopback(host: str) -> bool:
@@ -164,6 +247,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_header_text(value: str) -> bool:
+    """Whether a text can be sent in a header as it is."""
+    return bool(value) and value.isascii() and value.isprintable() and value == value.strip()
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https", "socks5", "socks5h") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _has_space(text: str) -> bool:
+    return any(letter.isspace() or not letter.isprintable() for letter in text)
 
 
 def _digest(*parts: str) -> str:

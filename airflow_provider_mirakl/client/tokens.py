@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import math
+import os
 import threading
-import weakref
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from airflow_provider_mirakl.api.call import FORM, Call, Operation, Reply
-from airflow_provider_mirakl.client.settings import ClientCredentials
-from airflow_provider_mirakl.exceptions import MiraklReplyError
+from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, is_header_text
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklReplyError
 
 RENEW_BEFORE = 300.0
 """Seconds before its end at which a token is renewed; for short-lived ones a tenth of their life."""
@@ -24,11 +26,11 @@ _TOKEN = Operation("token", "POST", "", replay=True, authenticated=False)
 class Token:
     """An access token.
 
-    :param value: the token.
+    :param value: the token; its ``repr`` does not show it.
     :param lifetime: seconds it is good for, from the moment it was asked for.
     """
 
-    value: str = field(repr=False)
+    value: Secret
     lifetime: float
 
 
@@ -37,7 +39,7 @@ def fetch_token(credentials: ClientCredentials) -> Call[Token]:
     form = {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,
-        "client_secret": credentials.client_secret,
+        "client_secret": Secret(credentials.client_secret),
     }
     if credentials.audience:
         form["audience"] = credentials.audience
@@ -47,57 +49,111 @@ def fetch_token(credentials: ClientCredentials) -> Call[Token]:
 
 
 def _parse(reply: Reply) -> Token:
+    token = _read(reply)
+    if token is None:
+        # Never quote the body here: it may hold a token under another name.
+        raise MiraklReplyError(
+            f"{reply.operation}: the reply holds no access_token; check token_url",
+            operation=reply.operation,
+            status=reply.status,
+        )
+    return token
+
+
+def _read(reply: Reply) -> Token | None:
     try:
         body = reply.json_object()
     except MiraklReplyError:
-        body = {}
-    value, lifetime = body.get("access_token"), body.get("expires_in", DEFAULT_LIFETIME)
-    if not isinstance(value, str) or not value:
-        # Never quote the body here: it may hold a token under another name.
-        raise MiraklReplyError(
-            "token: the reply holds no access_token; check token_url", operation="token", status=reply.status
-        )
+        return None
+    value, lifetime = body.get("access_token"), body.get("expires_in")
+    if not isinstance(value, str) or not is_header_text(value):
+        return None
     try:
-        seconds = float(lifetime) if isinstance(lifetime, int | float | str) else DEFAULT_LIFETIME
+        seconds = float(lifetime) if isinstance(lifetime, int | float | str) else math.nan
     except ValueError:
-        seconds = DEFAULT_LIFETIME
-    return Token(value, seconds)
+        seconds = math.nan
+    return Token(Secret(value), seconds if 0 < seconds < math.inf else DEFAULT_LIFETIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A fetch under way.
+
+    :param mine: whether the caller has to do it, inside :meth:`TokenStore.fetching`.
+    :param landed: done when the fetch is, with the error it ended in, if any.
+    """
+
+    mine: bool
+    landed: Future[MiraklError | None]
+    thread: int
 
 
 class TokenStore:
-    """Keeps one token per account for the whole process and lets one caller at a time fetch it."""
+    """Keeps one token per account for the whole process and lets one caller at a time fetch it.
+
+    Threads and the tasks of every event loop wait for the same fetch, and share its failure.
+    """
 
     def __init__(self) -> None:
-        self._tokens: dict[str, tuple[str, float]] = {}
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._loop_locks: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, defaultdict[str, asyncio.Lock]
-        ] = weakref.WeakKeyDictionary()
+        self._tokens: dict[str, tuple[Secret, float]] = {}
+        self._flights: dict[str, Flight] = {}
+        self._lock = threading.Lock()
 
-    def fresh(self, credentials: ClientCredentials, *, now: float, refused: str | None = None) -> str | None:
-        """The kept token, unless it is about to end or is the one that Mirakl just refused."""
-        value, renew_at = self._tokens.get(credentials.identity, (None, 0.0))
-        return value if value != refused and now < renew_at else None
+    def claim(
+        self, credentials: ClientCredentials, *, now: float, refused: Secret | None, blocking: bool
+    ) -> Secret | Flight:
+        """The kept token, unless it is about to end or is the one that Mirakl just refused; else a flight.
 
-    def keep(self, credentials: ClientCredentials, token: Token, *, asked_at: float) -> str:
+        :param blocking: whether the caller would stop its thread to wait for somebody else's flight.
+        """
+        key, thread = credentials.identity, threading.get_ident()
+        with self._lock:
+            value, renew_at = self._tokens.get(key, (None, 0.0))
+            if value is not None and value != refused and now < renew_at:
+                return value
+            flight = self._flights.get(key)
+            # A flight of this very thread is a task of its event loop: blocking here, it would never land.
+            if flight is not None and not (blocking and flight.thread == thread):
+                return flight
+            own = Flight(True, Future(), thread)
+            own.landed.set_running_or_notify_cancel()  # one who stops waiting must not cancel it for the others
+            self._flights.setdefault(key, replace(own, mine=False))
+            return own
+
+    @contextlib.contextmanager
+    def fetching(self, credentials: ClientCredentials, flight: Flight) -> Iterator[None]:
+        """Around the fetch of one's own flight: whatever comes of it, those who wait are told."""
+        failure: MiraklError | None = None
+        try:
+            yield
+        except MiraklError as error:
+            failure = error
+            raise
+        finally:
+            with self._lock:
+                waited_for = self._flights.get(credentials.identity)
+                if waited_for is not None and waited_for.landed is flight.landed:
+                    del self._flights[credentials.identity]
+            flight.landed.set_result(failure)
+
+    def keep(self, credentials: ClientCredentials, token: Token, *, asked_at: float) -> Secret:
         """Keep a token and return its value."""
         renew_at = asked_at + token.lifetime - min(RENEW_BEFORE, token.lifetime / 10)
-        self._tokens[credentials.identity] = (token.value, renew_at)
+        with self._lock:
+            self._tokens[credentials.identity] = (token.value, renew_at)
         return token.value
-
-    def lock(self, credentials: ClientCredentials) -> threading.Lock:
-        """For threads: whoever holds it fetches."""
-        return self._locks[credentials.identity]
-
-    def loop_lock(self, credentials: ClientCredentials) -> asyncio.Lock:
-        """The same for tasks of the running event loop."""
-        locks = self._loop_locks.setdefault(asyncio.get_running_loop(), defaultdict(asyncio.Lock))
-        return locks[credentials.identity]
 
     def forget(self) -> None:
         """Drop every token."""
-        self._tokens.clear()
+        with self._lock:
+            self._tokens.clear()
+
+    def after_fork(self) -> None:
+        """For a forked child: nobody there finishes the parent's fetches, or releases its lock."""
+        self._lock = threading.Lock()
+        self._flights.clear()
 
 
 TOKENS = TokenStore()
 """The process's own."""
+os.register_at_fork(after_in_child=TOKENS.after_fork)

@@ -1,0 +1,104 @@
+"""Errors cross process borders with all they know."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl import exceptions
+from airflow_provider_mirakl.exceptions import (
+    ApiFault,
+    MiraklApiError,
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklItemsFailedError,
+    MiraklNotFoundError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+    MiraklTriggerEventError,
+    Problem,
+)
+
+MOMENT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+API: dict[str, Any] = {
+    "operation": "P41",
+    "status": 400,
+    "code": "C",
+    "field": "f",
+    "faults": [ApiFault("m", "c", "f")],
+    "retry_after": 3.5,
+    "retry_at": MOMENT,
+    "request_id": "r",
+}
+KINDS: dict[type[MiraklError], MiraklError] = {
+    MiraklConfigurationError: MiraklConfigurationError("m", field="host"),
+    MiraklInputError: MiraklInputError("m", [Problem("p", "f", 3, "id")], problem_count=9),
+    MiraklNotYetError: MiraklNotYetError("m", operation="P41", retry_at=MOMENT),
+    MiraklTransportError: MiraklTransportError("m", operation="P41", surely_not_sent=True),
+    MiraklReplyError: MiraklReplyError("m", operation="P41", status=200),
+    MiraklItemsFailedError: MiraklItemsFailedError("m", outcome={"failed": 1}),
+    MiraklTriggerEventError: MiraklTriggerEventError("m"),
+    **{
+        kind: kind("größer", **API)
+        for kind in (
+            MiraklApiError,
+            MiraklBadRequestError,
+            MiraklAuthenticationError,
+            MiraklPermissionError,
+            MiraklNotFoundError,
+            MiraklRateLimitError,
+            MiraklServerError,
+        )
+    },
+}
+
+
+def kinds() -> set[type[MiraklError]]:
+    return {
+        kind
+        for kind in vars(exceptions).values()
+        if isinstance(kind, type) and issubclass(kind, MiraklError) and kind is not MiraklError
+    }
+
+
+def test_every_error_is_tried() -> None:
+    assert kinds() == set(KINDS)
+
+
+def test_the_tree_in_the_module_names_every_error() -> None:
+    assert exceptions.__doc__ is not None
+    assert all(kind.__name__ in exceptions.__doc__ for kind in kinds())
+
+
+@pytest.mark.parametrize("error", KINDS.values(), ids=[kind.__name__ for kind in KINDS])
+@pytest.mark.parametrize(
+    "travel",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],  # noqa: S301
+    ids=["pickle", "copy", "deepcopy"],
+)
+def test_round_trip(error: MiraklError, travel: Any) -> None:
+    there = travel(error)
+    assert type(there) is type(error)
+    assert there is not error
+    assert str(there) == str(error) == error.message
+    assert vars(there) == vars(error)
+    assert there.args == error.args
+
+
+def test_no_airflow_class_is_in_the_tree() -> None:
+    for kind in kinds():
+        assert {base.__module__.partition(".")[0] for base in kind.__mro__} <= {
+            "airflow_provider_mirakl",
+            "builtins",
+        }
