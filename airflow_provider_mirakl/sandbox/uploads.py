@@ -78,7 +78,7 @@ async def form(exchange: Exchange) -> Form:
     """
     try:
         data = await exchange.request.form(max_files=1000, max_fields=1000, max_part_size=64 * 1024 * 1024)
-    except (MultiPartException, HTTPException, KeyError) as error:
+    except (MultiPartException, HTTPException, KeyError, ValueError) as error:
         raise ApiError(400, f"The multipart body cannot be read: {error}") from error
     parts = []
     for name, value in data.multi_items():
