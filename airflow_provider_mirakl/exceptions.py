@@ -18,6 +18,9 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      |    +-- MiraklRateLimitError           429
      |    +-- MiraklServerError              5xx
      +-- MiraklItemsFailedError          more items failed than the caller allows
+     +-- MiraklJobFailedError            a job ended without doing its work
+     +-- MiraklJobTimeoutError           a job did not end in time
+     +-- MiraklUnclearSubmissionError    nobody knows whether Mirakl took a submission
      +-- MiraklTriggerEventError         a trigger handed back an event that is not understood
 """
 
@@ -246,6 +249,43 @@ class MiraklItemsFailedError(MiraklError):
     def __init__(self, message: str, *, outcome: dict[str, Any]) -> None:
         super().__init__(message)
         self.outcome = outcome
+
+
+class MiraklJobFailedError(MiraklError):
+    """A job ended without doing its work: ``FAILED``, ``CANCELLED``, ``TRANSFORMATION_FAILED``.
+
+    :param job_id: Mirakl's id of the job.
+    :param state: Mirakl's word for its end.
+    """
+
+    def __init__(self, message: str, *, job_id: str, state: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.state = state
+
+
+class MiraklJobTimeoutError(MiraklError):
+    """A job did not end within the time the caller waits. It goes on in Mirakl.
+
+    :param job_ids: Mirakl's ids of the jobs waited for.
+    """
+
+    def __init__(self, message: str, *, job_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.job_ids = tuple(job_ids)
+
+
+class MiraklUnclearSubmissionError(MiraklError):
+    """Nobody knows whether Mirakl took a submission, and sending it again could do harm.
+
+    :param operation: Mirakl's code of the operation.
+    :param candidates: ids of jobs that may be the one.
+    """
+
+    def __init__(self, message: str, *, operation: str, candidates: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.candidates = tuple(candidates)
 
 
 class MiraklTriggerEventError(MiraklError):

@@ -1,0 +1,113 @@
+"""The six uses of CM21, checked before a call is spent. Source: facts section 4, CM21."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_provider_mirakl.exceptions import Problem
+
+FIELDS = frozenset(
+    {
+        "mirakl_product_id", "product_sku", "operation", "data", "acceptance", "integration_errors", "catalogs",
+        "product_urls", "selling_authorization",
+    }
+)  # fmt: skip
+OPERATIONS = ("CREATE_UPDATE", "DELETE")
+DECISIONS = ("ACCEPTED", "REJECTED", "CHANGES_REQUESTED", "TO_REVIEW")
+USES = (
+    "confirm {mirakl_product_id, product_sku}; report errors {mirakl_product_id, integration_errors}; create "
+    "{product_sku, data}; decide {mirakl_product_id or product_sku, acceptance}; update {product_sku, "
+    "mirakl_product_id, data}; delete {mirakl_product_id, operation: DELETE}"
+)
+
+
+def check_product(product: object) -> list[Problem]:
+    """Every reason why Mirakl would refuse one element of CM21, or do something that is not meant.
+
+    :param product: the element.
+    """
+    if not isinstance(product, Mapping):
+        return [Problem(f"is {type(product).__name__}; CM21 takes objects")]
+    item_id = product.get("product_sku") or product.get("mirakl_product_id")
+    name = item_id if isinstance(item_id, str) else None
+    return [Problem(message, where, item_id=name) for where, message in _faults(product)]
+
+
+def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for field in sorted(product.keys() - FIELDS):
+        yield field, f"is no field of CM21; known are {', '.join(sorted(FIELDS))}"
+    for field in ("mirakl_product_id", "product_sku"):
+        value = product.get(field)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            yield field, "has to be a text that is not empty"
+    if product.get("operation") not in (None, *OPERATIONS):
+        yield "operation", f"is {product['operation']!r}; give {' or '.join(OPERATIONS)}"
+    yield from _use(product)
+    if product.get("acceptance") is not None:
+        yield from _decision("acceptance", product["acceptance"])
+    yield from _lists(product)
+
+
+def _use(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Which fields go together."""
+    has = {field for field, value in product.items() if value not in (None, "", [], {})}
+    content = has - {"mirakl_product_id", "product_sku", "operation"}
+    if product.get("operation") == "DELETE":
+        if "mirakl_product_id" not in has:
+            yield "mirakl_product_id", "is missing; a product is deleted by it"
+        for field in sorted(content):
+            yield field, "does not go with operation DELETE"
+        return
+    if not has & {"mirakl_product_id", "product_sku"}:
+        yield "", "names no product; give mirakl_product_id, product_sku or both"
+        return
+    if not content and not {"mirakl_product_id", "product_sku"} <= has:
+        yield "", f"says nothing about the product. The uses are: {USES}"
+    if "integration_errors" in has and "mirakl_product_id" not in has:
+        yield "mirakl_product_id", "is missing; integration errors are reported by it"
+    if "data" in has and "product_sku" not in has:
+        yield "product_sku", "is missing; a product is created and updated with it"
+
+
+def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
+    if not isinstance(decision, Mapping):
+        yield where, "has to be an object with a status"
+        return
+    status, channels = decision.get("status"), decision.get("channels")
+    if status is None and where == "acceptance" and channels:
+        pass  # decisions for channels alone
+    elif status not in DECISIONS:
+        yield f"{where}.status", f"is {status!r}; give {', '.join(DECISIONS)}"
+    elif status != "ACCEPTED" and not decision.get("reason_code"):
+        yield f"{where}.reason_code", f"is missing; {status} needs one"
+    if where != "acceptance" and not decision.get("code"):
+        yield f"{where}.code", "is missing; it names the channel"
+    if channels is not None:
+        if not isinstance(channels, list):
+            yield f"{where}.channels", "has to be a list"
+            return
+        for index, channel in enumerate(channels):
+            yield from _decision(f"{where}.channels[{index}]", channel)
+
+
+def _lists(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    if product.get("data") is not None and not isinstance(product["data"], Mapping):
+        yield "data", "has to be an object of attribute codes and values"
+    for field in ("integration_errors", "catalogs", "product_urls"):
+        if product.get(field) is not None and not isinstance(product[field], list):
+            yield field, "has to be a list"
+    urls = product.get("product_urls")
+    for index, url in enumerate(urls if isinstance(urls, list) else ()):
+        if not isinstance(url, Mapping) or not url.get("qualifier") or not url.get("link"):
+            yield f"product_urls[{index}]", "needs qualifier and link"
+    selling = product.get("selling_authorization")
+    if selling is not None and not (
+        isinstance(selling, Mapping)
+        and isinstance(selling.get("restricted"), bool)
+        and isinstance(selling.get("authorized_selling_shop_ids"), list)
+    ):
+        yield (
+            "selling_authorization",
+            "needs restricted (true or false) and authorized_selling_shop_ids (a list)",
+        )
