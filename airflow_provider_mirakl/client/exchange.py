@@ -340,10 +340,9 @@ class _Route:
             raise self._wrong("redirects to something that is no address") from None
         there = self._check(following)
         if self._operation.method != "GET" or (there != self._origin and not self._is_link):
-            scheme, host, _ = there
-            raise self._wrong(
-                f"redirects to {scheme}://{host}; put that into the connection if it is your instance"
-            )
+            scheme, host, port = there
+            at = f"{scheme}://{host}" + ("" if port in (80, 443) else f":{port}")
+            raise self._wrong(f"redirects to {at}; put that into the connection if it is your instance")
         self.url, self._origin = following, there
 
     def _check(self, url: str) -> tuple[str, str, int]:

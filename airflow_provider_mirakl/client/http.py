@@ -34,7 +34,7 @@ from airflow_provider_mirakl.client.exchange import (
     exchange_reply,
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
-from airflow_provider_mirakl.client.settings import Secret, Settings, is_loopback
+from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, is_loopback
 from airflow_provider_mirakl.client.tokens import TOKENS, Flight, TokenStore, fetch_token
 from airflow_provider_mirakl.client.uploads import Upload, open_upload
 from airflow_provider_mirakl.exceptions import (
@@ -167,6 +167,20 @@ class Client(_Shared):
         finally:
             for response in opened:
                 response.close()
+
+    def token(self, refused: str | None = None) -> str:
+        """An access token for the connection's client credentials, kept or fetched, for whoever calls by other means.
+
+        :param refused: the token that was just refused with 401; another one is fetched in its place.
+        :raises MiraklConfigurationError: the connection has no client credentials.
+        :raises MiraklError: as :meth:`send`.
+        """
+        auth = self.settings.auth
+        if not isinstance(auth, ClientCredentials):
+            raise MiraklConfigurationError(
+                "auth: only client credentials are traded for tokens", field="auth"
+            )
+        return str(self._token(NeedToken(auth, None if refused is None else Secret(refused))))
 
     def _run(self, steps: Exchange[T], opened: list[httpx.Response]) -> T:
         with contextlib.closing(steps):

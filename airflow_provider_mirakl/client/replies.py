@@ -96,7 +96,9 @@ def error_from(
     message = " ".join(filter(None, said)) + (f": {'; '.join(shown)}" if shown else "")
     notes = [
         f"({_HINTS[reply.status]})" if reply.status in _HINTS else "",
-        f"(call again from {retry_at:%Y-%m-%dT%H:%M:%SZ})" if retry_at else "",
+        f"(call again in {(retry_at - now).total_seconds():.0f} s, from {retry_at:%Y-%m-%dT%H:%M:%SZ})"
+        if retry_at
+        else "",
         f"[request {request_id}]" if request_id else "",
     ]
     return kind(

@@ -219,9 +219,11 @@ def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
         yield "holds a user name or a password; keys belong in the password field"
     if parts.query or parts.fragment:
         yield "holds a '?' or '#' part; put the address alone"
+    if not text.isprintable():
+        yield "holds an invisible letter; type the address anew instead of pasting it"
     if not host.isascii():
         yield "holds a letter outside ASCII in the host name; check it, or put its ASCII form (xn--...)"
-    if not _HOST.fullmatch(host) or host in _DEFAULT_PORTS or _has_space(text):
+    if not _HOST.fullmatch(host) or host in _DEFAULT_PORTS or " " in text:
         yield "has no host name; put an address such as https://your-instance.mirakl.net"
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         yield (
@@ -257,13 +259,13 @@ def is_header_text(value: str) -> bool:
 def _is_proxy(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https", "socks5", "socks5h") and bool(parts.hostname) and parts.port != 0
+        return (
+            parts.scheme in ("http", "https", "socks5", "socks5h")
+            and bool(parts.hostname)
+            and parts.port != 0
+        )
     except ValueError:
         return False
-
-
-def _has_space(text: str) -> bool:
-    return any(letter.isspace() or not letter.isprintable() for letter in text)
 
 
 def _digest(*parts: str) -> str:

@@ -272,7 +272,7 @@ def test_429_always_has_a_moment() -> None:
     silent = read(429)
     assert silent.retry_after is None
     assert silent.retry_at == NOW + timedelta(seconds=60)
-    assert "call again from 2026-11-20T12:01:00Z" in str(silent)
+    assert "call again in 60 s, from 2026-11-20T12:01:00Z" in str(silent)
     assert read(503).retry_at is None
 
 

@@ -12,11 +12,12 @@ import pytest
 from airflow_provider_mirakl.api.call import Call, Operation, Reply
 from airflow_provider_mirakl.client.http import AsyncClient, Client
 from airflow_provider_mirakl.client.pacing import Pacer
-from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings
+from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, api_key
 from airflow_provider_mirakl.client.tokens import DEFAULT_LIFETIME, Flight, Token, TokenStore, fetch_token
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklBadRequestError,
+    MiraklConfigurationError,
     MiraklError,
     MiraklReplyError,
     MiraklServerError,
@@ -375,3 +376,18 @@ def test_plain_http_token_url_is_refused_for_an_https_instance(bench: Any, serve
     with pytest.raises(MiraklReplyError, match="only https"):
         client.send(calls.read)
     assert not server.seen
+
+
+def test_tokens_for_others(server: Any, steps: Any) -> None:
+    """For a requests session that shares the connection."""
+    server.script(token_step(steps, "one"), token_step(steps, "two"))
+    settings = Settings(base_url=server.url, auth=credentials(server))
+    with Client(settings, tokens=TokenStore(), pacer=Pacer()) as client:
+        assert client.token() == client.token() == "one"
+        assert client.token(refused="one") == "two"
+        assert type(client.token()) is str
+    with (
+        Client(Settings(base_url=server.url, auth=api_key("k"))) as client,
+        pytest.raises(MiraklConfigurationError, match="auth"),
+    ):
+        client.token()
