@@ -42,7 +42,17 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [
-            {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.operators.mirakl_connect"]}
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"{_PACKAGE}.operators.mirakl_connect",
+                    f"{_PACKAGE}.operators.shop",
+                    f"{_PACKAGE}.operators.shop_documents",
+                ],
+            }
+        ],
+        "sensors": [
+            {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.shop_documents"]}
         ],
         "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.moment"]}],
         # Airflow 2.11 reads the older key.

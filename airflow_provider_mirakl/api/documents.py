@@ -375,14 +375,22 @@ def _text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def as_ids(values: Iterable[int | str], name: str) -> list[int]:
-    """Ids from numbers or texts, as templates give them.
+def as_ids(values: int | str | Iterable[int | str] | None, name: str) -> list[int]:
+    """Ids from what an argument or a template gives: one, a text with commas, or a list.
 
+    :param name: of the argument, for the message.
     :raises MiraklInputError: for anything that is no id.
     """
+    if values is None or values == "":
+        return []
+    if isinstance(values, str):
+        values = [part for part in values.strip("[] ").split(",") if part.strip()]
+    elif isinstance(values, int):
+        values = [values]
     ids = []
     for value in values:
-        if isinstance(value, bool) or not str(value).strip().isascii() or not str(value).strip().isdecimal():
+        text = str(value).strip()
+        if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
             raise MiraklInputError(f"{name} holds {value!r}; give Mirakl's numeric ids")
-        ids.append(int(value))
+        ids.append(int(text))
     return ids

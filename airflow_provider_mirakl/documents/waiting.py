@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, list_documents
 from airflow_provider_mirakl.exceptions import MiraklInputError
+
+log = logging.getLogger("airflow_provider_mirakl.documents")
 
 OWN_SHOP = "shop"
 """What the seller's default shop is called where a shop is named."""
@@ -86,3 +90,34 @@ def _moment(text: str | None) -> datetime:
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+SHOWN = 300
+"""Documents that a finding holds: it travels in the event of a trigger, which has to stay small."""
+
+
+def shop_documents(
+    notes: dict[str, Any],
+    *,
+    role: str,
+    shop_ids: Sequence[int],
+    type_codes: Sequence[str],
+    uploaded_after: str | None,
+) -> Generator[Call[list[ShopDocument]], list[ShopDocument], dict[str, Any] | None]:
+    """One look of a sensor: see :mod:`airflow_provider_mirakl.jobs.waiting`.
+
+    :param notes: not used.
+    :param role: ``shop``, ``operator`` or ``front``.
+    :param uploaded_after: a date-time as text.
+    """
+    awaited = Awaited(
+        tuple(shop_ids),
+        tuple(type_codes),
+        None if uploaded_after is None else datetime.fromisoformat(uploaded_after),
+    )
+    found = awaited.look(role, (yield awaited.call(role)))
+    log.info("Documents: %s", found)
+    if not found.done:
+        return None
+    documents = [asdict(document) for document in found.documents[:SHOWN]]
+    return {"count": len(found.documents), "documents": documents}

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
@@ -158,7 +158,7 @@ class PlatformSettings:
         write_bytes(path, json.dumps({"at": self._clock(), "answer": answer}, ensure_ascii=False).encode())
 
 
-def _read(path: StoragePath) -> tuple[float, T] | None:
+def _read(path: StoragePath) -> tuple[float, Any] | None:
     """A kept answer with its moment; ``None`` where there is none, or none that can be read."""
     try:
         kept = json.loads(path.read_bytes())

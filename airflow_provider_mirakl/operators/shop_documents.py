@@ -1,0 +1,488 @@
+"""Operators for the documents of shops, in every role. Source: seed 004; facts section 6."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklNotFoundError,
+    MiraklPermissionError,
+)
+from airflow_provider_mirakl.operators.paced import TaskRun
+from airflow_provider_mirakl.operators.shop import MiraklInstanceOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.api.documents import ShopDocument
+    from airflow_provider_mirakl.catalog.outcome import ItemResult
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.documents.fetch import Fetched, Fetcher
+
+Ids = int | str | Collection[int | str] | None
+"""One id, a text with commas, or a list."""
+Codes = str | Collection[str] | None
+"""One code, a text with commas, or a list."""
+
+
+class _DocumentsOperator(MiraklInstanceOperator):
+    """Lists, and judges."""
+
+    def shops(self, given: Ids) -> list[int]:
+        """The shops that an argument names; for a seller the connection's, else none for the default shop."""
+        from airflow_provider_mirakl.api.documents import as_ids
+
+        if ids := as_ids(given, "shop_ids"):
+            return list(dict.fromkeys(ids))
+        own = self.own_shop(None)
+        return [] if own is None else [own]
+
+    def listed(
+        self,
+        client: Client,
+        shops: Sequence[int],
+        updated_since: datetime | str | None,
+        *,
+        include_deleted: bool = False,
+        type_codes: Codes = None,
+    ) -> list[ShopDocument]:
+        """What S30 lists of these shops, of these types."""
+        from airflow_provider_mirakl.api.documents import list_documents
+
+        since = as_moment(updated_since, "updated_since")
+        call = list_documents(
+            self.caller_role, shop_ids=shops, updated_since=since, include_deleted=include_deleted
+        )
+        types = as_codes(type_codes)
+        return [document for document in client.send(call) if not types or document.type in types]
+
+    def conclude(
+        self,
+        run: TaskRun,
+        results: Iterable[ItemResult],
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+    ) -> dict[str, Any]:
+        """Write the rows and judge them.
+
+        :raises MiraklItemsFailedError: more failed than allowed.
+        """
+        from airflow_provider_mirakl.catalog.outcome import FailurePolicy, OutcomeWriter
+
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
+            writer.add_all(results)
+        self.log.info("Outcome: %s", writer.outcome)
+        FailurePolicy(max_failed_items, max_failed_ratio).judge(writer.outcome)
+        return writer.outcome.summary()
+
+
+class MiraklListShopDocumentsOperator(_DocumentsOperator):
+    """List the documents of shops.
+
+    :param shop_ids: the shops. The operator and the front office give these, or ``updated_since``. A seller gives one
+        or none: then it is the shop of the connection, else the user's default shop. Templated.
+    :param updated_since: only what was uploaded or deleted since then, at most 90 days ago; a date-time with a time
+        zone, such as ``{{ data_interval_start }}``. Not for sellers. Templated.
+    :param include_deleted: list deleted documents too. Not for sellers.
+    :param type_codes: only these types. Templated.
+    :param target: NDJSON file for the documents, a local path or object storage; then they are not in XCom. Templated.
+    :return: ``count``, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``, ``date_uploaded``,
+        ``date_deleted``), or ``target`` in their place.
+    :raises MiraklInputError: what the role has not, or has to give.
+    :raises MiraklPermissionError: the key may not read documents.
+
+    Source: S30, seed 004; facts section 6.
+    """
+
+    template_fields: Sequence[str] = (
+        "shop_ids",
+        "updated_since",
+        "type_codes",
+        "target",
+        "mirakl_conn_id",
+        "work_folder",
+    )
+
+    def __init__(
+        self,
+        *,
+        shop_ids: Ids = None,
+        updated_since: datetime | str | None = None,
+        include_deleted: bool = False,
+        type_codes: Codes = None,
+        target: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.shop_ids = shop_ids
+        self.updated_since = updated_since
+        self.include_deleted = include_deleted
+        self.type_codes = type_codes
+        self.target = target
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make the call."""
+        with self.hook.get_conn() as client:
+            documents = self.listed(
+                client,
+                self.shops(self.shop_ids),
+                self.updated_since,
+                include_deleted=self.include_deleted,
+                type_codes=self.type_codes,
+            )
+        rows = [asdict(document) for document in documents]
+        self.log.info("%d documents", len(rows))
+        found = {
+            "count": len(rows),
+            "shop_ids": sorted({document.shop_id for document in documents if document.shop_id is not None}),
+        }
+        if self.target is None:
+            return found | {"documents": rows}
+        from airflow_provider_mirakl.catalog.storage import write_bytes
+        from airflow_provider_mirakl.storage import storage_path
+
+        lines = (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+        write_bytes(storage_path(self.target), b"".join(lines))
+        return found | {"target": self.target}
+
+
+class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
+    """Bring the documents of shops to storage: only what is new, each checked.
+
+    Documents lie in ``<target>/<shop>/<id>-<file name>``, the name made safe, beside a ``manifest.json`` with id, type,
+    original name, upload date, size and SHA-256 of each. A document that is there, by id, upload date and size, is not
+    fetched again. Several new ones of a shop come as one archive, which is unpacked to storage piece by piece and
+    believed in nothing; where it is refused, or Mirakl refuses it because of one of the documents, they come one by
+    one. So one bad document, or one bad shop, fails alone.
+
+    :param target: the folder of all shops, a local path or object storage. Templated.
+    :param shop_ids: the shops. The operator and the front office give these, or ``updated_since``. A seller gives one
+        or none: then it is the shop of the connection, else the user's default shop, whose folder is ``shop``.
+        Templated.
+    :param document_ids: only these. Each has to be among those listed. Templated.
+    :param type_codes: only these types. Templated.
+    :param updated_since: only what was uploaded since then, at most 90 days ago. Not for sellers. Templated.
+    :param max_files: files that an archive may hold.
+    :param max_file_bytes: size that a document may have. Default 1 GiB.
+    :param max_total_bytes: size that an archive may have, and what is in it. Default 4 GiB: the worker's local disk has
+        to have as much free.
+    :param max_ratio: how many times its packed size a file may unpack to, from 1 MiB on.
+    :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
+        document, by ``<shop>/<id>``), and ``stored``, ``unchanged``, ``shop_ids``, ``manifests``.
+    :raises MiraklInputError: a document that is not listed, or what the role has to give.
+    :raises MiraklPermissionError: the key may not read documents.
+    :raises MiraklItemsFailedError: more documents failed than allowed. What was stored stays stored.
+
+    Source: S30 and S31, seed 004; facts section 6.
+    """
+
+    template_fields: Sequence[str] = (
+        "target",
+        "shop_ids",
+        "document_ids",
+        "type_codes",
+        "updated_since",
+        "mirakl_conn_id",
+        "work_folder",
+    )
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        shop_ids: Ids = None,
+        document_ids: Ids = None,
+        type_codes: Codes = None,
+        updated_since: datetime | str | None = None,
+        max_files: int = 1_000,
+        max_file_bytes: int = 1 << 30,
+        max_total_bytes: int = 4 << 30,
+        max_ratio: float = 200.0,
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target = target
+        self.shop_ids = shop_ids
+        self.document_ids = document_ids
+        self.type_codes = type_codes
+        self.updated_since = updated_since
+        self.max_files = max_files
+        self.max_file_bytes = max_file_bytes
+        self.max_total_bytes = max_total_bytes
+        self.max_ratio = max_ratio
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """List, fetch what is new, and judge."""
+        from airflow_provider_mirakl.documents.archive import Limits
+        from airflow_provider_mirakl.documents.fetch import Fetcher
+        from airflow_provider_mirakl.storage import storage_path
+
+        shops, target = self.shops(self.shop_ids), storage_path(self.target)
+        limits = Limits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
+        fetched: list[Fetched] = []
+        with self.hook.get_conn() as client:
+            documents = self._chosen(
+                self.listed(client, shops, self.updated_since, type_codes=self.type_codes)
+            )
+            fetcher = Fetcher(client, self.caller_role, limits=limits)
+            for shop, own in self._by_shop(documents, shops).items():
+                fetched.append(self._fetch(fetcher, shop, own, target))
+        outcome = self.conclude(
+            TaskRun(context, self.work_folder, begins=True),
+            (result for part in fetched for result in part.results),
+            self.max_failed_items,
+            self.max_failed_ratio,
+        )
+        return outcome | {
+            "stored": sum(part.stored for part in fetched),
+            "unchanged": sum(part.unchanged for part in fetched),
+            "shop_ids": shops or sorted({d.shop_id for d in documents if d.shop_id is not None}),
+            "manifests": [part.manifest for part in fetched],
+        }
+
+    def _fetch(
+        self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath
+    ) -> Fetched:
+        """Fetch a shop's documents; one shop's fault stays with that shop."""
+        from airflow_provider_mirakl.catalog.outcome import ItemResult
+        from airflow_provider_mirakl.documents.fetch import Fetched
+
+        try:
+            return fetcher.fetch(documents, target, shop_id=shop)
+        except (MiraklAuthenticationError, MiraklPermissionError):
+            raise
+        except (MiraklError, OSError) as error:
+            self.log.exception("Shop %s failed", shop)
+            results = (
+                ItemResult(f"{shop}/{document.id}", "failed", "shop", str(error)) for document in documents
+            )
+            return Fetched(tuple(results), 0, 0, str(target / str(shop) / "manifest.json"))
+
+    def _chosen(self, documents: list[ShopDocument]) -> list[ShopDocument]:
+        from airflow_provider_mirakl.api.documents import as_ids
+
+        ids = as_ids(self.document_ids, "document_ids")
+        if not ids:
+            return documents
+        unknown = sorted(set(ids) - {document.id for document in documents})
+        if unknown:
+            raise MiraklInputError(
+                f"document_ids holds {', '.join(map(str, unknown))}, which S30 does not list here; "
+                "nothing was fetched. Mirakl knows no such document, or it is of another shop or type"
+            )
+        return [document for document in documents if document.id in ids]
+
+    def _by_shop(
+        self, documents: list[ShopDocument], shops: Sequence[int]
+    ) -> dict[int | None, list[ShopDocument]]:
+        from airflow_provider_mirakl.api.documents import VARIANTS
+
+        if VARIANTS[self.caller_role].own_shop:
+            return {(shops[0] if shops else None): documents} if documents else {}
+        found: dict[int | None, list[ShopDocument]] = {}
+        for document in documents:
+            found.setdefault(document.shop_id, []).append(document)
+        return found
+
+
+class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
+    """Attach files to a shop, up to 50.
+
+    Every file is looked at before a call is spent: there, not empty, distinct names, one of each type. Then they are
+    sent in one call, streamed from storage. Mirakl answers 200 even where it refuses documents: that is a failure here,
+    document by document.
+
+    The call is never just sent again. After a failure that leaves open what happened, and in a retry of the task, S30
+    is asked what arrived, and only the rest is sent. Clearing the task begins anew.
+
+    :param documents: for each file a mapping with ``path`` (local or object storage), ``type_code``, and maybe another
+        ``file_name`` than that of the path. Templated.
+    :param shop_id: the shop. A seller may leave it out: then it is the shop of the connection, else the user's default
+        shop. Templated.
+    :param if_exists: what to do with a file of which the shop has one of the same name and type: ``skip`` it, or
+        ``upload`` it all the same.
+    :param check_types: compare types and media types with what the instance takes (DO01, asked once a day) before the
+        call is spent.
+    :param max_failed_items: refused documents that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
+        document, by file name), and ``uploaded``, ``skipped``.
+    :raises MiraklInputError: files that cannot be uploaded; every fault is listed and nothing was sent.
+    :raises MiraklBadRequestError: Mirakl refuses the call as a whole, such as for a closed shop.
+    :raises MiraklPermissionError: the key may not write documents.
+    :raises MiraklItemsFailedError: more documents were refused than allowed.
+
+    Source: S32, seed 004; facts section 6.
+    """
+
+    template_fields: Sequence[str] = ("documents", "shop_id", "mirakl_conn_id", "work_folder")
+    template_fields_renderers = {"documents": "json"}
+
+    def __init__(
+        self,
+        *,
+        documents: Sequence[Mapping[str, Any]],
+        shop_id: int | str | None = None,
+        if_exists: Literal["skip", "upload"] = "skip",
+        check_types: bool = False,
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.documents = documents
+        self.shop_id = shop_id
+        self.if_exists = if_exists
+        self.check_types = check_types
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, ask what is there, send the rest, and judge."""
+        from airflow_provider_mirakl.api.documents import MAX_DOCUMENTS
+        from airflow_provider_mirakl.catalog.outcome import ItemResult
+        from airflow_provider_mirakl.documents.upload import Uploader, check_files
+        from airflow_provider_mirakl.storage import storage_path
+
+        run = TaskRun(context, self.work_folder, begins=True)
+        with self.hook.get_conn() as client:
+            types = self.kept_settings(client).document_types(self.caller_role) if self.check_types else None
+            files = check_files(self.documents, storage_path, types=types)
+            uploader = Uploader(client, self.caller_role, self.own_shop(self.shop_id))
+            there = uploader.listed()
+            known = set(_remembered(run, "known.json", [document.id for document in there]))
+            counted = there if self.if_exists == "skip" else [d for d in there if d.id not in known]
+            skipped = [file for file in files if any(file.is_that(document) for document in counted)]
+            left = [file for file in files if file not in skipped]
+            if len(there) + len(left) > MAX_DOCUMENTS:
+                raise MiraklInputError(
+                    f"the shop has {len(there)} documents and would get {len(left)} more; "
+                    f"{MAX_DOCUMENTS} are the most. Delete some first; nothing was sent"
+                )
+            results = [ItemResult(file.file_name, "succeeded") for file in skipped]
+            if left:
+                results += uploader.upload(left, known=known)
+        self.log.info("%d uploaded or refused, %d were there already", len(left), len(skipped))
+        outcome = self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
+        return outcome | {"uploaded": outcome["succeeded"] - len(skipped), "skipped": len(skipped)}
+
+
+class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
+    """Delete documents of shops, one by one.
+
+    A retry of the task does not mind that documents are gone which it deleted itself.
+
+    :param document_ids: the documents. Templated.
+    :param shop_id: the shop, for a seller who is user of several; default that of the connection. Templated.
+    :param if_missing: what a document means that Mirakl does not know: ``fail`` or ``ignore``.
+    :param max_failed_items: documents that may fail without failing the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors`` and ``rows``.
+    :raises MiraklPermissionError: the key may not delete documents.
+    :raises MiraklItemsFailedError: more documents failed than allowed.
+
+    Source: S33, seed 004; facts section 6.
+    """
+
+    template_fields: Sequence[str] = ("document_ids", "shop_id", "mirakl_conn_id", "work_folder")
+    ui_color = "#f6dcd8"
+
+    def __init__(
+        self,
+        *,
+        document_ids: Ids,
+        shop_id: int | str | None = None,
+        if_missing: Literal["fail", "ignore"] = "fail",
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.document_ids = document_ids
+        self.shop_id = shop_id
+        self.if_missing = if_missing
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Delete one after the other."""
+        from airflow_provider_mirakl.api.documents import as_ids, delete_document
+        from airflow_provider_mirakl.catalog.outcome import ItemResult
+
+        run, shop = TaskRun(context, self.work_folder, begins=True), self.own_shop(self.shop_id)
+        ids = list(dict.fromkeys(as_ids(self.document_ids, "document_ids")))
+        tried = set(_remembered(run, "tried.json", []))
+        results = []
+        with self.hook.get_conn() as client:
+            for document_id in ids:
+                may_be_gone = self.if_missing == "ignore" or document_id in tried
+                _remember(run, "tried.json", tried := tried | {document_id})
+                try:
+                    client.send(delete_document(self.caller_role, document_id, shop_id=shop))
+                except MiraklNotFoundError as error:
+                    status: Literal["succeeded", "failed"] = "succeeded" if may_be_gone else "failed"
+                    results.append(ItemResult(str(document_id), status, "http_404", error.message))
+                else:
+                    results.append(ItemResult(str(document_id), "succeeded"))
+        return self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
+
+
+def as_codes(values: Codes) -> list[str]:
+    """Codes from what an argument or a template gives: one, a text with commas, or a list."""
+    if isinstance(values, str):
+        values = values.split(",")
+    return [code.strip() for code in values or () if code.strip()]
+
+
+def as_moment(value: datetime | str | None, name: str) -> datetime | None:
+    """A moment from what an argument or a template gives.
+
+    :param name: of the argument, for the message.
+    :raises MiraklInputError: no date-time, or one without a time zone.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise MiraklInputError(
+            f"{name} is {value!r}; give a date-time such as 2026-01-31T08:00:00+00:00"
+        ) from None
+    if moment.tzinfo is None:
+        raise MiraklInputError(f"{name} is {value!r} and has no time zone; put one behind it, such as Z")
+    return moment
+
+
+def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:
+    """Ids that an earlier try of this task wrote down; in a first try, or after a clear, write these."""
+    try:
+        notes = json.loads((run.folder / name).read_bytes())
+    except FileNotFoundError:
+        notes = {}
+    if notes.get("generation") == run.generation:
+        return [int(number) for number in notes["ids"]]
+    _remember(run, name, first)
+    return first
+
+
+def _remember(run: TaskRun, name: str, ids: Iterable[int]) -> None:
+    from airflow_provider_mirakl.catalog.storage import write_bytes
+
+    run.folder.mkdir(parents=True, exist_ok=True)
+    notes = {"generation": run.generation, "ids": sorted(ids)}
+    write_bytes(run.folder / name, json.dumps(notes).encode())
