@@ -207,7 +207,8 @@ class Call(Generic[T_co]):
     :param params: query parameters, in order; a name may be repeated.
     :param body: request body, already encoded.
     :param content_type: of the body; a :class:`Multipart` has its own.
-    :param accept: wanted format of the reply. A web page in place of it is an error, except for ``*/*``.
+    :param accept: wanted format of the reply. A web page in place of it is an error, unless it is
+        ``*/*`` and the page comes as a file.
     :param paced_by: what the operation's interval is counted by, beside the account: a shop, an import.
     """
 

@@ -264,9 +264,13 @@ def may_retry(failure: Failure, replay: bool) -> bool:
 
 
 def _data(reply: Reply, call: Call[T]) -> Reply:
-    """Refuse the web page that a proxy, or a login in front of Mirakl, puts in the place of data."""
+    """Refuse the web page that a proxy, or a login in front of Mirakl, puts in the place of data.
+
+    A document of a shop may be one; it comes with a file name.
+    """
     kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml") and call.accept != ANY:
+    is_file = call.accept == ANY and "content-disposition" in reply.headers
+    if kind in ("text/html", "application/xhtml+xml") and not is_file:
         raise MiraklReplyError(
             f"{reply.operation}: the {reply.status} reply is a web page, not data; check the address, and what stands "
             "between here and Mirakl (a proxy, a login)",

@@ -495,9 +495,15 @@ def test_a_web_page_is_no_data(content_type: str) -> None:
         Hand(call()).run(Reply("T1", 200, {"content-type": content_type}, b"<html>Please sign in</html>"))
 
 
-def test_a_download_of_any_type_may_be_a_web_page() -> None:
-    hand = Hand(call(accept="*/*"))
-    assert hand.run(Reply("T1", 200, {"content-type": "text/html"}, b"{}")) == {}
+def test_a_file_of_any_type_may_be_a_web_page() -> None:
+    """A document of a shop; a login page has no file name."""
+    page = {"content-type": "text/html"}
+    assert (
+        Hand(call(accept="*/*")).run(Reply("T1", 200, {**page, "content-disposition": "attachment"}, b"{}"))
+        == {}
+    )
+    with pytest.raises(MiraklReplyError, match="web page"):
+        Hand(call(accept="*/*")).run(Reply("T1", 200, page, b"{}"))
 
 
 def test_user_agent_has_versions_and_is_fit_for_a_header() -> None:
