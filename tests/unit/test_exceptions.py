@@ -19,6 +19,8 @@ from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklInputError,
     MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklJobTimeoutError,
     MiraklNotFoundError,
     MiraklNotYetError,
     MiraklPermissionError,
@@ -27,6 +29,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
     MiraklTriggerEventError,
+    MiraklUnclearSubmissionError,
     Problem,
 )
 
@@ -49,6 +52,9 @@ KINDS: dict[type[MiraklError], MiraklError] = {
     MiraklReplyError: MiraklReplyError("m", operation="P41", status=200),
     MiraklItemsFailedError: MiraklItemsFailedError("m", outcome={"failed": 1}),
     MiraklTriggerEventError: MiraklTriggerEventError("m"),
+    MiraklJobFailedError: MiraklJobFailedError("m", job_id="7", state="FAILED"),
+    MiraklJobTimeoutError: MiraklJobTimeoutError("m", job_ids=["7", "8"]),
+    MiraklUnclearSubmissionError: MiraklUnclearSubmissionError("m", operation="P41", candidates=["7"]),
     **{
         kind: kind("größer", **API)
         for kind in (
