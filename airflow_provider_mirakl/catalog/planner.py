@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Any, Literal, NamedTuple, Protocol
@@ -18,7 +18,14 @@ import msgspec
 
 from airflow_provider_mirakl.catalog.product import MAX_PRODUCTS_PER_CALL, ProductIdentifier, RowError
 from airflow_provider_mirakl.catalog.source import Batch, Source
-from airflow_provider_mirakl.catalog.storage import BLOCK, Spill, StoragePath, remove, writing
+from airflow_provider_mirakl.catalog.storage import (
+    BLOCK,
+    Spill,
+    StoragePath,
+    line_blocks,
+    remove,
+    writing,
+)
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 
 OnInvalid = Literal["fail", "reject"]
@@ -68,7 +75,8 @@ class Drops(NamedTuple):
 
     :param rows: a bit for every good row, set where it drops out.
     :param repeats: of those, the rows whose id stood in an earlier row: pairs (row, earlier row) of 64 bits, under
-        the row's number without its last :data:`RANGE_BITS` bits.
+        the row's number without its last :data:`RANGE_BITS` bits. The earlier row is :data:`UNSEEN` where the index
+        kept it from the planner.
     """
 
     rows: bytearray
@@ -85,10 +93,14 @@ class Drops(NamedTuple):
 
 
 RANGE_BITS = 16
+UNSEEN = -1
 
 
 class Index(Protocol):
     """Remembers the ids of a whole source, to say at its end which rows drop out."""
+
+    def sift(self, batch: Batch) -> Batch:
+        """Return a batch without the rows that need no further look."""
 
     def add(self, ids: list[str], marks: list[Any], first: int) -> None:
         """Note good rows.
@@ -241,6 +253,9 @@ class Repeats:
         self._held = 0
         self._spill = Spill(memory=0)
 
+    def sift(self, batch: Batch) -> Batch:
+        return batch
+
     def add(self, ids: list[str], marks: list[Any], first: int) -> None:
         groups = self._groups
         for row, key in enumerate(map(hash, ids), first):
@@ -359,6 +374,8 @@ class Planner:
         marks: list[Any] = []
         at: list[int] = []
         longest = self._layout.max_bytes - 1
+        self._rows += len(batch.rows) + len(batch.refused)
+        batch = self._index.sift(batch)
         for row, place in zip(batch.rows, batch.at, strict=True):
             try:
                 item_id, row, mark = prepare(row)
@@ -375,7 +392,6 @@ class Planner:
         for refused in batch.refused:
             rejects.add(refused.row, refused.at, refused.problems)
             self._index.note_rejected(None)
-        self._rows += len(batch.rows) + len(batch.refused)
         if good:
             self._layout.add(good)
             self._index.add(ids, marks, self._good)
@@ -390,7 +406,7 @@ class Planner:
         self._layout.clear()
         number = 0
         with writing(self._products) as file:
-            for block in _row_lists(rows):
+            for block in line_blocks(rows):
                 kept = []
                 for row in block:
                     if not dropped[number >> 3] & 1 << (number & 7):
@@ -401,23 +417,26 @@ class Planner:
                             pairs = array("q", drops.repeats.read(held))
                             repeats = dict(zip(pairs[::2], pairs[1::2], strict=True))
                         if number in repeats:
-                            at, earlier = _place(places, number), _place(places, repeats[number])
-                            self._drop_repeat(row, at, earlier, rejects)
+                            self._drop_repeat(row, number, repeats[number], rejects, places)
                     number += 1
                 if kept:
                     self._layout.add(kept)
                     file.write(b"\n".join(kept) + b"\n")
         drops.repeats.close()
 
-    def _drop_repeat(self, row: bytes, at: int, earlier: int, rejects: _Rejects) -> None:
+    def _drop_repeat(
+        self, row: bytes, number: int, earlier: int, rejects: _Rejects, places: IO[bytes]
+    ) -> None:
         if self._silent:
             self._repeated += 1
             return
         item_id = msgspec.json.decode(row, type=ProductIdentifier).id
-        line, prefix = self._source.place(earlier)
-        first = " ".join(part for part in (f"line {line}" if line is not None else "", prefix) if part)
+        first = "an unchanged row"
+        if earlier != UNSEEN:
+            line, prefix = self._source.place(_place(places, earlier))
+            first = " ".join(part for part in (f"line {line}" if line is not None else "", prefix) if part)
         problem = Problem(f"the same id stands in {first} already; keep one of them", "id", item_id=item_id)
-        rejects.add(row, at, [problem], item_id)
+        rejects.add(row, _place(places, number), [problem], item_id)
 
 
 def _place(places: IO[bytes], row: int) -> int:
@@ -427,13 +446,3 @@ def _place(places: IO[bytes], row: int) -> int:
 
 def _too_big(row: bytes, longest: int) -> str:
     return f"the product has {len(row):,} bytes; max_chunk_bytes leaves room for {longest:,}"
-
-
-def _row_lists(file: IO[bytes]) -> Iterator[list[bytes]]:
-    """Yield the lines of a file of rows, block by block."""
-    rest = b""
-    while block := file.read(BLOCK):
-        rows = (rest + block).split(b"\n")
-        rest = rows.pop()
-        if rows:
-            yield rows

@@ -274,6 +274,11 @@ def content_hash(item: Product, row: bytes = b"") -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
+def row_hash(row: bytes) -> int:
+    """Return a 64-bit hash of a row's very bytes."""
+    return int.from_bytes(blake2b(row, digest_size=8).digest())
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
 

@@ -2,9 +2,10 @@
 
 A state is a folder beside the data::
 
-    state.json                    which base is in force, and where its partitions end
-    base-000007.ndjson            ["id","hash"], grouped by 256 partitions of the id
-    journal/000007-<chunk>.ndjson what was accepted since: ["id","hash"], or ["id",null] for a delete
+    state.json                     which base is in force, and where its partitions end
+    base-000007.ndjson             ["id", hash of the content, hash of the bytes], in 256 partitions by id
+    rows-000007.bin                the hashes of the bytes alone, sorted: a row found here needs no further look
+    journal/000007-<chunk>.ndjson  what was accepted since, as in the base; both hashes null for a delete
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` changes hands in one step, and whatever it does not name is leftover.
@@ -12,7 +13,11 @@ folds the journal into a new base; ``state.json`` changes hands in one step, and
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import IO
 from zlib import crc32
 
 import msgspec
@@ -22,10 +27,12 @@ from airflow_provider_mirakl.catalog.product import (
     OpenProduct,
     ProductIdentifier,
     content_hash,
+    row_hash,
 )
 from airflow_provider_mirakl.catalog.storage import (
     Spill,
     StoragePath,
+    line_blocks,
     names,
     plain,
     remove,
@@ -38,10 +45,13 @@ STATE_FILE = "state.json"
 FORMAT_VERSION = 1
 PARTITIONS = 256
 
-Entry = tuple[str, str | None]
+Known = dict[str, tuple[str, int]]
+"""Ids with the hashes of content and bytes."""
+_Entry = tuple[str, str | None, int | None]
 
 _encode_lines = msgspec.json.Encoder().encode_lines
-_decode_entries = msgspec.json.Decoder(tuple[str, str | None]).decode_lines
+_decode_known = msgspec.json.Decoder(tuple[str, str, int]).decode_lines
+_decode_entries = msgspec.json.Decoder(_Entry).decode_lines
 _decode_open = msgspec.json.Decoder(OpenProduct).decode
 _decode_id = msgspec.json.Decoder(ProductIdentifier).decode
 
@@ -80,8 +90,26 @@ class State:
         """Products in the base."""
         return self._content.products
 
-    def partitions(self) -> Iterator[dict[str, str]]:
-        """Yield the base's partitions in order, each as id to hash.
+    def row_hashes(self) -> array[int]:
+        """Return the hashes of the bytes of every known product, sorted.
+
+        :raises MiraklInputError: the file is missing or damaged.
+        """
+        hashes = array("Q")
+        if not self._content.ends:
+            return hashes
+        path = self._rows(self.generation)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise self._damaged(f"{path.name} is missing") from None
+        if len(data) != self.products * hashes.itemsize:
+            raise self._damaged(f"{path.name} does not hold {self.products:,} products")
+        hashes.frombytes(data)
+        return hashes
+
+    def partitions(self) -> Iterator[Known]:
+        """Yield the base's partitions in order.
 
         :raises MiraklInputError: the base is missing or damaged.
         """
@@ -93,10 +121,10 @@ class State:
         try:
             with path.open("rb") as file:
                 for end in self._content.ends:
-                    entries = dict(_decode_entries(file.read(end - start)))
+                    entries = _decode_known(file.read(end - start))
                     known += len(entries)
                     start = end
-                    yield entries  # type: ignore[misc]  # a base has no deletes
+                    yield {item_id: (content, row) for item_id, content, row in entries}
         except FileNotFoundError:
             raise self._damaged(f"{path.name} is missing") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -118,43 +146,60 @@ class State:
                 f"{self.folder}: another sync was planned on this state since this one was (generation {current} "
                 f"instead of {generation}); run one sync at a time"
             )
-        journal = self.folder / "journal"
-        journal.mkdir(parents=True, exist_ok=True)
         entries = [_entry(plan, row) for row in read_chunk(plan.folder, plan.chunks[chunk_index])]
-        write_bytes(
-            journal / f"{generation:06d}-{plan.kind}-{chunk_index:06d}-{plan.id}.ndjson",
-            _encode_lines(entries),
-        )
+        with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}", generation) as file:
+            file.write(_encode_lines(entries))
+
+    def refresh(self) -> AbstractContextManager[IO[bytes]]:
+        """Open a journal for products whose content is known and whose bytes are new; nothing needs to be sent."""
+        return self._journal("a-refresh", self.generation)
 
     def fold(self) -> None:
         """Take the journal into a new base, if there is one. Safe to break off at any moment."""
-        old = self.generation
+        new = self.generation + 1
         journal = self.folder / "journal"
-        waiting = [name for name in names(journal) if name.startswith(f"{old:06d}-")]
+        waiting = [name for name in names(journal) if name.startswith(f"{self.generation:06d}-")]
         if not waiting:
             return
         changes = Spill()
         for name in waiting:
-            for entry in _decode_entries((journal / name).read_bytes()):
-                changes.add(partition(entry[0]), _encode_lines([entry]))
-        content = _Content(old + 1)
-        with writing(self._base(old + 1)) as file:
+            with (journal / name).open("rb") as file:
+                for lines in line_blocks(file):
+                    for entry in _decode_entries(b"\n".join(lines)):
+                        changes.add(partition(entry[0]), _encode_lines([entry]))
+        self._write_base(changes, new)
+        changes.close()
+        for name in names(journal):
+            if name < f"{new:06d}":
+                remove(journal / name)
+        remove(self._base(new - 1))
+        remove(self._rows(new - 1))
+
+    def _write_base(self, changes: Spill, generation: int) -> None:
+        """Write the base anew with the changes, and put it in force."""
+        content = _Content(generation)
+        hashes = Spill()
+        with writing(self._base(generation)) as base:
+            end = 0
             for number, known in enumerate(self.partitions()):
-                for item_id, digest in _decode_entries(changes.read(number)):
-                    if digest is None:
+                for item_id, digest, row in _decode_entries(changes.read(number)):
+                    if digest is None or row is None:
                         known.pop(item_id, None)
                     else:
-                        known[item_id] = digest
+                        known[item_id] = digest, row
+                lines = _encode_lines([(item_id, *pair) for item_id, pair in known.items()])
+                base.write(lines)
+                end += len(lines)
+                content.ends.append(end)
                 content.products += len(known)
-                written = file.write(_encode_lines(list(known.items())))
-                content.ends.append(written + (content.ends[-1] if content.ends else 0))
-        changes.close()
+                for _, row in known.values():
+                    hashes.add(row >> 56, row.to_bytes(8, sys.byteorder))
+        with writing(self._rows(generation)) as rows:
+            for first in hashes.keys():  # noqa: SIM118 - no mapping
+                rows.write(array("Q", sorted(array("Q", hashes.read(first)))).tobytes())
+        hashes.close()
         write_bytes(self.folder / STATE_FILE, msgspec.json.encode(content))
         self._content = content
-        for name in names(journal):
-            if name < f"{old + 1:06d}":
-                remove(journal / name)
-        remove(self._base(old))
 
     def _load(self) -> _Content:
         path = self.folder / STATE_FILE
@@ -173,9 +218,17 @@ class State:
     def _base(self, generation: int) -> StoragePath:
         return self.folder / f"base-{generation:06d}.ndjson"
 
+    def _rows(self, generation: int) -> StoragePath:
+        return self.folder / f"rows-{generation:06d}.bin"
 
-def _entry(plan: Plan, row: bytes) -> Entry:
+    def _journal(self, name: str, generation: int) -> AbstractContextManager[IO[bytes]]:
+        journal = self.folder / "journal"
+        journal.mkdir(parents=True, exist_ok=True)
+        return writing(journal / f"{generation:06d}-{name}.ndjson")
+
+
+def _entry(plan: Plan, row: bytes) -> _Entry:
     if plan.kind == "delete":
-        return _decode_id(row).id, None
+        return _decode_id(row).id, None, None
     item = _decode_open(row)
-    return item.id, content_hash(item, row)
+    return item.id, content_hash(item, row), row_hash(row)

@@ -113,6 +113,16 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
     upload.close()
 
 
+def line_blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines of a file whose every line is ended, without their ends, block by block."""
+    rest = b""
+    while block := file.read(BLOCK):
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if lines:
+            yield lines
+
+
 class Spill:
     """Bytes gathered under small integer keys, on local disk once they are many.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
 from airflow_provider_mirakl.catalog.plan import Plan, begin, plan_delete, save
 from airflow_provider_mirakl.catalog.planner import (
     MAX_CHUNK_BYTES,
+    UNSEEN,
     Drops,
     Layout,
     OnInvalid,
@@ -22,9 +26,10 @@ from airflow_provider_mirakl.catalog.product import (
     OpenProduct,
     Product,
     content_hash,
+    row_hash,
 )
-from airflow_provider_mirakl.catalog.source import Format, Source, open_source
-from airflow_provider_mirakl.catalog.state import PARTITIONS, State, partition
+from airflow_provider_mirakl.catalog.source import Batch, Format, Source, open_source
+from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
@@ -32,7 +37,10 @@ SYNC_FILE = "sync.json"
 FORMAT_VERSION = 1
 _FLUSH_ROWS = 1 << 16
 
+_Mark = tuple[str, int]
+_Entry = tuple[str, _Mark | None, int]
 _encode_lines = msgspec.json.Encoder().encode_lines
+_decode_entries = msgspec.json.Decoder(_Entry).decode_lines
 
 
 class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
@@ -157,9 +165,9 @@ def plan_sync(
     known.fold()
     checker: Checker[Product] = Checker(OpenProduct if unknown_fields == "send" else Product)
 
-    def prepare(row: bytes) -> tuple[str, bytes, str]:
+    def prepare(row: bytes) -> tuple[str, bytes, _Mark]:
         item = checker.check(row)
-        return item.id, row, content_hash(item, row)
+        return item.id, row, (content_hash(item, row), row_hash(row))
 
     changes = Changes(known, full=full)
     upserts = begin(folder / "upsert")
@@ -216,7 +224,9 @@ def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
 class Changes:
     """The index of a sync: finds repeats, unchanged rows, and ids that left.
 
-    Rows are compared partition by partition, so that memory holds one partition of the state and of the source.
+    A row whose very bytes are known is unchanged and needs no further look. The others are compared by content,
+    partition by partition, so that memory holds one partition of the state and of the source, and nine bytes of every
+    known product.
 
     :param state: what is known.
     :param full: treat every row as changed.
@@ -225,7 +235,9 @@ class Changes:
     def __init__(self, state: State, *, full: bool) -> None:
         self._state = state
         self._full = full
-        self._parts: list[list[tuple[str, str | None, int]]] = [[] for _ in range(PARTITIONS)]
+        self._hashes = array("Q") if full else state.row_hashes()
+        self._met = bytearray(len(self._hashes) // 8 + 1)
+        self._parts: list[list[_Entry]] = [[] for _ in range(PARTITIONS)]
         self._held = 0
         self._spill = Spill()
         self._missing = Spill()
@@ -234,10 +246,28 @@ class Changes:
         self.missing_count = 0
         self.unreadable = 0
 
+    def sift(self, batch: Batch) -> Batch:
+        if not self._hashes:
+            return batch
+        hashes, met, end = self._hashes, self._met, len(self._hashes)
+        rows: list[bytes] = []
+        at: list[int] = []
+        for row, place in zip(batch.rows, batch.at, strict=True):
+            wanted = row_hash(row)
+            position = bisect_left(hashes, wanted)
+            bit = 1 << (position & 7)
+            if position < end and hashes[position] == wanted and not met[position >> 3] & bit:
+                met[position >> 3] |= bit
+            else:
+                rows.append(row)
+                at.append(place)
+        self.unchanged += len(batch.rows) - len(rows)
+        return Batch(rows, at, batch.refused)
+
     def add(self, ids: list[str], marks: list[Any], first: int) -> None:
         parts = self._parts
-        for row, (item_id, digest) in enumerate(zip(ids, marks, strict=True), first):
-            parts[partition(item_id)].append((item_id, digest, row))
+        for row, (item_id, mark) in enumerate(zip(ids, marks, strict=True), first):
+            parts[partition(item_id)].append((item_id, mark, row))
         self._held += len(ids)
         if self._held > _FLUSH_ROWS:
             self._flush()
@@ -246,29 +276,38 @@ class Changes:
         if item_id is None:
             self.unreadable += 1
         else:
-            self._parts[partition(item_id)].append((item_id, None, -1))
+            self._parts[partition(item_id)].append((item_id, None, UNSEEN))
 
     def resolve(self, rows: int) -> Drops | None:
         self._flush()
         drops = Drops(bytearray(rows // 8 + 1), Spill())
-        decode = msgspec.json.Decoder(tuple[str, str | None, int]).decode_lines
-        for number, known in enumerate(self._state.partitions()):
-            seen: dict[str, int] = {}
-            for item_id, digest, row in decode(self._spill.read(number)):
-                if digest is None:
-                    known.pop(item_id, None)
-                    continue
-                earlier = seen.setdefault(item_id, row)
-                if earlier != row:
-                    drops.drop_repeat(row, earlier)
-                elif known.get(item_id) == digest and not self._full:
-                    drops.drop(row)
-                    self.unchanged += 1
-            missing = sorted(known.keys() - seen.keys())
-            self.missing_count += len(missing)
-            self._missing.add(number, _encode_lines(missing))
+        with ExitStack() as stack:
+            refresh = _Refresh(self._state, stack)
+            for number, known in enumerate(self._state.partitions()):
+                self._compare(_decode_entries(self._spill.read(number)), known, drops, refresh)
+                missing = sorted(item_id for item_id, (_, row) in known.items() if not self._was_met(row))
+                self.missing_count += len(missing)
+                self._missing.add(number, _encode_lines(missing))
+            refresh.flush()
         self._spill.close()
         return drops
+
+    def _compare(self, entries: list[_Entry], known: Known, drops: Drops, refresh: _Refresh) -> None:
+        """Judge the rows of a partition; what is left in ``known`` was not among them."""
+        seen: dict[str, int] = {}
+        for item_id, mark, row in entries:
+            former = known.pop(item_id, None)
+            if mark is None:
+                continue
+            if former is not None and self._was_met(former[1]):
+                seen[item_id] = UNSEEN
+            earlier = seen.setdefault(item_id, row)
+            if earlier != row:
+                drops.drop_repeat(row, earlier)
+            elif former is not None and former[0] == mark[0] and not self._full:
+                drops.drop(row)
+                self.unchanged += 1
+                refresh.add(item_id, mark)
 
     def missing(self) -> Iterator[str]:
         """Yield the ids that left the source."""
@@ -280,9 +319,38 @@ class Changes:
         """Give memory and disk back."""
         self._missing.close()
 
+    def _was_met(self, row: int) -> bool:
+        if self._full:
+            return False
+        position = bisect_left(self._hashes, row)
+        return bool(self._met[position >> 3] & 1 << (position & 7))
+
     def _flush(self) -> None:
         for number, part in enumerate(self._parts):
             if part:
                 self._spill.add(number, _encode_lines(part))
                 part.clear()
         self._held = 0
+
+
+class _Refresh:
+    """Gives the state the new bytes of products whose content stayed, so that the next sync needs no look at them."""
+
+    def __init__(self, state: State, stack: ExitStack) -> None:
+        self._state = state
+        self._stack = stack
+        self._file: IO[bytes] | None = None
+        self._waiting: list[tuple[str, str, int]] = []
+
+    def add(self, item_id: str, mark: _Mark) -> None:
+        self._waiting.append((item_id, *mark))
+        if len(self._waiting) >= _FLUSH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        if self._file is None:
+            self._file = self._stack.enter_context(self._state.refresh())
+        self._file.write(_encode_lines(self._waiting))
+        self._waiting.clear()

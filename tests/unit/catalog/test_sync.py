@@ -144,10 +144,31 @@ def test_bad_rows_stop_the_sync_and_leave_the_state(shop: Shop, product: Make) -
 def test_repeats_are_found_in_a_sync(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(20)]
     shop.run(rows)
-    with pytest.raises(MiraklInputError, match=r"\[20\]\.id: the same id stands in \[7\] already"):
+    with pytest.raises(MiraklInputError, match=r"\[20\]\.id: the same id stands in an unchanged row"):
         shop.plan([*rows, product(7)])
     sync = shop.run([*rows, product(7, brand="late")], on_invalid="reject")
     assert (sync.unchanged, sync.upsert.products, sync.upsert.rejected) == (20, 0, 1)
+    with pytest.raises(MiraklInputError, match=r"\[21\]\.id: the same id stands in \[20\] already"):
+        shop.plan([*rows, product(30), product(30)])
+    with pytest.raises(MiraklInputError, match=r"\[20\]\.id: the same id stands in an unchanged row"):
+        shop.plan([*rows, product(7)])
+
+
+def test_new_bytes_of_old_content_are_learned(
+    shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exporter that orders fields anew costs one full look, not one every night."""
+    rows = [product(number) for number in range(50)]
+    shop.run(rows)
+    turned = [dict(reversed(row.items())) for row in rows]
+    assert shop.run(turned).unchanged == 50
+
+    def look(*arguments: Any) -> Any:
+        raise AssertionError("looked at the content of a row whose bytes are known")
+
+    monkeypatch.setattr(Checker, "check", look)
+    sync = plan_sync(turned, shop.folder / "again", shop.folder / "state", on_missing="keep")
+    assert sync.unchanged == 50
 
 
 def test_a_partial_run_marks_only_what_was_accepted(shop: Shop, product: Make) -> None:
