@@ -32,10 +32,20 @@ def task_folder(
     :param work_folder: the folder of all; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
     :param map_index: of a mapped task; -1 or ``None`` for one that is not.
     """
-    folder = storage_path(work_folder or _default_work_folder())
-    for part in (dag_id, task_id, run_id):
-        folder = folder / _UNSAFE.sub("_", part)
+    folder = folder_below(work_folder, dag_id, task_id, run_id)
     return folder / str(map_index) if map_index is not None and map_index >= 0 else folder
+
+
+def folder_below(work_folder: str | None, *names: str) -> StoragePath:
+    """A folder below the work folder.
+
+    :param work_folder: as in :func:`task_folder`.
+    :param names: of the folders on the way; what is unsafe in a file name becomes ``_``.
+    """
+    folder = storage_path(work_folder or _default_work_folder())
+    for name in names:
+        folder = folder / _UNSAFE.sub("_", name)
+    return folder
 
 
 def _default_work_folder() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.connect import Product, delete_products, list_products, upsert_products
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.outcome import Outcome, OutcomeWriter
-from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
+from airflow_provider_mirakl.catalog.plan import Plan, read_chunk, request_body
 from airflow_provider_mirakl.catalog.storage import StoragePath, write_bytes, writing
 from airflow_provider_mirakl.catalog.verify import Verifier
 
@@ -50,12 +51,15 @@ class SendWork:
     """Sends the chunks of a plan.
 
     :param ledger: how far it has come.
+    :param commit: is told each accepted chunk before it is noted, so that a crash repeats the chunk and loses
+        nothing; telling it twice must do no harm.
     """
 
     not_before: datetime | None = None
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, commit: Callable[[Plan, int], None] | None = None) -> None:
         self._ledger = ledger
+        self._commit = commit
 
     @property
     def last_call_at(self) -> datetime | None:
@@ -72,6 +76,8 @@ class SendWork:
 
     def accept(self, result: None, at: datetime) -> None:
         """Note the chunk as accepted."""
+        if self._commit is not None:
+            self._commit(self._ledger.plan, self._ledger.next_chunk)
         self._ledger.record(self._ledger.next_chunk, at)
 
     def describe(self, interval: float) -> str:
@@ -174,7 +180,7 @@ class _Walk(ABC):
 class VerifyWork(_Walk):
     """Reads the catalog back, in rounds, until every product is as it was submitted or the rounds are used up.
 
-    :param verifier: compares.
+    :param verifiers: compare, each with the plan it knows.
     :param folder: where progress and per-item rows are kept.
     :param generation: begins anew when it changes.
     :param rounds: how often the whole catalog is read before what is missing counts as failed.
@@ -182,12 +188,20 @@ class VerifyWork(_Walk):
     """
 
     def __init__(
-        self, verifier: Verifier, folder: StoragePath, *, generation: str, rounds: int, pause: float
+        self,
+        verifiers: Sequence[Verifier],
+        folder: StoragePath,
+        *,
+        generation: str,
+        rounds: int,
+        pause: float,
     ) -> None:
-        self._verifier = verifier
+        self._verifiers = verifiers
         self._rounds = rounds
         self._pause = pause
         super().__init__(folder, generation=generation)
+        if not verifiers:
+            self._progress.finished = True
 
     @property
     def outcome(self) -> Outcome | None:
@@ -196,27 +210,31 @@ class VerifyWork(_Walk):
 
     def describe(self, interval: float) -> str:
         """Such as ``round 1/3: 9,114 products read back``."""
-        text = f"round {self._progress.round}/{self._rounds}: {self._verifier.seen:,} products read back"
+        seen = sum(verifier.seen for verifier in self._verifiers)
+        text = f"round {self._progress.round}/{self._rounds}: {seen:,} products read back"
         return f"{text}; {self.outcome}" if self.finished else text
 
     def _take(self, products: list[Product]) -> bool:
-        self._verifier.see(products)
-        return self._verifier.complete
+        for verifier in self._verifiers:
+            verifier.see(products)
+        return all(verifier.complete for verifier in self._verifiers)
 
     def _end(self, at: datetime) -> None:
         progress = self._progress
         with OutcomeWriter(self._folder / "outcome.ndjson") as writer:
-            for result in self._verifier.finish():
-                writer.add(result)
+            for verifier in self._verifiers:
+                for result in verifier.finish():
+                    writer.add(result)
         progress.outcome = writer.outcome.summary()
         progress.finished = not writer.outcome.failed or progress.round >= self._rounds
         if not progress.finished:
             progress.round += 1
             progress.not_before = at + timedelta(seconds=self._pause)
-            self._verifier.restart()
+            self._forget()
 
     def _forget(self) -> None:
-        self._verifier.restart()
+        for verifier in self._verifiers:
+            verifier.restart()
 
 
 class ListWork(_Walk):

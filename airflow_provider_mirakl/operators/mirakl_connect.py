@@ -7,13 +7,20 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklItemsFailedError,
+)
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.paced import PacedOperator, TaskRun
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.catalog.ledger import Ledger
     from airflow_provider_mirakl.catalog.plan import Plan
+    from airflow_provider_mirakl.catalog.source import Format
     from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.catalog.sync import SyncPlan
     from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork, Work
 
 
@@ -44,7 +51,7 @@ class _SendProductsOperator(_ConnectOperator):
         self,
         *,
         source: str | Sequence[Mapping[str, Any] | str],
-        source_format: Literal["ndjson", "json"] | None = None,
+        source_format: Format | None = None,
         on_invalid: Literal["fail", "reject"] = "fail",
         chunk_size: int = 1000,
         dry_run: bool = False,
@@ -57,6 +64,36 @@ class _SendProductsOperator(_ConnectOperator):
         self.chunk_size = chunk_size
         self.plan_only = dry_run  # BaseOperator has a method named dry_run
 
+    def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
+        """Say where a later try begins, and when the source changed since it was planned.
+
+        The change is told from size and time alone, so that continuing costs the same however long the file is.
+        """
+        from airflow_provider_mirakl.catalog.plan import PLAN_FILE
+        from airflow_provider_mirakl.storage import storage_path
+
+        if not run.begins:
+            return
+        self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe(interval))
+        if not isinstance(self.source, str):
+            return
+        try:
+            now = storage_path(self.source).stat()
+            planned = (ledger.plan.folder / PLAN_FILE).stat().st_mtime
+            changed = now.st_size != ledger.plan.source.size or now.st_mtime > planned
+        except FileNotFoundError:
+            changed = True
+        if changed:
+            self.log.warning(
+                "%s changed since it was planned. This run sends what it planned, none of the new content; "
+                "clear the task to send that.",
+                self.source,
+            )
+
+
+class _SendPlanOperator(_SendProductsOperator):
+    """Sends one plan."""
+
     def open_work(self, run: TaskRun) -> Work | None:
         """Plan, or find the plan of a former try."""
         from airflow_provider_mirakl.catalog.ledger import Ledger, resume
@@ -65,17 +102,11 @@ class _SendProductsOperator(_ConnectOperator):
         interval = 60.0 * self.hook.settings.interval_factor
         ledger = resume(run.folder, generation=run.generation)
         if ledger is None:
-            plan = self._plan(self._source(), run.folder)
+            plan = self._plan(as_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
             ledger = Ledger.open(plan, generation=run.generation)
         elif ledger.chunk is not None:
-            self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe(interval))
-            if run.begins and _was_written_again(self._source(), ledger.plan):
-                self.log.warning(
-                    "%s changed since it was planned. This run sends what it planned, none of the new content; "
-                    "clear the task to send that.",
-                    self.source,
-                )
+            self.note_continuing(run, ledger, interval)
         return None if self.plan_only or ledger.chunk is None else SendWork(ledger)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
@@ -96,13 +127,8 @@ class _SendProductsOperator(_ConnectOperator):
     def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
         """Validate the source and lay out the calls."""
 
-    def _source(self) -> StoragePath | Sequence[Any]:
-        from airflow_provider_mirakl.storage import storage_path
 
-        return storage_path(self.source) if isinstance(self.source, str) else self.source
-
-
-class MiraklConnectUpsertProductsOperator(_SendProductsOperator):
+class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     """Create or update products in Mirakl Connect.
 
     Reads and validates the whole source before the first call, then sends it in calls of up to 1,000 products, one
@@ -113,8 +139,8 @@ class MiraklConnectUpsertProductsOperator(_SendProductsOperator):
 
     A retry continues with the first chunk that is not known to be accepted; clearing the task begins anew.
 
-    :param source: a file (NDJSON or a JSON array; a local path or object storage), or a list of products. Templated.
-    :param source_format: ``ndjson`` or ``json``; default by name and content.
+    :param source: a file (a local path or object storage), or a list of products. Templated.
+    :param source_format: format of the file; default by name and content.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
     :param unknown_fields: ``refuse`` fields that Connect does not document, since a typing error would pass silently;
@@ -149,17 +175,17 @@ class MiraklConnectUpsertProductsOperator(_SendProductsOperator):
         )
 
 
-class MiraklConnectDeleteProductsOperator(_SendProductsOperator):
+class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     """Delete products from Mirakl Connect.
 
     Sends the ids in calls of up to 1,000, one a minute. Ids that Connect does not know are no error. As with the
     upsert, Mirakl answers 202 and processes later: the outcome counts the ids as ``unknown``. Prove with
     :class:`MiraklConnectVerifyProductsOperator`, which then expects them to be absent.
 
-    :param source: product ids: a list of texts or of objects with an ``id``; or a file of such (NDJSON or a JSON
-        array; a local path or object storage). Templated.
+    :param source: product ids: a list of texts or of objects with an ``id``; or a file of such (a local path or
+        object storage). Templated.
     :param max_deletes: refuse a longer list, before any call: a guard against the wrong file. Default no limit.
-    :param source_format: ``ndjson`` or ``json``; default by name and content.
+    :param source_format: format of the file; default by name and content.
     :param on_invalid: ``fail`` refuses the whole source when an id is wrong, before any call; ``reject`` writes wrong
         ones to a rejects file and deletes the others.
     :param chunk_size: ids in one call, 1 to 1,000.
@@ -195,6 +221,130 @@ class MiraklConnectDeleteProductsOperator(_SendProductsOperator):
                 "nothing was deleted. Raise max_deletes if that many are meant"
             )
         return plan
+
+
+class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
+    """Bring the catalog of Mirakl Connect to what a source says, sending only what changed.
+
+    The source is the whole catalog. It is compared with the state, which knows what Mirakl accepted before: new and
+    changed products are upserted, products that left the source are deleted. The state moves forward chunk by chunk
+    and only for what was accepted. Run one sync of a state at a time (``max_active_runs=1``).
+
+    A retry continues with the first chunk that is not known to be accepted; clearing the task plans anew.
+
+    :param source: the whole catalog: a file (a local path or object storage), or a list of products. Templated.
+    :param state: folder of the state: a local path or object storage, the same for every run of this source.
+        Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task has to name it. Templated.
+    :param full: send every product, changed or not. Templated.
+    :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
+    :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows. Beyond
+        it the task fails before any call: an empty feed must not empty a catalog.
+    :param source_format: format of the file; default by name and content.
+    :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
+        wrong products to a rejects file and goes on with the others. A rejected product is never deleted.
+    :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them as they are.
+    :param chunk_size: products in one call, 1 to 1,000.
+    :param dry_run: stop after the plan and send nothing.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``), with ``upserted``,
+        ``deleted``, ``unchanged``, ``kept``, ``rejected``, and ``folder`` for
+        :class:`MiraklConnectVerifyProductsOperator`.
+    :raises MiraklInputError: the source is wrong, or too much would be deleted; no call was spent.
+    :raises MiraklApiError: Mirakl says no.
+
+    Source: upsertProducts and deleteProducts, seed 002; facts sections 2.2 to 2.5.
+    """
+
+    template_fields: Sequence[str] = ("source", "state", "full", "mirakl_connect_conn_id", "work_folder")
+
+    def __init__(
+        self,
+        *,
+        state: str | None = None,
+        full: bool | str = False,
+        on_missing: Literal["delete", "keep"] = "delete",
+        max_delete_ratio: float = 0.1,
+        unknown_fields: Literal["refuse", "send"] = "refuse",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.state = state
+        self.full = full
+        self.on_missing = on_missing
+        self.max_delete_ratio = max_delete_ratio
+        self.unknown_fields = unknown_fields
+
+    def open_work(self, run: TaskRun) -> Work | None:
+        """Compare source and state, or find the plan of a former try: upserts first, then deletes."""
+        from airflow_provider_mirakl.catalog.ledger import Ledger, resume
+        from airflow_provider_mirakl.catalog.sync import SyncPlan
+        from airflow_provider_mirakl.catalog.work import SendWork
+
+        interval = 60.0 * self.hook.settings.interval_factor
+        if resume(run.folder / "delete", generation=run.generation) is None:
+            sync = self._plan(run)
+            for line in sync.describe(interval).splitlines():
+                self.log.info("Plan: %s", line)
+        else:
+            sync = SyncPlan.load(run.folder, self._state(run))
+        ledgers = [Ledger.open(plan, generation=run.generation) for plan in (sync.upsert, sync.delete)]
+        due = next((ledger for ledger in ledgers if ledger.chunk is not None), None)
+        if due is None or self.plan_only:
+            return None
+        if any(ledger.accepted for ledger in ledgers):
+            self.note_continuing(run, due, interval)
+        return SendWork(due, sync.commit)
+
+    def conclude(self, run: TaskRun) -> dict[str, Any]:
+        """What was sent, and what did not have to be."""
+        from airflow_provider_mirakl.catalog.outcome import Outcome
+        from airflow_provider_mirakl.catalog.sync import SyncPlan
+
+        sync = SyncPlan.load(run.folder, self._state(run))
+        upserts, deletes = sync.upsert.products, sync.delete.products
+        numbers = {"unchanged": sync.unchanged, "kept": sync.kept, "rejected": sync.upsert.rejected}
+        place = {"folder": str(run.folder)}
+        if self.plan_only:
+            self.log.info("Dry run: nothing was sent; the plan is in %s", run.folder)
+            return Outcome().summary() | {"upserted": 0, "deleted": 0} | numbers | place
+        outcome = Outcome(sent=upserts + deletes, unknown=upserts + deletes)
+        self.log.info(
+            "Outcome: %s (accepted, not yet proven); %s upserted, %s deleted, %s unchanged",
+            outcome,
+            f"{upserts:,}",
+            f"{deletes:,}",
+            f"{sync.unchanged:,}",
+        )
+        return outcome.summary() | {"upserted": upserts, "deleted": deletes} | numbers | place
+
+    def _plan(self, run: TaskRun) -> SyncPlan:
+        from airflow_provider_mirakl.catalog.sync import plan_sync
+
+        return plan_sync(
+            as_source(self.source),
+            run.folder,
+            self._state(run),
+            full=as_flag("full", self.full),
+            on_missing=self.on_missing,
+            max_delete_ratio=self.max_delete_ratio,
+            source_format=self.source_format,
+            on_invalid=self.on_invalid,
+            unknown_fields=self.unknown_fields,
+            max_products=self.chunk_size,
+        )
+
+    def _state(self, run: TaskRun) -> StoragePath:
+        from airflow_provider_mirakl.storage import storage_path
+
+        if self.state:
+            return storage_path(self.state)
+        if run.is_mapped:
+            raise MiraklConfigurationError(
+                "state: name a folder for each source; a mapped task has none of its own, since the number of its "
+                "source may be another one tomorrow, and a wrong state would delete products",
+                field="state",
+            )
+        return run.lasting_folder("state", self.mirakl_connect_conn_id)
 
 
 class MiraklConnectListProductsOperator(_ConnectOperator):
@@ -242,8 +392,9 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
     A retry continues with the next page; clearing the task begins anew.
 
-    :param submitted: what was sent: the result of :class:`MiraklConnectUpsertProductsOperator` or
-        :class:`MiraklConnectDeleteProductsOperator`, or its ``folder``. Templated.
+    :param submitted: what was sent: the result of :class:`MiraklConnectUpsertProductsOperator`,
+        :class:`MiraklConnectDeleteProductsOperator` or :class:`MiraklConnectSyncCatalogOperator`, or its ``folder``.
+        Templated.
     :param sample: check only so many products, chosen by a hash of their ids; default all. The reading ends as soon
         as the last of them was seen.
     :param rounds: how often the catalog is read at the most.
@@ -300,13 +451,20 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
     def _work(self, run: TaskRun) -> VerifyWork:
         from airflow_provider_mirakl.catalog.plan import Plan
+        from airflow_provider_mirakl.catalog.sync import SYNC_FILE
         from airflow_provider_mirakl.catalog.verify import Verifier
         from airflow_provider_mirakl.catalog.work import VerifyWork
         from airflow_provider_mirakl.storage import storage_path
 
-        folder = self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
+        folder = storage_path(
+            self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
+        )
+        is_sync = (folder / SYNC_FILE).exists()
+        plans = [
+            Plan.load(part) for part in ((folder / "upsert", folder / "delete") if is_sync else (folder,))
+        ]
         return VerifyWork(
-            Verifier(Plan.load(storage_path(folder)), sample=self.sample),
+            [Verifier(plan, sample=self.sample) for plan in plans if plan.chunks],
             run.folder,
             generation=run.generation,
             rounds=self.rounds,
@@ -314,15 +472,19 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         )
 
 
-def _was_written_again(source: StoragePath | Sequence[Any], plan: Plan) -> bool:
-    """Tell from size and time alone, so that continuing costs the same however long the file is."""
-    from airflow_provider_mirakl.catalog.plan import PLAN_FILE
+def as_source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:
+    """A source as the catalog engine takes it: a path or a list."""
+    from airflow_provider_mirakl.storage import storage_path
 
-    if isinstance(source, Sequence):
-        return False
-    try:
-        now = source.stat()
-    except FileNotFoundError:
-        return True
-    planned = (plan.folder / PLAN_FILE).stat().st_mtime
-    return bool(now.st_size != plan.source.size or now.st_mtime > planned)
+    return storage_path(source) if isinstance(source, str) else source
+
+
+def as_flag(name: str, value: bool | str) -> bool:
+    """A flag that may have come through a template.
+
+    :raises MiraklConfigurationError: for a word that is none.
+    """
+    word = str(value).strip().lower()
+    if word not in ("true", "false"):
+        raise MiraklConfigurationError(f"{name}: is {value!r}; put true or false", field=name)
+    return word == "true"

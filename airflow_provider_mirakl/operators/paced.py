@@ -228,6 +228,17 @@ class TaskRun:
         annotate(self._context["outlet_events"], outlets, outcome)
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether this is one of several instances of a mapped task."""
+        return self._ti.map_index is not None and self._ti.map_index >= 0
+
+    def lasting_folder(self, *names: str) -> StoragePath:
+        """A folder that every run of this task shares."""
+        from airflow_provider_mirakl.storage import folder_below
+
+        return folder_below(self._work_folder, *names, self._ti.dag_id, self._ti.task_id)
+
+    @property
     def generation(self) -> str:
         """Stays the same over retries and deferrals and changes when the task is cleared.
 

@@ -1,0 +1,173 @@
+"""The operators of Mirakl Connect on a real Airflow against the sandbox: delta, delete, export, dry run, assets."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.sandbox import Sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+SPEED = 240
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(speed=SPEED) as server:
+        connection = {
+            "conn_type": "mirakl_connect",
+            "host": server.connect_url,
+            "login": "sandbox-client",
+            "password": "sandbox-secret",
+            "extra": {"token_url": server.token_url, "interval_factor": 1 / SPEED},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        yield server
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Callable[[dict[str, str]], str]:
+    """Writes a product file from ids and titles."""
+    path = tmp_path / "catalog.ndjson"
+
+    def write(titles: dict[str, str]) -> str:
+        rows = [{"id": key, "titles": [{"locale": "en_US", "value": value}]} for key, value in titles.items()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def operations(sandbox: Sandbox) -> Counter[str]:
+    return Counter(call["operation"] for call in sandbox.journal() if call["status"] < 400)
+
+
+def titles(sandbox: Sandbox) -> dict[str, str]:
+    return {product["id"]: product["titles"][0]["value"] for product in sandbox.products()}
+
+
+DELTA = EXAMPLES / "mirakl_connect_delta_sync.py"
+
+
+def test_only_what_changed_is_sent_and_what_left_is_deleted(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    first = {f"sku-{number:03d}": f"Chair {number}" for number in range(100)}
+    run = run_dag(DELTA, conf={"source": catalog(first)})
+    assert run.state == "success"
+    assert run.returned("sync")["upserted"] == 100
+    assert run.returned("verify")["succeeded"] == 100
+
+    second = {key: value for key, value in first.items() if key not in ("sku-003", "sku-004")}
+    second |= {"sku-000": "Armchair", "sku-999": "Stool"}
+    run = run_dag(DELTA, conf={"source": catalog(second)})
+    assert run.state == "success"
+    result = run.returned("sync")
+    assert (result["upserted"], result["deleted"], result["unchanged"]) == (2, 2, 97)
+    assert run.returned("verify")["succeeded"] == 4
+    assert titles(sandbox) == second
+
+    before = operations(sandbox)
+    run = run_dag(DELTA, conf={"source": catalog(second)})
+    assert run.state == "success"
+    assert run.returned("sync")["unchanged"] == 99
+    assert operations(sandbox) == before, "nothing changed, so nothing is sent and nothing is read"
+
+    run = run_dag(DELTA, conf={"source": catalog(second), "full": True})
+    assert run.returned("sync")["upserted"] == 99
+
+
+def test_an_empty_feed_empties_no_catalog(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str], tmp_path: Path
+) -> None:
+    text = DELTA.read_text().replace(
+        'task_id="sync",', f'task_id="sync", retries=0, state={str(tmp_path / "state")!r},'
+    )
+    full = {f"sku-{number:03d}": "Chair" for number in range(40)}
+    assert run_dag(text, conf={"source": catalog(full)}).state == "success"
+    before = operations(sandbox)
+    few = dict(list(full.items())[:10])
+    assert run_dag(text, conf={"source": catalog(few)}).state == "failed"
+    assert operations(sandbox) == before
+    assert titles(sandbox) == full
+    assert run_dag(text, conf={"source": catalog(full)}).returned("sync")["unchanged"] == 40
+
+
+def test_products_are_deleted_by_a_list_and_proven_gone(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    sandbox.seed(
+        [
+            json.dumps({"id": f"sku-{n}", "titles": [{"locale": "en", "value": "x"}]}).encode()
+            for n in range(5)
+        ]
+    )
+    run = run_dag(
+        EXAMPLES / "mirakl_connect_delete_products.py", conf={"ids": ["sku-1", "sku-3", "never-there"]}
+    )
+    assert run.state == "success"
+    assert run.returned("verify")["succeeded"] == 3
+    assert set(titles(sandbox)) == {"sku-0", "sku-2", "sku-4"}
+
+
+def test_a_list_longer_than_meant_deletes_nothing(run_dag: Any, sandbox: Sandbox) -> None:
+    text = (
+        (EXAMPLES / "mirakl_connect_delete_products.py")
+        .read_text()
+        .replace("max_deletes=5_000", "max_deletes=2, retries=0")
+    )
+    run = run_dag(text, conf={"ids": ["a", "b", "c"]})
+    assert run.tasks == {"delete": "failed", "verify": "upstream_failed"}
+    assert not operations(sandbox)
+
+
+def test_the_catalog_is_exported_page_by_page(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    rows = [json.dumps({"id": f"sku-{number:05d}", "brand": None}).encode() for number in range(2_100)]
+    sandbox.seed(rows)
+    run = run_dag(EXAMPLES / "mirakl_connect_export.py", conf={"folder": str(tmp_path / "exports")})
+    assert run.state == "success"
+    result = run.returned("export")
+    lines = Path(result["target"]).read_text().splitlines()
+    assert result["products"] == len(lines) == 2_100
+    assert [json.loads(line)["id"] for line in lines] == [f"sku-{number:05d}" for number in range(2_100)]
+    assert operations(sandbox)["listProducts"] == 3
+
+
+def test_a_dry_run_sends_nothing(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    source = catalog({f"sku-{number}": "Chair" for number in range(7)})
+    text = f"""
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+with DAG("dry", schedule=None, start_date=datetime(2026, 1, 1)):
+    MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r}, dry_run=True)
+"""
+    result = run_dag(text).returned("upsert")
+    assert (result["planned"], result["sent"]) == (7, 0)
+    assert not operations(sandbox)
+    assert (Path(result["folder"]) / "plan.json").exists()
+
+
+def test_the_asset_event_carries_the_outcome(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    run_dag(DELTA, conf={"source": catalog({"sku-1": "Chair"}), "full": True})
+    from airflow.utils.session import create_session
+
+    try:
+        from airflow.models.asset import AssetEvent
+    except ImportError:
+        from airflow.models.dataset import DatasetEvent as AssetEvent
+    with create_session() as session:
+        event = session.query(AssetEvent).order_by(AssetEvent.id.desc()).first()
+        assert event is not None
+        assert event.extra["sent"] == 1
