@@ -1,0 +1,59 @@
+"""Once a week, bring the documents of every shop of a marketplace to object storage.
+
+Needs a connection ``mirakl_operator`` of type Mirakl with the role operator.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+# [START mirakl_kyc_archive]
+from airflow_provider_mirakl.operators.shop import MiraklListShopsOperator
+from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
+
+with DAG(
+    dag_id="mirakl_kyc_archive",
+    description="Archive the documents of every shop; a report names the shops that failed.",
+    schedule="@weekly",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    params={
+        "target": Param(
+            "s3://aws_default@kyc/archive",
+            type="string",
+            title="Archive",
+            description="Folder of all shops: a local path, or any object storage that Airflow knows.",
+        )
+    },
+    tags=["mirakl"],
+):
+    shops = MiraklListShopsOperator(task_id="shops", mirakl_conn_id="mirakl_operator")
+
+    # One mapped task for each shop: a broken one neither stops nor repeats the others.
+    archive = MiraklDownloadShopDocumentsOperator.partial(
+        task_id="archive",
+        mirakl_conn_id="mirakl_operator",
+        target="{{ params.target }}",
+        max_active_tis_per_dagrun=4,
+    ).expand(shop_ids=shops.output)
+
+    @task(trigger_rule="all_done", retries=0)
+    def report(shop_ids: list[int], archived: Any) -> dict[str, Any]:
+        """Say what was archived, and fail when a shop is missing, so that somebody looks."""
+        results = [result for result in archived or () if result]
+        missing = sorted(set(shop_ids) - {shop for result in results for shop in result["shop_ids"]})
+        if missing:
+            raise RuntimeError(f"{len(missing)} of {len(shop_ids)} shops were not archived: {missing}")
+        return {
+            "shops": len(shop_ids),
+            "stored": sum(result["stored"] for result in results),
+            "unchanged": sum(result["unchanged"] for result in results),
+        }
+
+    report(shops.output, archive.output)
+# [END mirakl_kyc_archive]

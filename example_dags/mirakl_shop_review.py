@@ -1,0 +1,61 @@
+"""Wait until a new shop has handed in every required document, then fetch them and start its review.
+
+Needs a connection ``mirakl_operator`` of type Mirakl with the role operator.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+# [START mirakl_shop_review]
+from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
+from airflow_provider_mirakl.sensors.shop_documents import MiraklShopDocumentsSensor
+
+with DAG(
+    dag_id="mirakl_shop_review",
+    description="Start the review of a shop as soon as its documents are complete.",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    params={
+        "shop_id": Param(2000, type="integer", title="Shop id"),
+        "type_codes": Param(
+            ["BUSINESS_REGISTRATION", "IDENTITY_PROOF", "BANK_DETAILS"],
+            type="array",
+            items={"type": "string"},
+            title="Required documents",
+        ),
+        "target": Param("s3://aws_default@kyc/review", type="string", title="Folder for the documents"),
+    },
+    tags=["mirakl"],
+):
+    complete = MiraklShopDocumentsSensor(
+        task_id="complete",
+        mirakl_conn_id="mirakl_operator",
+        shop_ids="{{ params.shop_id }}",
+        type_codes="{{ params.type_codes | join(',') }}",
+        deferrable=True,
+        poke_interval=15 * 60,
+        timeout=14 * 24 * 3600,
+    )
+    fetch = MiraklDownloadShopDocumentsOperator(
+        task_id="fetch",
+        mirakl_conn_id="mirakl_operator",
+        shop_ids="{{ params.shop_id }}",
+        type_codes="{{ params.type_codes | join(',') }}",
+        target="{{ params.target }}",
+    )
+
+    @task
+    def start_review(found: dict[str, Any], fetched: dict[str, Any]) -> dict[str, Any]:
+        """Hand over to whoever reviews: a ticket, a message, another Dag."""
+        kinds = sorted(document["type"] for document in found["documents"])
+        return {"shop_ids": fetched["shop_ids"], "types": kinds, "manifests": fetched["manifests"]}
+
+    complete >> fetch
+    start_review(complete.output, fetch.output)
+# [END mirakl_shop_review]

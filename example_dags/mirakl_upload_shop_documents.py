@@ -1,0 +1,47 @@
+"""Upload the documents in a folder to a shop: those that the shop does not have yet.
+
+The name of a file, without its extension, is the code of its type, such as ``BANK_DETAILS.pdf``. Needs a connection
+``mirakl_shop`` of type Mirakl with the role shop.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+# [START mirakl_upload_shop_documents]
+from airflow_provider_mirakl.operators.shop_documents import MiraklUploadShopDocumentsOperator
+
+with DAG(
+    dag_id="mirakl_upload_shop_documents",
+    description="Upload the documents that a shop does not have yet.",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    params={
+        "folder": Param("s3://aws_default@papers/my-shop", type="string", title="Folder"),
+        "shop_id": Param(None, type=["integer", "null"], title="Shop id", description="Empty: the default."),
+    },
+    tags=["mirakl"],
+):
+
+    @task
+    def find_documents(folder: str) -> list[dict[str, str]]:
+        """Every file of the folder with the type that its name says."""
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        files = sorted(file for file in ObjectStoragePath(folder).iterdir() if file.is_file())
+        return [{"path": str(file), "type_code": file.stem} for file in files]
+
+    MiraklUploadShopDocumentsOperator(
+        task_id="upload",
+        mirakl_conn_id="mirakl_shop",
+        documents=find_documents("{{ params.folder }}"),
+        shop_id="{{ params.shop_id or '' }}",
+        if_exists="skip",
+        check_types=True,
+    )
+# [END mirakl_upload_shop_documents]
