@@ -71,14 +71,12 @@ class MiraklRequestsAuth(AuthBase):
         return request
 
     def _headers(self, refused: str | None = None) -> dict[str, str]:
-        from airflow_provider_mirakl.client.exchange import NeedToken
         from airflow_provider_mirakl.client.settings import ClientCredentials
 
         auth = self._hook.settings.auth
         if not isinstance(auth, ClientCredentials):
             return dict(auth.headers)
-        token = self._client._token(NeedToken(auth, refused))  # type: ignore[arg-type,unused-ignore]
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {self._client.token(refused)}"}
 
     def _answered(self, response: Response, **send: Any) -> Response:
         """Renew a refused token once, and take the credentials off a redirect to somebody else."""

@@ -36,7 +36,6 @@ EXAMPLE_HOSTS = {
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _LOCALE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?")
-_HOST_NAME = re.compile(r"[\w.-]+|.*:.*")
 _TRUE = frozenset({"true", "1", "y", "yes", "on", "t"})
 _FALSE = frozenset({"false", "0", "n", "no", "off", "f"})
 
@@ -205,13 +204,10 @@ class ConnectionReader:
             return ""
         try:
             allow_http = self.flag("allow_http", False)
-            url = clean_base_url(text, field_name=name, allow_http=allow_http, strip_api=strip_api)
+            return clean_base_url(text, field_name=name, allow_http=allow_http, strip_api=strip_api)
         except MiraklConfigurationError as fault:
             self.faults.append(fault)
             return ""
-        if not _HOST_NAME.fullmatch(urlsplit(url).hostname or ""):
-            self.wrong(name, "holds a letter that no host name has, maybe an invisible one; type it anew")
-        return url
 
     def host(self, default: str = "") -> str:
         """Host and port of the connection; port 0, which Airflow's form stores for none, counts as none."""
