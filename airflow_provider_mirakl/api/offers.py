@@ -27,6 +27,7 @@ from airflow_provider_mirakl.api.paging import seek_page
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 MAX_PAGE = 100
+NEWEST_FIRST = "dateCreated,DESC"
 IMPORTS, STOCK, PRICES = "/api/offers/imports", "/api/offers/stock/imports", "/api/offers/pricing/imports"
 EXPORT = "/api/offers/export/async"
 
@@ -115,7 +116,7 @@ def list_offer_imports(
     *, caller: Caller = SELLER, created_since: datetime | None = None, limit: int = MAX_PAGE
 ) -> Call[Page[dict[str, Json]]]:
     """OF04: offer imports, newest first, with the fields of OF02. At most once a minute; every 5 recommended."""
-    params = caller.params("OF04") + query(start_date=moment(created_since), limit=limit)
+    params = caller.params("OF04") + query(start_date=moment(created_since), sort=NEWEST_FIRST, limit=limit)
     return _listing(OF04, caller, params)
 
 
@@ -174,7 +175,7 @@ def list_price_imports(
     There is no call for one import: ask for its id alone.
     """
     params = caller.params("PRI02") + query(
-        import_id=list(import_ids), start_date=moment(created_since), limit=limit
+        import_id=list(import_ids), start_date=moment(created_since), sort=NEWEST_FIRST, limit=limit
     )
     return _listing(PRI02, caller, params)
 

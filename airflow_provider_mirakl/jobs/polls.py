@@ -53,7 +53,7 @@ def jobs_ended(
     :param kind: name of the row in the job table.
     :param early: as of :func:`~.table.judge`.
     :param since: when the first of them was created, as Mirakl wrote it.
-    :return: ``statuses`` by id.
+    :return: ``statuses`` by id, without the addresses of files.
     """
     row, caller = JOBS[kind], Caller(role, shop_id)
     statuses: dict[str, Status] = notes.setdefault("statuses", {})
@@ -66,7 +66,8 @@ def jobs_ended(
         notes.setdefault("since", status.get("date_created"))
         verdict = judge(row, status, early=early)
         if verdict.ended:
-            statuses[str(job_id)] = status
+            # The addresses of an export's files may be signed: they do not travel.
+            statuses[str(job_id)] = {name: value for name, value in status.items() if name != "urls"}
         elif not verdict.known and notes.get("strange") != verdict.state:
             notes["strange"] = verdict.state
             log.warning("%s %s: unknown state %r; waiting on", row.title, job_id, verdict.state)

@@ -66,8 +66,6 @@ def _use(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "", f"says nothing about the product. The uses are: {USES}"
     if "integration_errors" in has and "mirakl_product_id" not in has:
         yield "mirakl_product_id", "is missing; integration errors are reported by it"
-    if "data" in has and "product_sku" not in has:
-        yield "product_sku", "is missing; a product is created and updated with it"
 
 
 def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
