@@ -59,7 +59,7 @@ class SandboxApp:
         try:
             reply = await strike.before(exchange) if exchange.faults else None
             if reply is None:
-                reply = error_reply(system, missing) if missing else await self._answer(exchange)
+                reply = self._refuse(system, missing) if missing else await self._answer(exchange)
                 if exchange.faults:
                     reply = strike.alter(exchange, reply)
         except ClientDisconnect:
@@ -82,14 +82,17 @@ class SandboxApp:
         except ApiError as error:
             if error.status == 400 and exchange.undo_limit and not self.world.settings.refused_calls_count:
                 exchange.undo_limit()
-            return error_reply(operation.system, error)
+            return self._refuse(operation.system, error)
         except ClientDisconnect:
             raise
         except Exception:
             log.exception("%s failed inside the sandbox", operation.code)
-            return error_reply(
+            return self._refuse(
                 operation.system, ApiError(500, "The sandbox itself failed; its log says why.")
             )
+
+    def _refuse(self, system: System, error: ApiError) -> Reply:
+        return error_reply(system, error, plain=self.world.settings.oauth_errors == "plain")
 
     def _admit(self, exchange: Exchange, operation: Operation) -> None:
         headers = exchange.request.headers

@@ -4,9 +4,58 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    from airflow_provider_mirakl.sandbox.settings import PLAIN
+
+    name, _, value = text.partition("=")
+    if name not in PLAIN:
+        raise argparse.ArgumentTypeError(f"{name!r} is no setting; there are {', '.join(sorted(PLAIN))}")
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = value
+    if isinstance(found, list):
+        found = frozenset(found)
+    kinds = (int, float) if PLAIN[name] is float else PLAIN[name]
+    if not isinstance(found, kinds) or (isinstance(found, bool) and PLAIN[name] is not bool):
+        raise argparse.ArgumentTypeError(f"{name} must be a {PLAIN[name].__name__}, not {value!r}")
+    return name, found
+
+
+def _credentials(path: Path | None) -> dict[str, Any]:
+    """Clients, keys and DJUST keys from a file."""
+    from airflow_provider_mirakl.sandbox.settings import InstanceKey, OAuthClient
+
+    if path is None:
+        return {}
+    document = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
+    for client in document.get("clients", ()):
+        if "scopes" in client:
+            client["scopes"] = frozenset(client["scopes"])
+    for key in document.get("keys", ()):
+        key["shops"] = tuple(key.get("shops", ()))
+    if "clients" in document:
+        found["clients"] = tuple(OAuthClient(**client) for client in document["clients"])
+    if "keys" in document:
+        found["keys"] = tuple(InstanceKey(**key) for key in document["keys"])
+    if "djust_keys" in document:
+        found["djust_keys"] = tuple(document["djust_keys"])
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,6 +80,28 @@ def _parser() -> argparse.ArgumentParser:
         default="published",
         help="which call frequencies are kept (default: all that are published)",
     )
+    serve.add_argument("--ledger", type=Path, help="write the ledger here as NDJSON at the end")
+    serve.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        type=_setting,
+        help="any setting, e.g. --set pages_count=false --set processing_seconds=5",
+    )
+    serve.add_argument(
+        "--credentials",
+        type=Path,
+        help="JSON file with clients, keys and djust_keys instead of the sandbox's own",
+    )
+    serve.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        type=_json,
+        metavar="JSON",
+        help="a fault rule; may be repeated",
+    )
     generate = commands.add_parser("generate", help="write a realistic catalog to standard output, as NDJSON")
     generate.add_argument("count", type=int)
     generate.add_argument("--seed", type=int, default=0)
@@ -54,18 +125,26 @@ def _serve(options: argparse.Namespace) -> int:
     from airflow_provider_mirakl.sandbox.server import Sandbox
 
     try:
+        settings = {
+            "seed": options.seed,
+            "limits": options.limits,
+            "clock": "stepped" if options.stepped else "running",
+            **dict(options.set),
+            **_credentials(options.credentials),
+        }
         sandbox = Sandbox(
             speed=options.speed,
             port=options.port,
             host=options.host,
             catalog=options.catalog,
             state=options.state,
-            seed=options.seed,
-            limits=options.limits,
-            clock="stepped" if options.stepped else "running",
+            ledger=options.ledger,
+            **settings,
         )
+        for rule in options.fault:
+            sandbox.fault(**rule)
         sandbox.bind()
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         print(f"mirakl-sandbox: {error}", file=sys.stderr)
         return 2
 

@@ -124,6 +124,8 @@ class Jobs:
         self.all[job.id] = job
         if exchange.fault("lost"):
             job.working = (float("1e18"), float("1e18"))
+            if entry in self._world.ledger.calls:
+                self._world.ledger.calls[entry].mark_all("lost")
             return job
         queue = f"{kind} {exchange.shop}"
         moment = max(now + stages[0][1], self._busy.get(queue, 0.0))

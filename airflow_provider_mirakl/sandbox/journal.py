@@ -25,6 +25,11 @@ class Journal:
         self._number += 1
         return self._number
 
+    @property
+    def last(self) -> int:
+        """The number of the last call."""
+        return self._number
+
     def clean(self, text: str) -> str:
         """A text without secrets."""
         for secret in self._secrets:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -66,7 +67,8 @@ class Sandbox:
     :param port: 0 takes a free port.
     :param host: address to listen on.
     :param catalog: NDJSON file with the products of the first account.
-    :param state: file that is read at the start, if it exists, and written at the end.
+    :param state: file that is read at the start, if it exists, and written now and then and at the end.
+    :param ledger: file that gets the ledger as NDJSON at the end.
     :param settings: every other setting by its name in :class:`Settings`.
     """
 
@@ -77,6 +79,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         catalog: str | Path | None = None,
         state: str | Path | None = None,
+        ledger: str | Path | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings(speed=speed, **settings)
@@ -84,6 +87,7 @@ class Sandbox:
         self._host = host
         self._port = port
         self._state = None if state is None else Path(state)
+        self._ledger = None if ledger is None else Path(ledger)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -159,7 +163,7 @@ class Sandbox:
             proxy_headers=False,
             server_header=False,
             lifespan="off",
-            timeout_graceful_shutdown=2,
+            timeout_keep_alive=75,  # as a load balancer does; paced clients keep their connection
         )
 
         async def run() -> None:
@@ -168,17 +172,35 @@ class Sandbox:
             if ready is not None:
                 self._loop.call_soon(ready)
             assert self._socket is not None  # noqa: S101 - bound above
+            keeper = asyncio.create_task(self._keep())
             await self._server.serve(sockets=[self._socket])
+            keeper.cancel()
 
         try:
             asyncio.run(run())
         finally:
             self._loop = None
-            if self._state is not None:
-                self.world.save(self._state)
+            self._save()
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
+
+    async def _keep(self) -> None:
+        """Save now and then, so that a crash costs little; never more than a twentieth of the time."""
+        pause, saved = 5.0, self.world.journal.last
+        while self._state is not None:
+            await asyncio.sleep(pause)
+            if self.world.journal.last != saved:
+                saved, started = self.world.journal.last, time.perf_counter()
+                self.world.save(self._state)
+                pause = max(5.0, 20 * (time.perf_counter() - started))
+
+    def _save(self) -> None:
+        if self._state is not None:
+            self.world.save(self._state)
+        if self._ledger is not None:
+            with self._ledger.open("wb") as out:
+                out.writelines(dumps(row) + b"\n" for row in self.world.ledger.rows())
 
     def start(self) -> Self:
         """Serve in a thread of its own; returns when calls are answered."""

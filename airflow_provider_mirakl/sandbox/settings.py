@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 Role = Literal["shop", "operator", "front"]
@@ -47,6 +47,17 @@ DEFAULT_KEYS = (
     InstanceKey("sandbox-front-key", "front", "front", bearer=True),
 )
 DEFAULT_DJUST_KEYS = ("sandbox-djust-key",)
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "clock": ("running", "stepped"),
+    "limits": ("published", "connect", "off"),
+    "unknown_fields": ("reject", "ignore"),
+    "duplicate_ids": ("accept", "reject"),
+    "oauth_errors": ("rfc6749", "plain"),
+    "upload_errors_key": ("documents", "shop_documents", "both"),
+    "unlisted_document_types": ("accept", "reject"),
+}
 
 
 @dataclass(slots=True)
@@ -109,5 +120,21 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.speed > 0:
             raise ValueError(f"speed must be greater than 0, not {self.speed!r}")
-        if self.clock not in ("running", "stepped"):
-            raise ValueError(f"clock must be 'running' or 'stepped', not {self.clock!r}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                words = " or ".join(repr(choice) for choice in choices)
+                raise ValueError(f"{name} must be {words}, not {getattr(self, name)!r}")
+
+
+#: Settings that a command line can give, and their types.
+PLAIN: dict[str, type] = {
+    entry.name: {
+        "float": float,
+        "int": int,
+        "bool": bool,
+        "frozenset[str]": frozenset,
+        "dict[str, float]": dict,
+    }.get(str(entry.type), str)
+    for entry in fields(Settings)
+    if entry.name not in ("speed", "clock", "seed", "clients", "keys", "djust_keys")
+}

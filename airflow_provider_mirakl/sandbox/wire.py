@@ -142,6 +142,11 @@ def _oauth(error: ApiError) -> dict[str, Any]:
 _ENVELOPES = {"connect": _connect, "mirakl": _mirakl, "djust": _djust, "auth": _oauth}
 
 
-def error_reply(system: System, error: ApiError) -> Reply:
-    """The refusal in the words of a system (facts, section 9)."""
+def error_reply(system: System, error: ApiError, plain: bool = False) -> Reply:
+    """The refusal in the words of a system (facts, section 9).
+
+    :param plain: a token server that answers text instead of RFC 6749's object.
+    """
+    if plain and system == "auth":
+        return Reply(error.status, error.message.encode(), "text/plain", dict(error.headers))
     return Reply.json(_ENVELOPES[system](error), error.status, dict(error.headers))

@@ -39,6 +39,12 @@ def test_a_refused_token_request_answers_as_rfc_6749(
     assert "wrong" not in answer.json()["error_description"].replace("is wrong", "")
 
 
+@pytest.mark.mirakl_sandbox_settings(oauth_errors="plain")
+def test_a_token_server_may_answer_text(sandbox: Sandbox, http: httpx.Client) -> None:
+    answer = http.post(sandbox.token_url, data={**FORM, "client_secret": "wrong"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (401, "text/plain")
+
+
 def test_the_token_request_is_a_form(sandbox: Sandbox, http: httpx.Client) -> None:
     assert http.post(sandbox.token_url, json=FORM).status_code == 415
     assert http.get(sandbox.token_url).status_code == 405

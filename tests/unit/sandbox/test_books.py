@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
@@ -118,6 +120,29 @@ def test_the_page_shows_products_calls_limits_and_errors(sandbox: Sandbox, conne
     assert "No product has the id nobody." in found
 
 
+def test_the_page_is_well_formed_and_every_table_has_a_name(sandbox: Sandbox, connect: httpx.Client) -> None:
+    sandbox.seed([{"id": "a", "titles": None}])
+    connect.post("/api/products", json={"products": [{"id": "b"}, {"id": "b"}]})
+    sandbox.put_document(2000, "INSURANCE", "a.pdf", b"x")
+    open_tags: list[str] = []
+    labels: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in ("meta", "link", "input"):
+                open_tags.append(tag)
+            if dict(attrs).get("role") == "region":
+                labels.append(dict(attrs)["aria-label"] or "")
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+    Reader().feed(httpx.get(sandbox.url).text)
+    assert open_tags == []
+    assert len(labels) == len(set(labels)) >= 5
+    assert "" not in labels
+
+
 def test_an_unknown_page_of_the_sandbox_is_a_404(sandbox: Sandbox) -> None:
     assert httpx.get(f"{sandbox.url}/nowhere").status_code == 404
 
@@ -148,6 +173,17 @@ def test_the_state_survives_a_restart(tmp_path: Path) -> None:
         sandbox.advance(15)
         assert sandbox.products() == [{"id": "a"}, {"id": "b"}]
         assert [row["result"] for row in sandbox.ledger()] == ["created", "updated"]
+
+
+def test_the_state_is_kept_before_a_crash(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with Sandbox(state=state) as sandbox:
+        httpx.get(f"{sandbox.mirakl_url}/api/version")
+        for _ in range(100):
+            if state.exists():
+                break
+            time.sleep(0.1)
+        assert json.loads(state.read_text().splitlines()[0])["journal"]["number"] == 1
 
 
 def test_a_file_that_is_no_state_is_not_overwritten(tmp_path: Path) -> None:

@@ -51,6 +51,81 @@ def test_serve_answers_keeps_its_state_and_ends_cleanly(tmp_path: Path, end: sig
         assert [entry["id"] for entry in sandbox.products()] == ["SKU-0000001", "SKU-0000002", "SKU-0000003"]
 
 
+def test_settings_credentials_faults_and_the_ledger_from_the_command_line(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials.json"
+    client = {"client_id": "me", "secret": "mine", "account": "my-company"}
+    key = {"key": "my-key", "role": "shop", "account": "me", "shops": [2001]}
+    credentials.write_text(json.dumps({"clients": [client], "keys": [key], "djust_keys": ["d"]}))
+    options = [
+        "--port",
+        "0",
+        "--url-file",
+        str(tmp_path / "url"),
+        "--stepped",
+        "--credentials",
+        str(credentials),
+    ]
+    options += [
+        "--set",
+        "unknown_fields=ignore",
+        "--set",
+        "processing_seconds=1",
+        "--ledger",
+        str(tmp_path / "ledger"),
+    ]
+    options += [
+        "--set",
+        'intervals={"upsertProducts": 0}',
+        "--fault",
+        '{"kind": "status", "operation": "A01"}',
+    ]
+    process = subprocess.Popen([*COMMAND, "serve", *options], stdout=subprocess.PIPE)
+    try:
+        url = wait_for(tmp_path / "url", process)
+        form = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "mine"}
+        token = httpx.post(f"{url}/auth/oauth/token", data=form).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        for brand in ("x", "y"):
+            body = {"products": [{"id": "a", "brand": brand, "unknown": 1}]}
+            sent = httpx.post(f"{url}/connect/api/products", json=body, headers=headers)
+            assert sent.status_code == 202
+        httpx.post(f"{url}/_sandbox/clock", json={"advance": 1})
+        account = f"{url}/mirakl/api/account"
+        assert [httpx.get(account, headers={"Authorization": "my-key"}).status_code for _ in range(2)] == [
+            503,
+            200,
+        ]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    ledger = [json.loads(line) for line in (tmp_path / "ledger").read_text().splitlines()]
+    assert [(row["item"], row["result"]) for row in ledger] == [("a", "created"), ("a", "updated")]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--set", "colour=blue"], "is no setting"),
+        (["--set", "pages_count=1"], "must be a bool"),
+        (["--set", "token_seconds=soon"], "must be a float"),
+        (["--set", "unknown_fields=often"], "unknown_fields must be 'reject' or"),
+        (["--fault", "{"], "is not JSON"),
+        (["--fault", '{"kind": "gremlins"}'], "kind must be one of"),
+        (["--speed", "0"], "speed must be greater than 0"),
+    ],
+)
+def test_a_bad_option_says_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], option: list[str], words: str
+) -> None:
+    try:
+        status = cli.main(["serve", "--port", "0", *option])
+    except SystemExit as end:
+        status = end.code  # type: ignore[assignment]
+    assert (status, words in capsys.readouterr().err) == (2, True)
+
+
 def test_a_busy_port_and_a_bad_catalog_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
