@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.planner import (
     MAX_CHUNK_BYTES,
     PRODUCTS_FILE,
@@ -173,6 +174,7 @@ def plan_upsert(
     folder: StoragePath | str,
     *,
     source_format: Format | None = None,
+    columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     max_products: int = MAX_PRODUCTS_PER_CALL,
@@ -183,6 +185,7 @@ def plan_upsert(
     :param source: a file (path object, or text for a local path) or a list of dictionaries.
     :param folder: where the plan goes; made if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
+    :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
     :param max_products: products in one call, 1 to 1,000.
@@ -197,9 +200,9 @@ def plan_upsert(
         return checker.check(row).id, row, None
 
     folder = begin(folder)
-    rows = open_source(source, source_format)
+    rows = open_source(source, source_format, columns)
     laid = Planner(rows, folder, Layout(max_products, max_chunk_bytes)).run(prepare, on_invalid)
-    options = (source_format, on_invalid, unknown_fields, max_products, max_chunk_bytes)
+    options = (source_format, columns, on_invalid, unknown_fields, max_products, max_chunk_bytes)
     return save("upsert", folder, rows, laid, options)
 
 
@@ -208,6 +211,7 @@ def plan_delete(
     folder: StoragePath | str,
     *,
     source_format: Format | None = None,
+    columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
     max_products: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
@@ -218,6 +222,7 @@ def plan_delete(
         such, for instance an exported catalog.
     :param folder: where the plan goes; made if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
+    :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` deletes by the good rows.
     :param max_products: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
@@ -231,10 +236,12 @@ def plan_delete(
         return item_id, b'{"id":%s}' % msgspec.json.encode(item_id), None
 
     folder = begin(folder)
-    rows = open_source(source, source_format)
+    rows = open_source(source, source_format, columns)
     layout = Layout(max_products, max_chunk_bytes)
     laid = Planner(rows, folder, layout, keep_repeats_silent=True).run(prepare, on_invalid)
-    return save("delete", folder, rows, laid, (source_format, on_invalid, max_products, max_chunk_bytes))
+    return save(
+        "delete", folder, rows, laid, (source_format, columns, on_invalid, max_products, max_chunk_bytes)
+    )
 
 
 def begin(folder: StoragePath | str) -> StoragePath:

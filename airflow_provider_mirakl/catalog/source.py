@@ -22,6 +22,7 @@ from typing import IO, Any, Literal, cast
 
 import msgspec
 
+from airflow_provider_mirakl.catalog.mapping import Build, Columns, compile_columns
 from airflow_provider_mirakl.catalog.storage import BLOCK, StoragePath, plain
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 
@@ -29,7 +30,8 @@ Format = Literal["ndjson", "json", "csv", "parquet"]
 
 MAX_ROW_BYTES = 16 << 20
 """A row longer than this is no product: a file without line ends, or a quote that is never closed."""
-_BATCH_ROWS = 1000
+BATCH_ROWS = 1000
+"""Rows of a batch, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,18 @@ class Source:
 
 
 def open_source(
-    data: StoragePath | str | Iterable[Any] | Source, source_format: Format | None = None
+    data: StoragePath | str | Iterable[Any] | Source,
+    source_format: Format | None = None,
+    columns: Columns | None = None,
 ) -> Source:
     """Return a reader.
 
     :param data: a path object, the path of a local file as text, or a list of products (dictionaries, or texts where
         ids are wanted). A ready :class:`Source` is returned as it is.
     :param source_format: the file's format; default by name and content. gzip is recognised by content.
-    :raises MiraklInputError: no file, no list, or a format nobody knows.
+    :param columns: how flat columns become products. CSV and flat Parquet do without where their columns speak for
+        themselves; JSON is taken as Connect's own form without it.
+    :raises MiraklInputError: no file, no list, or a mapping that cannot work.
     """
     if isinstance(data, Source):
         return data
@@ -117,10 +123,10 @@ def open_source(
             f"products: expected a list of products or a path, got {kind}; put it in a list"
         )
     if isinstance(data, str) or hasattr(data, "open"):
-        return FileSource(plain(data), source_format)  # type: ignore[arg-type]
+        return FileSource(plain(cast("StoragePath | str", data)), source_format, columns)
     if not isinstance(data, Iterable):
         raise MiraklInputError(f"products: expected a list of products or a path, got {type(data).__name__}")
-    return ListSource(data)
+    return ListSource(data, columns=columns)
 
 
 # --- Lists ------------------------------------------------------------------------------------------------------
@@ -131,11 +137,15 @@ class ListSource(Source):
 
     :param items: dictionaries (or texts, for ids).
     :param name: what a person calls it.
+    :param columns: how flat dictionaries become products.
     """
 
-    def __init__(self, items: Iterable[Any], name: str = "the list of products") -> None:
+    def __init__(
+        self, items: Iterable[Any], name: str = "the list of products", columns: Columns | None = None
+    ) -> None:
         super().__init__(name)
         self._items = items
+        self._build = None if columns is None else compile_columns(columns, None)
         self._fingerprint = Fingerprint(name, 0, "")
 
     def batches(self) -> Iterator[Batch]:
@@ -146,7 +156,7 @@ class ListSource(Source):
         count = 0
         for item in self._items:
             try:
-                row = dump(item)
+                row = self._build(item) if self._build and isinstance(item, Mapping) else dump(item)
             except (TypeError, ValueError) as error:
                 row = repr(item).encode("utf-8", "backslashreplace")
                 refused.append(Refused(row, count, [Problem(f"cannot be written as JSON: {error}")]))
@@ -156,14 +166,14 @@ class ListSource(Source):
             digest.update(row)
             digest.update(b"\n")
             count += 1
-            if count % _BATCH_ROWS == 0:
+            if count % BATCH_ROWS == 0:
                 yield Batch(rows, at, refused)
                 rows, at, refused = [], [], []
         yield Batch(rows, at, refused)
         self._fingerprint = Fingerprint(self.name, count, digest.hexdigest())
 
     def place(self, at: int) -> tuple[int | None, str]:
-        return None, f"[{at}]"
+        return _by_position(at)
 
     def fingerprint(self) -> Fingerprint:
         return self._fingerprint
@@ -226,10 +236,14 @@ class FileSource(Source):
 
     :param path: the file.
     :param source_format: its format; default by name and content.
+    :param columns: how its columns become products.
     """
 
-    def __init__(self, path: StoragePath, source_format: Format | None = None) -> None:
+    def __init__(
+        self, path: StoragePath, source_format: Format | None = None, columns: Columns | None = None
+    ) -> None:
         super().__init__(str(path))
+        self._columns = columns
         self._path = path
         self._format = source_format
         self._fingerprint = Fingerprint(self.name, 0, "")
@@ -240,11 +254,38 @@ class FileSource(Source):
             reading = _Fingerprinting(file)
             blocks = self._decoded(reading)
             head = next(blocks, b"")
-            read, self._place = _READERS[self._format or _sniff(self._path.name, head)]
-            yield from read(_Blocks(self.name, head, blocks))
+            kind = self._format or _sniff(self._path.name, head)
+            if kind == "parquet":
+                yield from self._parquet(file, reading)
+            else:
+                yield from self._text(kind, _Blocks(self.name, head, blocks))
             while reading.read(BLOCK):
                 pass
             self._fingerprint = reading.fingerprint(self.name)
+
+    def _text(self, kind: Format, blocks: _Blocks) -> Iterator[Batch]:
+        from airflow_provider_mirakl.catalog.tables import read_csv
+
+        if kind == "csv":
+            self._place = _by_line
+            yield from read_csv(blocks, self.name, self._columns or Columns())
+            return
+        read, self._place = _READERS[kind]
+        build = None if self._columns is None else compile_columns(self._columns, None)
+        for batch in read(blocks):
+            yield (
+                batch
+                if build is None
+                else Batch([_mapped(row, build) for row in batch.rows], batch.at, batch.refused)
+            )
+
+    def _parquet(self, file: IO[bytes], reading: _Fingerprinting) -> Iterator[Batch]:
+        from airflow_provider_mirakl.catalog.tables import read_parquet
+
+        self._place = _by_position
+        yield from read_parquet(file, self.name, self._columns)
+        # pyarrow jumps about in the file; the fingerprint wants the rest after the head in order.
+        file.seek(reading.size)
 
     def place(self, at: int) -> tuple[int | None, str]:
         return self._place(at)
@@ -406,6 +447,15 @@ def _unreject(row: bytes) -> bytes:
         return row
 
 
+def _mapped(row: bytes, build: Build) -> bytes:
+    """Build a product of a flat JSON object; what is none goes on as it is, for the check to name it."""
+    try:
+        cells = json.loads(row)
+    except ValueError:
+        return row
+    return build(cells) if isinstance(cells, dict) else row
+
+
 def _too_long(name: str, line: int) -> MiraklInputError:
     return MiraklInputError(
         f"{name}: the row that starts on line {line} is longer than {MAX_ROW_BYTES >> 20} MB; "
@@ -417,6 +467,10 @@ def _too_long(name: str, line: int) -> MiraklInputError:
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _LINE_BITS = 32
+
+
+def _by_position(at: int) -> tuple[int | None, str]:
+    return None, f"[{at}]"
 
 
 def _by_index(at: int) -> tuple[int | None, str]:
@@ -551,7 +605,7 @@ def _elements(scan: _Scanner) -> Iterator[Batch]:
         rows.append(scan.value())
         index += 1
         size += len(rows[-1])
-        if len(rows) == _BATCH_ROWS or size > BLOCK:
+        if len(rows) == BATCH_ROWS or size > BLOCK:
             yield Batch(rows, at)
             rows, at, size = [], [], 0
         if not scan.take(separator):
@@ -561,9 +615,7 @@ def _elements(scan: _Scanner) -> Iterator[Batch]:
     yield Batch(rows, at)
 
 
-_READERS: dict[
-    Format, tuple[Callable[[_Blocks], Iterator[Batch]], Callable[[int], tuple[int | None, str]]]
-] = {
+_READERS: dict[str, tuple[Callable[[_Blocks], Iterator[Batch]], Callable[[int], tuple[int | None, str]]]] = {
     "ndjson": (_read_ndjson, _by_line),
     "json": (_read_json, _by_index),
 }

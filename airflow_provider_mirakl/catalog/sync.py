@@ -11,6 +11,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, begin, plan_delete, save
 from airflow_provider_mirakl.catalog.planner import (
     MAX_CHUNK_BYTES,
@@ -134,6 +135,7 @@ def plan_sync(
     on_missing: Literal["delete", "keep"] = "delete",
     max_delete_ratio: float = 0.1,
     source_format: Format | None = None,
+    columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     max_products: int = MAX_PRODUCTS_PER_CALL,
@@ -148,6 +150,7 @@ def plan_sync(
     :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
     :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows.
     :param source_format: format of the file; default by name and content.
+    :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows. A rejected product
         is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
@@ -171,7 +174,7 @@ def plan_sync(
 
     changes = Changes(known, full=full)
     upserts = begin(folder / "upsert")
-    rows = open_source(source, source_format)
+    rows = open_source(source, source_format, columns)
     planner = Planner(rows, upserts, Layout(max_products, max_chunk_bytes), index=changes, staged=True)
     deletes = on_missing == "delete"
     laid = planner.run(
@@ -180,6 +183,7 @@ def plan_sync(
     deleted = deletes and not changes.unreadable
     options = (
         source_format,
+        columns,
         on_invalid,
         unknown_fields,
         max_products,
