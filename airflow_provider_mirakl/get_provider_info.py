@@ -52,9 +52,20 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [
-            {"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.sensors.shop_documents"]}
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    f"{_PACKAGE}.sensors.mirakl_connect",
+                    f"{_PACKAGE}.sensors.shop_documents",
+                ],
+            }
         ],
-        "triggers": [{"integration-name": _INTEGRATION, "python-modules": [f"{_PACKAGE}.triggers.moment"]}],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [f"{_PACKAGE}.triggers.moment", f"{_PACKAGE}.triggers.poll"],
+            }
+        ],
         # Airflow 2.11 reads the older key.
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,

@@ -82,6 +82,7 @@ class Verifier:
         the kind of plan.
     :param sample: check only that many products, chosen by the hash of their ids; default all.
     :param chunks: check only the first so many chunks, as when the rest was not accepted; default all.
+    :param folder: name of the folder beside the plan for what is kept of the pages; one for each reader.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class Verifier:
         expect: Expect | None = None,
         sample: int | None = None,
         chunks: int | None = None,
+        folder: str = VERIFY_FOLDER,
     ) -> None:
         self._plan = plan
-        self._folder = plain(plan.folder) / VERIFY_FOLDER
+        self._folder = plain(plan.folder) / folder
         expect = expect or ("listed" if plan.kind == "upsert" else "absent")
         chunks = len(plan.chunks) if chunks is None else chunks
         wanted = _State(plan.id, expect, sample, chunks, 0, b"")

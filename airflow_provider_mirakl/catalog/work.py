@@ -265,6 +265,7 @@ class ListWork(_Walk):
         return False
 
     def _end(self, at: datetime) -> None:
+        self._target.parent.mkdir(parents=True, exist_ok=True)
         with writing(self._target) as file:
             for number in range(self._progress.pages):
                 file.write(self._page(number).read_bytes())

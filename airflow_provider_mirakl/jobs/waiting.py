@@ -32,7 +32,8 @@ from airflow_provider_mirakl.exceptions import (
 )
 
 Ask: TypeAlias = Any
-"""What a poll yields: a :class:`~airflow_provider_mirakl.api.call.Call`, or anything with one under ``call``."""
+"""What a poll yields: a :class:`~airflow_provider_mirakl.api.call.Call`, anything with one under ``call``, or
+:class:`Blocking`."""
 Found: TypeAlias = dict[str, Any]
 Poll: TypeAlias = Generator[Ask, Any, Found | None]
 PollFunction: TypeAlias = Callable[..., Poll]
@@ -51,7 +52,17 @@ class Sleep:
     seconds: float
 
 
-Step: TypeAlias = Sleep | Ask
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """What a poll yields for work that blocks, such as reading a file: the triggerer does it in a thread.
+
+    :param function: does the work; its result is handed to the poll.
+    """
+
+    function: Callable[[], Any]
+
+
+Step: TypeAlias = Sleep | Blocking | Ask
 
 
 @dataclass(frozen=True, slots=True)

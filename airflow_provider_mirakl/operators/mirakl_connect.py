@@ -450,8 +450,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         return outcome.summary()
 
     def _work(self, run: TaskRun) -> VerifyWork:
-        from airflow_provider_mirakl.catalog.plan import Plan
-        from airflow_provider_mirakl.catalog.sync import SYNC_FILE
+        from airflow_provider_mirakl.catalog.reading import plans_in
         from airflow_provider_mirakl.catalog.verify import Verifier
         from airflow_provider_mirakl.catalog.work import VerifyWork
         from airflow_provider_mirakl.storage import storage_path
@@ -459,12 +458,8 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         folder = storage_path(
             self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
         )
-        is_sync = (folder / SYNC_FILE).exists()
-        plans = [
-            Plan.load(part) for part in ((folder / "upsert", folder / "delete") if is_sync else (folder,))
-        ]
         return VerifyWork(
-            [Verifier(plan, sample=self.sample) for plan in plans if plan.chunks],
+            [Verifier(plan, sample=self.sample) for plan in plans_in(folder)],
             run.folder,
             generation=run.generation,
             rounds=self.rounds,

@@ -144,13 +144,16 @@ class MiraklBaseSensor(BaseSensorOperator):
 
     def _look(self, context: Context) -> Found | None:
         from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.jobs.waiting import Tolerance, call_of, drive, find_poll
+        from airflow_provider_mirakl.jobs.waiting import Blocking, Tolerance, call_of, drive, find_poll
 
         tolerance = Tolerance(self.max_failures, self._failures(context))
         try:
             with self.hook.get_conn() as client:
                 steps = find_poll(self.poll)(self._notes, **self.poll_arguments())
-                found = drive(steps, lambda ask: client.send(call_of(ask)))
+                found = drive(
+                    steps,
+                    lambda ask: ask.function() if isinstance(ask, Blocking) else client.send(call_of(ask)),
+                )
         except MiraklError as error:
             self._note_failures(context, 0)  # for the case that it is raised: a retry begins anew
             tolerance.bear(error)

@@ -50,7 +50,7 @@ class Desk:
         :param deadline: moment after which no call may wait for its turn.
         """
         from airflow_provider_mirakl.jobs.polls import JobQuestion
-        from airflow_provider_mirakl.jobs.waiting import Sleep, call_of
+        from airflow_provider_mirakl.jobs.waiting import Blocking, Sleep, call_of
 
         async def send(call: Call[Any]) -> Any:
             return await self._send(call, deadline)
@@ -58,6 +58,8 @@ class Desk:
         async def perform(step: Any) -> Any:
             if isinstance(step, Sleep):
                 return await asyncio.sleep(step.seconds)
+            if isinstance(step, Blocking):
+                return await asyncio.to_thread(step.function)
             if isinstance(step, JobQuestion) and step.kind.listing is not None:
                 key = (step.kind.name, step.caller.role, step.caller.shop_id)
                 return await self._boards.setdefault(key, Board()).look(step, interval, send)

@@ -53,7 +53,14 @@ def titles(sandbox: Sandbox) -> dict[str, str]:
     return {product["id"]: product["titles"][0]["value"] for product in sandbox.products()}
 
 
-DELTA = EXAMPLES / "mirakl_connect_delta_sync.py"
+def example(name: str) -> str:
+    """An example Dag whose failures show at once."""
+    return (EXAMPLES / name).read_text().replace('"retries": 2', '"retries": 0')
+
+
+DELTA = example("mirakl_connect_delta_sync.py")
+DELETE = example("mirakl_connect_delete_products.py")
+EXPORT = example("mirakl_connect_export.py")
 
 
 def test_only_what_changed_is_sent_and_what_left_is_deleted(
@@ -87,9 +94,7 @@ def test_only_what_changed_is_sent_and_what_left_is_deleted(
 def test_an_empty_feed_empties_no_catalog(
     run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str], tmp_path: Path
 ) -> None:
-    text = DELTA.read_text().replace(
-        'task_id="sync",', f'task_id="sync", retries=0, state={str(tmp_path / "state")!r},'
-    )
+    text = DELTA.replace('task_id="sync",', f'task_id="sync", state={str(tmp_path / "state")!r},')
     full = {f"sku-{number:03d}": "Chair" for number in range(40)}
     assert run_dag(text, conf={"source": catalog(full)}).state == "success"
     before = operations(sandbox)
@@ -109,21 +114,14 @@ def test_products_are_deleted_by_a_list_and_proven_gone(
             for n in range(5)
         ]
     )
-    run = run_dag(
-        EXAMPLES / "mirakl_connect_delete_products.py", conf={"ids": ["sku-1", "sku-3", "never-there"]}
-    )
+    run = run_dag(DELETE, conf={"ids": ["sku-1", "sku-3", "never-there"]})
     assert run.state == "success"
     assert run.returned("verify")["succeeded"] == 3
     assert set(titles(sandbox)) == {"sku-0", "sku-2", "sku-4"}
 
 
 def test_a_list_longer_than_meant_deletes_nothing(run_dag: Any, sandbox: Sandbox) -> None:
-    text = (
-        (EXAMPLES / "mirakl_connect_delete_products.py")
-        .read_text()
-        .replace("max_deletes=5_000", "max_deletes=2, retries=0")
-    )
-    run = run_dag(text, conf={"ids": ["a", "b", "c"]})
+    run = run_dag(DELETE.replace("max_deletes=5_000", "max_deletes=2"), conf={"ids": ["a", "b", "c"]})
     assert run.tasks == {"delete": "failed", "verify": "upstream_failed"}
     assert not operations(sandbox)
 
@@ -131,7 +129,7 @@ def test_a_list_longer_than_meant_deletes_nothing(run_dag: Any, sandbox: Sandbox
 def test_the_catalog_is_exported_page_by_page(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     rows = [json.dumps({"id": f"sku-{number:05d}", "brand": None}).encode() for number in range(2_100)]
     sandbox.seed(rows)
-    run = run_dag(EXAMPLES / "mirakl_connect_export.py", conf={"folder": str(tmp_path / "exports")})
+    run = run_dag(EXPORT, conf={"folder": str(tmp_path / "exports")})
     assert run.state == "success"
     result = run.returned("export")
     lines = Path(result["target"]).read_text().splitlines()
@@ -171,3 +169,36 @@ def test_the_asset_event_carries_the_outcome(
         event = session.query(AssetEvent).order_by(AssetEvent.id.desc()).first()
         assert event is not None
         assert event.extra["sent"] == 1
+
+
+SENSOR = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.sensors.mirakl_connect import MiraklConnectProductsSensor
+with DAG("sensing", schedule=None, start_date=datetime(2026, 1, 1)):
+    upsert = MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r})
+    often = dict(poke_interval=1, timeout={timeout}, deferrable={deferrable})
+    equal = MiraklConnectProductsSensor(task_id="equal", submitted=upsert.output, **often)
+    present = MiraklConnectProductsSensor(task_id="present", product_ids=["sku-1", "sku-2"], **often)
+    absent = MiraklConnectProductsSensor(task_id="absent", product_ids=["sku-99"], expect="absent", **often)
+    late = MiraklConnectProductsSensor(task_id="late", product_ids=["sku-99"], **often)
+    equal >> present >> absent >> late
+"""
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_sensor_finds_the_same_in_both_modes(
+    deferrable: bool, run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    source = catalog({f"sku-{number}": "Chair" for number in range(4)})
+    run = run_dag(SENSOR.format(source=source, deferrable=deferrable, timeout=12))
+    assert run.tasks == {
+        "upsert": "success",
+        "equal": "success",
+        "present": "success",
+        "absent": "success",
+        "late": "failed",
+    }
+    assert run.returned("equal")["succeeded"] == 4
+    assert run.returned("present")["succeeded"] == 2
