@@ -67,6 +67,8 @@ class Pace:
             lag = now - float(event["moment"])
         except (KeyError, TypeError, ValueError) as error:
             raise MiraklTriggerEventError(f"the event of the trigger is not understood: {error}") from None
+        if lag < -LONGEST_LEAD:  # the clock was set back: what was to be waited for has been waited for
+            pace.not_before = 0.0
         learned = lag if pace.lead == 0 else 0.7 * pace.lead + 0.3 * lag
         pace.lead = max(0.0, min(learned, LONGEST_LEAD))
         return pace
@@ -136,7 +138,8 @@ class PacedOperator(BaseOperator):
     def _complete(self, work: Work, client: Client, pace: Pace, run: TaskRun) -> None:
         while (call := work.next_call()) is not None:
             interval = call.operation.interval * client.settings.interval_factor
-            last = work.last_call_at.timestamp() + interval if work.last_call_at else 0.0
+            # Never further away than the interval, should the clock have been set back.
+            last = min(work.last_call_at.timestamp(), time.time()) + interval if work.last_call_at else 0.0
             not_before = work.not_before.timestamp() if work.not_before else 0.0
             self._wait(max(last, not_before, pace.not_before), pace, run)
             try:

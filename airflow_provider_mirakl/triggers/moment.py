@@ -36,7 +36,8 @@ class MomentTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once, at the moment."""
-        while (remaining := self.moment - time.time()) > 0:  # noqa: ASYNC110 - the clock, not an event, is waited for
-            await asyncio.sleep(min(remaining, LONGEST_SLEEP))
+        """Fire once: at the moment, or after as many seconds as were left, should the clock be set back meanwhile."""
+        end = time.monotonic() + self.moment - time.time()
+        while (left := min(self.moment - time.time(), end - time.monotonic())) > 0:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(min(left, LONGEST_SLEEP))
         yield TriggerEvent({"moment": self.moment, "state": self.state})  # type: ignore[no-untyped-call]

@@ -1,0 +1,123 @@
+"""What a paced operator decides: wait here or in the triggerer, and how early to wake."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+from airflow_provider_mirakl.operators import paced
+from airflow_provider_mirakl.operators.paced import LONGEST_LEAD, SHORTEST_DEFERRAL, Pace, PacedOperator
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
+
+
+def event(moment: float = NOON, **state: Any) -> dict[str, Any]:
+    return {"moment": moment, "state": {"not_before": NOON + 5, "failures": 2, "lead": 4.0, **state}}
+
+
+class TestPace:
+    def test_it_comes_back_as_it_went(self) -> None:
+        pace = Pace.from_event(json.loads(json.dumps(event())), NOON + 4)
+        assert (pace.not_before, pace.failures) == (NOON + 5, 2)
+
+    def test_a_first_lag_is_learned_whole(self) -> None:
+        assert Pace.from_event(event(lead=0.0), NOON + 6).lead == 6
+
+    def test_a_later_lag_moves_the_lead_towards_it(self) -> None:
+        assert 4 < Pace.from_event(event(lead=4.0), NOON + 6).lead < 6
+        assert 2 < Pace.from_event(event(lead=4.0), NOON + 2).lead < 4
+
+    def test_the_same_lag_again_and_again_is_the_lead(self) -> None:
+        pace = Pace()
+        for _ in range(40):
+            pace = Pace.from_event(event(lead=pace.lead), NOON + 5)
+        assert pace.lead == pytest.approx(5, abs=0.01)
+
+    def test_the_lead_has_a_limit(self) -> None:
+        assert Pace.from_event(event(lead=0.0), NOON + 3600).lead == LONGEST_LEAD
+
+    def test_a_clock_set_back_asks_for_no_second_wait(self) -> None:
+        pace = Pace.from_event(event(), NOON - 3600)
+        assert pace.not_before == 0
+        assert pace.lead >= 0
+
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            None,
+            "done",
+            {},
+            {"state": {}},
+            {"moment": NOON, "state": None},
+            {"moment": "soon", "state": {}},
+            {"moment": NOON, "state": {"unknown": 1}},
+        ],
+    )
+    def test_an_event_of_another_kind_is_refused(self, broken: object) -> None:
+        with pytest.raises(MiraklTriggerEventError):
+            Pace.from_event(broken, NOON)
+
+
+class Operator(PacedOperator):
+    @property
+    def hook(self) -> Any:
+        raise NotImplementedError
+
+    def open_work(self, run: Any) -> None:
+        raise NotImplementedError
+
+    def conclude(self, run: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class TestWait:
+    @pytest.fixture(autouse=True)
+    def slept(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        slept: list[float] = []
+        monkeypatch.setattr(paced, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
+        return slept
+
+    def wait(self, seconds: float, pace: Pace | None = None, **arguments: Any) -> None:
+        run: Any = SimpleNamespace(started=datetime.now(UTC) - timedelta(seconds=100))
+        operator = Operator(task_id="paced", **{"deferrable": True, **arguments})
+        operator._wait(NOON + seconds, pace or Pace(), run)
+
+    def test_a_moment_that_has_passed_is_not_waited_for(self, slept: list[float]) -> None:
+        self.wait(-1)
+        assert slept == []
+
+    def test_a_long_wait_goes_to_the_triggerer_with_the_state(self, slept: list[float]) -> None:
+        with pytest.raises(TaskDeferred) as deferred:
+            self.wait(60, Pace(failures=1, lead=6.0))
+        trigger: Any = deferred.value.trigger
+        assert trigger.moment == NOON + 54
+        assert trigger.state == {"not_before": NOON + 60, "failures": 1, "lead": 6.0}
+        assert deferred.value.method_name == "resume"
+        assert slept == []
+
+    def test_without_deferral_the_worker_sleeps(self, slept: list[float]) -> None:
+        self.wait(60, deferrable=False)
+        assert slept == [60]
+
+    def test_what_the_lead_leaves_must_be_long_enough_to_defer(self, slept: list[float]) -> None:
+        self.wait(SHORTEST_DEFERRAL + 5.9, Pace(lead=6.0))
+        assert slept == [pytest.approx(SHORTEST_DEFERRAL + 5.9)]
+        with pytest.raises(TaskDeferred):
+            self.wait(SHORTEST_DEFERRAL + 6.1, Pace(lead=6.0))
+
+    def test_execution_timeout_counts_the_waits_too(self) -> None:
+        with pytest.raises(TaskDeferred) as deferred:
+            self.wait(60, execution_timeout=timedelta(seconds=300))
+        assert deferred.value.timeout is not None
+        assert timedelta(seconds=190) < deferred.value.timeout <= timedelta(seconds=200)
+
+    def test_a_timeout_that_is_over_is_not_negative(self) -> None:
+        with pytest.raises(TaskDeferred) as deferred:
+            self.wait(60, execution_timeout=timedelta(seconds=50))
+        assert deferred.value.timeout == timedelta(0)
