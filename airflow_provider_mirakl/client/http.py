@@ -14,10 +14,10 @@ import logging
 import os
 import ssl
 import time
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from airflow_provider_mirakl.client.exchange import (
     exchange_reply,
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
+from airflow_provider_mirakl.client.packing import ACCEPTED, PackingError, Unpacker
 from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, is_loopback
 from airflow_provider_mirakl.client.tokens import TOKENS, Flight, TokenStore, fetch_token
 from airflow_provider_mirakl.client.uploads import Upload, open_upload
@@ -208,11 +209,11 @@ class Client(_Shared):
             opened.append(response)
             return _reply(effect.request, response, b"")
         with contextlib.closing(response):
-            body = bytearray()
-            with _reading(response, effect.request.operation):
-                for chunk in response.iter_bytes() if response.is_success else response.iter_raw():
-                    body += chunk
-                    if _is_enough(response, body, effect.request.operation):
+            body, operation = bytearray(), effect.request.operation
+            with _reading(response):
+                for piece in _read(response, operation):
+                    body += piece
+                    if _is_enough(response, body, operation):
                         break
             return _reply(effect.request, response, bytes(body))
 
@@ -322,12 +323,13 @@ class AsyncClient(_Shared):
             opened.append(response)
             return _reply(effect.request, response, b"")
         async with contextlib.aclosing(response):
-            body = bytearray()
-            with _reading(response, effect.request.operation):
-                async for chunk in response.aiter_bytes() if response.is_success else response.aiter_raw():
-                    body += chunk
-                    if _is_enough(response, body, effect.request.operation):
-                        break
+            body, operation = bytearray(), effect.request.operation
+            with _reading(response):
+                async with contextlib.aclosing(_aread(response, operation)) as pieces:
+                    async for piece in pieces:
+                        body += piece
+                        if _is_enough(response, body, operation):
+                            break
             return _reply(effect.request, response, bytes(body))
 
     async def _send(self, request: Request) -> httpx.Response:
@@ -386,6 +388,7 @@ class _Options(TypedDict):
     timeout: httpx.Timeout
     follow_redirects: bool
     headers: dict[str, str]
+    cookies: CookieJar
     verify: ssl.SSLContext
     proxy: str | None
 
@@ -394,8 +397,9 @@ def _options(settings: Settings) -> _Options:
     return _Options(
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
         follow_redirects=False,
-        # What can be unpacked piece by piece within a limit, whatever else is installed.
-        headers={"Accept-Encoding": "gzip, deflate"},
+        headers={"Accept-Encoding": ACCEPTED},
+        # Calls know nothing of each other: no session, no bond to one server behind a balancer.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         verify=_trust(settings.ca_bundle),
         proxy=settings.proxy,
     )
@@ -474,22 +478,9 @@ async def _threaded(upload: Upload) -> AsyncIterator[bytes]:
 
 
 def _reply(request: Request, response: httpx.Response, body: bytes) -> Reply:
-    if not response.is_success:
-        body = _unpack(body, response.headers.get("content-encoding", ""))
     headers = {name.lower(): value for name, value in response.headers.items()}
     log.debug("%s: %s answered %d", request.operation, request.method, response.status_code)
     return Reply(request.operation, response.status_code, headers, body)
-
-
-def _unpack(body: bytes, encoding: str) -> bytes:
-    """The start of an error's body, unpacked within a limit: a bomb stays small, a broken one stays as it is."""
-    bits = {"gzip": 47, "x-gzip": 47, "deflate": 47 if body[:1] == b"\x78" else -15}.get(
-        encoding.strip().lower()
-    )
-    if bits is not None:
-        with contextlib.suppress(zlib.error):
-            body = zlib.decompressobj(bits).decompress(body, MAX_ERROR_BODY)
-    return body[:MAX_ERROR_BODY]
 
 
 def _is_enough(response: httpx.Response, body: bytearray, operation: str) -> bool:
@@ -516,13 +507,19 @@ def _raise_again(error: MiraklError | None) -> None:
 
 def _read(response: httpx.Response, operation: str) -> Iterator[bytes]:
     with _transport_errors(operation):
-        yield from response.iter_bytes(STREAM_CHUNK)
+        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        for data in response.iter_raw(STREAM_CHUNK):
+            yield from unpacker.feed(data)
+        unpacker.end()
 
 
 async def _aread(response: httpx.Response, operation: str) -> AsyncGenerator[bytes, None]:
     with _transport_errors(operation):
-        async for chunk in response.aiter_bytes(STREAM_CHUNK):
-            yield chunk
+        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        async for data in response.aiter_raw(STREAM_CHUNK):
+            for piece in unpacker.feed(data):
+                yield piece
+        unpacker.end()
 
 
 _NOT_SENT = (
@@ -535,11 +532,10 @@ _NOT_SENT = (
 
 
 @contextlib.contextmanager
-def _reading(response: httpx.Response, operation: str) -> Iterator[None]:
+def _reading(response: httpx.Response) -> Iterator[None]:
     """While a body is read: of an error, whose status tells enough, what did arrive will do."""
     try:
-        with _transport_errors(operation):
-            yield
+        yield
     except MiraklTransportError:
         if response.is_success:
             raise
@@ -568,7 +564,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
             operation=operation,
             surely_not_sent=True,
         ) from None
-    except (httpx.TransportError, httpx.DecodingError) as error:
+    except (httpx.TransportError, PackingError) as error:
         raise MiraklTransportError(
             f"{operation}: the connection broke before Mirakl's reply was complete ({_say(error)})",
             operation=operation,

@@ -264,8 +264,31 @@ def test_packed_bodies(bench: Any, server: Any, steps: Any, calls: Any, encoding
         client.send(calls.read)
 
 
+def test_a_packing_that_was_not_asked_for(bench: Any, server: Any, steps: Any, calls: Any) -> None:
+    server.script(steps.reply(200, b"{}", Content_Encoding="br"))
+    with pytest.raises(MiraklTransportError, match="'br', which was not asked for"):
+        bench.client(server.url, max_attempts=1).send(calls.read)
+    assert server.seen[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+def test_a_packed_body_that_is_not_whole(bench: Any, server: Any, steps: Any, calls: Any) -> None:
+    """Its length is as the head says: whoever packed it was cut off. It must not pass for a shorter one."""
+    packed = gzip.compress(b"[1]\n" * 1000, mtime=0)
+    server.script(steps.reply(200, packed[:-9], Content_Encoding="gzip"), steps.reply(200, OK))
+    assert bench.client(server.url).send(calls.read) == OK
+    assert len(server.seen) == 2
+
+
+def test_a_cookie_is_not_sent_back(bench: Any, server: Any, steps: Any, calls: Any) -> None:
+    server.script(steps.reply(200, OK, Set_Cookie="JSESSIONID=1; Path=/"))
+    client = bench.client(server.url)
+    client.send(calls.read)
+    client.send(calls.read)
+    assert "cookie" not in server.seen[1].headers
+
+
 def test_a_bomb_in_an_error_stays_small(bench: Any, server: Any, steps: Any, calls: Any) -> None:
-    """A gigabyte of zeros in a megabyte, twice packed it would be a kilobyte; of either, 64 kB are looked at."""
+    """64 megabytes of zeros in 64 kilobytes; 64 kilobytes are looked at."""
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
     server.script(steps.reply(400, bomb, Content_Encoding="gzip"))

@@ -1,0 +1,69 @@
+"""Packed bodies, unpacked within limits: a bomb never fills the memory, a body cut short is an error. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+ACCEPTED = "gzip, deflate"
+PIECE = 64 * 1024
+
+_GZIP_OR_ZLIB, _RAW = 47, -15
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_PLAIN = frozenset({"", "identity"})
+
+
+class PackingError(Exception):
+    """A body that cannot be unpacked, or is not whole."""
+
+
+class Unpacker:
+    """Unpacks a body piece by piece.
+
+    :param encoding: the reply's ``Content-Encoding``.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding.strip().lower()
+        self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Unpack a piece into pieces of bounded size.
+
+        :raises PackingError: it is not packed as the reply says, or in a way that was not asked for.
+        """
+        if self._encoding in _PLAIN:
+            yield data
+            return
+        if self._encoding not in _PACKED:
+            raise PackingError(f"packed as {self._encoding!r}, which was not asked for")
+        while data:
+            if self._decoder.eof:  # a gzip body may be several, one behind the other
+                self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+            unpacked = self._unpack(data)
+            data = self._decoder.unconsumed_tail or self._decoder.unused_data
+            if unpacked:
+                yield unpacked
+
+    def end(self) -> None:
+        """The body is over.
+
+        :raises PackingError: it was cut short.
+        """
+        if self._begun and not self._decoder.eof:
+            raise PackingError("the packed body ends early")
+
+    def _unpack(self, data: bytes) -> bytes:
+        begun, self._begun = self._begun, True
+        try:
+            return self._decoder.decompress(data, PIECE)
+        except zlib.error as error:
+            if begun or self._encoding != "deflate":
+                raise PackingError(str(error)) from None
+        # "deflate" means two things, and servers send both.
+        self._decoder = zlib.decompressobj(_RAW)
+        try:
+            return self._decoder.decompress(data, PIECE)
+        except zlib.error as error:
+            raise PackingError(str(error)) from None

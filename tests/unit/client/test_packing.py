@@ -1,0 +1,67 @@
+"""Packed bodies."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mirakl.client.packing import PIECE, PackingError, Unpacker
+
+PACKERS = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    " Deflate ": lambda data: zlib.compress(data, wbits=-15),
+    "": bytes,
+    "identity": bytes,
+}
+
+
+def unpack(encoding: str, packed: bytes, size: int = 1000) -> bytes:
+    unpacker, pieces = Unpacker(encoding), []
+    for start in range(0, len(packed), size):
+        pieces += unpacker.feed(packed[start : start + size])
+    unpacker.end()
+    return b"".join(pieces)
+
+
+@given(st.binary(max_size=5000), st.integers(1, 400), st.sampled_from(sorted(PACKERS)))
+def test_every_packing_cut_anywhere(data: bytes, size: int, encoding: str) -> None:
+    assert unpack(encoding, PACKERS[encoding](data), size) == data
+
+
+@given(st.binary(min_size=1, max_size=2000), st.data(), st.sampled_from(["gzip", "deflate"]))
+def test_no_part_passes_for_the_whole(data: bytes, draw: st.DataObject, encoding: str) -> None:
+    packed = PACKERS[encoding](data)
+    keep = draw.draw(st.integers(1, len(packed) - 1))
+    with pytest.raises(PackingError):
+        unpack(encoding, packed[:keep])
+
+
+def test_an_empty_body_is_whole() -> None:
+    assert unpack("gzip", b"") == b""
+
+
+def test_several_behind_one_another() -> None:
+    assert unpack("gzip", gzip.compress(b"a") + gzip.compress(b"b")) == b"ab"
+
+
+def test_a_bomb_comes_in_small_pieces() -> None:
+    packed = gzip.compress(bytes(50_000_000))
+    count = 0
+    for piece in Unpacker("gzip").feed(packed):
+        assert len(piece) <= PIECE
+        count += len(piece)
+    assert count == 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"), [("gzip", b"no"), ("deflate", b"\xff\xff"), ("br", b"x"), ("gzip, br", b"x")]
+)
+def test_what_cannot_be_unpacked(encoding: str, body: bytes) -> None:
+    with pytest.raises(PackingError):
+        unpack(encoding, body)
