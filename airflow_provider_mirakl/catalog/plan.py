@@ -12,7 +12,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, cast
@@ -33,8 +33,7 @@ from airflow_provider_mirakl.catalog.planner import (
 from airflow_provider_mirakl.catalog.product import (
     MAX_PRODUCTS_PER_CALL,
     Checker,
-    OpenProduct,
-    Product,
+    ProductChecker,
     ProductIdentifier,
 )
 from airflow_provider_mirakl.catalog.source import Fingerprint, Format, Source, open_source
@@ -177,6 +176,7 @@ def plan_upsert(
     columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
+    locales: Sequence[str] = (),
     max_products: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
@@ -188,13 +188,14 @@ def plan_upsert(
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
+    :param locales: locales that texts may have; empty takes any.
     :param max_products: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder.
     :raises MiraklInputError: the source cannot be read, or ``fail`` and rows are wrong; the rejects file then names
         every one of them and the folder holds no plan.
     """
-    checker: Checker[Product] = Checker(OpenProduct if unknown_fields == "send" else Product)
+    checker = ProductChecker(unknown_fields, locales)
 
     def prepare(row: bytes) -> tuple[str, bytes, None]:
         return checker.check(row).id, row, None
@@ -202,7 +203,15 @@ def plan_upsert(
     folder = begin(folder)
     rows = open_source(source, source_format, columns)
     laid = Planner(rows, folder, Layout(max_products, max_chunk_bytes)).run(prepare, on_invalid)
-    options = (source_format, columns, on_invalid, unknown_fields, max_products, max_chunk_bytes)
+    options = (
+        source_format,
+        columns,
+        on_invalid,
+        unknown_fields,
+        tuple(locales),
+        max_products,
+        max_chunk_bytes,
+    )
     return save("upsert", folder, rows, laid, options)
 
 

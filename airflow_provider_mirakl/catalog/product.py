@@ -12,13 +12,13 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -341,6 +341,38 @@ class Checker(Generic[Model]):
         if reason and not problems:
             problems = [Problem(reason, item_id=item_id)]
         return RowError(problems, item_id)
+
+
+class ProductChecker(Checker[Product]):
+    """Checks products, also for what the account knows and Connect's limits do not.
+
+    :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them.
+    :param locales: the locales texts may have; empty takes any.
+    """
+
+    def __init__(
+        self, unknown_fields: Literal["refuse", "send"] = "refuse", locales: Iterable[str] = ()
+    ) -> None:
+        super().__init__(OpenProduct if unknown_fields == "send" else Product)
+        self._locales = frozenset(locales)
+
+    def check(self, row: bytes) -> Product:
+        """Return the row as an object. See :meth:`Checker.check`."""
+        item = super().check(row)
+        if self._locales and (problems := list(self._strangers(item))):
+            raise RowError(problems, item.id)
+        return item
+
+    def _strangers(self, item: Product) -> Iterator[Problem]:
+        texts: dict[str, Any] = {"titles": item.titles, "descriptions": item.descriptions}
+        if isinstance(item.category, Category):
+            texts["category.labels"] = item.category.labels
+        for field, values in texts.items():
+            for index, text in enumerate(values if isinstance(values, list) else ()):
+                if text.locale not in self._locales:
+                    known = ", ".join(sorted(self._locales))
+                    message = f"{str(text.locale)!r} is no locale of the connection, which has {known}"
+                    yield Problem(message, f"{field}[{index}].locale", item_id=item.id)
 
 
 # --- Bad rows ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
@@ -23,9 +23,7 @@ from airflow_provider_mirakl.catalog.planner import (
 )
 from airflow_provider_mirakl.catalog.product import (
     MAX_PRODUCTS_PER_CALL,
-    Checker,
-    OpenProduct,
-    Product,
+    ProductChecker,
     content_hash,
     row_hash,
 )
@@ -138,6 +136,7 @@ def plan_sync(
     columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
+    locales: Sequence[str] = (),
     max_products: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> SyncPlan:
@@ -154,6 +153,7 @@ def plan_sync(
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows. A rejected product
         is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
+    :param locales: locales that texts may have; empty takes any.
     :param max_products: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.commit` alone.
@@ -166,7 +166,7 @@ def plan_sync(
     remove(folder / SYNC_FILE)
     known = State(state)
     known.fold()
-    checker: Checker[Product] = Checker(OpenProduct if unknown_fields == "send" else Product)
+    checker = ProductChecker(unknown_fields, locales)
 
     def prepare(row: bytes) -> tuple[str, bytes, _Mark]:
         item = checker.check(row)
@@ -186,6 +186,7 @@ def plan_sync(
         columns,
         on_invalid,
         unknown_fields,
+        tuple(locales),
         max_products,
         max_chunk_bytes,
         full,

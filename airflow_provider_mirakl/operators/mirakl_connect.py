@@ -17,6 +17,7 @@ from airflow_provider_mirakl.operators.paced import PacedOperator, TaskRun
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.ledger import Ledger
+    from airflow_provider_mirakl.catalog.mapping import Columns
     from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.catalog.source import Format
     from airflow_provider_mirakl.catalog.storage import StoragePath
@@ -52,6 +53,7 @@ class _SendProductsOperator(_ConnectOperator):
         *,
         source: str | Sequence[Mapping[str, Any] | str],
         source_format: Format | None = None,
+        columns: Mapping[str, Any] | None = None,
         on_invalid: Literal["fail", "reject"] = "fail",
         chunk_size: int = 1000,
         dry_run: bool = False,
@@ -60,9 +62,24 @@ class _SendProductsOperator(_ConnectOperator):
         super().__init__(**kwargs)
         self.source = source
         self.source_format = source_format
+        self.columns = columns
         self.on_invalid = on_invalid
         self.chunk_size = chunk_size
         self.plan_only = dry_run  # BaseOperator has a method named dry_run
+
+    def flat_columns(self) -> Columns | None:
+        """The column mapping as the catalog engine takes it.
+
+        :raises MiraklConfigurationError: for a setting that there is none of.
+        """
+        from airflow_provider_mirakl.catalog.mapping import Columns
+
+        if self.columns is None:
+            return None
+        try:
+            return Columns(**self.columns)
+        except TypeError as error:
+            raise MiraklConfigurationError(f"columns: {error}", field="columns") from None
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
         """Say where a later try begins, and when the source changed since it was planned.
@@ -140,7 +157,10 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     A retry continues with the first chunk that is not known to be accepted; clearing the task begins anew.
 
     :param source: a file (a local path or object storage), or a list of products. Templated.
-    :param source_format: format of the file; default by name and content.
+    :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
+    :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
+        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
+        Default: the columns name Connect's fields themselves.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
     :param unknown_fields: ``refuse`` fields that Connect does not document, since a typing error would pass silently;
@@ -170,7 +190,9 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
             folder,
             source_format=self.source_format,
             on_invalid=self.on_invalid,
+            columns=self.flat_columns(),
             unknown_fields=self.unknown_fields,
+            locales=self.hook.locales,
             max_products=self.chunk_size,
         )
 
@@ -239,7 +261,10 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
     :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows. Beyond
         it the task fails before any call: an empty feed must not empty a catalog.
-    :param source_format: format of the file; default by name and content.
+    :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
+    :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
+        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
+        Default: the columns name Connect's fields themselves.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file and goes on with the others. A rejected product is never deleted.
     :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them as they are.
@@ -329,7 +354,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             max_delete_ratio=self.max_delete_ratio,
             source_format=self.source_format,
             on_invalid=self.on_invalid,
+            columns=self.flat_columns(),
             unknown_fields=self.unknown_fields,
+            locales=self.hook.locales,
             max_products=self.chunk_size,
         )
 

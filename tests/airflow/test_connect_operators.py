@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ SPEED = 240
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     with Sandbox(speed=SPEED) as server:
         connection = {
             "conn_type": "mirakl_connect",
@@ -92,17 +94,16 @@ def test_only_what_changed_is_sent_and_what_left_is_deleted(
 
 
 def test_an_empty_feed_empties_no_catalog(
-    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str], tmp_path: Path
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
-    text = DELTA.replace('task_id="sync",', f'task_id="sync", state={str(tmp_path / "state")!r},')
     full = {f"sku-{number:03d}": "Chair" for number in range(40)}
-    assert run_dag(text, conf={"source": catalog(full)}).state == "success"
+    assert run_dag(DELTA, conf={"source": catalog(full)}).state == "success"
     before = operations(sandbox)
     few = dict(list(full.items())[:10])
-    assert run_dag(text, conf={"source": catalog(few)}).state == "failed"
+    assert run_dag(DELTA, conf={"source": catalog(few)}).state == "failed"
     assert operations(sandbox) == before
     assert titles(sandbox) == full
-    assert run_dag(text, conf={"source": catalog(full)}).returned("sync")["unchanged"] == 40
+    assert run_dag(DELTA, conf={"source": catalog(full)}).returned("sync")["unchanged"] == 40
 
 
 def test_products_are_deleted_by_a_list_and_proven_gone(
@@ -202,3 +203,51 @@ def test_the_sensor_finds_the_same_in_both_modes(
     }
     assert run.returned("equal")["succeeded"] == 4
     assert run.returned("present")["succeeded"] == 2
+
+
+FLAT = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+with DAG("flat", schedule=None, start_date=datetime(2026, 1, 1)):
+    MiraklConnectUpsertProductsOperator(
+        task_id="upsert",
+        source={source!r},
+        columns={{
+            "mapping": {{"SKU": "id", "Name": "titles[FR]", "Price": "standard_prices.amount"}},
+            "languages": {{"FR": "fr_FR"}},
+            "currency": "EUR",
+        }},
+    )
+"""
+
+
+def test_a_spreadsheet_becomes_products_by_a_mapping(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    source = tmp_path / "products.csv"
+    source.write_text("SKU;Name;Price\nsku-1;Chaise;12.50\nsku-2;Table;80\n")
+    run = run_dag(FLAT.format(source=str(source)))
+    assert run.returned("upsert")["sent"] == 2
+    sandbox.advance(600)
+    assert {
+        product["id"]: (product["titles"], product["standard_prices"][0]["price"])
+        for product in sandbox.products()
+    } == {
+        "sku-1": ([{"locale": "fr_FR", "value": "Chaise"}], {"amount": 12.5, "currency": "EUR"}),
+        "sku-2": ([{"locale": "fr_FR", "value": "Table"}], {"amount": 80, "currency": "EUR"}),
+    }
+
+
+def test_a_locale_that_the_connection_does_not_have_is_refused_before_a_call(
+    run_dag: Any,
+    sandbox: Sandbox,
+    catalog: Callable[[dict[str, str]], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT"])
+    connection["extra"]["locales"] = "fr_FR, de_DE"
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+    run = run_dag(DELTA, conf={"source": catalog({"sku-1": "Chair"})})
+    assert run.returned("sync")["rejected"] == 1
+    rejects = (Path(run.returned("sync")["folder"]) / "upsert" / "rejects.ndjson").read_text()
+    assert "'en_US' is no locale of the connection, which has de_DE, fr_FR" in rejects
+    assert not operations(sandbox)
