@@ -81,7 +81,7 @@ class Clock:
         down = 0.0 if self.stepped else max(0.0, time.time() - saved["wall"]) * self.speed
         self._offset = saved["moment"] + down
         self._mark = time.monotonic()
-        self._wall = time.time() - self._offset / self.speed
+        self._wall = saved["start"] if self.stepped else time.time() - self._offset / self.speed
 
 
 Due = Callable[[Any], None]

@@ -115,6 +115,11 @@ class Faults:
         """The rules, as JSON."""
         return [asdict(rule) for rule in self.rules]
 
+    def load(self, saved: list[dict[str, Any]]) -> None:
+        """Replace the rules by those of :meth:`table`."""
+        self.rules = [Fault(**rule) for rule in saved]
+        self._number = max((rule.number for rule in self.rules), default=0)
+
     def clear(self) -> None:
         """Take all rules back."""
         self.rules.clear()

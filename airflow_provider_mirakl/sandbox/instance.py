@@ -44,6 +44,10 @@ class Instance:
         self.shops = {shop: new_shop(shop, name, self._world.clock.iso(0)) for shop, name, _ in FIRST_SHOPS}
         for shop, _, state in FIRST_SHOPS:
             self.shops[shop]["shop_state"] = state
+        for shop in sorted(
+            {shop for key in self._world.settings.keys for shop in key.shops} - self.shops.keys()
+        ):
+            self.shops[shop] = new_shop(shop, f"Shop {shop}", self._world.clock.iso(0))
         self.catalog.reset()
         self.offers.offers.clear()
         self.documents.clear()

@@ -77,6 +77,10 @@ class Offers:
             world.jobs.on(kind, "FAILED", self._give_up)
         world.jobs.on("OF52", "COMPLETED", self._export)
 
+    def count(self, shop: int) -> int:
+        """Active offers of a shop."""
+        return sum(1 for offer in self.offers.values() if offer["shop"] == shop and _active(offer))
+
     def dump(self) -> dict[str, Any]:
         """As JSON, for a restart."""
         return {"last": self._last, "offers": self.offers}

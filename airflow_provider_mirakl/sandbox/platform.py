@@ -182,7 +182,8 @@ def _own(exchange: Exchange) -> dict[str, Any]:
 
 def account(exchange: Exchange) -> Reply:
     """A01: the seller's shop."""
-    return Reply.json(_own(exchange))
+    shop = _own(exchange)
+    return Reply.json({**shop, "offers_count": exchange.world.instance.offers.count(shop["shop_id"])})
 
 
 def statistics(exchange: Exchange) -> Reply:

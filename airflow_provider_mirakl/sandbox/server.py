@@ -323,6 +323,10 @@ class Sandbox:
         """Forget products, calls, limits and faults."""
         self.call(lambda world: world.reset())
 
+    def forget_limits(self) -> None:
+        """Let every operation be called at once again."""
+        self.call(lambda world: world.limits.clear())
+
     def revoke_tokens(self) -> int:
         """End every access token; the next call with one answers 401."""
         return self.call(lambda world: world.tokens.revoke())

@@ -120,6 +120,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.speed > 0:
             raise ValueError(f"speed must be greater than 0, not {self.speed!r}")
+        if any(key.role == "shop" and not key.shops for key in self.keys):
+            raise ValueError("a shop key needs at least one shop")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 words = " or ".join(repr(choice) for choice in choices)

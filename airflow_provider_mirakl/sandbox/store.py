@@ -21,6 +21,8 @@ def save(world: World, path: Path) -> None:
         "agenda": world.agenda.dump(),
         "journal": world.journal.dump(),
         "ledger": world.ledger.dump(),
+        "random": world.random.getstate(),
+        "faults": world.faults.table(),
         "limits": world.limits.dump(),
         "tokens": world.tokens.dump(),
         "instance": world.instance.dump(),
@@ -47,6 +49,9 @@ def load(world: World, path: Path) -> None:
         world.agenda.load(head["agenda"])
         world.journal.load(head["journal"])
         world.ledger.load(head["ledger"])
+        version, numbers, gauss = head["random"]
+        world.random.setstate((version, tuple(numbers), gauss))
+        world.faults.load(head["faults"])
         world.limits.load(head["limits"])
         world.tokens.load(head["tokens"])
         world.instance.load(head["instance"])

@@ -117,7 +117,7 @@ def test_a_role_may_not_do_what_another_may(operator: httpx.Client, front: httpx
 def test_credentials_and_permissions_are_settings() -> None:
     settings = {
         "clients": (OAuthClient("reader", "s3cret", scopes=frozenset({"connect:product:read"})),),
-        "keys": (InstanceKey("my-key", "shop", "me", shops=(2001,)),),
+        "keys": (InstanceKey("my-key", "shop", "me", shops=(2077,)),),
     }
     with Sandbox(clock="stepped", **settings) as sandbox:
         form = {"grant_type": "client_credentials", "client_id": "reader", "client_secret": "s3cret"}
@@ -128,11 +128,13 @@ def test_credentials_and_permissions_are_settings() -> None:
         refused = httpx.post(url, json={"products": [{"id": "a"}]}, headers=headers)
         assert (refused.status_code, refused.json()["code"]) == (403, "FORBIDDEN")
         account = httpx.get(f"{sandbox.mirakl_url}/api/account", headers={"Authorization": "my-key"})
-        assert account.json()["shop_id"] == 2001
+        assert account.json()["shop_id"] == 2077
 
 
 def test_settings_refuse_what_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         Settings(speed=0)
+    with pytest.raises(ValueError, match="at least one shop"):
+        Settings(keys=(InstanceKey("k", "shop", "me"),))
     with pytest.raises(ValueError, match="'running' or 'stepped'"):
         Settings(clock="backwards")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -263,3 +264,10 @@ def test_settings_can_be_narrowed(shop: httpx.Client) -> None:
 def test_what_is_not_offered_is_mirakl_s_404(shop: httpx.Client, path: str) -> None:
     answer = shop.get(path)
     assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="off", clock="running", speed=3600)
+def test_a_window_of_dates_is_the_callers_however_fast_the_clock(operator: httpx.Client) -> None:
+    week_ago = datetime.now(UTC) - timedelta(days=7)
+    query = {"updated_since": week_ago.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    assert operator.get(PATH, params=query).status_code == 200

@@ -470,6 +470,7 @@ def test_offers_are_created_changed_deleted_and_refused(sandbox: Sandbox, shop: 
     report = rows(shop.get(f"{path}/error_report").text)
     assert [row["error-line"] for row in report] == ["3", "4", "5", "6", "7", "8"]
     assert "unknown" in report[1]["error-message"]
+    assert shop.get("/api/account").json()["offers_count"] == 1
     again = of01(shop, OFFER_HEAD + "O-1;SKU-001;SKU;12;0;11;\n")
     sandbox.advance(75)
     assert shop.get(again).json()["offer_updated"] == 1
@@ -658,13 +659,34 @@ def test_jobs_and_products_survive_a_restart(tmp_path: Any) -> None:
             path = p41(shop, GOOD)
             of01(shop, OFFER_HEAD + "O-1;SKU-001;SKU;10;5;11;\n")
         sandbox.put_document(2000, "BANK_DETAILS", "a.pdf", b"%PDF")
+        with httpx.Client(
+            base_url=sandbox.mirakl_url, headers={"Authorization": "sandbox-operator-key"}
+        ) as operator:
+            first = operator.post("/api/mcm/products/export/async", json={}).json()["tracking_id"]
+        sandbox.fault("status", operation="P42")
         sandbox.advance(100)
+        born = sandbox.world.clock.iso(0)
     with Sandbox(clock="stepped", limits="off", state=state) as sandbox:
         sandbox.advance(300)
+        assert sandbox.world.clock.iso(0) == born
+        with httpx.Client(
+            base_url=sandbox.mirakl_url, headers={"Authorization": "sandbox-operator-key"}
+        ) as operator:
+            second = operator.post("/api/mcm/products/export/async", json={}).json()["tracking_id"]
+            assert (
+                operator.get(f"/api/mcm/products/export/async/status/{first}").json()["status"] == "COMPLETED"
+            )
+        assert second != first
         with httpx.Client(base_url=sandbox.mirakl_url, headers=headers) as shop:
+            assert shop.get(path).status_code == 503
             assert shop.get(path).json()["import_status"] == "COMPLETE"
             assert shop.get(f"{path}/new_product_report").status_code == 200
             assert len(shop.get("/api/shops/documents").json()["shop_documents"]) == 1
         assert len(sandbox.master_products()) == 42
         jobs = httpx.get(f"{sandbox.url}/_sandbox/jobs").json()["jobs"]
-        assert [(job["kind"], job["status"]) for job in jobs] == [("P41", "COMPLETE"), ("OF01", "COMPLETE")]
+        assert [(job["kind"], job["status"]) for job in jobs] == [
+            ("P41", "COMPLETE"),
+            ("OF01", "COMPLETE"),
+            ("CM52", "COMPLETED"),
+            ("CM52", "PENDING"),
+        ]
