@@ -292,7 +292,7 @@ def _read_request(connection: socket.socket, early: Callable[[socket.socket, See
     headers = {
         name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
     }
-    seen = Seen(method, target, headers, b"", headers.get("host", ""))
+    seen = Seen(method, target, headers, body, headers.get("host", ""))
     if early(connection, seen):
         return seen
     if headers.get("transfer-encoding") == "chunked":

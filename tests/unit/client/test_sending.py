@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -448,6 +449,30 @@ def test_a_large_upload_is_read_in_pieces(bench: Any, server: Any, steps: Any, s
     assert ("content-length" in server.seen[0].headers) is seekable
     assert file.largest <= 1 << 20
     assert file.closed
+
+
+def test_a_very_large_upload_takes_little_memory(bench: Any, server: Any, steps: Any) -> None:
+    size = 200_000_000
+
+    def swallow(connection: socket.socket, seen: Any) -> None:
+        left = int(seen.headers["content-length"]) - len(seen.body)
+        while left > 0:
+            left -= len(connection.recv(1 << 16))
+        steps.reply(200, OK)(connection, seen)
+
+    swallow.early = True  # type: ignore[attr-defined]
+    server.script(swallow)
+    call = Call(
+        UPLOAD, parse=Reply.json_object, body=Multipart((Part("f", lambda: Slices(size), file_name="a"),))
+    )
+    client = bench.client(server.url)
+    tracemalloc.start()
+    try:
+        assert client.send(call) == OK
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def test_an_upload_that_is_retried_opens_its_files_anew(bench: Any, server: Any, steps: Any) -> None:
