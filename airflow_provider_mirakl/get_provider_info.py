@@ -45,7 +45,11 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.operators.imports",
+                    f"{_PACKAGE}.operators.mcm",
                     f"{_PACKAGE}.operators.mirakl_connect",
+                    f"{_PACKAGE}.operators.offers",
+                    f"{_PACKAGE}.operators.request",
                     f"{_PACKAGE}.operators.shop",
                     f"{_PACKAGE}.operators.shop_documents",
                 ],
@@ -55,6 +59,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.sensors.jobs",
                     f"{_PACKAGE}.sensors.mirakl_connect",
                     f"{_PACKAGE}.sensors.shop_documents",
                 ],

@@ -28,6 +28,8 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 
 MAX_PAGE = 100
 NEWEST_FIRST = "dateCreated,DESC"
+REQUIRED_OFFER_FIELDS = ("shop_sku", "product_id", "product_id_type", "price", "state_code", "update_delete")
+"""Fields that every offer of OF24 needs, one to be deleted too."""
 IMPORTS, STOCK, PRICES = "/api/offers/imports", "/api/offers/stock/imports", "/api/offers/pricing/imports"
 EXPORT = "/api/offers/export/async"
 

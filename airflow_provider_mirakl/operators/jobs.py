@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,9 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,
     MiraklInputError,
-    MiraklJobFailedError,
     MiraklJobTimeoutError,
-    MiraklNotFoundError,
     MiraklNotYetError,
     MiraklRateLimitError,
     MiraklReplyError,
@@ -32,6 +30,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun
+from airflow_provider_mirakl.operators.results import Ended, archive, judge_items, refuse_failed, result_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.storage import StoragePath
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.jobs.book import Entry, JobBook
-    from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind
 
 OnUnclear = Literal["look", "resend", "fail"]
 
@@ -56,18 +55,6 @@ class Submission:
 
     call: Call[Any]
     items: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A job that has ended, and what was kept of it.
-
-    :param reports: the archived reports.
-    """
-
-    entry: Entry
-    verdict: Verdict
-    reports: list[tuple[Report, StoragePath]]
 
 
 class MiraklJobOperator(BaseOperator):
@@ -180,22 +167,14 @@ class MiraklJobOperator(BaseOperator):
 
         :raises MiraklConfigurationError: the role may not submit this job, or the shop is no number.
         """
-        from airflow_provider_mirakl.api.caller import Caller
-
-        values = self.hook.values
-        role = values.role or "shop"
-        if role not in self.roles:
+        caller = read_caller(self.hook, self.shop_id)
+        if caller.role not in self.roles:
             raise MiraklConfigurationError(
                 f"role: {self.kind.code} is for {' and '.join(self.roles)}, and connection "
-                f"{self.mirakl_conn_id!r} has the key of role {role}",
+                f"{self.mirakl_conn_id!r} has the key of role {caller.role}",
                 field="role",
             )
-        shop_id = self.shop_id if self.shop_id not in (None, "") else values.shop_id
-        if shop_id is not None and not str(shop_id).isdecimal():
-            raise MiraklConfigurationError(
-                f"shop_id: {shop_id!r} is no shop id; give a number", field="shop_id"
-            )
-        return Caller(role, None if shop_id is None else int(shop_id))
+        return caller
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit what is not submitted yet, and wait."""
@@ -443,19 +422,17 @@ class MiraklJobOperator(BaseOperator):
             )
         jobs = []
         for entry in book.entries:
+            assert entry.job_id is not None  # noqa: S101 - each was waited for
             status = found["statuses"].get(str(entry.job_id), entry.status)
             verdict = judge(self.kind, status, early=self.early)
             book.ended(entry, status, failed=verdict.phase == "failed")
-            jobs.append(Ended(entry, verdict, self._archive(run, client, entry, verdict)))
-        result = self._result(run, jobs)
-        for job in jobs:
-            if job.verdict.phase == "failed":
-                raise MiraklJobFailedError(
-                    f"{self.kind.title.capitalize()} {job.entry.job_id} ended {job.verdict.state}: "
-                    f"{job.verdict.reason or 'Mirakl gives no reason'}",
-                    job_id=str(job.entry.job_id),
-                    state=job.verdict.state,
-                )
+            reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
+            jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
+        result = result_of(run.folder, jobs, self._id_column)
+        if result["failed"]:
+            rejects = self.rejects(run, jobs)
+            result["rejects"] = None if rejects is None else str(rejects)
+        refuse_failed(self.kind, jobs)
         result |= self.deliver(run, client, self.caller, jobs)
         book.result = result
         book.save()
@@ -463,71 +440,8 @@ class MiraklJobOperator(BaseOperator):
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         """Say what became of the items, and fail the task when too many failed."""
-        from airflow_provider_mirakl.catalog.outcome import FailurePolicy, Outcome
-
-        outcome = Outcome.from_summary(result)
-        self.log.info("Outcome of %s: %s", ", ".join(map(str, result["job_ids"])), outcome)
-        for error in outcome.errors:
-            self.log.warning("%d x %s %s", error.count, error.code or "", error.message or "")
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(outcome)
+        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
-
-    def _archive(
-        self, run: TaskRun, client: Client, entry: Entry, verdict: Verdict
-    ) -> list[tuple[Report, StoragePath]]:
-        """Fetch every report at once: Mirakl forgets them."""
-        from airflow_provider_mirakl.catalog.storage import writing
-
-        kept = []
-        folder = run.folder / "reports" / str(entry.job_id)
-        for report in verdict.reports:
-            assert entry.job_id is not None  # noqa: S101 - it has ended
-            try:
-                with client.stream(report.call(entry.job_id, self.caller)) as download:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    path = folder / f"{report.name}{_ending(download.reply)}"
-                    with writing(path) as file:
-                        for chunk in download.chunks:
-                            file.write(chunk)
-            except MiraklNotFoundError as error:
-                self.log.warning("%s Mirakl announced this report, but does not have it.", error)
-                continue
-            self.log.info("Archived %s (%s) as %s", report.name, report.code, path)
-            kept.append((report, path))
-        return kept
-
-    def _result(self, run: TaskRun, jobs: Sequence[Ended]) -> dict[str, Any]:
-        from airflow_provider_mirakl.catalog.outcome import OutcomeWriter
-        from airflow_provider_mirakl.jobs.reports import is_csv, read_failures, read_items
-
-        with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
-            for job in jobs:
-                for report, path in job.reports:
-                    if report.lists == "items":
-                        writer.add_all(read_items(path))
-                    elif report.lists == "failures" and is_csv(path.name):
-                        writer.add_all(read_failures(path, self._id_column))
-        succeeded = sum(job.verdict.counts.succeeded for job in jobs)
-        failed = sum(job.verdict.counts.failed for job in jobs)
-        sent = sum(job.verdict.counts.total if job.entry.items is None else job.entry.items for job in jobs)
-        outcome = replace(
-            writer.outcome,
-            sent=sent,
-            succeeded=succeeded,
-            failed=failed,
-            unknown=max(0, sent - succeeded - failed),
-            job_ids=tuple(str(job.entry.job_id) for job in jobs),
-        )
-        rejects = self.rejects(run, jobs) if failed else None
-        return outcome.summary() | {
-            "states": {str(job.entry.job_id): job.verdict.state for job in jobs},
-            "reports": {
-                str(job.entry.job_id): {report.name: str(path) for report, path in job.reports}
-                for job in jobs
-            },
-            "rejects": None if rejects is None else str(rejects),
-            "folder": str(run.folder),
-        }
 
     @property
     def _id_column(self) -> str | None:
@@ -535,6 +449,21 @@ class MiraklJobOperator(BaseOperator):
 
     def _named(self, book: JobBook) -> str:
         return f"{self.kind.title} {', '.join(map(str, book.job_ids))}"
+
+
+def read_caller(hook: MiraklHook, shop_id: int | str | None) -> Caller:
+    """Whose key a connection holds, and for which shop.
+
+    :param shop_id: the shop, as a number or its text; empty takes the connection's own.
+    :raises MiraklConfigurationError: the shop is no number.
+    """
+    from airflow_provider_mirakl.api.caller import Caller
+
+    values = hook.values
+    chosen = values.shop_id if shop_id in (None, "", "None") else shop_id
+    if chosen is not None and not str(chosen).isdecimal():
+        raise MiraklConfigurationError(f"shop_id: {shop_id!r} is no shop id; give a number", field="shop_id")
+    return Caller(values.role or "shop", None if chosen is None else int(chosen))
 
 
 class FileJobOperator(MiraklJobOperator):
@@ -642,7 +571,7 @@ class RowsJobOperator(MiraklJobOperator):
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
         problems: list[Any] = []
         count = found = 0
-        for row in self._rows():
+        for row in self.rows():
             digest.update(row + b"\n")
             count += 1
             faults = self.check(json.loads(row))
@@ -661,7 +590,7 @@ class RowsJobOperator(MiraklJobOperator):
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
         """The objects, in batches."""
         batch: list[bytes] = []
-        for row in self._rows():
+        for row in self.rows():
             batch.append(row)
             if len(batch) == self.batch_size:
                 yield Submission(self.batch(caller, batch), len(batch))
@@ -669,7 +598,8 @@ class RowsJobOperator(MiraklJobOperator):
         if batch:
             yield Submission(self.batch(caller, batch), len(batch))
 
-    def _rows(self) -> Iterator[bytes]:
+    def rows(self) -> Iterator[bytes]:
+        """The objects, encoded."""
         from airflow_provider_mirakl.catalog.source import open_source
         from airflow_provider_mirakl.storage import storage_path
 
@@ -680,18 +610,3 @@ class RowsJobOperator(MiraklJobOperator):
                     f"source: {source.name} cannot be read", [p for r in batch.refused for p in r.problems]
                 )
             yield from batch.rows
-
-
-def _ending(reply: Any) -> str:
-    """The ending of a report's file: as Mirakl names it, else by its type, else CSV."""
-    from airflow_provider_mirakl.api.documents import file_name_of
-
-    name = (file_name_of(reply) or "").casefold()
-    kind = reply.headers.get("content-type", "")
-    for ending in (".csv", ".xlsx", ".xml", ".json", ".txt"):
-        if name.endswith(ending):
-            return ending
-    for word, ending in (("json", ".json"), ("spreadsheet", ".xlsx"), ("xml", ".xml")):
-        if word in kind:
-            return ending
-    return ".csv"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.operators.jobs import Ended, RowsJobOperator
+from airflow_provider_mirakl.operators.exports import DirectExportOperator, ExportOperator, read_moment
+from airflow_provider_mirakl.operators.jobs import RowsJobOperator
+from airflow_provider_mirakl.operators.results import Ended
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -73,3 +76,113 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
                 for item in rejected_items(path):
                     file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
         return target
+
+
+class MiraklExportCatalogOperator(ExportOperator):
+    """Export master products in the background (CM52 to CM54) into one file. For the operator and the front office.
+
+    Without filters Mirakl exports what is accepted and valid.
+
+    :param target: the file to write: a local path or object storage. Templated.
+    :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Parquet needs pyarrow.
+    :param updated_since: only products that changed since this moment. A date-time or its ISO 8601 text, such as
+        ``{{ data_interval_start }}``. Templated.
+    :param updated_to: only products that changed before this moment. Templated.
+    :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
+        ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
+        of 100 values at the most. Templated.
+    :param channel: code of the channel whose statuses are told.
+    :param items_per_chunk: products in one of Mirakl's files.
+    :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "catalog_export"
+    roles = ("operator", "front")
+    template_fields: Sequence[str] = (
+        "updated_since",
+        "updated_to",
+        "filters",
+        *ExportOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        updated_since: datetime | str | None = None,
+        updated_to: datetime | str | None = None,
+        filters: Mapping[str, Collection[str]] | None = None,
+        channel: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.updated_since = updated_since
+        self.updated_to = updated_to
+        self.filters = filters
+        self.channel = channel
+
+    def begin(self, caller: Caller) -> Call[str]:
+        """CM52."""
+        from airflow_provider_mirakl.api.mcm import start_export
+
+        return start_export(
+            updated_since=read_moment("updated_since", self.updated_since),
+            updated_to=read_moment("updated_to", self.updated_to),
+            filters=self.filters,
+            channel=self.channel,
+            export_type=self.export_type,
+            items_per_chunk=self.items_per_chunk,
+        )
+
+
+class MiraklProductStatusExportOperator(DirectExportOperator):
+    """Export which products of a shop are live, and why the others are not (CM11), since the last time.
+
+    Mirakl allows a delta every 5 minutes and everything every 4 hours, which the first run of a watermark is.
+
+    :param status: only ``LIVE`` or only ``NOT_LIVE``.
+    :param locale: language of labels.
+    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.exports.DirectExportOperator`. The operator and the
+    front office have to name the shop.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: Literal["LIVE", "NOT_LIVE"] | None = None,
+        locale: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.status = status
+        self.locale = locale
+
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
+        """CM11."""
+        from airflow_provider_mirakl.api.mcm import export_source_status
+
+        return export_source_status(
+            caller=caller, updated_since=since, updated_to=until, status=self.status, locale=self.locale
+        )
+
+
+class MiraklDeletedProductsOperator(DirectExportOperator):
+    """Export which master products were deleted (CM61), since the last time. For the operator and the front office.
+
+    Mirakl remembers a deletion for a year.
+
+    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.exports.DirectExportOperator`.
+    """
+
+    roles = ("operator", "front")
+
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
+        """CM61."""
+        from airflow_provider_mirakl.api.mcm import export_deleted_products
+
+        return export_deleted_products(deleted_from=since, deleted_to=until)

@@ -1,0 +1,252 @@
+"""The bases of the operators that read much: exports in the background, and exports that answer at once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.jobs import MiraklJobOperator, Submission, read_caller
+from airflow_provider_mirakl.operators.paced import TaskRun
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.operators.results import Ended
+
+TargetFormat = Literal["ndjson", "csv", "parquet"]
+_ENDINGS: dict[str, TargetFormat] = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
+_PARQUET_CHUNK = 10_000
+"""Items in one of Mirakl's files, where the target is Parquet: each is held in memory once."""
+
+
+def target_format(target: str, chosen: TargetFormat | None) -> TargetFormat:
+    """The format of a target: as chosen, else by its ending.
+
+    :raises MiraklConfigurationError: the ending is none of the known ones.
+    """
+    found = chosen or next((kind for ending, kind in _ENDINGS.items() if target.endswith(ending)), None)
+    if found not in _ENDINGS.values():
+        raise MiraklConfigurationError(
+            f"target: {target!r} ends in none of {', '.join(_ENDINGS)}; set target_format", field="target"
+        )
+    return found  # type: ignore[return-value]
+
+
+def read_moment(name: str, value: datetime | str | None) -> datetime | None:
+    """A moment that a template may have rendered; one without a zone is UTC.
+
+    :raises MiraklConfigurationError: it cannot be read.
+    """
+    if value in (None, "", "None"):
+        return None
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        moment = None
+    if not isinstance(moment, datetime):
+        raise MiraklConfigurationError(
+            f"{name}: {value!r} is no date-time; give one such as 2026-01-31T10:00:00Z", field=name
+        )
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+class ExportOperator(MiraklJobOperator):
+    """Base of the operators that export in the background, and write one file.
+
+    :param target: the file to write: a local path or object storage. Templated.
+    :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending.
+    :param items_per_chunk: items in one of Mirakl's files; default Mirakl's own, for Parquet 10,000.
+    """
+
+    template_fields: Sequence[str] = ("target", *MiraklJobOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        target_format: TargetFormat | None = None,
+        items_per_chunk: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target = target
+        self.target_format = target_format
+        self._items_per_chunk = items_per_chunk
+
+    @abstractmethod
+    def begin(self, caller: Caller) -> Call[str]:
+        """The call that begins the export."""
+
+    @property
+    def format(self) -> TargetFormat:
+        """The format of the target."""
+        return target_format(self.target, self.target_format)
+
+    @property
+    def export_type(self) -> str:
+        """The format that Mirakl is asked for."""
+        return "text/csv" if self.format == "csv" else "application/json"
+
+    @property
+    def items_per_chunk(self) -> int | None:
+        """Items in one of Mirakl's files."""
+        if self._items_per_chunk is None and self.format == "parquet":
+            return _PARQUET_CHUNK
+        return self._items_per_chunk
+
+    def payload(self, caller: Caller) -> str:
+        """Hash of what is asked for."""
+        import hashlib
+
+        call = self.begin(caller)
+        words = f"{call.target}\0{caller}\0{self.target}".encode()
+        return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
+
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+        """The one export."""
+        yield Submission(self.begin(caller))
+
+    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
+        """Fetch the files, whose addresses are asked for anew, and write the target."""
+        from airflow_provider_mirakl.jobs.table import judge
+        from airflow_provider_mirakl.operators.downloads import write_files
+        from airflow_provider_mirakl.storage import storage_path
+
+        (job,) = jobs
+        urls = judge(self.kind, client.send(self.kind.status(job.job_id, caller))).urls
+        file = self.kind.file
+        assert file is not None  # noqa: S101 - exports have files
+        calls = [file(url, accept=self.export_type) for url in urls]
+        items = write_files(client, calls, storage_path(self.target), self.format)
+        self.log.info("Wrote %s: %s items from %d files", self.target, items, len(urls))
+        return {"target": self.target, "items": items, "files": len(urls)}
+
+    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+        kept = ("target", "items", "files", "job_ids", "folder")
+        return {name: result[name] for name in kept}
+
+
+class DirectExportOperator(BaseOperator):
+    """Base of the operators whose export answers at once, with what changed since the last time.
+
+    The last time is a watermark, kept in a file beside the work of all runs. It moves forward only when the target is
+    written. Without it, give the window yourself, such as ``{{ data_interval_start }}``: then a run may be repeated.
+
+    :param target: the NDJSON file to write: a local path or object storage. Empty when nothing changed. Templated.
+    :param updated_since: begin of the window; default the watermark, the first time none. A date-time or its ISO 8601
+        text. Templated.
+    :param updated_to: end of the window; default now. Templated.
+    :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
+        What changed then is told twice.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: the shop; default the connection's own. Templated.
+    :param work_folder: folder of the watermark; default ``[mirakl] work_folder``. Templated.
+    """
+
+    roles: Sequence[str] = ("shop", "operator", "front")
+    template_fields: Sequence[str] = (
+        "target", "updated_since", "updated_to", "watermark", "mirakl_conn_id", "shop_id", "work_folder",
+    )  # fmt: skip
+    ui_color = "#d8ecf6"
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        updated_since: datetime | str | None = None,
+        updated_to: datetime | str | None = None,
+        overlap: float = 300.0,
+        watermark: str | None = None,
+        mirakl_conn_id: str = MiraklHook.default_conn_name,
+        role: str | None = None,
+        shop_id: int | str | None = None,
+        work_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.target = target
+        self.updated_since = updated_since
+        self.updated_to = updated_to
+        self.overlap = overlap
+        self.watermark = watermark
+        self.mirakl_conn_id = mirakl_conn_id
+        self.role = role
+        self.shop_id = shop_id
+        self.work_folder = work_folder
+
+    @abstractmethod
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
+        """The call that answers with a JSON array, or 204."""
+
+    @cached_property
+    def hook(self) -> MiraklHook:
+        """The hook of the operator's connection."""
+        return MiraklHook(self.mirakl_conn_id, role=self.role)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask, write, move the watermark."""
+        from airflow_provider_mirakl.catalog.storage import write_bytes
+        from airflow_provider_mirakl.operators.downloads import write_files
+        from airflow_provider_mirakl.storage import storage_path
+
+        caller = read_caller(self.hook, self.shop_id)
+        if caller.role not in self.roles:
+            raise MiraklConfigurationError(
+                f"role: this is for {' and '.join(self.roles)}, and connection {self.mirakl_conn_id!r} has the key of "
+                f"role {caller.role}",
+                field="role",
+            )
+        watermark = self._watermark(context)
+        since = read_moment("updated_since", self.updated_since)
+        if since is None:
+            since = self._last(watermark)
+        until = read_moment("updated_to", self.updated_to) or datetime.now(UTC)
+        with self.hook.get_conn() as client:
+            items = write_files(client, [self.ask(caller, since, until)], storage_path(self.target), "ndjson")
+        if self.updated_since in (None, "", "None"):
+            write_bytes(watermark, until.isoformat().encode())
+        self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")
+        return {
+            "target": self.target,
+            "items": items,
+            "updated_since": since.isoformat() if since else None,
+            "updated_to": until.isoformat(),
+        }
+
+    def _watermark(self, context: Context) -> StoragePath:
+        from airflow_provider_mirakl.storage import folder_below, storage_path
+
+        if self.watermark:
+            return storage_path(self.watermark)
+        ti = context["ti"]
+        folder = folder_below(self.work_folder, ti.dag_id, ti.task_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        mapped = ti.map_index is not None and ti.map_index >= 0
+        return folder / (f"watermark-{ti.map_index}.txt" if mapped else "watermark.txt")
+
+    def _last(self, watermark: StoragePath) -> datetime | None:
+        try:
+            text = watermark.read_bytes().decode().strip()
+        except FileNotFoundError:
+            return None
+        last = read_moment("watermark", text)
+        return None if last is None else last - timedelta(seconds=self.overlap)

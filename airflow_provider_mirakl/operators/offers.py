@@ -1,0 +1,221 @@
+"""Operators for offers, stock and prices. Source: seed 000; facts section 8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.operators.exports import ExportOperator, read_moment
+from airflow_provider_mirakl.operators.jobs import FileJobOperator, RowsJobOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.catalog.storage import StoragePath
+    from airflow_provider_mirakl.operators.paced import TaskRun
+    from airflow_provider_mirakl.operators.results import Ended
+
+_SELLERS_AND_OPERATORS = ("shop", "operator")
+
+
+class MiraklImportOffersOperator(FileJobOperator):
+    """Import a file of offers (OF01), wait, archive the error report (OF03) and judge the lines.
+
+    Mirakl takes one a minute for each seller, with products one every 15 minutes; a task that comes too early waits.
+
+    :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
+    :param import_mode: ``NORMAL``; or ``REPLACE``, which deletes every offer that the file does not name.
+    :param with_products: the file holds products too.
+    :param operator_format: the products are in the operator's format already.
+    :param id_column: the column of the error report that names an item; default the first of the usual ones.
+    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "offer_import"
+    roles = _SELLERS_AND_OPERATORS
+
+    def __init__(
+        self,
+        *,
+        import_mode: Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"] = "NORMAL",
+        with_products: bool = False,
+        operator_format: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.import_mode = import_mode
+        self.with_products = with_products
+        self.operator_format = operator_format
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else is submitted."""
+        return {
+            "import_mode": self.import_mode,
+            "with_products": self.with_products,
+            "operator_format": self.operator_format,
+        }
+
+    def upload(self, caller: Caller, file_name: str) -> Call[Any]:
+        """OF01."""
+        from airflow_provider_mirakl.api.offers import import_offers
+
+        return import_offers(self.content, file_name, caller=caller, **self.options)
+
+
+class MiraklUpsertOffersOperator(RowsJobOperator):
+    """Create, update or delete offers as JSON (OF24), wait, archive the error report (OF03) and judge the offers.
+
+    Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes a call a
+    minute, so many offers are better imported as a file.
+
+    :param source: the offers by Mirakl's field names: a list, or a file (NDJSON or a JSON array; a local path or
+        object storage). Templated.
+    :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
+    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "offer_import"
+    roles = _SELLERS_AND_OPERATORS
+    _key = "shop_sku"
+
+    def __init__(self, *, batch_size: int = 1000, **kwargs: Any) -> None:
+        super().__init__(batch_size=batch_size, **kwargs)
+
+    def check(self, item: Any) -> list[Any]:
+        """Whether the fields are there that every offer needs. Mirakl checks the rest."""
+        from airflow_provider_mirakl.api.offers import REQUIRED_OFFER_FIELDS
+        from airflow_provider_mirakl.exceptions import Problem
+
+        if not isinstance(item, dict):
+            return [Problem(f"is {type(item).__name__}; OF24 takes objects")]
+        name = item.get(self._key)
+        return [
+            Problem("is missing", field, item_id=name if isinstance(name, str) else None)
+            for field in REQUIRED_OFFER_FIELDS
+            if item.get(field) is None
+        ]
+
+    def batch(self, caller: Caller, rows: list[bytes]) -> Call[int]:
+        """OF24."""
+        from airflow_provider_mirakl.api.offers import upsert_offers
+
+        return upsert_offers(b'{"offers":[' + b",".join(rows) + b"]}", caller=caller)
+
+    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+        """The offers that the error reports name, as they were submitted."""
+        import json
+
+        from airflow_provider_mirakl.catalog.storage import writing
+        from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
+
+        reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]
+        failed = {item.item_id for path in reports for item in read_failures(path)}
+        if not failed:
+            return None
+        target = run.folder / "rejects.ndjson"
+        with writing(target) as file:
+            for row in self.rows():
+                if str(json.loads(row).get(self._key)) in failed:
+                    file.write(row + b"\n")
+        return target
+
+
+class MiraklImportStockOperator(FileJobOperator):
+    """Set stock from a CSV file (STO01), wait, archive the error report (STO03) and judge the lines.
+
+    :param source: the file with the columns ``offer-sku``, ``quantity``, ``warehouse-code``, ``update-delete``: a
+        local path or object storage. Templated.
+    :param id_column: the column of the error report that names an item; default the first of the usual ones.
+    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+
+    Mirakl lists no stock imports. So when nobody knows whether it took a file, the task fails with that word instead of
+    sending it again; set ``on_unclear`` to ``resend`` where the file holds plain quantities.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "stock_import"
+    roles = _SELLERS_AND_OPERATORS
+
+    def upload(self, caller: Caller, file_name: str) -> Call[str]:
+        """STO01."""
+        from airflow_provider_mirakl.api.offers import import_stock
+
+        return import_stock(self.content, file_name, caller=caller)
+
+
+class MiraklImportPricesOperator(FileJobOperator):
+    """Set prices from a CSV file (PRI01), wait, archive the error report (PRI03) and judge the lines.
+
+    An offer's prices are deleted and replaced: the file has to hold all of them.
+
+    :param source: the file: a local path or object storage. Templated.
+    :param id_column: the column of the error report that names an item; default the first of the usual ones.
+    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "price_import"
+    roles = _SELLERS_AND_OPERATORS
+
+    def upload(self, caller: Caller, file_name: str) -> Call[str]:
+        """PRI01."""
+        from airflow_provider_mirakl.api.offers import import_prices
+
+        return import_prices(self.content, file_name, caller=caller)
+
+
+class MiraklExportOffersOperator(ExportOperator):
+    """Export offers in the background (OF52 to OF54) into one file.
+
+    Mirakl allows an export of everything once a day, and one of changes a minute.
+
+    :param target: the file to write: a local path or object storage. Templated.
+    :param target_format: ``csv``, ``ndjson`` or ``parquet``; default by the target's ending.
+    :param updated_since: only offers that changed since this moment; default all. A date-time or its ISO 8601 text,
+        such as ``{{ data_interval_start }}``. Templated.
+    :param channel_codes: only these channels.
+    :param options: further fields of the request by Mirakl's names: ``include_fields``, ``rename_fields``,
+        ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``. Templated.
+    :param items_per_chunk: offers in one of Mirakl's files.
+    :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    """
+
+    job = "offer_export"
+    roles = _SELLERS_AND_OPERATORS
+    template_fields: Sequence[str] = ("updated_since", "options", *ExportOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        updated_since: datetime | str | None = None,
+        channel_codes: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.updated_since = updated_since
+        self.channel_codes = channel_codes
+        self.options = options
+
+    def begin(self, caller: Caller) -> Call[str]:
+        """OF52."""
+        from airflow_provider_mirakl.api.offers import start_offer_export
+
+        return start_offer_export(
+            caller=caller,
+            updated_since=read_moment("updated_since", self.updated_since),
+            export_type=self.export_type,
+            items_per_chunk=self.items_per_chunk,
+            channel_codes=self.channel_codes,
+            options=self.options,
+        )
