@@ -224,6 +224,7 @@ def test_a_repeated_offer_import_gives_the_one_there_is(as_role: Any, sandbox: S
         "price": 1,
         "quantity": 1,
         "state_code": "11",
+        "update_delete": "update",
     }
     sandbox.fault("reset_after", "OF24")
     number = client.send(offers.upsert_offers([offer], caller=caller))
