@@ -264,6 +264,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(home / "modules"), os.environ.get("PYTHONPATH")])
             ),
