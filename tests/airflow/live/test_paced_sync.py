@@ -1,0 +1,265 @@
+"""A catalog goes through a real scheduler, triggerer and worker into a sandbox, whatever dies on the way.
+
+What happens to each product is read from the sandbox's own books, not from ours.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import httpx
+import psutil
+import pytest
+from live_airflow import LiveAirflow, Run, kill_process
+from stages import SetStage, Stage
+
+Running = dict[str, tuple[Stage, Run]]
+
+
+@pytest.fixture(scope="module")
+def running(stage: SetStage, live: LiveAirflow) -> Running:
+    """Scenarios that do not disturb one another. All begin at once, as Dags do in life."""
+    stages = [
+        stage("contended", 5, speed=1),
+        stage("deferring", verify={"deferrable": True}),
+        stage("sleeping", 15, upsert={"deferrable": False}, verify={"deferrable": False}),
+        stage("stumbling", 15),
+        stage("pooled", 10, upsert={"pool": "mirakl_connect"}),
+        stage("exhausted", 10, speed=60, upsert={"max_failures": 1, "retries": 50}),
+        stage("hopeless", 10, speed=60, upsert={"max_failures": 1}),
+        stage("timed", 20, upsert={"execution_timeout": timedelta(seconds=30)}),
+        stage("bad_input", 10),
+        stage("sent_again", 10, speed=60),
+    ]
+    named = {stage.name: stage for stage in stages}
+    stumbling = named["stumbling"].sandbox
+    stumbling.fault("status", "upsertProducts", skip=1, status=500)
+    stumbling.fault("throttle", "upsertProducts", skip=2, retry_after="none")
+    stumbling.fault("revoke_token", "upsertProducts", skip=3)
+    named["exhausted"].sandbox.fault("status", "upsertProducts", skip=1, times=None)
+    named["hopeless"].sandbox.fault("status", "upsertProducts", skip=1, times=None, status=500, body="json")
+    bad = named["bad_input"]
+    lines = bad.source.read_text().splitlines()
+    lines[6] = json.dumps({"id": "p006", "standard_prices": [{"price": {"amount": "12", "currency": "EUR"}}]})
+    bad.source.write_text("\n".join(lines))
+    started = {"contended": (named["contended"], named["contended"].start())}
+    assert _call_as_another_client(named["contended"]) == 202  # from now on, a real minute is taken
+    live.cli("pools", "set", "mirakl_connect", "1", "one account", "--include-deferred")
+    started |= {stage.name: (stage, stage.start()) for stage in stages[1:]}
+    return started | {"pooled again": (named["pooled"], named["pooled"].start())}
+
+
+def _call_as_another_client(stage: Stage) -> int:
+    """Send a product of somebody else's with the same credentials; the status of the reply."""
+    client, sandbox = stage.sandbox.settings.clients[0], stage.sandbox
+    with httpx.Client(trust_env=False, timeout=30) as http:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client.client_id,
+            "client_secret": client.secret,
+        }
+        token = http.post(sandbox.token_url, data=form).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        body = {"products": [{"id": "another"}]}
+        return http.post(f"{sandbox.connect_url}/api/products", headers=headers, json=body).status_code
+
+
+def _secrets(stage: Stage) -> set[str]:
+    """Client secret and every token that is still valid."""
+    secrets = {client.secret for client in stage.sandbox.settings.clients}
+    return secrets | set(stage.sandbox.call(lambda world: world.tokens.dump()))
+
+
+def once(stage: Stage) -> dict[str, int]:
+    """Every product exactly once."""
+    return dict.fromkeys(stage.ids, 1)
+
+
+def test_between_two_calls_the_task_waits_in_the_triggerer_and_holds_no_worker(
+    running: Running, live: LiveAirflow
+) -> None:
+    stage, run = running["deferring"]
+    task = run.until_task("upsert", "deferred")
+    assert stage.chunks() == [stage.ids[:5]]
+    live.until(lambda: not psutil.pid_exists(task.pid or 0), "the process of the deferred task is gone", 15)
+    ((classpath, arguments),) = live.query(
+        "select classpath, kwargs from trigger join task_instance on trigger_id = trigger.id where run_id = ?",
+        run.run_id,
+    )
+    assert classpath.endswith(".MomentTrigger")
+    assert "not_before" in arguments
+    assert [secret for secret in _secrets(stage) if secret in arguments] == []
+
+    run.succeed()
+    assert stage.chunks() == [stage.ids[:5], stage.ids[5:10], stage.ids[10:15], stage.ids[15:]]
+    assert stage.statuses() == [202] * 4
+    assert run.task("upsert").try_number == 1
+    assert run.result("upsert")["sent"] == 20
+    outcome = run.result("verify")
+    assert (outcome["sent"], outcome["succeeded"], outcome["failed"], outcome["unknown"]) == (20, 20, 0, 0)
+    assert set(stage.statuses("listProducts")) == {200}
+
+
+def test_without_deferral_the_result_is_the_same(running: Running) -> None:
+    stage, run = running["sleeping"]
+    run.succeed()
+    assert stage.sent() == once(stage)
+    assert stage.statuses() == [202] * 3
+    assert run.result("upsert")["sent"] == 15
+    assert run.result("verify")["succeeded"] == 15
+    assert "deferred" not in run.log("upsert")
+
+
+def test_faults_of_mirakl_are_waited_for_and_fail_nothing(running: Running) -> None:
+    stage, run = running["stumbling"]
+    run.succeed()
+    assert stage.sent() == once(stage)
+    assert sorted(stage.statuses()) == [202, 202, 202, 401, 429, 500]
+    assert run.task("upsert").try_number == 1
+    assert "Failure 1 of 5 in a row" in run.log("upsert")
+
+
+def test_a_retry_continues_with_the_chunk_that_failed_and_with_the_file_it_planned(running: Running) -> None:
+    stage, run = running["exhausted"]
+    run.until_task("upsert", "up_for_retry")
+    stage.write_source(brand="after")
+    stage.sandbox.call(lambda world: world.faults.clear())
+    run.succeed()
+    assert run.task("upsert").try_number > 1
+    assert stage.sent() == once(stage)
+    stage.sandbox.advance(60)
+    assert {product["brand"] for product in stage.sandbox.products()} == {"before"}
+    assert "changed since it was planned" in run.log("upsert")
+
+
+def test_what_fails_again_and_again_fails_the_task_and_says_why(running: Running) -> None:
+    stage, run = running["hopeless"]
+    assert run.until_done() == "failed"
+    log = run.log("upsert")
+    assert "upsertProducts: POST /api/products answered 500" in log
+    assert "The server met an unexpected condition." in log
+    assert stage.chunks() == [stage.ids[:5]]
+
+
+def test_execution_timeout_counts_the_waits(running: Running) -> None:
+    stage, run = running["timed"]
+    assert run.until_done() == "failed"
+    assert "TaskDeferralTimeout" in run.log("upsert")
+    assert len(stage.chunks()) < 4
+
+
+def test_another_client_of_the_account_is_waited_for(running: Running) -> None:
+    stage, run = running["contended"]
+    run.succeed()
+    assert 429 in stage.statuses()
+    assert run.task("upsert").try_number == 1
+    assert stage.sent() == once(stage) | {"another": 1}
+
+
+def test_bad_input_names_line_and_field_and_costs_no_call(running: Running) -> None:
+    stage, run = running["bad_input"]
+    assert run.until_done() == "failed"
+    log = run.log("upsert")
+    assert "line 7" in log
+    assert "standard_prices[0].price.amount" in log
+    assert stage.sandbox.journal() == []
+
+
+def test_clearing_a_finished_task_sends_again(running: Running) -> None:
+    stage, run = running["sent_again"]
+    run.succeed()
+    stage.write_source(brand="after")
+    run.clear("upsert")
+    run.airflow.until(lambda: len(stage.chunks()) == 4, "both calls made again")
+    run.succeed()
+    assert stage.sent() == dict.fromkeys(stage.ids, 2)
+    stage.sandbox.advance(60)
+    assert {product["brand"] for product in stage.sandbox.products()} == {"after"}
+
+
+def test_clearing_a_half_done_task_begins_anew(stage: SetStage) -> None:
+    stages = [
+        stage("begun_anew", 10),
+        stage("begun_anew_sleeping", 10, upsert={"deferrable": False, "retries": 1}),
+    ]
+    runs = [stage.start() for stage in stages]
+    for stage_, run in zip(stages, runs, strict=True):
+        stage_.until_accepted(1)
+        run.until_task("upsert", "deferred", "running")
+        run.clear("upsert")
+    for stage_, run in zip(stages, runs, strict=True):
+        run.succeed()
+        first, second = stage_.ids[:5], stage_.ids[5:]
+        assert stage_.chunks() == [first, first, second]
+
+
+def test_a_pool_keeps_two_runs_apart(running: Running) -> None:
+    stage, first = running["pooled"]
+    _, second = running["pooled again"]
+    first.succeed()
+    second.succeed()
+    one, two = stage.ids[:5], stage.ids[5:]
+    assert stage.chunks() == [one, two, one, two]
+    assert stage.statuses().count(429) <= 1  # the second run cannot know when the first one ended
+
+
+# --- Something dies -------------------------------------------------------------------------------------------
+
+
+def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(stage: SetStage) -> None:
+    killed = stage("worker_killed", 15, upsert={"retries": 1})
+    slow = killed.sandbox.fault("delay", "upsertProducts", skip=1, seconds=60)
+    run = killed.start()
+    run.airflow.until(lambda: slow.struck, "the second call is on its way", 120)
+    task = run.task("upsert")
+    assert task.state == "running"
+    kill_process(task.pid or 0)
+    run.succeed()
+    assert run.task("upsert").try_number == 2
+    first, second, third = killed.ids[:5], killed.ids[5:10], killed.ids[10:]
+    assert killed.chunks() in ([first, second, third], [first, second, second, third])
+
+
+def test_a_killed_triggerer_delays_and_repeats_nothing(stage: SetStage, live: LiveAirflow) -> None:
+    waiting = stage("triggerer_killed", 15)
+    run = waiting.start()
+    run.until_task("upsert", "deferred")
+    live.kill("triggerer")
+    live.start("triggerer")
+    run.succeed()
+    assert run.task("upsert").try_number == 1
+    assert waiting.statuses() == [202] * 3
+    assert waiting.sent() == once(waiting)
+
+
+def test_a_killed_scheduler_with_its_workers_repeats_nothing(stage: SetStage, live: LiveAirflow) -> None:
+    deferring = stage("scheduler_killed", 10)
+    sleeping = stage("workers_killed", 10, upsert={"deferrable": False, "retries": 1})
+    runs = {each.name: each.start() for each in (deferring, sleeping)}
+    deferring.until_accepted(1)
+    sleeping.until_accepted(1)
+    runs["scheduler_killed"].until_task("upsert", "deferred")
+    live.kill("scheduler")
+    live.start("scheduler")
+    for each in (deferring, sleeping):
+        runs[each.name].succeed()
+        assert each.sent() == once(each)
+    assert runs["scheduler_killed"].task("upsert").try_number == 1
+    assert runs["workers_killed"].task("upsert").try_number == 2
+
+
+# --- What is left behind --------------------------------------------------------------------------------------
+
+
+def test_keys_and_tokens_are_nowhere(running: Running, live: LiveAirflow) -> None:
+    """Airflow here encrypts nothing, and its connections are kept outside of its home: what is found has leaked."""
+    secrets = set().union(*(_secrets(stage) for stage, _ in running.values()))
+    found = {
+        str(file.relative_to(live.home)): secret[:6]
+        for file in live.home.rglob("*")
+        if file.is_file()
+        for secret in secrets
+        if secret.encode() in file.read_bytes()
+    }
+    assert found == {}
