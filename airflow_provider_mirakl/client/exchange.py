@@ -6,6 +6,7 @@ came of it, or has the error thrown in. The sync and the async client differ onl
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 import random
@@ -157,8 +158,11 @@ class _Turn:
             if wait > self._max_wait:
                 raise failure or self._not_yet(wait)
             log.info("%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
+            before = self._clock()
             # Turns part callers where there is an interval; elsewhere many were told the same moment.
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
+            if self._clock() - before < wait / 2:
+                return  # the clock was set back, or stands: the wait has been waited all the same
             wait = self._remaining()
 
     def use(self, steps: Exchange[Reply | MiraklTransportError]) -> Exchange[Reply | MiraklTransportError]:
@@ -387,7 +391,12 @@ def _need_token(credentials: ClientCredentials, refused: Secret | None) -> Gener
 
 def user_agent(settings: Settings) -> str:
     """The package's name and version, then whatever the caller added, made fit for a header."""
-    words = f"airflow-provider-mirakl/{__version__} python/{platform.python_version()} {settings.user_agent}"
+    return _user_agent(settings.user_agent)
+
+
+@functools.lru_cache(maxsize=8)
+def _user_agent(added: str) -> str:
+    words = f"airflow-provider-mirakl/{__version__} python/{platform.python_version()} {added}"
     return " ".join("".join(letter if "!" <= letter <= "~" else " " for letter in words).split())
 
 

@@ -318,6 +318,15 @@ def test_holder_of_a_turn_waits_on_when_others_are_told_to() -> None:
     assert second.steps.send(None) == Wait(40)
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 0.0])
+def test_a_clock_that_is_set_back_or_stands_during_a_wait_makes_no_second_one(jump: float) -> None:
+    hand = Hand(call(), max_wait=120)
+    next(hand.steps)
+    assert isinstance(hand.steps.send(reply(429, retry_after="60")), Wait)
+    hand.now += jump
+    assert isinstance(hand.steps.send(None), Send)
+
+
 def test_not_yet_says_when_and_nothing_is_sent() -> None:
     pacer = Pacer()
     Hand(call(interval=60), pacer=pacer).run(reply())

@@ -1,0 +1,149 @@
+"""Calls of the Catalog Manager, of imports, and of offers, stock and prices: what they send, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api.call import Call, Multipart, Reply
+from airflow_provider_mirakl.api.caller import SHOP_FIELDS, Caller
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
+
+SINCE = datetime(2026, 11, 1, tzinfo=UTC)
+SUBMIT: dict[str, Any] = {
+    "CM11": lambda caller: mcm.export_source_status(caller=caller),
+    "P41": lambda caller: imports.import_products(b"x", "a.csv", caller=caller),
+    "P51": lambda caller: imports.list_imports(caller=caller),
+    "OF01": lambda caller: offers.import_offers(b"x", "a.csv", caller=caller),
+    "OF04": lambda caller: offers.list_offer_imports(caller=caller),
+    "OF24": lambda caller: offers.upsert_offers([{"shop_sku": "1"}], caller=caller),
+    "STO01": lambda caller: offers.import_stock(b"x", "a.csv", caller=caller),
+    "PRI01": lambda caller: offers.import_prices(b"x", "a.csv", caller=caller),
+    "PRI02": lambda caller: offers.list_price_imports(caller=caller),
+}
+
+
+def params(call: Call[Any]) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(call.target).query))
+
+
+def parts(call: Call[Any]) -> dict[str, bytes]:
+    assert isinstance(call.body, Multipart)
+    return {part.name: part.content for part in call.body.parts if isinstance(part.content, bytes)}
+
+
+def test_every_operation_of_the_table_is_tried() -> None:
+    assert set(SUBMIT) == set(SHOP_FIELDS)
+
+
+@pytest.mark.parametrize("code", SUBMIT)
+def test_a_shop_is_named_as_its_role_names_it(code: str) -> None:
+    """Facts, section 13.10: each operation has a name of its own."""
+    call = SUBMIT[code](Caller("shop", 7))
+    assert params(call)["shop_id"] == "7"
+    assert "shop_id" not in params(SUBMIT[code](Caller("shop")))
+    place, name, required = SHOP_FIELDS[code]
+    call = SUBMIT[code](Caller("operator", 7))
+    assert (params(call)[name] if place == "query" else parts(call)[name].decode()) == "7"
+    assert ("shop_id" in params(call)) is (place == "query" and name == "shop_id")
+    if required:
+        with pytest.raises(MiraklInputError, match="give shop_id"):
+            SUBMIT[code](Caller("operator"))
+    else:
+        SUBMIT[code](Caller("operator"))
+
+
+@pytest.mark.parametrize("code", SUBMIT)
+def test_shops_have_intervals_of_their_own(code: str) -> None:
+    first, second = (SUBMIT[code](Caller("operator", shop)) for shop in (7, 8))
+    assert first.paced_by != second.paced_by
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: imports.import_products(b"x", "a.csv", conversion_options={"ai_rewrite": True}),
+        lambda: imports.import_products(
+            b"x", "a.csv", conversion_type="AI_CONVERTER", conversion_options={"spelling": True}
+        ),
+        lambda: imports.import_products(b"x", "../a.csv"),
+        lambda: imports.list_imports(changed_since=datetime(2026, 1, 1)),  # noqa: DTZ001
+        lambda: mcm.synchronize_products([]),
+        lambda: mcm.synchronize_products([{"data": {"a": float("nan")}}]),
+        lambda: mcm.export_source_status(unique_identifiers=["x"] * 101),
+        lambda: mcm.export_source_status(provider_unique_identifiers="abc"),
+        lambda: mcm.start_export(filters={"colour": ["red"]}),
+        lambda: mcm.start_export(filters={"catalog": "abc"}),
+        lambda: mcm.export_products(filters={"product_id": ["x"] * 101}),
+        lambda: mcm.get_synchronization(""),
+        lambda: mcm.get_export(".."),
+        lambda: offers.upsert_offers([]),
+        lambda: offers.get_stock_import("."),
+    ],
+)
+def test_bad_input_is_refused_before_a_call_is_spent(make: Any) -> None:
+    with pytest.raises(MiraklInputError):
+        make()
+
+
+def test_cm21_is_a_bare_array() -> None:
+    body = mcm.synchronize_products([{"mirakl_product_id": "m", "product_sku": "s"}]).body
+    assert isinstance(body, bytes)
+    assert json.loads(body) == [{"mirakl_product_id": "m", "product_sku": "s"}]
+    assert mcm.synchronize_products(b"[{}]").body == b"[{}]"
+
+
+def test_two_frequencies_of_one_operation() -> None:
+    full, delta = offers.start_offer_export(), offers.start_offer_export(updated_since=SINCE)
+    assert (full.operation.interval, delta.operation.interval) == (86_400, 60)
+    assert full.operation.code == delta.operation.code == "OF52"
+    assert full.paced_by != delta.paced_by
+    alone, with_products = (offers.import_offers(b"x", "a.csv", with_products=flag) for flag in (False, True))
+    assert (alone.operation.interval, with_products.operation.interval) == (60, 900)
+    assert alone.paced_by != with_products.paced_by
+    full_status, delta_status = mcm.export_source_status(), mcm.export_source_status(updated_since=SINCE)
+    assert (full_status.operation.interval, delta_status.operation.interval) == (14_400, 300)
+
+
+def test_lists_in_a_query_are_repeated_or_joined_as_declared() -> None:
+    call = mcm.export_source_status(unique_identifiers=["EAN|1", "EAN|2"])
+    assert call.params == (("unique_identifier", "EAN|1"), ("unique_identifier", "EAN|2"))
+    call = mcm.export_products(filters={"product_id": ["a", "b"]})
+    assert call.params == (("product_id", "a,b"),)
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [(b'{"import_id":7}', 7), (b'{"import_id":"7"}', 7), (b'{"import_id":9223372036854775807}', 2**63 - 1)],
+)
+def test_ids_of_imports(body: bytes, number: int) -> None:
+    assert imports.import_products(b"x", "a.csv").parse(Reply("P41", 201, {}, body)) == number
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"import_id":null}', b'{"import_id":true}', b'{"import_id":-1}', b'{"import_id":1.5}', b"[]"],
+)
+def test_replies_without_an_id(body: bytes) -> None:
+    for call in (imports.import_products(b"x", "a.csv"), offers.import_offers(b"x", "a.csv")):
+        with pytest.raises(MiraklReplyError):
+            call.parse(Reply(call.operation.code, 201, {}, body))
+
+
+def test_old_and_new_names_of_an_id() -> None:
+    call = offers.import_prices(b"x", "a.csv")
+    assert call.parse(Reply("PRI01", 201, {}, b'{"importId":"old","import_id":"new"}')) == "new"
+    assert call.parse(Reply("PRI01", 201, {}, b'{"importId":"old"}')) == "old"
+
+
+def test_one_price_import_out_of_a_list() -> None:
+    call = offers.get_price_import("b")
+    body = b'{"data":[{"import_id":"a"},{"import_id":"b","status":"COMPLETE"}]}'
+    assert call.parse(Reply("PRI02", 200, {}, body))["status"] == "COMPLETE"
+    with pytest.raises(MiraklReplyError, match="price import b"):
+        call.parse(Reply("PRI02", 200, {}, b'{"data":[]}'))
