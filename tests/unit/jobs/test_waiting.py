@@ -1,0 +1,130 @@
+"""When a waiting looks, what it bears, when it gives up: driven by a clock of its own."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklServerError,
+    MiraklTransportError,
+)
+from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, drive, find_poll, waiting
+
+
+class Scene:
+    """A clock, and answers by turns: an error is raised, anything else is what the look finds."""
+
+    def __init__(self, *answers, now=1000.0):
+        self.now = now
+        self.answers = list(answers)
+        self.looks = []
+
+    def clock(self):
+        return self.now
+
+    def poll(self):
+        return (yield "ask")
+
+    def perform(self, step):
+        if isinstance(step, Sleep):
+            assert step.seconds > 0
+            self.now += step.seconds
+            return None
+        self.looks.append(self.now)
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def run(self, schedule, limit=5):
+        return drive(waiting(self.poll, schedule, Tolerance(limit), clock=self.clock), self.perform)
+
+
+def broken():
+    return MiraklServerError("503", operation="P42", status=503)
+
+
+def test_looks_keep_the_beat_and_end_with_what_is_found():
+    scene = Scene(None, None, {"x": 1})
+    assert scene.run(Schedule(1060, 60, 9999)) == {"x": 1}
+    assert scene.looks == [1060, 1120, 1180]
+
+
+def test_the_last_look_is_at_the_deadline_and_not_after():
+    scene = Scene()
+    assert scene.run(Schedule(1060, 60, 1150)) is None
+    assert scene.looks == [1060, 1120, 1150]
+
+
+def test_a_deadline_that_passed_still_allows_one_look():
+    scene = Scene()
+    assert scene.run(Schedule(1060, 60, 500)) is None
+    assert scene.looks == [1000]
+
+
+def test_a_triggerer_that_comes_late_keeps_the_beat_of_each_task():
+    scene = Scene(None, {"x": 1}, now=1234.0)
+    scene.run(Schedule(1007, 60, 9999))
+    assert scene.looks == [1247, 1307]
+
+
+def test_failures_are_borne_up_to_the_limit_and_a_good_look_sets_them_back():
+    scene = Scene(broken(), broken(), None, broken(), broken(), {"x": 1})
+    assert scene.run(Schedule(1000, 60, 9999), limit=2) == {"x": 1}
+
+
+def test_one_failure_too_many_is_raised():
+    scene = Scene(broken(), MiraklTransportError("x", operation="P42", surely_not_sent=False), broken())
+    with pytest.raises(MiraklServerError):
+        scene.run(Schedule(1000, 60, 9999), limit=2)
+    assert len(scene.looks) == 3
+
+
+def test_a_refusal_is_raised_at_once():
+    scene = Scene(MiraklPermissionError("403", operation="P42", status=403))
+    with pytest.raises(MiraklPermissionError):
+        scene.run(Schedule(1000, 60, 9999))
+    assert len(scene.looks) == 1
+
+
+def test_a_429_is_a_wait_and_no_failure():
+    told = MiraklNotYetError("not yet", operation="P42", retry_at=datetime.fromtimestamp(1300, UTC))
+    scene = Scene(told, told, {"x": 1})
+    scene.run(Schedule(1000, 60, 9999), limit=0)
+    assert scene.looks[0] == 1000
+    assert scene.looks[1] == 1300
+
+
+def test_a_poll_of_several_calls_meets_errors_inside():
+    def poll():
+        first = yield "one"
+        second = yield "two"
+        return {"both": first + second}
+
+    assert drive(poll(), lambda step: len(step)) == {"both": 6}
+
+
+@given(
+    first=st.floats(0, 1e5),
+    interval=st.floats(0.1, 1e4),
+    deadline=st.floats(0, 1e6),
+    now=st.floats(0, 1e6),
+)
+def test_the_next_look_is_never_past_and_never_after_the_deadline(first, interval, deadline, now):
+    moment = Schedule(first, interval, deadline).next(now)
+    assert moment <= deadline
+    assert moment >= min(now, deadline)
+    assert moment - max(now, first) <= interval * 1.001
+
+
+@pytest.mark.parametrize("path", ["", "nowhere", "airflow_provider_mirakl.jobs.polls.nothing", "no_module.x"])
+def test_a_path_without_a_poll_is_named(path):
+    with pytest.raises(MiraklConfigurationError, match="there is no"):
+        find_poll(path)
