@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeGuard
 
 BLOCK = 1 << 20
 """Bytes moved at once. Large, because every call on an object store's file has a price of its own."""
@@ -55,9 +55,14 @@ def plain(path: StoragePath | str) -> StoragePath:
         if "://" in path:
             raise ValueError(f"{path!r}: pass an ObjectStoragePath for storage that is not local")
         return Path(path)
-    if not isinstance(path, Path) and getattr(path, "protocol", None) in ("file", "local", ""):
+    if getattr(path, "protocol", None) in ("file", "local", ""):
         return Path(getattr(path, "path", str(path)))
     return path
+
+
+def _is_local(path: StoragePath) -> TypeGuard[Path]:
+    # In Airflow 2 an object storage path is a pathlib.Path as well, of another protocol.
+    return isinstance(path, Path) and not hasattr(path, "protocol")
 
 
 def remove(path: StoragePath) -> None:
@@ -91,7 +96,7 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
     Locally through a temporary name beside it. An object store shows an object when its upload is complete, so
     there a plain write is atomic already; an upload that was broken off is discarded.
     """
-    if isinstance(path, Path):
+    if _is_local(path):
         partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
         try:
             with partial.open("wb") as file:
