@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
 
-pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbox_settings(speed=1)]
 
 EXAMPLES = Path(__file__).parents[3] / "example_dags"
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 20

@@ -1,0 +1,386 @@
+"""Operators for documents and shops on a real Airflow against the sandbox: results, faults, retries."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.sandbox import Sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbox_settings(speed=1)]
+
+PDF = b"%PDF-1.7 " + bytes(range(256)) * 20
+HEAD = """
+from datetime import datetime, timedelta
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.shop import *
+from airflow_provider_mirakl.operators.shop_documents import *
+
+with DAG({dag_id!r}, schedule=None, start_date=datetime(2024, 1, 1), catchup=False):
+"""
+
+
+class Ran:
+    """A run, with everything that was logged."""
+
+    def __init__(self, result: Any, said: str) -> None:
+        self.tasks = result.tasks
+        self.returned = result.returned
+        self.state = result.state
+        self.said = said
+
+
+@pytest.fixture
+def run(
+    run_dag: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """Runs the given tasks as a Dag."""
+
+    def go(*tasks: str) -> Ran:
+        caplog.clear()
+        dag_id = f"documents_{uuid.uuid4().hex}"
+        source = HEAD.format(dag_id=dag_id) + "".join(f"    {task}\n" for task in tasks)
+        result = run_dag(source)
+        return Ran(result, caplog.text + "".join(capsys.readouterr()))
+
+    return go
+
+
+def operations(sandbox: Sandbox) -> Counter[str]:
+    return Counter(call["operation"] for call in sandbox.journal())
+
+
+def names(sandbox: Sandbox, shop: int = 2000) -> list[str]:
+    return sandbox.call(lambda world: [d["name"] for d in world.instance.documents.of(shop)])
+
+
+# --- list ----------------------------------------------------------------------------------------------------
+
+
+def test_every_role_lists_in_its_own_way(run: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    first = sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    second = sandbox.put_document(2001, "INSURANCE", "cover.pdf", PDF)
+    target = tmp_path / "listing.ndjson"
+    ran = run(
+        "MiraklListShopDocumentsOperator(task_id='own', mirakl_conn_id='mirakl_shop')",
+        "MiraklListShopDocumentsOperator(task_id='other', mirakl_conn_id='mirakl_shop', shop_ids=2001)",
+        "MiraklListShopDocumentsOperator(task_id='both', mirakl_conn_id='mirakl_operator', shop_ids='2000,2001')",
+        "MiraklListShopDocumentsOperator(task_id='front', mirakl_conn_id='mirakl_front', shop_ids=[2001])",
+        "MiraklListShopDocumentsOperator(task_id='since', mirakl_conn_id='mirakl_operator',"
+        f" updated_since='{datetime.now(UTC) - timedelta(days=2)}',"
+        " type_codes='INSURANCE')",
+        "MiraklListShopDocumentsOperator(task_id='file', mirakl_conn_id='mirakl_operator', shop_ids=2000,"
+        f" target={str(target)!r})",
+    )
+    assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
+    ids = {task: [d["id"] for d in ran.returned(task)["documents"]] for task in ran.tasks if task != "file"}
+    assert ids == {
+        "own": [first],
+        "other": [second],
+        "both": [first, second],
+        "front": [second],
+        "since": [second],
+    }
+    assert ran.returned("both")["shop_ids"] == [2000, 2001]
+    assert ran.returned("file") == {"count": 1, "shop_ids": [2000], "target": str(target)}
+    assert [json.loads(line)["id"] for line in target.read_text().splitlines()] == [first]
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator')", "needs shop_ids"),
+        (
+            "MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_shop', updated_since='2026-01-01Z')",
+            "updated_since",
+        ),
+        (
+            "MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', updated_since='soon')",
+            "give a date-time such as",
+        ),
+        (
+            "MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_ids='a shop')",
+            "numeric ids",
+        ),
+        (
+            "MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_ids=4711)",
+            "S30: GET /api/shops/documents answered 404",
+        ),
+        (
+            "MiraklGetShopOperator(task_id='t', mirakl_conn_id='mirakl_operator')",
+            "A01: GET /api/account answered 403",
+        ),
+        (
+            "MiraklListShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_shop', role='operator', shop_ids=1)",
+            "a key of operator is needed",
+        ),
+    ],
+)
+def test_what_cannot_work_says_why(run: Any, task: str, said: str) -> None:
+    ran = run(task)
+    assert ran.state == "failed"
+    assert said in ran.said
+
+
+# --- download ------------------------------------------------------------------------------------------------
+
+
+def test_every_role_downloads(run: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    first = sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    second = sandbox.put_document(2000, "INSURANCE", "../../cover.pdf", b"cover")
+    third = sandbox.put_document(2001, "INSURANCE", "cover.pdf", b"other")
+    ran = run(
+        f"MiraklDownloadShopDocumentsOperator(task_id='own', mirakl_conn_id='mirakl_shop', target='{tmp_path}/own')",
+        "MiraklDownloadShopDocumentsOperator(task_id='one', mirakl_conn_id='mirakl_front', shop_ids=2000,"
+        f" document_ids={second}, target='{tmp_path}/one')",
+        "MiraklDownloadShopDocumentsOperator(task_id='all', mirakl_conn_id='mirakl_operator',"
+        f" shop_ids=[2000, 2001], type_codes='INSURANCE', target='{tmp_path}/all')",
+    )
+    assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
+    found = {
+        str(path.relative_to(tmp_path)): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.name != "manifest.json" and "work" not in path.parts
+    }
+    assert found == {
+        f"own/shop/{first}-iban.pdf": PDF,
+        f"own/shop/{second}-_.._cover.pdf": b"cover",
+        f"one/2000/{second}-_.._cover.pdf": b"cover",
+        f"all/2000/{second}-_.._cover.pdf": b"cover",
+        f"all/2001/{third}-cover.pdf": b"other",
+    }
+    outcome = ran.returned("all")
+    assert (outcome["succeeded"], outcome["stored"], outcome["shop_ids"]) == (2, 2, [2000, 2001])
+    rows = [json.loads(line) for line in Path(outcome["rows"][0]).read_text().splitlines()]
+    assert {row["item_id"] for row in rows} == {f"2000/{second}", f"2001/{third}"}
+
+
+def test_a_wrong_document_id_is_named_and_nothing_is_fetched(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    own = sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    ran = run(
+        "MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_ids=2000,"
+        f" document_ids=[{own}, 999], target='{tmp_path}/t')"
+    )
+    assert ran.state == "failed"
+    assert "document_ids holds 999, which S30 does not list here" in ran.said
+    assert not (tmp_path / "t").exists()
+    assert operations(sandbox)["S31"] == 0
+
+
+def test_a_document_that_fails_fails_the_task_or_is_tolerated(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    big = sandbox.put_document(2000, "INSURANCE", "big.pdf", PDF * 3)
+    task = (
+        "MiraklDownloadShopDocumentsOperator(task_id={!r}, mirakl_conn_id='mirakl_operator', shop_ids=2000,"
+        f" max_file_bytes={len(PDF)}, target='{tmp_path}/t'"
+    )
+    ran = run(
+        f"strict = {task.format('strict')})",
+        f"lenient = {task.format('lenient')}, max_failed_items=1, trigger_rule='all_done')",
+        "strict >> lenient",
+    )
+    assert ran.tasks == {"strict": "failed", "lenient": "success"}
+    assert "1 of 2 items failed" in ran.said
+    outcome = ran.returned("lenient")
+    assert (outcome["stored"], outcome["unchanged"], outcome["failed"]) == (0, 1, 1)
+    assert f"2000/{big}" in Path(outcome["rows"][0]).read_text()
+
+
+# --- upload --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Callable[..., str]:
+    """Writes files and gives them as the operator wants them."""
+
+    def write(**files: bytes | str) -> str:
+        entries = []
+        for type_code, given in files.items():
+            name, body = (given, PDF) if isinstance(given, str) else (f"{type_code}.pdf", given)
+            path = tmp_path / name
+            path.write_bytes(body)
+            entries.append({"path": str(path), "type_code": type_code})
+        return repr(entries)
+
+    return write
+
+
+def test_an_upload_with_errors_in_a_200_fails_document_by_document(
+    run: Any, sandbox: Sandbox, papers: Any
+) -> None:
+    wanted = papers(BANK_DETAILS=PDF, PASSPORT=PDF)
+    task = f"MiraklUploadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_shop', documents={wanted}"
+    ran = run(task + ")")
+    assert ran.state == "failed"
+    assert "1 of 2 items failed" in ran.said
+    assert "valid_shop_document.type" in ran.said
+    assert names(sandbox) == ["BANK_DETAILS.pdf"]
+
+    ran = run(task + ", max_failed_items=1)")
+    assert ran.state == "success"
+    outcome = ran.returned("t")
+    assert (outcome["uploaded"], outcome["skipped"], outcome["failed"]) == (0, 1, 1)
+    rows = [json.loads(line) for line in Path(outcome["rows"][0]).read_text().splitlines()]
+    assert {row["item_id"]: row["status"] for row in rows} == {
+        "BANK_DETAILS.pdf": "succeeded",
+        "PASSPORT.pdf": "failed",
+    }
+
+
+def test_bad_files_are_named_before_a_call_is_spent(
+    run: Any, sandbox: Sandbox, papers: Any, tmp_path: Path
+) -> None:
+    wanted = papers(BANK_DETAILS=b"", PASSPORT=PDF, INSURANCE="cover.exe")[:-1]
+    wanted += f", {{'path': '{tmp_path}/missing.pdf', 'type_code': 'BANK_DETAILS'}}]"
+    ran = run(
+        "MiraklUploadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_id=2000,"
+        f" check_types=True, documents={wanted})"
+    )
+    assert ran.state == "failed"
+    for said in ("is empty", "'PASSPORT' is no type", "INSURANCE takes", "there is no file", "comes 2 times"):
+        assert said in ran.said
+    assert operations(sandbox) == {"DO01": 1}
+
+
+def test_a_full_shop_and_a_closed_one(run: Any, sandbox: Sandbox, papers: Any) -> None:
+    for number in range(49):
+        sandbox.put_document(2000, f"T{number}", f"{number}.pdf", b"x")
+    sandbox.call(lambda world: world.instance.shops[2001].update(shop_state="CLOSE"))
+    wanted = papers(BANK_DETAILS=PDF, INSURANCE=PDF)
+    ran = run(
+        f"MiraklUploadShopDocumentsOperator(task_id='full', mirakl_conn_id='mirakl_shop', documents={wanted})",
+        "MiraklUploadShopDocumentsOperator(task_id='closed', mirakl_conn_id='mirakl_shop', shop_id=2001,"
+        f" documents={wanted})",
+    )
+    assert ran.tasks == {"full": "failed", "closed": "failed"}
+    assert "has 49 documents and would get 2 more; 50 are the most" in ran.said
+    assert "The shop 2001 is closed" in ran.said
+    assert len(names(sandbox)) == 49
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "upload"])
+def test_a_retry_does_not_send_again_what_arrived(
+    run: Any, sandbox: Sandbox, papers: Any, if_exists: str
+) -> None:
+    """The answer to the upload is lost, then the listing fails too: the first try ends not knowing."""
+    sandbox.fault("reset_after", "S32")
+    sandbox.fault("status", "S30", skip=1, times=4, status=503)
+    wanted = papers(BANK_DETAILS=PDF, INSURANCE=PDF)
+    ran = run(
+        f"MiraklUploadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_shop', if_exists={if_exists!r},"
+        f" retries=1, retry_delay=timedelta(seconds=0), documents={wanted})"
+    )
+    assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
+    assert names(sandbox) == ["BANK_DETAILS.pdf", "INSURANCE.pdf"]
+    assert operations(sandbox)["S32"] == 1
+    assert ran.returned("t")["succeeded"] == 2
+
+
+# --- delete --------------------------------------------------------------------------------------------------
+
+
+def test_delete(run: Any, sandbox: Sandbox) -> None:
+    kinds = ("BANK_DETAILS", "INSURANCE", "PRICE_LIST")
+    ids = [sandbox.put_document(2000, kind, f"{kind}.pdf", PDF) for kind in kinds]
+    ran = run(
+        "MiraklDeleteShopDocumentsOperator(task_id='wrong', mirakl_conn_id='mirakl_operator',"
+        f" document_ids=[{ids[0]}, 999])",
+        "MiraklDeleteShopDocumentsOperator(task_id='ignored', mirakl_conn_id='mirakl_shop',"
+        f" document_ids='{ids[1]},999', if_missing='ignore')",
+    )
+    assert ran.tasks == {"wrong": "failed", "ignored": "success"}
+    assert "1 of 2 items failed" in ran.said
+    assert names(sandbox) == ["PRICE_LIST.pdf"]
+
+
+def test_a_retry_of_a_delete_does_not_mind_its_own_work(run: Any, sandbox: Sandbox) -> None:
+    own = [sandbox.put_document(2000, kind, f"{kind}.pdf", PDF) for kind in ("BANK_DETAILS", "INSURANCE")]
+    sandbox.fault("status", "S33", skip=1, times=4, status=503)
+    ran = run(
+        "MiraklDeleteShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator',"
+        f" document_ids={own}, retries=1, retry_delay=timedelta(seconds=0))"
+    )
+    assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
+    assert names(sandbox) == []
+    assert ran.returned("t")["succeeded"] == 2
+
+
+# --- shops ---------------------------------------------------------------------------------------------------
+
+
+def test_a_shop_is_asked_for_once_a_day_and_given_as_often_as_wanted(run: Any, sandbox: Sandbox) -> None:
+    ran = run(
+        "a = MiraklGetShopOperator(task_id='a', mirakl_conn_id='mirakl_shop')",
+        "b = MiraklGetShopOperator(task_id='b', mirakl_conn_id='mirakl_shop', fields=['payment_info', 'shop_id'])",
+        "c = MiraklGetShopOperator(task_id='c', mirakl_conn_id='mirakl_shop', shop_id=2001)",
+        "d = MiraklGetShopStatisticsOperator(task_id='d', mirakl_conn_id='mirakl_shop', periods=['LAST_YEAR'])",
+        "a >> b >> c >> d",
+    )
+    assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
+    assert ran.returned("a")["shop_state"] == "OPEN"
+    assert not {"payment_info", "contact_informations", "default_billing_information"} & set(
+        ran.returned("a")
+    )
+    assert ran.returned("b")["shop_id"] == 2000
+    assert ran.returned("c")["shop_id"] == 2001
+    assert {entry["period"] for entry in ran.returned("d")["offers_count"]} == {"LAST_YEAR"}
+    assert operations(sandbox) == {"A01": 2, "A21": 1}
+    assert all(call["status"] == 200 for call in sandbox.journal())
+
+
+def test_a_shop_update_that_is_refused_in_a_200_is_an_error(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.call(lambda world: setattr(world.settings, "locked_shop_fields", frozenset({"shop_name"})))
+    changes = tmp_path / "changes.json"
+    changes.write_text(json.dumps({"shop_name": "New", "fax": None}))
+    ran = run(
+        f"MiraklUpdateShopOperator(task_id='locked', mirakl_conn_id='mirakl_shop', changes={str(changes)!r})",
+        "MiraklUpdateShopOperator(task_id='fine', mirakl_conn_id='mirakl_shop', shop_id=2001,"
+        " changes={'description': 'Best chairs', 'channels': ['INIT']})",
+        "MiraklUpdateShopOperator(task_id='wrong', mirakl_conn_id='mirakl_shop', shop_id=2001,"
+        " changes={'channels': ['MOON'], 'emial': 'x'})",
+        "MiraklUpdateShopOperator(task_id='moon', mirakl_conn_id='mirakl_shop', shop_id=2001,"
+        " changes={'channels': ['MOON']})",
+    )
+    assert ran.tasks == {"locked": "failed", "fine": "success", "wrong": "failed", "moon": "failed"}
+    assert ran.returned("fine")["succeeded"] == 2
+    assert "emial: A02 has no such field" in ran.said
+    assert "channels: 'MOON' does not exist on this instance; there are INIT, OUTLET" in ran.said
+    assert "items failed" in ran.said
+    assert operations(sandbox)["A02"] == 2
+    assert operations(sandbox)["CH11"] == 1
+
+
+def test_a_second_update_a_day_says_when(run: Any, sandbox: Sandbox) -> None:
+    task = (
+        "{0} = MiraklUpdateShopOperator(task_id={0!r}, mirakl_conn_id='mirakl_shop', changes={{'fax': None}})"
+    )
+    ran = run(task.format("a"), task.format("b"), "a >> b")
+    assert ran.tasks == {"a": "success", "b": "failed"}
+    assert "A02: the next permitted call is at" in ran.said
+    assert operations(sandbox)["A02"] == 1
+
+
+def test_shops_are_listed_for_mapping(run: Any, sandbox: Sandbox) -> None:
+    ran = run(
+        "MiraklListShopsOperator(task_id='ids', mirakl_conn_id='mirakl_operator')",
+        "MiraklListShopsOperator(task_id='batches', mirakl_conn_id='mirakl_operator', states=(), batch_size=2)",
+    )
+    shops = sandbox.call(lambda world: sorted(world.instance.shops))
+    assert sorted(ran.returned("ids")) == shops
+    batches = ran.returned("batches")
+    assert sorted(shop for batch in batches for shop in batch) == shops
+    assert all(len(batch) <= 2 for batch in batches)
