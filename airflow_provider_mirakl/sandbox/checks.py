@@ -35,7 +35,7 @@ def number(low: float, high: float | None = None, whole: bool = False) -> Check:
     def check(value: Any, path: str, out: list[Problem]) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             out.append(Problem("must be a number", path))
-        elif not math.isfinite(value):
+        elif isinstance(value, float) and not math.isfinite(value):
             out.append(Problem("is too large", path))
         elif whole and value != int(value):
             out.append(Problem("must be a whole number", path))

@@ -7,11 +7,14 @@ call is looked at. So the speed changes how long things take, never what happens
 from __future__ import annotations
 
 import heapq
+import logging
 import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class Clock:
@@ -116,6 +119,9 @@ class Agenda:
             self._clock.freeze(moment)
             try:
                 self._kinds[kind](payload)
+            except Exception:
+                # One bad event must not answer for the unrelated call that happened to come next.
+                log.exception("what was due at %s failed: %s", moment, kind)
             finally:
                 self._clock.freeze(None)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _number(request: Request, name: str, default: int = 0) -> int:
     text = request.query_params.get(name, "")
-    return int(text) if text.isdigit() else default
+    return int(text) if text.isdecimal() else default
 
 
 class Control:
@@ -211,6 +211,10 @@ def fault_from(document: Any) -> Fault:
     return Fault(**rule, options=options)
 
 
+async def _no_json(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": f"the body is not JSON: {error}"}, 400)
+
+
 def control_app(world: World) -> Starlette:
     """The application behind ``/_sandbox`` and ``/``."""
     control = Control(world)
@@ -232,4 +236,4 @@ def control_app(world: World) -> Starlette:
         ("faults", control.faults, ["GET", "POST", "DELETE"]),
     )
     routes = [Route(f"/_sandbox/{name}", endpoint, methods=methods) for name, endpoint, methods in table]
-    return Starlette(routes=[Route("/", control.page), *routes])
+    return Starlette(routes=[Route("/", control.page), *routes], exception_handlers={ValueError: _no_json})

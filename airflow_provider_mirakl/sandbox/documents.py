@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import mimetypes
 import re
 import zipfile
@@ -89,7 +88,7 @@ def _shops(exchange: Exchange) -> list[int]:
     """
     found = []
     for text in exchange.listed("shop_ids"):
-        if not text.isdigit():
+        if not text.isdecimal():
             raise ApiError(
                 400, "shop_ids must be whole numbers.", problems=[Problem("no whole number", "shop_ids")]
             )
@@ -165,7 +164,7 @@ def s31(exchange: Exchange) -> Reply:
 
 
 def _visible(exchange: Exchange, text: str, shops: list[int]) -> Document:
-    document = exchange.world.instance.documents.all.get(int(text)) if text.isdigit() else None
+    document = exchange.world.instance.documents.all.get(int(text)) if text.isdecimal() else None
     if document is None or document["deleted"] is not None or (shops and document["shop"] not in shops):
         raise ApiError(404, f"There is no document {text}.")
     return document
@@ -224,7 +223,7 @@ def _described(form: Form) -> list[dict[str, Any]]:
             found = document["shop_documents"] if isinstance(document, dict) else document
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise TypeError("shop_documents")
-    except (json.JSONDecodeError, ET.ParseError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, ET.ParseError, KeyError, TypeError) as error:
         message = "The part shop_documents must hold a list of file_name and type_code, as JSON or XML."
         raise ApiError(400, message, problems=[Problem(message, "shop_documents")]) from error
     return found

@@ -114,7 +114,7 @@ class Exchange:
         text = self.query.get(name)
         if text is None or text == "":
             return default
-        if text.lstrip("-").isdigit() and low <= int(text) <= high:
+        if text.removeprefix("-").isdecimal() and len(text) < 20 and low <= int(text) <= high:
             return int(text)
         message = f"{name} must be a whole number from {low} to {high}."
         raise ApiError(400, message, problems=[Problem(message, name)])

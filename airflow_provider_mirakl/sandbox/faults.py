@@ -61,6 +61,9 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        for name in ("seconds", "keep", "chunks", *(() if self.kind == "fail_job" else ("status",))):
+            if name in self.options and not isinstance(self.options[name], int | float):
+                raise ValueError(f"{name} must be a number, not {self.options[name]!r}")
         if not 0 <= self.probability <= 1:
             raise ValueError(f"probability must be between 0 and 1, not {self.probability!r}")
 

@@ -6,7 +6,6 @@ decides, ``[sync-error]`` cannot synchronize it, ``[wrong-id]`` finds its identi
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.sandbox import paging, reference, tables, uploads
@@ -238,7 +237,7 @@ def _conversion(form: uploads.Form) -> dict[str, Any]:
     try:
         options = loads(text.encode()) if text else {}
         chosen = {name: {"status": options.get(name, {}).get("status", value)} for name, value in _AI.items()}
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (ValueError, RecursionError, AttributeError) as error:
         raise ApiError(400, "conversion_options must be a JSON object of objects.") from error
     if any(option["status"] not in ("ENABLED", "DISABLED") for option in chosen.values()):
         raise ApiError(400, "The status of a conversion option must be ENABLED or DISABLED.")

@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox import exports, reference
+from airflow_provider_mirakl.sandbox import checks, exports, reference
+from airflow_provider_mirakl.sandbox.checks import array, fields, nullable, text
 from airflow_provider_mirakl.sandbox.exchange import Exchange
 from airflow_provider_mirakl.sandbox.jobs import Job
 from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps
@@ -342,24 +343,54 @@ _CSV_HEAD = (
 )
 
 
+_ERROR = fields({name: nullable(text()) for name in ("code", "message", "attribute_code")}, strict=False)
+_WORDS = {"status": text(), "reason_code": nullable(text()), "message": nullable(text()), "code": text()}
+_CHANNELS = nullable(array(fields(_WORDS, strict=False)))
+_ELEMENT = fields(
+    {
+        "acceptance": nullable(fields({**_WORDS, "channels": _CHANNELS}, strict=False)),
+        "mirakl_product_id": nullable(text()),
+        "product_sku": nullable(text()),
+        "operation": text(),
+        "data": nullable(fields({}, strict=False)),
+        "catalogs": nullable(array(text())),
+        "integration_errors": nullable(array(_ERROR)),
+        "product_urls": nullable(
+            array(
+                fields({"qualifier": text(), "link": text()}, frozenset({"qualifier", "link"}), strict=False)
+            )
+        ),
+        "selling_authorization": nullable(
+            fields(
+                {"restricted": checks.boolean, "authorized_selling_shop_ids": array(text())},
+                frozenset({"restricted", "authorized_selling_shop_ids"}),
+                strict=False,
+            )
+        ),
+    },
+    strict=False,
+)
+
+
 def _shape(item: dict[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with the form of a CM21 element."""
+    problems: list[Problem] = []
+    _ELEMENT(item, "$", problems)
+    if problems:
+        return [("MCM-01007", f"{found.field} {found.message}.") for found in problems]
     found = []
     if item.get("operation", "CREATE_UPDATE") not in ("CREATE_UPDATE", "DELETE"):
         found.append(("MCM-01001", f"The operation {item['operation']} is unknown."))
     if not item.get("mirakl_product_id") and not item.get("product_sku"):
         found.append(("MCM-01006", "The element names neither a mirakl_product_id nor a product_sku."))
-    if item.get("data") is not None and not isinstance(item["data"], dict):
-        found.append(("MCM-01007", "data is not an object."))
     acceptance = item.get("acceptance")
     if acceptance is None:
         return found
-    decisions = [acceptance, *(acceptance.get("channels") or [])] if isinstance(acceptance, dict) else [None]
-    for decision in decisions:
-        status = decision.get("status") if isinstance(decision, dict) else None
+    for decision in (acceptance, *(acceptance.get("channels") or ())):
+        status = decision.get("status")
         if status not in DECISIONS:
             found.append(("MCM-01008", f"The acceptance status {status} is unknown."))
-        elif status != "ACCEPTED" and isinstance(decision, dict) and not decision.get("reason_code"):
+        elif status != "ACCEPTED" and not decision.get("reason_code"):
             found.append(("MCM-01010", f"The acceptance status {status} needs a reason_code."))
     return found
 

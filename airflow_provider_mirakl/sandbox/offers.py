@@ -185,7 +185,7 @@ class Offers:
     def _wrong(self, job: Job, row: Row, before: Offer | None) -> str:
         if _number(row.get("price", "")) is None:
             return "The price is missing or not a number."
-        if row.get("quantity", "") and not row["quantity"].isdigit():
+        if row.get("quantity", "") and not row["quantity"].isdecimal():
             return "The quantity is not a whole number."
         if row.get("state", "") not in STATES:
             return "The state is missing or unknown."
@@ -250,13 +250,13 @@ class Offers:
         job.data["seen"].append([row["offer-sku"], warehouse])
         if row.get("update-delete", "").lower() == "delete":
             offer["warehouses"].pop(warehouse, None)
-        elif not row["quantity"].isdigit():
+        elif not row["quantity"].isdecimal():
             return "failed", "The quantity is not a whole number."
         elif warehouse:
             offer["warehouses"][warehouse] = int(row["quantity"])
         if offer["warehouses"]:
             offer["quantity"] = sum(offer["warehouses"].values())
-        elif row["quantity"].isdigit():
+        elif row["quantity"].isdecimal():
             offer["quantity"] = int(row["quantity"])
         offer["updated"] = self._world.clock.now()
         return "updated", ""
@@ -465,6 +465,7 @@ _OFFER = fields(
         "price": number(0),
         "quantity": checks.nullable(number(0, 1e9, whole=True)),
         "description": checks.nullable(text()),
+        "discount": checks.nullable(fields({"price": checks.nullable(number(0))}, strict=False)),
     },
     frozenset({"shop_sku", "product_id", "product_id_type", "state_code", "update_delete", "price"}),
     strict=False,
@@ -602,8 +603,8 @@ async def of52(exchange: Exchange) -> Reply:
     since = exports.date(exchange, body, "last_request_date")
     exchange.take(86400.0 if since is None else MINUTE, "full" if since is None else "differential")
     rename = body.get("rename_fields") or {}
-    if not isinstance(rename, dict):
-        raise ApiError(400, "rename_fields must be an object.")
+    if not isinstance(rename, dict) or not all(isinstance(name, str) for name in rename.values()):
+        raise ApiError(400, "rename_fields must be an object of strings.")
     data = {
         "since": since,
         "inactive": body.get("include_inactive_offers") is True,

@@ -157,7 +157,7 @@ def chosen_shop(exchange: Exchange) -> int:
     """
     shops = exchange.principal.shops
     text = exchange.query.get("shop_id", "")
-    if text and not text.isdigit():
+    if text and not text.isdecimal():
         raise ApiError(400, "shop_id must be a whole number.")
     shop = int(text) if text else shops[0]
     if shop not in shops:

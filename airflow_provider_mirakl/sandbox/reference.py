@@ -217,7 +217,7 @@ def judge(row: dict[str, str]) -> list[tuple[str, str, str]]:
             found.append(("1001", code, f"The attribute {code} is unknown."))
         elif attribute["type"] == "LIST" and value not in VALUES[attribute["values_list"]]:
             found.append(("2004", code, f"The value {value} is not in the list {attribute['values_list']}."))
-        elif attribute["type"] == "INTEGER" and not value.lstrip("-").isdigit():
+        elif attribute["type"] == "INTEGER" and not value.removeprefix("-").isdecimal():
             found.append(("2003", code, f"The value {value} is not a whole number."))
     category = row.get(CATEGORY, "")
     if category and category not in CATEGORIES:

@@ -28,12 +28,16 @@ def _date(value: Any) -> bool:
 
 def _channels(value: Any) -> bool:
     known = {channel["code"] for channel in reference.CHANNELS}
-    return isinstance(value, list) and bool(value) and all(code in known for code in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(code, str) and code in known for code in value)
+    )
 
 
 def _fields(value: Any) -> bool:
     known = {field["code"] for field in reference.FIELDS if field["entity"] == "SHOP"}
-    return isinstance(value, list) and all(isinstance(f, dict) and f.get("code") in known for f in value)
+    return isinstance(value, list) and all(isinstance(f, dict) and str(f.get("code")) in known for f in value)
 
 
 def _producers(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,18 @@ MEDIA_TYPES: dict[str, str] = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+_BROKEN_BOOK = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ET.ParseError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 class UnreadableFileError(ValueError):
@@ -51,12 +64,17 @@ def read(body: bytes) -> Table:
     """
     if not body.strip():
         raise UnreadableFileError("The file is empty.")
-    if body.startswith(b"PK\x03\x04"):
-        table = _read_xlsx(body)
-    elif body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
-        table = _read_xml(body)
-    else:
-        table = _read_csv(body)
+    try:
+        if body.startswith(b"PK\x03\x04"):
+            table = _read_xlsx(body)
+        elif body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+            table = _read_xml(body)
+        else:
+            table = _read_csv(body)
+    except (IndexError, ValueError) as error:
+        if isinstance(error, UnreadableFileError):
+            raise
+        raise UnreadableFileError("The file cannot be read.") from error
     if not table.header:
         raise UnreadableFileError("The file has no header.")
     return table
@@ -111,7 +129,7 @@ def _read_xlsx(body: bytes) -> Table:
             )
             sheets = sorted(name for name in names if name.startswith("xl/worksheets/sheet"))
             sheet = ET.fromstring(archive.read(sheets[0]))  # noqa: S314 - as above
-    except (zipfile.BadZipFile, ET.ParseError, IndexError, KeyError) as error:
+    except _BROKEN_BOOK as error:
         raise UnreadableFileError("The file is not a readable XLSX workbook.") from error
     lines = [_cells(row, shared) for row in sheet.iter(f"{_SHEET}row")]
     lines = [line for line in lines if any(line)]

@@ -97,7 +97,7 @@ def shop_of(exchange: Exchange, text: str, name: str) -> int:
     """
     if exchange.shop is not None:
         return exchange.shop
-    if not text.isdigit():
+    if not text.isdecimal():
         message = f"{name} is required and must be a whole number."
         raise ApiError(400, message, problems=[Problem(message, name)])
     shop = int(text)
