@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,8 +125,6 @@ def load_dag_file(path: str) -> None:
 
 def probe(targets: Sequence[str]) -> dict[str, list[str]]:
     """Load the targets (module names or Dag files) in this interpreter; what is new, and what is wrong."""
-    load_plain_dag()
-    load_bases()
     for target in targets:
         if target.endswith(".py"):
             load_own_imports(target)
@@ -144,42 +143,55 @@ def probe(targets: Sequence[str]) -> dict[str, list[str]]:
     return {"new": sorted(loaded() - before), "problems": sorted(set(spy.seen)) + problems}
 
 
-def probe_fresh(*targets: str) -> dict[str, list[str]]:
-    """``probe`` in a fresh interpreter with an Airflow home of its own."""
+def probe_each(groups: Sequence[Sequence[str]]) -> None:
+    """Print one line of JSON for each group, each probed in a fork of its own, as the Dag processor does it."""
+    load_plain_dag()
+    load_bases()
+    for targets in groups:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                print(json.dumps(probe(targets)), flush=True)
+                status = 0
+            except Exception:  # noqa: BLE001 - a fork has to end here, whatever happened
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        if os.waitpid(child, 0)[1]:
+            sys.exit(f"could not load {' '.join(targets)}")
+
+
+def probes(groups: Sequence[Sequence[str]]) -> list[dict[str, list[str]]]:
+    """What :func:`probe_each` says, in a fresh interpreter with an Airflow home of its own."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
-            [sys.executable, __file__, "--probe", *targets],
+            [sys.executable, __file__, "--probe", json.dumps(groups)],
             env=os.environ | {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
             stdout=subprocess.PIPE,
             text=True,
             check=False,
         )
     if done.returncode:
-        sys.exit(f"could not load {' '.join(targets)}")
-    answer: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+        sys.exit(1)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"new"')]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--probe"]:
-        print(json.dumps(probe(sys.argv[2:])))
+        probe_each(json.loads(sys.argv[2]))
         return
 
     modules = public_modules()
-    problems = probe_fresh(*modules)["problems"]
-    print(f"{len(modules)} public modules: {len(problems)} problems")
-
-    dag_files = [Path(name) for name in sys.argv[1:]] or sorted((ROOT / "example_dags").glob("*.py"))
-    for dag_file in dag_files:
-        answer = probe_fresh(str(dag_file))
-        new = answer["new"]
-        print(f"{dag_file.name}: {len(new)} modules beyond those without us")
-        problems += answer["problems"]
+    dag_files = sys.argv[1:] or sorted(map(str, (ROOT / "example_dags").glob("*.py")))
+    answers = probes([modules, *([dag_file] for dag_file in dag_files)])
+    problems = [problem for answer in answers for problem in answer["problems"]]
+    print(f"{len(modules)} public modules")
+    for dag_file, answer in zip(dag_files, answers[1:], strict=True):
+        name, new = Path(dag_file).name, answer["new"]
+        print(f"{name}: {len(new)} modules beyond those without us")
         if len(new) > MOST_NEW_MODULES:
-            problems.append(
-                f"{dag_file.name} loads {len(new)} modules, {MOST_NEW_MODULES} are allowed: {new}"
-            )
-
+            problems.append(f"{name} loads {len(new)} modules, {MOST_NEW_MODULES} are allowed: {new}")
     if problems:
         sys.exit("\n".join(problems))
 
