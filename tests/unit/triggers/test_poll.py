@@ -1,0 +1,190 @@
+"""The one trigger: what it carries, what it hands back, what its tasks share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from airflow_provider_mirakl.api.call import Page
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklError,
+    MiraklItemsFailedError,
+    MiraklRateLimitError,
+    MiraklServerError,
+    MiraklTriggerEventError,
+)
+from airflow_provider_mirakl.jobs.polls import JobQuestion
+from airflow_provider_mirakl.jobs.table import JOBS
+from airflow_provider_mirakl.triggers.desk import Board
+from airflow_provider_mirakl.triggers.poll import PollTrigger, dump_error, load_error, read_event
+
+P41 = JOBS["product_import"]
+SINCE = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def trigger(**options):
+    now = time.time()
+    return PollTrigger(
+        **{
+            "poll": "airflow_provider_mirakl.jobs.polls.jobs_ended",
+            "arguments": {"kind": "product_import", "job_ids": [1]},
+            "hook": "airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+            "conn_id": "mirakl_shop",
+            "first": now,
+            "interval": 0.1,
+            "deadline": now + 5,
+        }
+        | options
+    )
+
+
+async def fire(one):
+    return [json.loads(json.dumps(event.payload)) async for event in one.run()]
+
+
+def test_it_comes_back_from_what_airflow_stores():
+    one = trigger(role="operator", max_failures=2)
+    path, arguments = one.serialize()
+    assert path == "airflow_provider_mirakl.triggers.poll.PollTrigger"
+    assert json.loads(json.dumps(arguments)) == arguments
+    assert PollTrigger(**arguments).serialize() == one.serialize()
+
+
+async def test_it_fires_once_with_what_it_found(monkeypatch, mirakl_sandbox_connections):
+    polls = ModuleType("polls_here")
+
+    def counted(notes, *, until):
+        notes["looks"] = notes.get("looks", 0) + 1
+        return dict(notes) if notes["looks"] >= until else None
+        yield
+
+    polls.counted = counted
+    monkeypatch.setitem(sys.modules, "polls_here", polls)
+    (event,) = await fire(trigger(poll="polls_here.counted", arguments={"until": 3}))
+    assert read_event(event) == {"looks": 3}
+
+
+async def test_a_poll_that_is_not_there_is_an_error_in_the_event():
+    (event,) = await fire(trigger(poll="nowhere.at_all"))
+    with pytest.raises(MiraklError, match=r"there is no 'nowhere\.at_all'"):
+        read_event(event)
+
+
+async def test_a_connection_that_cannot_work_is_an_error_in_the_event(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps({"conn_type": "mirakl", "host": "a b"}))
+    (event,) = await fire(trigger())
+    with pytest.raises(MiraklError, match="Connection 'mirakl_shop' cannot be used"):
+        read_event(event)
+
+
+@pytest.mark.parametrize(
+    "event", [None, "timeout", {}, {"status": "fine"}, {"status": "found"}, {"status": "error", "error": "x"}]
+)
+def test_an_event_that_is_not_understood_is_refused(event):
+    with pytest.raises(MiraklTriggerEventError):
+        read_event(event)
+
+
+def test_an_error_keeps_its_type_and_data():
+    error = MiraklRateLimitError("429", operation="P42", status=429, retry_after=7.0, request_id="r")
+    again = load_error(json.loads(json.dumps(dump_error(error))))
+    assert type(again) is MiraklRateLimitError
+    assert (str(again), again.operation, again.retry_after, again.request_id) == ("429", "P42", 7.0, "r")
+    assert again.faults == ()
+    foreign = load_error({"type": "os.path.join", "args": ["x"]})
+    assert type(foreign) is MiraklError
+    assert isinstance(load_error(dump_error(MiraklItemsFailedError("x", outcome={}))), MiraklItemsFailedError)
+
+
+# The shared listing
+
+
+class Listing:
+    """Mirakl's side of a board: pages of statuses, and a record of the calls."""
+
+    def __init__(self, *pages, error=None):
+        self.pages = list(pages)
+        self.error = error
+        self.calls = []
+
+    async def send(self, call):
+        await asyncio.sleep(0)
+        self.calls.append(call.operation.code)
+        if call.operation.code == "P42":
+            return {"import_id": 5, "import_status": "COMPLETE", "alone": True}
+        if self.error is not None:
+            raise self.error
+        page = self.calls.count("P51") - 1
+        rest = SimpleNamespace(operation=call.operation) if page + 1 < len(self.pages) else None
+        return Page([{"import_id": n, "import_status": "RUNNING"} for n in self.pages[page]], rest)
+
+
+def question(job_id):
+    return JobQuestion(P41, job_id, Caller(), SINCE)
+
+
+async def test_those_who_wait_share_one_reading():
+    board, mirakl = Board(), Listing([1, 2, 3])
+    await board.look(question(1), 60, mirakl.send)
+    answers = await asyncio.gather(*(board.look(question(n), 60, mirakl.send) for n in (1, 2, 3)))
+    assert mirakl.calls == ["P51"]
+    # 2 and 3 came after the reading, which did not look for them: no news yet
+    assert [answer and answer["import_id"] for answer in answers] == [1, None, None]
+
+
+async def test_a_reading_ends_with_the_page_that_has_the_last_one():
+    board, mirakl = Board(), Listing([9, 8], [1, 7], [6])
+    assert (await board.look(question(1), 60, mirakl.send))["import_id"] == 1
+    assert mirakl.calls == ["P51", "P51"]
+
+
+async def test_what_is_not_listed_is_asked_for_alone():
+    board, mirakl = Board(), Listing([9])
+    assert (await board.look(question(5), 60, mirakl.send))["alone"]
+    assert mirakl.calls == ["P51", "P42"]
+
+
+async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once():
+    board = Board()
+    mirakl = Listing(error=MiraklServerError("503", operation="P51", status=503))
+    for n in (1, 2, 3):
+        with pytest.raises(MiraklServerError):
+            await board.look(question(n), 60, mirakl.send)
+    assert mirakl.calls == ["P51"]
+
+
+async def test_a_job_that_nobody_asks_for_any_more_is_forgotten():
+    board, mirakl = Board(), Listing([1], [2], [2])
+    await board.look(question(1), 0.01, mirakl.send)
+    await asyncio.sleep(0.05)
+    await board.look(question(2), 0.01, mirakl.send)
+    assert board._covered == {2}
+
+
+# The shared client
+
+
+async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mirakl_sandbox_connections):
+    from airflow_provider_mirakl.api.platform import get_platform_configuration
+    from airflow_provider_mirakl.triggers.desk import open_desk
+
+    right = mirakl_sandbox_connections["mirakl_shop"]
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right | {"password": "old"}))
+    hook = "airflow_provider_mirakl.hooks.mirakl.MiraklHook"
+    async with open_desk(hook, "mirakl_shop", None) as first, open_desk(hook, "mirakl_shop", None) as second:
+        assert first is second
+        perform = first.performer(60, time.time() + 60)
+        with pytest.raises(MiraklAuthenticationError):
+            await perform(get_platform_configuration())
+        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right))
+        assert (await perform(get_platform_configuration()))["platform_name"]
+    async with open_desk(hook, "mirakl_shop", None) as later:
+        assert later is not first
