@@ -22,7 +22,8 @@ from airflow import __version__
 from airflow_provider_mirakl.sandbox import Sandbox
 
 AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
-pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow]
+PATIENCE = 600.0
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
 TRIGGER = """
 import asyncio
@@ -86,15 +87,11 @@ class Ask(BaseOperator):
 
 @dag(schedule="@once", start_date=datetime(2024, 1, 1), catchup=False)
 def live():
-    asked = [
-        Ask(task_id="ask_connect", conn_id="connect", role="connect"),
-        Ask(task_id="ask_operator", conn_id="both", role="operator"),
-        Ask(task_id="ask_front", conn_id="both", role="front"),
-    ]
+    Ask(task_id="ask_connect", conn_id="connect", role="connect")
+    Ask(task_id="ask_front", conn_id="both", role="front")
 
     @task
     def errors():
-        failed = []
         for conn_id in __FAILING__:
             hook = hook_of(conn_id)
             worked, said = hook.test_connection()
@@ -104,13 +101,8 @@ def live():
                     log.info("%r %r %r", hook, hook.settings, client)
                     hook._probe(client)
             except Exception:
-                failed.append(conn_id)
                 log.exception("%s failed", conn_id)
                 log.debug("settings %s", vars(hook))
-        return failed
-
-    @task
-    def shown():
         for conn_id in ("both", "connect", "proxied"):
             hook_of(conn_id).settings
         log.info("shown by the log: %s", KEYS)
@@ -127,7 +119,7 @@ def live():
     def disabled():
         MiraklHook("off").get_conn()
 
-    errors() >> shown() >> disabled()
+    errors() >> disabled()
     breaks()
 
 
@@ -148,7 +140,6 @@ PASSWORDS = {
 # What is written on purpose, by role; every role's connection holds these.
 SHOWN = {
     "connect": [PASSWORDS["client"]],
-    "operator": [PASSWORDS["operator"], PASSWORDS["front"]],
     "front": [PASSWORDS["operator"], PASSWORDS["front"]],
     "proxied": [PASSWORDS["wrong"], PASSWORDS["proxy"]],
 }
@@ -252,23 +243,28 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     (home / "dags" / "live.py").write_text(DAG.replace("__FAILING__", repr(FAILING)))
     with Sandbox(speed=60) as sandbox, contextlib.ExitStack() as stack:
         sandbox.fault("status", path="/echo/*", status=400, body=f"you sent {PASSWORDS['echo']}", times=None)
-        env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")} | {
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-            "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests alone " * 4,
-            "AIRFLOW__API__SECRET_KEY": "for these tests alone",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(home / "modules"), os.environ.get("PYTHONPATH")])
-            ),
-        }
+        env = (
+            {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
+            | {
+                "AIRFLOW_HOME": str(home),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+                "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # Airflow 2 would want another database
+                "AIRFLOW__CORE__PARALLELISM": "2",
+                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+                "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests alone " * 4,
+                "AIRFLOW__API__SECRET_KEY": "for these tests alone",
+                "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+                "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+                "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+                "PYTHONPATH": os.pathsep.join(
+                    filter(None, [str(home / "modules"), os.environ.get("PYTHONPATH")])
+                ),
+            }
+        )
         env |= {
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields)
             for name, fields in connections(sandbox).items()
@@ -297,7 +293,7 @@ def listens(port: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], otherwise: str, live: Live | None = None) -> None:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > deadline:
             said = {file.name: file.read_text()[-3000:] for file in live.home.glob("*.out")} if live else {}
@@ -315,15 +311,11 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_triggers_ask_mirakl(live):
-    """Three at once, on one event loop; none blocks it for ever."""
+    """Two at once, on one event loop; none blocks it for ever."""
     states = live.tasks()
-    assert {name: states[name] for name in states if name.startswith("ask_")} == {
-        "ask_connect": "success",
-        "ask_operator": "success",
-        "ask_front": "success",
-    }
+    assert (states["ask_connect"], states["ask_front"]) == ("success", "success")
     asked = {(call["operation"], call["role"]) for call in live.sandbox.journal() if call["status"] == 200}
-    assert {("listProducts", "connect"), ("PC01", "operator"), ("PC01", "front")} <= asked
+    assert {("listProducts", "connect"), ("PC01", "front")} <= asked
 
 
 def test_a_disabled_connection_skips(live):
@@ -342,8 +334,8 @@ def test_every_kind_of_error_happened(live):
 
 def test_what_is_shown_is_masked(live):
     """Tasks and triggers wrote keys on purpose; what arrived in the logs is ``***``."""
-    shown = {"shown": ["shown by the log", "shown by print"]}
-    shown |= {f"ask_{role}": ["shown by the trigger"] for role in ("connect", "operator", "front")}
+    shown = {"errors": ["shown by the log", "shown by print"]}
+    shown |= {f"ask_{role}": ["shown by the trigger"] for role in ("connect", "front")}
     for task_id, words in shown.items():
         for word in words:
             assert [line for line in live.log_of(task_id).splitlines() if word in line and "***" in line]
