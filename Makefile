@@ -14,6 +14,8 @@ MAKEFLAGS += --no-builtin-rules
 AIRFLOW ?= 3.3.2
 MATRIX ?= 2.11.2 3.3.2
 PYTEST_ARGS ?=
+# Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own.
+PYTEST_PARALLEL ?= -n 3 --dist loadfile
 
 CACHE := $(CURDIR)/.cache
 export UV_CACHE_DIR := $(CACHE)/uv
@@ -95,7 +97,7 @@ venv: .venv/.dev ## the development environment in .venv (newest Airflow)
 
 .PHONY: test
 test: .venv/.dev ## every test, on the newest Airflow
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: matrix
 matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
@@ -103,7 +105,7 @@ matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
 .PHONY: matrix-%
 matrix-%: .venvs/airflow-%/.test
 	.venvs/airflow-$*/bin/python -c 'import airflow; assert airflow.__version__ == "$*", airflow.__version__'
-	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # --- checks -----------------------------------------------------------------------------------------------
 
