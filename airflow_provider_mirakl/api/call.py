@@ -63,12 +63,14 @@ class Reply:
     :param status: HTTP status.
     :param headers: header names in lower case.
     :param body: the body; empty for a streamed reply.
+    :param secrets: texts that no message may show, should the body repeat them.
     """
 
     operation: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def json(self) -> Json:
         """The body as JSON.
@@ -128,8 +130,15 @@ class Reply:
 
     def excerpt(self, limit: int = 200) -> str:
         """The start of the body, for a message."""
-        text = self.body[: 4 * limit].decode("utf-8", "replace").strip()
+        text = self.without_secrets(self.body[: 4 * limit].decode("utf-8", "replace")).strip()
         return repr(text[:limit]) + ("..." if len(text) > limit else "")
+
+    def without_secrets(self, text: str) -> str:
+        """Part of the body, fit to be shown."""
+        for secret in self.secrets:
+            if len(secret) > 3:
+                text = text.replace(secret, "***")
+        return text
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
         """An error that says what the reply should have held."""

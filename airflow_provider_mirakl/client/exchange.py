@@ -12,7 +12,7 @@ import platform
 import random
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias, TypeVar
 from urllib.parse import urljoin
@@ -230,7 +230,6 @@ class _Turn:
             path=_shown_path(self._call),
             now=datetime.fromtimestamp(self._clock(), UTC),
             interval=self._interval,
-            secrets=self._settings.auth.secrets,
         )
 
     def _not_yet(self, wait: float) -> MiraklNotYetError:
@@ -313,6 +312,9 @@ def _send(
         except MiraklTransportError as error:
             return error, token
         assert isinstance(reply, Reply)  # noqa: S101 - what a Send is answered with
+        reply = replace(
+            reply, secrets=settings.auth.secrets if token is None else (*settings.auth.secrets, token)
+        )
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
         if not location:
             return reply, token

@@ -9,7 +9,7 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -67,7 +67,6 @@ def error_from(
     path: str,
     now: datetime,
     interval: float = 0.0,
-    secrets: Iterable[str] = (),
 ) -> MiraklApiError:
     """Build the error for a reply outside 2xx.
 
@@ -76,9 +75,8 @@ def error_from(
     :param path: of the request without its query, for the message.
     :param now: the present, UTC.
     :param interval: the operation's published interval in seconds, for a 429 that says nothing.
-    :param secrets: texts that must not be shown, should the reply repeat them.
     """
-    faults, code = _read_envelope(_text_of(reply, secrets))
+    faults, code = _read_envelope(_text_of(reply))
     kind = _KINDS.get(reply.status, MiraklServerError if reply.status >= 500 else MiraklBadRequestError)
     if reply.status == 400 and code in _REFUSED_CLIENT:
         kind = MiraklAuthenticationError
@@ -140,17 +138,14 @@ def _http_date(value: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def _text_of(reply: Reply, secrets: Iterable[str]) -> str:
+def _text_of(reply: Reply) -> str:
     charset = _CHARSET.search(reply.headers.get("content-type", ""))
     try:
         encoding = codecs.lookup(charset[1] if charset else "utf-8").name
         text = reply.body.decode(encoding, "replace")
     except (LookupError, ValueError):
         text = reply.body.decode("utf-8", "replace")
-    for secret in secrets:
-        if len(secret) > 3:
-            text = text.replace(secret, "***")
-    return text.strip()
+    return reply.without_secrets(text).strip()
 
 
 def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:

@@ -31,11 +31,10 @@ def read(status: int, body: Any = b"", *, secrets: tuple[str, ...] = (), **heade
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return error_from(
-        Reply("P41", status, named, data),
+        Reply("P41", status, named, data, secrets),
         method="POST",
         path="/api/products/imports",
         now=NOW,
-        secrets=secrets,
     )
 
 

@@ -747,38 +747,49 @@ def test_a_call_that_never_arrived_costs_no_turn(
 # --- what must not be seen ----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def http_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """Everything that the HTTP library and the client log, whatever Airflow has done to their loggers."""
+    for name in ("httpx", "httpcore", "airflow_provider_mirakl.client"):
+        logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "propagate", True)
+        caplog.set_level(logging.DEBUG, logger=name)
+    return caplog
+
+
 def test_no_link_is_logged(
-    bench: Any, server: Any, steps: Any, other_server: Any, calls: Any, caplog: pytest.LogCaptureFixture
+    bench: Any, server: Any, steps: Any, other_server: Any, calls: Any, http_log: pytest.LogCaptureFixture
 ) -> None:
     """Neither by us nor by the HTTP library: the query of a link holds a signature."""
-    caplog.set_level(logging.DEBUG)
     other_server.script(steps.reply(503, b""), steps.reply(200, OK))
     server.script(steps.reply(429, b"", Retry_After="1"), steps.reply(200, OK))
     client = bench.client(server.url)
     client.send(calls.make(path=f"{other_server.url}/f?signature=s3cr3t-signature"))
     client.send(calls.read)
     assert len(server.seen) == 2
-    assert "s3cr3t-signature" not in caplog.text
-    assert "the-very-secret-key" not in caplog.text
+    assert "T01: GET answered 200" in http_log.text
+    assert "s3cr3t-signature" not in http_log.text
+    assert "the-very-secret-key" not in http_log.text
 
 
 def test_other_users_of_the_http_library_log_as_before(
-    server: Any, steps: Any, caplog: pytest.LogCaptureFixture
+    server: Any, steps: Any, http_log: pytest.LogCaptureFixture
 ) -> None:
     import httpx
 
-    caplog.set_level(logging.INFO)
     server.script(steps.reply(200, OK))
     httpx.get(f"{server.url}/theirs", trust_env=False)
-    assert "/theirs" in caplog.text
+    assert "/theirs" in http_log.text
 
 
-def failures(steps: Any, server: Any) -> list[Any]:
+def failures(steps: Any, secret: bytes) -> list[Any]:
+    """Ways to fail, most of them by a server that repeats what it was sent."""
     return [
         steps.reset(),
-        steps.reply(401, {"message": "the key the-very-secret-key is wrong"}),
-        steps.reply(500, b"the-very-secret-key"),
-        steps.reply(200, b"no JSON"),
+        steps.reply(401, {"message": f"the key {secret.decode()} is wrong"}),
+        steps.reply(500, b"You sent " + secret),
+        steps.reply(200, b"You sent Authorization: " + secret),
         steps.reply(302, b"", Location="https://evil.example"),
         steps.reply(429, b"", Retry_After="9999"),
     ]
@@ -789,7 +800,7 @@ def test_no_error_holds_the_key_anywhere(
     bench: Any, server: Any, steps: Any, calls: Any, number: int
 ) -> None:
     """Not in its text, not in its causes, not in the variables of our frames that a crash reporter would send on."""
-    server.script(failures(steps, server)[number])
+    server.script(failures(steps, b"the-very-secret-key")[number])
     with pytest.raises(MiraklError) as caught:
         bench.client(server.url, max_attempts=1).send(calls.read)
     error: BaseException | None = caught.value
@@ -814,11 +825,12 @@ def test_no_error_of_an_account_with_a_token_holds_it(
 
     other_server.script(steps.reply(200, {"access_token": "t0ken-value"}))
     auth = ClientCredentials(f"{other_server.url}/t", "id", "s3cret-value")
-    for step in failures(steps, server):
+    for step in failures(steps, b"t0ken-value"):
         server.script(step)
         bench.pacer.forget()
         with pytest.raises(MiraklError) as caught:
             bench.client(server.url, auth=auth, max_attempts=1).send(calls.read)
+        assert "t0ken-value" not in str(caught.value) + repr(vars(caught.value))
         trace = caught.value.__traceback__
         while trace is not None:
             if "airflow_provider_mirakl" in trace.tb_frame.f_code.co_filename:
