@@ -17,7 +17,11 @@ __all__ = ["Sandbox", "Settings"]
 
 def __getattr__(name: str) -> Any:
     if name == "Sandbox":
-        from airflow_provider_mirakl.sandbox.server import Sandbox
+        try:
+            from airflow_provider_mirakl.sandbox.server import Sandbox
+        except ModuleNotFoundError as error:
+            hint = "the sandbox needs its extra: pip install 'airflow-provider-mirakl[sandbox]'"
+            raise ImportError(f"{error}; {hint}") from error
 
         return Sandbox
     if name == "Settings":

@@ -122,9 +122,9 @@ def _generate(count: int, seed: int) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from airflow_provider_mirakl.sandbox.server import Sandbox
-
     try:
+        from airflow_provider_mirakl.sandbox import Sandbox
+
         settings = {
             "seed": options.seed,
             "limits": options.limits,
@@ -144,7 +144,7 @@ def _serve(options: argparse.Namespace) -> int:
         for rule in options.fault:
             sandbox.fault(**rule)
         sandbox.bind()
-    except (OSError, TypeError, ValueError) as error:
+    except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"mirakl-sandbox: {error}", file=sys.stderr)
         return 2
 

@@ -31,7 +31,7 @@ def mirakl_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
     Speed 600 unless the marker ``mirakl_sandbox_settings`` says otherwise.
     """
-    from airflow_provider_mirakl.sandbox.server import Sandbox
+    from airflow_provider_mirakl.sandbox import Sandbox
 
     settings: dict[str, Any] = {"speed": SPEED}
     for marker in reversed(list(request.node.iter_markers("mirakl_sandbox_settings"))):

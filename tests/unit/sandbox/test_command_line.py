@@ -126,6 +126,18 @@ def test_a_bad_option_says_what_is_wrong(
     assert (status, words in capsys.readouterr().err) == (2, True)
 
 
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [
+        name for name in sys.modules if name.startswith(("uvicorn", "airflow_provider_mirakl.sandbox.server"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert cli.main(["serve", "--port", "0"]) == 2
+    assert "airflow-provider-mirakl[sandbox]" in capsys.readouterr().err
+
+
 def test_a_busy_port_and_a_bad_catalog_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
