@@ -59,13 +59,17 @@ def product(index: int, seed: int = 0) -> dict[str, Any]:
     :param index: from 0.
     :param seed: another seed, another catalog.
     """
-    rnd = random.Random(f"{seed}:{index}")  # noqa: S311 - repeatable test data, no secret
-    kind, english, french, measures, base = _KINDS[rnd.randrange(len(_KINDS))]
-    brand = _BRANDS[rnd.randrange(len(_BRANDS))]
-    color, couleur = _COLORS[rnd.randrange(len(_COLORS))]
-    model = f"{chr(65 + rnd.randrange(26))}{rnd.randrange(100, 1000)}"
-    price = round(base * (0.6 + rnd.random()), 2)
-    words = [_WORDS[rnd.randrange(len(_WORDS))] for _ in range(12)]
+    chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, no secret
+
+    def draw(count: int) -> int:
+        return int(chance() * count)
+
+    kind, english, french, measures, base = _KINDS[draw(len(_KINDS))]
+    brand = _BRANDS[draw(len(_BRANDS))]
+    color, couleur = _COLORS[draw(len(_COLORS))]
+    model = f"{chr(65 + draw(26))}{100 + draw(900)}"
+    price = round(base * (0.6 + chance()), 2)
+    words = [_WORDS[draw(len(_WORDS))] for _ in range(12)]
     result: dict[str, Any] = {
         "id": f"SKU-{index + 1:07d}",
         "titles": [
@@ -81,20 +85,20 @@ def product(index: int, seed: int = 0) -> dict[str, Any]:
         "gtins": [{"value": _gtin(index * 7 + seed)}],
         "images": [
             {"url": f"https://images.example.com/{kind}/{index + 1}-{n}.jpg"}
-            for n in range(1, 1 + rnd.randrange(1, 4))
+            for n in range(1, 1 + 1 + draw(3))
         ],
         "attributes": [
             {"id": "color", "name": "Color", "type": "STRING", "value": color},
             *(
-                {"id": name.lower(), "name": name, "type": "NUMERIC", "value": rnd.randrange(1, 500)}
+                {"id": name.lower(), "name": name, "type": "NUMERIC", "value": 1 + draw(499)}
                 for name in measures
             ),
-            {"id": "refurbished", "name": "Refurbished", "type": "BOOLEAN", "value": rnd.random() < 0.05},
+            {"id": "refurbished", "name": "Refurbished", "type": "BOOLEAN", "value": chance() < 0.05},
         ],
-        "quantities": [{"available_quantity": rnd.randrange(0, 400), "warehouse_code": "main"}],
+        "quantities": [{"available_quantity": draw(400), "warehouse_code": "main"}],
         "standard_prices": [{"price": {"amount": price, "currency": "EUR"}}],
     }
-    if rnd.random() < 0.2:
+    if chance() < 0.2:
         result["discount_prices"] = [
             {
                 "price": {"amount": round(price * 0.85, 2), "currency": "EUR"},
