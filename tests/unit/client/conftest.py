@@ -217,23 +217,26 @@ class Hostile:
     """Serves one scripted step per request; the last one repeats.
 
     :param context: serve TLS with it.
+    :param host: address to listen on.
     """
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.seen: list[Seen] = []
         self.arrived = threading.Event()
         self.closed_by_client = threading.Event()
         self._steps: list[Step] = []
         self._lock = threading.Lock()
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._host = f"[{host}]" if ":" in host else host
+        self._listener = socket.create_server((host, 0), family=family, backlog=128)
         self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._context else 'http'}://{self._host}:{self.port}"
 
     def script(self, *steps: Step) -> None:
         with self._lock:
@@ -425,8 +428,8 @@ def other_server() -> Iterator[Hostile]:
 def make_server() -> Iterator[Callable[..., Hostile]]:
     with contextlib.ExitStack() as stack:
 
-        def make(context: ssl.SSLContext | None = None) -> Hostile:
-            hostile = Hostile(context)
+        def make(context: ssl.SSLContext | None = None, **where: str) -> Hostile:
+            hostile = Hostile(context, **where)
             stack.callback(hostile.stop)
             return hostile
 

@@ -21,6 +21,7 @@ from airflow_provider_mirakl.api.call import Call, Multipart, Operation, Part, R
 from airflow_provider_mirakl.api.connect import upsert_products
 from airflow_provider_mirakl.client import http
 from airflow_provider_mirakl.client.replies import MAX_TEXT
+from airflow_provider_mirakl.client.settings import clean_base_url
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklBadRequestError,
@@ -568,6 +569,17 @@ def test_a_proxy_that_refuses_was_never_mirakl(bench: Any, server: Any, steps: A
     assert caught.value.surely_not_sent is True
     assert server.seen[0].method == "CONNECT"
     assert "authorization" not in server.seen[0].headers
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_ipv6(
+    bench: Any, make_server: Any, steps: Any, calls: Any, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port}")
+    server = make_server(host="::1")
+    server.script(steps.reply(302, b"", Location="/api/there"), steps.reply(200, OK))
+    assert bench.client(clean_base_url(f"{server.url}/api/")).send(calls.read) == OK
+    assert server.seen[1].headers["authorization"] == "the-very-secret-key"
 
 
 @pytest.fixture(scope="module")
