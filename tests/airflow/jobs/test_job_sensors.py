@@ -1,0 +1,162 @@
+"""The sensors for jobs: what somebody else submitted is waited for, archived and judged as its operator would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklNotFoundError,
+)
+from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.mcm import (
+    MiraklExportCatalogOperator,
+    MiraklSynchronizeProductsOperator,
+)
+from airflow_provider_mirakl.operators.offers import (
+    MiraklExportOffersOperator,
+    MiraklImportOffersOperator,
+    MiraklImportPricesOperator,
+    MiraklImportStockOperator,
+)
+from airflow_provider_mirakl.sensors.jobs import (
+    MiraklCatalogExportSensor,
+    MiraklOfferExportSensor,
+    MiraklOfferImportSensor,
+    MiraklPriceImportSensor,
+    MiraklProductImportSensor,
+    MiraklProductSynchronizationSensor,
+    MiraklStockImportSensor,
+)
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+PRODUCTS = "category;shop_sku;title;ean\nheadphones;A-1;One;2000000000001\nheadphones;A-2;;2000000000002\n"
+FILES = {
+    MiraklImportProductsOperator: PRODUCTS,
+    MiraklImportOffersOperator: (
+        "sku;product-id;product-id-type;price;quantity;state\nO-1;SKU-001;SKU;10;5;11\nO-2;no;SKU;1;1;11\n"
+    ),
+    MiraklImportStockOperator: "offer-sku;quantity\nO-9;1\n",
+    MiraklImportPricesOperator: "offer-sku;price\nO-9;1\n",
+}
+PAIRS = [
+    (MiraklImportProductsOperator, MiraklProductImportSensor, "mirakl_shop"),
+    (MiraklImportOffersOperator, MiraklOfferImportSensor, "mirakl_shop"),
+    (MiraklImportStockOperator, MiraklStockImportSensor, "mirakl_shop"),
+    (MiraklImportPricesOperator, MiraklPriceImportSensor, "mirakl_shop"),
+    (MiraklExportOffersOperator, MiraklOfferExportSensor, "mirakl_shop"),
+    (MiraklSynchronizeProductsOperator, MiraklProductSynchronizationSensor, "mirakl_operator"),
+    (MiraklExportCatalogOperator, MiraklCatalogExportSensor, "mirakl_operator"),
+]
+
+
+@pytest.fixture
+def submit(worker, tmp_path, mirakl_sandbox_connections):
+    """Submits a job and leaves it alone; returns its ids."""
+
+    def run(operator, conn_id, **options):
+        if operator in FILES:
+            source = tmp_path / "source.csv"
+            source.write_text(FILES[operator], encoding="utf-8")
+            options |= {"source": str(source)}
+        elif operator is MiraklSynchronizeProductsOperator:
+            options |= {"source": [{"mirakl_product_id": "MKL-001", "data": {"sky": "blue"}}]}
+        else:
+            options |= {"target": str(tmp_path / "target.ndjson")}
+        task = worker(
+            lambda: operator(task_id="submit", wait=False, mirakl_conn_id=conn_id, **options), run_id="submit"
+        )
+        return task.run()["job_ids"]
+
+    return run
+
+
+@pytest.fixture(params=[False, True], ids=["poke", "deferrable"])
+def sense(request, worker):
+    """Runs a sensor."""
+
+    def run(sensor, conn_id, **options):
+        options = {"poke_interval": 0.1, "timeout": 30} | options
+        run.worker = worker(
+            lambda: sensor(task_id="task", mirakl_conn_id=conn_id, deferrable=request.param, **options)
+        )
+        return run.worker.run()
+
+    return run
+
+
+@pytest.mark.parametrize(("operator", "sensor", "conn_id"), PAIRS, ids=[pair[1].job for pair in PAIRS])
+def test_a_job_of_another_is_waited_for_and_its_reports_are_kept(submit, sense, operator, sensor, conn_id):
+    job_ids = submit(operator, conn_id)
+    result = sense(sensor, conn_id, job_id=job_ids, max_failed_items=None)
+    (job_id,) = map(str, job_ids)
+    assert result["job_ids"] == [job_id]
+    assert set(result["states"]) == {job_id}
+    expected = 0 if operator in (MiraklExportOffersOperator, MiraklExportCatalogOperator) else 1
+    assert result["failed"] == expected
+    rows = [json.loads(line) for line in Path(result["rows"][0]).read_text(encoding="utf-8").splitlines()]
+    assert len([row for row in rows if row["status"] == "failed"]) == expected
+    if expected:
+        assert all(Path(path).exists() for path in result["reports"][job_id].values())
+        with pytest.raises(MiraklItemsFailedError):
+            sense(sensor, conn_id, job_id=job_ids)
+
+
+def test_complete_can_be_waited_for_and_several_at_once(submit, sense, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    job_ids += submit(MiraklImportProductsOperator, "mirakl_shop", operator_format=True)
+    result = sense(
+        MiraklProductImportSensor,
+        "mirakl_shop",
+        job_id=str(job_ids),  # as a template renders it
+        until="complete",
+        max_failed_items=None,
+    )
+    assert set(result["states"].values()) == {"COMPLETE"}
+    assert len(result["states"]) == 2
+
+
+def test_a_job_that_was_abandoned_is_adopted(worker, sense, tmp_path, mirakl_sandbox_connections):
+    source = tmp_path / "products.csv"
+    source.write_text(PRODUCTS, encoding="utf-8")
+    operator = MiraklImportProductsOperator(
+        task_id="killed", source=str(source), mirakl_conn_id="mirakl_shop", wait=False
+    )
+    folder = operator.execute({"ti": worker(lambda: operator).ti})["folder"]
+    operator.on_kill()
+    (entry,) = json.loads((Path(folder) / "job.json").read_text(encoding="utf-8"))["entries"]
+    result = sense(MiraklProductImportSensor, "mirakl_shop", job_id=entry["job_id"], max_failed_items=None)
+    assert result["failed"] == 1
+
+
+def test_a_job_that_failed_as_a_whole_fails_the_sensor(submit, sense, mirakl_sandbox):
+    mirakl_sandbox.fault("fail_job", "P41")
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    with pytest.raises(MiraklJobFailedError, match="ended FAILED"):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids)
+
+
+def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_connections):
+    with pytest.raises(MiraklNotFoundError):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=999)
+
+
+@pytest.mark.parametrize("job_id", [None, "", "None", "abc", [], [None]])
+def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
+    with pytest.raises(MiraklConfigurationError, match="job_id"):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_id)
+
+
+def test_only_ids_and_numbers_travel(submit, sense):
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, until="complete", max_failed_items=None)
+    for _, arguments in sense.worker.deferrals:
+        assert arguments["arguments"].keys() == {"kind", "job_ids", "role", "shop_id", "early", "since"}
+        assert "sandbox-shop-key" not in repr(arguments)

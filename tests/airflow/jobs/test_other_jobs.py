@@ -1,0 +1,294 @@
+"""The other jobs against the sandbox: synchronization, offers, stock, prices, exports."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklTransportError,
+    MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.operators.mcm import (
+    MiraklDeletedProductsOperator,
+    MiraklExportCatalogOperator,
+    MiraklProductStatusExportOperator,
+    MiraklSynchronizeProductsOperator,
+)
+from airflow_provider_mirakl.operators.offers import (
+    MiraklExportOffersOperator,
+    MiraklImportOffersOperator,
+    MiraklImportPricesOperator,
+    MiraklImportStockOperator,
+    MiraklUpsertOffersOperator,
+)
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+OFFERS = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
+TWO_OFFERS = OFFERS + "O-1;SKU-001;SKU;10;5;11;\nO-2;SKU-002;SKU;12;5;11;\n"
+
+
+@pytest.fixture(params=[False, True], ids=["worker", "deferrable"])
+def task(request, worker, mirakl_sandbox_connections):
+    """Makes a worker for an operator of any class."""
+
+    def make(kind, run_id="run", **options):
+        options = {"mirakl_conn_id": "mirakl_operator"} | options
+        return worker(lambda: kind(task_id="task", deferrable=request.param, **options), run_id=run_id)
+
+    return make
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a source file."""
+
+    def write(text, name="source.csv"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+# CM21
+
+
+def test_products_are_synchronized_in_batches_and_failures_are_input_of_the_next_run(task, mirakl_sandbox):
+    products = [{"mirakl_product_id": f"MKL-{n:03}", "product_sku": f"SKU-{n:03}"} for n in range(21, 26)]
+    products.append({"mirakl_product_id": "MKL-001", "data": {"sky": "blue"}})
+    result = task(MiraklSynchronizeProductsOperator, source=products, batch_size=4, max_failed_items=1).run()
+    assert (result["sent"], result["succeeded"], result["failed"]) == (6, 5, 1)
+    assert [call["items"] for call in mirakl_sandbox.journal("CM21")] == [4, 2]
+    assert len(result["job_ids"]) == 2
+    rows = lines(result["rows"][0])
+    assert [row["status"] for row in rows] == ["succeeded"] * 5 + ["failed"]
+    assert "sky is unknown" in rows[-1]["message"]
+    assert result["errors"][0]["count"] == 1
+    assert lines(result["rejects"]) == [products[-1]]
+    with pytest.raises(MiraklItemsFailedError, match="sky is unknown"):
+        task(MiraklSynchronizeProductsOperator, source=result["rejects"], run_id="next").run()
+
+
+def test_an_ndjson_file_is_a_source(task, file, mirakl_sandbox):
+    source = file('{"mirakl_product_id":"MKL-002","operation":"DELETE"}\n', "products.ndjson")
+    assert task(MiraklSynchronizeProductsOperator, source=source).run()["succeeded"] == 1
+    assert "MKL-002" not in mirakl_sandbox.master_products()
+
+
+def test_a_part_that_was_read_leaves_the_rest_unknown(task, mirakl_sandbox):
+    mirakl_sandbox.fault("partial_read", "CM21")
+    products = [{"mirakl_product_id": f"MKL-{n:03}", "product_sku": f"SKU-{n:03}"} for n in range(21, 25)]
+    result = task(MiraklSynchronizeProductsOperator, source=products).run()
+    assert (result["sent"], result["succeeded"], result["unknown"]) == (4, 2, 2)
+    assert "Only a part" in result["messages"][0]
+
+
+def test_objects_without_a_use_are_refused_all_at_once(task, mirakl_sandbox):
+    products = [{"mirakl_product_id": "MKL-001"}, {"product_sku": "x", "acceptance": {"status": "REJECTED"}}]
+    with pytest.raises(MiraklInputError, match="2 problems in 2 objects") as caught:
+        task(MiraklSynchronizeProductsOperator, source=products).run()
+    assert len(caught.value.problems) == 2
+    assert not mirakl_sandbox.journal()
+
+
+def test_a_seller_cannot_synchronize(task, mirakl_sandbox):
+    with pytest.raises(MiraklConfigurationError, match="CM21 is for operator and front"):
+        task(MiraklSynchronizeProductsOperator, source=[{}], mirakl_conn_id="mirakl_shop").run()
+
+
+# Offers, stock, prices
+
+
+def test_offers_stock_and_prices_are_imported(task, file, mirakl_sandbox):
+    shop = {"mirakl_conn_id": "mirakl_shop"}
+    offers = task(MiraklImportOffersOperator, source=file(TWO_OFFERS), run_id="offers", **shop).run()
+    assert (offers["sent"], offers["succeeded"]) == (2, 2)
+    stock = file("offer-sku;quantity;warehouse-code;update-delete\nO-1;7;;\nO-9;1;;\n", "stock.csv")
+    done = task(MiraklImportStockOperator, source=stock, run_id="stock", max_failed_items=1, **shop).run()
+    assert (done["sent"], done["succeeded"], done["failed"]) == (2, 1, 1)
+    assert lines(done["rows"][0])[0]["item_id"] == "O-9"
+    rejects = Path(done["rejects"]).read_text(encoding="utf-8")
+    assert rejects == '"offer-sku";"quantity";"warehouse-code";"update-delete"\n"O-9";"1";"";""\n'
+    prices = file("offer-sku;price;discount-price\nO-1;20;18\nO-2;cheap;\n", "prices.csv")
+    done = task(MiraklImportPricesOperator, source=prices, run_id="prices", max_failed_items=1, **shop).run()
+    assert (done["succeeded"], done["failed"]) == (1, 1)
+    assert "not a number" in lines(done["rows"][0])[0]["message"]
+
+
+def test_offers_as_json_and_their_rejects(task, mirakl_sandbox):
+    offers = [
+        {
+            "shop_sku": f"J-{n}",
+            "product_id": f"SKU-00{n}",
+            "product_id_type": "SKU",
+            "price": 9.5,
+            "state_code": "11",
+            "update_delete": "update",
+        }
+        for n in range(1, 4)
+    ]
+    offers[2]["product_id"] = "nothing"
+    result = task(
+        MiraklUpsertOffersOperator,
+        source=offers,
+        mirakl_conn_id="mirakl_operator",
+        shop_id=2001,
+        max_failed_items=1,
+    ).run()
+    assert (result["sent"], result["succeeded"], result["failed"]) == (3, 2, 1)
+    assert lines(result["rejects"]) == [offers[2]]
+
+
+def test_an_offer_import_that_fails_as_a_whole_says_why(task, file, mirakl_sandbox):
+    with pytest.raises(MiraklJobFailedError, match="lacks the column sku"):
+        task(MiraklImportOffersOperator, source=file("nothing\n1\n"), mirakl_conn_id="mirakl_shop").run()
+
+
+def test_an_unclear_stock_import_is_left_to_a_person_unless_told_otherwise(task, file, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    options = {"source": file("offer-sku;quantity\nO-1;7\n"), "mirakl_conn_id": "mirakl_shop"}
+    mirakl_sandbox.fault("reset_after", "STO01", times=2)
+    unclear = task(MiraklImportStockOperator, **options)
+    for _ in range(2):
+        with pytest.raises(MiraklUnclearSubmissionError, match="no list to look into"):
+            unclear.run()
+    assert len(mirakl_sandbox.journal("STO01")) == 1
+    resending = task(MiraklImportStockOperator, on_unclear="resend", max_failed_items=1, **options)
+    with pytest.raises(MiraklTransportError):
+        resending.run()
+    assert resending.run()["job_ids"]
+    assert len(mirakl_sandbox.journal("STO01")) == 3
+
+
+def test_an_unclear_price_import_is_found_in_the_list(task, file, mirakl_sandbox):
+    mirakl_sandbox.fault("reset_after", "PRI01")
+    source = file("offer-sku;price\nO-1;7\n")
+    result = task(
+        MiraklImportPricesOperator, source=source, mirakl_conn_id="mirakl_shop", max_failed_items=1
+    ).run()
+    assert len(mirakl_sandbox.journal("PRI01")) == 1
+    assert len(result["job_ids"]) == 1
+
+
+# Exports
+
+
+def test_the_catalog_becomes_a_file_of_each_format(task, tmp_path, mirakl_sandbox):
+    for ending in ("ndjson", "csv", "parquet"):
+        target = tmp_path / "export" / f"catalog.{ending}"
+        result = task(MiraklExportCatalogOperator, target=str(target), items_per_chunk=7, run_id=ending).run()
+        assert result["files"] > 1
+        if ending == "csv":
+            found = list(csv.DictReader(target.open(encoding="utf-8"), delimiter=";"))
+            ids = [row["mirakl-product-id"] for row in found]
+            assert result["items"] is None
+        elif ending == "ndjson":
+            ids = [row["mirakl_product_id"] for row in lines(target)]
+            assert result["items"] == len(ids)
+        else:
+            import pyarrow.parquet as pq
+
+            ids = pq.read_table(target).column("mirakl_product_id").to_pylist()
+            assert result["items"] == len(ids)
+        assert len(ids) == len(set(ids)) == len(mirakl_sandbox.master_products())
+
+
+def test_an_export_that_is_empty_leaves_an_empty_file(task, tmp_path, mirakl_sandbox):
+    target = tmp_path / "nothing.ndjson"
+    result = task(MiraklExportCatalogOperator, target=str(target), filters={"product_id": ["no"]}).run()
+    assert (result["items"], result["files"], target.read_bytes()) == (0, 0, b"")
+
+
+def test_no_address_of_a_file_travels_through_the_database(task, tmp_path, mirakl_sandbox):
+    running = task(MiraklExportCatalogOperator, target=str(tmp_path / "x.ndjson"))
+    events = []
+    fire = running.fire
+    running.fire = lambda trigger: events.append(fire(trigger)) or events[-1]
+    running.run()
+    assert "dynamic" not in repr(events)
+
+
+def test_offers_are_exported(task, file, tmp_path, mirakl_sandbox):
+    shop = {"mirakl_conn_id": "mirakl_shop"}
+    task(MiraklImportOffersOperator, source=file(TWO_OFFERS), run_id="in", **shop).run()
+    target = tmp_path / "offers.ndjson"
+    result = task(MiraklExportOffersOperator, target=str(target), run_id="out", **shop).run()
+    assert result["items"] == 2
+    assert {row["shop_sku"] for row in lines(target)} == {"O-1", "O-2"}
+    since = "2000-01-01T00:00:00+00:00"
+    target = tmp_path / "offers.csv"
+    task(MiraklExportOffersOperator, target=str(target), run_id="delta", updated_since=since, **shop).run()
+    assert len(list(csv.DictReader(target.open(encoding="utf-8"), delimiter=";"))) == 2
+
+
+def test_a_format_that_nobody_knows_is_refused(task, tmp_path, mirakl_sandbox):
+    with pytest.raises(MiraklConfigurationError, match="set target_format"):
+        task(MiraklExportCatalogOperator, target=str(tmp_path / "catalog.xlsx")).run()
+
+
+# At once
+
+
+@pytest.fixture
+def direct(worker, mirakl_sandbox_connections):
+    """Makes a worker for an operator that does not wait."""
+    return lambda kind, **options: worker(lambda: kind(task_id="task", **options))
+
+
+def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    target = tmp_path / "status.ndjson"
+    options = {"target": str(target), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
+    first = direct(MiraklProductStatusExportOperator, **options).run()
+    assert first["updated_since"] is None
+    assert first["items"] == len(lines(target)) > 10
+    second = direct(MiraklProductStatusExportOperator, **options).run()
+    assert second["updated_since"] == first["updated_to"]
+    assert (second["items"], target.read_bytes()) == (0, b"")
+
+
+def test_a_window_of_one_s_own_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
+    direct(
+        MiraklProductStatusExportOperator, updated_since="2000-01-01T00:00:00", status="NOT_LIVE", **options
+    ).run()
+    assert direct(MiraklProductStatusExportOperator, **options).run()["updated_since"] is None
+
+
+def test_a_failed_export_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
+    from airflow_provider_mirakl.exceptions import MiraklPermissionError
+
+    options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
+    mirakl_sandbox.fault("status", "CM11", status=403)
+    with pytest.raises(MiraklPermissionError):
+        direct(MiraklProductStatusExportOperator, **options).run()
+    assert not list((tmp_path / "work").rglob("watermark*"))
+
+
+def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox):
+    target = tmp_path / "deleted.ndjson"
+    options = {"target": str(target), "mirakl_conn_id": "mirakl_operator"}
+    assert direct(MiraklDeletedProductsOperator, **options).run()["items"] == 0
+    worker(
+        lambda: MiraklSynchronizeProductsOperator(
+            task_id="delete",
+            source=[{"mirakl_product_id": "MKL-003", "operation": "DELETE"}],
+            mirakl_conn_id="mirakl_operator",
+        )
+    ).run()
+    assert direct(MiraklDeletedProductsOperator, **options).run()["items"] == 1
+    assert lines(target)[0]["mirakl_product_id"] == "MKL-003"

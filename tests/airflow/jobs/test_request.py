@@ -1,0 +1,120 @@
+"""MiraklRequestOperator: anything an instance offers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
+    MiraklConfigurationError,
+    MiraklPermissionError,
+    MiraklTransportError,
+)
+from airflow_provider_mirakl.operators.request import MiraklRequestOperator
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.matrix,
+    pytest.mark.mirakl_sandbox_settings(limits="off"),
+]
+
+SYNC = "/api/mcm/products/synchronization"
+
+
+@pytest.fixture
+def request_(worker, mirakl_sandbox_connections):
+    """Runs the operator."""
+    return lambda **options: worker(
+        lambda: MiraklRequestOperator(task_id="task", **({"mirakl_conn_id": "mirakl_operator"} | options))
+    ).run()
+
+
+def test_a_read_gives_its_body(request_, mirakl_sandbox):
+    result = request_(path="/api/hierarchies", query={"max_level": 1, "hierarchy": None})
+    assert result["status"] == 200
+    assert result["body"]["hierarchies"]
+    assert mirakl_sandbox.journal("H11")[0]["query"] == "max_level=1"
+
+
+def test_a_write_sends_json(request_, mirakl_sandbox):
+    item = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+    result = request_(path=SYNC, method="post", body=[item])
+    assert result["body"]["tracking_id"]
+    assert mirakl_sandbox.journal("CM21")[0]["items"] == 1
+
+
+def test_a_write_is_not_sent_twice_unless_said(request_, mirakl_sandbox):
+    item = [{"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}]
+    mirakl_sandbox.fault("reset_after", "CM21")
+    with pytest.raises(MiraklTransportError):
+        request_(path=SYNC, method="POST", body=item)
+    assert len(mirakl_sandbox.journal("CM21")) == 1
+    mirakl_sandbox.fault("reset_after", "CM21")
+    assert request_(path=SYNC, method="POST", body=json.dumps(item), replay=True)["status"] == 200
+    assert len(mirakl_sandbox.journal("CM21")) == 3
+
+
+def test_a_reply_goes_to_a_file_as_it_is(request_, tmp_path):
+    target = tmp_path / "out" / "products.csv"
+    result = request_(path="/api/mcm/products/export", accept="text/csv", target=str(target))
+    assert result["size"] == target.stat().st_size > 1000
+    assert b"mirakl-product-id" in target.read_bytes().splitlines()[0]
+
+
+@pytest.mark.parametrize("target", [None, "shops.ndjson"])
+def test_all_pages_are_read(request_, tmp_path, mirakl_sandbox, target):
+    result = request_(
+        path="/api/shops",
+        query={"max": 2},
+        paging="offset",
+        items="shops",
+        target=target and str(tmp_path / target),
+    )
+    count = result["items"] if target else len(result["items"])
+    assert count == len(mirakl_sandbox.world.instance.shops) > 2
+    assert len(mirakl_sandbox.journal("S20")) == -(-count // 2)
+    if target:
+        assert len((tmp_path / target).read_bytes().splitlines()) == count
+
+
+def test_connect_is_read_by_tokens(request_, mirakl_sandbox):
+    mirakl_sandbox.seed([{"id": f"p{number}"} for number in range(5)])
+    result = request_(
+        path="/api/products",
+        query={"limit": 2},
+        paging="seek",
+        items="data",
+        mirakl_connect_conn_id="mirakl_connect_default",
+    )
+    assert [item["id"] for item in result["items"]] == [f"p{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"path": "api/version"}, MiraklConfigurationError, "begin with a slash"),
+        ({"path": "https://elsewhere.example/api"}, MiraklConfigurationError, "begin with a slash"),
+        ({"path": "/api/shops", "paging": "offset"}, MiraklConfigurationError, "in items the field"),
+        ({"path": SYNC, "method": "POST", "body": {}}, MiraklBadRequestError, "400"),
+        (
+            {"path": SYNC, "method": "POST", "body": [{}], "mirakl_conn_id": "mirakl_shop"},
+            MiraklPermissionError,
+            "403",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said(request_, options, error, words):
+    with pytest.raises(error, match=words):
+        request_(**options)
+
+
+def test_a_reply_too_large_for_xcom_needs_a_file(request_, monkeypatch):
+    from airflow_provider_mirakl.operators import request
+
+    monkeypatch.setattr(request, "MAX_XCOM", 100)
+    with pytest.raises(MiraklConfigurationError, match="too many for XCom"):
+        request_(path="/api/hierarchies")
+    with pytest.raises(MiraklConfigurationError, match="too many for XCom"):
+        request_(path="/api/shops", paging="offset", items="shops")

@@ -1,0 +1,75 @@
+"""A hundred tasks that wait for imports of one connection cost one call a minute, as the sandbox's journal shows."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_mirakl.api.caller import SELLER
+from airflow_provider_mirakl.api.imports import import_products
+from airflow_provider_mirakl.api.offers import import_offers, import_prices
+from airflow_provider_mirakl.client.http import Client
+from airflow_provider_mirakl.client.pacing import Pacer
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.jobs.table import JOBS
+from airflow_provider_mirakl.triggers.poll import PollTrigger, read_event
+from tests.airflow.jobs.conftest import first_event
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+TASKS = 100
+PRODUCTS = b"category;shop_sku;title;ean\nheadphones;A-1;One;2000000000001\n"
+OFFERS = b"sku;product-id;product-id-type;price;quantity;state\nO-1;SKU-001;SKU;%d;5;11\n"
+SUBMIT = {
+    "product_import": lambda n: import_products(PRODUCTS, f"{n}.csv"),
+    "offer_import": lambda n: import_offers(OFFERS % n, f"{n}.csv"),
+    "price_import": lambda n: import_prices(b"offer-sku;price\nO-%d;1\n" % n, f"{n}.csv"),
+}
+LIST = {"product_import": ("P51", "P42"), "offer_import": ("OF04", "OF02"), "price_import": ("PRI02", "")}
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=25.0, integration_seconds=120.0)
+@pytest.mark.parametrize("name", sorted(SUBMIT))
+def test_a_hundred_waiting_tasks_share_one_call_a_minute(name, mirakl_sandbox, mirakl_sandbox_connections):
+    kind = JOBS[name]
+    # Submitted by people who keep no pace.
+    settings = dataclasses.replace(MiraklHook("mirakl_shop").settings, interval_factor=0.0)
+    with Client(settings, pacer=Pacer()) as client:
+        answers = [client.send(SUBMIT[name](n)) for n in range(TASKS)]
+        job_ids = [getattr(answer, "import_id", answer) for answer in answers]
+        created = client.send(kind.status(job_ids[0], SELLER))["date_created"]
+    mirakl_sandbox.world.settings.limits = "published"
+    factor = mirakl_sandbox_connections["mirakl_shop"]["extra"]["interval_factor"]
+    start, interval = time.time(), 60 * factor
+    known = len(mirakl_sandbox.journal())
+
+    def waiting_task(number):
+        return PollTrigger(
+            poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
+            arguments={"kind": name, "job_ids": [job_ids[number]], "early": False, "since": created},
+            hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+            conn_id="mirakl_shop",
+            first=start + interval * (1 + number / TASKS),
+            interval=interval,
+            deadline=start + 60,
+        )
+
+    async def all_of_them():
+        return await asyncio.gather(*(first_event(waiting_task(number)) for number in range(TASKS)))
+
+    events = asyncio.run(all_of_them())
+    for number, event in enumerate(events):
+        assert set(read_event(event)["statuses"]) == {str(job_ids[number])}
+    listing, single = LIST[name]
+    calls = mirakl_sandbox.journal()[known:]
+    assert {call["operation"] for call in calls} == {listing}
+    assert single not in {call["operation"] for call in calls}
+    moments = [call["moment"] for call in calls]
+    assert len(moments) >= 3
+    # No two within a minute; of a hundred tasks that asked for themselves there would be a hundred.
+    assert all(later - earlier >= 59.0 for earlier, later in pairwise(moments))
+    assert {call["status"] for call in calls} == {200}
