@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeGuard
 
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
 BLOCK = 1 << 20
 """Bytes moved at once. Large, because every call on an object store's file has a price of its own."""
 
@@ -49,11 +51,11 @@ def plain(path: StoragePath | str) -> StoragePath:
     """Return the quickest equal of a path: text and local ``file://`` paths become ``pathlib.Path``.
 
     :param path: a path of the local machine as text, or any path object.
-    :raises ValueError: text with a scheme such as ``s3://``, which only a path object can open.
+    :raises MiraklInputError: text with a scheme such as ``s3://``, which only a path object can open.
     """
     if isinstance(path, str):
         if "://" in path:
-            raise ValueError(f"{path!r}: pass an ObjectStoragePath for storage that is not local")
+            raise MiraklInputError(f"{path!r}: pass an ObjectStoragePath for storage that is not local")
         return Path(path)
     if getattr(path, "protocol", None) in ("file", "local", ""):
         return Path(getattr(path, "path", str(path)))

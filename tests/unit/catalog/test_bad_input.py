@@ -183,6 +183,10 @@ def test_missing_file(tmp_path: Path) -> None:
     assert "does not exist" in str(refused(tmp_path / "no.ndjson", tmp_path / "plan"))
 
 
+def test_an_address_as_text_needs_a_path_object(tmp_path: Path) -> None:
+    assert "pass an ObjectStoragePath" in str(refused("s3://bucket/products.ndjson", tmp_path / "plan"))
+
+
 def test_directory_instead_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     assert "is a directory; name one file in it" in str(refused(tmp_path / "export", tmp_path / "plan"))
