@@ -59,6 +59,8 @@ class SandboxApp:
         try:
             reply = await strike.before(exchange) if exchange.faults else None
             if reply is None:
+                if exchange.faults:
+                    world.agenda.settle()  # time may have passed
                 reply = self._refuse(system, missing) if missing else await self._answer(exchange)
                 if exchange.faults:
                     reply = strike.alter(exchange, reply)
@@ -103,7 +105,8 @@ class SandboxApp:
             raise ApiError(415, f"Content-Type must be {' or '.join(operation.consumes)}.")
         if not _produced(headers.get("accept", "*/*"), operation.produces):
             raise ApiError(406, f"Only {', '.join(operation.produces)} is available here.")
-        if operation.interval > 0 or operation.code in self.world.settings.intervals:
+        limited = operation.interval > 0 or operation.code in self.world.settings.intervals
+        if limited and operation.per != "handler":
             self._count(exchange, operation)
 
     def _count(self, exchange: Exchange, operation: Operation) -> None:

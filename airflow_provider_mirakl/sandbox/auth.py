@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
 
 from airflow_provider_mirakl.sandbox.clock import Clock
 from airflow_provider_mirakl.sandbox.exchange import ANONYMOUS, Exchange, Operation, Principal
@@ -73,6 +76,11 @@ class Gate:
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self._tokens = tokens
+        self._readers: dict[str, Callable[[Headers], Principal]] = {
+            "connect": self._connect,
+            "mirakl": self._mirakl,
+            "djust": self._djust,
+        }
         self._djust_keys = frozenset(settings.djust_keys)
         self._keys: dict[str, Principal] = {}
         for key in settings.keys:
@@ -88,24 +96,24 @@ class Gate:
         """
         if not operation.roles:
             return ANONYMOUS
-        principal = getattr(self, f"_{operation.system}")(exchange.request.headers)
+        principal = self._readers[operation.system](exchange.request.headers)
         if principal.role not in operation.roles:
             raise ApiError(403, f"The role {principal.role} may not call {operation.code}.")
         if operation.scope and operation.scope not in principal.scopes:
             raise ApiError(403, f"The token lacks the permission {operation.scope}.")
-        return principal  # type: ignore[no-any-return]
+        return principal
 
     def _bearer(self, header: str) -> OAuthClient | None:
         scheme, _, token = header.partition(" ")
         return self._tokens.client(token.strip()) if scheme.lower() == "bearer" else None
 
-    def _connect(self, headers: Any) -> Principal:
+    def _connect(self, headers: Headers) -> Principal:
         client = self._bearer(headers.get("authorization", ""))
         if client is None:
             raise ApiError(401, "The access token is missing, unknown or expired.")
         return Principal("connect", client.account, scopes=client.scopes)
 
-    def _mirakl(self, headers: Any) -> Principal:
+    def _mirakl(self, headers: Headers) -> Principal:
         header = headers.get("authorization", "")
         principal = self._keys.get(header)
         if principal is not None:
@@ -115,7 +123,7 @@ class Gate:
             raise ApiError(401, "Unauthorized: the API key or token is missing or not valid.")
         return Principal(client.role, client.client_id)
 
-    def _djust(self, headers: Any) -> Principal:
+    def _djust(self, headers: Headers) -> Principal:
         if headers.get("dj-api-key", "") not in self._djust_keys:
             raise ApiError(401, "The header dj-api-key is missing or not valid.", code="UNAUTHORIZED")
         return Principal("djust", "djust")

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from airflow_provider_mirakl.sandbox import reference, uploads
@@ -172,8 +173,6 @@ def _visible(exchange: Exchange, text: str, shops: list[int]) -> Document:
 
 def _disposition(name: str) -> str:
     """The file name for every client: plain, and in UTF-8 where it has to be."""
-    from urllib.parse import quote
-
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in name)
     extra = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'attachment; filename="{plain}"{extra}'

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.requests import Request
 
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Reply, System, dumps, loads
+from airflow_provider_mirakl.sandbox.values import parse_date
+from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, System, dumps, loads
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.faults import Fault
     from airflow_provider_mirakl.sandbox.world import World
 
 Handler = Callable[["Exchange"], Awaitable[Reply] | Reply]
-Counted = Literal["account", "resource"]
+Counted = Literal["account", "resource", "handler"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Operation:
 
     :param roles: who may call it; empty means that no authentication is asked for.
     :param interval: simulated seconds between two calls (published maximum frequency), 0 if none is known.
-    :param per: what the interval is counted by: the account, or the account and the very resource and query.
+    :param per: what the interval is counted by: the account; the account and the very resource and query; or the
+        handler counts, because the interval depends on what the call carries.
     :param consumes: accepted ``Content-Type`` values, empty if there is no body.
     :param produces: possible ``Content-Type`` values of the answer.
     :param scope: permission of the access token (Connect).
@@ -109,8 +111,6 @@ class Exchange:
 
         :raises ApiError: 400 if it is none or out of its limits.
         """
-        from airflow_provider_mirakl.sandbox.wire import Problem
-
         text = self.query.get(name)
         if text is None or text == "":
             return default
@@ -141,8 +141,6 @@ class Exchange:
 
         :raises ApiError: 400 if it is not ISO 8601 with an offset.
         """
-        from airflow_provider_mirakl.sandbox.values import parse_date
-
         text = self.query.get(name)
         if not text:
             return None

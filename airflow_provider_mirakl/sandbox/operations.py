@@ -99,7 +99,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _write("S32", "/shops/documents", documents.s32, consumes=_FILES),
     _write("S33", "/shops/documents/{document_id}", documents.s33, method="DELETE"),
     # Product imports
-    _write("P41", "/products/imports", imports.p41, consumes=_FILES),
+    _write("P41", "/products/imports", imports.p41, per="handler", consumes=_FILES),
     Operation("P51", "mirakl", "GET", "/api/products/imports", imports.p51, ALL, MINUTE),
     _read("P42", _IMPORT, imports.p42, interval=MINUTE),
     _read("P44", f"{_IMPORT}/error_report", imports.p44, produces=(OCTETS,)),
@@ -107,7 +107,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _read("P46", f"{_IMPORT}/transformed_file", imports.p46, produces=(CSV,)),
     _read("P47", f"{_IMPORT}/transformation_error_report", imports.p47, produces=(OCTETS,)),
     # Catalog Manager
-    _read("CM11", "/mcm/products/sources/status/export", mcm.cm11),
+    Operation(
+        "CM11", "mirakl", "GET", "/api/mcm/products/sources/status/export", mcm.cm11, ALL, per="handler"
+    ),
     _write("CM21", _SYNC, mcm.cm21, PLATFORM, consumes=(JSON,)),
     _read("CM22", f"{_SYNC}/{{tracking_id}}", mcm.cm22, PLATFORM),
     _read("CM23", f"{_SYNC}/{{tracking_id}}/report", mcm.cm23, PLATFORM),
@@ -116,18 +118,18 @@ OPERATIONS: tuple[Operation, ...] = (
     _read("CM53", "/mcm/products/export/async/status/{tracking_id}", mcm.cm53, PLATFORM),
     _read("CM61", "/mcm/products/deleted/export", mcm.cm61, PLATFORM, produces=(JSON, CSV)),
     # Offers, stock, prices
-    _write("OF01", _OFFER, offers.of01, SHOP | OPERATOR, consumes=_FILES),
+    _write("OF01", _OFFER, offers.of01, SHOP | OPERATOR, per="handler", consumes=_FILES),
     Operation("OF04", "mirakl", "GET", f"/api{_OFFER}", offers.of04, SHOP | OPERATOR, MINUTE),
     _read("OF02", f"{_OFFER}/{{import}}", offers.of02, SHOP | OPERATOR, MINUTE),
     _read("OF03", f"{_OFFER}/{{import}}/error_report", offers.of03, SHOP | OPERATOR, MINUTE, (OCTETS,)),
-    _write("OF24", "/offers", offers.of24, SHOP | OPERATOR, consumes=(JSON,)),
-    _write("STO01", _STOCK, offers.sto01, SHOP | OPERATOR, consumes=_FILES),
+    _write("OF24", "/offers", offers.of24, SHOP | OPERATOR, per="handler", consumes=(JSON,)),
+    _write("STO01", _STOCK, offers.sto01, SHOP | OPERATOR, per="handler", consumes=_FILES),
     _read("STO02", f"{_STOCK}/{{import_id}}/status", offers.sto02, SHOP | OPERATOR, 15.0),
     _read("STO03", f"{_STOCK}/{{import_id}}/error_report", offers.sto03, SHOP | OPERATOR, MINUTE, (CSV,)),
-    _write("PRI01", _PRICE, offers.pri01, SHOP | OPERATOR, consumes=_FILES),
+    _write("PRI01", _PRICE, offers.pri01, SHOP | OPERATOR, per="handler", consumes=_FILES),
     _read("PRI02", _PRICE, offers.pri02, SHOP | OPERATOR, MINUTE),
     _read("PRI03", f"{_PRICE}/{{import_id}}/error_report", offers.pri03, SHOP | OPERATOR, MINUTE, (CSV,)),
-    _write("OF52", "/offers/export/async", offers.of52, SHOP | OPERATOR, consumes=(JSON,)),
+    _write("OF52", "/offers/export/async", offers.of52, SHOP | OPERATOR, per="handler", consumes=(JSON,)),
     _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, SHOP | OPERATOR, 10.0),
     # The files of exports have addresses that only the status tells
     Operation(

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import uvicorn
 
 from airflow_provider_mirakl.sandbox.app import SandboxApp
+from airflow_provider_mirakl.sandbox.control import fault_from
 from airflow_provider_mirakl.sandbox.djust import clients_from
 from airflow_provider_mirakl.sandbox.faults import Fault
 from airflow_provider_mirakl.sandbox.settings import Settings
@@ -282,8 +283,6 @@ class Sandbox:
 
     def fault(self, kind: str, operation: str = "", **rule: Any) -> Fault:
         """Order a fault; see :data:`airflow_provider_mirakl.sandbox.faults.KINDS`."""
-        from airflow_provider_mirakl.sandbox.control import fault_from
-
         return self.call(
             lambda world: world.faults.add(fault_from({"kind": kind, "operation": operation, **rule}))
         )

@@ -179,7 +179,7 @@ def test_the_state_is_kept_before_a_crash(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with Sandbox(state=state) as sandbox:
         httpx.get(f"{sandbox.mirakl_url}/api/version")
-        for _ in range(100):
+        for _ in range(400):
             if state.exists():
                 break
             time.sleep(0.1)

@@ -116,6 +116,13 @@ def test_a_slow_answer_is_whole_in_the_end(sandbox: Sandbox, shop: httpx.Client,
     assert sandbox.world.clock.now() - before >= 18
 
 
+@pytest.mark.mirakl_sandbox_settings(clock="running", speed=100)
+def test_a_delayed_call_sees_what_happened_meanwhile(sandbox: Sandbox, connect: httpx.Client) -> None:
+    assert connect.post("/api/products", json=BODY).status_code == 202
+    sandbox.fault("delay", operation="listProducts", seconds=40)
+    assert connect.get("/api/products").json()["data"] == BODY["products"]
+
+
 def test_broken_empty_and_foreign_bodies(sandbox: Sandbox, shop: httpx.Client) -> None:
     sandbox.fault("broken_json")
     broken = shop.get(CONFIGURATION)

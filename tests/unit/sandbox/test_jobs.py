@@ -260,6 +260,19 @@ def test_frequencies_are_counted_by_seller_and_by_import(sandbox: Sandbox, opera
     assert [operator.get("/api/products/imports").status_code for _ in range(2)] == [200, 429]
 
 
+@pytest.mark.mirakl_sandbox_settings(intervals={"P41": 5, "CM11": 7, "OF01": 9})
+def test_a_frequency_that_depends_on_the_call_can_be_set_too(sandbox: Sandbox, shop: httpx.Client) -> None:
+    p41(shop, GOOD)
+    again = shop.post("/api/products/imports", files={"file": ("p.csv", GOOD)})
+    assert (again.status_code, again.headers["Retry-After"]) == (429, "5")
+    of01(shop, OFFER_HEAD + "O-1;SKU-001;SKU;10;5;11;\n")
+    path = "/api/mcm/products/sources/status/export"
+    assert [shop.get(path).status_code for _ in range(2)] == [200, 429]
+    sandbox.advance(7)
+    assert shop.get(path).status_code == 200
+    p41(shop, GOOD)
+
+
 # Catalog Manager
 
 
