@@ -170,28 +170,24 @@ class _Turn:
         try:
             return (yield from steps)
         except GeneratorExit:
-            self._moment = None
+            self._spend()
             raise
         except MiraklReplyError as error:
             if error.operation == self._call.operation.code:  # and not the token's
-                self._moment = None
+                self._spend()
             raise
 
     def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
         """What went wrong, if anything; and tell the pacer what Mirakl has counted.
 
-        Mirakl may have counted a call at any moment before its reply, so the interval runs from the reply. It has not
-        counted what never arrived, nor what it refused with 401 or 429.
+        Mirakl has not counted what never arrived, nor what it refused with 401 or 429.
         """
         if isinstance(outcome, MiraklTransportError):
             if not outcome.surely_not_sent:
-                self._moment = None
+                self._spend()
             return outcome
         if outcome.status not in (401, 429):
-            self._moment = None
-            if self._interval > 0:
-                now = self._clock()
-                self._pacer.hold(self._key, until=now + self._interval, now=now)
+            self._spend()
         if 200 <= outcome.status < 300:
             return None
         error = self._error(outcome)
@@ -214,6 +210,13 @@ class _Turn:
 
     def _remaining(self) -> float:
         return self._pacer.remaining(self._key, now=self._clock())
+
+    def _spend(self) -> None:
+        """Mirakl may have counted the call at any moment until now, so the interval runs from now."""
+        self._moment = None
+        if self._interval > 0:
+            now = self._clock()
+            self._pacer.hold(self._key, until=now + self._interval, now=now)
 
     def _hold_off(self, error: MiraklRateLimitError, pause: float) -> None:
         """A 429 holds for every caller of the account, not for this one alone."""
