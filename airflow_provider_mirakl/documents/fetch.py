@@ -17,15 +17,16 @@ from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, downlo
 from airflow_provider_mirakl.catalog.outcome import ItemResult
 from airflow_provider_mirakl.catalog.storage import StoragePath
 from airflow_provider_mirakl.documents.archive import DEFAULT_LIMITS, ArchiveRefusedError, Limits, opened
+from airflow_provider_mirakl.documents.arrival import OWN_SHOP
 from airflow_provider_mirakl.documents.manifest import DocumentTooLargeError, Manifest
 from airflow_provider_mirakl.documents.names import folded
-from airflow_provider_mirakl.documents.waiting import OWN_SHOP
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklBadRequestError,
     MiraklError,
     MiraklNotFoundError,
     MiraklPermissionError,
+    MiraklReplyError,
     MiraklTransportError,
 )
 
@@ -146,10 +147,10 @@ class Fetcher:
                     self._store(document, archive.read(member), manifest)
                     fetched.add(document.id)
         except (
-            ArchiveRefusedError,
             DocumentTooLargeError,
             MiraklBadRequestError,
             MiraklNotFoundError,
+            MiraklReplyError,
             MiraklTransportError,
         ) as error:
             log.warning("%s Fetching the documents one by one.", error)

@@ -33,7 +33,7 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
     :raises MiraklPermissionError: the key may not read documents.
     """
 
-    poll = "airflow_provider_mirakl.documents.waiting.shop_documents"
+    poll = "airflow_provider_mirakl.documents.arrival.shop_documents"
     template_fields: Sequence[str] = ("shop_ids", "type_codes", "uploaded_after", "mirakl_conn_id")
 
     def __init__(

@@ -222,6 +222,15 @@ def test_a_web_page_in_place_of_an_archive_is_refused(mirakl_sandbox, fetch, tmp
     assert sorted(files(tmp_path).values()) == [PDF, PDF]
 
 
+def test_a_web_page_is_never_stored_as_a_document(mirakl_sandbox, fetch, tmp_path):
+    number = mirakl_sandbox.put_document(2000, "A", "a.html", b"<html>mine</html>")
+    mirakl_sandbox.fault("html_body", "S31")
+    assert set(failed(fetch())) == {f"2000/{number}"}
+    assert files(tmp_path) == {}
+    fetch()
+    assert files(tmp_path) == {f"2000/{number}-a.html": b"<html>mine</html>"}
+
+
 def test_a_key_that_may_not_stops_everything(mirakl_sandbox, fetch):
     mirakl_sandbox.put_document(2000, "A", "a.pdf", PDF)
     mirakl_sandbox.fault("status", "S31", status=403, body="json")

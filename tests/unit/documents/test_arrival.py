@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_mirakl.api.documents import ShopDocument
-from airflow_provider_mirakl.documents.waiting import SHOWN, Awaited, shop_documents
+from airflow_provider_mirakl.documents.arrival import SHOWN, Awaited, shop_documents
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
