@@ -28,9 +28,10 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
+from pydantic import TypeAdapter, ValidationError
 
 from airflow_provider_mirakl.catalog.product import FORMS, Locale
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,29 @@ class Columns:
     decimal: Literal[".", ","] = "."
     empty: Literal["absent", "null"] = "absent"
     delimiter: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Columns:
+        """Make it from plain values, as a Dag file or a form passes them.
+
+        :raises MiraklConfigurationError: every setting that does not exist or does not fit.
+        """
+        unknown = [name for name in settings if name not in cls.__dataclass_fields__]
+        faults = [
+            f"{name}: there is no such setting{_hint(name, list(cls.__dataclass_fields__))}"
+            for name in unknown
+        ]
+        known = {name: value for name, value in settings.items() if name not in unknown}
+        try:
+            columns = TypeAdapter(cls).validate_python(known)
+        except ValidationError as error:
+            faults += [
+                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+                for fault in error.errors(include_url=False)
+            ]
+        if faults:
+            raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
+        return columns
 
 
 Build = Callable[[Mapping[str, Any]], bytes]

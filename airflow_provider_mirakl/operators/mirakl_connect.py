@@ -70,16 +70,11 @@ class _SendProductsOperator(_ConnectOperator):
     def flat_columns(self) -> Columns | None:
         """The column mapping as the catalog engine takes it.
 
-        :raises MiraklConfigurationError: for a setting that there is none of.
+        :raises MiraklConfigurationError: every setting that does not exist or does not fit.
         """
         from airflow_provider_mirakl.catalog.mapping import Columns
 
-        if self.columns is None:
-            return None
-        try:
-            return Columns(**self.columns)
-        except TypeError as error:
-            raise MiraklConfigurationError(f"columns: {error}", field="columns") from None
+        return None if self.columns is None else Columns.from_settings(self.columns)
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
         """Say where a later try begins, and when the source changed since it was planned.
