@@ -38,8 +38,6 @@ MAX_BACKOFF = 30.0
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_RETRIED_SERVER_ERRORS = frozenset({501, 505})
-SHORTEST_WAIT = 0.001
-"""Seconds. Less is noise of the clock."""
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
@@ -132,7 +130,7 @@ def exchange_reply(
             if not isinstance(failure, MiraklRateLimitError):
                 yield Wait(max(pause, said))
     finally:
-        turn.leave()
+        turn.end()
     raise failure or AssertionError("max_attempts is at least 1")
 
 
@@ -150,11 +148,12 @@ class _Turn:
         self._interval = call.operation.interval * settings.interval_factor
         self._key = (settings.account, call.operation.code, call.paced_by)
         self._moment: float | None = None
+        self._left_at: float | None = None
 
     def come(self, failure: Failure | None) -> Generator[Effect, object, None]:
         """Wait for the next permitted moment; when that is too far, raise what failed before, or say when."""
-        wait = self._take() if self._moment is None else self._remaining()
-        while wait > SHORTEST_WAIT:
+        wait = self._take() if self._moment is None else 0.0
+        while wait > 0 or (wait := self._leave()) > 0:
             if wait > self._max_wait:
                 raise failure or self._not_yet(wait)
             log.info("%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
@@ -163,7 +162,7 @@ class _Turn:
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
             if self._clock() - before < wait / 2:
                 return  # the clock was set back, or stands: the wait has been waited all the same
-            wait = self._remaining()
+            wait = 0.0
 
     def use(self, steps: Exchange[Reply | MiraklTransportError]) -> Exchange[Reply | MiraklTransportError]:
         """Send. A turn is used up when that is broken off from outside, or ends in a reply of no use."""
@@ -178,16 +177,13 @@ class _Turn:
             raise
 
     def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
-        """What went wrong, if anything; and tell the pacer what Mirakl has counted.
-
-        Mirakl has not counted what never arrived, nor what it refused with 401 or 429.
-        """
-        if isinstance(outcome, MiraklTransportError):
-            if not outcome.surely_not_sent:
-                self._spend()
-            return outcome
-        if outcome.status not in (401, 429):
+        """What went wrong, if anything; and tell the pacer what Mirakl has counted."""
+        if _was_counted(outcome):
             self._spend()
+        else:
+            self._come_back()
+        if isinstance(outcome, MiraklTransportError):
+            return outcome
         if 200 <= outcome.status < 300:
             return None
         error = self._error(outcome)
@@ -195,9 +191,10 @@ class _Turn:
             self._hold_off(error, pause)
         return error
 
-    def leave(self) -> None:
+    def end(self) -> None:
         """Give back a turn that was not used."""
         if self._moment is not None:
+            self._come_back()
             self._pacer.give_back(self._key, interval=self._interval, moment=self._moment, now=self._clock())
             self._moment = None
 
@@ -208,8 +205,17 @@ class _Turn:
             self._moment = now + wait
         return wait
 
-    def _remaining(self) -> float:
-        return self._pacer.remaining(self._key, now=self._clock())
+    def _leave(self) -> float:
+        now = self._clock()
+        wait = self._pacer.leave(self._key, interval=self._interval, now=now)
+        self._left_at = now if wait == 0 else None
+        return wait
+
+    def _come_back(self) -> None:
+        if self._left_at is not None:
+            now = self._clock()
+            self._pacer.come_back(self._key, interval=self._interval, left_at=self._left_at, now=now)
+            self._left_at = None
 
     def _spend(self) -> None:
         """Mirakl may have counted the call at any moment until now, so the interval runs from now."""
@@ -242,6 +248,13 @@ class _Turn:
             operation=code,
             retry_at=moment,
         )
+
+
+def _was_counted(outcome: Reply | MiraklTransportError) -> bool:
+    """Whether Mirakl may count a request: not what never arrived, nor what it refused with 401 or 429."""
+    if isinstance(outcome, MiraklTransportError):
+        return not outcome.surely_not_sent
+    return outcome.status not in (401, 429)
 
 
 def backoff(attempt: int) -> float:

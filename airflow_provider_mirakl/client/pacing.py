@@ -11,6 +11,8 @@ Key: TypeAlias = tuple[str, ...]
 """What an interval is counted by: account, operation, and maybe a shop or an import."""
 
 MAX_LINES = 10_000
+NOISE = 0.001
+"""Seconds. Less is noise of the clock."""
 
 
 @dataclass(slots=True)
@@ -30,8 +32,9 @@ class _Line:
 class Pacer:
     """Remembers when each operation may be called next.
 
-    A caller takes a turn, which gives it a moment of its own, sleeps, asks :meth:`remaining` whether replies to others
-    have moved the permitted moment meanwhile, and calls. A turn that did not reach Mirakl is given back.
+    A caller takes a turn, which gives it a moment of its own, and sleeps until then. Then it leaves, or is told to wait
+    on, because what came of other calls has moved the permitted moment meanwhile. A call that never arrived returns, as
+    if it had not left, and a turn that is not needed any more is given back.
 
     Time is the wall clock in seconds, since a moment may come from another process. When the clock is set back, all
     moments move back with it.
@@ -52,7 +55,8 @@ class Pacer:
         """
         with self._lock:
             line = self._line(key, now)
-            wait = max(0.0, line.free - now, line.floor - now)
+            wait = max(line.free - now, line.floor - now)
+            wait = wait if wait > NOISE else 0.0
             if wait <= max_wait:
                 line.free = now + wait + interval
             return wait
@@ -65,13 +69,27 @@ class Pacer:
         """
         with self._lock:
             line = self._line(key, now)
-            if abs(line.free - (moment + interval)) < 0.001:
+            if abs(line.free - (moment + interval)) < NOISE:
                 line.free = moment
 
-    def remaining(self, key: Key, *, now: float) -> float:
-        """Seconds that the holder of a turn has still to wait, because of what others were told meanwhile."""
+    def leave(self, key: Key, *, interval: float, now: float) -> float:
+        """The holder of a turn wants to call.
+
+        :return: 0 when it may, and nobody else before an interval is over; else the seconds to wait on.
+        """
         with self._lock:
-            return max(0.0, self._line(key, now).floor - now)
+            line = self._line(key, now)
+            if line.floor - now > NOISE:
+                return line.floor - now
+            line.floor = now + interval
+            return 0.0
+
+    def come_back(self, key: Key, *, interval: float, left_at: float, now: float) -> None:
+        """The call never arrived, or was not counted: as if it had not left."""
+        with self._lock:
+            line = self._line(key, now)
+            if abs(line.floor - (left_at + interval)) < NOISE:
+                line.floor = left_at
 
     def hold(self, key: Key, *, until: float, now: float) -> None:
         """Permit no call before a moment: one was counted, and the interval runs from its reply."""

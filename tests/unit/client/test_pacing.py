@@ -52,26 +52,45 @@ def test_a_turn_given_back_does_not_disturb_those_behind() -> None:
     assert [1 + take(pacer, 1), 1 + take(pacer, 1)] == [120, 180]
 
 
+def leave(pacer: Pacer, now: float, *, interval: float = 60.0) -> float:
+    return pacer.leave(KEY, interval=interval, now=now)
+
+
 def test_a_reply_holds_even_those_who_have_a_turn() -> None:
     pacer = Pacer()
     take(pacer)
     assert take(pacer) == 60
     pacer.hold(KEY, until=67, now=7)
-    assert pacer.remaining(KEY, now=60) == 7
+    assert leave(pacer, 60) == 7
+
+
+def test_of_two_at_one_moment_one_leaves() -> None:
+    pacer = Pacer()
+    assert [leave(pacer, 0), leave(pacer, 0)] == [0, 60]
+
+
+def test_who_comes_back_makes_room_unless_mirakl_has_spoken() -> None:
+    pacer = Pacer()
+    leave(pacer, 0)
+    pacer.come_back(KEY, interval=60, left_at=0, now=1)
+    assert leave(pacer, 1) == 0
+    pacer.hold(KEY, until=90, now=2)
+    pacer.come_back(KEY, interval=60, left_at=1, now=2)
+    assert leave(pacer, 2) == 88
 
 
 def test_mirakls_word_may_be_earlier_than_ours() -> None:
     pacer = Pacer()
     pacer.hold(KEY, until=60, now=0)
     pacer.refused(KEY, until=5, now=0)
-    assert pacer.remaining(KEY, now=0) == 5
+    assert leave(pacer, 0) == 5
 
 
 def test_a_hold_does_not_shorten_another() -> None:
     pacer = Pacer()
     pacer.hold(KEY, until=60, now=0)
     pacer.hold(KEY, until=5, now=0)
-    assert pacer.remaining(KEY, now=0) == 60
+    assert leave(pacer, 0) == 60
 
 
 @given(

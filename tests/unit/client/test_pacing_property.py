@@ -96,7 +96,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(ROWS, st.lists(st.floats(0, 100), min_size=6, max_size=6))
 def test_nothing_comes_too_early_that_was_told_in_time(calls: Any, gaps: list[float]) -> None:
     """Callers of one process, at once or one after the other, on a way that takes up to five seconds.
@@ -109,7 +109,7 @@ def test_nothing_comes_too_early_that_was_told_in_time(calls: Any, gaps: list[fl
     assert all(b - a >= INTERVAL - 0.001 for a, b in zip(server.counted, server.counted[1:], strict=False))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(ROWS, st.lists(st.floats(0, 100), min_size=6, max_size=6))
 def test_what_is_not_replayed_is_carried_out_once_at_most(calls: Any, gaps: list[float]) -> None:
     _, carried_out = run(calls, gaps, replay=False)
