@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from airflow_provider_mirakl.api.documents import ShopDocument
-from airflow_provider_mirakl.catalog.storage import StoragePath, write_bytes, writing
+from airflow_provider_mirakl.catalog.storage import BLOCK, StoragePath, write_bytes, writing
 from airflow_provider_mirakl.documents.names import safe_name
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError
 
 MANIFEST = "manifest.json"
+SPOOLED = 8 << 20
+"""Bytes of a document from which it is gathered on local disk, not in memory."""
 
 
 class DocumentTooLargeError(MiraklError):
@@ -83,8 +87,8 @@ class Manifest:
         """
         name = f"{document.id}-{safe_name(document.file_name)}"
         digest, size = hashlib.sha256(), 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with writing(self.folder / name) as file:
+        # Not every object store forgets an upload that was broken off: what goes there is whole.
+        with tempfile.SpooledTemporaryFile(max_size=SPOOLED, prefix="mirakl-document-") as whole:
             for piece in content:
                 size += len(piece)
                 if size > max_bytes:
@@ -92,7 +96,11 @@ class Manifest:
                         f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if it may"
                     )
                 digest.update(piece)
-                file.write(piece)
+                whole.write(piece)
+            whole.seek(0)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with writing(self.folder / name) as file:
+                shutil.copyfileobj(whole, file, BLOCK)
         stored = Stored(
             id=document.id,
             type=document.type,

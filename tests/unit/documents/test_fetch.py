@@ -269,3 +269,44 @@ def test_a_manifest_that_cannot_be_read_is_an_error(mirakl_sandbox, fetch, tmp_p
     with pytest.raises(MiraklInputError, match="manifest"):
         fetch()
     assert files(tmp_path) == {}
+
+
+def test_object_storage(mirakl_sandbox, client_of, tmp_path):
+    """From an object store to Mirakl, and from there to the store again, broken downloads included."""
+    fsspec = pytest.importorskip("fsspec")
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_mirakl.documents.upload import Uploader, check_files
+
+    filesystem = fsspec.filesystem("memory")
+    try:
+        from airflow.sdk.io.store import attach
+    except ImportError:
+        from airflow.io.store import attach
+    attach("memory", fs=filesystem)
+    store = ObjectStoragePath(f"memory://bucket{tmp_path}")
+    (store / "papers").mkdir(parents=True, exist_ok=True)
+    (store / "papers/iban.pdf").write_bytes(PDF)
+    (store / "papers/kbis.pdf").write_bytes(PDF[::-1])
+    wanted = [
+        {"path": str(store / "papers/iban.pdf"), "type_code": "BANK_DETAILS"},
+        {"path": str(store / "papers/kbis.pdf"), "type_code": "BUSINESS_REGISTRATION"},
+    ]
+    client = client_of("operator")
+    files_ = check_files(wanted, ObjectStoragePath)
+    results = Uploader(client, "operator", 2000).upload(files_, known=())
+    assert [result.status for result in results] == ["succeeded", "succeeded"]
+
+    listed = client.send(list_documents("operator", shop_ids=[2000]))
+    fetcher = Fetcher(client, "operator", sleep=lambda seconds: None)
+    mirakl_sandbox.fault("truncate", "S31", times=9)
+    assert fetcher.fetch(listed[:1], store / "archive", shop_id=2000).stored == 0
+    assert not [path for path in filesystem.find(f"/bucket{tmp_path}") if "archive" in path]
+    mirakl_sandbox.call(lambda world: world.faults.clear())
+
+    assert fetcher.fetch(listed, store / "archive", shop_id=2000).stored == 2
+    assert fetcher.fetch(listed, store / "archive", shop_id=2000).unchanged == 2
+    found = {path.name: path.read_bytes() for path in (store / "archive/2000").iterdir()}
+    manifest = json.loads(found.pop("manifest.json"))
+    assert sorted(found.values()) == sorted([PDF, PDF[::-1]])
+    assert {entry["stored_as"] for entry in manifest["documents"]} == set(found)
