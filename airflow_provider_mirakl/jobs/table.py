@@ -90,6 +90,7 @@ class JobKind:
     :param recommended: recommended time between two looks, in seconds.
     :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
         tasks share it.
+    :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
     :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
@@ -109,6 +110,7 @@ class JobKind:
     count: Callable[[Status], Counts] = lambda status: Counts()
     reports: tuple[Report, ...] = ()
     listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
+    changes: bool = False
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
 
@@ -295,6 +297,7 @@ PRODUCT_IMPORT = JobKind(
         ),
     ),
     listing=lambda caller, since, ids: imports.list_imports(caller=caller, changed_since=since),
+    changes=True,
     early=frozenset({"SENT"}),
 )
 

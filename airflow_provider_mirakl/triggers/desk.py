@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.api.call import Call, Page
+    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.polls import JobQuestion
 
-log = logging.getLogger(__name__)
-
 FRESH = 0.9
 """Share of an interval for which a listing is news. Less than all of it, or a look that comes a moment early would
 wait for the next one; the client still keeps the published interval."""
+PAGE = 100
+"""Jobs on a page of a listing."""
+WHOLE_EVERY = 10
+"""Readings of which one asks for every job, and not for changes alone."""
+OVERLAP = 120.0
+"""Seconds by which a reading of changes reaches behind the one before, since Mirakl's clock may differ from ours."""
 FORGET_AFTER = 3
 """Intervals after which a job that nobody asks for any more leaves a listing."""
 
@@ -93,56 +96,67 @@ class Desk:
 
 
 class Board:
-    """One reading of a listing for all who wait for a job in it."""
+    """One reading of a listing for all who wait for a job in it.
+
+    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. What is not on the page is
+    asked for alone. Where a listing tells changes, most readings ask for these, which fit on a page however many wait.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._asked: dict[Any, tuple[datetime, float]] = {}
-        self._covered: set[Any] = set()
         self._statuses: dict[Any, Any] = {}
+        self._alone: set[Any] = set()
         self._read_at = float("-inf")
+        self._read_since: datetime | None = None
+        self._readings = 0
         self._error: Exception | None = None
 
     async def look(self, question: JobQuestion, interval: float, send: Send) -> Any:
         """The status of a job: from the last reading while that is fresh, else from a new one.
 
-        :return: ``None`` when the last reading is fresh, but did not look for this job yet.
+        :return: ``None`` where the readings have no news of it.
         :raises MiraklError: why the last reading failed.
         """
         job_id = question.job_id
-        self._asked[job_id] = (question.since, time.time() + FORGET_AFTER * interval)
+        self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
         async with self._lock:
             if time.monotonic() - self._read_at >= FRESH * interval:
-                await self._read(question, send)
+                await self._read(question, interval, send)
         if self._error is not None:
             raise self._error
-        if job_id in self._covered and job_id not in self._statuses:
-            log.info("%s %s is not listed; asking for it alone", question.kind.title, job_id)
+        if job_id in self._alone:
             return await send(question.call)
         return self._statuses.get(job_id)
 
-    async def _read(self, question: JobQuestion, send: Send) -> None:
+    async def _read(self, question: JobQuestion, interval: float, send: Send) -> None:
         from airflow_provider_mirakl.exceptions import MiraklError
 
-        now = time.time()
-        self._asked = {job_id: asked for job_id, asked in self._asked.items() if asked[1] >= now}
-        wanted = set(self._asked)
+        now, began = time.monotonic(), datetime.now(UTC)
+        self._asked = {
+            job_id: asked
+            for job_id, asked in self._asked.items()
+            if asked[1] >= now or job_id == question.job_id
+        }
+        wanted = set(self._asked)  # a copy: others come while the call is under way
         since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
+        changes = question.kind.changes and self._read_since is not None and self._readings % WHOLE_EVERY != 0
+        if changes and self._read_since is not None:
+            since = self._read_since
         assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
-        self._covered, self._statuses, self._error = wanted, {}, None
-        self._read_at = time.monotonic()
-        following: Call[Page[dict[str, Any]]] | None = question.kind.listing(
-            question.caller, since, sorted(wanted)
-        )
+        self._error = None
         try:
-            while following and wanted - self._statuses.keys():
-                page = await send(following)
-                for status in page.items:
-                    if (job_id := status.get("import_id")) in wanted:
-                        self._statuses[job_id] = status
-                following = page.following
+            page = await send(question.kind.listing(question.caller, since, sorted(wanted)[-PAGE:]))
         except MiraklError as error:
             self._error = error
+        else:
+            listed = {status.get("import_id"): status for status in page.items}
+            found = {job_id: listed[job_id] for job_id in wanted & listed.keys()}
+            kept = {job_id: self._statuses[job_id] for job_id in wanted & self._statuses.keys()}
+            self._alone = set() if changes and page.following is None else wanted - found.keys()
+            self._statuses = (kept if changes else {}) | found
+            self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
+            self._readings += 1
         finally:
             self._read_at = time.monotonic()
 

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 
@@ -108,10 +108,11 @@ def test_an_error_keeps_its_type_and_data():
 
 
 class Listing:
-    """Mirakl's side of a board: pages of statuses, and a record of the calls."""
+    """Mirakl's side of a board: what each reading finds, and a record of the calls."""
 
-    def __init__(self, *pages, error=None):
+    def __init__(self, *pages, error=None, more=False):
         self.pages = list(pages)
+        self.more = more
         self.error = error
         self.calls = []
 
@@ -122,9 +123,9 @@ class Listing:
             return {"import_id": 5, "import_status": "COMPLETE", "alone": True}
         if self.error is not None:
             raise self.error
-        page = self.calls.count("P51") - 1
-        rest = SimpleNamespace(operation=call.operation) if page + 1 < len(self.pages) else None
-        return Page([{"import_id": n, "import_status": "RUNNING"} for n in self.pages[page]], rest)
+        page = self.pages[min(self.calls.count("P51"), len(self.pages)) - 1]
+        rest = call if self.more else None
+        return Page([{"import_id": n, "import_status": "RUNNING"} for n in page], rest)
 
 
 def question(job_id):
@@ -140,16 +141,25 @@ async def test_those_who_wait_share_one_reading():
     assert [answer and answer["import_id"] for answer in answers] == [1, None, None]
 
 
-async def test_a_reading_ends_with_the_page_that_has_the_last_one():
-    board, mirakl = Board(), Listing([9, 8], [1, 7], [6])
-    assert (await board.look(question(1), 60, mirakl.send))["import_id"] == 1
-    assert mirakl.calls == ["P51", "P51"]
-
-
-async def test_what_is_not_listed_is_asked_for_alone():
-    board, mirakl = Board(), Listing([9])
+async def test_a_reading_is_one_page_and_what_is_not_on_it_is_asked_for_alone():
+    board, mirakl = Board(), Listing([9, 8], more=True)
     assert (await board.look(question(5), 60, mirakl.send))["alone"]
     assert mirakl.calls == ["P51", "P42"]
+
+
+async def test_most_readings_ask_for_changes_and_what_did_not_change_keeps_its_status():
+    board, mirakl, since = Board(), Listing([1, 2], [2], []), []
+
+    async def send(call):
+        since.append(dict(call.params).get("last_request_date"))
+        return await mirakl.send(call)
+
+    for _ in range(3):
+        assert (await board.look(question(1), 0.0, send))["import_id"] == 1
+        assert mirakl.calls.count("P42") == 0
+    assert mirakl.calls == ["P51", "P51", "P51"]
+    assert since[0] == "2026-11-19T23:59:59Z"
+    assert since[1] > since[0]
 
 
 async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once():
@@ -162,11 +172,10 @@ async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once(
 
 
 async def test_a_job_that_nobody_asks_for_any_more_is_forgotten():
-    board, mirakl = Board(), Listing([1], [2], [2])
-    await board.look(question(1), 0.01, mirakl.send)
-    await asyncio.sleep(0.05)
-    await board.look(question(2), 0.01, mirakl.send)
-    assert board._covered == {2}
+    board, mirakl = Board(), Listing([1], [2])
+    await board.look(question(1), 0.0, mirakl.send)
+    await board.look(question(2), 0.0, mirakl.send)
+    assert board._asked.keys() == {2}
 
 
 # The shared client
