@@ -151,6 +151,14 @@ class Settings:
         """
         faults = [] if re.match(r"https?://[^/]", self.base_url) else ["base_url: is not an address"]
         faults += self.auth.faults()
+        if (
+            isinstance(self.auth, ClientCredentials)
+            and _is_readable(self.auth.token_url)
+            and not _is_readable(self.base_url)
+        ):
+            faults.append(
+                "auth: token_url begins with http://, which would send the secret readable; put https://"
+            )
         if self.proxy is not None and not _is_proxy(self.proxy):
             faults.append("proxy: is not the address of a proxy; put one such as http://proxy:3128")
         numbers = (
@@ -254,6 +262,15 @@ def is_loopback(host: str) -> bool:
 def is_header_text(value: str) -> bool:
     """Whether a text can be sent in a header as it is."""
     return bool(value) and value.isascii() and value.isprintable() and value == value.strip()
+
+
+def _is_readable(url: str) -> bool:
+    """Whether what is sent there can be read on the way."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _is_proxy(url: str) -> bool:

@@ -138,7 +138,9 @@ HOME = "https://shop.mirakl.net"
         ({"max_wait": -1}, "max_wait"), ({"interval_factor": -0.5}, "interval_factor"),
         ({"base_url": ""}, "base_url"), ({"base_url": "shop.mirakl.net"}, "base_url"),
         ({"auth": api_key("")}, "auth"), ({"auth": ClientCredentials("https://a/t", "", "s")}, "auth"),
-        ({"auth": ClientCredentials("a/t", "i", "s")}, "auth"), ({"ca_bundle": "/no/such/file"}, "ca_bundle"),
+        ({"auth": ClientCredentials("a/t", "i", "s")}, "auth"),
+        ({"auth": ClientCredentials("http://auth.example/t", "i", "s")}, "auth"),
+        ({"base_url": "http://localhost", "auth": ClientCredentials("http://auth.example/t", "i", "s")}, "auth"), ({"ca_bundle": "/no/such/file"}, "ca_bundle"),
         ({"ca_bundle": __file__}, "ca_bundle"), ({"ca_bundle": "/"}, "ca_bundle"), ({"ca_bundle": "a\0b"}, "ca_bundle"),
         ({"proxy": "ftp://p"}, "proxy"), ({"proxy": "::::"}, "proxy"), ({"proxy": "socks5://p"}, "proxy"),
         ({"proxy": "http://p:99999"}, "proxy"),
@@ -148,6 +150,15 @@ def test_a_client_refuses_what_cannot_work(change: dict[str, object], field: str
     with pytest.raises(MiraklConfigurationError) as caught:
         Client(Settings(**{"base_url": HOME, "auth": api_key("k"), **change}))
     assert caught.value.field == field
+
+
+def test_a_token_server_may_be_as_plain_as_the_instance() -> None:
+    """On this machine, or where plain HTTP was allowed for the instance itself."""
+    for base_url, token_url in (
+        ("http://own.example", "http://auth.example/t"),
+        ("http://localhost", "http://127.0.0.1:8080/t"),
+    ):
+        Client(Settings(base_url=base_url, auth=ClientCredentials(token_url, "i", "s"))).close()
 
 
 def test_every_fault_is_listed() -> None:
