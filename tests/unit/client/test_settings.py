@@ -128,6 +128,7 @@ def test_loopback() -> None:
 # --- settings -----------------------------------------------------------------------------------------------
 
 HOME = "https://shop.mirakl.net"
+PLAIN = ClientCredentials("http://auth.example/t", "i", "s")
 
 
 @pytest.mark.parametrize(
@@ -139,8 +140,8 @@ HOME = "https://shop.mirakl.net"
         ({"base_url": ""}, "base_url"), ({"base_url": "shop.mirakl.net"}, "base_url"),
         ({"auth": api_key("")}, "auth"), ({"auth": ClientCredentials("https://a/t", "", "s")}, "auth"),
         ({"auth": ClientCredentials("a/t", "i", "s")}, "auth"),
-        ({"auth": ClientCredentials("http://auth.example/t", "i", "s")}, "auth"),
-        ({"base_url": "http://localhost", "auth": ClientCredentials("http://auth.example/t", "i", "s")}, "auth"), ({"ca_bundle": "/no/such/file"}, "ca_bundle"),
+        ({"auth": PLAIN}, "auth"), ({"base_url": "http://localhost", "auth": PLAIN}, "auth"),
+        ({"ca_bundle": "/no/such/file"}, "ca_bundle"),
         ({"ca_bundle": __file__}, "ca_bundle"), ({"ca_bundle": "/"}, "ca_bundle"), ({"ca_bundle": "a\0b"}, "ca_bundle"),
         ({"proxy": "ftp://p"}, "proxy"), ({"proxy": "::::"}, "proxy"), ({"proxy": "socks5://p"}, "proxy"),
         ({"proxy": "http://p:99999"}, "proxy"),
