@@ -43,7 +43,8 @@ MAX_PERIOD = timedelta(days=90)
 S30 = Operation("S30", "GET", PATH, replay=True)
 S31 = Operation("S31", "GET", f"{PATH}/download", replay=True)
 S32 = Operation("S32", "POST", PATH, replay=False)
-S33 = Operation("S33", "DELETE", f"{PATH}/{{document_id}}", replay=True)
+# Sent again after it was carried out unseen, it would answer 404: whoever deletes has to know of the first try.
+S33 = Operation("S33", "DELETE", f"{PATH}/{{document_id}}", replay=False)
 DO01 = Operation("DO01", "GET", "/api/documents", replay=True, interval=86_400)
 
 

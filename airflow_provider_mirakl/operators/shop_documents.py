@@ -12,7 +12,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklInputError,
-    MiraklNotFoundError,
     MiraklPermissionError,
 )
 from airflow_provider_mirakl.operators.paced import TaskRun
@@ -421,8 +420,8 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete one after the other."""
-        from airflow_provider_mirakl.api.documents import as_ids, delete_document
-        from airflow_provider_mirakl.catalog.outcome import ItemResult
+        from airflow_provider_mirakl.api.documents import as_ids
+        from airflow_provider_mirakl.documents.remove import remove
 
         run, shop = TaskRun(context, self.work_folder, begins=True), self.own_shop(self.shop_id)
         ids = list(dict.fromkeys(as_ids(self.document_ids, "document_ids")))
@@ -432,13 +431,9 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
             for document_id in ids:
                 may_be_gone = self.if_missing == "ignore" or document_id in tried
                 _remember(run, "tried.json", tried := tried | {document_id})
-                try:
-                    client.send(delete_document(self.caller_role, document_id, shop_id=shop))
-                except MiraklNotFoundError as error:
-                    status: Literal["succeeded", "failed"] = "succeeded" if may_be_gone else "failed"
-                    results.append(ItemResult(str(document_id), status, "http_404", error.message))
-                else:
-                    results.append(ItemResult(str(document_id), "succeeded"))
+                results.append(
+                    remove(client, self.caller_role, document_id, shop_id=shop, may_be_gone=may_be_gone)
+                )
         return self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
 
 
