@@ -45,11 +45,13 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.operators.djust",
                     f"{_PACKAGE}.operators.imports",
                     f"{_PACKAGE}.operators.mcm",
                     f"{_PACKAGE}.operators.mirakl_connect",
                     f"{_PACKAGE}.operators.offers",
                     f"{_PACKAGE}.operators.request",
+                    f"{_PACKAGE}.operators.resync",
                     f"{_PACKAGE}.operators.shop",
                     f"{_PACKAGE}.operators.shop_documents",
                 ],

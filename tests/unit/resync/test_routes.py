@@ -1,0 +1,239 @@
+"""Repair of single products by both routes, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklItemsFailedError,
+    MiraklNotFoundError,
+    MiraklPermissionError,
+)
+from airflow_provider_mirakl.operators.djust import DjustSynchronizeProductsOperator
+from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+# The sandbox's first day: MKL-021 to 030 are PENDING, 031 to 035 have integration errors, 036 to 040 stay stuck.
+REPAIRABLE = "MKL-021;SKU-021\nMKL-031;SKU-031"
+STUCK = "MKL-040;SKU-040"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+def djust(products, **arguments):
+    arguments = {"proof_timeout": 2.0} | arguments
+    return DjustSynchronizeProductsOperator(task_id="repair", products=products, **arguments)
+
+
+def resync(products, route, **arguments):
+    arguments = {"mirakl_conn_id": "mirakl_operator", "proof_timeout": 2.0} | arguments
+    return MiraklResyncProductsOperator(task_id="repair", products=products, route=route, **arguments)
+
+
+def rows(result):
+    (path,) = result["rows"]
+    return {
+        row["mirakl_product_id"]: row for row in map(json.loads, Path(path).read_text("utf-8").splitlines())
+    }
+
+
+def counts(result):
+    return tuple(result[name] for name in ("sent", "succeeded", "failed", "unknown"))
+
+
+def test_without_proof_nothing_is_called_succeeded(sandbox, run_task):
+    result = run_task(djust(REPAIRABLE))
+    assert counts(result) == (2, 0, 0, 2)
+    assert result["synchronized"] == 2
+    assert (
+        result["client_specification_id"] == sandbox.call(lambda world: world.instance.djust_clients[0])["id"]
+    )
+    row = rows(result)["MKL-021"]
+    assert (row["status"], row["code"], row["before"], row["after"]) == ("unknown", "NO_PROOF", None, None)
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_both_routes_repair_and_prove_with_one_shape(sandbox, run_task, route):
+    result = run_task(resync(REPAIRABLE, route))
+    assert counts(result) == (2, 2, 0, 0)
+    assert {row["status"] for row in rows(result).values()} == {"succeeded"}
+    assert {key: row["before"].split(":")[0] for key, row in rows(result).items()} == {
+        "MKL-021": "PENDING",
+        "MKL-031": "INTEGRATION_ERRORS",
+    }
+    assert {row["after"] for row in rows(result).values()} == {"SYNCHRONIZED"}
+    assert (result["rejects"], result["route"]) == (None, route)
+    assert sandbox.master_products()["MKL-031"]["synchronization"] == "SYNCHRONIZED"
+    shape = {
+        "sent", "succeeded", "failed", "unknown", "errors", "job_ids", "rows", "route", "preview", "products",
+        "duplicates", "synchronized", "client_specification_id", "rejects", "folder",
+    }  # fmt: skip
+    assert shape <= result.keys()
+    assert len(result["job_ids"]) == (route == "direct")
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_stuck_products_fail_and_are_input_of_the_next_run(sandbox, run_task, route):
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
+        run_task(resync(f"MKL-022;SKU-022\n{STUCK}", route, proof_timeout=1.0))
+    row = rows(caught.value.outcome)["MKL-040"]
+    assert (row["before"], row["after"], row["status"]) == ("PENDING", "PENDING", "failed")
+    assert row["code"] == ("PENDING" if route == "djust" else "MCM-01009")
+    result = run_task(
+        resync(f"MKL-023;SKU-023\n{STUCK}", route, proof_timeout=1.0, max_failed_items=1), max_tries=1
+    )
+    assert json.loads(Path(result["rejects"]).read_text("utf-8")) == {
+        "mirakl_product_id": "MKL-040", "product_sku": "SKU-040",
+    }  # fmt: skip
+    sandbox.arrange_master_products({"id": "MKL-040", "stuck": False})
+    assert counts(run_task(resync(result["rejects"], route), max_tries=2)) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_a_preview_sends_nothing(sandbox, run_task, route):
+    result = run_task(resync(f"{REPAIRABLE}\nMKL-999;SKU-999", route, preview="True"))
+    assert (result["preview"], result["products"], counts(result)) == (True, 3, (0, 0, 0, 0))
+    assert [row["before"] for row in rows(result).values()] == [
+        "PENDING",
+        rows(result)["MKL-031"]["before"],
+        "not found",
+    ]
+    assert rows(result)["MKL-031"]["before"].startswith("INTEGRATION_ERRORS: ")
+    assert sandbox.master_products()["MKL-021"]["synchronization"] == "PENDING"
+    assert not sandbox.journal("CM21")
+    # DJUST is asked for nothing but whether it takes the key: an empty list, which it refuses.
+    assert all(entry["status"] == 400 for entry in sandbox.journal("ADM-MIRAKL-100"))
+
+
+def test_unknown_products_fail_whether_or_not_the_instance_is_asked(sandbox, run_task):
+    products = "MKL-021;SKU-021\nMKL-999;SKU-999"
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        run_task(djust(products))
+    # DJUST's count is short by one, and nobody knows which one it is.
+    assert counts(caught.value.outcome) == (2, 0, 1, 1)
+    assert {row["code"] for row in rows(caught.value.outcome).values()} == {"COUNT_SHORT"}
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        run_task(djust(products, proof_conn_id="mirakl_operator"), max_tries=1)
+    assert counts(caught.value.outcome) == (2, 1, 1, 0)
+    assert rows(caught.value.outcome)["MKL-999"]["code"] == "NOT_FOUND"
+
+
+def test_chunks_go_to_one_client_and_duplicates_once(sandbox, run_task):
+    products = [f"MKL-{n:03};SKU-{n:03}" for n in range(1, 8)] + ["MKL-001;SKU-001"]
+    result = run_task(djust(products, djust_batch_size=3, proof_conn_id="mirakl_front"))
+    assert (result["products"], result["duplicates"], result["synchronized"]) == (7, 1, 7)
+    assert [entry["items"] for entry in sandbox.journal("ADM-MIRAKL-100")] == [3, 3, 1]
+
+
+def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkeypatch):
+    from airflow_provider_mirakl.operators import repair
+
+    monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
+    result = run_task(djust(REPAIRABLE, proof_conn_id="mirakl_operator", deferrable=True))
+    assert counts(result) == (2, 2, 0, 0)
+    (deferral,) = run_task.deferrals
+    stored = json.dumps(deferral.trigger.serialize())
+    assert "MKL-021" in stored
+    assert "sandbox-operator-key" not in stored
+
+
+def test_a_retry_keeps_the_state_before_the_first_try(sandbox, run_task):
+    sandbox.fault("status", "CM51", status=403, skip=1, times=1)
+    with pytest.raises(MiraklPermissionError):
+        run_task(djust("MKL-021;SKU-021", proof_conn_id="mirakl_operator"))
+    sandbox.arrange_master_products({"id": "MKL-021", "synchronization": "SYNCHRONIZED"})
+    result = run_task(djust("MKL-021;SKU-021", proof_conn_id="mirakl_operator"))
+    assert rows(result)["MKL-021"]["before"] == "PENDING"
+
+
+# Refusals: each its own words, and nothing sent
+
+
+def test_several_active_clients_are_shown_and_one_can_be_chosen(sandbox, run_task):
+    first, second, off = sandbox.djust_clients({}, {}, {"active": False})
+    with pytest.raises(MiraklBadRequestError, match="set client_specification_id to one of") as caught:
+        run_task(djust(REPAIRABLE))
+    assert first["id"] in str(caught.value)
+    assert second["id"] in str(caught.value)
+    assert off["id"] not in str(caught.value)
+    result = run_task(djust(REPAIRABLE, client_specification_id=second["id"].upper()))
+    assert result["client_specification_id"] == second["id"]
+    with pytest.raises(MiraklBadRequestError, match="may be disabled; activate its connector"):
+        run_task(djust(REPAIRABLE, client_specification_id=off["id"]))
+
+
+def test_the_client_of_the_connection(sandbox, run_task, monkeypatch):
+    from airflow_provider_mirakl.sandbox.pytest_plugin import connections
+
+    first, _ = sandbox.djust_clients({}, {})
+    connection = connections(sandbox)["djust_default"]
+    connection["extra"] = {"client_specification_id": first["id"]}
+    monkeypatch.setenv("AIRFLOW_CONN_DJUST_DEFAULT", json.dumps(connection))
+    assert run_task(djust(REPAIRABLE, client_specification_id=""))["client_specification_id"] == first["id"]
+
+
+def test_no_active_client(sandbox, run_task):
+    sandbox.djust_clients({"active": False})
+    with pytest.raises(MiraklBadRequestError, match="as it seems none is active"):
+        run_task(djust(REPAIRABLE))
+
+
+def test_an_unknown_client(sandbox, run_task):
+    with pytest.raises(MiraklNotFoundError, match=f"knows no Mirakl client {UNKNOWN}: check client_spec"):
+        run_task(djust(REPAIRABLE, client_specification_id=UNKNOWN))
+
+
+def test_a_wrong_key_and_one_that_may_not(sandbox, run_task, monkeypatch):
+    from airflow_provider_mirakl.sandbox.pytest_plugin import connections
+
+    connection = connections(sandbox)["djust_default"] | {"password": "wrong-key-1234"}
+    monkeypatch.setenv("AIRFLOW_CONN_DJUST_DEFAULT", json.dumps(connection))
+    with pytest.raises(MiraklAuthenticationError, match="'djust_default': The key is not accepted") as caught:
+        run_task(djust(REPAIRABLE))
+    assert "wrong-key-1234" not in str(caught.value)
+    with pytest.raises(MiraklConfigurationError, match="The key is not accepted"):
+        run_task(djust(REPAIRABLE, preview=True))
+    monkeypatch.setenv("AIRFLOW_CONN_DJUST_DEFAULT", json.dumps(connections(sandbox)["djust_default"]))
+    sandbox.fault("status", "ADM-MIRAKL-100", status=403, times=1)
+    with pytest.raises(MiraklPermissionError, match="has to be an operator's"):
+        run_task(djust(REPAIRABLE))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"client_specification_id": "abc"}, "client_specification_id: is 'abc'; give a UUID"),
+        ({"preview": "maybe"}, "preview: is 'maybe'; give true or false"),
+        ({"djust_batch_size": 0}, "djust_batch_size: is 0"),
+        ({"max_products": 0}, "max_products: is 0"),
+        ({"proof_conn_id": "mirakl_shop"}, "CM51.* has the key of role shop"),
+    ],
+)
+def test_arguments_that_cannot_work(sandbox, run_task, arguments, words):
+    with pytest.raises(MiraklConfigurationError, match=words):
+        run_task(djust(REPAIRABLE, **arguments))
+    assert not sandbox.journal("ADM-MIRAKL-100")
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_bad_input_spends_no_call(sandbox, run_task, route):
+    with pytest.raises(MiraklInputError, match="2 problems; nothing was sent"):
+        run_task(resync("MKL-021\n;x", route))
+    with pytest.raises(MiraklInputError, match="bulk belongs to the import"):
+        run_task(resync(REPAIRABLE, route, max_products=1))
+    assert not sandbox.journal()
+
+
+def test_a_route_that_does_not_exist_and_one_without_a_connection(sandbox, run_task):
+    with pytest.raises(MiraklConfigurationError, match="route: is 'both'; give direct or djust"):
+        run_task(resync(REPAIRABLE, "both"))
+    with pytest.raises(MiraklConfigurationError, match="the direct route needs a connection"):
+        run_task(resync(REPAIRABLE, "direct", mirakl_conn_id=""))
+    assert counts(run_task(resync(REPAIRABLE, "djust", mirakl_conn_id=""))) == (2, 0, 0, 2)
