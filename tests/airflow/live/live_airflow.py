@@ -184,6 +184,7 @@ class LiveAirflow:
         }
         url = f"http://127.0.0.1:{self._port}"
         return kept | {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -237,6 +238,7 @@ class LiveAirflow:
         self._keeper = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("keeper.py"))],
             env=self.environment,
+            cwd=self.home,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -379,6 +381,7 @@ class LiveAirflow:
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *arguments],
             env=self.environment,
+            cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
