@@ -74,11 +74,18 @@ class JobBook:
 
         :raises MiraklInputError: it is not there any more, or belongs to a run before a clear.
         """
-        path = plain(folder) / BOOK_FILE
-        kept = _read(path)
-        if kept is None or kept.generation != generation:
-            raise MiraklInputError(f"{path} is gone or belongs to another run; does every worker reach it?")
+        kept = cls.find(folder, generation=generation)
+        if kept is None:
+            raise MiraklInputError(
+                f"{plain(folder) / BOOK_FILE} is gone or belongs to another run; does every worker reach it?"
+            )
         return kept
+
+    @classmethod
+    def find(cls, folder: StoragePath, *, generation: str) -> JobBook | None:
+        """The book of a former try of the same task, whatever it submitted."""
+        kept = _read(plain(folder) / BOOK_FILE)
+        return None if kept is None or kept.generation != generation else kept
 
     def name(self, index: int) -> str:
         """Unique name of the submission with this index, the same in every try."""

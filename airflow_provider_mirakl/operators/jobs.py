@@ -184,7 +184,15 @@ class MiraklJobOperator(BaseOperator):
         FailurePolicy(self.max_failed_items, self.max_failed_ratio)
         self._interval()
         run = TaskRun(context, self.work_folder, begins=True)
-        book = JobBook.open(run.folder, generation=run.generation, payload=self.payload(self.caller))
+        try:
+            payload = self.payload(self.caller)
+        except MiraklInputError as error:
+            kept = JobBook.find(run.folder, generation=run.generation)
+            if kept is None or not kept.job_ids:
+                raise
+            self.log.warning("%s A former try submitted %s, which goes on.", error, self._named(kept))
+            payload = kept.payload
+        book = JobBook.open(run.folder, generation=run.generation, payload=payload)
         return self._proceed(context, run, book)
 
     def resume_submission(self, context: Context, event: object) -> dict[str, Any]:
@@ -274,6 +282,9 @@ class MiraklJobOperator(BaseOperator):
                 job_id: JobId = getattr(answer, "import_id", answer)
                 book.submitted(entry, job_id)
                 self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
+                if (products := getattr(answer, "product_import_id", None)) is not None:
+                    self.log.info("Its products are product import %s.", products)
+                    context["ti"].xcom_push(key="product_import_id", value=products)
                 return entry
 
     def _cleared_up(self, client: Client, book: JobBook, entry: Entry) -> Entry | None:
@@ -527,7 +538,10 @@ class FileJobOperator(MiraklJobOperator):
         from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
 
         reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
-        if not reports or not is_csv(self.path.name) or not all(is_csv(path.name) for path in reports):
+        if not reports or not all(is_csv(path.name) for path in (self.path, *reports)):
+            return None
+        if not self.path.exists():
+            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.source)
             return None
         target = run.folder / "rejects.csv"
         written = write_rejected_lines(self.path, reports, target, self.id_column)

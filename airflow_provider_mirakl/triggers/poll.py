@@ -98,6 +98,16 @@ class PollTrigger(BaseTrigger):
             event |= {"status": "timeout"} if found is None else {"status": "found", "found": found}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
+    async def on_kill(self) -> None:
+        """Say what goes on in Mirakl, which has no way to cancel a job. Airflow calls it from 3.3 on.
+
+        Nothing is written down here: a cleared task may have begun anew already, and its notes are not ours.
+        """
+        log.warning(
+            "Nobody waits any more for %s; what was submitted goes on in Mirakl, and a sensor can take it up",
+            self.arguments,
+        )
+
 
 def read_event(event: object) -> dict[str, Any] | None:
     """What a :class:`PollTrigger` found; ``None`` when its deadline passed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -238,6 +239,41 @@ def test_a_job_that_takes_too_long_is_taken_up_by_the_retry(import_products, mir
     mirakl_sandbox.advance(600)
     assert set(task.run()["states"].values()) == {"COMPLETE"}
     assert submitted(mirakl_sandbox) == 1
+
+
+def test_a_source_that_is_gone_does_not_keep_a_retry_from_its_job(import_products, source, mirakl_sandbox):
+    source.write_text(MIXED, encoding="utf-8")
+    task = import_products(until="complete", timeout=0.05, max_failed_items=2)
+    with pytest.raises(MiraklJobTimeoutError):
+        task.run()
+    source.unlink()
+    mirakl_sandbox.advance(600)
+    result = task.run()
+    assert (result["failed"], result["rejects"]) == (2, None)
+    assert submitted(mirakl_sandbox) == 1
+
+
+@pytest.mark.parametrize(("failures", "borne"), [(3, True), (9, False)])
+def test_looks_that_fail_are_borne_up_to_a_limit(
+    import_products, mirakl_sandbox, monkeypatch, failures, borne
+):
+    from airflow_provider_mirakl.exceptions import MiraklServerError
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+
+    settings = MiraklBaseHook.settings.fget
+    monkeypatch.setattr(
+        MiraklBaseHook, "settings", property(lambda self: dataclasses.replace(settings(self), max_attempts=1))
+    )
+    mirakl_sandbox.fault("status", "P42", status=503, times=failures)
+    mirakl_sandbox.fault("status", "P51", status=503, times=failures)
+    task = import_products(max_failures=7)
+    if not borne:
+        mirakl_sandbox.fault("status", "P42", status=503, times=100)
+        mirakl_sandbox.fault("status", "P51", status=503, times=100)
+        with pytest.raises(MiraklServerError):
+            task.run()
+        return
+    assert set(task.run()["states"].values()) <= {"SENT", "COMPLETE"}
 
 
 def test_an_unknown_state_is_waited_through_with_a_warning(import_products, mirakl_sandbox, caplog):

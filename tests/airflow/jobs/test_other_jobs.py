@@ -152,6 +152,18 @@ def test_offers_as_json_and_their_rejects(task, mirakl_sandbox):
     assert lines(result["rejects"]) == [offers[2]]
 
 
+def test_offers_with_products_tell_both_imports(task, file, mirakl_sandbox):
+    source = file(
+        "category;title;ean;sku;product-id;product-id-type;price;quantity;state\n"
+        "headphones;Both;2000000000777;O-1;2000000000777;EAN;10;5;11\n"
+    )
+    running = task(
+        MiraklImportOffersOperator, source=source, with_products=True, mirakl_conn_id="mirakl_shop"
+    )
+    assert running.run()["succeeded"] == 1
+    assert running.pushed["product_import_id"] != running.pushed["job_ids"][0]
+
+
 def test_an_offer_import_that_fails_as_a_whole_says_why(task, file, mirakl_sandbox):
     with pytest.raises(MiraklJobFailedError, match="lacks the column sku"):
         task(MiraklImportOffersOperator, source=file("nothing\n1\n"), mirakl_conn_id="mirakl_shop").run()
