@@ -91,7 +91,9 @@ def test_bodies() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), "\ud800", Decimal(1), {1, 2}, object()], ids=str
+    "value",
+    [float("nan"), float("inf"), "\ud800", Decimal(1), {1, 2}, object()],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_has_not(value: object) -> None:
     with pytest.raises(MiraklInputError, match="cannot be written as JSON"):
