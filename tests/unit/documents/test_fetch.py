@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.documents import ShopDocument, list_documents
+from airflow_provider_mirakl.client.http import Download
 from airflow_provider_mirakl.documents.archive import Limits
 from airflow_provider_mirakl.documents.fetch import Fetched, Fetcher
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklPermissionError
@@ -110,6 +115,50 @@ def test_a_document_that_was_replaced_is_fetched_beside_the_old_one(mirakl_sandb
     assert files(tmp_path) == {f"2000/{old}-bank.pdf": b"old", f"2000/{new}-bank.pdf": b"new"}
     ids = [entry["id"] for entry in json.loads((tmp_path / "2000/manifest.json").read_text())["documents"]]
     assert ids == [old, new]
+
+
+def test_another_upload_under_the_same_id_is_fetched(mirakl_sandbox, fetch):
+    number = mirakl_sandbox.put_document(2000, "BANK_DETAILS", "bank.pdf", PDF)
+    fetch()
+    mirakl_sandbox.call(lambda world: world.instance.documents.all[number].update(uploaded=1.0))
+    assert fetch().stored == 1
+
+
+class Archives:
+    """Mirakl's downloads, in the place of a client: an archive of another making, single files as they are."""
+
+    def __init__(self, packed: dict[str, bytes], files: dict[str, bytes]) -> None:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, content in packed.items():
+                archive.writestr(name, content)
+        self._archive = out.getvalue()
+        self._files = files
+        self.asked: list[str] = []
+
+    @contextmanager
+    def stream(self, call):
+        wanted = dict(call.params)["document_ids"]
+        self.asked.append(wanted)
+        yield Download(Reply("S31", 200, {}), iter([self._files.get(wanted, self._archive)]))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        {"2001/a.pdf": b"of another shop", "2001/b.pdf": b"of another shop"},
+        {"a.pdf": b"of nobody", "2000/other.pdf": b"not asked for"},
+        {"2000/../a.pdf": b"evil", "2000/b.pdf": b"b"},
+        {},
+    ],
+)
+def test_what_an_archive_should_not_hold_is_left_aside(tmp_path, packed):
+    client = Archives(packed, {"1": b"a", "2": b"b"})
+    listed = [ShopDocument(1, "a.pdf", "A", 2000, "x"), ShopDocument(2, "b.pdf", "B", 2000, "x")]
+    fetched = Fetcher(client, "operator").fetch(listed, tmp_path, shop_id=2000)
+    assert fetched.stored == 2
+    assert client.asked == ["1,2", "1", "2"]
+    assert files(tmp_path) == {"2000/1-a.pdf": b"a", "2000/2-b.pdf": b"b"}
 
 
 HOSTILE = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.documents.upload import Uploader, check_files
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
@@ -203,6 +205,42 @@ def test_only_the_rest_is_sent_again(mirakl_sandbox, send, papers):
     assert len(stored(mirakl_sandbox)) == 4
     ledger = mirakl_sandbox.call(lambda world: [row["item"] for row in world.ledger.rows(item="kbis.pdf")])
     assert ledger == []
+
+
+def test_an_older_document_of_the_same_name_and_type_has_not_arrived(mirakl_sandbox, send, entry):
+    """So the file is sent again, and Mirakl, here the sandbox, says what it thinks of a second one."""
+    old = mirakl_sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", b"old")
+    mirakl_sandbox.fault("status", "S32", status=500)
+    sent = send([entry("iban.pdf", "BANK_DETAILS")], known=[old])
+    assert sent == [("iban.pdf", "valid_shop_document.unique_type")]
+    assert len(mirakl_sandbox.journal("S32")) == 2
+
+
+class Answers:
+    """Mirakl's answers, in the place of a client."""
+
+    def __init__(self, **by_operation):
+        self._answers = by_operation
+
+    def send(self, call):
+        return call.parse(Reply("S32", 200, {}, json.dumps(self._answers[call.operation.code]).encode()))
+
+
+def test_errors_without_a_name_are_found_by_the_listing(papers):
+    refused = {
+        "input": {"file_name": "kbis.pdf", "type_code": "X"},
+        "errors": [{"code": "c", "message": "m"}],
+    }
+    client = Answers(
+        S32={"errors_count": 2, "documents": [refused]},
+        S30={"shop_documents": [{"id": 1, "file_name": "iban.pdf", "type": "BANK_DETAILS", "shop_id": 2000}]},
+    )
+    results = Uploader(client, "operator", 2000).upload(check_files(papers, Path), known=())
+    assert {result.item_id: result.code or result.status for result in results} == {
+        "kbis.pdf": "c",
+        "Ausweis Müller 営業.png": "not_listed",
+        "iban.pdf": "succeeded",
+    }
 
 
 def test_a_server_that_never_takes_them_is_an_error(mirakl_sandbox, send, papers):

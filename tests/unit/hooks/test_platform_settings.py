@@ -89,6 +89,20 @@ def test_an_older_answer_is_better_than_none(mirakl_sandbox, settings, clock, fa
     assert f"Using the answer of {2 * DAY} s ago" in caplog.text
 
 
+def test_two_tasks_that_ask_at_once_are_both_answered(mirakl_sandbox, settings, monkeypatch):
+    """The second finds nothing kept, asks and is refused: by then the first has its answer."""
+    first, second = settings(), settings()
+    send = second._client.send
+
+    def overtaken(call):
+        first.channels()
+        return send(call)
+
+    monkeypatch.setattr(second._client, "send", overtaken)
+    assert second.channels() == {"INIT", "OUTLET"}
+    assert calls(mirakl_sandbox) == {("CH11", 200): 1, ("CH11", 429): 1}
+
+
 def test_without_an_older_answer_the_error_is_raised(mirakl_sandbox, settings):
     mirakl_sandbox.fault("status", "CH11", status=503)
     with pytest.raises(MiraklError):
