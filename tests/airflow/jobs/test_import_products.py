@@ -310,6 +310,19 @@ def test_a_killed_task_says_which_import_goes_on(worker, source, mirakl_sandbox_
     assert f"{entry['job_id']} goes on in Mirakl" in said
 
 
+def test_a_retry_takes_up_what_a_killed_try_abandoned(
+    worker, source, mirakl_sandbox, mirakl_sandbox_connections
+):
+    options = {"task_id": "task", "source": str(source), "mirakl_conn_id": "mirakl_shop"}
+    killed = MiraklImportProductsOperator(wait=False, **options)
+    job_ids = killed.execute({"ti": worker(lambda: killed).ti})["job_ids"]
+    killed.on_kill()
+    result = worker(lambda: MiraklImportProductsOperator(**options)).run()
+    assert result["job_ids"] == [str(job_id) for job_id in job_ids]
+    assert book(result)["entries"][0]["phase"] == "done"
+    assert submitted(mirakl_sandbox) == 1
+
+
 def test_the_operator_names_the_shop(worker, source, mirakl_sandbox, mirakl_sandbox_connections):
     def make(**options):
         return worker(

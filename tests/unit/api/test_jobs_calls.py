@@ -1,0 +1,112 @@
+"""What the calls of jobs refuse, and how a caller names a shop. Their shapes: ``tests/contract/client``."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api.call import Multipart, Reply
+from airflow_provider_mirakl.api.caller import SHOP_FIELDS, Caller
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
+
+
+@pytest.mark.parametrize("code", sorted(SHOP_FIELDS))
+def test_a_seller_names_the_shop_in_every_query_and_only_there(code):
+    assert Caller("shop").params(code) == ()
+    assert Caller("shop", 2001).params(code) == (("shop_id", "2001"),)
+    assert Caller("shop", 2001).parts(code) == ()
+
+
+@pytest.mark.parametrize("role", ["operator", "front"])
+@pytest.mark.parametrize("code", [*sorted(SHOP_FIELDS), "P42", "OF02", "CM21"])
+def test_the_others_name_it_by_operation(role, code):
+    field = SHOP_FIELDS.get(code)
+    caller = Caller(role, 2001)
+    query, form = dict(caller.params(code)), {part.name: part.content for part in caller.parts(code)}
+    if field is None:
+        assert (query, form) == ({}, {})
+    elif field.place == "query":
+        assert (query, form) == ({field.name: "2001"}, {})
+    else:
+        assert (query, form) == ({}, {field.name: b"2001"})
+    if field is not None and field.required:
+        with pytest.raises(MiraklInputError, match=f"{code} of role {role} needs a shop"):
+            getattr(Caller(role), "params" if field.place == "query" else "parts")(code)
+
+
+def parts(call):
+    assert isinstance(call.body, Multipart)
+    return {part.name: part for part in call.body.parts}
+
+
+def test_conversion_options_are_one_json_part():
+    call = imports.import_products(
+        b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_rewrite": False}
+    )
+    part = parts(call)["conversion_options"]
+    assert (part.content, part.content_type) == (
+        b'{"ai_rewrite":{"status":"DISABLED"}}',
+        "application/json",
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: imports.import_products(b"x", "p.csv", conversion_options={"ai_rewrite": True}),
+            "AI_CONVERTER",
+        ),
+        (
+            lambda: imports.import_products(
+                b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_magic": True}
+            ),
+            "ai_magic: known are",
+        ),
+        (lambda: imports.import_products(b"x", "../p.csv"), "plain file name"),
+        (lambda: mcm.synchronize_products([]), "at least one product"),
+        (lambda: offers.upsert_offers([]), "at least one offer"),
+        (lambda: mcm.start_export(filters={"color": ["red"]}), "'color' is no filter"),
+        (lambda: mcm.start_export(filters={"category": "shoes"}), "is one text; give a list"),
+        (lambda: mcm.export_products(filters={"category": ["x"] * 101}), "101 values"),
+        (lambda: mcm.export_source_status(provider_unique_identifiers=["x"] * 101), "101 values"),
+        (lambda: mcm.get_synchronization(""), "needs an id"),
+        (lambda: offers.get_stock_import(".."), "needs an id"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make, words):
+    with pytest.raises(MiraklInputError, match=words):
+        make()
+
+
+def test_intervals_follow_what_a_call_carries():
+    assert offers.import_offers(b"x", "o.csv").operation.interval == 60
+    assert offers.import_offers(b"x", "o.csv", with_products=True).operation.interval == 900
+    assert mcm.export_source_status().operation.interval == 4 * 3600
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [(b'{"import_id": 5}', 5), (b'{"import_id": "5"}', 5), (b'{"import_id": true}', None), (b"{}", None)],
+)
+def test_an_id_is_read_as_a_number(body, found):
+    reply = Reply("P41", 201, {}, body)
+    if found is None:
+        with pytest.raises(MiraklReplyError, match="import_id"):
+            imports.number_id(reply, "import_id")
+    else:
+        assert imports.number_id(reply, "import_id") == found
+
+
+def test_the_deprecated_spelling_of_an_id_is_understood():
+    call = offers.import_prices(b"x", "p.csv")
+    assert call.parse(Reply("PRI01", 201, {}, b'{"importId": "a-b"}')) == "a-b"
+
+
+def test_a_price_import_is_picked_out_of_its_list():
+    call = offers.get_price_import("b")
+    assert dict(call.params)["import_id"] == "b"
+    body = b'{"data": [{"import_id": "a"}, {"import_id": "b", "status": "RUNNING"}]}'
+    assert call.parse(Reply("PRI02", 200, {}, body))["status"] == "RUNNING"
+    with pytest.raises(MiraklReplyError, match="price import b"):
+        call.parse(Reply("PRI02", 200, {}, b'{"data": []}'))
