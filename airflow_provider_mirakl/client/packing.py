@@ -26,6 +26,7 @@ class Unpacker:
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding.strip().lower()
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+        self._held = b""
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -38,11 +39,19 @@ class Unpacker:
             return
         if self._encoding not in _PACKED:
             raise PackingError(f"packed as {self._encoding!r}, which was not asked for")
-        while data:
+        data = self._held + data
+        if not self._begun and len(data) < 2:
+            self._held = data  # the first two bytes tell which packing it is
+            return
+        self._held = b""
+        is_more = bool(data)
+        while is_more:
             if self._decoder.eof:  # a gzip body may be several, one behind the other
                 self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
             unpacked = self._unpack(data)
             data = self._decoder.unconsumed_tail or self._decoder.unused_data
+            # A full piece may have left more behind, though every packed byte has been read.
+            is_more = bool(data) or (len(unpacked) == PIECE and not self._decoder.eof)
             if unpacked:
                 yield unpacked
 
@@ -51,7 +60,7 @@ class Unpacker:
 
         :raises PackingError: it was cut short.
         """
-        if self._begun and not self._decoder.eof:
+        if self._held or (self._begun and not self._decoder.eof):
             raise PackingError("the packed body ends early")
 
     def _unpack(self, data: bytes) -> bytes:

@@ -6,7 +6,7 @@ import gzip
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.client.packing import PIECE, PackingError, Unpacker
@@ -29,6 +29,8 @@ def unpack(encoding: str, packed: bytes, size: int = 1000) -> bytes:
     return b"".join(pieces)
 
 
+@example(b"", 1, " Deflate ")
+@example(b"x" * 300, 1, " Deflate ")
 @given(st.binary(max_size=5000), st.integers(1, 400), st.sampled_from(sorted(PACKERS)))
 def test_every_packing_cut_anywhere(data: bytes, size: int, encoding: str) -> None:
     assert unpack(encoding, PACKERS[encoding](data), size) == data
@@ -57,6 +59,15 @@ def test_a_bomb_comes_in_small_pieces() -> None:
         assert len(piece) <= PIECE
         count += len(piece)
     assert count == 50_000_000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", " Deflate "])
+@pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 258])
+def test_a_limit_that_falls_on_an_edge_loses_nothing(encoding: str, size: int) -> None:
+    """Unpacked bytes may be left when every packed one has been read."""
+    for data in (bytes(size), b"ab" * (size // 2), bytes(size - 1) + b"x"):
+        packed = PACKERS[encoding](data)
+        assert unpack(encoding, packed, len(packed)) == data
 
 
 @pytest.mark.parametrize(
