@@ -126,7 +126,8 @@ class Board:
         if self._error is not None:
             raise self._error
         if job_id in self._alone:
-            return await send(question.call)
+            self._alone.discard(job_id)
+            self._statuses[job_id] = await send(question.call)
         return self._statuses.get(job_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: Send) -> None:
@@ -139,8 +140,12 @@ class Board:
             if asked[1] >= now or job_id == question.job_id
         }
         wanted = set(self._asked)  # a copy: others come while the call is under way
+        # Of these nothing is known yet, so what changed lately does not tell enough.
+        new = wanted - self._statuses.keys()
         since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
-        changes = question.kind.changes and self._read_since is not None and self._readings % WHOLE_EVERY != 0
+        changes = (
+            question.kind.changes and self._readings % WHOLE_EVERY != 0 and (not new or len(wanted) > PAGE)
+        )
         if changes and self._read_since is not None:
             since = self._read_since
         assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
@@ -153,7 +158,7 @@ class Board:
             listed = {status.get("import_id"): status for status in page.items}
             found = {job_id: listed[job_id] for job_id in wanted & listed.keys()}
             kept = {job_id: self._statuses[job_id] for job_id in wanted & self._statuses.keys()}
-            self._alone = set() if changes and page.following is None else wanted - found.keys()
+            self._alone = (new if changes and page.following is None else wanted) - found.keys()
             self._statuses = (kept if changes else {}) | found
             self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
             self._readings += 1

@@ -197,3 +197,27 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
         assert (await perform(get_platform_configuration()))["platform_name"]
     async with open_desk(hook, "mirakl_shop", None) as later:
         assert later is not first
+
+
+async def test_those_who_come_when_many_wait_are_asked_for_alone_once():
+    board, mirakl = Board(), Listing(list(range(200)), [])
+    for n in range(150):
+        board._asked[n] = (SINCE, time.monotonic() + 60)
+    await board.look(question(0), 0.0, mirakl.send)
+    assert mirakl.calls == ["P51"]
+    for _ in range(2):
+        assert (await board.look(question(999), 0.0, mirakl.send))["alone"]
+    assert mirakl.calls == ["P51", "P51", "P42", "P51"]
+
+
+async def test_those_who_come_when_few_wait_are_looked_for_in_the_whole_list():
+    board, mirakl, since = Board(), Listing([1, 2]), []
+
+    async def send(call):
+        since.append(dict(call.params).get("last_request_date"))
+        return await mirakl.send(call)
+
+    for n in (1, 2, 2):
+        assert (await board.look(question(n), 0.0, send))["import_id"] == n
+    assert since[0] == since[1] < since[2]
+    assert mirakl.calls == ["P51"] * 3
