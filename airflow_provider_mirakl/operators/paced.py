@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within some six seconds of the deferral can run
 into a race in Airflow's scheduler, which fails the task."""
+FIRST_LEAD = 3.0
+"""Seconds a task wakes early before it has learned how long coming back takes: the least that was ever measured."""
 LONGEST_LEAD = 15.0
 """Seconds. A task that takes longer to come back does not wake even earlier for it."""
 LONGEST_PAUSE = 15 * 60.0
@@ -47,31 +49,42 @@ class Pace:
 
     :param not_before: moment of the next try after a failure or a 429, in seconds since the epoch.
     :param failures: calls that failed one after another.
-    :param lead: seconds the task wakes early, learned from how long it took to come back.
+    :param lead: seconds from a trigger's moment until the task was ready to call again, as learned so far; ``None``
+        before it ever came back.
     """
 
     not_before: float = 0.0
     failures: int = 0
-    lead: float = 0.0
+    lead: float | None = None
+
+    @property
+    def early(self) -> float:
+        """Seconds that the task wakes early."""
+        return FIRST_LEAD if self.lead is None else self.lead
 
     @classmethod
-    def from_event(cls, event: object, now: float) -> Pace:
-        """Take the state back from a trigger's event, and learn from how late it is.
+    def from_event(cls, event: object) -> tuple[Pace, float]:
+        """Take the state back from a trigger's event.
 
+        :return: the state, and the moment for which the trigger was set.
         :raises MiraklTriggerEventError: for anything but the event of a ``MomentTrigger``.
         """
         if not isinstance(event, Mapping) or not isinstance(event.get("state"), Mapping):
             raise MiraklTriggerEventError(f"expected the event of a MomentTrigger, got {event!r}")
         try:
-            pace = cls(**event["state"])
-            lag = now - float(event["moment"])
+            return cls(**event["state"]), float(event["moment"])
         except (KeyError, TypeError, ValueError) as error:
             raise MiraklTriggerEventError(f"the event of the trigger is not understood: {error}") from None
+
+    def learn(self, lag: float) -> None:
+        """Learn how long coming back took.
+
+        :param lag: seconds from the trigger's moment until the task was ready to call.
+        """
         if lag < -LONGEST_LEAD:  # the clock was set back: what was to be waited for has been waited for
-            pace.not_before = 0.0
-        learned = lag if pace.lead == 0 else 0.7 * pace.lead + 0.3 * lag
-        pace.lead = max(0.0, min(learned, LONGEST_LEAD))
-        return pace
+            self.not_before = 0.0
+        learned = lag if self.lead is None else 0.7 * self.lead + 0.3 * lag
+        self.lead = max(0.0, min(learned, LONGEST_LEAD))
 
 
 class PacedOperator(BaseOperator):
@@ -123,12 +136,15 @@ class PacedOperator(BaseOperator):
 
         :raises MiraklTriggerEventError: for an event that is not understood.
         """
-        run = TaskRun(context, self.work_folder, begins=False)
-        return self._proceed(run, Pace.from_event(event, time.time()))
+        pace, moment = Pace.from_event(event)
+        return self._proceed(TaskRun(context, self.work_folder, begins=False), pace, moment)
 
-    def _proceed(self, run: TaskRun, pace: Pace) -> dict[str, Any]:
+    def _proceed(self, run: TaskRun, pace: Pace, woken_for: float | None = None) -> dict[str, Any]:
         with self.hook.get_conn() as client:
             while (work := self.open_work(run)) is not None:
+                if woken_for is not None:  # only now is everything loaded that the call needs
+                    pace.learn(time.time() - woken_for)
+                    woken_for = None
                 self._complete(work, client, pace, run)
         result = self.conclude(run)
         if self.outlets:
@@ -170,12 +186,12 @@ class PacedOperator(BaseOperator):
         remaining = moment - time.time()
         if remaining <= 0:
             return
-        if self.deferrable and remaining - pace.lead >= SHORTEST_DEFERRAL:
+        if self.deferrable and remaining - pace.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             state = asdict(pace) | {"not_before": moment}
             self.defer(
-                trigger=MomentTrigger(moment - pace.lead, state),
+                trigger=MomentTrigger(moment - pace.early, state),
                 method_name=self.resume.__name__,
                 timeout=self._time_left(run.started),
             )

@@ -12,7 +12,13 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
 from airflow_provider_mirakl.operators import paced
-from airflow_provider_mirakl.operators.paced import LONGEST_LEAD, SHORTEST_DEFERRAL, Pace, PacedOperator
+from airflow_provider_mirakl.operators.paced import (
+    FIRST_LEAD,
+    LONGEST_LEAD,
+    SHORTEST_DEFERRAL,
+    Pace,
+    PacedOperator,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 
@@ -23,29 +29,41 @@ def event(moment: float = NOON, **state: Any) -> dict[str, Any]:
 
 class TestPace:
     def test_it_comes_back_as_it_went(self) -> None:
-        pace = Pace.from_event(json.loads(json.dumps(event())), NOON + 4)
-        assert (pace.not_before, pace.failures) == (NOON + 5, 2)
+        pace, moment = Pace.from_event(json.loads(json.dumps(event())))
+        assert pace == Pace(not_before=NOON + 5, failures=2, lead=4.0)
+        assert moment == NOON
+
+    def test_before_it_ever_came_back_it_wakes_a_little_early(self) -> None:
+        assert Pace().early == FIRST_LEAD
 
     def test_a_first_lag_is_learned_whole(self) -> None:
-        assert Pace.from_event(event(lead=0.0), NOON + 6).lead == 6
+        pace = Pace()
+        pace.learn(6)
+        assert pace.early == 6
 
     def test_a_later_lag_moves_the_lead_towards_it(self) -> None:
-        assert 4 < Pace.from_event(event(lead=4.0), NOON + 6).lead < 6
-        assert 2 < Pace.from_event(event(lead=4.0), NOON + 2).lead < 4
+        slower, quicker = Pace(lead=4.0), Pace(lead=4.0)
+        slower.learn(6)
+        quicker.learn(2)
+        assert 4 < slower.early < 6
+        assert 2 < quicker.early < 4
 
     def test_the_same_lag_again_and_again_is_the_lead(self) -> None:
-        pace = Pace()
+        pace = Pace(lead=12.0)
         for _ in range(40):
-            pace = Pace.from_event(event(lead=pace.lead), NOON + 5)
-        assert pace.lead == pytest.approx(5, abs=0.01)
+            pace.learn(5)
+        assert pace.early == pytest.approx(5, abs=0.01)
 
     def test_the_lead_has_a_limit(self) -> None:
-        assert Pace.from_event(event(lead=0.0), NOON + 3600).lead == LONGEST_LEAD
+        pace = Pace()
+        pace.learn(3600)
+        assert pace.early == LONGEST_LEAD
 
     def test_a_clock_set_back_asks_for_no_second_wait(self) -> None:
-        pace = Pace.from_event(event(), NOON - 3600)
+        pace = Pace(not_before=NOON + 5, lead=4.0)
+        pace.learn(-3600)
         assert pace.not_before == 0
-        assert pace.lead >= 0
+        assert pace.early >= 0
 
     @pytest.mark.parametrize(
         "broken",
@@ -61,7 +79,7 @@ class TestPace:
     )
     def test_an_event_of_another_kind_is_refused(self, broken: object) -> None:
         with pytest.raises(MiraklTriggerEventError):
-            Pace.from_event(broken, NOON)
+            Pace.from_event(broken)
 
 
 class Operator(PacedOperator):
