@@ -103,10 +103,17 @@ class ProductRepairOperator(BaseOperator):
         as ``"true"``. Templated.
     :param max_products: most products in a run. Bulk belongs to the import.
     :param proof_timeout: seconds to wait for the instance to come to an end with the products, after DJUST took them.
+        Templated.
     :param proof_interval: seconds between two looks at the instance; the connection's ``interval_factor`` stretches it.
     """
 
-    template_fields: Sequence[str] = ("products", "djust_conn_id", "client_specification_id", "preview")
+    template_fields: Sequence[str] = (
+        "products",
+        "djust_conn_id",
+        "client_specification_id",
+        "preview",
+        "proof_timeout",
+    )
     ui_color = "#fbe4d5"
 
     # Of the operators built on this.
@@ -171,6 +178,7 @@ class ProductRepairOperator(BaseOperator):
         for name, value in (("djust_batch_size", self.djust_batch_size), ("max_products", self.max_products)):
             if value < 1:
                 raise MiraklConfigurationError(f"{name}: is {value}; give 1 or more", field=name)
+        _ = self._proof_seconds, self.is_preview  # wrong ones show before a call is spent
         read = read_pairs(self.products, storage_path, limit=self.max_products)
         products = [(pair.mirakl_product_id, pair.product_sku) for pair in read.pairs]
         self.log.info("%d products, %d given twice", len(products), read.duplicates)

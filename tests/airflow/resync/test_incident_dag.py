@@ -1,0 +1,88 @@
+"""The Dag of an incident on a real Airflow, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow]
+
+DAG_FILE = Path(__file__).parents[3] / "example_dags" / "mirakl_incident_resync.py"
+FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "dry_run": False, "proof_minutes": 0.02}
+
+
+@pytest.fixture
+def incident(run_dag, monkeypatch, tmp_path, mirakl_sandbox_connections):
+    """``incident(products=[...])``: fill in the form and run."""
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path))
+    # No wait of a second try: what fails here is meant to fail.
+    source = DAG_FILE.read_text("utf-8").replace("retries=2", "retries=0")
+    return lambda **form: run_dag(source, conf=FORM | form)
+
+
+def test_a_dry_run_is_the_default_and_sends_nothing(incident, mirakl_sandbox):
+    run = incident(products=["MKL-021;SKU-021", ""], dry_run=True)
+    assert (run.state, run.tasks["resync"]) == ("success", "skipped")
+    told = run.returned("report")
+    assert (told["sent"], told["products"]) == (False, 1)
+    text = Path(told["report"]).read_text("utf-8")
+    assert "nothing was sent" in text
+    assert "| MKL-021 | SKU-021 | PENDING |  | planned |" in text
+    assert mirakl_sandbox.master_products()["MKL-021"]["synchronization"] == "PENDING"
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_products_are_repaired_with_proof(incident, mirakl_sandbox, route):
+    run = incident(
+        products=["mirakl_product_id\tproduct_sku", "MKL-021\tSKU-021", "MKL-022\tSKU-022"], route=route
+    )
+    assert (run.state, run.tasks.get("approve", "skipped")) == ("success", "skipped")
+    told = run.returned("report")
+    assert (told["sent"], told["succeeded"], told["failed"], told["unknown"]) == (True, 2, 0, 0)
+    text = Path(told["report"]).read_text("utf-8")
+    assert "| MKL-022 | SKU-022 | PENDING | SYNCHRONIZED | succeeded |" in text
+    assert "INC-1" in text
+
+
+def test_a_failure_fails_the_run_and_its_rejects_are_the_next_input(incident, mirakl_sandbox):
+    run = incident(products=["MKL-040;SKU-040", "MKL-023;SKU-023"])
+    assert (run.state, run.tasks["resync"], run.tasks["report"]) == ("failed", "success", "failed")
+    rejects = run.returned("resync")["rejects"]
+    mirakl_sandbox.arrange_master_products({"id": "MKL-040", "stuck": False})
+    run = incident(source=rejects)
+    assert run.returned("report")["succeeded"] == 1
+    row = json.loads(Path(run.returned("resync")["rows"][0]).read_text("utf-8"))
+    assert (row["mirakl_product_id"], row["before"], row["after"]) == ("MKL-040", "PENDING", "SYNCHRONIZED")
+
+
+@pytest.mark.parametrize(
+    ("form", "failed"),
+    [
+        ({}, "read_form"),
+        ({"products": ["MKL-021;SKU-021"], "source": "x.csv"}, "read_form"),
+        ({"products": [f"M-{n};S-{n}" for n in range(201)]}, "preview"),
+    ],
+)
+def test_what_cannot_be_run_sends_nothing(incident, mirakl_sandbox, form, failed):
+    run = incident(**form)
+    assert (run.state, run.tasks[failed]) == ("failed", "failed")
+    assert not mirakl_sandbox.journal()
+
+
+def test_a_bad_line_is_refused_by_the_form(incident):
+    with pytest.raises(Exception, match="does not match"):
+        incident(products=["MKL-021"])
+
+
+def test_approval_stands_between_the_preview_and_the_sending(airflow_db):
+    pytest.importorskip("airflow.sdk.execution_time.hitl", reason="approval needs Airflow 3.1")
+    switched = DAG_FILE.read_text("utf-8").replace("APPROVAL = False", "APPROVAL = True")
+    space = {"__name__": "incident_with_approval", "__file__": str(DAG_FILE), "__doc__": ""}
+    exec(compile(switched, str(DAG_FILE), "exec"), space)  # noqa: S102 - a Dag file, as Airflow executes it
+    dag = space["resync"].dag
+    assert dag.task_dict["approve"].upstream_task_ids == {"decide"}
+    assert "approve" in dag.task_dict["resync"].upstream_task_ids
+    decide = dag.task_dict["decide"].python_callable
+    assert [decide(params={"dry_run": dry_run}) for dry_run in (True, False)] == ["report", "approve"]
