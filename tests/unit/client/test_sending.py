@@ -35,6 +35,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 
 OK = {"ok": True}
+REFUSED = b"HTTP/1.1 429 x\r\nRetry-After: 1\r\nConnection: close\r\n"
 
 
 # --- what a request looks like ------------------------------------------------------------------------------
@@ -319,9 +320,9 @@ def test_a_reply_without_end_is_refused(
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 429 x\r\nRetry-After: 1\r\nContent-Length: 500\r\n\r\n{",
-        b"HTTP/1.1 429 x\r\nRetry-After: 1\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
-        b"HTTP/1.1 429 x\r\nRetry-After: 1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        REFUSED + b"Content-Length: 500\r\n\r\n{",
+        REFUSED + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+        REFUSED + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_an_error_whose_body_breaks_is_still_that_error(
