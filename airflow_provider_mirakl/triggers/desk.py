@@ -29,6 +29,9 @@ OVERLAP = 120.0
 FORGET_AFTER = 3
 """Intervals after which a job that nobody asks for any more leaves a listing."""
 
+AT_ONCE = 50
+"""Calls of a connection under way at once; more would only wait for each other inside the HTTP library, and time out."""
+
 Send = Callable[["Call[Any]"], Awaitable[Any]]
 
 
@@ -41,6 +44,7 @@ class Desk:
     def __init__(self, make_hook: Callable[[], MiraklBaseHook]) -> None:
         self._make_hook = make_hook
         self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._client: AsyncClient | None = None
         self._clients = AsyncExitStack()
         self._boards: dict[tuple[str, str, int | None], Board] = {}
@@ -79,8 +83,9 @@ class Desk:
 
         client = await self._open()
         try:
-            patience = max(0.0, min(client.settings.max_wait, deadline - time.time()))
-            return await client.send(call, max_wait=patience)
+            async with self._slots:
+                patience = max(0.0, min(client.settings.max_wait, deadline - time.time()))
+                return await client.send(call, max_wait=patience)
         except MiraklAuthenticationError:
             # The key may have been changed in the connection: whoever comes next reads it anew.
             if self._client is client:
