@@ -1,0 +1,50 @@
+"""An operator that checks connections before a Dag relies on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class MiraklPreflightOperator(BaseOperator):
+    """Check connections: what they say, their keys, their roles' rights. Nothing is changed in Mirakl.
+
+    :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``. Templated.
+    :param require: Mirakl's codes of rights without which the check fails, such as ``CM51``; a lack of any other is a
+        warning. Templated.
+    :return: the findings by connection, each with ``check``, ``status`` (``ok``, ``warning``, ``failed``) and
+        ``message``.
+    :raises MiraklConfigurationError: a check failed; the message lists every one that did.
+    """
+
+    template_fields: Sequence[str] = ("conn_ids", "require")
+    ui_color = "#e2f0d9"
+
+    def __init__(self, *, conn_ids: Sequence[str], require: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_ids = conn_ids
+        self.require = require
+
+    def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
+        """Check each, and log what was found."""
+        from airflow_provider_mirakl import preflight
+
+        found = {conn_id: preflight.check(conn_id, require=self.require) for conn_id in self.conn_ids}
+        wrong = []
+        for conn_id, findings in found.items():
+            for finding in findings:
+                self.log.log(
+                    {"ok": 20, "warning": 30, "failed": 40}[finding.status], "%s: %s", conn_id, finding
+                )
+                if finding.status == "failed":
+                    wrong.append(f"{conn_id}: {finding.check}: {finding.message}")
+        if wrong:
+            raise MiraklConfigurationError("\n".join(["The preflight failed:", *wrong]))
+        return {conn_id: preflight.dump(findings) for conn_id, findings in found.items()}

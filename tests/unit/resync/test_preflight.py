@@ -1,0 +1,157 @@
+"""Checks of a connection: what is found, and that nothing is changed and no secret shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_mirakl import preflight
+from airflow_provider_mirakl.cli import main
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.operators.preflight import MiraklPreflightOperator
+from airflow_provider_mirakl.sandbox.pytest_plugin import connections
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+
+def found(conn_id, **arguments):
+    return {
+        (finding.check, finding.status): finding.message for finding in preflight.check(conn_id, **arguments)
+    }
+
+
+@pytest.fixture
+def change(sandbox, monkeypatch):
+    """``change(conn_id, password=...)``: a connection of the sandbox with other fields."""
+
+    def change(conn_id, extra=None, **fields):
+        connection = connections(sandbox)[conn_id] | fields
+        connection["extra"] = connection.get("extra", {}) | (extra or {})
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "rights"),
+    [
+        ("mirakl_shop", {"shop P51", "shop OF04"}),
+        ("mirakl_operator", {"operator P51", "operator OF04", "operator CM51", "operator S20"}),
+        ("mirakl_front", {"front P51", "front CM51"}),
+        ("mirakl_connect_default", set()),
+        ("djust_default", set()),
+    ],
+)
+def test_connections_that_work(sandbox, conn_id, rights):
+    findings = preflight.check(conn_id)
+    assert not preflight.failed(findings)
+    names = {finding.check for finding in findings if finding.status == "ok"}
+    assert names == {"connection", "settings", "key", *rights}
+    # The sandbox is quicker than Mirakl publishes, and has no https.
+    assert any("interval_factor" in str(finding) or "http" in str(finding) for finding in findings)
+
+
+def test_nothing_is_changed(sandbox):
+    before = sandbox.master_products()
+    for conn_id in connections(sandbox):
+        preflight.check(conn_id)
+    assert {entry["method"] for entry in sandbox.journal()} <= {"GET", "POST"}
+    # Two POSTs: for a token, and the empty list that DJUST refuses.
+    posts = {
+        (entry["operation"], entry["status"]) for entry in sandbox.journal() if entry["method"] == "POST"
+    }
+    assert posts <= {("token", 200), ("ADM-MIRAKL-100", 400)}
+    assert ("ADM-MIRAKL-100", 400) in posts
+    assert sandbox.master_products() == before
+
+
+def test_a_right_that_is_missing_is_a_warning_unless_it_is_required(sandbox):
+    sandbox.fault("status", "CM51", status=403, times=9)
+    findings = preflight.check("mirakl_operator")
+    assert not preflight.failed(findings)
+    assert "give its user the right in Mirakl" in found("mirakl_operator")["operator CM51", "warning"]
+    findings = found("mirakl_operator", require=["CM51"])
+    assert ("operator CM51", "failed") in findings
+    assert ("CM51", "failed") in findings
+
+
+def test_a_right_that_the_role_cannot_have(sandbox):
+    assert "no key of the connection has it" in found("mirakl_shop", require=["CM51"])["CM51", "failed"]
+    assert "has none to check" in found("djust_default", require=["CM51"])["rights", "failed"]
+    with pytest.raises(MiraklConfigurationError, match="'XX' cannot be checked; there are P51"):
+        preflight.check("mirakl_shop", require=["XX"])
+
+
+def test_a_key_of_each_role_is_checked(sandbox, change):
+    front = connections(sandbox)["mirakl_front"]["password"]
+    change("mirakl_operator", extra={"front_api_key": front})
+    findings = found("mirakl_operator")
+    assert {("operator CM51", "ok"), ("front CM51", "ok")} <= findings.keys()
+
+
+@pytest.mark.parametrize("conn_id", ["mirakl_operator", "djust_default", "mirakl_connect_default"])
+def test_a_wrong_key_ends_the_checks_and_is_not_shown(sandbox, change, capsys, conn_id):
+    change(conn_id, password="not-the-key-9876")
+    assert main(["check", "--conn-id", conn_id]) == 1
+    printed = "".join(capsys.readouterr())
+    assert "FAILED  key: " in printed
+    assert "P51" not in printed
+    assert "not-the-key-9876" not in printed
+
+
+def test_connections_that_cannot_be_used(sandbox, change, monkeypatch):
+    change("mirakl_operator", host="", extra={"role": "boss"})
+    (finding,) = preflight.check("mirakl_operator")
+    assert finding.status == "failed"
+    assert "host: is empty" in finding.message
+    assert "role: is 'boss'" in finding.message
+    change("mirakl_front", extra={"enabled": False})
+    (finding,) = preflight.check("mirakl_front")
+    assert (finding.status, "is disabled" in finding.message) == ("failed", True)
+    monkeypatch.setenv("AIRFLOW_CONN_A_DATABASE", json.dumps({"conn_type": "postgres"}))
+    (finding,) = preflight.check("a_database")
+    assert "put one of mirakl" in finding.message
+    (finding,) = preflight.check("nowhere")
+    assert finding.status == "failed"
+    assert "nowhere" in finding.message
+
+
+def test_the_command_line(sandbox, capsys):
+    assert main(["check", "--conn-id", "mirakl_operator", "--conn-id", "djust_default"]) == 0
+    printed = capsys.readouterr().out
+    assert "OK      operator CM51: master products" in printed
+    assert main(["check", "--conn-id", "mirakl_shop", "--json", "--require", "P51"]) == 0
+    findings = json.loads(capsys.readouterr().out)["mirakl_shop"]
+    assert {"check": "shop P51", "status": "ok", "message": "product imports: allowed"} in findings
+    assert main(["check", "--conn-id", "mirakl_shop", "--require", "CM51"]) == 1
+    assert main(["check", "--conn-id", "mirakl_shop", "--require", "nothing"]) == 2
+    assert "cannot be checked" in capsys.readouterr().err
+    for connection in connections(sandbox).values():
+        assert connection["password"] not in printed
+
+
+def test_a_connection_of_the_database_is_found_from_a_shell(sandbox):
+    connection = json.dumps(connections(sandbox)["mirakl_operator"])
+    add = [sys.executable, "-m", "airflow", "connections", "add", "stored", "--conn-json", connection]
+    subprocess.run(add, check=True, capture_output=True)
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from airflow_provider_mirakl.cli import run; sys.exit(run())",
+    ]
+    done = subprocess.run(
+        [*command, "check", "--conn-id", "stored"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OK      key" in done.stdout
+
+
+def test_the_operator(sandbox, change, run_task):
+    result = run_task(MiraklPreflightOperator(task_id="t", conn_ids=["mirakl_operator"], require=["CM51"]))
+    assert {finding["status"] for finding in result["mirakl_operator"]} <= {"ok", "warning"}
+    change("djust_default", password="wrong")
+    with pytest.raises(MiraklConfigurationError, match="djust_default: key: The key is not accepted"):
+        run_task(MiraklPreflightOperator(task_id="t", conn_ids=["mirakl_operator", "djust_default"]))
