@@ -106,7 +106,10 @@ class JobBook:
 
     def withdraw(self, index: int) -> None:
         """Note that it surely was not taken."""
-        del self.entries[index:]
+        if index == len(self.entries) - 1:
+            del self.entries[index]
+        else:  # one of several that is submitted again; those behind it stand
+            self.entries[index].phase = "failed"
         self.save()
 
     def submitted(self, entry: Entry, job_id: int | str) -> None:

@@ -30,7 +30,7 @@ FORGET_AFTER = 3
 """Intervals after which a job that nobody asks for any more leaves a listing."""
 
 AT_ONCE = 50
-"""Calls of a connection under way at once; more would only wait for each other inside the HTTP library, and time out."""
+"""Calls of a connection under way at once; more would wait for each other inside the HTTP library, and time out."""
 
 Send = Callable[["Call[Any]"], Awaitable[Any]]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
     MiraklConfigurationError,
     MiraklInputError,
     MiraklItemsFailedError,
@@ -80,6 +81,20 @@ def test_products_are_synchronized_in_batches_and_failures_are_input_of_the_next
     assert lines(result["rejects"]) == [products[-1]]
     with pytest.raises(MiraklItemsFailedError, match="sky is unknown"):
         task(MiraklSynchronizeProductsOperator, source=result["rejects"], run_id="next").run()
+
+
+def test_only_the_batch_that_failed_as_a_whole_is_sent_again(task, mirakl_sandbox):
+    products = [{"mirakl_product_id": f"MKL-{n:03}", "product_sku": f"SKU-{n:03}"} for n in range(21, 27)]
+    mirakl_sandbox.fault("fail_job", "CM21", skip=1)
+    running = task(MiraklSynchronizeProductsOperator, source=products, batch_size=2)
+    with pytest.raises(MiraklJobFailedError):
+        running.run()
+    mirakl_sandbox.fault("status", "CM21", status=400)
+    with pytest.raises(MiraklBadRequestError):
+        running.run()
+    result = running.run()
+    assert (result["sent"], result["succeeded"]) == (6, 6)
+    assert [call["status"] for call in mirakl_sandbox.journal("CM21")] == [200, 200, 200, 400, 200]
 
 
 def test_an_ndjson_file_is_a_source(task, file, mirakl_sandbox):
