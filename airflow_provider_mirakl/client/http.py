@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from airflow_provider_mirakl.api.call import Call, Multipart, Page, Reply
+from airflow_provider_mirakl.api.steps import drive, drive_async
 from airflow_provider_mirakl.client.exchange import (
     Effect,
     Exchange,
@@ -144,7 +145,7 @@ class Client(_Shared):
         :raises MiraklTransportError: no reply.
         :raises MiraklReplyError: a reply that cannot be read.
         """
-        return self._run(self._exchange(call, max_wait), [])
+        return drive(self._exchange(call, max_wait), functools.partial(self._perform, opened=[]))
 
     def pages(self, call: Call[Page[T]], *, max_wait: float | None = None) -> Iterator[Page[T]]:
         """Every page of a listing, one at a time.
@@ -163,7 +164,9 @@ class Client(_Shared):
         """
         opened: list[httpx.Response] = []
         try:
-            reply = self._run(self._exchange_stream(call, max_wait), opened)
+            reply = drive(
+                self._exchange_stream(call, max_wait), functools.partial(self._perform, opened=opened)
+            )
             yield Download(reply, _read(opened[-1], reply.operation))
         finally:
             for response in opened:
@@ -182,21 +185,6 @@ class Client(_Shared):
                 "auth: only client credentials are traded for tokens", field="auth"
             )
         return str(self._token(NeedToken(auth, None if refused is None else Secret(refused))))
-
-    def _run(self, steps: Exchange[T], opened: list[httpx.Response]) -> T:
-        with contextlib.closing(steps):
-            try:
-                effect = next(steps)
-                while True:
-                    try:
-                        result = self._perform(effect, opened)
-                    except MiraklError as error:
-                        effect = steps.throw(error)
-                    else:
-                        effect = steps.send(result)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
 
     def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
@@ -275,7 +263,7 @@ class AsyncClient(_Shared):
 
     async def send(self, call: Call[T], *, max_wait: float | None = None) -> T:
         """Send a call and read its result. See :meth:`Client.send`."""
-        return await self._run(self._exchange(call, max_wait), [])
+        return await drive_async(self._exchange(call, max_wait), functools.partial(self._perform, opened=[]))
 
     async def pages(self, call: Call[Page[T]], *, max_wait: float | None = None) -> AsyncIterator[Page[T]]:
         """Every page of a listing, one at a time. See :meth:`Client.pages`."""
@@ -290,27 +278,14 @@ class AsyncClient(_Shared):
         """Send a call and read its body piece by piece. See :meth:`Client.stream`."""
         opened: list[httpx.Response] = []
         try:
-            reply = await self._run(self._exchange_stream(call, max_wait), opened)
+            reply = await drive_async(
+                self._exchange_stream(call, max_wait), functools.partial(self._perform, opened=opened)
+            )
             async with contextlib.aclosing(_aread(opened[-1], reply.operation)) as chunks:
                 yield Download(reply, chunks)
         finally:
             for response in opened:
                 await response.aclose()
-
-    async def _run(self, steps: Exchange[T], opened: list[httpx.Response]) -> T:
-        with contextlib.closing(steps):
-            try:
-                effect = next(steps)
-                while True:
-                    try:
-                        result = await self._perform(effect, opened)
-                    except MiraklError as error:
-                        effect = steps.throw(error)
-                    else:
-                        effect = steps.send(result)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
 
     async def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):

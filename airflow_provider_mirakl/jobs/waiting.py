@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -151,41 +151,6 @@ def waiting(
         if moment >= schedule.deadline:
             return None
         not_before = max(not_before, math.nextafter(max(moment, clock()), math.inf))
-
-
-def drive(steps: Generator[Step, Any, T], perform: Callable[[Step], Any]) -> T:
-    """Carry out steps in a worker.
-
-    :param perform: does one step and gives its result.
-    """
-    try:
-        step = next(steps)
-        while True:
-            try:
-                result = perform(step)
-            except MiraklError as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(result)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value
-
-
-async def drive_async(steps: Generator[Step, Any, T], perform: Callable[[Step], Awaitable[Any]]) -> T:
-    """Carry out steps on an event loop. See :func:`drive`."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                result = await perform(step)
-            except MiraklError as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(result)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value
 
 
 def call_of(ask: Ask) -> Call[Any]:

@@ -184,14 +184,19 @@ class MiraklJobOperator(BaseOperator):
         FailurePolicy(self.max_failed_items, self.max_failed_ratio)
         self._interval()
         run = TaskRun(context, self.work_folder, begins=True)
+        former = JobBook.find(run.folder, generation=run.generation)
         try:
             payload = self.payload(self.caller)
         except MiraklInputError as error:
-            kept = JobBook.find(run.folder, generation=run.generation)
-            if kept is None or not kept.job_ids:
+            if former is None or not former.job_ids:
                 raise
-            self.log.warning("%s A former try submitted %s, which goes on.", error, self._named(kept))
-            payload = kept.payload
+            self.log.warning("%s A former try submitted %s, which goes on.", error, self._named(former))
+            payload = former.payload
+        if former is not None and former.job_ids and former.payload != payload:
+            self.log.warning(
+                "The input has changed, so it is submitted as another job. %s of the former input goes on in Mirakl.",
+                self._named(former).capitalize(),
+            )
         book = JobBook.open(run.folder, generation=run.generation, payload=payload)
         return self._proceed(context, run, book)
 
@@ -352,8 +357,9 @@ class MiraklJobOperator(BaseOperator):
 
     def _look(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
         """Wait for the jobs: look once, then defer; or look again and again."""
+        from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.jobs.polls import jobs_ended
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, drive, waiting
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, waiting
 
         now, interval = time.time(), self._interval() * self.hook.settings.interval_factor
         deadline = now + self.timeout

@@ -161,7 +161,7 @@ class PacedOperator(BaseOperator):
             try:
                 result = client.send(call, max_wait=SHORTEST_DEFERRAL)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                pace.not_before = _moment(wait, interval)
+                pace.not_before = wait.retry_at.timestamp()
                 self.log.info("%s Waiting.", wait)
             except (MiraklServerError, MiraklTransportError) as failure:
                 pace.failures += 1
@@ -202,14 +202,6 @@ class PacedOperator(BaseOperator):
         if self.execution_timeout is None or started is None:
             return None
         return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
-
-
-def _moment(wait: MiraklNotYetError | MiraklRateLimitError, interval: float) -> float:
-    if isinstance(wait, MiraklNotYetError):
-        return wait.retry_at.timestamp()
-    return time.time() + (
-        wait.retry_after if wait.retry_after is not None else max(interval, SHORTEST_DEFERRAL)
-    )
 
 
 class TaskRun:

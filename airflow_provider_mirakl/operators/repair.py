@@ -296,8 +296,9 @@ class ProductRepairOperator(BaseOperator):
 
     def _await_proof(self, context: Context, repair: Repair) -> None:
         """Wait until the instance has come to an end with the products, in the triggerer where that pays."""
+        from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.jobs.proof import ERRORS, products_settled
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, drive, waiting
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, waiting
 
         hook = self.proof_hook
         assert hook is not None  # noqa: S101 - asked before

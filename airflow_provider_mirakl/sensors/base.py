@@ -143,8 +143,9 @@ class MiraklBaseSensor(BaseSensorOperator):
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
 
     def _look(self, context: Context) -> Found | None:
+        from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.jobs.waiting import Blocking, Tolerance, call_of, drive, find_poll
+        from airflow_provider_mirakl.jobs.waiting import Blocking, Tolerance, call_of, find_poll
 
         tolerance = Tolerance(self.max_failures, self._failures(context))
         try:

@@ -70,14 +70,9 @@ class PollTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: at the first look that finds something, at an error that does not pass, or at the deadline."""
+        from airflow_provider_mirakl.api.steps import drive_async
         from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.jobs.waiting import (
-            Schedule,
-            Tolerance,
-            drive_async,
-            find_poll,
-            waiting,
-        )
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
         from airflow_provider_mirakl.triggers.desk import open_desk
 
         event: dict[str, Any] = {"deadline": self.deadline}

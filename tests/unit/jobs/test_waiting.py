@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotYetError,
@@ -15,7 +16,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
-from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, drive, find_poll, waiting
+from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, find_poll, waiting
 
 
 class Scene:
