@@ -51,6 +51,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.mirakl_connect",
                     f"{_PACKAGE}.operators.offers",
                     f"{_PACKAGE}.operators.preflight",
+                    f"{_PACKAGE}.operators.reconcile",
                     f"{_PACKAGE}.operators.request",
                     f"{_PACKAGE}.operators.resync",
                     f"{_PACKAGE}.operators.shop",

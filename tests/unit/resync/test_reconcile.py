@@ -1,0 +1,135 @@
+"""Two lists of products compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mirakl.catalog.pairs import Pair, read_pairs
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare, read_side
+from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
+
+
+def kinds(source, other, keys=None):
+    return {found.key: found.kind for found in compare(source, other, keys or Keys(), Sizes())}
+
+
+def product(number, status="SYNCHRONIZED", **data):
+    return {
+        "mirakl_product_id": f"M-{number}",
+        "product_sku": f"S-{number}",
+        "synchronization": {"status": status},
+        "data": data,
+    }
+
+
+values = st.dictionaries(st.text(min_size=1).filter(str.strip).map(str.strip), st.text().map(str.strip))
+
+
+@given(values, values)
+def test_it_says_what_a_comparison_of_dictionaries_says(ours, theirs):
+    expected = dict.fromkeys(ours.keys() - theirs.keys(), "missing")
+    expected |= dict.fromkeys(theirs.keys() - ours.keys(), "extra")
+    expected |= {key: "different" for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]}
+
+    def rows(side):
+        return [{"id": key, "title": value} for key, value in side.items()]
+
+    if ours:
+        assert kinds(rows(ours), rows(theirs), Keys(fields={"title": "title"})) == expected
+
+
+def test_a_product_that_is_not_synchronized_is_different():
+    (found,) = compare([{"sku": "S-1"}, {"sku": "S-2"}], [product(1), product(2, "PENDING")], Keys(), Sizes())
+    assert (found.kind, found.mirakl_product_id, found.product_sku) == ("different", "M-2", "S-2")
+    assert found.fields == {"synchronization.status": ("SYNCHRONIZED", "PENDING")}
+    assert found.is_pair
+    columns = {
+        "mirakl-product-id": "M-3",
+        "mirakl-product-sku": "S-3",
+        "mirakl-synchronization-status": "PENDING",
+    }
+    assert kinds([{"sku": "S-3"}], [columns]) == {"S-3": "different"}
+
+
+def test_fields_by_paths():
+    source = [{"ean": "1", "name": "A", "price": 1}, {"ean": "2", "name": None, "price": 2}]
+    other = [product(1, ean="1", title="A "), product(2, ean="2", title="")]
+    keys = Keys("ean", "data.ean", {"name": "data.title"})
+    assert kinds(source, other, keys) == {}
+    assert kinds(source, other, Keys("ean", "data.ean", {"price": "data.title"})) == {
+        "1": "different",
+        "2": "different",
+    }
+
+
+def test_products_without_a_key_are_listed():
+    with pytest.raises(
+        MiraklInputError, match="2 products cannot be matched; name the field with source_key"
+    ) as e:
+        kinds([{"a": 1}, {"sku": "S"}, {"sku": " "}], [])
+    assert [problem.line for problem in e.value.problems] == [1, 3]
+
+
+def test_an_empty_source_is_no_reason_to_call_everything_extra():
+    with pytest.raises(MiraklInputError, match="look why it is empty"):
+        kinds([], [product(1)])
+
+
+def test_duplicates_are_counted_and_the_last_counts():
+    sizes = Sizes()
+    found = list(compare([{"id": "1", "t": "a"}, {"id": "1", "t": "b"}], [{"id": "1", "t": "b"}],
+                         Keys(fields={"t": "t"}), sizes))  # fmt: skip
+    assert (found, sizes) == ([], Sizes(2, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson"])
+def test_a_file_that_is_not_there(name):
+    with pytest.raises(MiraklInputError):
+        list(read_side(Path("/nowhere") / name, "source"))
+
+
+@pytest.mark.airflow
+@pytest.mark.matrix
+def test_the_operator_writes_the_input_of_a_resync(airflow_db, run_task, tmp_path):
+    source, other = tmp_path / "catalog.csv", tmp_path / "export.ndjson"
+    source.write_text("sku;title\nS-1;One\nS-2;Two\nS-3;Three\nS-9;Nine\n", encoding="utf-8")
+    rows = [product(1, title="One"), product(2, title="2"), product(3, "PENDING", title="Three"), product(4)]
+    other.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    result = run_task(
+        MiraklReconcileProductsOperator(
+            task_id="t",
+            source=str(source),
+            other=str(other),
+            fields={"title": "data.title"},
+            work_folder=str(tmp_path / "work"),
+        )
+    )
+    assert [result[name] for name in ("source", "other", "missing", "extra", "different")] == [4, 4, 1, 1, 2]
+    assert set(read_pairs(result["resync"], Path).pairs) == {Pair("M-2", "S-2"), Pair("M-3", "S-3")}
+    assert result["resync_products"] == 2
+    told = {row["key"]: row for row in map(json.loads, Path(result["differences"]).read_text().splitlines())}
+    assert told["S-2"]["fields"] == {"title": {"source": "Two", "other": "2"}}
+    assert {key: row["difference"] for key, row in told.items()} == {
+        "S-2": "different",
+        "S-3": "different",
+        "S-9": "missing",
+        "S-4": "extra",
+    }
+
+
+@pytest.mark.airflow
+@pytest.mark.matrix
+def test_nothing_to_resync_writes_no_input(airflow_db, run_task, tmp_path):
+    result = run_task(
+        MiraklReconcileProductsOperator(
+            task_id="t", source=[{"id": "1"}, {"id": "2"}], other=[{"id": "1"}], work_folder=str(tmp_path)
+        )
+    )
+    assert (result["missing"], result["resync"], result["resync_products"]) == (1, None, 0)
+    assert sorted(path.name for path in Path(result["folder"]).iterdir()) == ["differences.ndjson"]
