@@ -147,7 +147,8 @@ class MiraklBaseSensor(BaseSensorOperator):
         from airflow_provider_mirakl.exceptions import MiraklError
         from airflow_provider_mirakl.jobs.waiting import Blocking, Tolerance, call_of, find_poll
 
-        tolerance = Tolerance(self.max_failures, self._failures(context))
+        before = self._failures(context)
+        tolerance = Tolerance(self.max_failures, before)
         try:
             with self.hook.get_conn() as client:
                 steps = find_poll(self.poll)(self._notes, **self.poll_arguments())
@@ -156,15 +157,19 @@ class MiraklBaseSensor(BaseSensorOperator):
                     lambda ask: ask.function() if isinstance(ask, Blocking) else client.send(call_of(ask)),
                 )
         except MiraklError as error:
-            self._note_failures(context, 0)  # for the case that it is raised: a retry begins anew
-            tolerance.bear(error)
+            try:
+                tolerance.bear(error)
+            except MiraklError:
+                self._note_failures(context, 0)  # a retry begins anew
+                raise
             self.log.warning(
                 "%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit
             )
             found = None
         else:
             tolerance.reset()
-        self._note_failures(context, tolerance.failures)
+        if tolerance.failures != before:
+            self._note_failures(context, tolerance.failures)
         return found
 
     def _failures(self, context: Context) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.polls import JobQuestion
 
-FRESH = 0.9
+FRESH = 0.97
 """Share of an interval for which a listing is news. Less than all of it, or a look that comes a moment early would
 wait for the next one; the client still keeps the published interval."""
 PAGE = 100
