@@ -178,6 +178,9 @@ class MiraklJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit what is not submitted yet, and wait."""
+        return self._begin(context)
+
+    def _begin(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mirakl.catalog.outcome import FailurePolicy
         from airflow_provider_mirakl.jobs.book import JobBook
 
@@ -200,18 +203,25 @@ class MiraklJobOperator(BaseOperator):
         book = JobBook.open(run.folder, generation=run.generation, payload=payload)
         return self._proceed(context, run, book)
 
-    def resume_submission(self, context: Context, event: object) -> dict[str, Any]:
-        """Go on submitting, after the wait for a permitted moment."""
+    def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Go on submitting, after the wait for a permitted moment. Without an event as :meth:`resume`."""
+        if event is None:
+            return self._begin(context)
         run, book = self._taken_up(context)
         return self._proceed(context, run, book)
 
-    def resume(self, context: Context, event: object) -> dict[str, Any]:
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Take up what the trigger found.
+
+        Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: the
+        book knows what was submitted, so the try begins like any other.
 
         :raises MiraklTriggerEventError: for an event that is not understood.
         """
         from airflow_provider_mirakl.triggers.poll import read_event
 
+        if event is None:
+            return self._begin(context)
         run, book = self._taken_up(context)
         found = read_event(event)
         with self.hook.get_conn() as client:

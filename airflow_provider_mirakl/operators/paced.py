@@ -131,11 +131,16 @@ class PacedOperator(BaseOperator):
         """Begin, or continue what a former try began."""
         return self._proceed(TaskRun(context, self.work_folder, begins=True), Pace())
 
-    def resume(self, context: Context, event: object) -> dict[str, Any]:
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Continue after a wait in the triggerer.
+
+        Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: what
+        was done is on storage, so the try begins like any other.
 
         :raises MiraklTriggerEventError: for an event that is not understood.
         """
+        if event is None:
+            return self._proceed(TaskRun(context, self.work_folder, begins=True), Pace())
         pace, moment = Pace.from_event(event)
         return self._proceed(TaskRun(context, self.work_folder, begins=False), pace, moment)
 

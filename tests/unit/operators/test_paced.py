@@ -94,6 +94,17 @@ class Operator(PacedOperator):
         raise NotImplementedError
 
 
+class Begun(Operator):
+    def _proceed(self, run: Any, pace: Pace, woken_for: float | None = None) -> dict[str, Any]:
+        return {"begins": run.begins, "pace": pace, "woken_for": woken_for}
+
+
+def test_a_task_cleared_while_it_defers_begins_like_any_other_try() -> None:
+    context: Any = {"ti": SimpleNamespace(start_date=None)}
+    begun = Begun(task_id="paced").resume(context)
+    assert begun == {"begins": True, "pace": Pace(), "woken_for": None}
+
+
 class TestWait:
     @pytest.fixture(autouse=True)
     def slept(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
