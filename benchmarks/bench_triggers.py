@@ -1,0 +1,190 @@
+"""Many tasks that wait in one triggerer process, on one core: how late their looks are, and what they cost.
+
+    python benchmarks/bench_triggers.py                 # 2,000 tasks for 4 minutes, each kind of poll
+    python benchmarks/bench_triggers.py --tasks 200 --minutes 1
+
+The triggers are the package's own, made from what Airflow would store of them, on one event loop pinned to one core. A
+sandbox in a process of its own answers at real speed, with the poll interval of 60 s. Airflow's own bookkeeping of a
+triggerer is not part of it.
+
+Two kinds of waiting: ``alone``, where Mirakl has no list (CM21: each task asks for itself), and ``shared``, where it
+has one (P41: one reading of P51 for all).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+INTERVAL = 60.0
+TARGET_LATENESS = 1.0
+TARGET_CORE = 0.5
+
+SERVER = """
+import sys, time
+from airflow_provider_mirakl.sandbox import Sandbox
+with Sandbox(limits="off", queue_seconds=1e6) as sandbox:
+    print(sandbox.mirakl_url, flush=True)
+    sys.stdin.read()
+"""
+
+looks: dict[str, list[float]] = defaultdict(list)
+
+
+def recorded(notes: dict[str, Any], *, mark: str, **arguments: Any) -> Any:
+    """The package's own poll, with a note of when it looks."""
+    from airflow_provider_mirakl.jobs.polls import jobs_ended
+
+    looks[mark].append(time.time())
+    return (yield from jobs_ended(notes, **arguments))
+
+
+@contextlib.contextmanager
+def sandbox(core: int) -> Iterator[str]:
+    """A sandbox on another core; gives its address."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    os.sched_setaffinity(server.pid, {core})
+    try:
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def submit(kind: str, count: int) -> list[Any]:
+    """Jobs that never end, submitted by somebody who keeps no pace."""
+    from airflow_provider_mirakl.api.imports import import_products
+    from airflow_provider_mirakl.api.mcm import synchronize_products
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.client.pacing import Pacer
+    from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+
+    hook = MiraklHook("mirakl_shop" if kind == "shared" else "mirakl_operator")
+    settings = dataclasses.replace(hook.settings, interval_factor=0.0)
+    with Client(settings, pacer=Pacer()) as client:
+        if kind == "shared":
+            file = b"category;shop_sku;title;ean\nheadphones;A;One;2000000000001\n"
+            return [client.send(import_products(file, f"{n}.csv")) for n in range(count)]
+        item = [{"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}]
+        return [client.send(synchronize_products(item)) for _ in range(count)]
+
+
+async def wait(kind: str, job_ids: list[Any], minutes: float) -> dict[str, float]:
+    """Run all triggers, spread over an interval as tasks that came by and by; gives when each begins to look."""
+    from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+    shared = kind == "shared"
+    start = time.time() + 5
+    first = {str(job_id): start + INTERVAL * n / len(job_ids) for n, job_id in enumerate(job_ids)}
+
+    async def one(job_id: Any) -> None:
+        stored = PollTrigger(
+            poll="bench_triggers.recorded",
+            arguments={
+                "mark": str(job_id),
+                "kind": "product_import" if shared else "product_synchronization",
+                "job_ids": [job_id],
+                "role": "shop" if shared else "operator",
+                "since": None,
+            },
+            hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+            conn_id="mirakl_shop" if shared else "mirakl_operator",
+            first=first[str(job_id)],
+            interval=INTERVAL,
+            deadline=first[str(job_id)] + minutes * 60,
+        ).serialize()[1]
+        async for event in PollTrigger(**json.loads(json.dumps(stored))).run():
+            assert event.payload["status"] == "timeout", event.payload
+
+    await asyncio.gather(*(one(job_id) for job_id in job_ids))
+    return first
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def calls(url: str) -> Counter[str]:
+    with urllib.request.urlopen(f"{url.removesuffix('/mirakl')}/_sandbox/journal") as reply:  # noqa: S310
+        return Counter(call["operation"] for call in json.load(reply)["calls"])
+
+
+def bench(kind: str, tasks: int, minutes: float) -> bool:
+    cores = sorted(os.sched_getaffinity(0))
+    with sandbox(cores[-1]) as url:
+        for role in ("shop", "operator"):
+            connection = {
+                "conn_type": "mirakl",
+                "host": url,
+                "password": f"sandbox-{role}-key",
+                "extra": {"role": role},
+            }
+            os.environ[f"AIRFLOW_CONN_MIRAKL_{role.upper()}"] = json.dumps(connection)
+        job_ids = submit(kind, tasks)
+        looks.clear()
+        before = calls(url)
+        os.sched_setaffinity(0, {cores[0]})
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        began = time.monotonic()
+        first = asyncio.run(wait(kind, job_ids, minutes))
+        elapsed = time.monotonic() - began
+        now = resource.getrusage(resource.RUSAGE_SELF)
+        os.sched_setaffinity(0, set(cores))
+        made = calls(url) - before
+    cpu = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    late = [
+        moment - (first[mark] + INTERVAL * number)
+        for mark, moments in looks.items()
+        for number, moment in enumerate(moments)
+    ]
+    counts = [len(looks[mark]) for mark in first]
+    typical, rare = (percentile(late, share) * 1000 for share in (0.5, 0.99))
+    print(
+        f"{kind}: {tasks:,} tasks, {elapsed:.0f} s, {sum(counts):,} looks, {dict(made)}\n"
+        f"  lateness of a look: median {typical:.0f} ms, 99 % {rare:.0f} ms, worst {max(late) * 1000:.0f} ms\n"
+        f"  looks of a task: least {min(counts)}, most {max(counts)}\n"
+        f"  one core: {100 * cpu / elapsed:.1f} % busy, {1000 * cpu / sum(counts):.2f} ms a look;"
+        f" memory {now.ru_maxrss / 1024:.0f} MB"
+    )
+    return (
+        percentile(late, 0.99) <= TARGET_LATENESS
+        and cpu / elapsed <= TARGET_CORE
+        and max(counts) - min(counts) <= 1
+    )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--tasks", type=int, default=2000)
+    arguments.add_argument("--minutes", type=float, default=4.0)
+    arguments.add_argument("--kind", choices=["alone", "shared"])
+    chosen = arguments.parse_args()
+    sys.modules.setdefault("bench_triggers", sys.modules[__name__])
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        kinds = [chosen.kind] if chosen.kind else ["alone", "shared"]
+        good = [bench(kind, chosen.tasks, chosen.minutes) for kind in kinds]
+    if not all(good):
+        sys.exit(
+            f"missed: 99 % of looks within {TARGET_LATENESS:g} s, {TARGET_CORE:.0%} of a core, and nobody left behind"
+        )
+
+
+if __name__ == "__main__":
+    main()
