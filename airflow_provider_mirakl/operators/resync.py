@@ -70,7 +70,7 @@ class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProdu
             "mirakl_conn_id: is empty; the direct route needs a connection", field="mirakl_conn_id"
         )
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def _begin(self, context: Context) -> dict[str, Any]:
         """Check, send, prove."""
         run = TaskRun(context, self.work_folder, begins=True)
         route = self.route_name
@@ -79,12 +79,14 @@ class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProdu
             return self.previewed(run, self._repair)
         if route == "djust":
             return self.send_through_djust(context, run, self._repair)
-        return super().execute(context)
+        return super()._begin(context)
 
     # The direct route: CM21 with the pairs, then the same report
 
-    def resume_submission(self, context: Context, event: object) -> dict[str, Any]:
+    def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on submitting, after the wait for a permitted moment."""
+        if event is None:
+            return self._begin(context)
         run = TaskRun(context, self.work_folder, begins=False)
         self._repair = Repair.load(run.folder, run.generation)
         return super().resume_submission(context, event)
