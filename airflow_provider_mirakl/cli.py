@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -52,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(conn_ids: Sequence[str], require: Sequence[str], *, as_json: bool) -> int:
     from airflow_provider_mirakl import preflight
 
-    found = {conn_id: preflight.check(conn_id, require=require) for conn_id in conn_ids}
+    # Airflow 2 logs to standard output, between what a program is to read; what matters is in the findings.
+    logging.disable(logging.CRITICAL)
+    try:
+        found = {conn_id: preflight.check(conn_id, require=require) for conn_id in conn_ids}
+    finally:
+        logging.disable(logging.NOTSET)
     if as_json:
         print(
             json.dumps({conn_id: preflight.dump(findings) for conn_id, findings in found.items()}, indent=2)
