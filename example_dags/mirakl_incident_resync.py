@@ -28,7 +28,7 @@ with DAG(
     params={
         "products": Param(
             [],
-            type="array",
+            type=["array", "null"],
             items={
                 "type": "string",
                 "pattern": r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$",
