@@ -148,7 +148,7 @@ def test_every_role_downloads(run: Any, sandbox: Sandbox, tmp_path: Path) -> Non
     found = {
         str(path.relative_to(tmp_path)): path.read_bytes()
         for path in tmp_path.rglob("*")
-        if path.is_file() and path.name != "manifest.json" and "work" not in path.parts
+        if path.is_file() and path.name != "manifest.json" and "work" not in path.relative_to(tmp_path).parts
     }
     assert found == {
         f"own/shop/{first}-iban.pdf": PDF,
