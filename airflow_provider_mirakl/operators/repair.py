@@ -39,7 +39,8 @@ class Repair:
     :param products: the pairs.
     :param duplicates: how often a product was given again.
     :param before: states by Mirakl product id as JSON, ``None`` where no instance is asked.
-    :param synchronized: how many products DJUST says it sent, ``None`` before it said so.
+    :param sent: how many of the products, from the first on, DJUST has taken: a retry goes on behind them.
+    :param synchronized: how many of those DJUST says it sent, ``None`` before it said so.
     :param client_specification_id: the Mirakl client configuration that DJUST used.
     """
 
@@ -47,6 +48,7 @@ class Repair:
     products: list[tuple[str, str]]
     duplicates: int = 0
     before: dict[str, dict[str, Any]] | None = None
+    sent: int = 0
     synchronized: int | None = None
     client_specification_id: str | None = None
     job_ids: list[str] = field(default_factory=list)
@@ -185,7 +187,7 @@ class ProductRepairOperator(BaseOperator):
         repair = Repair(run.generation, products, read.duplicates)
         former = Repair.load(run.folder, run.generation)
         if former is not None and former.products == products:
-            repair.before = former.before
+            repair = replace(former, duplicates=read.duplicates)
         if repair.before is None and self.proof_hook is not None:
             states = self._states(repair)
             repair.before = {key: state.dump() for key, state in states.items()}
@@ -246,24 +248,27 @@ class ProductRepairOperator(BaseOperator):
     def send_through_djust(self, context: Context, run: TaskRun, repair: Repair) -> dict[str, Any]:
         """Let DJUST trigger CM21, and prove what came of it where an instance can be asked.
 
-        A retry sends all again, which does no harm.
+        A retry goes on behind the batches that DJUST has taken. One of which that is not sure is sent again, which does
+        no harm.
         """
         from airflow_provider_mirakl.api.djust import synchronize_products
 
-        chosen = self.chosen_client
-        pairs, count = repair.pairs, 0
+        # All batches go to the one client that DJUST chose for the first.
+        chosen = repair.client_specification_id or self.chosen_client
+        pairs = repair.pairs
+        if repair.sent:
+            self.log.info("A former try sent %d of %d products: going on behind them", repair.sent, len(pairs))
         with self.djust_hook.get_conn() as client:
-            for start in range(0, len(pairs), self.djust_batch_size):
-                batch = pairs[start : start + self.djust_batch_size]
+            while repair.sent < len(pairs):
+                batch = pairs[repair.sent : repair.sent + self.djust_batch_size]
                 try:
                     answer = client.send(synchronize_products(batch, client_specification_id=chosen))
                 except Exception as error:
-                    if start:
-                        self.log.warning("%d of %d products were sent before this error", start, len(pairs))
-                    raise refusal(error, self.djust_conn_id, chosen) from error
-                # All batches go to the one client that DJUST chose for the first.
-                chosen = answer.client_specification_id
-                count += answer.synchronized_products
+                    raise self._stopped(run, repair, refusal(error, self.djust_conn_id, chosen)) from error
+                chosen = repair.client_specification_id = answer.client_specification_id
+                repair.sent += len(batch)
+                repair.synchronized = (repair.synchronized or 0) + answer.synchronized_products
+                repair.save(run.folder)
                 word = self.log.info if answer.synchronized_products == len(batch) else self.log.warning
                 word(
                     "DJUST sent %d of %d products with the Mirakl client %s",
@@ -271,11 +276,41 @@ class ProductRepairOperator(BaseOperator):
                     len(batch),
                     chosen,
                 )
-        repair.synchronized, repair.client_specification_id = count, chosen
-        repair.save(run.folder)
         if self.proof_hook is not None:
             self._await_proof(context, repair)
         return self.concluded(run, repair)
+
+    def _stopped(self, run: TaskRun, repair: Repair, error: Exception) -> Exception:
+        """The error of a run that ended between two batches; a report says which products were sent."""
+        from airflow_provider_mirakl.catalog.outcome import ItemResult
+
+        if not repair.sent:
+            return error
+        rows, rest = [], []
+        for number, pair in enumerate(repair.pairs):
+            row = _row(pair, repair.state_before(pair.mirakl_product_id), None)
+            if number < repair.sent:
+                result = ItemResult(
+                    pair.mirakl_product_id, "unknown", "NO_PROOF", "DJUST took it; the run ended before the proof"
+                )
+            else:
+                result = ItemResult(pair.mirakl_product_id, "failed", "NOT_SENT", "the run ended before it was sent")
+                rest.append(pair.element())
+            rows.append(row | _told(result))
+        path = self._write(run, "outcome.ndjson", rows)
+        rejects = self._write(run, "rejects.ndjson", rest)
+        self.log.error(
+            "%d of %d products were sent before DJUST failed. A retry goes on behind them; %s holds the others.\n%s",
+            repair.sent,
+            len(rows),
+            rejects,
+            _table(rows),
+        )
+        error.add_note(
+            f"{repair.sent} of {len(rows)} products were sent: {path} says which; {rejects} holds the others, as input "
+            "of a next run"
+        )
+        return error
 
     def resume_proof(self, context: Context, event: object) -> dict[str, Any]:
         """Judge, after the wait in the triggerer.
@@ -418,8 +453,7 @@ class ProductRepairOperator(BaseOperator):
                 state = None if after is None else after[key]
                 verdict = judge(pair, state, (reported or {}).get(key), silence)
                 writer.add(verdict)
-                told = {name: value for name, value in verdict._asdict().items() if value is not None}
-                rows.append(_row(pair, repair.state_before(key), state) | told)
+                rows.append(_row(pair, repair.state_before(key), state) | _told(verdict))
                 if verdict.status == "failed":
                     rejects.append(pair.element())
         path = self._write(run, "outcome.ndjson", rows)
@@ -535,6 +569,10 @@ def _row(pair: Pair, before: ProductState | None, after: ProductState | None) ->
         "before": None if before is None else str(before),
         "after": None if after is None else str(after),
     }
+
+
+def _told(result: ItemResult) -> dict[str, Any]:
+    return {name: value for name, value in result._asdict().items() if value is not None}
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

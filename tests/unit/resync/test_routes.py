@@ -153,6 +153,32 @@ def test_a_retry_keeps_the_state_before_the_first_try(sandbox, run_task):
     assert rows(result)["MKL-021"]["before"] == "PENDING"
 
 
+def test_a_failure_between_two_batches_is_reported_and_a_retry_goes_on_behind_them(sandbox, run_task):
+    products = [f"MKL-{n:03};SKU-{n:03}" for n in range(1, 8)]
+    repair = djust(products, djust_batch_size=3, proof_conn_id="mirakl_operator")
+    sandbox.fault("status", "ADM-MIRAKL-100", status=403, skip=2, times=1)
+    with pytest.raises(MiraklPermissionError) as caught:
+        run_task(repair)
+    (note,) = caught.value.__notes__
+    folder = Path(note.removeprefix("6 of 7 products were sent: ").split(" says")[0]).parent
+    assert note.startswith("6 of 7 products were sent: ")
+    told = [json.loads(line) for line in (folder / "outcome.ndjson").read_text("utf-8").splitlines()]
+    assert [row["status"] for row in told] == ["unknown"] * 6 + ["failed"]
+    assert (told[6]["code"], told[6]["before"]) == ("NOT_SENT", "SYNCHRONIZED")
+    assert json.loads((folder / "rejects.ndjson").read_text("utf-8"))["mirakl_product_id"] == "MKL-007"
+    result = run_task(repair)
+    assert (result["synchronized"], counts(result)) == (7, (7, 7, 0, 0))
+    assert [(entry["items"], entry["status"]) for entry in sandbox.journal("ADM-MIRAKL-100")] == [
+        (3, 200),
+        (3, 200),
+        (None, 403),
+        (1, 200),
+    ]
+    # Cleared, it begins anew.
+    run_task(repair, max_tries=1)
+    assert [entry["items"] for entry in sandbox.journal("ADM-MIRAKL-100")][4:] == [3, 3, 1]
+
+
 # Refusals: each its own words, and nothing sent
 
 
@@ -166,7 +192,7 @@ def test_several_active_clients_are_shown_and_one_can_be_chosen(sandbox, run_tas
     result = run_task(djust(REPAIRABLE, client_specification_id=second["id"].upper()))
     assert result["client_specification_id"] == second["id"]
     with pytest.raises(MiraklBadRequestError, match="may be disabled; activate its connector"):
-        run_task(djust(REPAIRABLE, client_specification_id=off["id"]))
+        run_task(djust(REPAIRABLE, client_specification_id=off["id"]), max_tries=1)
 
 
 def test_the_client_of_the_connection(sandbox, run_task, monkeypatch):
