@@ -182,7 +182,7 @@ class LiveAirflow:
         kept = {
             name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW_")
         }
-        url = f"http://127.0.0.1:{self._port}"
+        url = self.url
         return kept | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "AIRFLOW_HOME": str(self.home),
@@ -191,6 +191,7 @@ class LiveAirflow:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor" if ON_3 else "SequentialExecutor",
             "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             # Without a key Airflow stores readable what it would encrypt: then the search for keys sees everything.
             "AIRFLOW__CORE__FERNET_KEY": "",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -224,6 +225,11 @@ class LiveAirflow:
             "NO_COLOR": "1",
             "PYTHONUNBUFFERED": "1",
         }
+
+    @property
+    def url(self) -> str:
+        """Address of the web interface (Airflow 3)."""
+        return f"http://127.0.0.1:{self._port}"
 
     @property
     def database(self) -> Path:
@@ -400,7 +406,7 @@ class LiveAirflow:
 
     @cached_property
     def _http(self) -> httpx.Client:
-        client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", trust_env=False, timeout=60)
+        client = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
         token = client.get("/auth/token").json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         return client
@@ -408,7 +414,7 @@ class LiveAirflow:
     def _api_answers(self) -> bool:
         """The first call that a task makes costs the API server many seconds; this is it."""
         with contextlib.suppress(httpx.TransportError):
-            url = f"http://127.0.0.1:{self._port}/execution/task-instances/{uuid4()}/heartbeat"
+            url = f"{self.url}/execution/task-instances/{uuid4()}/heartbeat"
             return httpx.put(url, json={}, trust_env=False, timeout=60).status_code < 500
         return False
 
