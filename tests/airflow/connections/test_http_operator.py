@@ -8,7 +8,6 @@ import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
 
-pytest.importorskip("airflow.providers.http", reason="needs apache-airflow-providers-http")
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 DAG = """
