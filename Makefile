@@ -99,6 +99,10 @@ venv: .venv/.dev ## the development environment in .venv (newest Airflow)
 test: .venv/.dev ## every test, on the newest Airflow
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
+.PHONY: pictures
+pictures: .venv/.dev ## the forms of the docs, photographed in a browser
+	MIRAKL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m browser
+
 .PHONY: matrix
 matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
 

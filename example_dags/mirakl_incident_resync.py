@@ -6,6 +6,7 @@ connection ``djust_default``. On Airflow 3.1 and later a second person can be as
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,12 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param
 
 # [START mirakl_incident_resync]
 from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
+from airflow_provider_mirakl.overlap import former_run_goes_on
+
+log = logging.getLogger(__name__)
 
 MAX_PRODUCTS = 200  # More than an incident has: bulk belongs to the import.
+OVERLAP = "queue"  # What a run does while another goes on: "queue", it waits; "skip", it does nothing.
 APPROVAL = False  # True: a second person has to approve before anything is sent. Needs Airflow 3.1.
 
 with DAG(
@@ -23,7 +28,7 @@ with DAG(
     schedule=None,  # by hand only
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,  # a second run waits in the queue
+    max_active_runs=1 if OVERLAP == "queue" else 16,
     doc_md=__doc__,
     params={
         "products": Param(
@@ -71,6 +76,14 @@ with DAG(
     tags=["mirakl"],
 ):
 
+    @task.short_circuit
+    def no_other_run(**context: Any) -> bool:
+        """Skip everything while another run goes on, where the overlap rule says so."""
+        if OVERLAP == "queue" or not former_run_goes_on(context):
+            return True
+        log.warning("Another run goes on: this one does nothing. Trigger the Dag again when that run has ended.")
+        return False
+
     @task
     def read_form(params: dict[str, Any] | None = None) -> str:
         """Take the products out of the form: pasted lines, or the path of a file."""
@@ -110,7 +123,7 @@ with DAG(
         **repair,
     )
 
-    @task(trigger_rule="none_failed")
+    @task(trigger_rule="none_failed", multiple_outputs=False)  # Airflow 3.0 stores no output that is None
     def report(
         previewed: dict[str, Any],
         repaired: dict[str, Any] | None,
@@ -119,7 +132,6 @@ with DAG(
     ) -> dict[str, Any]:
         """Write what became of each product, for the ticket; fail where a product failed."""
         import json
-        import logging
 
         from airflow_provider_mirakl.storage import storage_path
 
@@ -149,7 +161,7 @@ with DAG(
         text = "\n".join(lines) + "\n"
         file = storage_path(result["folder"]) / "report.md"
         file.write_text(text)
-        logging.getLogger(__name__).info("%s\n%s", file, text)
+        log.info("%s\n%s", file, text)
         if counts["failed"]:
             raise AirflowFailException(
                 f"{counts['failed']} of {counts['products']} products failed; {file} lists them, and "
@@ -159,6 +171,7 @@ with DAG(
 
     decision = decide()
     final = report(preview.output, resync.output)
+    no_other_run() >> products
     preview >> decision >> [resync, final]
     if APPROVAL:
         from airflow.providers.standard.operators.hitl import ApprovalOperator

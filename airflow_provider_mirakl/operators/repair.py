@@ -257,7 +257,9 @@ class ProductRepairOperator(BaseOperator):
         chosen = repair.client_specification_id or self.chosen_client
         pairs = repair.pairs
         if repair.sent:
-            self.log.info("A former try sent %d of %d products: going on behind them", repair.sent, len(pairs))
+            self.log.info(
+                "A former try sent %d of %d products: going on behind them", repair.sent, len(pairs)
+            )
         with self.djust_hook.get_conn() as client:
             while repair.sent < len(pairs):
                 batch = pairs[repair.sent : repair.sent + self.djust_batch_size]
@@ -291,10 +293,15 @@ class ProductRepairOperator(BaseOperator):
             row = _row(pair, repair.state_before(pair.mirakl_product_id), None)
             if number < repair.sent:
                 result = ItemResult(
-                    pair.mirakl_product_id, "unknown", "NO_PROOF", "DJUST took it; the run ended before the proof"
+                    pair.mirakl_product_id,
+                    "unknown",
+                    "NO_PROOF",
+                    "DJUST took it; the run ended before the proof",
                 )
             else:
-                result = ItemResult(pair.mirakl_product_id, "failed", "NOT_SENT", "the run ended before it was sent")
+                result = ItemResult(
+                    pair.mirakl_product_id, "failed", "NOT_SENT", "the run ended before it was sent"
+                )
                 rest.append(pair.element())
             rows.append(row | _told(result))
         path = self._write(run, "outcome.ndjson", rows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,41 @@ FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "dry_run": False
 
 @pytest.fixture
 def incident(run_dag, monkeypatch, tmp_path, mirakl_sandbox_connections):
-    """``incident(products=[...])``: fill in the form and run."""
+    """``incident(products=[...])``: fill in the form and run; ``changes`` to the file, as somebody may make them."""
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path))
     # No wait of a second try: what fails here is meant to fail.
     source = DAG_FILE.read_text("utf-8").replace("retries=2", "retries=0")
-    return lambda **form: run_dag(source, conf=FORM | form)
+
+    def run(changes: dict[str, str] | None = None, **form: Any) -> Any:
+        text = source
+        for before, after in (changes or {}).items():
+            assert before in text
+            text = text.replace(before, after)
+        return run_dag(text, conf=FORM | form)
+
+    return run
+
+
+@pytest.fixture
+def former_run(airflow_db):
+    """``former_run(dag_id, state)``: a run of a Dag, an hour old."""
+
+    def make(dag_id: str, state: str) -> None:
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.session import create_session
+
+        moment = datetime.now(UTC) - timedelta(hours=1)
+        dates = {name: moment for name in ("logical_date", "run_after") if hasattr(DagRun, name)}
+        if "run_after" not in dates:  # Airflow 2
+            dates = {"execution_date": moment}
+        with create_session() as session:
+            session.add(
+                DagRun(
+                    dag_id=dag_id, run_id="former", run_type="manual", state=state, start_date=moment, **dates
+                )
+            )
+
+    return make
 
 
 def test_a_dry_run_is_the_default_and_sends_nothing(incident, mirakl_sandbox):
@@ -86,3 +118,16 @@ def test_approval_stands_between_the_preview_and_the_sending(airflow_db):
     assert "approve" in dag.task_dict["resync"].upstream_task_ids
     decide = dag.task_dict["decide"].python_callable
     assert [decide(params={"dry_run": dry_run}) for dry_run in (True, False)] == ["report", "approve"]
+
+
+@pytest.mark.parametrize(("state", "reported"), [("running", "skipped"), ("success", "success")])
+def test_a_run_skips_while_a_former_one_goes_on(incident, mirakl_sandbox, former_run, state, reported):
+    dag_id = f"skips_after_{state}"
+    former_run(dag_id, state)
+    run = incident(
+        products=["MKL-021;SKU-021"],
+        changes={'OVERLAP = "queue"': 'OVERLAP = "skip"', "mirakl_incident_resync": dag_id},
+    )
+    assert (run.state, run.tasks["resync"], run.tasks["report"]) == ("success", reported, reported)
+    wanted = "PENDING" if reported == "skipped" else "SYNCHRONIZED"
+    assert mirakl_sandbox.master_products()["MKL-021"]["synchronization"] == wanted
