@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__
+from live_airflow import LiveAirflow, Run
 
 from airflow_provider_mirakl.sandbox import Sandbox
 
-AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 PATIENCE = 600.0
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -85,7 +75,7 @@ class Ask(BaseOperator):
         return event
 
 
-@dag(schedule="@once", start_date=datetime(2024, 1, 1), catchup=False)
+@dag(schedule=None, start_date=datetime(2024, 1, 1), catchup=False)
 def live():
     Ask(task_id="ask_connect", conn_id="connect", role="connect")
     Ask(task_id="ask_front", conn_id="both", role="front")
@@ -199,161 +189,81 @@ FAILING = [
 ]
 
 
-@dataclass(frozen=True)
-class Live:
-    home: Path
-    sandbox: Sandbox
-
-    def tasks(self) -> dict[str, str | None]:
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            try:
-                return dict(database.execute("SELECT task_id, state FROM task_instance"))
-            except sqlite3.OperationalError:
-                return {}
-
-    def run_state(self) -> str | None:
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            row = database.execute("SELECT state FROM dag_run").fetchone()
-            return row[0] if row else None
-
-    def log_of(self, task_id: str) -> str:
-        logs = [file for file in (self.home / "logs").rglob("*") if file.is_file()]
-        return "\n".join(file.read_text() for file in logs if f"task_id={task_id}/" in f"{file}/")
-
-    def everything_written(self) -> Iterator[tuple[Path, bytes]]:
-        dags = {self.home / "dags", self.home / "modules"}
-        for file in self.home.rglob("*"):
-            if file.is_file() and not dags & set(file.parents):
-                yield file, file.read_bytes()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.fixture(scope="module")
+def mirakl() -> Iterator[Sandbox]:
+    with Sandbox(speed=60) as sandbox:
+        sandbox.fault("status", path="/echo/*", status=400, body=f"you sent {PASSWORDS['echo']}", times=None)
+        yield sandbox
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """One run of the Dag, ended."""
-    home, port = tmp_path_factory.mktemp("live"), free_port()
-    (home / "dags").mkdir()
-    (home / "modules").mkdir()
-    (home / "modules" / "live_triggers.py").write_text(TRIGGER.replace("__KEYS__", repr(SHOWN)))
-    (home / "dags" / "live.py").write_text(DAG.replace("__FAILING__", repr(FAILING)))
-    with Sandbox(speed=60) as sandbox, contextlib.ExitStack() as stack:
-        sandbox.fault("status", path="/echo/*", status=400, body=f"you sent {PASSWORDS['echo']}", times=None)
-        env = (
-            {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
-            | {
-                "AIRFLOW_HOME": str(home),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-                "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",  # Airflow 2 would want another database
-                "AIRFLOW__CORE__PARALLELISM": "2",
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-                "AIRFLOW__API_AUTH__JWT_SECRET": "for these tests alone " * 4,
-                "AIRFLOW__API__SECRET_KEY": "for these tests alone",
-                "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-                "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-                "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-                "PYTHONPATH": os.pathsep.join(
-                    filter(None, [str(home / "modules"), os.environ.get("PYTHONPATH")])
-                ),
-            }
-        )
-        env |= {
-            f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields)
-            for name, fields in connections(sandbox).items()
-        }
-        airflow = [sys.executable, "-m", "airflow"]
-        subprocess.run([*airflow, "db", "migrate"], env=env, check=True, capture_output=True)
-        commands = [["scheduler"], ["triggerer"]]
-        if AIRFLOW >= (3, 0):
-            commands = [["api-server", "--port", str(port), "--workers", "1"], ["dag-processor"], *commands]
-        for command in commands:
-            output = stack.enter_context((home / f"{command[0]}.out").open("wb"))
-            process = subprocess.Popen(
-                [*airflow, *command], env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
-            stack.callback(end, process)
-            if command[0] == "api-server":
-                wait_until(lambda: listens(port), "the API server does not answer")
-        running = Live(home, sandbox)
-        wait_until(lambda: running.run_state() in ("success", "failed"), "the Dag does not end", running)
-        yield running
+def run(mirakl: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One run of the Dag, ended, on an Airflow of its own: what it writes is searched.
+
+    The keys are given to Airflow one by one, in its environment, and stand in a module outside of its home.
+    """
+    modules, place = tmp_path_factory.mktemp("modules"), tmp_path_factory.mktemp("live")
+    (modules / "live_triggers.py").write_text(TRIGGER.replace("__KEYS__", repr(SHOWN)))
+    settings = {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections(mirakl).items()
+    }
+    settings |= {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "PYTHONPATH": str(modules)}
+    with LiveAirflow(place / "home", place / "connections.json", **settings) as airflow:
+        airflow.add_dag("live", DAG.replace("__FAILING__", repr(FAILING)))
+        run = airflow.trigger("live")
+        run.until_done(PATIENCE)
+        yield run
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as caller:
-        return caller.connect_ex(("127.0.0.1", port)) == 0
+def everything_written(home: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below Airflow's home, as it is searched."""
+    for file in home.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            if file.suffix == ".out":
+                # Airflow's local executor repeats task logs on its own output without any masking: what was
+                # written there on purpose is left out, and the rest shows that nothing of ours needs to be masked.
+                content = b"\n".join(line for line in content.splitlines() if b"shown by" not in line)
+            yield file, content
 
 
-def wait_until(true: Callable[[], bool], otherwise: str, live: Live | None = None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > deadline:
-            said = {file.name: file.read_text()[-3000:] for file in live.home.glob("*.out")} if live else {}
-            pytest.fail(f"{otherwise}: {live.tasks() if live else ''}\n{said}")
-        time.sleep(0.25)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End a command and its children: they are a session of their own."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-
-
-def test_triggers_ask_mirakl(live):
+def test_triggers_ask_mirakl(run, mirakl):
     """Two at once, on one event loop; none blocks it for ever."""
-    states = live.tasks()
-    assert (states["ask_connect"], states["ask_front"]) == ("success", "success")
-    asked = {(call["operation"], call["role"]) for call in live.sandbox.journal() if call["status"] == 200}
+    assert (run.task("ask_connect").state, run.task("ask_front").state) == ("success", "success")
+    asked = {(call["operation"], call["role"]) for call in mirakl.journal() if call["status"] == 200}
     assert {("listProducts", "connect"), ("PC01", "front")} <= asked
 
 
-def test_a_disabled_connection_skips(live):
-    assert live.tasks()["disabled"] == "skipped"
+def test_a_disabled_connection_skips(run):
+    assert run.task("disabled").state == "skipped"
 
 
-def test_every_kind_of_error_happened(live):
-    states = live.tasks()
-    assert states["breaks"] == "failed"
-    assert states["errors"] == "success"
-    log = live.log_of("errors")
+def test_every_kind_of_error_happened(run):
+    assert run.task("breaks").state == "failed"
+    assert run.task("errors").state == "success"
+    log = run.log("errors")
     for conn_id in FAILING:
         assert f"{conn_id} failed" in log
     assert "httpcore" in log or "DEBUG" in log.upper()
 
 
-def test_what_is_shown_is_masked(live):
+def test_what_is_shown_is_masked(run):
     """Tasks and triggers wrote keys on purpose; what arrived in the logs is ``***``."""
     shown = {"errors": ["shown by the log", "shown by print"]}
     shown |= {f"ask_{role}": ["shown by the trigger"] for role in ("connect", "front")}
     for task_id, words in shown.items():
         for word in words:
-            assert [line for line in live.log_of(task_id).splitlines() if word in line and "***" in line]
+            assert [line for line in run.log(task_id).splitlines() if word in line and "***" in line]
 
 
-def test_no_secret_is_written_anywhere(live):
+def test_no_secret_is_written_anywhere(run, mirakl):
     """Neither in a log nor in the database: XCom, rendered fields, triggers, serialized Dags."""
-    tokens = live.sandbox.call(lambda world: list(world.tokens.dump()))
+    tokens = mirakl.call(lambda world: list(world.tokens.dump()))
     assert tokens
-    found = []
-    for file, content in live.everything_written():
-        if file.suffix == ".out":
-            # Airflow's local executor repeats task logs on its own output without any masking: what was written there
-            # on purpose is left out, and the rest shows that nothing of ours needs to be masked.
-            content = b"\n".join(line for line in content.splitlines() if b"shown by" not in line)
-        found += [
-            (file.relative_to(live.home).as_posix(), secret)
-            for secret in [*PASSWORDS.values(), *tokens]
-            if secret.encode() in content
-        ]
+    found = [
+        (file.relative_to(run.airflow.home).as_posix(), secret)
+        for file, content in everything_written(run.airflow.home)
+        for secret in [*PASSWORDS.values(), *tokens]
+        if secret.encode() in content
+    ]
     assert found == []
