@@ -81,7 +81,9 @@ with DAG(
         """Skip everything while another run goes on, where the overlap rule says so."""
         if OVERLAP == "queue" or not former_run_goes_on(context):
             return True
-        log.warning("Another run goes on: this one does nothing. Trigger the Dag again when that run has ended.")
+        log.warning(
+            "Another run goes on: this one does nothing. Trigger the Dag again when that run has ended."
+        )
         return False
 
     @task
