@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,22 @@ def storage_path(path: str) -> StoragePath:
     if path.startswith("file://"):
         return Path(path.removeprefix("file://"))
     return ObjectStoragePath(path) if "://" in path else Path(path)
+
+
+def lies_in(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path lies in one of the folders, wherever its ``..`` and its links lead.
+
+    :param path: a path as :func:`storage_path` takes it.
+    :param folders: folders as :func:`storage_path` takes them; of object storage with the same connection in the
+        address as the path has, because that decides whose rights are used.
+    """
+    if "://" in path.removeprefix("file://"):
+        return ".." not in path.split("/") and any(
+            path.startswith(folder.rstrip("/") + "/") for folder in folders
+        )
+    place = Path(path.removeprefix("file://")).resolve()
+    local = (folder.removeprefix("file://") for folder in folders)
+    return any(place.is_relative_to(Path(folder).resolve()) for folder in local if "://" not in folder)
 
 
 def task_folder(

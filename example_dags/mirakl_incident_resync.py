@@ -14,11 +14,12 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param
 
 # [START mirakl_incident_resync]
 from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
-from airflow_provider_mirakl.overlap import former_run_goes_on
+from airflow_provider_mirakl.storage import folder_below
 
 log = logging.getLogger(__name__)
 
 MAX_PRODUCTS = 200  # More than an incident has: bulk belongs to the import.
+SOURCE_FOLDERS = [str(folder_below(None))]  # What a form may name: files of the work folder, such as rejects.
 OVERLAP = "queue"  # What a run does while another goes on: "queue", it waits; "skip", it does nothing.
 APPROVAL = False  # True: a second person has to approve before anything is sent. Needs Airflow 3.1.
 
@@ -47,7 +48,7 @@ with DAG(
             type=["null", "string"],
             title="or a file",
             description_md="CSV, NDJSON or JSON: a path or an object storage address, such as the `rejects` of a "
-            "previous run or the output of a reconciliation.",
+            "previous run or the output of a reconciliation. It has to lie in one of the Dag's `SOURCE_FOLDERS`.",
         ),
         "route": Param(
             "djust",
@@ -79,6 +80,8 @@ with DAG(
     @task.short_circuit
     def no_other_run(**context: Any) -> bool:
         """Skip everything while another run goes on, where the overlap rule says so."""
+        from airflow_provider_mirakl.overlap import former_run_goes_on
+
         if OVERLAP == "queue" or not former_run_goes_on(context):
             return True
         log.warning(
@@ -100,6 +103,7 @@ with DAG(
     products = read_form()
     repair: dict[str, Any] = {
         "products": products,
+        "source_folders": SOURCE_FOLDERS,
         "route": "{{ params.route }}",
         "client_specification_id": "{{ params.client or '' }}",
         "mirakl_conn_id": "mirakl_operator",

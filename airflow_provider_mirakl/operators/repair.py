@@ -97,6 +97,9 @@ class ProductRepairOperator(BaseOperator):
         of objects with ``mirakl_product_id`` and ``product_sku``; or the path of a CSV, NDJSON or JSON file, such as
         the ``rejects`` of a previous run or the output of a reconciliation. A product that is given twice is sent
         once. Templated.
+    :param source_folders: folders in which a file has to lie that ``products`` names; default any. Set it where a
+        person names the file in a form: what a worker may read is more than who may trigger a Dag ought to see, and a
+        refused line is quoted in the log.
     :param djust_conn_id: connection of type ``djust``. Templated.
     :param client_specification_id: the Mirakl client configuration of DJUST, a UUID; default the connection's own, else
         DJUST resolves it, which it can where one is active. Templated.
@@ -128,6 +131,7 @@ class ProductRepairOperator(BaseOperator):
         self,
         *,
         products: str | Sequence[Any],
+        source_folders: Sequence[str] | None = None,
         djust_conn_id: str = DjustHook.default_conn_name,
         client_specification_id: str | None = None,
         djust_batch_size: int = 100,
@@ -139,6 +143,7 @@ class ProductRepairOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.products = products
+        self.source_folders = source_folders
         self.djust_conn_id = djust_conn_id
         self.client_specification_id = client_specification_id
         self.djust_batch_size = djust_batch_size
@@ -174,14 +179,13 @@ class ProductRepairOperator(BaseOperator):
         """
         from airflow_provider_mirakl.catalog.outcome import FailurePolicy
         from airflow_provider_mirakl.catalog.pairs import read_pairs
-        from airflow_provider_mirakl.storage import storage_path
 
         FailurePolicy(self.max_failed_items, self.max_failed_ratio)
         for name, value in (("djust_batch_size", self.djust_batch_size), ("max_products", self.max_products)):
             if value < 1:
                 raise MiraklConfigurationError(f"{name}: is {value}; give 1 or more", field=name)
         _ = self._proof_seconds, self.is_preview  # wrong ones show before a call is spent
-        read = read_pairs(self.products, storage_path, limit=self.max_products)
+        read = read_pairs(self.products, self._opened, limit=self.max_products)
         products = [(pair.mirakl_product_id, pair.product_sku) for pair in read.pairs]
         self.log.info("%d products, %d given twice", len(products), read.duplicates)
         repair = Repair(run.generation, products, read.duplicates)
@@ -194,6 +198,19 @@ class ProductRepairOperator(BaseOperator):
         if not self.is_preview:
             repair.save(run.folder)
         return repair
+
+    def _opened(self, path: str) -> StoragePath:
+        """The file that ``products`` names.
+
+        :raises MiraklInputError: it lies in none of ``source_folders``.
+        """
+        from airflow_provider_mirakl.storage import lies_in, storage_path
+
+        if self.source_folders is not None and not lies_in(path, self.source_folders):
+            raise MiraklInputError(
+                f"products: {path!r} may not be read; give a file in {' or '.join(self.source_folders)}"
+            )
+        return storage_path(path)
 
     @property
     def is_preview(self) -> bool:

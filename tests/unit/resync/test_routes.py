@@ -257,6 +257,27 @@ def test_bad_input_spends_no_call(sandbox, run_task, route):
     assert not sandbox.journal()
 
 
+@pytest.mark.parametrize("folder", ["{here}/allowed", "file://{here}/allowed", "s3://c@bucket/allowed"])
+def test_a_file_lies_in_one_of_the_source_folders(sandbox, run_task, tmp_path, folder):
+    secret, allowed = tmp_path / "airflow.cfg", tmp_path / "allowed"
+    secret.write_text("fernet_key = 1234")
+    allowed.mkdir()
+    (allowed / "products.csv").write_text("MKL-001;SKU-001")
+    (allowed / "link.csv").symlink_to(secret)
+    folders = ["gs://other", folder.format(here=tmp_path)]
+    for path in (
+        secret, f"{allowed}/../airflow.cfg", f"{allowed}/link.csv", f"file://{secret}", f"local://{secret}",
+        f"{allowed}2/x.csv", "s3://c@bucket/allowed/../x.csv", "s3://other@bucket/allowed/x.csv", "s3://c@bucket/allowedx/x.csv",
+    ):  # fmt: skip
+        with pytest.raises(
+            MiraklInputError, match="may not be read; give a file in gs://other or "
+        ) as caught:
+            run_task(djust(str(path), source_folders=folders))
+        assert "1234" not in str(caught.value)
+    if "s3" not in folder:
+        assert run_task(djust(str(allowed / "products.csv"), source_folders=folders))["products"] == 1
+
+
 def test_a_route_that_does_not_exist_and_one_without_a_connection(sandbox, run_task):
     with pytest.raises(MiraklConfigurationError, match="route: is 'both'; give direct or djust"):
         run_task(resync(REPAIRABLE, "both"))
