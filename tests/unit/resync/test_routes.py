@@ -144,6 +144,26 @@ def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkey
     assert "sandbox-operator-key" not in stored
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_product_that_stays_stuck_fails_however_it_was_waited_for(
+    sandbox, run_task, monkeypatch, deferrable
+):
+    from airflow_provider_mirakl.operators import repair
+
+    monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
+        run_task(
+            djust(
+                f"MKL-022;SKU-022\n{STUCK}",
+                proof_conn_id="mirakl_operator",
+                deferrable=deferrable,
+                proof_timeout="1",
+            )
+        )
+    assert rows(caught.value.outcome)["MKL-040"]["code"] == "PENDING"
+    assert len(run_task.deferrals) == deferrable
+
+
 def test_a_retry_keeps_the_state_before_the_first_try(sandbox, run_task):
     sandbox.fault("status", "CM51", status=403, skip=1, times=1)
     with pytest.raises(MiraklPermissionError):
