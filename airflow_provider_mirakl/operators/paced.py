@@ -51,11 +51,13 @@ class Pace:
     :param failures: calls that failed one after another.
     :param lead: seconds from a trigger's moment until the task was ready to call again, as learned so far; ``None``
         before it ever came back.
+    :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
     """
 
     not_before: float = 0.0
     failures: int = 0
     lead: float | None = None
+    began: float | None = None
 
     @property
     def early(self) -> float:
@@ -194,19 +196,20 @@ class PacedOperator(BaseOperator):
         if self.deferrable and remaining - pace.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
+            pace.began = pace.began or run.started
             state = asdict(pace) | {"not_before": moment}
             self.defer(
                 trigger=MomentTrigger(moment - pace.early, state),
                 method_name=self.resume.__name__,
-                timeout=self._time_left(run.started),
+                timeout=self._time_left(pace.began),
             )
         time.sleep(remaining)
 
-    def _time_left(self, started: datetime | None) -> timedelta | None:
+    def _time_left(self, began: float | None) -> timedelta | None:
         """What ``execution_timeout`` leaves, so that it counts the waits in the triggerer too."""
-        if self.execution_timeout is None or started is None:
+        if self.execution_timeout is None or began is None:
             return None
-        return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
+        return max(timedelta(0), self.execution_timeout - timedelta(seconds=time.time() - began))
 
 
 class TaskRun:
@@ -224,10 +227,10 @@ class TaskRun:
         self.begins = begins
 
     @property
-    def started(self) -> datetime | None:
-        """When this try began."""
+    def started(self) -> float | None:
+        """When this try began, or on some versions of Airflow when it came back, in seconds since the epoch."""
         started: datetime | None = self._ti.start_date
-        return started
+        return None if started is None else started.timestamp()
 
     @cached_property
     def folder(self) -> StoragePath:

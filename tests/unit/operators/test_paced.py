@@ -113,7 +113,7 @@ class TestWait:
         return slept
 
     def wait(self, seconds: float, pace: Pace | None = None, **arguments: Any) -> None:
-        run: Any = SimpleNamespace(started=datetime.now(UTC) - timedelta(seconds=100))
+        run: Any = SimpleNamespace(started=NOON - 100)
         operator = Operator(task_id="paced", **{"deferrable": True, **arguments})
         operator._wait(NOON + seconds, pace or Pace(), run)
 
@@ -126,7 +126,7 @@ class TestWait:
             self.wait(60, Pace(failures=1, lead=6.0))
         trigger: Any = deferred.value.trigger
         assert trigger.moment == NOON + 54
-        assert trigger.state == {"not_before": NOON + 60, "failures": 1, "lead": 6.0}
+        assert trigger.state == {"not_before": NOON + 60, "failures": 1, "lead": 6.0, "began": NOON - 100}
         assert deferred.value.method_name == "resume"
         assert slept == []
 
@@ -143,8 +143,14 @@ class TestWait:
     def test_execution_timeout_counts_the_waits_too(self) -> None:
         with pytest.raises(TaskDeferred) as deferred:
             self.wait(60, execution_timeout=timedelta(seconds=300))
-        assert deferred.value.timeout is not None
-        assert timedelta(seconds=190) < deferred.value.timeout <= timedelta(seconds=200)
+        assert deferred.value.timeout == timedelta(seconds=200)
+
+    def test_execution_timeout_counts_from_the_first_start_not_from_the_last_return(self) -> None:
+        with pytest.raises(TaskDeferred) as deferred:
+            self.wait(60, Pace(began=NOON - 180), execution_timeout=timedelta(seconds=300))
+        assert deferred.value.timeout == timedelta(seconds=120)
+        trigger: Any = deferred.value.trigger
+        assert trigger.state["began"] == NOON - 180
 
     def test_a_timeout_that_is_over_is_not_negative(self) -> None:
         with pytest.raises(TaskDeferred) as deferred:
