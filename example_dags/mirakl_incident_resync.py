@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MAX_PRODUCTS = 200  # More than an incident has: bulk belongs to the import.
 SOURCE_FOLDERS = [str(folder_below(None))]  # What a form may name: files of the work folder, such as rejects.
 OVERLAP = "queue"  # What a run does while another goes on: "queue", it waits; "skip", it does nothing.
-APPROVAL = False  # True: a second person has to approve before anything is sent. Needs Airflow 3.1.
+APPROVAL = False  # True: a second person approves before anything is sent. Needs Airflow 3.1, standard provider 1.13.
 
 with DAG(
     dag_id="mirakl_incident_resync",

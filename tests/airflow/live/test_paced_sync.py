@@ -11,7 +11,7 @@ from datetime import timedelta
 import httpx
 import psutil
 import pytest
-from live_airflow import ON_3, LiveAirflow, Run, kill_process
+from live_airflow import AIRFLOW, ON_3, LiveAirflow, Run, kill_process
 from stages import SetStage, Stage
 
 Running = dict[str, tuple[Stage, Run]]
@@ -20,6 +20,11 @@ pytestmark = pytest.mark.matrix
 parallel = pytest.mark.skipif(
     not ON_3, reason="on SQLite Airflow 2 has one worker, and its scheduler stands still meanwhile"
 )
+
+
+def not_on_3_0(why: str) -> pytest.MarkDecorator:
+    """Leaves a test out where Airflow 3.0 itself stands in the way; 3.1 does not."""
+    return pytest.mark.skipif(AIRFLOW == (3, 0), reason=f"Airflow 3.0 {why}")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,7 @@ def once(stage: Stage) -> dict[str, int]:
     return dict.fromkeys(stage.ids, 1)
 
 
+@not_on_3_0("with LocalExecutor hands out the first of many tasks before it has noted so, and fails it")
 def test_between_two_calls_the_task_waits_in_the_triggerer_and_holds_no_worker(
     running: Running, live: LiveAirflow
 ) -> None:
@@ -195,6 +201,7 @@ def test_clearing_a_finished_task_sends_again(running: Running) -> None:
 
 
 @parallel
+@not_on_3_0("never starts a running task again that was cleared")
 def test_clearing_a_half_done_task_begins_anew(stage: SetStage) -> None:
     stages = [
         stage("begun_anew", 10),
@@ -226,6 +233,7 @@ def test_a_pool_keeps_two_runs_apart(running: Running) -> None:
 
 
 @parallel
+@not_on_3_0("gives a task no second try whose process was killed")
 def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(stage: SetStage) -> None:
     killed = stage("worker_killed", 15, upsert={"retries": 1})
     slow = killed.sandbox.fault("delay", "upsertProducts", skip=1, seconds=60)
