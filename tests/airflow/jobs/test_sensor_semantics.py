@@ -242,3 +242,35 @@ def test_no_key_travels_in_a_trigger(worker, mirakl_sandbox_connections):
     running.run()
     assert len(running.deferrals) == 1
     assert "sandbox-operator-key" not in repr(running.deferrals)
+
+
+DAG = """
+from datetime import datetime
+from functools import cached_property
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+
+
+class Patient(MiraklBaseSensor):
+    poll = "polls_of_this_test.answered"
+
+    @cached_property
+    def hook(self):
+        return MiraklHook("mirakl_operator")
+
+    def poll_arguments(self):
+        return {"times": 2}
+
+
+with DAG(dag_id="strict", schedule=None, start_date=datetime(2026, 1, 1)):
+    Patient(task_id="wait", deferrable=True, poke_interval=0.05, timeout=30, allow_nested_operators=False)
+"""
+
+
+def test_it_comes_back_where_airflow_forbids_nested_operators(run_dag, polls, mirakl_sandbox_connections):
+    run = run_dag(DAG)
+    assert run.tasks == {"wait": "success"}
+    assert polls.answers == 2
