@@ -33,7 +33,7 @@ FOLDER = Path({folder!r})
 
 
 class Upsert(MiraklConnectUpsertProductsOperator):
-    # A callback of the failure would not do: dag.test() of Airflow 3.0 does not tell it the error.
+    # A callback of the failure would not do: dag.test() before Airflow 3.3 does not tell it the error.
     def execute(self, context):
         try:
             return super().execute(context)
