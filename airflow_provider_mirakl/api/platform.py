@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import Any, TypedDict, TypeVar
+from urllib.parse import urlencode
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Reply, comma, nothing, query
 from airflow_provider_mirakl.exceptions import MiraklInputError
@@ -147,15 +148,13 @@ def list_shop_roles(*, shop_id: int | None = None) -> Call[list[Coded]]:
 def list_hierarchies(
     *, hierarchy: str | None = None, max_level: int | None = None, shop_id: int | None = None
 ) -> Call[list[Hierarchy]]:
-    """H11: the categories of the catalog. At most once an hour.
+    """H11: the categories of the catalog. At most once an hour, each question counted by itself.
 
     :param hierarchy: only this category with its parents and children.
     :param max_level: levels of children.
     """
-    return Call(
-        H11,
-        parse=_coded("hierarchies", Hierarchy),
-        params=query(hierarchy=hierarchy, max_level=max_level, shop_id=shop_id),
+    return _hourly(
+        H11, "hierarchies", Hierarchy, query(hierarchy=hierarchy, max_level=max_level, shop_id=shop_id)
     )
 
 
@@ -168,7 +167,7 @@ def list_attributes(
     with_roles: bool | None = None,
     shop_id: int | None = None,
 ) -> Call[list[Attribute]]:
-    """PM11: the attributes of products. At most once an hour.
+    """PM11: the attributes of products. At most once an hour, each question counted by itself.
 
     :param hierarchy: only those of this category with its parents and children.
     :param max_level: levels of children.
@@ -176,30 +175,30 @@ def list_attributes(
     :param channels: for the operator and the front office: only those of these channels.
     :param with_roles: only attributes that have a role.
     """
-    return Call(
-        PM11,
-        parse=_coded("attributes", Attribute),
-        params=query(
-            hierarchy=hierarchy,
-            max_level=max_level,
-            all_operator_attributes=all_operator_attributes,
-            channels=list(channels) or None,
-            with_roles=with_roles,
-            shop_id=shop_id,
-        ),
+    params = query(
+        hierarchy=hierarchy,
+        max_level=max_level,
+        all_operator_attributes=all_operator_attributes,
+        channels=list(channels) or None,
+        with_roles=with_roles,
+        shop_id=shop_id,
     )
+    return _hourly(PM11, "attributes", Attribute, params)
 
 
 def list_values_lists(*, code: str | None = None, shop_id: int | None = None) -> Call[list[ValuesList]]:
-    """VL11: the lists of values that attributes may take. At most once an hour.
+    """VL11: the lists of values that attributes may take. At most once an hour, each question counted by itself.
 
     :param code: only this list.
     """
-    return Call(
-        VL11,
-        parse=_coded("values_lists", ValuesList),
-        params=query(code=code, shop_id=shop_id),
-    )
+    return _hourly(VL11, "values_lists", ValuesList, query(code=code, shop_id=shop_id))
+
+
+def _hourly(
+    operation: Operation, key: str, kind: type[C], params: tuple[tuple[str, str], ...]
+) -> Call[list[C]]:
+    """A part of the catalog's configuration. Somebody who asks for each category in turn does not ask again."""
+    return Call(operation, parse=_coded(key, kind), params=params, paced_by=urlencode(params))
 
 
 def _coded(key: str, kind: type[C]) -> Callable[[Reply], list[C]]:

@@ -306,8 +306,8 @@ def p51(exchange: Exchange) -> Reply:
     if status and status not in STATUSES:
         raise ApiError(400, f"status must be one of {', '.join(STATUSES)}.")
     sort, order = exchange.query.get("sort", "dateCreated"), exchange.query.get("order", "asc")
-    if sort not in ("dateCreated", "lastUpdated") or order not in ("asc", "desc"):
-        raise ApiError(400, "sort must be dateCreated or lastUpdated, order must be asc or desc.")
+    if sort != "dateCreated" or order not in ("asc", "desc"):
+        raise ApiError(400, "sort must be dateCreated, order must be asc or desc.")
     imports = exchange.world.instance.imports
     wanted_shop = exchange.query.get("shop_id", "") if exchange.principal.role != "shop" else ""
     transformed = exchange.query.get("has_transformed_file", "")
@@ -321,10 +321,7 @@ def p51(exchange: Exchange) -> Reply:
             not transformed or view["has_transformed_file"] == exchange.boolean("has_transformed_file", False)
         )
     ]
-    found.sort(
-        key=lambda pair: pair[0].changed if sort == "lastUpdated" else pair[0].created,
-        reverse=order == "desc",
-    )
+    found.sort(key=lambda pair: pair[0].created, reverse=order == "desc")
     part, headers = paging.offset(exchange, len(found))
     body = {"product_import_trackings": [view for _, view in found[part]], "total_count": len(found)}
     return Reply.json(body, headers=headers)

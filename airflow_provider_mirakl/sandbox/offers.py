@@ -584,7 +584,10 @@ def _listed(exchange: Exchange, kinds: tuple[str, ...], view: Callable[[Job], di
         and (start is None or job.created >= start)
         and (end is None or job.created <= end)
     }
-    keys, tokens = cursor.window(exchange, sorted(jobs))
+    criterion, _, direction = (cursor.one("sort") or "dateCreated").partition(",")
+    if criterion != "dateCreated" or direction not in ("", "ASC", "DESC"):
+        raise ApiError(400, "sort must be dateCreated, dateCreated,ASC or dateCreated,DESC.")
+    keys, tokens = cursor.window(exchange, sorted(jobs), descending=direction != "ASC")
     return Reply.json({"data": [view(jobs[key]) for key in keys], **tokens})
 
 

@@ -89,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _read("CUR01", "/currencies", platform.currencies, interval=DAY),
     _read("DO01", "/documents", platform.documents, interval=DAY),
     _read("L01", "/locales", platform.locales, interval=DAY),
-    _read("RO02", "/users/shops/roles", platform.roles, interval=DAY),
+    _read("RO02", "/users/shops/roles", platform.roles),
     _read("H11", "/hierarchies", platform.hierarchies, interval=HOUR),
     _read("PM11", "/products/attributes", platform.attributes, interval=HOUR, produces=(JSON, CSV)),
     _read("VL11", "/values_lists", platform.values_lists, interval=HOUR),

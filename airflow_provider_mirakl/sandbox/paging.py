@@ -39,16 +39,23 @@ class Cursor:
         content = {"q": self.query, "limit": self.limit, "key": key, "next": forward}
         return base64.urlsafe_b64encode(dumps(content)).decode()
 
-    def window(self, exchange: Exchange, order: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
+    def window(
+        self, exchange: Exchange, order: Sequence[str], *, descending: bool = False
+    ) -> tuple[Sequence[str], dict[str, str]]:
         """The ids of the page and the tokens of its neighbours.
 
         :param order: all ids, sorted.
+        :param descending: whether the pages begin with the last of them.
         """
+        before, through = bisect_left(order, self.key), bisect_right(order, self.key)
+        if descending:
+            before, through = len(order) - through, len(order) - before
+            order = order[::-1]
         if self.forward:
-            start = bisect_right(order, self.key) if self.key else 0
+            start = through if self.key else 0
             stop = min(len(order), start + self.limit)
         else:
-            stop = bisect_left(order, self.key)
+            stop = before
             start = max(0, stop - self.limit)
         ids = order[start:stop]
         exchange.items = len(ids)

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_mirakl.api.platform import list_channels, list_shop_roles
+from airflow_provider_mirakl.api.platform import (
+    list_attributes,
+    list_channels,
+    list_hierarchies,
+    list_shop_roles,
+)
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.settings import Settings, api_key
-from airflow_provider_mirakl.exceptions import MiraklAuthenticationError, MiraklError, MiraklInputError
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklNotYetError,
+)
 from airflow_provider_mirakl.hooks.platform import PlatformSettings
 
 pytestmark = pytest.mark.mirakl_sandbox_settings(speed=1)
@@ -161,3 +171,15 @@ def test_unknown_codes_are_named_before_a_call_is_spent(mirakl_sandbox, settings
 def test_only_what_is_given_is_asked_for(mirakl_sandbox, settings):
     settings().check(currencies=["EUR"])
     assert calls(mirakl_sandbox) == {("CUR01", 200): 1}
+
+
+def test_every_category_can_be_asked_for_in_turn_and_none_twice(mirakl_sandbox):
+    there = Settings(base_url=mirakl_sandbox.mirakl_url, auth=api_key("sandbox-shop-key"), max_wait=0)
+    with Client(there, pacer=Pacer()) as client:
+        codes = [hierarchy["code"] for hierarchy in client.send(list_hierarchies())][:3]
+        for code in codes:
+            client.send(list_hierarchies(hierarchy=code))
+            client.send(list_attributes(hierarchy=code))
+        with pytest.raises(MiraklNotYetError):
+            client.send(list_attributes(hierarchy=codes[0]))
+    assert calls(mirakl_sandbox) == {("H11", 200): 4, ("PM11", 200): 3}

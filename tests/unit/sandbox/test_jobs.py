@@ -591,20 +591,32 @@ def test_a_file_without_its_columns_fails_as_a_whole(sandbox: Sandbox, shop: htt
     assert "column sku" in shop.get(path).json()["reason_status"]
 
 
-def test_the_list_of_offer_imports_is_paged_by_tokens(sandbox: Sandbox, shop: httpx.Client) -> None:
+@pytest.mark.parametrize(
+    ("sort", "newest_first"), [(None, True), ("dateCreated,DESC", True), ("dateCreated,ASC", False)]
+)
+def test_the_list_of_offer_imports_is_paged_by_tokens(
+    sandbox: Sandbox, shop: httpx.Client, sort: str | None, newest_first: bool
+) -> None:
     made = []
     for price in range(5):
         made.append(int(of01(shop, OFFER_HEAD + f"O-1;SKU-001;SKU;{price};5;11;\n").rpartition("/")[2]))
         sandbox.advance(10)
     found: list[int] = []
     query: dict[str, Any] = {"limit": 2, "mode": "NORMAL", "origins": ["API", "FTP"]}
+    pages = []
+    if sort is not None:
+        query["sort"] = sort
     while True:
         page = shop.get("/api/offers/imports", params=query).json()
+        pages.append(page)
         found += [row["import_id"] for row in page["data"]]
         if "next_page_token" not in page:
             break
         query = {"page_token": page["next_page_token"]}
-    assert found == made
+    assert found == (made[::-1] if newest_first else made)
+    back = shop.get("/api/offers/imports", params={"page_token": page["previous_page_token"]}).json()
+    assert back["data"] == pages[-2]["data"]
+    assert shop.get("/api/offers/imports", params={"sort": "lastUpdated"}).status_code == 400
     assert shop.get("/api/offers/imports", params={"mode": "REPLACE"}).json()["data"] == []
 
 
