@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -29,7 +29,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun
+from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.operators.results import Ended, archive, judge_items, refuse_failed, result_of
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class MiraklJobOperator(BaseOperator):
         self.on_unclear = on_unclear
         self.work_folder = work_folder
         self._book: JobBook | None = None
+        self._first_began: float | None = None
 
     # What a named operator says
 
@@ -207,6 +208,8 @@ class MiraklJobOperator(BaseOperator):
         """Go on submitting, after the wait for a permitted moment. Without an event as :meth:`resume`."""
         if event is None:
             return self._begin(context)
+        if isinstance(event, Mapping):
+            self._first_began = event.get("state", {}).get("began")
         run, book = self._taken_up(context)
         return self._proceed(context, run, book)
 
@@ -357,9 +360,9 @@ class MiraklJobOperator(BaseOperator):
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             self.defer(
-                trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
+                trigger=MomentTrigger(wait.retry_at.timestamp(), {"began": self._began(context)}),
                 method_name=self.resume_submission.__name__,
-                timeout=self._time_left(context),
+                timeout=time_left(self.execution_timeout, self._began(context)),
             )
         time.sleep(max(0.0, remaining))
 
@@ -414,7 +417,7 @@ class MiraklJobOperator(BaseOperator):
                 max_failures=self.max_failures,
             ),
             method_name=self.resume.__name__,
-            timeout=self._time_left(context),
+            timeout=time_left(self.execution_timeout, self._began(context)),
         )
 
     def _interval(self) -> float:
@@ -427,12 +430,9 @@ class MiraklJobOperator(BaseOperator):
             )
         return kind.recommended if self.poll_interval is None else self.poll_interval
 
-    def _time_left(self, context: Context) -> timedelta | None:
-        """What ``execution_timeout`` leaves, so that it counts the waits in the triggerer too."""
-        started = context["ti"].start_date
-        if self.execution_timeout is None or started is None:
-            return None
-        return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
+    def _began(self, context: Context) -> float | None:
+        """When this try began, whether or not it was away meanwhile."""
+        return self._first_began or try_began(context)
 
     # Judging
 

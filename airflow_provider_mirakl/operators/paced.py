@@ -201,15 +201,28 @@ class PacedOperator(BaseOperator):
             self.defer(
                 trigger=MomentTrigger(moment - pace.early, state),
                 method_name=self.resume.__name__,
-                timeout=self._time_left(pace.began),
+                timeout=time_left(self.execution_timeout, pace.began),
             )
         time.sleep(remaining)
 
-    def _time_left(self, began: float | None) -> timedelta | None:
-        """What ``execution_timeout`` leaves, so that it counts the waits in the triggerer too."""
-        if self.execution_timeout is None or began is None:
-            return None
-        return max(timedelta(0), self.execution_timeout - timedelta(seconds=time.time() - began))
+
+def try_began(context: Context) -> float | None:
+    """When this try began, in seconds since the epoch; on Airflow 3.0 and 3.1, after a deferral, when it came back.
+
+    So a task that defers takes the moment along.
+    """
+    started: datetime | None = context["ti"].start_date
+    return None if started is None else started.timestamp()
+
+
+def time_left(execution_timeout: timedelta | None, began: float | None) -> timedelta | None:
+    """What ``execution_timeout`` leaves of a try, so that it counts the waits in the triggerer too.
+
+    :param began: of :func:`try_began`.
+    """
+    if execution_timeout is None or began is None:
+        return None
+    return max(timedelta(0), execution_timeout - timedelta(seconds=time.time() - began))
 
 
 class TaskRun:
@@ -228,9 +241,8 @@ class TaskRun:
 
     @property
     def started(self) -> float | None:
-        """When this try began, or on some versions of Airflow when it came back, in seconds since the epoch."""
-        started: datetime | None = self._ti.start_date
-        return None if started is None else started.timestamp()
+        """See :func:`try_began`."""
+        return try_began(self._context)
 
     @cached_property
     def folder(self) -> StoragePath:

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun
+from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -382,7 +381,7 @@ class ProductRepairOperator(BaseOperator):
                     deadline=deadline,
                 ),
                 method_name=self.resume_proof.__name__,
-                timeout=self._time_left(context),
+                timeout=time_left(self.execution_timeout, try_began(context)),
             )
         notes: dict[str, Any] = {}
         with hook.get_conn() as client:
@@ -411,13 +410,6 @@ class ProductRepairOperator(BaseOperator):
                 f"proof_timeout: is {self.proof_timeout!r}; give seconds", field="proof_timeout"
             )
         return seconds
-
-    def _time_left(self, context: Context) -> timedelta | None:
-        """What ``execution_timeout`` leaves, so that it counts the wait in the triggerer too."""
-        started = context["ti"].start_date
-        if self.execution_timeout is None or started is None:
-            return None
-        return max(timedelta(0), started + self.execution_timeout - datetime.now(UTC))
 
     # After
 

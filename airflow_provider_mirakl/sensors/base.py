@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from datetime import datetime, timedelta
+from datetime import timedelta
 from inspect import unwrap
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -91,6 +91,7 @@ class MiraklBaseSensor(BaseSensorOperator):
         self.max_failures = max_failures
         self._event: object = None
         self._deadline: float | None = None
+        self._began: float | None = None
         self._notes: dict[str, Any] = {}
         self._failed = 0
 
@@ -133,8 +134,8 @@ class MiraklBaseSensor(BaseSensorOperator):
         Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes.
         """
         self._event = event
-        if isinstance(event, dict) and isinstance(event.get("deadline"), int | float):
-            self._deadline = float(event["deadline"])
+        if isinstance(event, dict):
+            self._deadline, self._began = event.get("deadline"), event.get("began")
         return self._poke_loop(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -235,6 +236,7 @@ class MiraklBaseSensor(BaseSensorOperator):
                 interval=interval,
                 deadline=self._deadline,
                 max_failures=self.max_failures,
+                began=self._began,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, self._deadline - now) + BACKSTOP),
@@ -242,8 +244,9 @@ class MiraklBaseSensor(BaseSensorOperator):
 
     def _execution_end(self, context: Context) -> float | None:
         """The moment at which ``execution_timeout`` ends, counted from the start of the try."""
+        from airflow_provider_mirakl.operators.paced import try_began
+
         if self.execution_timeout is None:
             return None
-        started: datetime | None = context["ti"].start_date
-        begin = time.time() if started is None else started.timestamp()
-        return begin + self.execution_timeout.total_seconds()
+        self._began = self._began or try_began(context) or time.time()
+        return self._began + self.execution_timeout.total_seconds()

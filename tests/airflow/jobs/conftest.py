@@ -38,6 +38,8 @@ class Worker:
         self.make = make
         self.started = datetime.now(UTC)
         self.deferrals: list[tuple[str, dict[str, Any]]] = []
+        self.timeouts: list[Any] = []
+        self.left_at: list[float] = []
         self.reschedules = 0
         self.pushed: dict[str, Any] = {}
         self.ti = SimpleNamespace(
@@ -68,7 +70,10 @@ class Worker:
                 return operator.resume_execution(method, kwargs, context)
             except TaskDeferred as deferred:
                 method = deferred.method_name
+                self.timeouts.append(deferred.timeout)
+                self.left_at.append(time.time())
                 kwargs = {"event": self.fire(deferred.trigger)}
+                self.ti.start_date = datetime.now(UTC)  # as Airflow 3.0 and 3.1 have it
             except AirflowRescheduleException as reschedule:
                 self.reschedules += 1
                 method = None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -290,6 +293,19 @@ def test_a_second_import_waits_for_the_quarter_of_an_hour(import_products, mirak
     assert submitted(mirakl_sandbox) == 2
     first, second = [call["moment"] for call in mirakl_sandbox.journal("P41") if call["status"] == 201]
     assert second - first >= 900
+
+
+def test_execution_timeout_counts_both_waits(import_products, monkeypatch):
+    connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_SHOP"])
+    connection["extra"] = dict(connection.get("extra") or {}) | {"max_wait": 0}  # the task waits, not the client
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
+    import_products(max_tries=1).run()
+    task = import_products(max_tries=2, execution_timeout=timedelta(seconds=100))
+    started = time.time()
+    task.run()
+    for limit, left_at in zip(task.timeouts, task.left_at, strict=True):
+        assert limit.total_seconds() == pytest.approx(100 - (left_at - started), abs=0.5)
+    assert len(task.timeouts) == (2 if import_products.deferrable else 0)
 
 
 def test_without_waiting_the_task_gives_the_ids(import_products, mirakl_sandbox):
