@@ -297,7 +297,9 @@ def test_a_second_import_waits_for_the_quarter_of_an_hour(import_products, mirak
 
 def test_execution_timeout_counts_both_waits(import_products, monkeypatch):
     connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_SHOP"])
-    connection["extra"] = dict(connection.get("extra") or {}) | {"max_wait": 0}  # the task waits, not the client
+    connection["extra"] = dict(connection.get("extra") or {}) | {
+        "max_wait": 0
+    }  # the task waits, not the client
     monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
     import_products(max_tries=1).run()
     task = import_products(max_tries=2, execution_timeout=timedelta(seconds=100))
