@@ -67,6 +67,9 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, send, prove."""
+        return self._begin(context)
+
+    def _begin(self, context: Context) -> dict[str, Any]:
         run = TaskRun(context, self.work_folder, begins=True)
         repair = self.begin(run)
         if self.is_preview:

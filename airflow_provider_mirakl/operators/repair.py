@@ -125,6 +125,9 @@ class ProductRepairOperator(BaseOperator):
     deferrable: bool
     max_failed_items: int | None
     max_failed_ratio: float | None
+    if TYPE_CHECKING:
+
+        def _begin(self, context: Context) -> dict[str, Any]: ...
 
     def __init__(
         self,
@@ -335,13 +338,18 @@ class ProductRepairOperator(BaseOperator):
         )
         return error
 
-    def resume_proof(self, context: Context, event: object) -> dict[str, Any]:
+    def resume_proof(self, context: Context, event: object = None) -> dict[str, Any]:
         """Judge, after the wait in the triggerer.
+
+        Airflow resumes without an event when a task is cleared at the very moment it defers: then the try begins like
+        any other.
 
         :raises MiraklTriggerEventError: for an event that is not understood.
         """
         from airflow_provider_mirakl.triggers.poll import read_event
 
+        if event is None:
+            return self._begin(context)
         run = TaskRun(context, self.work_folder, begins=False)
         read_event(event)
         repair = Repair.load(run.folder, run.generation)

@@ -128,10 +128,11 @@ class MiraklBaseSensor(BaseSensorOperator):
                 raise skip.__cause__ from None
             raise
 
-    def execute_complete(self, context: Context, event: object) -> Any:
+    def execute_complete(self, context: Context, event: object = None) -> Any:
         """Take up what the trigger found.
 
-        Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes.
+        Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes. Without an event,
+        which is how Airflow resumes a task that is cleared at the very moment it defers, it looks anew.
         """
         self._event = event
         if isinstance(event, dict):

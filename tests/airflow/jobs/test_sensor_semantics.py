@@ -244,6 +244,12 @@ def test_no_key_travels_in_a_trigger(worker, mirakl_sandbox_connections):
     assert "sandbox-operator-key" not in repr(running.deferrals)
 
 
+def test_without_an_event_it_looks_anew(worker, polls, mirakl_sandbox_connections):
+    sensor = PatientSensor(task_id="task", deferrable=True, timeout=30, poke_interval=0.05)
+    assert sensor.execute_complete({"ti": worker(lambda: sensor).ti}) == "Sandbox Marketplace"
+    assert polls.answers == 1
+
+
 DAG = """
 from datetime import datetime
 from functools import cached_property

@@ -46,17 +46,7 @@ def run_task() -> Callable[..., Any]:
     def run(operator: Any, *, max_tries: int = 0) -> Any:
         from airflow.providers.common.compat.sdk import TaskDeferred
 
-        ti = SimpleNamespace(
-            dag_id="dag",
-            task_id=operator.task_id,
-            run_id="run",
-            map_index=-1,
-            max_tries=max_tries,
-            try_number=1,
-            start_date=datetime.now(UTC),
-            xcom_push=lambda **_: None,
-        )
-        context = {"ti": ti, "outlet_events": {}}
+        context = context_of(operator, max_tries)
         step, arguments = operator.execute, {}
         while True:
             try:
@@ -66,8 +56,24 @@ def run_task() -> Callable[..., Any]:
                 step = getattr(operator, deferred.method_name)
                 arguments = {"event": asyncio.run(_event(deferred.trigger))}
 
+    run.context_of = context_of  # type: ignore[attr-defined]
     run.deferrals = []  # type: ignore[attr-defined]
     return run
+
+
+def context_of(operator: Any, max_tries: int = 0) -> Any:
+    """What a task is given."""
+    ti = SimpleNamespace(
+        dag_id="dag",
+        task_id=operator.task_id,
+        run_id="run",
+        map_index=-1,
+        max_tries=max_tries,
+        try_number=1,
+        start_date=datetime.now(UTC),
+        xcom_push=lambda **_: None,
+    )
+    return {"ti": ti, "outlet_events": {}}
 
 
 async def _event(trigger: Any) -> Any:

@@ -144,6 +144,14 @@ def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkey
     assert "sandbox-operator-key" not in stored
 
 
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_a_task_cleared_at_the_moment_it_defers_begins_like_any_other(sandbox, run_task, route):
+    run_task(resync(REPAIRABLE, route))
+    cleared = resync("MKL-022;SKU-022", route)
+    method = cleared.resume_proof if route == "djust" else cleared.resume
+    assert counts(method(run_task.context_of(cleared, max_tries=1))) == (1, 1, 0, 0)
+
+
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_a_product_that_stays_stuck_fails_however_it_was_waited_for(
     sandbox, run_task, monkeypatch, deferrable
