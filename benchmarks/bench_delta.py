@@ -32,6 +32,7 @@ def commit(work: Path) -> None:
 
     sync = SyncPlan.load(work / "sync", work / "state")
     for index in range(len(sync.upsert.chunks)):
+        sync.intend(sync.upsert, index)
         sync.commit(sync.upsert, index)
 
 

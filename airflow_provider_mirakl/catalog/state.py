@@ -2,21 +2,25 @@
 
 A state is a folder beside the data::
 
-    state.json                     which base is in force, and where its partitions end
+    state.json                     which base is in force, where its partitions end, and which sync may move it
     base-000007.ndjson             ["id", hash of the content, hash of the bytes], in 256 partitions by id
     rows-000007.bin                the hashes of the bytes alone, sorted: a row found here needs no further look
     journal/000007-<chunk>.ndjson  what was accepted since, as in the base; both hashes null for a delete
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` changes hands in one step, and whatever it does not name is leftover.
+
+Of a product in doubt nobody knows what Mirakl has: it was in a call of which no reply came, or a read-back did not find
+it as it was sent. It is known, with a content that no product has, so that the next sync sends or deletes it again.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import IO
 from zlib import crc32
 
@@ -48,6 +52,7 @@ PARTITIONS = 256
 Known = dict[str, tuple[str, int]]
 """Ids with the hashes of content and bytes."""
 _Entry = tuple[str, str | None, int | None]
+_DOUBT = "", 0
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_known = msgspec.json.Decoder(tuple[str, str, int]).decode_lines
@@ -60,6 +65,7 @@ class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
     """``state.json``."""
 
     generation: int = 0
+    sync: str = ""
     products: int = 0
     ends: list[int] = msgspec.field(default_factory=list)
 
@@ -82,7 +88,7 @@ class State:
 
     @property
     def generation(self) -> int:
-        """Number of the base in force; a sync commits to the one it was planned on."""
+        """Number of the base in force."""
         return self._content.generation
 
     @property
@@ -132,34 +138,58 @@ class State:
         if known != self.products:
             raise self._damaged(f"{path.name} holds {known:,} products instead of {self.products:,}")
 
-    def commit(self, plan: Plan, chunk_index: int, *, generation: int) -> None:
-        """Note that Mirakl accepted a chunk; doing so twice changes nothing.
+    # Journal files are folded in the order of their names: what is sure overrides what was in doubt before the call.
+
+    def intend(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
+        """Note that a chunk is about to be sent: until it is committed, its products are in doubt.
 
         :param plan: the plan the chunk is of.
         :param chunk_index: the chunk's index.
-        :param generation: the generation the plan was made on.
-        :raises MiraklInputError: the state moved on: another sync was planned on it meanwhile.
+        :param sync: the sync that asks, as it named itself to :meth:`begin`.
+        :raises MiraklInputError: another sync has begun since.
         """
-        current = self._load().generation
-        if current != generation:
-            raise MiraklInputError(
-                f"{self.folder}: another sync was planned on this state since this one was (generation {current} "
-                f"instead of {generation}); run one sync at a time"
-            )
+        self._check(sync)
+        ids = (_decode_id(row).id for row in read_chunk(plan.folder, plan.chunks[chunk_index]))
+        self._doubt("b-intent", ids)
+
+    def commit(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
+        """Note that Mirakl accepted a chunk; doing so twice changes nothing. As :meth:`intend`."""
+        self._check(sync)
         entries = [_entry(plan, row) for row in read_chunk(plan.folder, plan.chunks[chunk_index])]
-        with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}", generation) as file:
+        with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as file:
             file.write(_encode_lines(entries))
+
+    def doubt(self, ids: Iterable[str], *, reader: str) -> None:
+        """Note that a read-back did not find products as they were sent.
+
+        :param ids: of the products, maybe none.
+        :param reader: names the read-back; another note of the same replaces the first.
+        """
+        self._content = self._load()
+        found = iter(ids)
+        first = next(found, None)
+        if first is None:
+            remove(self._journal_file(f"z-doubt-{reader}"))
+        else:
+            self._doubt(f"z-doubt-{reader}", chain((first,), found))
 
     def refresh(self) -> AbstractContextManager[IO[bytes]]:
         """Open a journal for products whose content is known and whose bytes are new; nothing needs to be sent."""
-        return self._journal("a-refresh", self.generation)
+        return self._journal("a-refresh")
 
-    def fold(self) -> None:
-        """Take the journal into a new base, if there is one. Safe to break off at any moment."""
+    def begin(self, sync: str) -> None:
+        """Let a new sync move the state, and no other from now on; take the journal into a new base, if there is one.
+
+        Safe to break off at any moment.
+
+        :param sync: a name that no other sync has.
+        """
         new = self.generation + 1
         journal = self.folder / "journal"
         waiting = [name for name in names(journal) if name.startswith(f"{self.generation:06d}-")]
         if not waiting:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._put_in_force(msgspec.structs.replace(self._content, sync=sync))
             return
         changes = Spill()
         for name in waiting:
@@ -167,7 +197,7 @@ class State:
                 for lines in line_blocks(file):
                     for entry in _decode_entries(b"\n".join(lines)):
                         changes.add(partition(entry[0]), _encode_lines([entry]))
-        self._write_base(changes, new)
+        self._write_base(changes, _Content(new, sync))
         changes.close()
         for name in names(journal):
             if name < f"{new:06d}":
@@ -175,11 +205,10 @@ class State:
         remove(self._base(new - 1))
         remove(self._rows(new - 1))
 
-    def _write_base(self, changes: Spill, generation: int) -> None:
+    def _write_base(self, changes: Spill, content: _Content) -> None:
         """Write the base anew with the changes, and put it in force."""
-        content = _Content(generation)
         hashes = Spill()
-        with writing(self._base(generation)) as base:
+        with writing(self._base(content.generation)) as base:
             end = 0
             for number, known in enumerate(self.partitions()):
                 for item_id, digest, row in _decode_entries(changes.read(number)):
@@ -194,12 +223,27 @@ class State:
                 content.products += len(known)
                 for _, row in known.values():
                     hashes.add(row >> 56, row.to_bytes(8, sys.byteorder))
-        with writing(self._rows(generation)) as rows:
+        with writing(self._rows(content.generation)) as rows:
             for first in hashes.keys():  # noqa: SIM118 - no mapping
                 rows.write(array("Q", sorted(array("Q", hashes.read(first)))).tobytes())
         hashes.close()
+        self._put_in_force(content)
+
+    def _put_in_force(self, content: _Content) -> None:
         write_bytes(self.folder / STATE_FILE, msgspec.json.encode(content))
         self._content = content
+
+    def _check(self, sync: str) -> None:
+        self._content = self._load()
+        if self._content.sync != sync:
+            raise MiraklInputError(
+                f"{self.folder}: another sync has begun on this state since this one was planned; run one sync at a "
+                "time, and clear the task to plan anew"
+            )
+
+    def _doubt(self, name: str, ids: Iterable[str]) -> None:
+        with self._journal(name) as file:
+            file.write(_encode_lines((item_id, *_DOUBT) for item_id in ids))
 
     def _load(self) -> _Content:
         path = self.folder / STATE_FILE
@@ -221,10 +265,12 @@ class State:
     def _rows(self, generation: int) -> StoragePath:
         return self.folder / f"rows-{generation:06d}.bin"
 
-    def _journal(self, name: str, generation: int) -> AbstractContextManager[IO[bytes]]:
-        journal = self.folder / "journal"
-        journal.mkdir(parents=True, exist_ok=True)
-        return writing(journal / f"{generation:06d}-{name}.ndjson")
+    def _journal(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        (self.folder / "journal").mkdir(parents=True, exist_ok=True)
+        return writing(self._journal_file(name))
+
+    def _journal_file(self, name: str) -> StoragePath:
+        return self.folder / "journal" / f"{self.generation:06d}-{name}.ndjson"
 
 
 def _entry(plan: Plan, row: bytes) -> _Entry:

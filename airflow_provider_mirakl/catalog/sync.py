@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
@@ -46,7 +47,7 @@ class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
     """``sync.json``."""
 
     state: str
-    generation: int
+    id: str
     known: int
     unchanged: int
     kept: int
@@ -58,7 +59,7 @@ class SyncPlan:
 
     :param upsert: changed and new products, in ``upsert`` below the sync's folder.
     :param delete: products that left the source, in ``delete`` below the sync's folder.
-    :param generation: generation of the state it was planned on.
+    :param id: names the sync to the state.
     :param known: products the state knew.
     :param unchanged: products of the source that need not be sent.
     :param kept: products that left the source and are not deleted, because deletes were off or a row without a readable
@@ -68,10 +69,19 @@ class SyncPlan:
     upsert: Plan
     delete: Plan
     state: State = field(compare=False)
-    generation: int
+    id: str
     known: int
     unchanged: int
     kept: int
+
+    def intend(self, plan: Plan, chunk_index: int) -> None:
+        """Note in the state that a chunk is about to be sent.
+
+        :param plan: :attr:`upsert` or :attr:`delete`.
+        :param chunk_index: the chunk.
+        :raises MiraklInputError: another sync was planned on the state meanwhile.
+        """
+        self.state.intend(plan, chunk_index, sync=self.id)
 
     def commit(self, plan: Plan, chunk_index: int) -> None:
         """Move the state forward for one accepted chunk; doing so twice changes nothing.
@@ -80,7 +90,7 @@ class SyncPlan:
         :param chunk_index: the accepted chunk.
         :raises MiraklInputError: another sync was planned on the state meanwhile.
         """
-        self.state.commit(plan, chunk_index, generation=self.generation)
+        self.state.commit(plan, chunk_index, sync=self.id)
 
     def describe(self, interval_seconds: float = 60.0) -> str:
         """Return the sync as text for a person, one line a plan."""
@@ -103,25 +113,52 @@ class SyncPlan:
         :raises MiraklInputError: the folder holds no sync, or a broken one, or one for another state.
         """
         folder = plain(folder)
-        path = folder / SYNC_FILE
         known = State(state)
-        try:
-            content = msgspec.json.decode(path.read_bytes(), type=_Content)
-        except FileNotFoundError:
-            raise MiraklInputError(f"{folder} holds no sync: {SYNC_FILE} is missing") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MiraklInputError(f"{path} is no sync of this version: {error}; plan again") from error
+        content = _load(folder)
+        if content is None:
+            raise MiraklInputError(f"{folder} holds no sync: {SYNC_FILE} is missing")
         if content.state != str(known.folder):
-            raise MiraklInputError(f"{path} was planned on the state {content.state}, not on {known.folder}")
+            raise MiraklInputError(
+                f"{folder / SYNC_FILE} was planned on the state {content.state}, not on {known.folder}"
+            )
         return cls(
             Plan.load(folder / "upsert"),
             Plan.load(folder / "delete"),
             known,
-            content.generation,
+            content.id,
             content.known,
             content.unchanged,
             content.kept,
         )
+
+
+def doubt(
+    folder: StoragePath | str, ids: Iterable[str], open_path: Callable[[str], StoragePath]
+) -> StoragePath | None:
+    """Let the next sync send products again, or delete them again, whatever the state knows of them.
+
+    :param folder: a folder that holds a sync; of one that holds another plan nothing is to be noted.
+    :param ids: products that a read-back did not find as the sync sent them; maybe none.
+    :param open_path: makes a path out of its text.
+    :return: the state's folder, ``None`` where there is no sync.
+    :raises MiraklInputError: the sync or its state is broken.
+    """
+    content = _load(plain(folder))
+    if content is None:
+        return None
+    state = State(open_path(content.state))
+    state.doubt(ids, reader=content.id)
+    return state.folder
+
+
+def _load(folder: StoragePath) -> _Content | None:
+    path = folder / SYNC_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Content)
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MiraklInputError(f"{path} is no sync of this version: {error}; plan again") from error
 
 
 def plan_sync(
@@ -156,7 +193,8 @@ def plan_sync(
     :param locales: locales that texts may have; empty takes any.
     :param max_products: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
-    :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.commit` alone.
+    :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
+        alone, and from now on by this sync alone.
     :raises MiraklInputError: as for :func:`~airflow_provider_mirakl.catalog.plan.plan_upsert`, or more products left
         the source than ``max_delete_ratio`` allows. The state is as it was.
     """
@@ -165,7 +203,8 @@ def plan_sync(
     folder = plain(folder)
     remove(folder / SYNC_FILE)
     known = State(state)
-    known.fold()
+    sync_id = uuid.uuid4().hex
+    known.begin(sync_id)
     checker = ProductChecker(unknown_fields, locales)
 
     def prepare(row: bytes) -> tuple[str, bytes, _Mark]:
@@ -203,12 +242,12 @@ def plan_sync(
         upsert,
         delete,
         known,
-        known.generation,
+        sync_id,
         known.products,
         changes.unchanged,
         0 if deleted else changes.missing_count,
     )
-    content = _Content(str(known.folder), plan.generation, plan.known, plan.unchanged, plan.kept)
+    content = _Content(str(known.folder), plan.id, plan.known, plan.unchanged, plan.kept)
     write_bytes(folder / SYNC_FILE, msgspec.json.encode(content))
     changes.close()
     return plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -14,8 +14,9 @@ from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.connect import Product, delete_products, list_products, upsert_products
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.outcome import Outcome, OutcomeWriter
-from airflow_provider_mirakl.catalog.plan import Plan, read_chunk, request_body
-from airflow_provider_mirakl.catalog.storage import StoragePath, write_bytes, writing
+from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
+from airflow_provider_mirakl.catalog.storage import StoragePath, line_blocks, write_bytes, writing
+from airflow_provider_mirakl.catalog.sync import SyncPlan
 from airflow_provider_mirakl.catalog.verify import Verifier
 
 
@@ -32,6 +33,9 @@ class Work(Protocol):
 
     def next_call(self) -> Call[Any] | None:
         """The call to make now; ``None`` when the work is done."""
+
+    def intend(self) -> None:
+        """Note that the call is made now, after all waiting."""
 
     def accept(self, result: Any, at: datetime) -> None:
         """Note that the call succeeded.
@@ -51,15 +55,15 @@ class SendWork:
     """Sends the chunks of a plan.
 
     :param ledger: how far it has come.
-    :param commit: is told each accepted chunk before it is noted, so that a crash repeats the chunk and loses
-        nothing; telling it twice must do no harm.
+    :param sync: the sync that the plan is of, if any. It is told each chunk before it is sent, and when it is accepted,
+        before it is noted here, so that a crash repeats the chunk and loses nothing.
     """
 
     not_before: datetime | None = None
 
-    def __init__(self, ledger: Ledger, commit: Callable[[Plan, int], None] | None = None) -> None:
+    def __init__(self, ledger: Ledger, sync: SyncPlan | None = None) -> None:
         self._ledger = ledger
-        self._commit = commit
+        self._sync = sync
 
     @property
     def last_call_at(self) -> datetime | None:
@@ -74,10 +78,15 @@ class SendWork:
         body = request_body(read_chunk(self._ledger.plan.folder, chunk))
         return delete_products(body) if self._ledger.plan.kind == "delete" else upsert_products(body)
 
+    def intend(self) -> None:
+        """Note the chunk as about to be sent."""
+        if self._sync is not None:
+            self._sync.intend(self._ledger.plan, self._ledger.next_chunk)
+
     def accept(self, result: None, at: datetime) -> None:
         """Note the chunk as accepted."""
-        if self._commit is not None:
-            self._commit(self._ledger.plan, self._ledger.next_chunk)
+        if self._sync is not None:
+            self._sync.commit(self._ledger.plan, self._ledger.next_chunk)
         self._ledger.record(self._ledger.next_chunk, at)
 
     def describe(self, interval: float) -> str:
@@ -134,6 +143,9 @@ class _Walk(ABC):
     def next_call(self) -> Call[Page[Product]] | None:
         """The next page."""
         return None if self.finished else list_products(page_token=self._progress.page_token)
+
+    def intend(self) -> None:  # noqa: B027 - reading twice does no harm, so there is nothing to note
+        """Nothing to note: reading twice does no harm."""
 
     def accept(self, result: Page[Product], at: datetime) -> None:
         """Take a page, and at the end of the catalog end the walk."""
@@ -207,6 +219,14 @@ class VerifyWork(_Walk):
     def outcome(self) -> Outcome | None:
         """What became of the products by the last round that is over."""
         return None if self._progress.outcome is None else Outcome.from_summary(self._progress.outcome)
+
+    def failed_ids(self) -> Iterator[str]:
+        """The products that the last round found missing, different, or not deleted."""
+        with (self._folder / "outcome.ndjson").open("rb") as file:
+            for lines in line_blocks(file):
+                for row in map(msgspec.json.decode, lines):
+                    if row["status"] == "failed":
+                        yield row["item_id"]
 
     def describe(self, interval: float) -> str:
         """Such as ``round 1/3: 9,114 products read back``."""

@@ -245,7 +245,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
 
     The source is the whole catalog. It is compared with the state, which knows what Mirakl accepted before: new and
     changed products are upserted, products that left the source are deleted. The state moves forward chunk by chunk
-    and only for what was accepted. Run one sync of a state at a time (``max_active_runs=1``).
+    and only for what was accepted; what is in doubt, because a reply was lost or a verification failed, is sent or
+    deleted again. Run one sync of a state at a time (``max_active_runs=1``).
 
     A retry continues with the first chunk that is not known to be accepted; clearing the task plans anew.
 
@@ -313,7 +314,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             return None
         if any(ledger.accepted for ledger in ledgers):
             self.note_continuing(run, due, interval)
-        return SendWork(due, sync.commit)
+        return SendWork(due, sync)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """What was sent, and what did not have to be."""
@@ -421,6 +422,8 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         as the last of them was seen.
     :param rounds: how often the catalog is read at the most.
     :param round_interval: seconds between two rounds, stretched by the connection's ``interval_factor``.
+    :param resend_failed: after a sync: let the next sync of its state send the failed products again, changed or not.
+        Switch it off where Mirakl shows a field otherwise than it was sent, which would send those products for ever.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -440,6 +443,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         sample: int | None = None,
         rounds: int = 3,
         round_interval: float = 300.0,
+        resend_failed: bool = True,
         max_failed_items: int | None = 0,
         max_failed_ratio: float | None = None,
         **kwargs: Any,
@@ -449,6 +453,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         self.sample = sample
         self.rounds = rounds
         self.round_interval = round_interval
+        self.resend_failed = resend_failed
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 
@@ -460,10 +465,18 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Judge the outcome by the limits on failed items."""
         from airflow_provider_mirakl.catalog.outcome import FailurePolicy, Outcome
+        from airflow_provider_mirakl.catalog.sync import doubt
+        from airflow_provider_mirakl.storage import storage_path
 
         work = self._work(run)
         outcome = work.outcome or Outcome()
         self.log.info("Outcome: %s", outcome)
+        if self.resend_failed and work.outcome is not None:
+            state = doubt(self._submitted_folder, work.failed_ids(), storage_path)
+            if state is not None and outcome.failed:
+                self.log.warning(
+                    "The next sync of %s sends the %d failed products again.", state, outcome.failed
+                )
         try:
             FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(outcome)
         except MiraklItemsFailedError:
@@ -471,17 +484,21 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
             raise
         return outcome.summary()
 
+    @property
+    def _submitted_folder(self) -> StoragePath:
+        from airflow_provider_mirakl.storage import storage_path
+
+        return storage_path(
+            self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
+        )
+
     def _work(self, run: TaskRun) -> VerifyWork:
         from airflow_provider_mirakl.catalog.reading import plans_in
         from airflow_provider_mirakl.catalog.verify import Verifier
         from airflow_provider_mirakl.catalog.work import VerifyWork
-        from airflow_provider_mirakl.storage import storage_path
 
-        folder = storage_path(
-            self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
-        )
         return VerifyWork(
-            [Verifier(plan, sample=self.sample) for plan in plans_in(folder)],
+            [Verifier(plan, sample=self.sample) for plan in plans_in(self._submitted_folder)],
             run.folder,
             generation=run.generation,
             rounds=self.rounds,

@@ -165,6 +165,7 @@ class PacedOperator(BaseOperator):
             last = min(work.last_call_at.timestamp(), time.time()) + interval if work.last_call_at else 0.0
             not_before = work.not_before.timestamp() if work.not_before else 0.0
             self._wait(max(last, not_before, pace.not_before), pace, run)
+            work.intend()
             try:
                 result = client.send(call, max_wait=SHORTEST_DEFERRAL)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:

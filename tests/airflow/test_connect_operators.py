@@ -93,6 +93,40 @@ def test_only_what_changed_is_sent_and_what_left_is_deleted(
     assert run.returned("sync")["upserted"] == 99
 
 
+def test_what_mirakl_did_not_store_the_next_run_sends_again(
+    run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
+) -> None:
+    products = {f"sku-{number:03d}": f"Chair {number}" for number in range(40)}
+    few_rounds = DELTA.replace("submitted=sync.output", "submitted=sync.output, rounds=1, **MORE")
+    one_round, kept = few_rounds.replace(", **MORE", ""), few_rounds.replace("**MORE", "resend_failed=False")
+    assert run_dag(one_round, conf={"source": catalog(products)}).state == "success"
+
+    products["sku-007"] = "Armchair"
+    del products["sku-009"]
+    sandbox.fault("lost", operation="upsertProducts")
+    sandbox.fault("lost", operation="deleteProducts")
+    run = run_dag(kept, conf={"source": catalog(products)})
+    assert run.tasks == {"sync": "success", "verify": "failed"}
+    run = run_dag(one_round, conf={"source": catalog(products)})
+    assert run.state == "success"
+    assert run.returned("sync")["unchanged"] == 39, "nobody told the state"
+
+    products["sku-001"] = "Bench"
+    del products["sku-002"]
+    sandbox.fault("lost", operation="upsertProducts")
+    sandbox.fault("lost", operation="deleteProducts")
+    run = run_dag(one_round, conf={"source": catalog(products)})
+    assert run.tasks == {"sync": "success", "verify": "failed"}
+    run = run_dag(one_round, conf={"source": catalog(products)})
+    assert run.state == "success"
+    assert (run.returned("sync")["upserted"], run.returned("sync")["deleted"]) == (1, 1)
+    shown = titles(sandbox)
+    assert shown["sku-001"] == "Bench"
+    assert "sku-002" not in shown
+    assert (shown["sku-007"], "sku-009" in shown) == ("Chair 7", True)
+    assert run_dag(one_round, conf={"source": catalog(products)}).returned("sync")["unchanged"] == 38
+
+
 def test_an_empty_feed_empties_no_catalog(
     run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
