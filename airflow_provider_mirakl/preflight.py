@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.exceptions import (
@@ -19,6 +20,7 @@ from airflow_provider_mirakl.exceptions import (
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
@@ -77,6 +79,13 @@ def rights() -> tuple[Right, ...]:
             lambda caller: offers.list_offer_imports(caller=caller, limit=1),
         ),
         Right(
+            "PRI02",
+            "price imports",
+            ("shop", "operator"),
+            lambda caller: offers.list_price_imports(caller=caller, limit=1),
+        ),
+        Right("S30", "documents of shops", everyone, _documents),
+        Right(
             "CM51",
             "master products: exports, CM21, proof of a resync",
             operators,
@@ -84,6 +93,14 @@ def rights() -> tuple[Right, ...]:
         ),
         Right("S20", "the list of shops", ("operator",), lambda _: shops.list_shops(page_size=1)),
     )
+
+
+def _documents(caller: Caller) -> Call[Any]:
+    from airflow_provider_mirakl.api.documents import list_documents
+
+    if caller.role == "shop" or caller.shop_id is not None:
+        return list_documents(caller.role, shop_ids=() if caller.shop_id is None else [caller.shop_id])
+    return list_documents(caller.role, updated_since=datetime.now(UTC))  # without shops it has to be given
 
 
 def check(conn_id: str, *, require: Collection[str] = ()) -> list[Finding]:

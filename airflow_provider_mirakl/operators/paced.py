@@ -204,6 +204,8 @@ class PacedOperator(BaseOperator):
                 method_name=self.resume.__name__,
                 timeout=time_left(self.execution_timeout, pace.began),
             )
+        if not self.deferrable and remaining >= SHORTEST_DEFERRAL:
+            self.log.info("Waiting %.0f s in this worker; deferrable=True would free it.", remaining)
         time.sleep(remaining)
 
 

@@ -38,9 +38,12 @@ def change(sandbox, monkeypatch):
 @pytest.mark.parametrize(
     ("conn_id", "rights"),
     [
-        ("mirakl_shop", {"shop P51", "shop OF04"}),
-        ("mirakl_operator", {"operator P51", "operator OF04", "operator CM51", "operator S20"}),
-        ("mirakl_front", {"front P51", "front CM51"}),
+        ("mirakl_shop", {"shop P51", "shop OF04", "shop PRI02", "shop S30"}),
+        (
+            "mirakl_operator",
+            {f"operator {code}" for code in ("P51", "OF04", "PRI02", "S30", "CM51", "S20")},
+        ),
+        ("mirakl_front", {"front P51", "front S30", "front CM51"}),
         ("mirakl_connect_default", set()),
         ("djust_default", set()),
     ],
