@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeGuard
@@ -113,14 +113,17 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
     try:
         yield upload
     except BaseException:
-        discard: Callable[[], None] | None = getattr(upload, "discard", None)
-        if discard is not None:
-            discard()
-        else:
-            upload.close()
-            remove(path)
+        _discard(upload)
         raise
     upload.close()
+
+
+def _discard(upload: Any) -> None:
+    """Break an upload off. Left alone, it would be completed with what it has when it is garbage-collected."""
+    file = getattr(upload, "_obj", upload)  # Airflow wraps it, and hands attributes out only
+    with suppress(Exception):  # the error that broke it off is the one to show
+        file.discard()  # gives back what lies at the store already; not every store's file does
+    file.closed = True
 
 
 def line_blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
