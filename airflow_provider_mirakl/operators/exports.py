@@ -135,7 +135,8 @@ class ExportOperator(MiraklJobOperator):
         assert file is not None  # noqa: S101 - exports have files
         calls = [file(url, accept=self.export_type) for url in urls]
         items = write_files(client, calls, storage_path(self.target), self.format)
-        self.log.info("Wrote %s: %s items from %d files", self.target, items, len(urls))
+        counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
+        self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
         return {"target": self.target, "items": items, "files": len(urls)}
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
