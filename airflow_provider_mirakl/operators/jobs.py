@@ -202,6 +202,8 @@ class MiraklJobOperator(BaseOperator):
                 self._named(former).capitalize(),
             )
         book = JobBook.open(run.folder, generation=run.generation, payload=payload)
+        if book.job_ids and book.result is None:
+            self.log.info("Taking up %s, which a former try submitted.", self._named(book))
         return self._proceed(context, run, book)
 
     def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
@@ -270,7 +272,6 @@ class MiraklJobOperator(BaseOperator):
             if entry is None:
                 entry = self._send(context, client, book, index, submission)
             elif entry.phase != "done":
-                self.log.info("Taking up %s %s, which a former try submitted.", self.kind.title, entry.job_id)
                 entry.phase = "submitted"
             context["ti"].xcom_push(key="job_ids", value=book.job_ids)
 
@@ -280,7 +281,8 @@ class MiraklJobOperator(BaseOperator):
         while True:
             entry = book.intend(index, submission.items)
             try:
-                answer = client.send(submission.call)
+                # A longer wait is for the triggerer.
+                answer = client.send(submission.call, max_wait=SHORTEST_DEFERRAL if self.deferrable else None)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
                 book.withdraw(index)
                 self._postpone(context, wait)

@@ -167,6 +167,31 @@ def test_offers_as_json_and_their_rejects(task, mirakl_sandbox):
     assert lines(result["rejects"]) == [offers[2]]
 
 
+def test_between_two_batches_a_deferrable_task_holds_no_worker(task, mirakl_sandbox):
+    offers = [
+        {
+            "shop_sku": f"J-{n}",
+            "product_id": f"SKU-00{n}",
+            "product_id_type": "SKU",
+            "price": 9.5,
+            "quantity": 1,
+        }
+        | {"state_code": "11", "update_delete": "update"}
+        for n in range(1, 4)
+    ]
+    worker = task(
+        MiraklUpsertOffersOperator,
+        source=offers,
+        batch_size=1,
+        mirakl_conn_id="mirakl_operator",
+        shop_id=2001,
+    )
+    assert worker.run()["succeeded"] == 3
+    waits = [path for path, _ in worker.deferrals if path.endswith("MomentTrigger")]
+    assert len(waits) == (2 if worker.make().deferrable else 0)
+    assert [call["status"] < 300 for call in mirakl_sandbox.journal("OF24")] == [True] * 3
+
+
 def test_offers_with_products_tell_both_imports(task, file, mirakl_sandbox):
     source = file(
         "category;title;ean;sku;product-id;product-id-type;price;quantity;state\n"
