@@ -39,7 +39,7 @@ def commit(work: Path) -> None:
 def fold(work: Path) -> None:
     from airflow_provider_mirakl.catalog.state import State
 
-    State(work / "state").fold()
+    State(work / "state").begin("bench")
 
 
 def second(work: Path) -> None:

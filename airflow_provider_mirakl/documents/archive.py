@@ -116,6 +116,7 @@ class Archive:
             RuntimeError,
             NotImplementedError,
             OSError,
+            ValueError,  # such as a name in front of the content that is no UTF-8
         ) as error:
             raise ArchiveRefusedError([f"{member.name!r} cannot be unpacked ({error})"]) from None
         if size != member.size:
@@ -154,7 +155,7 @@ def opened(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Iterator[Archive]
         problems = _faults(entries, limits)
         if problems:
             raise ArchiveRefusedError(problems)
-        yield Archive(packed, [_member(entry) for entry in entries if not entry.is_dir()])
+        yield Archive(packed, [_member(entry) for entry in entries if not _is_folder(entry)])
 
 
 def _directory_size(file: BinaryIO) -> int:
@@ -192,8 +193,8 @@ def _faults(entries: list[zipfile.ZipInfo], limits: Limits) -> list[str]:
 def _faults_of(entry: zipfile.ZipInfo, limits: Limits) -> list[str]:
     name, kind = entry.filename, stat.S_IFMT(entry.external_attr >> 16)
     parts = name.removesuffix("/").split("/")
-    depth = len(parts) if entry.is_dir() else len(parts) - 1
-    file = not entry.is_dir()
+    folder = _is_folder(entry)
+    depth = len(parts) if folder else len(parts) - 1
     faults = {
         "is an absolute name": name.startswith(("/", "\\")),
         "begins with a drive letter": bool(_DRIVE.match(name)),
@@ -210,12 +211,17 @@ def _faults_of(entry: zipfile.ZipInfo, limits: Limits) -> list[str]:
         f"has {entry.file_size:,} bytes; {limits.max_file_bytes:,} are allowed": entry.file_size
         > limits.max_file_bytes,
         f"unpacks to {entry.file_size / max(entry.compress_size, 1):,.0f} times its size; "
-        f"{limits.max_ratio:g} times are allowed": file
+        f"{limits.max_ratio:g} times are allowed": not folder
         and entry.file_size > BLOCK
         and entry.file_size > limits.max_ratio * entry.compress_size,
-        "is a folder with content": entry.is_dir() and entry.file_size > 0,
+        "is a folder with content": folder and entry.file_size > 0,
     }
     return [fault for fault, found in faults.items() if found]
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    # Not its own is_dir, which fails on an empty name up to Python 3.11.
+    return entry.filename.endswith("/")
 
 
 def _overlaps(entries: list[zipfile.ZipInfo]) -> list[str]:

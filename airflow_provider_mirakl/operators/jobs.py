@@ -315,7 +315,7 @@ class MiraklJobOperator(BaseOperator):
         """
         kind, policy = self.kind, self.on_unclear or self.kind.unclear
         if policy == "look" and kind.listing is not None:
-            candidates = self._listed(client, entry)
+            candidates = self._listed(client, book, entry)
             if len(candidates) == 1:
                 self.log.warning("Mirakl lists %s %s, which fits; taking it up.", kind.title, candidates[0])
                 book.submitted(entry, candidates[0])
@@ -339,8 +339,8 @@ class MiraklJobOperator(BaseOperator):
             operation=kind.code,
         )
 
-    def _listed(self, client: Client, entry: Entry) -> list[JobId]:
-        """Jobs that may be the submission. Looks twice: the list may be a little behind."""
+    def _listed(self, client: Client, book: JobBook, entry: Entry) -> list[JobId]:
+        """Jobs that may be the submission: none of another batch. Looks twice: the list may be a little behind."""
         from airflow_provider_mirakl.jobs.lookup import earliest, matching
 
         assert self.kind.listing is not None  # noqa: S101 - asked before
@@ -348,7 +348,10 @@ class MiraklJobOperator(BaseOperator):
         for _ in range(2):
             listing = self.kind.listing(self.caller, earliest(entry), ())
             statuses = [status for page in client.pages(listing) for status in page.items]
-            if found := matching(statuses, entry, self.caller):
+            found = [
+                job_id for job_id in matching(statuses, entry, self.caller) if job_id not in book.job_ids
+            ]
+            if found:
                 break
         return found
 

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class MiraklPreflightOperator(BaseOperator):
     """Check connections: what they say, their keys, their roles' rights. Nothing is changed in Mirakl.
 
-    :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``. Templated.
+    :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``: a list, or a text with commas.
+        Templated.
     :param require: Mirakl's codes of rights without which the check fails, such as ``CM51``; a lack of any other is a
-        warning. Templated.
+        warning. A list, or a text with commas. Templated.
     :return: the findings by connection, each with ``check``, ``status`` (``ok``, ``warning``, ``failed``) and
         ``message``.
     :raises MiraklConfigurationError: a check failed; the message lists every one that did.

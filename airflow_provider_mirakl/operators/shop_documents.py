@@ -438,9 +438,13 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
 
 
 def as_codes(values: Codes) -> list[str]:
-    """Codes from what an argument or a template gives: one, a text with commas, or a list."""
+    """Codes from what an argument or a template gives: one, a text with commas, a list, or a list as a template writes it."""
+    if values == "None":
+        return []
     if isinstance(values, str):
-        values = values.split(",")
+        listed = values.strip().startswith("[")
+        parts = values.strip("[] ").split(",")
+        values = [part.strip().strip("'\"") for part in parts] if listed else parts
     return [code.strip() for code in values or () if code.strip()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -60,11 +61,13 @@ class MiraklJobSensor(MiraklBaseSensor):
         id_column: str | None = None,
         max_failed_items: int | None = 0,
         max_failed_ratio: float | None = None,
+        poke_interval: float | timedelta | None = None,
         work_folder: str | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", self.recommended)
-        super().__init__(**kwargs)
+        # A parameter of its own, so that default_args reaches it.
+        interval = self.recommended if poke_interval is None else poke_interval
+        super().__init__(poke_interval=interval, **kwargs)
         self.job_id = job_id
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
@@ -89,7 +92,10 @@ class MiraklJobSensor(MiraklBaseSensor):
 
         given: Any = self.job_id
         if isinstance(given, str) and given.strip().startswith("["):
-            given = json.loads(given.replace("'", '"'))  # a rendered list
+            try:
+                given = json.loads(given.replace("'", '"'))  # a rendered list
+            except ValueError:
+                given = ()
         ids = [given] if isinstance(given, int | str) else list(given or ())
         kind = JOBS[self.job]
         try:
