@@ -243,3 +243,19 @@ assert grown < 60 * 1024, grown
         [sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_name_before_the_content_that_is_no_utf8_is_refused():
+    file = packed({"2000/pièce.pdf": PDF})
+    data = bytearray(file.getvalue())
+    data[data.index("è".encode())] = 0xFF  # the list of files, behind the content, stays as it is
+    assert "cannot be unpacked" in refusal(io.BytesIO(bytes(data)))
+
+
+def test_an_empty_name_is_refused():
+    file = packed({"x": PDF})
+    data = bytearray(file.getvalue())
+    at = data.index(b"PK\x01\x02")
+    data[at + 28] = 0  # the length of the name, which becomes part of the comment
+    data[at + 32] = 1
+    assert "nameless" in refusal(io.BytesIO(bytes(data)))
