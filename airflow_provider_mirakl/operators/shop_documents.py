@@ -438,7 +438,7 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
 
 
 def as_codes(values: Codes) -> list[str]:
-    """Codes from what an argument or a template gives: one, a text with commas, a list, or a list as a template writes it."""
+    """Codes from what an argument or a template gives: one, a text with commas, or a list, also rendered as text."""
     if values == "None":
         return []
     if isinstance(values, str):

@@ -78,3 +78,24 @@ def test_a_look_is_json_and_stays_small():
 
 def test_the_moment_travels_as_text():
     assert look([document("A")], uploaded_after=NOON.isoformat()) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [
+        (None, []),
+        ("", []),
+        ("None", []),
+        ("[]", []),
+        ("A", ["A"]),
+        ("A, B", ["A", "B"]),
+        (["A", " B "], ["A", "B"]),
+        ("['A', 'B']", ["A", "B"]),
+        ('["A", "B"]', ["A", "B"]),
+    ],
+)
+def test_codes_as_an_argument_or_a_template_gives_them(given, codes):
+    """A type that nobody has, such as ``['A'``, would be waited for to no end."""
+    from airflow_provider_mirakl.operators.shop_documents import as_codes
+
+    assert as_codes(given) == codes
