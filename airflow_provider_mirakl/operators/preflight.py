@@ -22,13 +22,15 @@ class MiraklPreflightOperator(BaseOperator):
         warning. A list, or a text with commas. Templated.
     :return: the findings by connection, each with ``check``, ``status`` (``ok``, ``warning``, ``failed``) and
         ``message``.
-    :raises MiraklConfigurationError: a check failed; the message lists every one that did.
+    :raises MiraklConfigurationError: a check failed, with every one that did; or no connection is given.
     """
 
     template_fields: Sequence[str] = ("conn_ids", "require")
     ui_color = "#e2f0d9"
 
-    def __init__(self, *, conn_ids: Sequence[str], require: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, *, conn_ids: str | Sequence[str], require: str | Sequence[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.conn_ids = conn_ids
         self.require = require
@@ -36,8 +38,12 @@ class MiraklPreflightOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Check each, and log what was found."""
         from airflow_provider_mirakl import preflight
+        from airflow_provider_mirakl.operators.shop_documents import as_codes
 
-        found = {conn_id: preflight.check(conn_id, require=self.require) for conn_id in self.conn_ids}
+        conn_ids, require = as_codes(self.conn_ids), as_codes(self.require)
+        if not conn_ids:  # a check of nothing would pass
+            raise MiraklConfigurationError("conn_ids: is empty; give connections to check", field="conn_ids")
+        found = {conn_id: preflight.check(conn_id, require=require) for conn_id in conn_ids}
         wrong = []
         for conn_id, findings in found.items():
             for finding in findings:

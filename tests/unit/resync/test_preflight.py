@@ -158,3 +158,15 @@ def test_the_operator(sandbox, change, run_task):
     change("djust_default", password="wrong")
     with pytest.raises(MiraklConfigurationError, match="djust_default: key: The key is not accepted"):
         run_task(MiraklPreflightOperator(task_id="t", conn_ids=["mirakl_operator", "djust_default"]))
+
+
+@pytest.mark.parametrize("written", ["{}", "{},", "['{}']", '["{}"]'])
+def test_the_operator_takes_what_a_template_gives(sandbox, run_task, written):
+    names = {"conn_ids": written.format("mirakl_operator"), "require": written.format("CM51")}
+    assert run_task(MiraklPreflightOperator(task_id="t", **names)).keys() == {"mirakl_operator"}
+
+
+@pytest.mark.parametrize("nothing", [[], "", "None", "[]"])
+def test_the_operator_does_not_pass_where_it_checks_nothing(run_task, nothing):
+    with pytest.raises(MiraklConfigurationError, match="conn_ids: is empty"):
+        run_task(MiraklPreflightOperator(task_id="t", conn_ids=nothing))
