@@ -148,7 +148,7 @@ def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_conne
         sense(MiraklProductImportSensor, "mirakl_shop", job_id=999)
 
 
-@pytest.mark.parametrize("job_id", [None, "", "None", "abc", [], [None]])
+@pytest.mark.parametrize("job_id", [None, "", "None", "abc", [], [None], "[None]", "[1,", "[]"])
 def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
     with pytest.raises(MiraklConfigurationError, match="job_id"):
         sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_id)
@@ -160,3 +160,18 @@ def test_only_ids_and_numbers_travel(submit, sense):
     for _, arguments in sense.worker.deferrals:
         assert arguments["arguments"].keys() == {"kind", "job_ids", "role", "shop_id", "early", "since"}
         assert "sandbox-shop-key" not in repr(arguments)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_the_interval_may_stand_in_default_args(mapped):
+    from airflow.providers.common.compat.sdk import DAG
+
+    def made(**default_args):
+        with DAG("dag", default_args=default_args):
+            if not mapped:
+                return MiraklOfferImportSensor(task_id="wait", job_id=1)
+            task = MiraklOfferImportSensor.partial(task_id="wait").expand(job_id=[1, 2])
+            return task.unmap({"job_id": 1})
+
+    assert made().poke_interval == 300
+    assert made(poke_interval=900).poke_interval == 900

@@ -235,6 +235,35 @@ def test_an_unclear_price_import_is_found_in_the_list(task, file, mirakl_sandbox
     assert len(result["job_ids"]) == 1
 
 
+def test_a_batch_that_got_lost_is_not_taken_for_the_one_before(task, mirakl_sandbox):
+    """OF04 lists the first batch, which was created just before; it is not the second."""
+    mirakl_sandbox.world.settings.limits = "off"
+    offers = [
+        {
+            "shop_sku": f"O-{n}",
+            "product_id": "SKU-001",
+            "product_id_type": "SKU",
+            "price": 10,
+            "state_code": "11",
+        }
+        | {"quantity": 1, "update_delete": "update"}
+        for n in range(2)
+    ]
+    mirakl_sandbox.fault("reset_before", "OF24", skip=1, times=4)  # the client tries four times
+    running = task(
+        MiraklUpsertOffersOperator,
+        source=offers,
+        batch_size=1,
+        on_unclear="look",
+        max_failed_items=None,
+        mirakl_conn_id="mirakl_shop",
+    )
+    with pytest.raises(MiraklTransportError):
+        running.run()
+    job_ids = running.run()["job_ids"]
+    assert len(set(job_ids)) == len(job_ids) == 2
+
+
 # Exports
 
 
