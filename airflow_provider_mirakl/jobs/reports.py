@@ -158,7 +158,8 @@ def write_rejected_lines(
                         if line:
                             lines[tuple(_cell(line, place) for place in places)] = None
                     continue
-                common = [name for name in ([id_column] if id_column else ID_COLUMNS) if name in header]
+                wanted = [id_column] if id_column else ID_COLUMNS
+                common = [name for name in wanted if table.position([name]) is not None]
                 place = report.position(common)
                 if place is None:
                     return None

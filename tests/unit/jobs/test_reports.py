@@ -121,3 +121,10 @@ def test_where_nothing_tells_the_item_there_are_no_rejects(write, tmp_path):
     report = write("report.csv", "name;errors\nB;no\n")
     assert write_rejected_lines(write("source.csv", SOURCE), [report], tmp_path / "rejects.csv") is None
     assert not (tmp_path / "rejects.csv").exists()
+
+
+@pytest.mark.parametrize("id_column", [None, "sku", "SKU"])
+def test_a_column_is_the_same_in_any_letter_case(write, tmp_path, id_column):
+    source, report = write("source.csv", "SKU;price\nA;1\nB;2\n"), write("report.csv", "sku;errors\nB;no\n")
+    assert write_rejected_lines(source, [report], tmp_path / "rejects.csv", id_column) == 1
+    assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines() == ['"SKU";"price"', '"B";"2"']
