@@ -123,7 +123,8 @@ def _discard(upload: Any) -> None:
     file = getattr(upload, "_obj", upload)  # Airflow wraps it, and hands attributes out only
     with suppress(Exception):  # the error that broke it off is the one to show
         file.discard()  # gives back what lies at the store already; not every store's file does
-    file.closed = True
+    with suppress(AttributeError):  # a file in memory does not let it be said, and completes nothing later
+        file.closed = True
 
 
 def line_blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
