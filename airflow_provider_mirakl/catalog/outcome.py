@@ -160,9 +160,12 @@ class FailurePolicy:
         """
         if self.max_failed_items is None:
             return
-        allowed = self.max_failed_items
-        if self.max_failed_ratio is not None:
-            allowed = max(allowed, int(self.max_failed_ratio * outcome.total))
+        allowed, ratio, total = self.max_failed_items, self.max_failed_ratio, outcome.total
+        if ratio is not None:
+            # In floats 0.29 * 100 is less than 29, but 29 / 100 is 0.29.
+            if total and outcome.failed / total <= ratio:
+                return
+            allowed = max(allowed, int(ratio * total))
         if outcome.failed <= allowed:
             return
         lines = [f"{outcome.failed:,} of {outcome.total:,} items failed; {allowed:,} are allowed"]

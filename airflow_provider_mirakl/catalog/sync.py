@@ -255,7 +255,8 @@ def plan_sync(
 
 def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
     missing, known = changes.missing_count, changes.known
-    if changes.unreadable or missing <= max_delete_ratio * known:
+    # Divided, not multiplied: in floats 0.29 * 100 is less than 29, but 29 / 100 is 0.29.
+    if changes.unreadable or not missing or missing / known <= max_delete_ratio:
         return
     examples = ", ".join(repr(item_id) for _, item_id in zip(range(5), changes.missing(), strict=False))
     raise MiraklInputError(

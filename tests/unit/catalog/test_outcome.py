@@ -88,6 +88,8 @@ def test_outcomes_add_up() -> None:
         (FailurePolicy(max_failed_items=2), 3, False),
         (FailurePolicy(max_failed_ratio=0.1), 10, True),
         (FailurePolicy(max_failed_ratio=0.1), 11, False),
+        (FailurePolicy(max_failed_ratio=0.29), 29, True),
+        (FailurePolicy(max_failed_ratio=0.29), 30, False),
         (FailurePolicy(max_failed_items=20, max_failed_ratio=0.1), 20, True),
         (FailurePolicy(max_failed_items=None), 100, True),
     ],

@@ -125,6 +125,12 @@ def test_the_guard_is_a_share(ratio: float, shop: Shop) -> None:
         shop.plan([], max_delete_ratio=ratio)
 
 
+def test_the_guard_allows_exactly_its_share(shop: Shop, product: Make) -> None:
+    shop.run([product(number) for number in range(100)])
+    sync = shop.plan([product(number) for number in range(29, 100)], max_delete_ratio=0.29)
+    assert sync.delete.products == 29
+
+
 def test_a_rejected_product_is_not_deleted(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(20)]
     shop.run(rows)
