@@ -45,12 +45,14 @@ class Ledger:
         :param plan: the plan to send.
         :param generation: a key that stays the same over retries and deferrals of one task instance and changes when
             the task is cleared; another generation begins anew.
-        :raises MiraklInputError: the ledger cannot be read, or was written for another plan: the source or the
-            options changed since. Nothing is mixed.
+        :raises MiraklInputError: the ledger cannot be read, or notes accepted chunks of another plan: the source or
+            the options changed since. Nothing is mixed.
         """
         path = plain(plan.folder) / LEDGER_FILE
         content = _load(path)
-        if content is None or content.generation != generation:
+        is_unused = content is not None and content.plan != plan.id and not content.next_chunk
+        # An unused ledger of another plan is what a sync leaves that was killed before it opened its second one.
+        if content is None or content.generation != generation or is_unused:
             content = _Content(generation, plan.id, 0, 0, None, False)
             ledger = cls(plan, path, content)
             ledger._save()

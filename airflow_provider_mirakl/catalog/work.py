@@ -150,16 +150,21 @@ class _Walk(ABC):
     def accept(self, result: Page[Product], at: datetime) -> None:
         """Take a page, and at the end of the catalog end the walk."""
         progress = self._progress
+        if progress.page_token is None:
+            self._forget()  # a process killed at the end of a walk leaves its pages
         is_last = self._take(result.items)
         progress.pages += 1
         progress.products += len(result.items)
         progress.last_call_at = at
         progress.not_before = None
         progress.page_token = dict(result.following.params)["page_token"] if result.following else None
-        if is_last or result.following is None:
+        ended = is_last or result.following is None
+        if ended:
             progress.page_token = None
             self._end(at)
         self._save()
+        if ended:
+            self._tidy()
 
     def restart(self) -> None:
         """Forget what was read, so that the next try reads again."""
@@ -174,6 +179,10 @@ class _Walk(ABC):
     @abstractmethod
     def _end(self, at: datetime) -> None:
         """End a walk: set ``finished``, or the next round."""
+
+    @abstractmethod
+    def _tidy(self) -> None:
+        """Drop what an ended walk needs no more. Only now, when the end is noted: before it a crash needs the pages."""
 
     @abstractmethod
     def _forget(self) -> None:
@@ -250,6 +259,9 @@ class VerifyWork(_Walk):
         if not progress.finished:
             progress.round += 1
             progress.not_before = at + timedelta(seconds=self._pause)
+
+    def _tidy(self) -> None:
+        if not self.finished:
             self._forget()
 
     def _forget(self) -> None:
@@ -289,8 +301,10 @@ class ListWork(_Walk):
         with writing(self._target) as file:
             for number in range(self._progress.pages):
                 file.write(self._page(number).read_bytes())
-        self._forget()
         self._progress.finished = True
+
+    def _tidy(self) -> None:
+        self._forget()
 
     def _forget(self) -> None:
         for number in itertools.count():
