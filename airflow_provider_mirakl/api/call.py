@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO, Generic, TypeAlias, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
@@ -22,6 +23,9 @@ FORM = "application/x-www-form-urlencoded"
 CSV = "text/csv"
 BINARY = "application/octet-stream"
 ANY = "*/*"
+
+_SEARCHED = 1024 * 1024
+"""Bytes of a body that are searched for secrets before an excerpt is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +134,16 @@ class Reply:
 
     def excerpt(self, limit: int = 200) -> str:
         """The start of the body, for a message."""
-        text = self.without_secrets(self.body[: 4 * limit].decode("utf-8", "replace")).strip()
+        # Blotted before it is cut: the first part of a secret is not recognized as one.
+        text = self.without_secrets(self.body[:_SEARCHED].decode("utf-8", "replace")).strip()
         return repr(text[:limit]) + ("..." if len(text) > limit else "")
 
     def without_secrets(self, text: str) -> str:
         """Part of the body, fit to be shown."""
         for secret in self.secrets:
             if len(secret) > 3:
-                text = text.replace(secret, "***")
+                for spelling in _spellings(secret):
+                    text = text.replace(spelling, "***")
         return text
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
@@ -147,6 +153,13 @@ class Reply:
             operation=self.operation,
             status=self.status,
         )
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    """How a server may write a secret that it repeats: as it is, or as in a form, a URL, JSON or a web page."""
+    in_json = json.dumps(secret)[1:-1]
+    written = (secret, quote_plus(secret), quote(secret, safe=""), in_json, in_json.replace("/", "\\/"))
+    return dict.fromkeys((*written, html.escape(secret)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,18 @@ def _text_of(reply: Reply) -> str:
         text = reply.body.decode(encoding, "replace")
     except (LookupError, ValueError):
         text = reply.body.decode("utf-8", "replace")
-    return reply.without_secrets(text).strip()
+    return _hidden(reply, text.strip())
+
+
+def _hidden(reply: Reply, text: str) -> str:
+    """A body without secrets, those too that JSON spells in its escapes."""
+    shown = reply.without_secrets(text)
+    try:
+        read = json.dumps(json.loads(shown), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return shown
+    hidden = reply.without_secrets(read)
+    return shown if hidden == read else hidden
 
 
 def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:

@@ -153,3 +153,10 @@ def test_a_part_cannot_break_out_of_its_header() -> None:
 def test_boundaries_differ() -> None:
     assert Multipart(()).boundary != Multipart(()).boundary
     assert json.dumps(Multipart(()).content_type)
+
+
+def test_a_secret_longer_than_an_excerpt_is_not_shown_in_part() -> None:
+    token = "eyJ" + "abcdefghij" * 120
+    shown = Reply("P41", 200, {}, json.dumps({"echo": token}).encode(), (token,)).excerpt()
+    assert "***" in shown
+    assert "abcdefghij" not in shown

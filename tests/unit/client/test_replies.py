@@ -280,3 +280,20 @@ def test_no_body_breaks_the_reader(body: bytes, status: int) -> None:
     error = read(status, body)
     assert error.status == status
     assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("body", "secret", "leak"),
+    [
+        (b'{"message":"key ab\\/cdef\\u002dgh is bad"}', "ab/cdef-gh", "cdef"),
+        (b'{"message":"key ab\\"cdef is bad"}', 'ab"cdef', "cdef"),
+        (b"<p>key ab&amp;cdef is bad</p>", "ab&cdef", "cdef"),
+        (b"grant_type=x&client_secret=ab%2Fcdef+gh", "ab/cdef gh", "cdef"),
+    ],
+)
+def test_a_secret_that_a_server_repeats_in_other_letters_is_not_shown(
+    body: bytes, secret: str, leak: str
+) -> None:
+    error = read(400, body, secrets=(secret,))
+    assert "***" in str(error)
+    assert leak not in f"{error} {error.faults} {error.code} {error.field}"
