@@ -53,12 +53,13 @@ def offset_page(
     if link is None or not items:
         return Page(items, None)
     try:
-        offset = dict(parse_qsl(urlsplit(link).query)).get("offset", "")
-    except ValueError:
-        offset = ""
-    if not offset.isdecimal():
+        stated = dict(parse_qsl(urlsplit(link).query)).get("offset", "")
+        offset = int(stated) if stated.isdecimal() else None
+    except ValueError:  # no address, or a number that Python refuses to read for its length
+        offset = None
+    if offset is None:
         raise reply.unreadable("a next link with an offset in the Link header", link)
-    return Page(items, follow(int(offset)))
+    return Page(items, follow(offset))
 
 
 def next_link(header: str) -> str | None:

@@ -70,7 +70,7 @@ def _read(reply: Reply) -> Token | None:
         return None
     try:
         seconds = float(lifetime) if isinstance(lifetime, int | float | str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = math.nan
     return Token(Secret(value), seconds if 0 < seconds < math.inf else DEFAULT_LIFETIME)
 

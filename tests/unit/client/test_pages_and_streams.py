@@ -144,7 +144,14 @@ def test_pages_that_are_none(bench: Any, server: Any, steps: Any, body: bytes) -
 
 
 @pytest.mark.parametrize(
-    "link", ["<https://x/>", "<https://x/?offset=>", "<https://x/?offset=-1>", "<https://[x/>"]
+    "link",
+    [
+        "<https://x/>",
+        "<https://x/?offset=>",
+        "<https://x/?offset=-1>",
+        "<https://[x/>",
+        pytest.param(f"<https://x/?offset={'9' * 5000}>", id="endless"),
+    ],
 )
 def test_next_links_without_an_offset(bench: Any, server: Any, steps: Any, link: str) -> None:
     server.script(steps.reply(200, page(1), Link=f'{link}; rel="next"'))

@@ -53,7 +53,7 @@ def test_audience_only_when_set() -> None:
     [
         (b"3599", 3599), (b'"120"', 120), (b"0.5", 0.5), (b"null", DEFAULT_LIFETIME), (b'"soon"', DEFAULT_LIFETIME),
         (b"0", DEFAULT_LIFETIME), (b"-1", DEFAULT_LIFETIME), (b'"nan"', DEFAULT_LIFETIME), (b"[]", DEFAULT_LIFETIME),
-        (b'"inf"', DEFAULT_LIFETIME), (b"NaN", DEFAULT_LIFETIME),
+        (b'"inf"', DEFAULT_LIFETIME), (b"NaN", DEFAULT_LIFETIME), (b"1" + b"0" * 400, DEFAULT_LIFETIME),
     ],
 )  # fmt: skip
 def test_lifetime(expires_in: bytes, lifetime: float) -> None:
