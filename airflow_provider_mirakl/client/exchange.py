@@ -156,7 +156,9 @@ class _Turn:
         while wait > 0 or (wait := self._leave()) > 0:
             if wait > self._max_wait:
                 raise failure or self._not_yet(wait)
-            log.info("%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
+            # Many tasks that look at the same beat would fill a log with waits that nobody feels.
+            level = logging.INFO if wait >= 1 else logging.DEBUG
+            log.log(level, "%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
             before = self._clock()
             # Turns part callers where there is an interval; elsewhere many were told the same moment.
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
