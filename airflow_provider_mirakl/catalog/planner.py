@@ -185,10 +185,10 @@ class _Rejects:
         line, prefix = self._source.place(at)
         placed = [
             Problem(
-                problem.message,
-                field=".".join(part for part in (prefix, problem.field) if part),
+                _writable(problem.message),
+                field=_writable(".".join(part for part in (prefix, problem.field) if part)),
                 line=line,
-                item_id=problem.item_id,
+                item_id=None if problem.item_id is None else _writable(problem.item_id),
             )
             for problem in problems
         ]
@@ -227,6 +227,11 @@ class _Rejects:
             self._file = self._stack.enter_context(writing(self._path))
         self._file.write(self._buffer)
         self._buffer.clear()
+
+
+def _writable(text: str) -> str:
+    """Spell out halves of surrogate pairs: an id or a name with one is to be reported, and UTF-8 has none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _raw_or_text(row: bytes) -> msgspec.Raw | str:
@@ -382,8 +387,9 @@ class Planner:
                 if len(row) > longest:
                     raise RowError([Problem(_too_big(row, longest), item_id=item_id)], item_id)
             except RowError as error:
-                rejects.add(row, place, error.problems, error.item_id)
-                self._index.note_rejected(error.item_id)
+                named = None if error.item_id is None else _writable(error.item_id)
+                rejects.add(row, place, error.problems, named)
+                self._index.note_rejected(named)
                 continue
             good.append(row)
             ids.append(item_id)

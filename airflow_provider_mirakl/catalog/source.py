@@ -190,6 +190,8 @@ def dump(item: Any) -> bytes:
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Decimal):
+        if value.is_snan():
+            raise TypeError("a signaling NaN has no form in JSON")
         return int(value) if value == value.to_integral_value() and value.is_finite() else float(value)
     if isinstance(value, datetime):
         if value.tzinfo is None:

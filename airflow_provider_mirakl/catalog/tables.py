@@ -28,7 +28,11 @@ def read_csv(blocks: Iterable[bytes], name: str, columns: Columns) -> Iterator[B
     first = next(lines)
     delimiter = columns.delimiter or max(_DELIMITERS, key=first.count)
     reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
-    heading = _heading(next(reader), name)
+    try:
+        heading = _heading(next(reader), name)
+    except csv.Error as error:
+        words = f"not CSV: {error}"
+        raise MiraklInputError(f"{name}, line 1: {words}", [Problem(words, line=1)]) from None
     build = compile_columns(columns, heading)
     batch = Batch([], [], [])
     places: list[int] = []
@@ -99,7 +103,7 @@ def read_parquet(file: IO[bytes], name: str, columns: Columns | None) -> Iterato
     count = 0
     try:
         table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
-        heading = table.schema_arrow.names
+        heading = _heading(table.schema_arrow.names, name)
         nested = columns is None and set(heading) <= set(Product.__struct_fields__)
         build = None if nested else compile_columns(columns or Columns(), heading)
         for group in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,30 @@ def test_a_file_without_line_ends(write: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize("limit", [0, 1001])
 def test_a_chunk_has_1_to_1000_products(limit: int, tmp_path: Path) -> None:
     assert "Connect takes 1 to 1000" in str(refused([], tmp_path / "plan", max_products=limit))
+
+
+def test_half_of_a_surrogate_pair_in_an_id_or_a_name_is_reported(tmp_path: Path) -> None:
+    source = tmp_path / "source.ndjson"
+    source.write_bytes(b'{"id":"A\\ud800"}\n{"id":"B","x\\ud800":1}\n{"id":"C"}\n')
+    plan = plan_upsert(source, tmp_path / "plan", on_invalid="reject")
+    assert (plan.rejected, plan.products) == (2, 1)
+    str(refused(source, tmp_path / "plan")).encode()
+
+
+def test_a_csv_with_old_line_ends_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source.csv"
+    source.write_bytes(b"id,brand\rA,a\rB,b\r")
+    assert "line 1: not CSV" in str(refused(source, tmp_path / "plan"))
+
+
+def test_a_column_of_parquet_that_stands_twice_is_named(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([arrow.array(["A"]), arrow.array(["B"])], names=["id", "id"])
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "source.parquet")
+    assert "'id' stands twice" in str(refused(tmp_path / "source.parquet", tmp_path / "plan"))
+
+
+def test_a_signaling_nan_is_one_bad_row(tmp_path: Path) -> None:
+    rows = [{"id": "A", "brand": Decimal("sNaN")}, {"id": "B"}]
+    plan = plan_upsert(rows, tmp_path / "plan", on_invalid="reject")
+    assert (plan.rejected, plan.products) == (1, 1)
