@@ -108,9 +108,18 @@ def read_parquet(file: IO[bytes], name: str, columns: Columns | None) -> Iterato
         build = None if nested else compile_columns(columns or Columns(), heading)
         for group in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
             records = group.to_pylist()
-            rows = [dump(_present(record)) if build is None else build(record) for record in records]
-            yield Batch(rows, range(count, count + len(rows)))
-            count += len(rows)
+            batch, places = Batch([], [], []), []
+            for place, record in enumerate(records, count):
+                try:
+                    row = dump(_present(record)) if build is None else build(record)
+                except (TypeError, ValueError) as error:
+                    problem = Problem(f"cannot be written as JSON: {error}")
+                    batch.refused.append(Refused(repr(record).encode(), place, [problem]))
+                else:
+                    batch.rows.append(row)
+                    places.append(place)
+            count += len(records)
+            yield Batch(batch.rows, places, batch.refused)
     except damaged as error:
         raise MiraklInputError(f"{name} is no Parquet file that can be read: {error}") from error
 

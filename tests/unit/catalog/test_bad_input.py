@@ -312,3 +312,11 @@ def test_a_signaling_nan_is_one_bad_row(tmp_path: Path) -> None:
     rows = [{"id": "A", "brand": Decimal("sNaN")}, {"id": "B"}]
     plan = plan_upsert(rows, tmp_path / "plan", on_invalid="reject")
     assert (plan.rejected, plan.products) == (1, 1)
+
+
+def test_bytes_in_parquet_are_bad_rows(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"id": ["A", "B"], "brand": arrow.array([b"x", None])})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "source.parquet")
+    plan = plan_upsert(tmp_path / "source.parquet", tmp_path / "plan", on_invalid="reject")
+    assert (plan.rows, plan.rejected, plan.products) == (2, 1, 1)
