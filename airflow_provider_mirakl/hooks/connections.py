@@ -127,8 +127,8 @@ class ConnectionReader:
             return default
         return value.lower() in _TRUE
 
-    def number(self, name: str, default: float, *, at_least: float) -> float:
-        """An extra as a number."""
+    def number(self, name: str, default: float, *, at_least: float, at_most: float = 86_400.0) -> float:
+        """An extra as a number. What is far too large would fail later, as an error of the system's clock."""
         value = self.text(name)
         if value is None:
             return default
@@ -136,8 +136,8 @@ class ConnectionReader:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (math.isfinite(number) and number >= at_least):
-            self.wrong(name, f"is {value!r}; put a number of at least {at_least:g}")
+        if not (at_least <= number <= at_most):
+            self.wrong(name, f"is {value!r}; put a number of at least {at_least:g} and at most {at_most:.0f}")
             return default
         return number
 

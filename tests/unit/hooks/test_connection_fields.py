@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -342,3 +343,18 @@ def test_secrets_of_names_every_secret():
     )
     assert set(secrets_of(connection, extra)) == {f"{KEY}\n", KEY, FRONT, "p%40ss", "p@ss"}
     assert secrets_of(mirakl(password=None), {}) == []
+
+
+@pytest.mark.parametrize("name", ["timeout", "max_wait", "interval_factor"])
+def test_numbers_that_no_clock_can_count(name: str) -> None:
+    fields = SimpleNamespace(
+        conn_id="c",
+        conn_type="mirakl",
+        host="x.mirakl.net",
+        port=None,
+        login=None,
+        password="a-key",
+        schema=None,
+    )
+    with pytest.raises(MiraklConfigurationError, match=f"{name}: .*at most"):
+        read_connection(ConnectionReader(fields, {name: 1e10}))
