@@ -41,6 +41,7 @@ class Repair:
     :param sent: how many of the products, from the first on, DJUST has taken: a retry goes on behind them.
     :param synchronized: how many of those DJUST says it sent, ``None`` before it said so.
     :param client_specification_id: the Mirakl client configuration that DJUST used.
+    :param job_ids: ids of the jobs that the direct route submitted; DJUST gives none.
     """
 
     generation: str
