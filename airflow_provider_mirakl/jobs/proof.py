@@ -6,12 +6,11 @@ instance says of a product afterwards is the one proof that both routes have. So
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.call import Call, Json, Reply
 from airflow_provider_mirakl.api.mcm import MAX_FILTER, export_products
 from airflow_provider_mirakl.catalog.outcome import ItemResult
 from airflow_provider_mirakl.catalog.pairs import Pair
@@ -53,19 +52,29 @@ States = Mapping[str, ProductState]
 """States by Mirakl product id."""
 
 
-def state_calls(product_ids: Sequence[str]) -> Iterator[Call[bytes]]:
+Element: TypeAlias = dict[str, Json]
+"""A master product, as CM51 shows it."""
+
+
+def state_calls(product_ids: Sequence[str]) -> Iterator[Call[list[Element]]]:
     """CM51 for these products alone, as many of them in a call as a filter takes."""
     for start in range(0, len(product_ids), MAX_FILTER):
-        yield export_products(filters={"product_id": product_ids[start : start + MAX_FILTER]})
+        call = export_products(filters={"product_id": product_ids[start : start + MAX_FILTER]})
+        yield Call(call.operation, parse=_elements, params=call.params, accept=call.accept)
 
 
-def read_states(product_ids: Iterable[str], answers: Iterable[bytes]) -> dict[str, ProductState]:
+def _elements(reply: Reply) -> list[Element]:
+    """What a proof is built on has to be there: no body is no list that holds nothing."""
+    return [] if reply.status == 204 else reply.objects(reply.json())
+
+
+def read_states(product_ids: Iterable[str], answers: Iterable[list[Element]]) -> dict[str, ProductState]:
     """The states out of CM51's answers; a product that is in none of them has an empty one."""
     found = dict.fromkeys(product_ids, ProductState())
     for answer in answers:
-        for element in json.loads(answer or b"[]"):
+        for element in answer:
             key = element.get("mirakl_product_id")
-            if key in found:
+            if isinstance(key, str) and key in found:
                 found[key] = _state(element)
     return found
 

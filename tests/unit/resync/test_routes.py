@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklItemsFailedError,
     MiraklNotFoundError,
     MiraklPermissionError,
+    MiraklReplyError,
 )
 from airflow_provider_mirakl.operators.djust import DjustSynchronizeProductsOperator
 from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
@@ -77,6 +78,17 @@ def test_both_routes_repair_and_prove_with_one_shape(sandbox, run_task, route):
     }  # fmt: skip
     assert shape <= result.keys()
     assert len(result["job_ids"]) == (route == "direct")
+
+
+@pytest.mark.parametrize("kind", ["empty_body", "broken_json"])
+def test_an_answer_that_is_not_whole_proves_nothing(sandbox, run_task, kind):
+    sandbox.fault(kind, operation="CM51", skip=1)  # the states before are read
+    with pytest.raises(MiraklReplyError, match="CM51"):
+        run_task(resync(REPAIRABLE, "direct"))
+    assert counts(run_task(resync(REPAIRABLE, "direct"))) == (2, 2, 0, 0)
+    sandbox.fault(kind, operation="CM51", skip=1)
+    result = run_task(resync("MKL-022;SKU-022", "djust"))
+    assert counts(result) == (1, 1, 0, 0), "the wait for the proof looks again"
 
 
 @pytest.mark.parametrize("route", ["djust", "direct"])
