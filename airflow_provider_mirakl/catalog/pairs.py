@@ -6,8 +6,10 @@ Everything is read before anything is refused, so that one look tells all that i
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.catalog.storage import StoragePath
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 
-ID_NAMES = frozenset({"miraklproductid"})
-SKU_NAMES = frozenset({"productsku", "miraklproductsku", "sku"})
-"""Names of the two fields and columns, in small letters and without what stands between words."""
+ID_NAMES = ("miraklproductid",)
+SKU_NAMES = ("productsku", "miraklproductsku", "sku")
+"""Names of the two fields and columns, in small letters and without what stands between words; the first one wins."""
 
 SEPARATORS = "\t;,"
 """Between the two values of a line; the first one that a line holds counts."""
@@ -75,7 +77,8 @@ def read_pairs(
     """Read products in any form, and check them.
 
     :param products: text or a list; see :data:`FORMS`. Text of one line without a separator, or that begins like a
-        path, is the path of a file.
+        path, is the path of a file. Text in brackets or braces is what a template made of a list: JSON, or as Python
+        writes it.
     :param open_path: makes a path out of its text.
     :param limit: most products that are taken.
     :raises MiraklInputError: nothing was given, too many, or with every problem of the input.
@@ -127,13 +130,33 @@ def _rows(
     if products is None:
         return "products", iter(())
     if isinstance(products, str):
+        products = products.removeprefix("\ufeff")  # of a file that was pasted
+        bare = products.strip()
+        if (bare[:1], bare[-1:]) in (("[", "]"), ("{", "}")):
+            return "products", _list_rows(_written_list(bare))
         if not looks_like_path(products):
-            return "products", _text_rows(io.StringIO(products))
+            return "products", _text_rows(io.StringIO(products, newline=None))
         path = products.strip()
         return path, _file_rows(path, open_path(path))
     if isinstance(products, Mapping | bytes) or not isinstance(products, Iterable):
         raise MiraklInputError(f"products: is {type(products).__name__}; give {FORMS}")
     return "products", _list_rows(products)
+
+
+def _written_list(text: str) -> list[object]:
+    """A list as a template writes it; objects may stand one a line, as in a file of rejects."""
+    if text.startswith("{"):
+        text = f"[{','.join(line for line in text.splitlines() if line.strip())}]"
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise MiraklInputError(
+                f"products: {text!r:.100} begins like a list, and is none that can be read; give {FORMS}"
+            ) from None
+    return list(found)
 
 
 def _list_rows(products: Iterable[object]) -> Iterator[_Row | list[Problem]]:
@@ -143,6 +166,9 @@ def _list_rows(products: Iterable[object]) -> Iterator[_Row | list[Problem]]:
         place = f"[{index}]"
         if isinstance(item, str):
             if not item.strip():
+                continue
+            if len(item.strip().splitlines()) > 1:
+                yield [Problem(f"{item.strip()!r:.100} is several lines; give a product a line", place)]
                 continue
             lines.append(item)
             if len(lines) == 1 and (heading := _heading(item)) is not None:
@@ -172,8 +198,6 @@ def _file_rows(name: str, path: StoragePath) -> Iterator[_Row | list[Problem]]:
 
 
 def _json_rows(path: StoragePath) -> Iterator[_Row | list[Problem]]:
-    import json
-
     source = open_source(path)
     for batch in source.batches():
         for refused in batch.refused:
@@ -196,9 +220,9 @@ def _json_rows(path: StoragePath) -> Iterator[_Row | list[Problem]]:
 
 
 def _text_rows(file: Iterable[str]) -> Iterator[_Row | list[Problem]]:
-    heading: _Heading | None = None
+    lines = iter(file)
     first = True
-    for number, raw in enumerate(file, 1):
+    for number, raw in enumerate(lines, 1):
         line = raw.rstrip("\r\n")
         if not line.strip():
             continue
@@ -206,11 +230,25 @@ def _text_rows(file: Iterable[str]) -> Iterator[_Row | list[Problem]]:
             first = False
             heading = _heading(line)
             if heading is not None:
-                if fault := heading.fault(number):
-                    yield [fault]
-                    return
-                continue
-        yield _line_row(line, heading, number, "")
+                yield from _table_rows(lines, heading, number)
+                return
+        yield _line_row(line, None, number, "")
+
+
+def _table_rows(lines: Iterator[str], heading: _Heading, above: int) -> Iterator[_Row | list[Problem]]:
+    """The rows below a heading: other columns may hold line breaks, in quotes."""
+    if fault := heading.fault(above):
+        yield [fault]
+        return
+    reader = csv.reader(lines, delimiter=heading.separator)
+    number = above + 1
+    try:
+        for cells in reader:
+            if any(cells[1:]) or "".join(cells).strip():
+                yield heading.row([cell.strip() for cell in cells], number, "")
+            number = above + reader.line_num + 1
+    except csv.Error as error:
+        yield [Problem(f"is no CSV ({error}); is a quote missing?", line=number)]
 
 
 # --- One row ------------------------------------------------------------------------------------------------------
@@ -230,13 +268,19 @@ class _Heading:
                 return Problem(f"the heading has no column {column}", line=line)
         return None
 
+    def row(self, cells: Sequence[str], line: int | None, place: str) -> _Row:
+        product_id, sku = (
+            cells[at] if at is not None and at < len(cells) else None for at in (self.id_at, self.sku_at)
+        )
+        return _Row(product_id, sku, line, place)
+
 
 def _heading(line: str) -> _Heading | None:
     separator = _separator(line)
     names = [_folded(cell) for cell in _cells(line, separator)]
-    id_at = next((at for at, name in enumerate(names) if name in ID_NAMES), None)
+    id_at = next((names.index(name) for name in ID_NAMES if name in names), None)
     # "sku" alone may be a product's SKU; only beside the other column, or by its full name, is it a heading.
-    sku_at = next((at for at, name in enumerate(names) if name in SKU_NAMES), None)
+    sku_at = next((names.index(name) for name in SKU_NAMES if name in names), None)
     if id_at is None and (sku_at is None or names[sku_at] == "sku"):
         return None
     return _Heading(separator, id_at, sku_at)
@@ -245,9 +289,8 @@ def _heading(line: str) -> _Heading | None:
 def _line_row(line: str, heading: _Heading | None, number: int | None, place: str) -> _Row | list[Problem]:
     if len(line) > _MAX_LINE:
         return [Problem(f"is {len(line):,} characters long; give a product a line", place, number)]
-    if heading is not None and heading.id_at is not None and heading.sku_at is not None:
-        cells = _cells(line, heading.separator)
-        return _Row(_at(cells, heading.id_at), _at(cells, heading.sku_at), number, place)
+    if heading is not None:
+        return heading.row(_cells(line, heading.separator), number, place)
     cells = _cells(line, _separator(line))
     while len(cells) > 2 and not cells[-1]:
         cells.pop()
@@ -261,7 +304,7 @@ def _object_row(item: Mapping[str, object], line: int | None, place: str) -> _Ro
     named = {_folded(str(name)): value for name, value in item.items()}
     return _Row(
         next((named[name] for name in ID_NAMES if name in named), None),
-        next((named[name] for name in ("productsku", "miraklproductsku", "sku") if name in named), None),
+        next((named[name] for name in SKU_NAMES if name in named), None),
         line,
         place,
     )
@@ -312,7 +355,3 @@ def _separator(line: str) -> str:
 
 def _cells(line: str, separator: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line.strip(" ")], delimiter=separator), [])]
-
-
-def _at(cells: Sequence[str], position: int) -> str | None:
-    return cells[position] if position < len(cells) else None

@@ -34,6 +34,16 @@ WANTED = (Pair("M-1", "S-1"), Pair("M-2", "S-2"))
         [{"mirakl_product_id": "M-1", "product_sku": "S-1"}, {"miraklProductId": "M-2", "productSku": "S-2"}],
         [{"mirakl_product_id": "M-1", "product_sku": "S-1", "before": "PENDING", "status": "failed"}, "M-2;S-2"],
         (pair for pair in [("M-1", "S-1"), ("M-2", "S-2"), ("M-1", "S-1")]),
+        # as a template writes a list, and as files are pasted
+        "['M-1;S-1', 'M-2;S-2']",
+        "[('M-1', 'S-1'), ('M-2', 'S-2')]",
+        ' [["M-1", "S-1"], {"mirakl_product_id": "M-2", "product_sku": "S-2"}]\n',
+        '{"mirakl_product_id": "M-1", "product_sku": "S-1"}\n\n{"miraklProductId": "M-2", "productSku": "S-2"}\n',
+        "\ufeffM-1;S-1\nM-2;S-2",
+        "M-1;S-1\rM-2;S-2",
+        # other columns: a line break in quotes, another SKU
+        'mirakl_product_id;product_sku;title\nM-1;S-1;"a\nM-9;S-9"\n\nM-2;S-2;b\n',
+        "sku;product_sku;mirakl_product_id\nX-1;S-1;M-1\nX-2;S-2;M-2",
     ],
 )  # fmt: skip
 def test_forms(products):
@@ -54,6 +64,12 @@ def test_files(tmp_path, name, content):
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
     assert read_pairs(str(file), Path).pairs == WANTED
+
+
+def test_a_broken_line_below_line_breaks_in_quotes_is_named_by_its_own_number():
+    with pytest.raises(MiraklInputError) as caught:
+        read_pairs('mirakl_product_id;product_sku;title\nM-1;S-1;"a\nb"\nM-2;;c\n', Path)
+    assert [problem.line for problem in caught.value.problems] == [4]
 
 
 def test_numbers_are_texts_and_leading_zeros_stay():
@@ -97,6 +113,10 @@ def test_at_least_one(products):
         ({"mirakl_product_id": "M-1"}, "is dict; give"),
         ([("M-1", 1.5)], r"\[0\].product_sku: is 1.5"),
         ([("M-1",)], "give a pair"),
+        (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* is several lines"),
+        ("['M-1;S-1', oops]", "begins like a list"),
+        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: holds a character"),
+        ("[['M-1', 1e5]]", "product_sku: is 100000.0; give a text"),
         ("/no/such/file.csv", "no file that can be read"),
         ("missing.csv", "no file that can be read"),
         (".", "no file that can be read"),
