@@ -167,8 +167,8 @@ class Board:
             self._statuses = (kept if changes else {}) | found
             self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
             self._readings += 1
-        finally:
-            self._read_at = time.monotonic()
+        # Not where the reader was cancelled: then it is for the next one to read.
+        self._read_at = time.monotonic()
 
 
 _DESKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | None], Desk]] = (

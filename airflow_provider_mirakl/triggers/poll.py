@@ -91,7 +91,10 @@ class PollTrigger(BaseTrigger):
             )
             async with open_desk(self.hook, self.conn_id, self.role) as desk:
                 found = await drive_async(steps, desk.performer(self.interval, self.deadline))
-        except MiraklError as error:
+        except Exception as error:
+            # Whatever it is: were it to leave the trigger, Airflow would fail the task without asking its flags.
+            if not isinstance(error, MiraklError):
+                log.exception("The poll %s broke", self.poll)
             event |= {"status": "error", "error": dump_error(error)}
         else:
             event |= {"status": "timeout"} if found is None else {"status": "found", "found": found}
@@ -128,10 +131,15 @@ def read_event(event: object) -> dict[str, Any] | None:
 
 
 def dump_error(error: Exception) -> dict[str, Any]:
-    """An error of this package as JSON, for the way back to the worker."""
+    """An error as JSON, for the way back to the worker; of one that is not this package's the words alone."""
+    from airflow_provider_mirakl.exceptions import MiraklError
+
+    name = type(error).__name__
+    if not isinstance(error, MiraklError):
+        return {"type": name, "args": [f"{name}: {error}"], "data": {}}
     plain = (str, int, float, bool, type(None))
     data = {name: value for name, value in error.__dict__.items() if isinstance(value, plain)}
-    return {"type": f"{type(error).__module__}.{type(error).__name__}", "args": [str(error)], "data": data}
+    return {"type": f"{type(error).__module__}.{name}", "args": [str(error)], "data": data}
 
 
 def load_error(dumped: dict[str, Any]) -> Exception:

@@ -145,6 +145,24 @@ def test_the_error_that_a_trigger_met_comes_back_whole(sense, mirakl_sandbox):
     assert (caught.value.operation, caught.value.status) == ("PC01", 404)
 
 
+@pytest.mark.parametrize(
+    ("flags", "skipped"),
+    [({}, False), ({"soft_fail": True}, False), ({"never_fail": True}, True)],
+    ids=["plain", "soft_fail", "never_fail"],
+)
+def test_what_is_no_word_of_mirakl_is_an_error_too(sense, polls, flags, skipped):
+    def broken(notes, *, times):
+        yield get_platform_configuration()
+        polls.answers += 1
+        if polls.answers > 1:
+            raise KeyError("state")
+
+    polls.answered = broken
+    with pytest.raises(Exception, match="never_fail" if skipped else "state") as caught:
+        sense(times=3, **flags)
+    assert isinstance(caught.value, AirflowSkipException) == skipped
+
+
 @pytest.fixture
 def _one_try(monkeypatch, mirakl_sandbox_connections):
     """The client itself tries each call once, so that every failure is a failed look."""

@@ -221,3 +221,44 @@ async def test_those_who_come_when_few_wait_are_looked_for_in_the_whole_list():
         assert (await board.look(question(n), 0.0, send))["import_id"] == n
     assert since[0] == since[1] < since[2]
     assert mirakl.calls == ["P51"] * 3
+
+
+async def test_a_reader_who_is_cancelled_leaves_the_reading_to_the_next():
+    board, mirakl, began = Board(), Listing([1, 2]), asyncio.Event()
+
+    async def for_ever(call):
+        began.set()
+        await asyncio.Event().wait()
+
+    first = asyncio.create_task(board.look(question(1), 60, for_ever))
+    await began.wait()
+    second = asyncio.create_task(board.look(question(2), 60, mirakl.send))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second)["import_id"] == 2
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+# What is no error of this package
+
+
+async def test_a_connection_that_is_gone_is_an_error_in_the_event(airflow_db, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_GONE", raising=False)
+    (event,) = await fire(trigger(conn_id="gone"))
+    with pytest.raises(MiraklError, match="gone"):
+        read_event(event)
+
+
+async def test_a_poll_that_breaks_is_an_error_in_the_event(monkeypatch, mirakl_sandbox_connections):
+    polls = ModuleType("polls_that_break")
+
+    def broken(notes):
+        raise KeyError("state")
+        yield
+
+    polls.broken = broken
+    monkeypatch.setitem(sys.modules, "polls_that_break", polls)
+    (event,) = await fire(trigger(poll="polls_that_break.broken", arguments={}))
+    with pytest.raises(MiraklError, match="KeyError: 'state'"):
+        read_event(event)
