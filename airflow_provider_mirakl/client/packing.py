@@ -46,7 +46,10 @@ class Unpacker:
         self._held = b""
         is_more = bool(data)
         while is_more:
-            if self._decoder.eof:  # a gzip body may be several, one behind the other
+            if self._decoder.eof:  # a gzip body may be several, one behind the other, and zeros behind each
+                data = data.lstrip(b"\0")
+                if not data:
+                    return
                 self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
             unpacked = self._unpack(data)
             data = self._decoder.unconsumed_tail or self._decoder.unused_data

@@ -52,6 +52,19 @@ def test_several_behind_one_another() -> None:
     assert unpack("gzip", gzip.compress(b"a") + gzip.compress(b"b")) == b"ab"
 
 
+@pytest.mark.parametrize("size", [1, 7, 5000])
+def test_zeros_behind_are_padding(size: int) -> None:
+    """Some servers fill a block up; gzip itself passes over it."""
+    assert unpack("gzip", gzip.compress(b"a") + bytes(1000), size) == b"a"
+    assert unpack("gzip", gzip.compress(b"a") + bytes(7) + gzip.compress(b"b") + bytes(1), size) == b"ab"
+
+
+@pytest.mark.parametrize("behind", [b"x", bytes(3) + b"x", bytes(3) + gzip.compress(b"b")[:-1]])
+def test_what_is_behind_a_body_is_no_padding(behind: bytes) -> None:
+    with pytest.raises(PackingError):
+        unpack("gzip", gzip.compress(b"a") + behind)
+
+
 def test_a_bomb_comes_in_small_pieces() -> None:
     packed = gzip.compress(bytes(50_000_000))
     count = 0
