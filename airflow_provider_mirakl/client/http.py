@@ -52,6 +52,8 @@ MAX_ERROR_BODY = 64 * 1024
 MAX_BODY = 256 * 1024 * 1024
 """A larger reply has to be streamed."""
 STREAM_CHUNK = 64 * 1024
+MAX_EMPTY_PAGES = 20
+"""Pages without items in a row that are believed to lead on to more."""
 
 log = logging.getLogger("airflow_provider_mirakl.client")
 
@@ -341,20 +343,25 @@ class PageWalk(Generic[T]):
 
     following: Call[Page[T]] | None
     _seen: set[str] = field(default_factory=set)
+    _empty: int = 0
 
     def arrived(self, page: Page[T]) -> Page[T]:
         """Take note of a page and step on.
 
-        :raises MiraklReplyError: when the next page was already seen, which would never end.
+        :raises MiraklReplyError: when the next page was already seen, or too many hold nothing: no end is in sight.
         """
         if self.following is not None:
             self._seen.add(self.following.target)
-        if page.following is not None and page.following.target in self._seen:
-            code = page.following.operation.code
-            raise MiraklReplyError(
-                f"{code}: the next page that Mirakl names was already read; the listing is not complete",
-                operation=code,
-            )
+        self._empty = 0 if page.items else self._empty + 1
+        if page.following is not None:
+            why = "was already read" if page.following.target in self._seen else ""
+            why = why or (f"follows {MAX_EMPTY_PAGES} empty ones" if self._empty >= MAX_EMPTY_PAGES else "")
+            if why:
+                code = page.following.operation.code
+                raise MiraklReplyError(
+                    f"{code}: the next page that Mirakl names {why}; the listing is not complete",
+                    operation=code,
+                )
         self.following = page.following
         return page
 

@@ -178,6 +178,24 @@ def test_every_item_once_in_order_whatever_the_pages(chunks: list[list[int]], ra
     assert items(seen) == [number for chunk in chunks for number in chunk]
 
 
+def test_ever_new_tokens_without_items_end_the_walk() -> None:
+    walk = PageWalk(by_token("start"))
+
+    def arrive() -> None:
+        for number in range(1000):
+            walk.arrived(Page([], by_token(str(number))))
+
+    with pytest.raises(MiraklReplyError, match="empty ones; the listing is not complete"):
+        arrive()
+
+
+def test_some_empty_pages_do_not_end_a_walk(bench: Any, server: Any, steps: Any) -> None:
+    empty = [steps.reply(200, page(token=f"a{number}")) for number in range(15)]
+    more = [steps.reply(200, page(token=f"b{number}")) for number in range(15)]
+    server.script(*empty, steps.reply(200, page(1, token="b")), *more, steps.reply(200, page(2)))
+    assert items(bench.client(server.url).pages(by_token())) == [1, 2]
+
+
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=12))
 def test_no_walk_is_endless(tokens: list[str]) -> None:
     """Whatever tokens a server gives, a walk reads each at most once and then ends or says why."""
