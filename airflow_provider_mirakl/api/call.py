@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -142,8 +144,7 @@ class Reply:
         """Part of the body, fit to be shown."""
         for secret in self.secrets:
             if len(secret) > 3:
-                for spelling in _spellings(secret):
-                    text = text.replace(spelling, "***")
+                text = _any_spelling(secret).sub("***", text)
         return text
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
@@ -155,11 +156,20 @@ class Reply:
         )
 
 
-def _spellings(secret: str) -> Iterable[str]:
-    """How a server may write a secret that it repeats: as it is, or as in a form, a URL, JSON or a web page."""
-    in_json = json.dumps(secret)[1:-1]
-    written = (secret, quote_plus(secret), quote(secret, safe=""), in_json, in_json.replace("/", "\\/"))
-    return dict.fromkeys((*written, html.escape(secret)))
+def _any_spelling(secret: str) -> re.Pattern[str]:
+    """Finds a secret however a server writes it: as it is, or as in a form, a URL, JSON or a web page."""
+    return re.compile(
+        "".join(letter if letter.isascii() and letter.isalnum() else _spellings(letter) for letter in secret)
+    )
+
+
+@functools.lru_cache(maxsize=128)
+def _spellings(letter: str) -> str:
+    """A pattern for a letter that some writers escape."""
+    point, in_form, in_json = ord(letter), quote_plus(letter), json.dumps(letter)[1:-1]
+    escaped = (in_form, in_form.lower(), quote(letter), in_json, f"\\{letter}", html.escape(letter))
+    numbered = (f"\\\\u(?i:{point:04x})", f"&#0*{point};", f"&#[xX]0*(?i:{point:x});")
+    return f"(?:{'|'.join((*map(re.escape, dict.fromkeys((letter, *escaped))), *numbered))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +308,19 @@ def moment(value: datetime | None) -> str | None:
         raise MiraklInputError(f"{value.isoformat()} has no time zone; give one, such as UTC")
     utc = value.astimezone(UTC).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     return utc.replace("+00:00", "Z")
+
+
+def numeric_id(value: object) -> int | None:
+    """One of Mirakl's numeric ids from a number or its digits; ``None`` for what cannot be one.
+
+    Mirakl's are 64 bits wide; Python itself refuses to read digits by the thousand, with an error that names no field.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
+    return value if 0 <= value < 2**63 else None
 
 
 def _word(value: str | int) -> str:

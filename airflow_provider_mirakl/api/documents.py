@@ -29,6 +29,7 @@ from airflow_provider_mirakl.api.call import (
     encode,
     moment,
     nothing,
+    numeric_id,
     query,
 )
 from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError
@@ -317,21 +318,17 @@ def _documents(reply: Reply) -> list[ShopDocument]:
 
 
 def _document(reply: Reply, item: Mapping[str, Json]) -> ShopDocument:
-    document_id, shop_id = item.get("id"), item.get("shop_id")
-    if not _is_id(document_id):
-        raise reply.unreadable("a number under 'id' of every document", document_id)
+    document_id = numeric_id(item.get("id"))
+    if document_id is None:
+        raise reply.unreadable("a number under 'id' of every document", item.get("id"))
     return ShopDocument(
-        id=int(str(document_id)),
+        id=document_id,
         file_name=_text(item.get("file_name")) or "",
         type=_text(item.get("type")) or "",
-        shop_id=int(str(shop_id)) if _is_id(shop_id) else None,
+        shop_id=numeric_id(item.get("shop_id")),
         date_uploaded=_text(item.get("date_uploaded")),
         date_deleted=_text(item.get("date_deleted")),
     )
-
-
-def _is_id(value: Json) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | str) and str(value).isdecimal()
 
 
 def _upload_reply(reply: Reply) -> UploadReply:
@@ -390,8 +387,8 @@ def as_ids(values: int | str | Iterable[int | str] | None, name: str) -> list[in
         values = [values]
     ids = []
     for value in values:
-        text = str(value).strip()
-        if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+        number = numeric_id(value)
+        if number is None:
             raise MiraklInputError(f"{name} holds {value!r}; give Mirakl's numeric ids")
-        ids.append(int(text))
+        ids.append(number)
     return ids

@@ -20,6 +20,7 @@ from airflow_provider_mirakl.api.call import (
     Reply,
     encode,
     moment,
+    numeric_id,
     query,
 )
 from airflow_provider_mirakl.api.caller import SELLER, Caller
@@ -190,9 +191,10 @@ def number_id(reply: Reply, *keys: str) -> int:
     """
     body = reply.json_object()
     found = next((body[key] for key in keys if body.get(key) is not None), None)
-    if isinstance(found, bool) or not isinstance(found, int | str) or not str(found).isdecimal():
+    number = numeric_id(found)
+    if number is None:
         raise reply.unreadable(f"a number under {keys[0]!r}", found)
-    return int(found)
+    return number
 
 
 def text_id(reply: Reply, *keys: str) -> str:

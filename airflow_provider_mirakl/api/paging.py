@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Json, Page, Reply, numeric_id
 
 # One link of the header: its address, then parameters whose quoted values may hold anything, a comma too.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
@@ -53,9 +53,8 @@ def offset_page(
     if link is None or not items:
         return Page(items, None)
     try:
-        stated = dict(parse_qsl(urlsplit(link).query)).get("offset", "")
-        offset = int(stated) if stated.isdecimal() else None
-    except ValueError:  # no address, or a number that Python refuses to read for its length
+        offset = numeric_id(dict(parse_qsl(urlsplit(link).query)).get("offset"))
+    except ValueError:  # no address
         offset = None
     if offset is None:
         raise reply.unreadable("a next link with an offset in the Link header", link)

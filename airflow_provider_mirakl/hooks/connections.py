@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_mirakl.api.call import numeric_id
 from airflow_provider_mirakl.client.settings import (
     CONNECT_TEST_TOKEN_URL,
     CONNECT_TOKEN_URL,
@@ -115,6 +116,9 @@ class ConnectionReader:
     def text(self, name: str) -> str | None:
         """An extra as text."""
         value = self._extra.get(name)
+        if isinstance(value, list | dict):
+            self.wrong(name, f"is a {type(value).__name__}; put a text (several values with commas between)")
+            return None
         return str(value).strip() or None if value is not None else None
 
     def flag(self, name: str, default: bool) -> bool:
@@ -146,10 +150,10 @@ class ConnectionReader:
         value = self.text("shop_id")
         if value is None:
             return None
-        if not (value.isascii() and value.isdigit()):
+        number = numeric_id(value)
+        if number is None:
             self.wrong("shop_id", f"is {value!r}; put the number of the shop, or nothing for the default one")
-            return None
-        return int(value)
+        return number
 
     def uuid(self, name: str) -> str | None:
         """An extra that is a UUID."""
@@ -223,7 +227,7 @@ class ConnectionReader:
         name, slash, path = rest.partition("/")
         if not port or not name:
             return host
-        stated = re.search(r":(\d+)$", name)
+        stated = re.search(r":(\d{1,5})$", name)
         if stated is None:
             return f"{scheme}{separator}{name}:{port}{slash}{path}"
         if int(stated[1]) != port:

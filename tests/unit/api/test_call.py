@@ -23,6 +23,7 @@ from airflow_provider_mirakl.api.call import (
     encode,
     moment,
     nothing,
+    numeric_id,
     query,
 )
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
@@ -160,3 +161,19 @@ def test_a_secret_longer_than_an_excerpt_is_not_shown_in_part() -> None:
     shown = Reply("P41", 200, {}, json.dumps({"echo": token}).encode(), (token,)).excerpt()
     assert "***" in shown
     assert "abcdefghij" not in shown
+
+
+@pytest.mark.parametrize(
+    "written", ["ab+cd=", "ab%2Bcd%3d", "ab\\u002Bcd\\u003D", "ab&#x2b;cd&#061;", "ab+cd&#x3D;"]
+)
+def test_an_excerpt_hides_a_secret_however_it_is_written(written: str) -> None:
+    assert Reply("P41", 200, {}, f"<{written}>".encode(), ("ab+cd=",)).excerpt() == "'<***>'"
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [(7, 7), ("7", 7), (" 7 ", 7), (2**63 - 1, 2**63 - 1), (2**63, None), pytest.param("9" * 5000, None, id="digits by the thousand"), (-1, None), ("-1", None),
+     (True, None), (7.0, None), ("7.0", None), ("\u0667", None), ("", None), (None, None)],
+)  # fmt: skip
+def test_numeric_ids(value: object, number: int | None) -> None:
+    assert numeric_id(value) == number

@@ -37,6 +37,7 @@ def upload(number: int = 1) -> documents.Upload:
         (lambda: documents.as_ids(["12", "x"], "document_ids"), "document_ids holds 'x'"),
         (lambda: documents.as_ids([True], "document_ids"), "document_ids holds True"),
         (lambda: documents.as_ids(["٣"], "shop_ids"), "shop_ids holds"),
+        (lambda: documents.as_ids("9" * 5000, "shop_ids"), "shop_ids holds"),
         (lambda: platform.list_additional_fields(entities=["SHOPS"]), "AF01 knows OFFER"),
         (lambda: shops.get_statistics(periods=["LAST_WEEK"]), "A21 knows ALL_SINCE"),
         (lambda: shops.list_shops(page_size=101), "1 to 100"),

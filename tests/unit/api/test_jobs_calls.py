@@ -87,7 +87,13 @@ def test_intervals_follow_what_a_call_carries():
 
 @pytest.mark.parametrize(
     ("body", "found"),
-    [(b'{"import_id": 5}', 5), (b'{"import_id": "5"}', 5), (b'{"import_id": true}', None), (b"{}", None)],
+    [
+        (b'{"import_id": 5}', 5),
+        (b'{"import_id": "5"}', 5),
+        (b'{"import_id": true}', None),
+        pytest.param(b'{"import_id": "%b"}' % (b"9" * 5000), None, id="digits by the thousand"),
+        (b"{}", None),
+    ],
 )
 def test_an_id_is_read_as_a_number(body, found):
     reply = Reply("P41", 201, {}, body)

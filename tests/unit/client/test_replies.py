@@ -289,6 +289,10 @@ def test_no_body_breaks_the_reader(body: bytes, status: int) -> None:
         (b'{"message":"key ab\\"cdef is bad"}', 'ab"cdef', "cdef"),
         (b"<p>key ab&amp;cdef is bad</p>", "ab&cdef", "cdef"),
         (b"grant_type=x&client_secret=ab%2Fcdef+gh", "ab/cdef gh", "cdef"),
+        (b"client_secret=ab%2fcdef%20gh", "ab/cdef gh", "cdef"),
+        (b'{"message":"key ab\\u002Bcdef\\u003d is bad', "ab+cdef=", "cdef"),  # JSON cut short
+        (b"<p>key ab&#x2B;cdef&#061; is bad</p>", "ab+cdef=", "cdef"),
+        (b"<p>key ab&#39;cdef&#X3d; is bad</p>", "ab'cdef=", "cdef"),
     ],
 )
 def test_a_secret_that_a_server_repeats_in_other_letters_is_not_shown(
