@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
+from airflow_provider_mirakl.catalog.outcome import ItemResult, Status
 from airflow_provider_mirakl.catalog.storage import StoragePath, writing
+from airflow_provider_mirakl.exceptions import MiraklInputError
 
 ID_COLUMNS = (
     "offer-sku", "sku", "shop_sku", "shop-sku", "provider_sku", "provider-sku", "product_sku", "product-sku",
@@ -43,6 +46,13 @@ class Table:
         folded = [name.casefold() for name in self.header]
         return next((folded.index(name.casefold()) for name in names if name.casefold() in folded), None)
 
+    def positions(self, names: Sequence[str]) -> list[int | None]:
+        """Position of each of the columns; of several of one name the first takes the first."""
+        places = defaultdict(list)
+        for at, name in enumerate(self.header):
+            places[name.casefold()].append(at)
+        return [places[name.casefold()].pop(0) if places[name.casefold()] else None for name in names]
+
 
 def is_csv(name: str) -> bool:
     """Whether a file is one whose lines can be read here, by its name."""
@@ -50,17 +60,37 @@ def is_csv(name: str) -> bool:
 
 
 @contextmanager
-def open_table(path: StoragePath) -> Iterator[Table]:
-    """Open a CSV file. The delimiter is the one of ``; , tab |`` that is commonest in the header."""
+def open_table(path: StoragePath, errors: str = "replace") -> Iterator[Table]:
+    """Open a CSV file. The delimiter is the one of ``; , tab |`` that parts the header into the most cells.
+
+    :param errors: what becomes of a byte that is no UTF-8, as for :func:`open`.
+    :raises MiraklInputError: a line cannot be read, as after a quote that never ends.
+    """
     csv.field_size_limit(_MAX_FIELD)
     with (
         path.open("rb") as binary,
-        io.TextIOWrapper(binary, "utf-8-sig", errors="replace", newline="") as file,
+        io.TextIOWrapper(binary, "utf-8-sig", errors=errors, newline="") as file,
     ):
-        head = file.readline()
-        delimiter = max(";,\t|", key=head.count)
-        header = next(csv.reader([head], delimiter=delimiter), [])
-        yield Table([name.strip() for name in header], delimiter, csv.reader(file, delimiter=delimiter))
+        head = next((line for line in file if line.strip()), "")
+        delimiter = max(";,\t|", key=lambda sign: _cells(head, sign))
+        lines = _lines(csv.reader(itertools.chain([head], file), delimiter=delimiter), path.name)
+        yield Table([name.strip() for name in next(lines, [])], delimiter, lines)
+
+
+def _cells(head: str, delimiter: str) -> int:
+    """Cells of a first line that a sign makes; of none where quotes say that it is not the one."""
+    strict = head.count('"') % 2 == 0  # else the last name goes on in the next line
+    try:
+        return len(next(csv.reader([head], delimiter=delimiter, strict=strict), []))
+    except csv.Error:
+        return 0
+
+
+def _lines(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise MiraklInputError(f"{name}: is no CSV that can be read ({error})") from None
 
 
 def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[ItemResult]:
@@ -68,10 +98,11 @@ def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[I
 
     :param path: the report, CSV.
     :param id_column: the column that names an item; default the first of :data:`ID_COLUMNS`, else the first of all.
+    :raises MiraklInputError: a line cannot be read.
     """
     with open_table(path) as table:
         reason = _reason_column(table.header)
-        item = table.position([id_column] if id_column else ID_COLUMNS)
+        item = table.position([id_column, *ID_COLUMNS] if id_column else ID_COLUMNS)
         if item is None:
             item = next((at for at in range(len(table.header)) if at != reason), 0)
         for line in table.lines:
@@ -104,35 +135,67 @@ def _cell(line: Sequence[str], position: int | None) -> str:
     return line[position] if position is not None and position < len(line) else ""
 
 
-def read_items(path: StoragePath) -> Iterator[ItemResult]:
-    """The items of CM23, succeeded and failed, then what concerns all of them."""
-    report = json.loads(path.read_bytes())
-    for item in report.get("processed_items") or ():
-        key = str(item.get("product_sku") or item.get("mirakl_product_id") or "")
-        errors = item.get("synchronization_errors") or ()
-        if item.get("status") == "SUCCESS":
-            yield ItemResult(key, "succeeded")
+def read_items(
+    path: StoragePath, names: Sequence[str] = ("product_sku", "mirakl_product_id")
+) -> Iterator[ItemResult]:
+    """The items of CM23, as far as it can be read.
+
+    :param names: the fields that name an item; the first one that it has counts.
+    """
+    for item in _items(_read(path)):
+        key = next((str(item[name]) for name in names if item.get(name)), "")
+        errors = _objects(item.get("synchronization_errors"))
+        first: Mapping[str, Any] = next(iter(errors), {})
+        message = "; ".join(str(error["message"]) for error in errors if error.get("message"))
+        status = _status(item)
+        if status == "succeeded":
+            yield ItemResult(key, status)
         else:
-            first: dict[str, Any] = next(iter(errors), {})
-            message = "; ".join(str(error.get("message")) for error in errors if error.get("message"))
-            yield ItemResult(key, "failed", first.get("code"), message or None, first.get("attribute_code"))
+            yield ItemResult(key, status, first.get("code"), message or None, first.get("attribute_code"))
 
 
 def global_errors(path: StoragePath) -> list[str]:
-    """What CM23 says about the synchronization as a whole."""
-    errors = json.loads(path.read_bytes()).get("global_errors") or ()
+    """What CM23 says about the synchronization as a whole; also that it cannot be read."""
+    report = _read(path)
+    if report is None:
+        return [f"{path.name}: is no report that can be read; it says nothing of the products"]
+    errors = _objects(report.get("global_errors"))
     return [": ".join(str(error[key]) for key in ("code", "message") if error.get(key)) for error in errors]
 
 
 def rejected_items(path: StoragePath) -> Iterator[dict[str, Any]]:
     """The failed elements of CM23 as they were submitted, without what the report added."""
-    for item in json.loads(path.read_bytes()).get("processed_items") or ():
-        if item.get("status") != "SUCCESS":
+    for item in _items(_read(path)):
+        if _status(item) == "failed":
             yield {
                 name: value
                 for name, value in item.items()
                 if name not in ("status", "synchronization_errors") and value is not None
             }
+
+
+def _read(path: StoragePath) -> Mapping[str, Any] | None:
+    """CM23; ``None`` where it is empty, or a page of somebody else. The job is done all the same."""
+    try:
+        report = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    return report if isinstance(report, Mapping) else None
+
+
+def _items(report: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return _objects((report or {}).get("processed_items"))
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _status(item: Mapping[str, Any]) -> Status:
+    """What became of an element; without a word on it nobody knows."""
+    if item.get("status") == "SUCCESS":
+        return "succeeded"
+    return "failed" if item.get("status") == "FAILURE" or item.get("synchronization_errors") else "unknown"
 
 
 def write_rejected_lines(
@@ -145,33 +208,41 @@ def write_rejected_lines(
 
     :return: how many lines; ``None`` where neither is possible, and then there is no file.
     """
-    with open_table(source) as table:
-        header, delimiter = table.header, table.delimiter
-        names = set()
-        lines: dict[tuple[str, ...], None] = {}
-        key: str | None = None
-        for path in reports:
-            with open_table(path) as report:
-                places = [report.position([name]) for name in header]
-                if None not in places:
-                    for line in report.lines:
-                        if line:
-                            lines[tuple(_cell(line, place) for place in places)] = None
-                    continue
-                wanted = [id_column] if id_column else ID_COLUMNS
-                common = [name for name in wanted if table.position([name]) is not None]
-                place = report.position(common)
-                if place is None:
-                    return None
-                key = report.header[place]
-                names |= {_cell(line, place) for line in report.lines}
-        if names and key is not None:
-            place = table.position([key])
-            lines |= {tuple(line): None for line in table.lines if _cell(line, place) in names}
-    with writing(target) as binary:
-        text = io.TextIOWrapper(binary, "utf-8", newline="", write_through=True)
-        writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)
-        text.detach()
+    # Bytes that are no UTF-8 come out as they went in.
+    with open_table(source, "surrogateescape") as table:
+        try:
+            lines = _rejected_lines(table, reports, [id_column] if id_column else ID_COLUMNS)
+        except MiraklInputError:
+            lines = None
+        if lines is None:
+            return None
+        with writing(target) as binary:
+            text = io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", write_through=True)
+            writer = csv.writer(text, delimiter=table.delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
+            writer.writerow(table.header)
+            writer.writerows(lines)
+            text.detach()
     return len(lines)
+
+
+def _rejected_lines(
+    table: Table, reports: Iterable[StoragePath], id_columns: Sequence[str]
+) -> dict[tuple[str, ...], None] | None:
+    lines: dict[tuple[str, ...], None] = {}
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    known = [name for name in id_columns if table.position([name]) is not None]
+    for path in reports:
+        with open_table(path, "surrogateescape") as report:
+            places = report.positions(table.header)
+            if None not in places:
+                lines |= {tuple(_cell(line, at) for at in places): None for line in report.lines if line}
+            elif (place := report.position(known)) is not None:
+                column = report.header[place].casefold()
+                wanted[column] |= {_cell(line, place).strip() for line in report.lines} - {""}
+            elif report.header:
+                return None
+    items = [(table.position([column]), named) for column, named in wanted.items() if named]
+    for line in table.lines if items else ():
+        if any(_cell(line, place).strip() in named for place, named in items):
+            lines[tuple(line)] = None
+    return lines

@@ -70,6 +70,8 @@ class Report:
     states: frozenset[str]
     call: Callable[[Any, Caller], Call[bytes]]
     lists: Literal["failures", "items", "other"] = "other"
+    certain: bool = True
+    """Whether each line of a list of failures is one: P47 has warnings as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +176,14 @@ def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
 
 
 def _reason(status: Status) -> str:
-    """``reason_status`` of imports; of exports the error, whose text is ``message`` in CM53 and ``detail`` in OF53."""
+    """``reason_status`` of imports; of exports the error, whose text is ``message`` in CM53 and ``detail`` in OF53; of
+    CM22 that it read a part alone."""
     error = status.get("error")
     if isinstance(error, Mapping):
         words = [error.get("code"), error.get("message") or error.get("detail")]
         return ": ".join(str(word) for word in words if word)
+    if status.get("partial_read") is True:
+        return "Mirakl read only a part of what was submitted"
     reason = status.get("reason_status")
     return reason if isinstance(reason, str) else ""
 
@@ -203,17 +208,16 @@ def _count_product_import(status: Status) -> Counts:
     succeeded = _number(details, "products_successfully_synchronized") + _number(
         details, "products_reimported"
     )
-    if details is None and status.get("import_status") in DONE:
+    # Without details only a report of errors tells how many were not integrated: then nobody knows of a single line.
+    if details is None and status.get("import_status") in DONE and status.get("has_error_report") is not True:
         succeeded = _number(status, "transform_lines_in_success")
     return Counts(succeeded, failed, max(0, read - succeeded - failed))
 
 
 def _count_lines(status: Status) -> Counts:
-    return Counts(
-        _number(status, "lines_in_success"),
-        _number(status, "lines_in_error"),
-        _number(status, "lines_in_pending"),
-    )
+    succeeded, failed = _number(status, "lines_in_success"), _number(status, "lines_in_error")
+    rest = _number(status, "lines_read") - succeeded - failed
+    return Counts(succeeded, failed, max(0, rest, _number(status, "lines_in_pending")))
 
 
 _ENDED = frozenset({"COMPLETE"})
@@ -272,6 +276,7 @@ PRODUCT_IMPORT = JobKind(
             frozenset({"SENT", "COMPLETE", "TRANSFORMATION_FAILED"}),
             lambda job_id, caller: imports.get_transformation_error_report(job_id, caller=caller),
             "failures",
+            certain=False,
         ),
         Report(
             "P44",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklJobFailedError, MiraklNotFoundError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklJobFailedError, MiraklNotFoundError
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Reply
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.storage import StoragePath
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
+
+
+_HEAD = 64
+"""Bytes of a report that tell what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,14 @@ def archive(
     for report in verdict.reports:
         try:
             with client.stream(report.call(job_id, caller)) as download:
+                chunks, head = iter(download.chunks), b""
+                while len(head) < _HEAD and (chunk := next(chunks, b"")):
+                    head += chunk
                 place.mkdir(parents=True, exist_ok=True)
-                path = place / f"{report.name}{_ending(download.reply)}"
+                path = place / f"{report.name}{_ending(download.reply, head)}"
                 with writing(path) as file:
-                    for chunk in download.chunks:
+                    file.write(head)
+                    for chunk in chunks:
                         file.write(chunk)
         except MiraklNotFoundError as error:
             log.warning("%s Mirakl announced this report, but does not have it.", error)
@@ -62,29 +71,48 @@ def archive(
 def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
-    Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``.
+    Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``. Where a
+    report names failures that the counts do not have, the report counts: what it names did not succeed.
     """
     from airflow_provider_mirakl.catalog.outcome import OutcomeWriter
     from airflow_provider_mirakl.jobs.reports import global_errors, is_csv, read_failures, read_items
 
     folder.mkdir(parents=True, exist_ok=True)
     messages: list[str] = []
+    sent = succeeded = failed = 0
     with OutcomeWriter(folder / "outcome.ndjson") as writer:
-        for report, path in (kept for job in jobs for kept in job.reports):
-            if report.lists == "items":
-                writer.add_all(read_items(path))
-                messages += global_errors(path)
-            elif report.lists == "failures" and is_csv(path.name):
-                writer.add_all(read_failures(path, id_column))
-    succeeded = sum(job.verdict.counts.succeeded for job in jobs)
-    failed = sum(job.verdict.counts.failed for job in jobs)
-    sent = sum(job.verdict.counts.total if job.items is None else job.items for job in jobs)
+        for job in jobs:
+            counts, listed, named = job.verdict.counts, Counter[str](), 0
+            for report, path in job.reports:
+                if report.lists == "items":
+                    for result in read_items(path):
+                        writer.add(result)
+                        listed[result.status] += 1
+                    messages += global_errors(path)
+                elif report.lists == "failures" and is_csv(path.name):
+                    rows = Counter[str]()
+                    try:
+                        for result in read_failures(path, id_column):
+                            writer.add(result)
+                            rows[result.status] += 1
+                    except MiraklInputError as error:
+                        messages.append(str(error))
+                    named += rows["failed"] if report.certain else 0
+            if job.verdict.phase == "done" and job.verdict.reason:
+                messages.append(f"{job.job_id}: {job.verdict.reason}")
+            items = max(counts.total, listed.total(), named) if job.items is None else job.items
+            # A line report may name an item twice, so it counts only where Mirakl counts no failure at all.
+            lost = min(items, max(counts.failed, listed["failed"]) or named)
+            well = counts.succeeded if counts.total else listed["succeeded"]
+            sent += items
+            failed += lost
+            succeeded += min(well, items - lost)
     outcome = replace(
         writer.outcome,
         sent=sent,
         succeeded=succeeded,
         failed=failed,
-        unknown=max(0, sent - succeeded - failed),
+        unknown=sent - succeeded - failed,
         job_ids=tuple(str(job.job_id) for job in jobs),
     )
     return outcome.summary() | {
@@ -131,8 +159,8 @@ def judge_items(
     FailurePolicy(max_failed_items, max_failed_ratio).judge(outcome)
 
 
-def _ending(reply: Reply) -> str:
-    """The ending of a report's file: as Mirakl names it, else by its type, else CSV."""
+def _ending(reply: Reply, head: bytes) -> str:
+    """The ending of a report's file: as Mirakl names it, else by its type, else by how it begins, else CSV."""
     from airflow_provider_mirakl.api.documents import file_name_of
 
     name = (file_name_of(reply) or "").casefold()
@@ -140,7 +168,10 @@ def _ending(reply: Reply) -> str:
     for ending in (".csv", ".xlsx", ".xml", ".json", ".txt"):
         if name.endswith(ending):
             return ending
-    for word, ending in (("json", ".json"), ("spreadsheet", ".xlsx"), ("xml", ".xml")):
+    for word, ending in (("json", ".json"), ("spreadsheet", ".xlsx"), ("xml", ".xml"), ("html", ".html")):
         if word in kind:
+            return ending
+    for sign, ending in ((b"PK\x03\x04", ".xlsx"), (b"<", ".xml")):
+        if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign):
             return ending
     return ".csv"

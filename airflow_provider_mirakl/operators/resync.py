@@ -113,15 +113,12 @@ class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProdu
 
 def _reported(jobs: Sequence[Ended]) -> dict[str, ItemResult]:
     """What CM23 says, by Mirakl product id."""
-    import json
-
     from airflow_provider_mirakl.jobs.reports import read_items
 
-    found: dict[str, ItemResult] = {}
-    for path in (path for job in jobs for report, path in job.reports if report.lists == "items"):
-        items = json.loads(path.read_bytes()).get("processed_items") or ()
-        found |= {
-            str(item.get("mirakl_product_id")): result
-            for item, result in zip(items, read_items(path), strict=True)
-        }
-    return found
+    return {
+        result.item_id: result
+        for job in jobs
+        for report, path in job.reports
+        if report.lists == "items"
+        for result in read_items(path, ("mirakl_product_id",))
+    }

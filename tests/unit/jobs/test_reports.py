@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_provider_mirakl.catalog.outcome import ItemResult
+from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.jobs.reports import (
     global_errors,
     read_failures,
@@ -46,6 +47,10 @@ def write(tmp_path):
             ItemResult("O-1", "failed", None, "It is, well, wrong"),
         ),
         ("\ufeffSKU\terror\nO-1\tno\n", ItemResult("O-1", "failed", None, "no")),
+        # a line break in a heading, other signs in another, blank lines above
+        ('sku;"error\nmessage"\nO-1;no\n', ItemResult("O-1", "failed", None, "no")),
+        ('"sku";"errors (what, why, where)"\nO-1;no\n', ItemResult("O-1", "failed", None, "no")),
+        ("\n\nsku;error\nO-1;no\n", ItemResult("O-1", "failed", None, "no")),
         ("artikel;error\nX;no\n", ItemResult("X", "failed", None, "no")),
         ("artikel;kommentar\nX;no\n", ItemResult("X", "failed", None, None)),
     ],
@@ -57,6 +62,18 @@ def test_columns_are_found_by_name(write, text, expected):
 def test_a_column_can_be_named(write):
     report = write("r.csv", "ean;my-code;errors\n1;C;no\n")
     assert [row.item_id for row in read_failures(report, "my-code")] == ["C"]
+
+
+def test_a_named_column_that_a_report_does_not_have_leaves_the_usual_ones(write):
+    report = write("r.csv", "line;error;sku\n3;no;A\n")
+    assert [row.item_id for row in read_failures(report, "my-code")] == ["A"]
+
+
+def test_a_quote_without_an_end_is_no_bare_error(write, tmp_path):
+    report = write("r.csv", 'sku;error\nA;no\nB;"' + "x" * (17 << 20))
+    with pytest.raises(MiraklInputError, match="is no CSV that can be read"):
+        list(read_failures(report))
+    assert write_rejected_lines(write("source.csv", SOURCE), [report], tmp_path / "rejects.csv") is None
 
 
 def test_a_cell_may_hold_line_breaks(write):
@@ -94,6 +111,23 @@ def test_the_report_of_cm21(write):
     assert list(rejected_items(report)) == [{"mirakl_product_id": "M", "data": {"x": None}}]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "<html></html>", '{"processed_items": null}', '{"processed_items": ["A"]}']
+)
+def test_a_report_of_cm21_that_says_nothing(write, text):
+    report = write("report.json", text)
+    assert (list(read_items(report)), list(rejected_items(report))) == ([], [])
+    assert bool(global_errors(report)) == ("processed" not in text)
+
+
+def test_an_element_of_which_cm23_says_nothing_is_unknown(write):
+    items = [{"product_sku": "A"}, {"product_sku": "B", "status": "LATER"}]
+    items.append({"product_sku": "C", "synchronization_errors": [{"code": "E"}]})
+    report = write("report.json", json.dumps({"processed_items": items}))
+    assert [row.status for row in read_items(report)] == ["unknown", "unknown", "failed"]
+    assert list(rejected_items(report)) == [{"product_sku": "C"}]
+
+
 SOURCE = 'sku;title;price\nA;"One; ""1""";1\nB;Two;2\nB;"Two\nagain";3\nC;Three;4\n'
 
 
@@ -104,6 +138,8 @@ SOURCE = 'sku;title;price\nA;"One; ""1""";1\nB;Two;2\nB;"Two\nagain";3\nC;Three;
         (["sku;title;price;errors\nB;Two;2;no\n"], ["B;Two;2"]),
         # in another order, and twice
         (["errors;price;title;sku\nno;2;Two;B\n", "sku;title;price;errors\nB;Two;2;no\n"], ["B;Two;2"]),
+        # one is empty, lines are blank, or end in a blank
+        (["", "sku;errors\nB ;no\n\n;no\n"], ["B;Two;2", "B;Two\nagain;3"]),
         # it has the item alone: every line of the source that has it
         (["sku;errors\nB;no\n"], ["B;Two;2", "B;Two\nagain;3"]),
     ],
@@ -128,3 +164,33 @@ def test_a_column_is_the_same_in_any_letter_case(write, tmp_path, id_column):
     source, report = write("source.csv", "SKU;price\nA;1\nB;2\n"), write("report.csv", "sku;errors\nB;no\n")
     assert write_rejected_lines(source, [report], tmp_path / "rejects.csv", id_column) == 1
     assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines() == ['"SKU";"price"', '"B";"2"']
+
+
+def rejected(write, tmp_path, source, *reports):
+    paths = [write(f"report{number}.csv", report) for number, report in enumerate(reports)]
+    write_rejected_lines(write("source.csv", source), paths, tmp_path / "rejects.csv")
+    return (tmp_path / "rejects.csv").read_bytes().replace(b'"', b"").splitlines()[1:]
+
+
+def test_two_reports_may_name_items_by_different_columns(write, tmp_path):
+    source = "sku;ean;price\nA;1;1\nB;2;2\nC;3;3\n"
+    found = rejected(write, tmp_path, source, "sku;errors\nA;no\n", "ean;errors\n2;no\n")
+    assert found == [b"A;1;1", b"B;2;2"]
+
+
+def test_a_line_without_an_item_rejects_no_lines_without_one(write, tmp_path):
+    source = "sku;price\nA;1\n\n;2\n"
+    assert rejected(write, tmp_path, source, "sku;errors\nA;no\n;no\n\n") == [b"A;1"]
+
+
+def test_columns_of_one_name_keep_their_own_values(write, tmp_path):
+    source = "sku;image;image\nA;1.png;2.png\n"
+    found = rejected(write, tmp_path, source, "sku;image;image;errors\nA;1.png;2.png;no\n")
+    assert found == [b"A;1.png;2.png"]
+
+
+def test_bytes_of_another_encoding_stay_what_they_were(write, tmp_path):
+    source = "sku;title\nÀ;été\n".encode("latin-1")
+    assert rejected(write, tmp_path, source, "sku;errors\nÀ;no\n".encode("latin-1")) == [
+        "À;été".encode("latin-1")
+    ]

@@ -70,6 +70,8 @@ def test_a_report_is_there_in_its_states_and_where_its_flag_says_so(state, codes
             Counts(3, 1, 2),
         ),
         ("stock_import", {"lines_in_success": 3, "lines_in_error": 1}, Counts(3, 1, 0)),
+        # lines that were read and of which no count speaks
+        ("stock_import", {"lines_read": 9, "lines_in_success": 3, "lines_in_error": 1}, Counts(3, 1, 5)),
         ("price_import", {}, Counts()),
         ("catalog_export", {"status": "COMPLETED"}, Counts()),
         (
@@ -96,6 +98,17 @@ def test_a_report_is_there_in_its_states_and_where_its_flag_says_so(state, codes
                 "transform_lines_in_success": 2,
             },
             Counts(2, 1, 0),
+        ),
+        (  # nothing says which of them the report of errors names
+            "product_import",
+            {
+                "import_status": "COMPLETE",
+                "transform_lines_read": 3,
+                "transform_lines_in_error": 1,
+                "transform_lines_in_success": 2,
+                "has_error_report": True,
+            },
+            Counts(0, 1, 2),
         ),
         (  # an operator's file is not converted: no line is counted, only products
             "product_import",

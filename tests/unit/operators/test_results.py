@@ -1,0 +1,142 @@
+"""What is kept of jobs that have ended: the totals add up, and what a report names did not succeed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_mirakl.api.call import Reply
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.exceptions import MiraklNotFoundError
+from airflow_provider_mirakl.jobs.table import JOBS, judge
+from airflow_provider_mirakl.operators.results import Ended, archive, result_of
+
+
+class Instance:
+    """Answers for every report with the same body; ``None`` is a 404."""
+
+    def __init__(self, body, headers):
+        self.body, self.headers = body, headers
+
+    @contextmanager
+    def stream(self, call):
+        if self.body is None:
+            raise MiraklNotFoundError("gone", operation=call.operation.code, status=404)
+        chunks = iter([self.body[:1], self.body[1:]] if self.body else [])
+        yield SimpleNamespace(reply=Reply(call.operation.code, 200, self.headers), chunks=chunks)
+
+
+@pytest.fixture
+def conclude(tmp_path):
+    """The result of a job that ended with this status, and whose report has this body."""
+
+    def conclude(name, status, body, *, items=None, headers=None):
+        verdict = judge(JOBS[name], {JOBS[name].state: "COMPLETE"} | status)
+        instance = Instance(body.encode() if isinstance(body, str) else body, headers or {})
+        reports = archive(instance, Caller(), tmp_path, 1, verdict, logging.getLogger())
+        return result_of(tmp_path, [Ended(1, items, verdict, reports)], None)
+
+    return conclude
+
+
+def totals(result):
+    return tuple(result[name] for name in ("sent", "succeeded", "failed", "unknown"))
+
+
+OF02 = {"has_error_report": True, "lines_read": 5, "lines_in_success": 3, "lines_in_error": 1}
+CM22 = {"has_report": True, "processed": 3, "succeeded": 3, "failed": 0}
+CM23 = json.dumps(
+    {
+        "processed_items": [
+            {"product_sku": "A", "status": "SUCCESS"},
+            {"product_sku": "B", "status": "FAILURE", "synchronization_errors": [{"code": "E"}]},
+            {"product_sku": "C"},
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "body", "items", "expected"),
+    [
+        # lines of which nobody speaks are unknown, whether the report is there, gone or empty
+        ("offer_import", OF02, "sku;errors\nA;no\n", None, (5, 3, 1, 1)),
+        ("offer_import", OF02, None, None, (5, 3, 1, 1)),
+        ("offer_import", OF02, "", None, (5, 3, 1, 1)),
+        # the report names what the counts do not have
+        ("offer_import", OF02 | {"lines_in_success": 5, "lines_in_error": 0}, "sku;e\nA;\nB;\n", None, (5, 3, 2, 0)),
+        ("offer_import", {"has_error_report": True}, "sku;errors\nA;no\n", None, (1, 0, 1, 0)),
+        # an item may have several lines: the count knows better
+        ("offer_import", OF02, "sku;errors\nA;no\nA;no, no\n", None, (5, 3, 1, 1)),
+        # without details only the report knows what was not integrated
+        (
+            "product_import",
+            {"has_error_report": True, "transform_lines_read": 4, "transform_lines_in_success": 4},
+            "sku;errors\nA;no\n",
+            None,
+            (4, 0, 1, 3),
+        ),
+        (
+            "product_import",
+            {"has_error_report": True, "transform_lines_read": 4, "transform_lines_in_success": 4},
+            None,
+            None,
+            (4, 0, 0, 4),
+        ),
+        # lines of P47 may be warnings
+        (
+            "product_import",
+            {"has_transformation_error_report": True, "transform_lines_read": 4, "transform_lines_in_success": 4},
+            "sku;errors\nA;mind\n",
+            None,
+            (4, 4, 0, 0),
+        ),
+        # CM23 against CM22
+        ("product_synchronization", CM22, CM23, 3, (3, 2, 1, 0)),
+        ("product_synchronization", {"has_report": True}, CM23, 3, (3, 1, 1, 1)),
+        ("product_synchronization", {"has_report": True}, CM23, None, (3, 1, 1, 1)),
+        ("product_synchronization", {"has_report": True}, None, 3, (3, 0, 0, 3)),
+        ("product_synchronization", CM22, "", 3, (3, 3, 0, 0)),
+        # more than was sent
+        ("product_synchronization", CM22 | {"processed": 9, "failed": 6}, None, 3, (3, 0, 3, 0)),
+    ],
+)  # fmt: skip
+def test_totals_add_up(conclude, name, status, body, items, expected):
+    result = conclude(name, status, body, items=items)
+    assert totals(result) == expected
+    assert result["sent"] == result["succeeded"] + result["failed"] + result["unknown"]
+
+
+def test_a_report_that_cannot_be_read_is_told_and_no_bare_error(conclude):
+    result = conclude(
+        "product_synchronization", CM22, "<html>Sign in</html>", headers={"content-type": "text/html"}
+    )
+    assert "no report that can be read" in result["messages"][0]
+    result = conclude("stock_import", OF02, 'sku;errors\nA;no\nB;"' + "x" * (17 << 20))
+    assert "no CSV that can be read" in result["messages"][0]
+    assert totals(result) == (5, 3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [
+        (b"PK\x03\x04\x14\x00", "xlsx"),
+        (b"\xef\xbb\xbf <?xml version='1.0'?>" + b"<a/>" * 99, "xml"),
+        (b"sku;errors\n", "csv"),
+        (b"", "csv"),
+    ],
+)  # fmt: skip
+def test_a_report_without_name_and_type_is_told_by_how_it_begins(conclude, body, ending):
+    result = conclude("offer_import", OF02, body, headers={"content-type": "application/octet-stream"})
+    assert result["reports"]["1"]["error_report"].endswith(f".{ending}")
+    assert totals(result) == (5, 3, 1, 1)
+
+
+def test_words_of_a_job_that_is_done_are_told(conclude):
+    assert conclude("offer_import", OF02 | {"reason_status": "line 10"}, "")["messages"] == ["1: line 10"]
+    status = CM22 | {"partial_read": True}
+    assert "only a part" in conclude("product_synchronization", status, "{}")["messages"][0]
