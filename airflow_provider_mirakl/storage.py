@@ -59,7 +59,8 @@ def folder_below(work_folder: str | None, *names: str) -> StoragePath:
     :param work_folder: as in :func:`task_folder`.
     :param names: of the folders on the way; what is unsafe in a file name becomes ``_``.
     """
-    folder = storage_path(work_folder or _default_work_folder())
+    # A template writes nothing as "None".
+    folder = storage_path(_default_work_folder() if work_folder in (None, "", "None") else str(work_folder))
     for name in names:
         folder = folder / _UNSAFE.sub("_", name)
     return folder

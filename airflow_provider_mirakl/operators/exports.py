@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.jobs import MiraklJobOperator, Submission, read_caller
 from airflow_provider_mirakl.operators.paced import TaskRun
+from airflow_provider_mirakl.operators.rendered import is_nothing, read_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -41,6 +43,7 @@ def target_format(target: str, chosen: TargetFormat | None) -> TargetFormat:
 
     :raises MiraklConfigurationError: the ending is none of the known ones.
     """
+    target = read_path("target", target)
     found = chosen or next((kind for ending, kind in _ENDINGS.items() if target.endswith(ending)), None)
     if found not in _ENDINGS.values():
         raise MiraklConfigurationError(
@@ -54,7 +57,7 @@ def read_moment(name: str, value: datetime | str | None) -> datetime | None:
 
     :raises MiraklConfigurationError: it cannot be read.
     """
-    if value in (None, "", "None"):
+    if is_nothing(value):
         return None
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -134,10 +137,10 @@ class ExportOperator(MiraklJobOperator):
         file = self.kind.file
         assert file is not None  # noqa: S101 - exports have files
         calls = [file(url, accept=self.export_type) for url in urls]
-        items = write_files(client, calls, storage_path(self.target), self.format)
+        items = write_files(client, calls, storage_path(str(self.target)), self.format)
         counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
         self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
-        return {"target": self.target, "items": items, "files": len(urls)}
+        return {"target": str(self.target), "items": items, "files": len(urls)}
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         kept = ("target", "items", "files", "job_ids", "folder")
@@ -148,7 +151,8 @@ class DirectExportOperator(BaseOperator):
     """Base of the operators whose export answers at once, with what changed since the last time.
 
     The last time is a watermark, kept in a file beside the work of all runs. It moves forward only when the target is
-    written. Without it, give the window yourself, such as ``{{ data_interval_start }}``: then a run may be repeated.
+    written; a run that is retried or cleared begins its window where it began. Give the window yourself, such as
+    ``{{ data_interval_start }}``, where older runs are to be repeated.
 
     :param target: the NDJSON file to write: a local path or object storage. Empty when nothing changed. Templated.
     :param updated_since: begin of the window; default the watermark, the first time none. A date-time or its ISO 8601
@@ -216,18 +220,27 @@ class DirectExportOperator(BaseOperator):
                 f"role {caller.role}",
                 field="role",
             )
-        watermark = self._watermark(context)
-        since = read_moment("updated_since", self.updated_since)
-        if since is None:
-            since = self._last(watermark)
-        until = read_moment("updated_to", self.updated_to) or datetime.now(UTC)
+        target, begun = read_path("target", self.target), datetime.now(UTC)
+        watermark, run = self._watermark(context), _run_of(context)
+        given = read_moment("updated_since", self.updated_since)
+        last = None if given is not None else _read_watermark(watermark)
+        since = given if last is None else last.since(run, timedelta(seconds=self.overlap))
+        until = read_moment("updated_to", self.updated_to) or begun
+        if since is not None and until is not begun and until <= since:
+            raise MiraklConfigurationError(
+                f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
+                "repeat an older window give updated_since as well",
+                field="updated_to",
+            )
         with self.hook.get_conn() as client:
-            items = write_files(client, [self.ask(caller, since, until)], storage_path(self.target), "ndjson")
-        if self.updated_since in (None, "", "None"):
-            write_bytes(watermark, until.isoformat().encode())
-        self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")
+            items = write_files(client, [self.ask(caller, since, until)], storage_path(target), "ndjson")
+        if given is None:
+            # What changes after this moment is not told yet, whatever the window says.
+            moved = Watermark(min(until, begun), run, since)
+            write_bytes(watermark, moved.dump())
+        self.log.info("Wrote %s: %d items since %s", target, items or 0, since or "ever")
         return {
-            "target": self.target,
+            "target": target,
             "items": items,
             "updated_since": since.isoformat() if since else None,
             "updated_to": until.isoformat(),
@@ -236,18 +249,61 @@ class DirectExportOperator(BaseOperator):
     def _watermark(self, context: Context) -> StoragePath:
         from airflow_provider_mirakl.storage import folder_below, storage_path
 
-        if self.watermark:
-            return storage_path(self.watermark)
+        if not is_nothing(self.watermark):
+            return storage_path(read_path("watermark", self.watermark))
         ti = context["ti"]
         folder = folder_below(self.work_folder, ti.dag_id, ti.task_id)
         folder.mkdir(parents=True, exist_ok=True)
         mapped = ti.map_index is not None and ti.map_index >= 0
         return folder / (f"watermark-{ti.map_index}.txt" if mapped else "watermark.txt")
 
-    def _last(self, watermark: StoragePath) -> datetime | None:
-        try:
-            text = watermark.read_bytes().decode().strip()
-        except FileNotFoundError:
-            return None
-        last = read_moment("watermark", text)
-        return None if last is None else last - timedelta(seconds=self.overlap)
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to when a direct export has told everything.
+
+    :param until: that moment.
+    :param run: the task instance that moved it there; ``None`` where a person wrote the file.
+    :param begin: where its window began. A retry begins there again: the target it writes takes the place of the first.
+    """
+
+    until: datetime
+    run: str | None = None
+    begin: datetime | None = None
+
+    def since(self, run: str, overlap: timedelta) -> datetime | None:
+        """Where the window of a task instance begins."""
+        return self.begin if run == self.run else self.until - overlap
+
+    def dump(self) -> bytes:
+        """The file: the moment, and in a second line whose it is."""
+        import json
+
+        began = None if self.begin is None else self.begin.isoformat()
+        note = json.dumps({"run": self.run, "since": began}, ensure_ascii=False)
+        return f"{self.until.isoformat()}\n{note}\n".encode()
+
+
+def _read_watermark(path: StoragePath) -> Watermark | None:
+    import json
+
+    try:
+        moment, _, note = path.read_bytes().decode().strip().partition("\n")
+    except FileNotFoundError:
+        return None
+    until = read_moment("watermark", moment.strip())
+    if until is None:
+        return None
+    try:
+        kept = json.loads(note) if note else {}
+        return Watermark(until, kept.get("run"), read_moment("watermark", kept.get("since")))
+    except (ValueError, AttributeError):
+        raise MiraklConfigurationError(
+            f"watermark: {path} cannot be read; leave its first line alone in it", field="watermark"
+        ) from None
+
+
+def _run_of(context: Context) -> str:
+    """What the tries of one task instance share, also when it is cleared."""
+    ti = context["ti"]
+    return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"

@@ -524,9 +524,10 @@ class FileJobOperator(MiraklJobOperator):
     @property
     def path(self) -> StoragePath:
         """The file."""
+        from airflow_provider_mirakl.operators.rendered import read_path
         from airflow_provider_mirakl.storage import storage_path
 
-        return storage_path(self.source)
+        return storage_path(read_path("source", self.source))
 
     def content(self) -> Any:
         """Open the file for a try to send it."""
@@ -544,7 +545,7 @@ class FileJobOperator(MiraklJobOperator):
             with self.path.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
             raise MiraklInputError(f"source: {self.source!r} is no file that can be read ({error})") from None
         return digest.hexdigest()
 
@@ -636,9 +637,11 @@ class RowsJobOperator(MiraklJobOperator):
     def rows(self) -> Iterator[bytes]:
         """The objects, encoded."""
         from airflow_provider_mirakl.catalog.source import open_source
+        from airflow_provider_mirakl.operators.rendered import read_structure
         from airflow_provider_mirakl.storage import storage_path
 
-        source = open_source(storage_path(self.source) if isinstance(self.source, str) else self.source)
+        given = read_structure(self.source)
+        source = open_source(storage_path(given) if isinstance(given, str) else given)
         for batch in source.batches():
             if batch.refused:
                 raise MiraklInputError(

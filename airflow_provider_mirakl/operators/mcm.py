@@ -129,11 +129,25 @@ class MiraklExportCatalogOperator(ExportOperator):
         return start_export(
             updated_since=read_moment("updated_since", self.updated_since),
             updated_to=read_moment("updated_to", self.updated_to),
-            filters=self.filters,
+            filters=self._lists(),
             channel=self.channel,
             export_type=self.export_type,
             items_per_chunk=self.items_per_chunk,
         )
+
+    def _lists(self) -> dict[str, list[str]]:
+        from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+        from airflow_provider_mirakl.operators.rendered import is_nothing, read_mapping, read_structure
+
+        lists = {
+            name: read_structure(given)
+            for name, given in (read_mapping("filters", self.filters) or {}).items()
+        }
+        for name, given in lists.items():
+            if is_nothing(given) or isinstance(given, str | int | float):
+                raise MiraklConfigurationError(f"filters: {name} is {given!r}; give a list", field="filters")
+        # Natively rendered, an id of digits is a number.
+        return {name: [str(value) for value in given] for name, given in lists.items()}
 
 
 class MiraklProductStatusExportOperator(DirectExportOperator):

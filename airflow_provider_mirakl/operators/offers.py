@@ -210,6 +210,7 @@ class MiraklExportOffersOperator(ExportOperator):
     def begin(self, caller: Caller) -> Call[str]:
         """OF52."""
         from airflow_provider_mirakl.api.offers import start_offer_export
+        from airflow_provider_mirakl.operators.rendered import read_mapping
 
         return start_offer_export(
             caller=caller,
@@ -217,5 +218,5 @@ class MiraklExportOffersOperator(ExportOperator):
             export_type=self.export_type,
             items_per_chunk=self.items_per_chunk,
             channel_codes=self.channel_codes,
-            options=self.options,
+            options=read_mapping("options", self.options),
         )

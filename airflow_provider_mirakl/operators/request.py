@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.rendered import is_nothing, read_mapping, read_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -94,7 +95,7 @@ class MiraklRequestOperator(BaseOperator):
     @cached_property
     def hook(self) -> MiraklBaseHook:
         """The hook of the operator's connection."""
-        if self.mirakl_connect_conn_id:
+        if self.mirakl_connect_conn_id is not None and not is_nothing(self.mirakl_connect_conn_id):
             return MiraklConnectHook(self.mirakl_connect_conn_id)
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
@@ -105,7 +106,7 @@ class MiraklRequestOperator(BaseOperator):
             return self._paged(client) if self.paging else self._single(client)
 
     def _check(self) -> None:
-        if not self.path.startswith("/"):
+        if not str(self.path).startswith("/"):
             raise MiraklConfigurationError(
                 f"path: {self.path!r} has to begin with a slash, such as /api/hierarchies", field="path"
             )
@@ -119,14 +120,14 @@ class MiraklRequestOperator(BaseOperator):
         import json
 
         call = self._call(parse=lambda reply: reply)
-        if self.target:
+        if not is_nothing(self.target):
             from airflow_provider_mirakl.operators.downloads import writing_target
             from airflow_provider_mirakl.storage import storage_path
 
             size = 0
             with (
                 client.stream(call) as download,
-                writing_target(storage_path(self.target)) as file,
+                writing_target(storage_path(read_path("target", self.target))) as file,
             ):
                 for chunk in download.chunks:
                     file.write(chunk)
@@ -151,9 +152,9 @@ class MiraklRequestOperator(BaseOperator):
         from airflow_provider_mirakl.storage import storage_path
 
         pages = client.pages(self._call(parse=self._page))
-        if self.target:
+        if not is_nothing(self.target):
             count = 0
-            with writing_target(storage_path(self.target)) as file:
+            with writing_target(storage_path(read_path("target", self.target))) as file:
                 for page in pages:
                     for item in page.items:
                         file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
@@ -180,8 +181,12 @@ class MiraklRequestOperator(BaseOperator):
         return offset_page(
             reply,
             self.items,
-            lambda offset: self._call(self._page, {**(self.query or {}), "offset": offset}),
+            lambda offset: self._call(self._page, {**self._query, "offset": offset}),
         )
+
+    @property
+    def _query(self) -> dict[str, Any]:
+        return dict(read_mapping("query", self.query) or {})
 
     def _call(self, parse: Any, params: Mapping[str, Any] | None = None) -> Call[Any]:
         from airflow_provider_mirakl.api.call import Call, Operation, encode
@@ -201,7 +206,7 @@ class MiraklRequestOperator(BaseOperator):
         return Call(
             operation,
             parse=parse,
-            params=parameters(**dict(self.query or {} if params is None else params)),
+            params=parameters(**self._query if params is None else params),
             body=body,
             content_type=self.content_type,
             accept=self.accept,

@@ -168,11 +168,12 @@ class MiraklGetShopStatisticsOperator(MiraklInstanceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the call, or give the kept answer."""
         from airflow_provider_mirakl.api.shops import get_statistics
+        from airflow_provider_mirakl.operators.rendered import is_nothing
 
         with self.hook.get_conn() as client:
             call = get_statistics(
                 periods=self.periods,
-                channel_code=self.channel_code,
+                channel_code=None if is_nothing(self.channel_code) else self.channel_code,
                 shop_id=self.own_shop(self.shop_id),
             )
             return self.kept_settings(client).get(call)
@@ -243,14 +244,20 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
         return writer.outcome.summary()
 
     def _read_changes(self) -> Mapping[str, Any]:
-        if not isinstance(self.changes, str):
-            return self.changes
         import json
 
+        from airflow_provider_mirakl.operators.rendered import read_path, read_structure
         from airflow_provider_mirakl.storage import storage_path
 
+        given = read_structure(self.changes)
+        if isinstance(given, Mapping):
+            return given
+        if isinstance(given, str) and given.lstrip().startswith("{"):  # not shown: it may hold bank accounts
+            raise MiraklInputError("changes: looks like a mapping, but is neither JSON nor Python")
         try:
-            changes = json.loads(storage_path(self.changes).read_bytes())
+            changes = json.loads(storage_path(read_path("changes", given)).read_bytes())
+        except OSError as error:
+            raise MiraklInputError(f"changes: {given!r:.200} is no file that can be read ({error})") from None
         except ValueError as error:
             raise MiraklInputError(f"{self.changes} is not JSON ({error})") from None
         if not isinstance(changes, dict):

@@ -326,7 +326,9 @@ def test_a_format_that_nobody_knows_is_refused(task, tmp_path, mirakl_sandbox):
 @pytest.fixture
 def direct(worker, mirakl_sandbox_connections):
     """Makes a worker for an operator that does not wait."""
-    return lambda kind, **options: worker(lambda: kind(task_id="task", **options))
+    return lambda kind, run_id="run", **options: worker(
+        lambda: kind(task_id="task", **options), run_id=run_id
+    )
 
 
 def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
@@ -336,9 +338,47 @@ def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
     first = direct(MiraklProductStatusExportOperator, **options).run()
     assert first["updated_since"] is None
     assert first["items"] == len(lines(target)) > 10
-    second = direct(MiraklProductStatusExportOperator, **options).run()
+    second = direct(MiraklProductStatusExportOperator, run_id="next", **options).run()
     assert second["updated_since"] == first["updated_to"]
     assert (second["items"], target.read_bytes()) == (0, b"")
+
+
+def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mirakl_sandbox):
+    """A worker that dies when the watermark has moved: its retry writes the target anew, and may not empty it."""
+    mirakl_sandbox.world.settings.limits = "off"
+    target = tmp_path / "status.ndjson"
+    options = {"target": str(target), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
+    for run_id in ("first", "next"):
+        task = direct(MiraklProductStatusExportOperator, run_id=run_id, **options)
+        lost = task.run()
+        again = task.run()
+        assert again["updated_since"] == lost["updated_since"]
+        assert again["items"] == lost["items"] == len(lines(target))
+    assert again["updated_since"] is not None
+
+
+def test_the_watermark_never_passes_the_moment_of_asking(direct, tmp_path, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
+    direct(MiraklProductStatusExportOperator, updated_to="2099-01-01T00:00:00Z", **options).run()
+    result = direct(MiraklProductStatusExportOperator, run_id="next", **options).run()
+    assert result["updated_since"] <= result["updated_to"] < "2099"
+
+
+def test_a_window_before_the_watermark_is_refused(direct, tmp_path, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
+    direct(MiraklProductStatusExportOperator, **options).run()
+    with pytest.raises(MiraklConfigurationError, match="updated_to: 2020"):
+        direct(MiraklProductStatusExportOperator, run_id="old", updated_to="2020-01-01", **options).run()
+
+
+@pytest.mark.parametrize("written", ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z\n"])
+def test_a_watermark_may_be_written_by_hand(direct, tmp_path, written):
+    (tmp_path / "mark.txt").write_text(written, encoding="utf-8")
+    options = {"target": str(tmp_path / "s.ndjson"), "watermark": str(tmp_path / "mark.txt"), "overlap": 60}
+    result = direct(MiraklProductStatusExportOperator, mirakl_conn_id="mirakl_shop", **options).run()
+    assert result["updated_since"] == "2026-11-20T09:59:00+00:00"
 
 
 def test_a_window_of_one_s_own_moves_no_watermark(direct, tmp_path, mirakl_sandbox):

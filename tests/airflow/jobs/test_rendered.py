@@ -1,0 +1,135 @@
+"""What templates make of arguments: lists and mappings as text, nothing as "None", numbers where texts stood."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklInputError
+from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.mcm import (
+    MiraklDeletedProductsOperator,
+    MiraklExportCatalogOperator,
+    MiraklSynchronizeProductsOperator,
+)
+from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
+from airflow_provider_mirakl.operators.request import MiraklRequestOperator
+from airflow_provider_mirakl.operators.shop import MiraklGetShopStatisticsOperator, MiraklUpdateShopOperator
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.matrix,
+    pytest.mark.mirakl_sandbox_settings(limits="off"),
+]
+
+PRODUCT = {"mirakl_product_id": "MKL-001", "product_sku": "SKU-001"}
+
+
+@pytest.fixture
+def run(worker, mirakl_sandbox_connections, tmp_path, monkeypatch):
+    """Runs an operator whose arguments are rendered, in a folder where nothing may appear."""
+    monkeypatch.chdir(tmp_path)
+    target = str(tmp_path / "target.ndjson")
+
+    def run(kind, *, with_target=False, **options):
+        options = (
+            {"mirakl_conn_id": "mirakl_operator"} | ({"target": target} if with_target else {}) | options
+        )
+        return worker(lambda: kind(task_id="task", **options)).run()
+
+    run.target = Path(target)
+    yield run
+    assert not (tmp_path / "None").exists()
+
+
+@pytest.mark.parametrize("written", [str, json.dumps])
+def test_a_list_of_objects_as_text(run, written):
+    assert run(MiraklSynchronizeProductsOperator, source=written([PRODUCT]))["succeeded"] == 1
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"product_id": ["MKL-001"]},
+        "{'product_id': ['MKL-001']}",
+        '{"product_id": ["MKL-001"]}',
+        {"product_id": "['MKL-001']"},
+    ],
+)
+def test_filters_as_text(run, filters):
+    assert run(MiraklExportCatalogOperator, with_target=True, filters=filters)["items"] == 1
+
+
+def test_an_id_that_became_a_number_is_a_text_again(run):
+    assert run(MiraklExportCatalogOperator, with_target=True, filters={"product_id": [1]})["items"] == 0
+
+
+@pytest.mark.parametrize("nothing", [None, "None", "{}"])
+def test_no_filters_and_no_options(run, nothing):
+    assert run(MiraklExportCatalogOperator, with_target=True, filters=nothing)["items"] > 1
+    assert run(MiraklExportOffersOperator, with_target=True, options=nothing)["target"]
+
+
+@pytest.mark.parametrize("filters", [{"product_id": None}, {"product_id": "MKL-001"}, "product_id", [1]])
+def test_filters_that_are_none(run, mirakl_sandbox, filters):
+    with pytest.raises(MiraklConfigurationError, match="filters: "):
+        run(MiraklExportCatalogOperator, with_target=True, filters=filters)
+    assert not mirakl_sandbox.journal()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (MiraklImportProductsOperator, {"source": None}),
+        (MiraklImportProductsOperator, {"source": "None"}),
+        (MiraklImportProductsOperator, {"source": ["a.csv"]}),
+        (MiraklExportCatalogOperator, {"target": None}),
+        (MiraklExportCatalogOperator, {"target": "None", "target_format": "ndjson"}),
+        (MiraklDeletedProductsOperator, {"target": None}),
+        (MiraklDeletedProductsOperator, {"target": "None"}),
+        (MiraklExportOffersOperator, {"target": "x.csv", "options": "x"}),
+        (MiraklRequestOperator, {"path": None}),
+        (MiraklRequestOperator, {"path": "/api/shops", "query": "max"}),
+        (MiraklUpdateShopOperator, {"changes": None}),
+        (MiraklUpdateShopOperator, {"changes": "None"}),
+        (MiraklUpdateShopOperator, {"changes": "missing.json"}),
+    ],
+)
+def test_what_has_to_be_given_is_refused_by_its_name(run, mirakl_sandbox, kind, options):
+    field = next(reversed(options)) if "target_format" not in options else "target"
+    with pytest.raises(MiraklError, match=f"{field}: "):
+        run(kind, **options)
+    assert not mirakl_sandbox.journal()
+
+
+def test_optional_arguments_of_which_a_template_made_none(run):
+    shop = {"mirakl_conn_id": "mirakl_shop"}
+    none = dict.fromkeys(("query", "target", "mirakl_connect_conn_id"), "None")
+    assert run(MiraklRequestOperator, path="/api/platform/configuration", **none)["status"] == 200
+    assert run(MiraklGetShopStatisticsOperator, channel_code="None", **shop)
+    windows = dict.fromkeys(("updated_since", "updated_to", "watermark", "work_folder"), "None")
+    assert run(MiraklDeletedProductsOperator, with_target=True, **windows)["updated_since"] is None
+
+
+def test_a_query_as_text(run, mirakl_sandbox):
+    assert run(MiraklRequestOperator, path="/api/shops", query="{'max': 1}")["status"] == 200
+    assert mirakl_sandbox.journal("S20")[-1]["query"] == "max=1"
+
+
+@pytest.mark.parametrize("written", [str, json.dumps])
+def test_changes_of_a_shop_as_text(run, written):
+    changes = written({"description": "We sell things."})
+    assert run(MiraklUpdateShopOperator, changes=changes, mirakl_conn_id="mirakl_shop")["succeeded"] == 1
+
+
+def test_changes_that_cannot_be_read_are_not_shown(run):
+    with pytest.raises(MiraklInputError) as caught:
+        run(MiraklUpdateShopOperator, changes="{'iban': DE00}", mirakl_conn_id="mirakl_shop")
+    assert "DE00" not in str(caught.value)
+
+
+def test_paths_as_objects(run):
+    assert run(MiraklExportCatalogOperator, target=run.target)["items"] > 1
+    assert run.target.exists()
