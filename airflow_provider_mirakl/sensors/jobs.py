@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.paced import TaskRun
+from airflow_provider_mirakl.operators.rendered import read_structure
 from airflow_provider_mirakl.operators.results import Ended, archive, judge_items, refuse_failed, result_of
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind
     from airflow_provider_mirakl.jobs.waiting import Found
 
 
@@ -33,7 +35,7 @@ class MiraklJobSensor(MiraklBaseSensor):
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
-    :param poke_interval: seconds between two looks; default what Mirakl recommends.
+    :param poke_interval: seconds between two looks; default what Mirakl recommends, at least what it allows.
     :param work_folder: folder for reports and rows, as of the operators. Templated.
     :return: as of the operator.
     :raises MiraklJobFailedError: a job ended without doing its work.
@@ -90,23 +92,17 @@ class MiraklJobSensor(MiraklBaseSensor):
         """
         from airflow_provider_mirakl.jobs.table import JOBS
 
-        given: Any = self.job_id
-        if isinstance(given, str) and given.strip().startswith("["):
-            try:
-                given = json.loads(given.replace("'", '"'))  # a rendered list
-            except ValueError:
-                given = ()
-        ids = [given] if isinstance(given, int | str) else list(given or ())
+        given: Any = read_structure(self.job_id)
+        ids = list(given) if isinstance(given, list | tuple) else [given]
         kind = JOBS[self.job]
-        try:
-            checked = [kind.id(value) for value in ids]
-        except (TypeError, ValueError):
-            checked = []
-        if not checked or any(str(job_id).strip() in ("", "None") for job_id in checked):
+        checked = [_read_id(kind, value) for value in ids]
+        if not checked or None in checked:
             raise MiraklConfigurationError(
-                f"job_id: {self.job_id!r} is no id of a {kind.title}", field="job_id"
+                f"job_id: {self.job_id!r:.200} is no id of a {kind.title}; give one, or a list such as the job_ids "
+                "of an operator",
+                field="job_id",
             )
-        return checked
+        return list(dict.fromkeys(job_id for job_id in checked if job_id is not None))
 
     @property
     def caller(self) -> Caller:
@@ -116,7 +112,11 @@ class MiraklJobSensor(MiraklBaseSensor):
         return read_caller(self.hook, self.shop_id)
 
     def poll_arguments(self) -> dict[str, Any]:
-        """Which jobs, and who asks."""
+        """Which jobs, and who asks.
+
+        :raises MiraklConfigurationError: ``poke_interval`` is shorter than Mirakl allows.
+        """
+        self._check_interval()
         return {
             "kind": self.job,
             "job_ids": self.job_ids,
@@ -125,6 +125,18 @@ class MiraklJobSensor(MiraklBaseSensor):
             "early": self.early,
             "since": self._notes.get("since"),
         }
+
+    def _check_interval(self) -> None:
+        from airflow_provider_mirakl.jobs.table import JOBS
+
+        kind = JOBS[self.job]
+        shortest = kind.shortest * self.hook.settings.interval_factor
+        if self.poke_interval < shortest:
+            raise MiraklConfigurationError(
+                f"poke_interval: {self.poke_interval:g} s is shorter than Mirakl allows for a {kind.title}; give at "
+                f"least {shortest:g}",
+                field="poke_interval",
+            )
 
     def conclude(self, context: Context, found: Found) -> dict[str, Any]:
         """Archive the reports and judge the items."""
@@ -141,6 +153,21 @@ class MiraklJobSensor(MiraklBaseSensor):
         refuse_failed(kind, jobs)
         judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
+
+
+_PLAIN_ID = re.compile(r"[^\s,()\[\]{}'\"]+")
+"""Mirakl's ids are numbers and UUIDs: with anything of this a template has rendered something else."""
+
+
+def _read_id(kind: JobKind, value: object) -> JobId | None:
+    """An id as Mirakl gives it; ``None`` for what is none."""
+    text = str(value).strip()
+    if isinstance(value, bool) or text == "None" or not _PLAIN_ID.fullmatch(text):
+        return None
+    try:
+        return kind.id(text)
+    except ValueError:
+        return None
 
 
 class MiraklProductImportSensor(MiraklJobSensor):

@@ -77,14 +77,17 @@ def submit(worker, tmp_path, mirakl_sandbox_connections):
     return run
 
 
-@pytest.fixture(params=[False, True], ids=["poke", "deferrable"])
+MODES = {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
+
+
+@pytest.fixture(params=MODES.values(), ids=MODES.keys())
 def sense(request, worker):
     """Runs a sensor."""
 
     def run(sensor, conn_id, **options):
         options = {"poke_interval": 0.1, "timeout": 30} | options
         run.worker = worker(
-            lambda: sensor(task_id="task", mirakl_conn_id=conn_id, deferrable=request.param, **options)
+            lambda: sensor(task_id="task", mirakl_conn_id=conn_id, **request.param, **options)
         )
         return run.worker.run()
 
@@ -148,10 +151,37 @@ def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_conne
         sense(MiraklProductImportSensor, "mirakl_shop", job_id=999)
 
 
-@pytest.mark.parametrize("job_id", [None, "", "None", "abc", [], [None], "[None]", "[1,", "[]"])
+@pytest.mark.parametrize(
+    "job_id",
+    [None, "", "None", "abc", [], [None], "[None]", "[1,", "[]", True, 5.5, "1, 2", {"job_ids": [1]}],
+)
 def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
     with pytest.raises(MiraklConfigurationError, match="job_id"):
         sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_id)
+
+
+@pytest.mark.parametrize("job_id", [{"job_ids": ["a"]}, "{'job_ids': ['a']}", "a, b", True, "(a)", "['a'"])
+def test_what_is_no_id_is_refused_where_ids_are_texts(
+    sense, mirakl_sandbox, job_id, mirakl_sandbox_connections
+):
+    with pytest.raises(MiraklConfigurationError, match=r"job_id: .* is no id of a stock import"):
+        sense(MiraklStockImportSensor, "mirakl_shop", job_id=job_id)
+    assert not mirakl_sandbox.journal()
+
+
+@pytest.mark.parametrize("form", ["{0}", "[{0}, {0}]", "({0},)", "['{0}', {0}]"])
+def test_a_job_that_is_named_twice_counts_once(submit, sense, form):
+    (job_id,) = submit(MiraklImportProductsOperator, "mirakl_shop")
+    options = {"job_id": form.format(job_id), "max_failed_items": None}
+    assert sense(MiraklProductImportSensor, "mirakl_shop", **options)["sent"] == 2
+
+
+def test_an_interval_shorter_than_mirakl_allows_is_refused(sense, mirakl_sandbox, mirakl_sandbox_connections):
+    with pytest.raises(
+        MiraklConfigurationError, match=r"poke_interval: 0\.05 s is shorter .* give at least 0\.1"
+    ):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=1, poke_interval=0.05)
+    assert not mirakl_sandbox.journal()
 
 
 def test_only_ids_and_numbers_travel(submit, sense):
