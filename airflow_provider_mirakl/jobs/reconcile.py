@@ -27,7 +27,8 @@ STATUS = "synchronization.status"
 
 _BUCKETS = 64
 _STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus"})
-_JSON_ENDINGS = (".json", ".ndjson", ".jsonl", ".gz")
+_TABLE_ENDINGS = (".csv", ".txt", ".tsv")
+_JSON_ENDINGS = (".json", ".ndjson", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +96,17 @@ def compare(
     :param sizes: is counted up.
     :raises MiraklInputError: the source is empty, or products have no key.
     """
+    # Matched by a SKU on either side, the key is the SKU of a product that has no other; an EAN is none.
+    is_sku = any(
+        path is None or _folded(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
+    )
     with closing(Spill()) as spill:
-        sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source")
+        sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source", is_sku)
         if not sizes.source:
             raise MiraklInputError(
                 "source: holds no product. Against an empty source everything is extra: look why it is empty"
             )
-        sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other")
+        sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other", is_sku)
         for bucket in range(_BUCKETS):
             ours, theirs = (_read(spill, 2 * bucket + side, sizes) for side in (0, 1))
             for key, entry in ours.items():
@@ -120,7 +125,7 @@ def read_side(data: StoragePath | Iterable[Any], name: str) -> Iterator[Mapping[
     :raises MiraklInputError: it cannot be read.
     """
     file = getattr(data, "name", None)
-    if isinstance(file, str) and not file.casefold().endswith(_JSON_ENDINGS):
+    if isinstance(file, str) and _is_table(file.casefold()):
         try:
             with open_table(data) as table:  # type: ignore[arg-type]
                 for line in table.lines:
@@ -141,6 +146,11 @@ def read_side(data: StoragePath | Iterable[Any], name: str) -> Iterator[Mapping[
             yield item
 
 
+def _is_table(name: str) -> bool:
+    bare = name.removesuffix(".gz")
+    return bare.endswith(_TABLE_ENDINGS) or not (bare.endswith(_JSON_ENDINGS) or name.endswith(".gz"))
+
+
 _Entry = tuple[str | None, str | None, str | None, list[str]]
 """Mirakl's id, SKU, state of synchronization, and the compared values."""
 
@@ -152,11 +162,12 @@ def _gather(
     spill: Spill,
     side: int,
     name: str,
+    is_sku: bool,
 ) -> int:
     problems: list[Problem] = []
     count = nameless = 0
     for number, row in enumerate(rows, 1):
-        folded = {re.sub(r"[^a-z0-9]", "", str(column).casefold()): value for column, value in row.items()}
+        folded = {_folded(str(column)): value for column, value in row.items()}
         product_id, sku = _named(folded, ID_NAMES), _named(folded, SKU_NAMES)
         key = _text(_at(row, key_path)) if key_path else (sku or _named(folded, {"id"}))
         if not key:
@@ -166,7 +177,13 @@ def _gather(
             continue
         said = row.get("synchronization")
         status = said.get("status") if isinstance(said, Mapping) else _named(folded, _STATUS_NAMES)
-        entry = [key, product_id, sku or key, status, [_text(_at(row, path)) for path in paths]]
+        entry = [
+            key,
+            product_id,
+            sku or (key if is_sku else None),
+            status,
+            [_text(_at(row, path)) for path in paths],
+        ]
         bucket = zlib.crc32(key.encode("utf-8", "backslashreplace")) % _BUCKETS
         spill.add(2 * bucket + side, json.dumps(entry).encode() + b"\n")
         count += 1
@@ -192,7 +209,7 @@ def _difference(key: str, ours: _Entry, theirs: _Entry | None, names: list[str])
     product_id, sku, _, values = ours
     if theirs is None:
         return Difference("missing", key, product_id, sku)
-    their_id, _, status, their_values = theirs
+    their_id, their_sku, status, their_values = theirs
     fields = {
         name: (mine, yours)
         for name, mine, yours in zip(names, values, their_values, strict=True)
@@ -200,7 +217,11 @@ def _difference(key: str, ours: _Entry, theirs: _Entry | None, names: list[str])
     }
     if status is not None and status != SYNCHRONIZED:
         fields[STATUS] = (SYNCHRONIZED, status)
-    return Difference("different", key, product_id or their_id, sku, fields) if fields else None
+    return Difference("different", key, product_id or their_id, sku or their_sku, fields) if fields else None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 def _named(folded: Mapping[str, Any], names: Iterable[str]) -> str | None:

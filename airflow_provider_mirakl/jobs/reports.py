@@ -7,6 +7,7 @@ columns are found by name. XML and XLSX reports are archived, not read.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -14,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 from airflow_provider_mirakl.catalog.outcome import ItemResult, Status
 from airflow_provider_mirakl.catalog.storage import StoragePath, writing
@@ -26,6 +27,7 @@ ID_COLUMNS = (
 )  # fmt: skip
 """Columns that name an item, the first one found wins; a user may name another."""
 _MAX_FIELD = 1 << 24
+_NO_TABLES = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX"}
 
 
 @dataclass(slots=True)
@@ -64,17 +66,26 @@ def open_table(path: StoragePath, errors: str = "replace") -> Iterator[Table]:
     """Open a CSV file. The delimiter is the one of ``; , tab |`` that parts the header into the most cells.
 
     :param errors: what becomes of a byte that is no UTF-8, as for :func:`open`.
-    :raises MiraklInputError: a line cannot be read, as after a quote that never ends.
+    :raises MiraklInputError: a line cannot be read, as after a quote that never ends; or it is Parquet or XLSX.
     """
     csv.field_size_limit(_MAX_FIELD)
     with (
         path.open("rb") as binary,
-        io.TextIOWrapper(binary, "utf-8-sig", errors=errors, newline="") as file,
+        io.TextIOWrapper(_unpacked(binary, path.name), "utf-8-sig", errors=errors, newline="") as file,
     ):
         head = next((line for line in file if line.strip()), "")
         delimiter = max(";,\t|", key=lambda sign: _cells(head, sign))
         lines = _lines(csv.reader(itertools.chain([head], file), delimiter=delimiter), path.name)
         yield Table([name.strip() for name in next(lines, [])], delimiter, lines)
+
+
+def _unpacked(file: IO[bytes], name: str) -> IO[bytes]:
+    head = file.read(4)
+    file.seek(0)
+    for sign, kind in _NO_TABLES.items():
+        if head == sign:
+            raise MiraklInputError(f"{name}: is {kind}, which is not read here; give CSV or NDJSON")
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if head.startswith(b"\x1f\x8b") else file
 
 
 def _cells(head: str, delimiter: str) -> int:
@@ -89,7 +100,7 @@ def _cells(head: str, delimiter: str) -> int:
 def _lines(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
     try:
         yield from reader
-    except csv.Error as error:
+    except (csv.Error, gzip.BadGzipFile, EOFError) as error:
         raise MiraklInputError(f"{name}: is no CSV that can be read ({error})") from None
 
 

@@ -66,6 +66,10 @@ class MiraklReconcileProductsOperator(BaseOperator):
         from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare, read_side
         from airflow_provider_mirakl.storage import storage_path
 
+        def line(row: dict[str, Any]) -> bytes:
+            # Half of a surrogate pair, which JSON lets in, goes out as it came: escaped.
+            return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
         folder = TaskRun(context, self.work_folder, begins=True).folder
         folder.mkdir(parents=True, exist_ok=True)
         ours, theirs = (
@@ -78,11 +82,11 @@ class MiraklReconcileProductsOperator(BaseOperator):
         with writing(all_of_them) as file, writing(pairs) as input_file:
             for found in compare(ours, theirs, keys, sizes):
                 counts[found.kind] += 1
-                file.write(json.dumps(found.dump(), ensure_ascii=False).encode() + b"\n")
+                file.write(line(found.dump()))
                 if found.is_pair:
                     resyncs += 1
                     pair = {"mirakl_product_id": found.mirakl_product_id, "product_sku": found.product_sku}
-                    input_file.write(json.dumps(pair, ensure_ascii=False).encode() + b"\n")
+                    input_file.write(line(pair))
         if not resyncs:
             remove(pairs)
         if sizes.duplicates:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +70,42 @@ def test_fields_by_paths():
         "1": "different",
         "2": "different",
     }
+
+
+def test_a_key_that_is_no_sku_does_not_become_one():
+    source, other = {"ean": "1", "title": "a"}, product(7, ean="1", title="b")
+    keys = Keys("ean", "data.ean", {"title": "data.title"})
+    (found,) = compare([source], [other], keys, Sizes())
+    assert (found.mirakl_product_id, found.product_sku) == ("M-7", "S-7")
+    (missing,) = compare([source | {"mirakl_product_id": "M-7"}], [], keys, Sizes())
+    assert (missing.mirakl_product_id, missing.product_sku, missing.is_pair) == ("M-7", None, False)
+    for keys in (Keys("ids.sku"), Keys("ref", None), Keys("ref", "product_sku")):
+        (missing,) = compare([{"ref": "S-7", "ids": {"sku": "S-7"}}], [], keys, Sizes())
+        assert missing.product_sku == "S-7"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_several_skus_the_same_one_counts_in_every_process(seed):
+    code = "from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare; print(*[found.key for found in "
+    code += "compare([{'sku': 'X', 'product_sku': 'S'}], [], Keys(), Sizes())])"
+    environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "S\n"
+
+
+def test_a_packed_table_is_read_and_what_is_no_table_is_refused(tmp_path):
+    def write(name, content):
+        (tmp_path / name).write_bytes(content)
+        return list(read_side(tmp_path / name, "other"))
+
+    assert write("a.csv.gz", gzip.compress(b"sku;title\nA;x\n")) == [{"sku": "A", "title": "x"}]
+    assert write("a.ndjson.gz", gzip.compress(b'{"sku":"A"}\n')) == [{"sku": "A"}]
+    assert write("a.gz", gzip.compress(b'{"sku":"A"}\n')) == [{"sku": "A"}]
+    for content in (b"PAR1\x00\x01PAR1", b"PK\x03\x04\x14\x00"):
+        with pytest.raises(MiraklInputError, match=r"is (Parquet|XLSX), which is not read here"):
+            write("a.export", content)
 
 
 def test_products_without_a_key_are_listed():
@@ -133,3 +173,15 @@ def test_nothing_to_resync_writes_no_input(airflow_db, run_task, tmp_path):
     )
     assert (result["missing"], result["resync"], result["resync_products"]) == (1, None, 0)
     assert sorted(path.name for path in Path(result["folder"]).iterdir()) == ["differences.ndjson"]
+
+
+@pytest.mark.airflow
+@pytest.mark.matrix
+def test_half_a_surrogate_pair_is_no_bare_error(airflow_db, run_task, tmp_path):
+    source = tmp_path / "a.ndjson"
+    source.write_bytes(b'{"sku": "\\ud800"}\n{"sku": "\xc3\xa9"}\n')
+    result = run_task(
+        MiraklReconcileProductsOperator(task_id="t", source=str(source), other=[], work_folder=str(tmp_path))
+    )
+    told = [json.loads(line) for line in Path(result["differences"]).read_text(encoding="utf-8").splitlines()]
+    assert {row["key"] for row in told} == {"\ud800", "é"}
