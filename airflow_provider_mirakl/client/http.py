@@ -372,19 +372,26 @@ class _Options(TypedDict):
     headers: dict[str, str]
     cookies: CookieJar
     verify: ssl.SSLContext
-    proxy: str | None
+    proxy: httpx.Proxy | None
 
 
 def _options(settings: Settings) -> _Options:
+    trust = _trust(settings.ca_bundle)
     return _Options(
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
         follow_redirects=False,
         headers={"Accept-Encoding": ACCEPTED},
         # Calls know nothing of each other: no session, no bond to one server behind a balancer.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        verify=_trust(settings.ca_bundle),
-        proxy=settings.proxy,
+        verify=trust,
+        proxy=_proxy(settings.proxy, trust) if settings.proxy else None,
     )
+
+
+def _proxy(address: str, trust: ssl.SSLContext) -> httpx.Proxy:
+    """A proxy that is reached over TLS is as trusted as Mirakl is; to any other, trust must not be given."""
+    with _proxy_faults():
+        return httpx.Proxy(address, ssl_context=trust if urlsplit(address).scheme == "https" else None)
 
 
 def _direct(settings: Settings) -> dict[str, None]:
@@ -555,7 +562,12 @@ def _transport_errors(operation: str) -> Iterator[None]:
 
 
 def _say(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """The error in words; on an event loop httpx's own has none, and the system's word is further down."""
+    reason: BaseException | None = error
+    while reason is not None and not str(reason):
+        reason = reason.__cause__ or reason.__context__
+    name = type(error).__name__
+    return f"{name}: {reason}" if reason is error or isinstance(reason, OSError) else name
 
 
 _QUIET: ContextVar[bool] = ContextVar("mirakl_quiet", default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ import ssl
 import threading
 import tracemalloc
 import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -638,6 +640,57 @@ def test_a_ca_bundle_is_trusted(
 ) -> None:
     tls_server.script(steps.reply(200, OK))
     assert bench.client(tls_server.url, ca_bundle=str(certificate[0])).send(calls.read) == OK
+
+
+def tunnel(connection: Any, seen: Any) -> None:
+    """What a proxy does with CONNECT."""
+    host, _, port = seen.target.rpartition(":")
+    with socket.create_connection((host, int(port))) as there:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        back = threading.Thread(target=pump, args=(there, connection))
+        back.start()
+        pump(connection, there)
+        back.join(20)
+
+
+def pump(source: Any, target: Any) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_sees_no_key_and_is_trusted_as_mirakl_is(
+    bench: Any,
+    tls_server: Any,
+    make_server: Any,
+    steps: Any,
+    calls: Any,
+    certificate: tuple[Path, Path],
+    scheme: str,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    proxy = make_server(context if scheme == "https" else None)
+    proxy.script(tunnel)
+    tls_server.script(steps.reply(200, OK))
+    address = proxy.url.replace("://", "://user:p%40ss@")
+    client = bench.client(tls_server.url, proxy=address, ca_bundle=str(certificate[0]), max_attempts=1)
+    assert client.send(calls.read) == OK
+    assert proxy.seen[0].headers["proxy-authorization"] == f"Basic {b64encode(b'user:p@ss').decode()}"
+    assert "authorization" not in proxy.seen[0].headers
+    assert "proxy-authorization" not in tls_server.seen[0].headers
+
+
+def test_a_broken_connection_is_told_in_the_words_of_the_system(
+    bench: Any, server: Any, steps: Any, calls: Any
+) -> None:
+    server.script(steps.reset())
+    with pytest.raises(MiraklTransportError, match=r"ReadError: .*reset by peer"):
+        bench.client(server.url, max_attempts=1).send(calls.read)
 
 
 def test_certificates_of_the_environment_are_trusted(
