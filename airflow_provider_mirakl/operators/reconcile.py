@@ -64,6 +64,7 @@ class MiraklReconcileProductsOperator(BaseOperator):
 
         from airflow_provider_mirakl.catalog.storage import remove, writing
         from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare, read_side
+        from airflow_provider_mirakl.operators.rendered import read_structure
         from airflow_provider_mirakl.storage import storage_path
 
         def line(row: dict[str, Any]) -> bytes:
@@ -74,7 +75,10 @@ class MiraklReconcileProductsOperator(BaseOperator):
         folder.mkdir(parents=True, exist_ok=True)
         ours, theirs = (
             read_side(storage_path(data) if isinstance(data, str) else data, name)
-            for name, data in (("source", self.source), ("other", self.other))
+            for name, data in (
+                ("source", read_structure(self.source)),
+                ("other", read_structure(self.other)),
+            )
         )
         sizes, counts = Sizes(), {"missing": 0, "extra": 0, "different": 0}
         all_of_them, pairs, resyncs = folder / "differences.ndjson", folder / "resync.ndjson", 0

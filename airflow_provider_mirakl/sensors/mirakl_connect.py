@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.rendered import is_nothing, read_structure
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         the sensor is deferrable. Templated.
     :param sample: with ``submitted``: look at only so many products; default all.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param kwargs: of :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`, such as ``deferrable``,
-        ``timeout`` in seconds, and ``poke_interval``, by default 300 s, which Mirakl recommends.
+    :param poke_interval: seconds between two looks; by default 300, which Mirakl recommends.
+    :param kwargs: of :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`, such as ``deferrable`` and
+        ``timeout`` in seconds.
     :return: how many products were found as expected, under ``succeeded``.
     :raises AirflowSensorTimeout: not in time.
 
@@ -53,10 +56,10 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         submitted: str | Mapping[str, Any] | None = None,
         sample: int | None = None,
         mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", 300.0)
-        super().__init__(**kwargs)
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.product_ids = product_ids
         self.expect = expect
         self.submitted = submitted
@@ -71,15 +74,28 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
     def poll_arguments(self) -> dict[str, Any]:
         """What to look for.
 
-        :raises MiraklConfigurationError: both or neither of ``product_ids`` and ``submitted``, or too many ids.
+        :raises MiraklConfigurationError: both or neither of ``product_ids`` and ``submitted``, one that cannot be
+            used, or too many ids.
         """
-        if (self.product_ids is None) == (self.submitted is None):
+        if self.expect not in ("present", "absent"):
+            raise MiraklConfigurationError(
+                f"expect: is {self.expect!r}; give present or absent", field="expect"
+            )
+        if is_nothing(self.product_ids) == is_nothing(self.submitted):
             raise MiraklConfigurationError("name either product_ids or submitted", field="product_ids")
-        if self.submitted is not None:
-            folder = self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
+        if not is_nothing(self.submitted):
+            submitted = read_structure(self.submitted)
+            folder = submitted.get("folder") if isinstance(submitted, Mapping) else submitted
+            if not isinstance(folder, str) or not folder:
+                raise MiraklConfigurationError(
+                    f"submitted: {self.submitted!r:.200} names no folder; give the result of an operator that upserts, "
+                    "deletes or syncs, or its folder",
+                    field="submitted",
+                )
             return {"folder": folder, "sample": self.sample, "reader": f"sensor-{self.task_id}"}
-        ids = [self.product_ids] if isinstance(self.product_ids, str) else list(self.product_ids or ())
-        if not 0 < len(ids) <= MAX_IDS or not all(ids):
+        given: Any = read_structure(self.product_ids)
+        ids = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+        if not 0 < len(ids) <= MAX_IDS or not all(isinstance(one, str) and one for one in ids):
             raise MiraklConfigurationError(
                 f"product_ids: name 1 to {MAX_IDS:,} ids, each a text; for more, use submitted",
                 field="product_ids",

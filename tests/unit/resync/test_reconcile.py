@@ -185,3 +185,16 @@ def test_half_a_surrogate_pair_is_no_bare_error(airflow_db, run_task, tmp_path):
     )
     told = [json.loads(line) for line in Path(result["differences"]).read_text(encoding="utf-8").splitlines()]
     assert {row["key"] for row in told} == {"\ud800", "é"}
+
+
+@pytest.mark.airflow
+@pytest.mark.matrix
+@pytest.mark.parametrize("write", [str, json.dumps])
+def test_a_list_that_a_template_wrote_is_read(airflow_db, run_task, tmp_path, write):
+    rows = [{"sku": "A", "mirakl_product_id": "M"}, {"sku": "B", "mirakl_product_id": None}]
+    result = run_task(
+        MiraklReconcileProductsOperator(
+            task_id="t", source=write(rows), other=write(rows[:1]), work_folder=str(tmp_path)
+        )
+    )
+    assert (result["source"], result["other"], result["missing"]) == (2, 1, 1)

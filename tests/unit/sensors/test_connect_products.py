@@ -1,0 +1,64 @@
+"""What the sensor of Connect's catalog looks for, before it looks."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.sensors.mirakl_connect import MiraklConnectProductsSensor
+
+
+def arguments(**options):
+    return MiraklConnectProductsSensor(task_id="wait", **options).poll_arguments()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_the_interval_may_stand_in_default_args(mapped):
+    from airflow.providers.common.compat.sdk import DAG
+
+    def made(**default_args):
+        with DAG("dag", default_args=default_args):
+            if not mapped:
+                return MiraklConnectProductsSensor(task_id="wait", product_ids=["A"])
+            task = MiraklConnectProductsSensor.partial(task_id="wait").expand(product_ids=[["A"], ["B"]])
+            return task.unmap({"product_ids": ["A"]})
+
+    assert made().poke_interval == 300
+    assert made(poke_interval=900).poke_interval == 900
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        ("A", ["A"]),
+        (["A", "B"], ["A", "B"]),
+        ("['A', '007']", ["A", "007"]),
+        ('["A", "007"]', ["A", "007"]),
+    ],
+)
+def test_ids_in_every_form_that_a_template_makes(given, ids):
+    assert arguments(product_ids=given) == {"product_ids": ids, "expect": "present"}
+
+
+@pytest.mark.parametrize("given", [{"folder": "/f"}, "{'folder': '/f', 'sent': 1}", '{"folder": "/f"}', "/f"])
+def test_a_result_in_every_form_that_a_template_makes(given):
+    assert arguments(submitted=given)["folder"] == "/f"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        # read as absent, a slip would end the waiting for products that are missing
+        ({"product_ids": ["A"], "expect": "Present"}, "expect: is 'Present'; give present or absent"),
+        ({"product_ids": [1, 2]}, "each a text"),  # no product is ever found under a number
+        ({"product_ids": 7}, "each a text"),
+        ({"product_ids": "[]"}, "each a text"),
+        ({"product_ids": "None"}, "either product_ids or submitted"),
+        ({"product_ids": ["A"], "submitted": "/f"}, "either product_ids or submitted"),
+        ({"submitted": {"sent": 3}}, "names no folder"),
+        ({"submitted": "{'sent': 3}"}, "names no folder"),
+    ],
+)
+def test_what_cannot_be_waited_for(options, words):
+    with pytest.raises(MiraklConfigurationError, match=words):
+        arguments(**options)
