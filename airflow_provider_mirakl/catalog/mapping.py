@@ -30,7 +30,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_mirakl.catalog.product import FORMS, Locale
+from airflow_provider_mirakl.catalog.product import FORMS, Currency, Locale
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
 
 
@@ -48,6 +48,7 @@ class Columns:
     :param decimal: the decimal sign of numbers written as text.
     :param empty: what an empty cell means: ``absent`` keeps what Mirakl has, ``null`` erases it.
     :param delimiter: what stands between the cells of a CSV; default found in its heading.
+    :raises MiraklConfigurationError: every setting that cannot work.
     """
 
     mapping: Mapping[str, str] | None = None
@@ -58,6 +59,23 @@ class Columns:
     decimal: Literal[".", ","] = "."
     empty: Literal["absent", "null"] = "absent"
     delimiter: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not self.separator:
+            faults.append("separator: is empty; give what stands between several values of a cell, such as |")
+        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            faults.append(
+                f"delimiter: is {self.delimiter!r}; give one character such as ; or nothing to find it"
+            )
+        if self.decimal not in (".", ","):
+            faults.append(f"decimal: is {self.decimal!r}; give . or ,")
+        if self.empty not in ("absent", "null"):
+            faults.append(f"empty: is {self.empty!r}; give absent or null")
+        if self.currency is not None and not FORMS[Currency].pattern.match(self.currency):
+            faults.append(f"currency: {self.currency!r} {FORMS[Currency].says}")
+        if faults:
+            raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Columns:
@@ -78,6 +96,8 @@ class Columns:
                 f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
                 for fault in error.errors(include_url=False)
             ]
+        except MiraklConfigurationError as error:
+            faults.append(str(error).removeprefix("columns: "))
         if faults:
             raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
         return columns
@@ -124,6 +144,7 @@ _KNOWN = {
     "discount_prices": ("amount", "currency", "start_date", "end_date"),
 }
 _KINDS = ("STRING", "NUMERIC", "BOOLEAN")
+_SINGLE = (("id", ""), ("brand", ""), ("category", "id"))
 
 _WORDS = {
     "sku": "id",
@@ -230,6 +251,12 @@ def _target(spec: str, columns: Columns) -> _Target:
             f"give one of {', '.join(f'{field}.{one}' for one in subs)}" if subs else f"{field} has no parts"
         )
         raise ValueError(f"{spec!r} is no target; {takes}")
+    if match["sub1"] and match["sub2"]:
+        raise ValueError(f"{spec!r} is no target; it names two parts, {match['sub1']} and {match['sub2']}")
+    if key is not None and (field, sub) in _SINGLE:
+        raise ValueError(
+            f"{spec!r} is no target; a product has one {f'{field}.{sub}'.rstrip('.')}, without a key"
+        )
     if f"{field}.{sub}".rstrip(".") in _LOCALISED:
         key = _locale(spec, key, columns)
     if field in ("attributes", "partner_quantities") and key is None:
@@ -306,8 +333,18 @@ class _Builder:
 
 
 def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else _as_it_is(value)
+        # Beyond this a float has lost digits of the id that it was.
+        exact = value.is_integer() and abs(value) < 2**53
+        return str(int(value)) if exact else _as_it_is(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, bytes | bytearray):
+        raise TypeError(f"bytes ({bytes(value)!r:.60}) are no text; write text into the column")
+    if isinstance(value, list | tuple | dict):
+        return value  # no text either, as the check says
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value)
@@ -328,7 +365,9 @@ def _number(value: Any, columns: Columns) -> Any:
     if not isinstance(value, str | Decimal):
         return _as_it_is(value)
     text = format(value, "f") if isinstance(value, Decimal) else value.strip()
-    if columns.decimal == "," and isinstance(value, str) and "." not in text:
+    if columns.decimal == "," and isinstance(value, str):
+        if "." in text:
+            return value  # of thousands, or of a fraction: nobody knows
         text = text.replace(",", ".")
     return msgspec.Raw(text.encode()) if _NUMBER.match(text) else str(value)
 
@@ -367,8 +406,10 @@ def _put_category(product: dict[str, Any], target: _Target, value: Any, columns:
 
 def _put_several(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
     part = "value" if target.field == "gtins" else "url"
-    text = _text(value)
-    values = text.split(columns.separator) if isinstance(text, str) else [text]
+    several = value if isinstance(value, list | tuple) else [value]
+    values: list[Any] = []
+    for text in map(_text, several):
+        values += text.split(columns.separator) if isinstance(text, str) else [text]
     values = [one.strip() if isinstance(one, str) else one for one in values]
     product.setdefault(target.field, []).extend({part: one} for one in values if one)
 
