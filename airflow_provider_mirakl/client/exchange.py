@@ -21,7 +21,13 @@ from airflow_provider_mirakl import __version__
 from airflow_provider_mirakl.api.call import ANY, Body, Call, Multipart, Reply
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.replies import error_from
-from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, origin
+from airflow_provider_mirakl.client.settings import (
+    ClientCredentials,
+    Secret,
+    Settings,
+    can_be_resolved,
+    origin,
+)
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklNotYetError,
@@ -377,7 +383,9 @@ class _Route:
         try:
             there = origin(url)
         except ValueError:
-            raise self._wrong("points to something that is no address") from None
+            there = ("", "", 0)
+        if not can_be_resolved(there[1]):
+            raise self._wrong("points to something that is no address")
         if there[0] != "https" and (self._home[0] == "https" or there[0] != "http"):
             raise self._wrong(f"points to a {there[0]}:// address; only https:// is followed")
         return there

@@ -231,7 +231,7 @@ def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
         yield "holds an invisible letter; type the address anew instead of pasting it"
     if not host.isascii():
         yield "holds a letter outside ASCII in the host name; check it, or put its ASCII form (xn--...)"
-    if not _HOST.fullmatch(host) or host in _DEFAULT_PORTS or " " in text:
+    if not (_HOST.fullmatch(host) and can_be_resolved(host)) or host in _DEFAULT_PORTS or " " in text:
         yield "has no host name; put an address such as https://your-instance.mirakl.net"
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         yield (
@@ -247,6 +247,11 @@ def origin(url: str) -> tuple[str, str, int]:
     """
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def can_be_resolved(host: str) -> bool:
+    """Whether no part of a host name is empty or too long, at which Python's resolver would fail with a bare error."""
+    return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
 
 
 def is_loopback(host: str) -> bool:
@@ -278,7 +283,7 @@ def _is_proxy(url: str) -> bool:
         parts = urlsplit(url)
         return (
             parts.scheme in ("http", "https", "socks5", "socks5h")
-            and bool(parts.hostname)
+            and can_be_resolved(parts.hostname or "")
             and parts.port != 0
         )
     except ValueError:

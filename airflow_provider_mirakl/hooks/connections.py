@@ -20,6 +20,7 @@ from airflow_provider_mirakl.client.settings import (
     Settings,
     api_key,
     bearer,
+    can_be_resolved,
     clean_base_url,
     djust_key,
     origin,
@@ -244,7 +245,11 @@ class ConnectionReader:
             host, _ = parts.hostname, parts.port
         except ValueError:
             host = None
-        if not host or parts.scheme not in ("http", "https") or parts.path not in ("", "/"):
+        if (
+            not can_be_resolved(host or "")
+            or parts.scheme not in ("http", "https")
+            or parts.path not in ("", "/")
+        ):
             self.wrong(
                 "proxy", "is not the address of an HTTP proxy; put one such as http://proxy.example.com:3128"
             )
@@ -370,8 +375,8 @@ def _djust(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key]
 
 
 def _header(key: str, how: str | None) -> HeaderAuth:
-    """A key as a header: bearer where it is said or where it is a JWT, else raw."""
-    return bearer(key) if how == "bearer" or (how is None and _JWT.fullmatch(key)) else api_key(key)
+    """A key as a header: bearer where it is said, or where nothing is said of it and it is a JWT; else raw."""
+    return bearer(key) if how == "bearer" or (how != "api_key" and _JWT.fullmatch(key)) else api_key(key)
 
 
 def _client_credentials(

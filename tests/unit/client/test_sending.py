@@ -762,6 +762,13 @@ def test_a_location_that_is_no_address(
         bench.client(server.url).send(calls.read)
 
 
+@pytest.mark.parametrize("host", ["files..example", f"{'a' * 64}.example", ".example"])
+def test_a_link_to_a_host_that_cannot_be(bench: Any, server: Any, calls: Any, host: str) -> None:
+    """Python's resolver would fail with a bare UnicodeError."""
+    with pytest.raises(MiraklReplyError, match="no address"):
+        bench.client(server.url).send(calls.make(path=f"https://{host}/file"))
+
+
 # --- pacing over the wire -----------------------------------------------------------------------------------
 
 

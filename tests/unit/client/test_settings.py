@@ -61,6 +61,8 @@ BAD = {
     "https://shop.mirakl.net/a b": "no host name",
     "https://shop.mirakl.net\\@evil.example": "user name or a password",
     "https://shop!.mirakl.net": "no host name",
+    "https://shop..mirakl.net": "no host name",
+    f"https://{'a' * 64}.mirakl.net": "no host name",
     "https://shop\u200b.mirakl.net": "invisible",
     "https://shop.mirakl.net/\tx": "invisible",
     "https://bücher.example": "xn--",

@@ -159,6 +159,7 @@ def test_a_wrong_field_is_named_with_its_mend(connection, field, mend):
         (mirakl(), {"proxy": "proxy.example.com:3128"}, "proxy", "http://proxy.example.com:3128"),
         (mirakl(), {"proxy": "socks5://proxy:1080"}, "proxy", "HTTP proxy"),
         (mirakl(), {"proxy": "http://proxy:port"}, "proxy", "HTTP proxy"),
+        (mirakl(), {"proxy": "http://proxy..example:3128"}, "proxy", "HTTP proxy"),
         (connect(), {"environment": "staging"}, "environment", "production, test"),
         (connect(), {"token_url": "http://auth.mirakl.net/oauth/token"}, "token_url", "https"),
         (connect(host="https://miraklconnect.com"), {"environment": "test"}, "environment", "production"),
@@ -256,8 +257,9 @@ class TestRoles:
         assert front.settings.auth == api_key(FRONT)
         assert (front.role, front.key_field) == ("front", "front_api_key")
 
-    def test_the_front_key_follows_its_own_look(self):
-        extra = {"role": "operator", "front_api_key": JWT}
+    @pytest.mark.parametrize("auth", [None, "client_credentials"])
+    def test_the_front_key_follows_its_own_look(self, auth):
+        extra = {"role": "operator", "front_api_key": JWT, "auth": auth}
         values = read_connection(ConnectionReader(mirakl(login="client"), extra), role="front")
         assert values.settings.auth == bearer(JWT)
 
