@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.storage import StoragePath
+
+_AMAZON = "airflow.providers.amazon", "apache-airflow-providers-amazon[s3fs]"
+_GOOGLE = "airflow.providers.google", "apache-airflow-providers-google"
+_AZURE = "airflow.providers.microsoft.azure", "apache-airflow-providers-microsoft-azure"
+_BROUGHT_BY = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), _AMAZON),
+    **dict.fromkeys(("gs", "gcs"), _GOOGLE),
+    **dict.fromkeys(("abfs", "abfss", "adl"), _AZURE),
+}
+"""Module and package of the provider that brings a file system; Airflow names none where it is missing."""
 
 _UNSAFE = re.compile(r"[^\w.=+-]+")
 
@@ -17,12 +30,35 @@ def storage_path(path: str) -> StoragePath:
     """A path from text: a local one, or any address Airflow's object storage knows, such as ``s3://conn@bucket/key``.
 
     :param path: the text.
+    :raises MiraklConfigurationError: there is no file system of that name here.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     if path.startswith("file://"):
         return Path(path.removeprefix("file://"))
-    return ObjectStoragePath(path) if "://" in path else Path(path)
+    scheme, mark, _ = path.partition("://")
+    if not mark:
+        return Path(path)
+    module, package = _BROUGHT_BY.get(scheme, (None, None))
+    if module is not None and not _is_installed(module):
+        raise MiraklConfigurationError(
+            f"{path}: {scheme}:// needs the package {package}, which is not installed here; install it wherever "
+            "Airflow runs"
+        )
+    try:
+        return ObjectStoragePath(path)
+    except ValueError as error:
+        raise MiraklConfigurationError(
+            f"{path}: there is no file system of the name {scheme} ({error}); give a local path, or an address such as "
+            "s3://aws_default@bucket/key"
+        ) from None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it lies in
+        return False
 
 
 def lies_in(path: str, folders: Iterable[str]) -> bool:

@@ -507,9 +507,14 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
 
 def as_source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:
-    """A source as the catalog engine takes it: a path or a list."""
+    """A source as the catalog engine takes it: a path or a list.
+
+    :raises MiraklConfigurationError: it is empty, or lies where there is no file system.
+    """
     from airflow_provider_mirakl.storage import storage_path
 
+    if isinstance(source, str) and not source.strip():
+        raise MiraklConfigurationError("source: is empty; give the path of a file or a list", field="source")
     return storage_path(source) if isinstance(source, str) else source
 
 

@@ -1,0 +1,43 @@
+"""Paths from text: what there is no file system for is said with the mend, before anything else is done."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.operators.mirakl_connect import as_source
+from airflow_provider_mirakl.storage import storage_path
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "package"),
+    [
+        ("s3://aws_default@bucket/products.ndjson", "airflow.providers.amazon", "amazon[s3fs]"),
+        ("gs://bucket/products.ndjson", "airflow.providers.google", "google"),
+        ("abfss://bucket/products.ndjson", "airflow.providers.microsoft.azure", "microsoft-azure"),
+    ],
+)
+def test_a_provider_that_is_missing_is_named(path: str, module: str, package: str) -> None:
+    try:
+        is_there = find_spec(module) is not None
+    except ModuleNotFoundError:
+        is_there = False
+    if is_there:
+        pytest.skip(f"{module} is installed")
+    with pytest.raises(MiraklConfigurationError) as caught:
+        storage_path(path)
+    assert f"needs the package apache-airflow-providers-{package}" in str(caught.value)
+    assert path in str(caught.value)
+
+
+def test_a_file_system_that_nobody_has() -> None:
+    with pytest.raises(MiraklConfigurationError, match="there is no file system of the name s4"):
+        storage_path("s4://bucket/products.ndjson")
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_an_empty_source_is_no_folder(source: str) -> None:
+    with pytest.raises(MiraklConfigurationError, match="source: is empty"):
+        as_source(source)
