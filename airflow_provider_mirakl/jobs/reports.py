@@ -217,7 +217,7 @@ def write_rejected_lines(
     A report that has every column of the source is taken as it is, less what it added. Otherwise the lines of the
     source are taken whose item the report names.
 
-    :return: how many lines; ``None`` where neither is possible, and then there is no file.
+    :return: how many lines; ``None`` where neither is possible or no line is named, and then there is no file.
     """
     # Bytes that are no UTF-8 come out as they went in.
     with open_table(source, "surrogateescape") as table:
@@ -225,7 +225,7 @@ def write_rejected_lines(
             lines = _rejected_lines(table, reports, [id_column] if id_column else ID_COLUMNS)
         except MiraklInputError:
             lines = None
-        if lines is None:
+        if not lines:
             return None
         with writing(target) as binary:
             text = io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", write_through=True)

@@ -64,17 +64,15 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
         """The failed objects, as CM23 echoes them."""
         import json
 
-        from airflow_provider_mirakl.catalog.storage import writing
+        from airflow_provider_mirakl.catalog.storage import write_bytes
         from airflow_provider_mirakl.jobs.reports import rejected_items
 
         reports = [path for job in jobs for report, path in job.reports if report.lists == "items"]
-        if not reports:
+        lines = [json.dumps(item, ensure_ascii=False) for path in reports for item in rejected_items(path)]
+        if not lines:
             return None
         target = run.folder / "rejects.ndjson"
-        with writing(target) as file:
-            for path in reports:
-                for item in rejected_items(path):
-                    file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
+        write_bytes(target, "\n".join([*lines, ""]).encode("utf-8", "backslashreplace"))
         return target
 
 
