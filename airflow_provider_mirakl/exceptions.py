@@ -66,6 +66,20 @@ class MiraklConfigurationError(MiraklError):
         self.field = field
 
 
+def one_of(field: str, value: str, choices: Sequence[str]) -> str:
+    """A word that has to be one of a few: a slip would count as one of them, and nobody would notice.
+
+    :param field: the argument.
+    :param value: what was given.
+    :param choices: what there is.
+    :return: the value.
+    :raises MiraklConfigurationError: it is none of them.
+    """
+    if value not in choices:
+        raise MiraklConfigurationError(f"{field}: is {value!r}; give {' or '.join(choices)}", field=field)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One fault of the input.

@@ -19,7 +19,7 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.paging import offset_page
-from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError, Problem, one_of
 
 ONCE_A_DAY = 86_400
 PERIODS = ("ALL_SINCE_BEGINNING", "LAST_MONTH", "LAST_THREE_MONTHS", "LAST_SIX_MONTHS", "LAST_YEAR")
@@ -102,6 +102,7 @@ def update_account(
         ``send`` them.
     :raises MiraklInputError: listing every fault of ``changes``.
     """
+    one_of("unknown_fields", unknown_fields, ("refuse", "send"))
     problems = list(_faults_of(changes, unknown_fields))
     if problems:
         raise MiraklInputError("the shop cannot be updated like this; nothing was sent", problems)

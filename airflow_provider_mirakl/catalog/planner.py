@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import IO, Any, Literal, NamedTuple, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol, get_args
 
 import msgspec
 
@@ -26,7 +26,7 @@ from airflow_provider_mirakl.catalog.storage import (
     remove,
     writing,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, one_of
 
 OnInvalid = Literal["fail", "reject"]
 
@@ -127,7 +127,8 @@ class Layout:
     def __init__(self, max_products: int, max_bytes: int) -> None:
         if not 1 <= max_products <= MAX_PRODUCTS_PER_CALL:
             raise MiraklInputError(
-                f"max_products: {max_products} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one call"
+                f"max_products (chunk_size of an operator): {max_products} is out of range; Connect takes 1 to "
+                f"{MAX_PRODUCTS_PER_CALL:,} in one call"
             )
         if max_bytes < 1:
             raise MiraklInputError(f"max_chunk_bytes: {max_bytes} is out of range; give 1 or more")
@@ -335,6 +336,7 @@ class Planner:
         :param guard: called when the whole source is known and before anything is final; raises to stop.
         :raises MiraklInputError: the source cannot be read, or rows were rejected and must not be.
         """
+        one_of("on_invalid", on_invalid, get_args(OnInvalid))
         own = (self._products, self._rejects)
         if self._source.name in map(str, own):
             raise MiraklInputError(

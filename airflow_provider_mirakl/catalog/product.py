@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import inspect as types
 
-from airflow_provider_mirakl.exceptions import Problem
+from airflow_provider_mirakl.exceptions import Problem, one_of
 
 MAX_PRODUCTS_PER_CALL = 1000
 """Products one upsert or delete may carry."""
@@ -353,6 +353,7 @@ class ProductChecker(Checker[Product]):
     def __init__(
         self, unknown_fields: Literal["refuse", "send"] = "refuse", locales: Iterable[str] = ()
     ) -> None:
+        one_of("unknown_fields", unknown_fields, ("refuse", "send"))
         super().__init__(OpenProduct if unknown_fields == "send" else Product)
         self._locales = frozenset(locales)
 

@@ -31,7 +31,7 @@ from airflow_provider_mirakl.catalog.product import (
 from airflow_provider_mirakl.catalog.source import Batch, Format, Source, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
 
 SYNC_FILE = "sync.json"
 FORMAT_VERSION = 1
@@ -198,6 +198,7 @@ def plan_sync(
     :raises MiraklInputError: as for :func:`~airflow_provider_mirakl.catalog.plan.plan_upsert`, or more products left
         the source than ``max_delete_ratio`` allows. The state is as it was.
     """
+    one_of("on_missing", on_missing, ("delete", "keep"))
     if not 0 <= max_delete_ratio <= 1:
         raise MiraklInputError(f"max_delete_ratio: {max_delete_ratio} is no share; give a number from 0 to 1")
     folder = plain(folder)

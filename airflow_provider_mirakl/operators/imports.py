@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_mirakl.exceptions import one_of
 from airflow_provider_mirakl.operators.jobs import FileJobOperator
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class MiraklImportProductsOperator(FileJobOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.until = until
+        self.until = one_of("until", until, ("sent", "complete"))
         self.early = until == "sent"
         self.operator_format = operator_format
         self.conversion_type = conversion_type

@@ -13,6 +13,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklInputError,
     MiraklPermissionError,
+    one_of,
 )
 from airflow_provider_mirakl.operators.paced import TaskRun
 from airflow_provider_mirakl.operators.shop import MiraklInstanceOperator
@@ -346,7 +347,7 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
         super().__init__(**kwargs)
         self.documents = documents
         self.shop_id = shop_id
-        self.if_exists = if_exists
+        self.if_exists = one_of("if_exists", if_exists, ("skip", "upload"))
         self.check_types = check_types
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
@@ -414,7 +415,7 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
         super().__init__(**kwargs)
         self.document_ids = document_ids
         self.shop_id = shop_id
-        self.if_missing = if_missing
+        self.if_missing = one_of("if_missing", if_missing, ("fail", "ignore"))
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 

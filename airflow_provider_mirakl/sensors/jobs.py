@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.paced import TaskRun
 from airflow_provider_mirakl.operators.rendered import read_structure
@@ -183,7 +183,7 @@ class MiraklProductImportSensor(MiraklJobSensor):
 
     def __init__(self, *, until: Literal["sent", "complete"] = "sent", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.until = until
+        self.until = one_of("until", until, ("sent", "complete"))
         self.early = until == "sent"
 
 
