@@ -1,16 +1,16 @@
-"""Who calls, and how that caller names a shop: the one place that knows it for imports, offers and the catalog.
+"""Who calls, and how that caller names a shop: the one place that knows it.
 
 A seller names the shop in the query of every operation, ``shop_id``, and only where the user has several. The operator
-and the front office name it per operation, each time by another name. Source: facts sections 0, 4, 5, 8 and 13.10.
+and the front office name it per operation, each time by another name. Source: facts sections 0, 4, 5, 6, 8 and 13.10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from airflow_provider_mirakl.api.call import Part, query
+from airflow_provider_mirakl.api.call import Part, comma, query
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 Role = Literal["shop", "operator", "front"]
@@ -39,6 +39,9 @@ SHOP_FIELDS: Mapping[str, ShopField] = {
     "STO01": ShopField("part", "shop_id", required=True),
     "PRI01": ShopField("part", "shop", required=True),
     "PRI02": ShopField("query", "shop_id", required=False),
+    "S30": ShopField("query", "shop_ids", required=False),
+    "S31": ShopField("query", "shop_ids", required=False),
+    "S32": ShopField("part", "shop_id", required=True),
 }
 """By operation; an operation that is missing takes no shop from the operator and the front office."""
 
@@ -82,3 +85,15 @@ class Caller:
 
 SELLER = Caller()
 """A seller with the user's default shop."""
+
+
+def shops_params(role: str, code: str, shop_ids: Collection[int]) -> tuple[tuple[str, str], ...]:
+    """Several shops as query parameters of an operation that lists them, separated by commas.
+
+    :raises MiraklInputError: several shops of a seller, whose key reaches one at a time.
+    """
+    if role != "shop":
+        return query(**{SHOP_FIELDS[code].name: comma(shop_ids)})
+    if len(shop_ids) > 1:
+        raise MiraklInputError(f"shop_ids has {len(shop_ids)} shops; a shop's key reaches one at a time")
+    return Caller(role, next(iter(shop_ids), None)).params(code)

@@ -1,7 +1,7 @@
 """Documents of shops: S30 to S33, and their types: DO01. Source: seed 004; facts section 6.
 
-A seller's calls speak of one shop, the key's own; the operator and the front office name shops. What follows from that
-stands in :data:`VARIANTS` and nowhere else.
+A seller's calls speak of one shop, the key's own; the operator and the front office name shops, by the names that
+:mod:`~.caller` knows. What else follows from that stands in :data:`VARIANTS`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from airflow_provider_mirakl.api.call import (
     numeric_id,
     query,
 )
+from airflow_provider_mirakl.api.caller import Caller, shops_params
 from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError
 
 PATH = "/api/shops/documents"
@@ -53,8 +54,7 @@ DO01 = Operation("DO01", "GET", "/api/documents", replay=True, interval=86_400)
 class Variant:
     """How the document calls of a role differ.
 
-    :param own_shop: the key belongs to a shop: ``shop_id`` in every query chooses one, for a user of several.
-        Otherwise S30 and S31 take ``shop_ids``, S32 a part ``shop_id``, and S33 no shop.
+    :param own_shop: the key belongs to a shop, so that none has to be named.
     :param changes: S30 knows ``updated_since`` and ``include_deleted``, and needs this or shops.
     """
 
@@ -170,7 +170,7 @@ def list_documents(
     return Call(
         S30,
         parse=_documents,
-        params=_shops(variant, shop_ids)
+        params=shops_params(role, "S30", shop_ids)
         + query(updated_since=moment(updated_since), include_deleted=include_deleted or None),
     )
 
@@ -198,7 +198,7 @@ def download_documents(
     return Call(
         S31,
         parse=lambda reply: reply.body,
-        params=_shops(variant, shop_ids)
+        params=shops_params(role, "S31", shop_ids)
         + query(document_ids=comma(document_ids), type_codes=comma(type_codes)),
         accept=ANY,
     )
@@ -214,22 +214,19 @@ def upload_documents(
     :param shop_id: the shop. A seller may leave it out for the user's default shop.
     :raises MiraklInputError: a number of files out of range, or no shop where the role has to name one.
     """
-    variant = _variant(role)
     if not 1 <= len(uploads) <= MAX_DOCUMENTS:
         raise MiraklInputError(f"{len(uploads)} documents in one call; S32 takes 1 to {MAX_DOCUMENTS}")
-    if not variant.own_shop and shop_id is None:
-        raise MiraklInputError(f"S32 of role {role} needs shop_id")
+    caller = _caller(role, shop_id)
     listed = [{"file_name": upload.file_name, "type_code": upload.type_code} for upload in uploads]
-    parts = [Part("shop_documents", encode({"shop_documents": listed}), content_type=JSON)]
-    if not variant.own_shop:
-        parts.append(Part("shop_id", str(shop_id).encode()))
+    descriptor = Part("shop_documents", encode({"shop_documents": listed}), content_type=JSON)
+    parts = [descriptor, *caller.parts("S32")]
     for upload in uploads:
         mime = mime_type(upload.file_name)
         parts.append(Part("files", upload.content, file_name=upload.file_name, content_type=mime))
     return Call(
         S32,
         parse=_upload_reply,
-        params=query(shop_id=shop_id) if variant.own_shop else (),
+        params=caller.params("S32"),
         body=Multipart(tuple(parts)),
     )
 
@@ -245,7 +242,7 @@ def delete_document(role: str, document_id: int, *, shop_id: int | None = None) 
         S33,
         parse=nothing,
         path=S33.at(document_id=document_id),
-        params=query(shop_id=shop_id) if _variant(role).own_shop else (),
+        params=_caller(role, shop_id).params("S33"),
     )
 
 
@@ -263,11 +260,10 @@ def list_document_types(
     :param locale: of labels and descriptions.
     :param shop_id: the shop, for a seller who is user of several.
     """
-    own = shop_id if _variant(role).own_shop else None
     return Call(
         DO01,
         parse=_document_types,
-        params=query(entities=comma(entities), locale=locale, shop_id=own),
+        params=query(entities=comma(entities), locale=locale) + _caller(role, shop_id).params("DO01"),
     )
 
 
@@ -300,12 +296,9 @@ def _variant(role: str) -> Variant:
         raise MiraklInputError(f"role is {role!r}; shop documents know {', '.join(VARIANTS)}") from None
 
 
-def _shops(variant: Variant, shop_ids: Collection[int]) -> tuple[tuple[str, str], ...]:
-    if not variant.own_shop:
-        return query(shop_ids=comma(shop_ids))
-    if len(shop_ids) > 1:
-        raise MiraklInputError(f"shop_ids has {len(shop_ids)} shops; a shop's key reaches one at a time")
-    return query(shop_id=next(iter(shop_ids), None))
+def _caller(role: str, shop_id: int | None) -> Caller:
+    _variant(role)  # refuses a role that does not exist
+    return Caller(role, shop_id)
 
 
 def _is_too_old(since: datetime) -> bool:

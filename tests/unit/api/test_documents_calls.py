@@ -31,7 +31,7 @@ def upload(number: int = 1) -> documents.Upload:
         (lambda: documents.list_documents("shop", shop_ids=[1, 2]), "one at a time"),
         (lambda: documents.list_documents("seller"), "shop, operator, front"),
         (lambda: documents.download_documents("operator", type_codes=["A"]), "shop_ids or document_ids"),
-        (lambda: documents.upload_documents("operator", [upload()]), "needs shop_id"),
+        (lambda: documents.upload_documents("operator", [upload()]), "give shop_id"),
         (lambda: documents.upload_documents("shop", []), "0 documents"),
         (lambda: documents.upload_documents("shop", [upload(n) for n in range(51)]), "51 documents"),
         (lambda: documents.as_ids(["12", "x"], "document_ids"), "document_ids holds 'x'"),
