@@ -1,0 +1,78 @@
+"""What the event of a catalog says: the outcome of the try that ended well, and nothing of one that failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_mirakl.assets import connect_catalog
+from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklPermissionError
+from airflow_provider_mirakl.operators.mirakl_connect import (
+    MiraklConnectDeleteProductsOperator,
+    MiraklConnectSyncCatalogOperator,
+    MiraklConnectUpsertProductsOperator,
+    MiraklConnectVerifyProductsOperator,
+)
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+CATALOG = connect_catalog()
+
+
+@pytest.fixture
+def run(run_task):
+    """``run(operator)``: its result and the events of its try."""
+
+    def run(operator):
+        from airflow.providers.common.compat.sdk import Asset
+
+        other = Asset(uri="s3://bucket/other")
+        operator.outlets = [CATALOG, other]
+        context = run_task.context_of(operator) | {"outlet_events": defaultdict(SimpleNamespace)}
+        events = context["outlet_events"]
+        try:
+            return operator.execute(context), events
+        finally:
+            assert other not in events
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "sent"),
+    [
+        (MiraklConnectUpsertProductsOperator, "upsertProducts", 2),
+        (MiraklConnectDeleteProductsOperator, "deleteProducts", 2),
+        (MiraklConnectSyncCatalogOperator, "upsertProducts", 2),
+    ],
+)
+def test_a_retry_tells_the_outcome_and_the_try_that_failed_nothing(sandbox, run, run_task, kind, code, sent):
+    def make():
+        return kind(task_id="write", source=[{"id": "A"}, {"id": "B"}], deferrable=False)
+
+    sandbox.fault("status", code, status=403)
+    with pytest.raises(MiraklPermissionError):
+        run(make())
+    for _ in range(2):  # a second retry, after a result that got lost, says the same
+        result, events = run(make())
+        assert (result["sent"], result["unknown"]) == (sent, sent)
+        assert events[CATALOG].extra == result
+    assert len(sandbox.journal(code)) == 2
+
+
+def test_products_that_failed_are_in_the_event_where_they_do_not_fail_the_task(sandbox, run):
+    sandbox.fault("lost", "upsertProducts")
+    source = [{"id": "A"}, {"id": "B"}]
+    sent, _ = run(MiraklConnectUpsertProductsOperator(task_id="write", source=source, deferrable=False))
+
+    def verify(**limits):
+        return MiraklConnectVerifyProductsOperator(
+            task_id="verify", submitted=sent, rounds=1, deferrable=False, **limits
+        )
+
+    with pytest.raises(MiraklItemsFailedError):
+        run(verify())
+    result, events = run(verify(max_failed_items=2))
+    assert (result["failed"], events[CATALOG].extra) == (2, result)
