@@ -280,8 +280,15 @@ def file_name_of(reply: Reply) -> str | None:
         except LookupError:
             return unquote(extended[2], errors="replace")
     message = EmailMessage(policy=HTTP)
-    message["Content-Disposition"] = " ".join(header.split())
-    return message.get_filename()
+    try:
+        message["Content-Disposition"] = " ".join(header.split())
+        return message.get_filename()
+    except (
+        IndexError,
+        RecursionError,
+        ValueError,
+    ):  # how the standard parser gives up on what is no such header
+        return None
 
 
 def mime_type(file_name: str) -> str | None:

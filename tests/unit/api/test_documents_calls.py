@@ -134,6 +134,8 @@ def test_a_listing_that_is_none_is_an_error(body):
         ('attachment;\r\n filename="folded.pdf"', "folded.pdf"),
         ("attachment", None),
         ("", None),
+        ("attachment; filename *", None),
+        pytest.param("(" * 5000, None, id="open brackets by the thousand"),
     ],
 )
 def test_the_name_of_a_downloaded_file(header, name):
