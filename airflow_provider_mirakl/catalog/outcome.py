@@ -23,6 +23,8 @@ SHOWN_ERRORS = 10
 """Errors a summary carries: the commonest ones."""
 SHOWN_JOBS = 100
 """Job ids a summary carries."""
+SHOWN_LETTERS = 500
+"""Letters of an error that a summary carries; the rows have all of them."""
 _DISTINCT_ERRORS = 1000
 
 
@@ -221,9 +223,9 @@ class OutcomeWriter:
         """Write and count one item."""
         self._counts[result.status] += 1
         if result.status == "failed":
-            error = (result.code, result.message)
+            error = (_short(result.code), _short(result.message))
             if error not in self._errors and len(self._errors) >= _DISTINCT_ERRORS:
-                error = (result.code, "(other messages)")
+                error = (error[0], "(other messages)")
             self._errors[error] += 1
         if self._file is not None:
             row = {name: value for name, value in result._asdict().items() if value is not None}
@@ -250,6 +252,10 @@ class OutcomeWriter:
             job_ids=self._job_ids,
             rows=() if self._path is None else (str(self._path),),
         )
+
+
+def _short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= SHOWN_LETTERS else f"{text[: SHOWN_LETTERS - 3]}..."
 
 
 def _commonest(counts: Counter[tuple[str | None, str | None]]) -> tuple[ErrorCount, ...]:

@@ -138,7 +138,7 @@ def judge(
     if after.status in ERRORS:
         return ItemResult(key, "failed", after.status, "; ".join(after.errors) or "no reason given")
     if after.status != SYNCHRONIZED:
-        if reported is not None:
+        if reported is not None and reported.status == "succeeded":
             return ItemResult(
                 key, "unknown", after.status, "CM21 succeeded, yet the instance does not show it"
             )

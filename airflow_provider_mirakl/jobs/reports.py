@@ -156,7 +156,7 @@ def read_items(
     for item in _items(_read(path)):
         key = next((str(item[name]) for name in names if item.get(name)), "")
         errors = _objects(item.get("synchronization_errors"))
-        first: Mapping[str, Any] = next(iter(errors), {})
+        first = {name: str(value) for name, value in next(iter(errors), {}).items() if value is not None}
         message = "; ".join(str(error["message"]) for error in errors if error.get("message"))
         status = _status(item)
         if status == "succeeded":

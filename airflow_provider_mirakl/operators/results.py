@@ -74,7 +74,7 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
     Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``. Where a
     report names failures that the counts do not have, the report counts: what it names did not succeed.
     """
-    from airflow_provider_mirakl.catalog.outcome import OutcomeWriter
+    from airflow_provider_mirakl.catalog.outcome import SHOWN_LETTERS, OutcomeWriter
     from airflow_provider_mirakl.jobs.reports import global_errors, is_csv, read_failures, read_items
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
         "reports": {
             str(job.job_id): {report.name: str(path) for report, path in job.reports} for job in jobs
         },
-        "messages": messages[:10],
+        "messages": [message[:SHOWN_LETTERS] for message in messages[:10]],
         "rejects": None,
         "folder": str(folder),
     }

@@ -18,6 +18,15 @@ from airflow_provider_mirakl.catalog.outcome import (
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
 
 
+def test_a_summary_stays_small_however_long_errors_are(tmp_path: Path) -> None:
+    path = tmp_path / "outcome.ndjson"
+    with OutcomeWriter(path) as writer:
+        for number in range(20):
+            writer.add(ItemResult("A", "failed", f"{number} {'c' * 9999}", f"{number} {'m' * 99_999}"))
+    assert len(json.dumps(writer.outcome.summary())) < 20_000
+    assert len(json.loads(path.read_text().splitlines()[0])["message"]) == 100_001, "the rows have all of it"
+
+
 def test_rows_are_written_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "outcome.ndjson"
     with OutcomeWriter(path, sent=5, job_ids=["7"]) as writer:

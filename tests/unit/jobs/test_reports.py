@@ -122,9 +122,10 @@ def test_a_report_of_cm21_that_says_nothing(write, text):
 
 def test_an_element_of_which_cm23_says_nothing_is_unknown(write):
     items = [{"product_sku": "A"}, {"product_sku": "B", "status": "LATER"}]
-    items.append({"product_sku": "C", "synchronization_errors": [{"code": "E"}]})
+    items.append({"product_sku": "C", "synchronization_errors": [{"code": 7, "attribute_code": None}]})
     report = write("report.json", json.dumps({"processed_items": items}))
     assert [row.status for row in read_items(report)] == ["unknown", "unknown", "failed"]
+    assert list(read_items(report))[-1] == ItemResult("C", "failed", "7")
     assert list(rejected_items(report)) == [{"product_sku": "C"}]
 
 

@@ -136,6 +136,14 @@ def test_a_report_without_name_and_type_is_told_by_how_it_begins(conclude, body,
     assert totals(result) == (5, 3, 1, 1)
 
 
+def test_the_result_stays_small_however_long_a_report_is(conclude):
+    lines = "".join(f"O-{number};{number} {'x' * 99_999}\n" for number in range(20))
+    errors = [{"code": "G", "message": "x" * 99_999}] * 20
+    assert len(json.dumps(conclude("offer_import", OF02, "sku;errors\n" + lines))) < 10_000
+    report = json.dumps({"global_errors": errors})
+    assert len(json.dumps(conclude("product_synchronization", CM22, report))) < 10_000
+
+
 def test_words_of_a_job_that_is_done_are_told(conclude):
     assert conclude("offer_import", OF02 | {"reason_status": "line 10"}, "")["messages"] == ["1: line 10"]
     status = CM22 | {"partial_read": True}

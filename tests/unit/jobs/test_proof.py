@@ -1,0 +1,39 @@
+"""What became of one product: the instance's word against that of the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_mirakl.catalog.outcome import ItemResult
+from airflow_provider_mirakl.catalog.pairs import Pair
+from airflow_provider_mirakl.jobs.proof import ProductState, judge
+
+SYNCHRONIZED, PENDING, NONE = ProductState("SYNCHRONIZED", "S"), ProductState("PENDING", "S"), ProductState()
+WELL, FAILED, SILENT = (
+    ItemResult("S", "succeeded"),
+    ItemResult("S", "failed", "E"),
+    ItemResult("S", "unknown"),
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "reported", "status", "code"),
+    [
+        (SYNCHRONIZED, None, "succeeded", None),
+        (SYNCHRONIZED, WELL, "succeeded", None),
+        (SYNCHRONIZED, SILENT, "succeeded", None),
+        (SYNCHRONIZED, FAILED, "failed", "E"),
+        (ProductState("SYNCHRONIZED", "other"), WELL, "unknown", "OTHER_SKU"),
+        (PENDING, WELL, "unknown", "PENDING"),  # one says yes, the other not yet
+        (PENDING, SILENT, "failed", "PENDING"),  # an element without a word is no success
+        (PENDING, None, "failed", "PENDING"),
+        (ProductState("INTEGRATION_ERRORS", "S", ("E: no",)), WELL, "failed", "INTEGRATION_ERRORS"),
+        (NONE, WELL, "failed", "NOT_FOUND"),
+        (None, WELL, "succeeded", None),
+        (None, SILENT, "unknown", None),
+        (None, None, "unknown", "NO_REPORT"),
+    ],
+)
+def test_judge(after, reported, status, code):
+    verdict = judge(Pair("M", "S"), after, reported, ("NO_REPORT", "silence"))
+    assert (verdict.item_id, verdict.status, verdict.code) == ("M", status, code)
