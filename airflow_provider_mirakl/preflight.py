@@ -149,7 +149,11 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
         return
     if hook.conn_type != "mirakl":
         if require:
-            yield Finding("rights", "failed", f"a connection of type {hook.conn_type} has none to check")
+            yield Finding(
+                "rights",
+                "failed",
+                f"a connection of type {hook.conn_type} has none to check; leave out {', '.join(sorted(require))}",
+            )
         return
     missing = set(require)
     for role in values.roles:

@@ -127,8 +127,8 @@ class Layout:
     def __init__(self, max_products: int, max_bytes: int) -> None:
         if not 1 <= max_products <= MAX_PRODUCTS_PER_CALL:
             raise MiraklInputError(
-                f"max_products: {max_products} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one call. "
-                "An operator calls it chunk_size"
+                f"max_products: {max_products} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
+                "call. An operator calls it chunk_size"
             )
         if max_bytes < 1:
             raise MiraklInputError(f"max_chunk_bytes: {max_bytes} is out of range; give 1 or more")

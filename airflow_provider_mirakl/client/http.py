@@ -549,7 +549,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
         ) from None
     except _NOT_SENT as error:
         raise MiraklTransportError(
-            f"{operation}: Mirakl could not be reached ({_say(error)})",
+            f"{operation}: Mirakl could not be reached ({_say(error)}); check host, port and proxy of the connection",
             operation=operation,
             surely_not_sent=True,
         ) from None

@@ -187,6 +187,10 @@ class ProductRepairOperator(BaseOperator):
         for name, value in (("djust_batch_size", self.djust_batch_size), ("max_products", self.max_products)):
             if value < 1:
                 raise MiraklConfigurationError(f"{name}: is {value}; give 1 or more", field=name)
+        if not 0 < self.proof_interval < float("inf"):
+            raise MiraklConfigurationError(
+                f"proof_interval: is {self.proof_interval}; give seconds, more than 0", field="proof_interval"
+            )
         _ = self._proof_seconds, self.is_preview  # wrong ones show before a call is spent
         read = read_pairs(self.products, self._opened, limit=self.max_products)
         products = [(pair.mirakl_product_id, pair.product_sku) for pair in read.pairs]
@@ -412,7 +416,7 @@ class ProductRepairOperator(BaseOperator):
     def _proof_seconds(self) -> float:
         try:
             seconds = float(self.proof_timeout)
-        except ValueError:
+        except (TypeError, ValueError):
             seconds = -1.0
         if not 0 <= seconds < float("inf"):
             raise MiraklConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,3 +204,11 @@ def test_a_slow_answer_is_unclear(bench: Any, sandbox: Sandbox) -> None:
     with pytest.raises(MiraklTransportError, match="ReadTimeout") as caught:
         client.send(upsert_products([{"id": "1"}]))
     assert caught.value.surely_not_sent is False
+
+
+def test_an_address_where_nobody_listens_names_what_to_check(bench: Any) -> None:
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        client = bench.client(f"http://127.0.0.1:{taken.getsockname()[1]}", max_attempts=1)
+        with pytest.raises(MiraklTransportError, match="check host, port and proxy of the connection"):
+            client.send(get_platform_configuration())

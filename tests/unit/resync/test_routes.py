@@ -278,6 +278,8 @@ def test_a_wrong_key_and_one_that_may_not(sandbox, run_task, monkeypatch):
         ({"client_specification_id": "abc"}, "client_specification_id: is 'abc'; give a UUID"),
         ({"preview": "maybe"}, "preview: is 'maybe'; give true or false"),
         ({"djust_batch_size": 0}, "djust_batch_size: is 0"),
+        ({"proof_interval": -5}, "proof_interval: is -5"),
+        ({"proof_timeout": None}, "proof_timeout: is None"),
         ({"max_products": 0}, "max_products: is 0"),
         ({"proof_conn_id": "mirakl_shop"}, "CM51.* has the key of role shop"),
     ],
