@@ -50,6 +50,7 @@ class JobBook:
     :param payload: hash of what is submitted; another payload is another job.
     :param entries: the jobs.
     :param result: the task's result, once every job is judged.
+    :param complete: whether there is nothing left to submit.
     """
 
     path: StoragePath
@@ -57,6 +58,7 @@ class JobBook:
     payload: str
     entries: list[Entry] = field(default_factory=list)
     result: dict[str, Any] | None = None
+    complete: bool = False
 
     @classmethod
     def open(cls, folder: StoragePath, *, generation: str, payload: str) -> JobBook:
@@ -101,6 +103,7 @@ class JobBook:
         """Note that a submission is about to be sent."""
         entry = Entry(self.name(index), time.time(), items=items)
         self.entries[index : index + 1] = [entry]
+        self.complete = False
         self.save()
         return entry
 
@@ -131,6 +134,13 @@ class JobBook:
         return left
 
     @property
+    def all_submitted(self) -> bool:
+        """Whether every submission is a job of Mirakl's, and none ended without doing its work."""
+        return self.complete and all(
+            entry.job_id is not None and entry.phase != "failed" for entry in self.entries
+        )
+
+    @property
     def job_ids(self) -> list[int | str]:
         """Mirakl's ids."""
         return [entry.job_id for entry in self.entries if entry.job_id is not None]
@@ -157,4 +167,5 @@ def _read(path: StoragePath) -> JobBook | None:
         content["payload"],
         [Entry(**entry) for entry in content["entries"]],
         content["result"],
+        content.get("complete", False),
     )

@@ -72,7 +72,7 @@ def _join_csv(pieces: Iterator[Path], target: StoragePath) -> None:
                 first = source.readline()
                 if not header:
                     header = first
-                    file.write(first)
+                    file.write(first if first.endswith(b"\n") else first + b"\n")
                 elif first.strip() != header.strip():
                     raise MiraklReplyError(
                         "The files of the export have different columns; export as ndjson or parquet",
@@ -129,7 +129,9 @@ def _write_parquet(pieces: Sequence[Path], target: StoragePath) -> int:
 
     def read(piece: Path, schema: Any = None) -> Any:
         options = pj.ParseOptions(explicit_schema=schema) if schema is not None else None
-        return pj.read_json(piece, parse_options=options)
+        # In one block, or a row longer than the default block would not be read.
+        block = pj.ReadOptions(block_size=min(piece.stat().st_size + 1, 2**31 - 1))
+        return pj.read_json(piece, read_options=block, parse_options=options)
 
     try:
         schemas = [read(piece).schema for piece in pieces if piece.stat().st_size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNotFoundError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.jobs import MiraklJobOperator, Submission, read_caller
 from airflow_provider_mirakl.operators.paced import TaskRun
@@ -141,6 +142,27 @@ class ExportOperator(MiraklJobOperator):
         counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
         self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
         return {"target": str(self.target), "items": items, "files": len(urls)}
+
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Take up what the trigger found."""
+        with self._expiring():
+            return super().resume(context, event)
+
+    def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
+        with self._expiring():
+            return super()._proceed(context, run, book)
+
+    @contextmanager
+    def _expiring(self) -> Iterator[None]:
+        """Give up an export that Mirakl has no more, so that a retry begins another: it would ask in vain for ever."""
+        try:
+            yield
+        except MiraklNotFoundError:
+            if (book := self._book) is not None:
+                for entry in book.entries:
+                    book.ended(entry, entry.status or {}, failed=True)
+                self.log.warning("Mirakl has %s no more; a retry exports anew", self._named(book))
+            raise
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         kept = ("target", "items", "files", "job_ids", "folder")

@@ -265,15 +265,21 @@ class MiraklJobOperator(BaseOperator):
     # Submitting
 
     def _submit(self, context: Context, client: Client, book: JobBook) -> None:
-        for index, submission in enumerate(self.submissions(self.caller, book)):
-            entry = book.entry(index)
-            if entry is not None and entry.phase == "intent":
-                entry = self._cleared_up(client, book, entry)
-            if entry is None:
-                entry = self._send(context, client, book, index, submission)
-            elif entry.phase != "done":
+        for entry in book.entries:
+            if entry.phase == "abandoned":
                 entry.phase = "submitted"
+        if book.all_submitted:  # the source is not read again: it may be gone
             context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+            return
+        for index, submission in enumerate(self.submissions(self.caller, book)):
+            known = book.entry(index)
+            if known is not None and known.phase == "intent":
+                known = self._cleared_up(client, book, known)
+            if known is None:
+                self._send(context, client, book, index, submission)
+            context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+        book.complete = True
+        book.save()
 
     def _send(
         self, context: Context, client: Client, book: JobBook, index: int, submission: Submission

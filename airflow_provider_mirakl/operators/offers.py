@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.exports import ExportOperator, read_moment
 from airflow_provider_mirakl.operators.jobs import FileJobOperator, RowsJobOperator
 
@@ -119,10 +120,14 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         if not failed:
             return None
         target = run.folder / "rejects.ndjson"
-        with writing(target) as file:
-            for row in self.rows():
-                if str(json.loads(row).get(self._key)) in failed:
-                    file.write(row + b"\n")
+        try:
+            with writing(target) as file:
+                for row in self.rows():
+                    if str(json.loads(row).get(self._key)) in failed:
+                        file.write(row + b"\n")
+        except MiraklInputError as error:
+            self.log.warning("%s So the failed offers cannot be picked out.", error)
+            return None
         return target
 
 

@@ -14,6 +14,8 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklItemsFailedError,
     MiraklJobFailedError,
+    MiraklNotFoundError,
+    MiraklPermissionError,
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
@@ -391,8 +393,6 @@ def test_a_window_of_one_s_own_moves_no_watermark(direct, tmp_path, mirakl_sandb
 
 
 def test_a_failed_export_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
-    from airflow_provider_mirakl.exceptions import MiraklPermissionError
-
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
     mirakl_sandbox.fault("status", "CM11", status=403)
     with pytest.raises(MiraklPermissionError):
@@ -413,3 +413,65 @@ def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox)
     ).run()
     assert direct(MiraklDeletedProductsOperator, **options).run()["items"] == 1
     assert lines(target)[0]["mirakl_product_id"] == "MKL-003"
+
+
+@pytest.mark.parametrize("fetch", ["CM53", "CM54"])
+def test_an_export_that_mirakl_has_no_more_is_begun_anew(task, fetch, tmp_path, mirakl_sandbox):
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.fault("status", fetch, status=403)
+    running = task(MiraklExportCatalogOperator, target=str(tmp_path / "all.ndjson"))
+    with pytest.raises(MiraklPermissionError):
+        running.run()
+    (expired,) = {call["path"] for call in mirakl_sandbox.journal("CM53")}
+    mirakl_sandbox.fault("status", path=expired, status=404, times=None)
+    with pytest.raises(MiraklNotFoundError):
+        running.run()
+    assert len(mirakl_sandbox.journal("CM52")) == 1
+    assert running.run()["items"] == len(lines(tmp_path / "all.ndjson"))
+    assert len(mirakl_sandbox.journal("CM52")) == 2
+
+
+def test_a_retry_after_the_source_is_gone_takes_up_the_batches(task, file, mirakl_sandbox):
+    source = file(
+        "".join(
+            json.dumps({"mirakl_product_id": f"MKL-{n:03}", "product_sku": f"SKU-{n:03}"}) + "\n"
+            for n in range(21, 25)
+        ),
+        "products.ndjson",
+    )
+    mirakl_sandbox.fault("status", "CM22", status=403)
+    running = task(MiraklSynchronizeProductsOperator, source=source, batch_size=2)
+    with pytest.raises(MiraklPermissionError):
+        running.run()
+    Path(source).unlink()
+    assert running.run()["succeeded"] == 4
+    assert running.pushed["job_ids"]
+    assert len(mirakl_sandbox.journal("CM21")) == 2
+
+
+def test_a_batch_that_was_refused_the_second_time_is_not_forgotten(task, mirakl_sandbox):
+    products = [{"mirakl_product_id": f"MKL-{n:03}", "product_sku": f"SKU-{n:03}"} for n in range(21, 25)]
+    mirakl_sandbox.fault("fail_job", "CM21", skip=1)
+    running = task(MiraklSynchronizeProductsOperator, source=products, batch_size=2)
+    with pytest.raises(MiraklJobFailedError):
+        running.run()
+    for _ in range(2):
+        mirakl_sandbox.fault("status", "CM21", status=400)
+        with pytest.raises(MiraklBadRequestError):
+            running.run()
+    assert running.run()["succeeded"] == 4
+
+
+def test_rejects_of_offers_whose_source_is_gone(task, file, mirakl_sandbox):
+    offer = {"shop_sku": "O-1", "product_id": "no", "product_id_type": "SKU", "price": 1, "state_code": "11"}
+    offer |= {"update_delete": "", "quantity": 1}
+    source = file(json.dumps(offer) + "\n", "offers.ndjson")
+    mirakl_sandbox.fault("status", "OF02", status=403)
+    running = task(
+        MiraklUpsertOffersOperator, source=source, mirakl_conn_id="mirakl_shop", max_failed_items=None
+    )
+    with pytest.raises(MiraklPermissionError):
+        running.run()
+    Path(source).unlink()
+    result = running.run()
+    assert (result["failed"], result["rejects"]) == (1, None)

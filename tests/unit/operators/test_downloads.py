@@ -1,0 +1,77 @@
+"""The files of an export become one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import MiraklReplyError
+from airflow_provider_mirakl.operators.downloads import write_files
+
+
+class Files:
+    """Gives what it is asked for."""
+
+    @contextmanager
+    def stream(self, call: bytes) -> Iterator[Any]:
+        yield SimpleNamespace(chunks=iter([call[:3], call[3:]]))
+
+
+def written(target: Any, target_format: str, *pieces: bytes) -> int | None:
+    return write_files(Files(), pieces, target, target_format)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([], b""),
+        ([b""], b""),
+        ([b"a;b\n1;2\n", b"a;b\n3;4\n"], b"a;b\n1;2\n3;4\n"),
+        ([b"a;b\n1;2", b"a;b\n3;4"], b"a;b\n1;2\n3;4\n"),
+        ([b"a;b", b"a;b\n3;4"], b"a;b\n3;4\n"),
+        ([b"a;b\r\n", b"a;b", b"", b"a;b\r\n3;4\r\n"], b"a;b\r\n3;4\r\n"),
+        ([b"a;b"], b"a;b\n"),
+    ],
+)
+def test_csv(tmp_path, pieces, expected):
+    target = tmp_path / "t.csv"
+    assert written(target, "csv", *pieces) is None
+    assert target.read_bytes() == expected
+
+
+def test_csv_with_other_columns_leaves_no_target(tmp_path):
+    with pytest.raises(MiraklReplyError, match="different columns"):
+        written(tmp_path / "t.csv", "csv", b"a;b\n1;2\n", b"a;c\n3;4\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"[]"], [b"[]", b"[]"]])
+@pytest.mark.parametrize("target_format", ["ndjson", "parquet"])
+def test_nothing(tmp_path, target_format, pieces):
+    target = tmp_path / "t"
+    assert written(target, target_format, *pieces) == 0
+    if target_format == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert parquet.read_table(target).num_rows == 0
+    else:
+        assert target.read_bytes() == b""
+
+
+def test_parquet_with_other_columns(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pieces = [b'[{"a":1,"n":null}]', b'[{"b":"x","n":"y"},{"a":2.5}]', b"[]", b"[{}]"]
+    assert written(tmp_path / "t", "parquet", *pieces) == 4
+    assert parquet.read_table(tmp_path / "t").to_pylist()[1:3] == [
+        {"a": None, "n": "y", "b": "x"},
+        {"a": 2.5, "n": None, "b": None},
+    ]
+
+
+def test_a_product_larger_than_a_block(tmp_path):
+    pytest.importorskip("pyarrow")
+    row = b'{"text":"' + b"x" * (3 << 20) + b'"}'
+    assert written(tmp_path / "t", "parquet", b'[{"text":"a"},' + row + b"]") == 2
