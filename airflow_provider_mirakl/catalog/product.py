@@ -616,12 +616,14 @@ def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, s
     elif isinstance(value, str) and _NUMBER.match(value.strip()):
         mend = value.strip().lstrip("+").replace(",", ".")
         yield path, f"the text {value!r} stands where {word} belongs; write {mend} without quotes"
-    elif not _is_number(value) or (whole and isinstance(value, float)):
+    elif not _is_number(value) or (whole and isinstance(value, float) and not value.is_integer()):
         yield path, f"expected {word}, got {_kind(value)}"
     elif kind.ge is not None and value < kind.ge:
         yield path, f"{value} is too small; Connect takes {kind.ge} or more"
     elif kind.le is not None and value > kind.le:
         yield path, f"{value} is too large; Connect takes at most {kind.le}"
+    elif whole and isinstance(value, float):
+        yield path, f"the number {value} stands where a whole number belongs; write {int(value)}"
     elif not whole and not _fits_float(value):
         yield path, "has too many digits"
 

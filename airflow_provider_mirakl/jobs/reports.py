@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from airflow_provider_mirakl.catalog.outcome import ItemResult, Status
-from airflow_provider_mirakl.catalog.storage import StoragePath, writing
+from airflow_provider_mirakl.catalog.storage import StoragePath, remove, writing
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 ID_COLUMNS = (
@@ -219,41 +219,46 @@ def write_rejected_lines(
 
     :return: how many lines; ``None`` where neither is possible or no line is named, and then there is no file.
     """
-    # Bytes that are no UTF-8 come out as they went in.
-    with open_table(source, "surrogateescape") as table:
-        try:
-            lines = _rejected_lines(table, reports, [id_column] if id_column else ID_COLUMNS)
-        except MiraklInputError:
-            lines = None
-        if not lines:
-            return None
-        with writing(target) as binary:
+    known: set[int] = set()  # of lines that are written: a hash of each, since a file may fail as a whole
+    try:
+        # Bytes that are no UTF-8 come out as they went in.
+        with open_table(source, "surrogateescape") as table, writing(target) as binary:
             text = io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", write_through=True)
-            writer = csv.writer(text, delimiter=table.delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
-            writer.writerow(table.header)
-            writer.writerows(lines)
-            text.detach()
-    return len(lines)
+            try:
+                writer = csv.writer(
+                    text, delimiter=table.delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n"
+                )
+                writer.writerow(table.header)
+                for line in _rejected_lines(table, reports, [id_column] if id_column else ID_COLUMNS):
+                    if (mark := hash(line)) not in known:
+                        known.add(mark)
+                        writer.writerow(line)
+            finally:
+                text.detach()
+    except (MiraklInputError, LookupError):
+        return None
+    if not known:
+        remove(target)
+    return len(known) or None
 
 
 def _rejected_lines(
     table: Table, reports: Iterable[StoragePath], id_columns: Sequence[str]
-) -> dict[tuple[str, ...], None] | None:
-    lines: dict[tuple[str, ...], None] = {}
+) -> Iterator[tuple[str, ...]]:
+    """The lines, one by one. LookupError: a report tells no item that the table tells too."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
-    known = [name for name in id_columns if table.position([name]) is not None]
+    shared = [name for name in id_columns if table.position([name]) is not None]
     for path in reports:
         with open_table(path, "surrogateescape") as report:
             places = report.positions(table.header)
             if None not in places:
-                lines |= {tuple(_cell(line, at) for at in places): None for line in report.lines if line}
-            elif (place := report.position(known)) is not None:
+                yield from (tuple(_cell(line, at) for at in places) for line in report.lines if line)
+            elif (place := report.position(shared)) is not None:
                 column = report.header[place].casefold()
                 wanted[column] |= {_cell(line, place).strip() for line in report.lines} - {""}
             elif report.header:
-                return None
+                raise LookupError(path.name)
     items = [(table.position([column]), named) for column, named in wanted.items() if named]
     for line in table.lines if items else ():
         if any(_cell(line, place).strip() in named for place, named in items):
-            lines[tuple(line)] = None
-    return lines
+            yield tuple(line)

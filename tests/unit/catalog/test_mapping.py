@@ -112,3 +112,20 @@ def test_limits_count_characters(letter: str) -> None:
         made(target, letter * limit)
         with pytest.raises(RowError, match=f"has {limit + 1} characters"):
             made(target, letter * (limit + 1))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("1.0", "the number 1.0 stands where a whole number belongs; write 1"),
+        ("1e5", "the number 100000.0 stands where a whole number belongs; write 100000"),
+        ("1.5", "expected a whole number, got the number 1.5"),
+        ("1e10", "10000000000.0 is too large; Connect takes at most 1000000000"),
+        ("-1.0", "-1.0 is too small; Connect takes 0 or more"),
+    ],
+)
+def test_a_fraction_in_json_where_a_whole_number_belongs(number: str, words: str) -> None:
+    row = b'{"id":"A","quantities":[{"available_quantity":%s}]}' % number.encode()
+    with pytest.raises(RowError) as caught:
+        CHECKER.check(row)
+    assert words in str(caught.value)

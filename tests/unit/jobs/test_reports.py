@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -195,3 +196,24 @@ def test_bytes_of_another_encoding_stay_what_they_were(write, tmp_path):
     assert rejected(write, tmp_path, source, "sku;errors\nÀ;no\n".encode("latin-1")) == [
         "À;été".encode("latin-1")
     ]
+
+
+def test_a_file_that_fails_as_a_whole_is_not_held_in_memory(write, tmp_path):
+    lines = [f"S-{number};{'x' * 200};{number}\n" for number in range(30_000)]
+    source = write("source.csv", "sku;title;price\n" + "".join(lines))
+    report = write("report.csv", "sku;title;price;errors\n" + "".join(f"{line[:-1]};no\n" for line in lines))
+    del lines
+    tracemalloc.start()
+    try:
+        assert write_rejected_lines(source, [report, report], tmp_path / "rejects.csv") == 30_000
+        assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_report_without_lines_leaves_no_file(write, tmp_path):
+    assert (
+        write_rejected_lines(write("s.csv", SOURCE), [write("r.csv", "sku;errors\n")], tmp_path / "o.csv")
+        is None
+    )
+    assert not (tmp_path / "o.csv").exists()
