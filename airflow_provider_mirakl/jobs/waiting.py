@@ -4,9 +4,9 @@ A *poll* is one look at Mirakl, written as a generator: it yields the calls it n
 returns what it found, or ``None`` for "not yet". So the same poll serves a worker, which sends with the sync client,
 and the triggerer, which sends with the async one::
 
-    def shop_is_open(notes: dict[str, Any], *, shop_id: int) -> Poll:
-        account = yield get_account(shop_id=shop_id)
-        return {"state": "OPEN"} if account["shop_state"] == "OPEN" else None
+    def import_ended(notes: dict[str, Any], *, import_id: int) -> Poll:
+        tracking = yield get_import(import_id)
+        return tracking if tracking["import_status"] in ("COMPLETE", "FAILED") else None
 
 ``notes`` belongs to the poll for as long as the waiting lasts: what it writes there it finds at its next look.
 """
