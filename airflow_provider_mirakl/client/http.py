@@ -444,9 +444,12 @@ def _build(
     content: bytes | Upload | AsyncIterator[bytes] | None,
     headers: dict[str, str],
 ) -> httpx.Request:
-    return client.build_request(
-        request.method, request.url, headers={**request.headers, **headers}, content=content
-    )
+    try:
+        return client.build_request(
+            request.method, request.url, headers={**request.headers, **headers}, content=content
+        )
+    except UnicodeError as error:  # "xn--", and behind it what is no Punycode
+        raise httpx.InvalidURL(str(error)) from None
 
 
 @contextlib.contextmanager
@@ -540,7 +543,8 @@ def _transport_errors(operation: str) -> Iterator[None]:
         yield
     except httpx.InvalidURL:
         raise MiraklReplyError(
-            f"{operation}: Mirakl points to something that is no address", operation=operation
+            f"{operation}: there is no such address; check the host of the connection, or what Mirakl points to",
+            operation=operation,
         ) from None
     except httpx.LocalProtocolError:
         # Its text may quote a header.
