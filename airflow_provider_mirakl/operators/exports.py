@@ -16,7 +16,6 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklN
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.jobs import MiraklJobOperator, Submission, read_caller
 from airflow_provider_mirakl.operators.paced import TaskRun
-from airflow_provider_mirakl.operators.rendered import is_nothing, read_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,6 +43,8 @@ def target_format(target: str, chosen: TargetFormat | None) -> TargetFormat:
 
     :raises MiraklConfigurationError: the ending is none of the known ones.
     """
+    from airflow_provider_mirakl.operators.rendered import read_path
+
     target = read_path("target", target)
     found = chosen or next((kind for ending, kind in _ENDINGS.items() if target.endswith(ending)), None)
     if found not in _ENDINGS.values():
@@ -58,6 +59,8 @@ def read_moment(name: str, value: datetime | str | None) -> datetime | None:
 
     :raises MiraklConfigurationError: it cannot be read.
     """
+    from airflow_provider_mirakl.operators.rendered import is_nothing
+
     if is_nothing(value):
         return None
     try:
@@ -233,6 +236,7 @@ class DirectExportOperator(BaseOperator):
         """Ask, write, move the watermark."""
         from airflow_provider_mirakl.catalog.storage import write_bytes
         from airflow_provider_mirakl.operators.downloads import write_files
+        from airflow_provider_mirakl.operators.rendered import read_path
         from airflow_provider_mirakl.storage import storage_path
 
         caller = read_caller(self.hook, self.shop_id)
@@ -269,6 +273,7 @@ class DirectExportOperator(BaseOperator):
         }
 
     def _watermark(self, context: Context) -> StoragePath:
+        from airflow_provider_mirakl.operators.rendered import is_nothing, read_path
         from airflow_provider_mirakl.storage import folder_below, storage_path
 
         if not is_nothing(self.watermark):

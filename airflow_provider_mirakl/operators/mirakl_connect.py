@@ -163,8 +163,8 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     :param chunk_size: products in one call, 1 to 1,000.
     :param dry_run: stop after the plan: validate, write rejects, say how long it would take, send nothing.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, and ``folder``, where plan,
-        progress and rejects are.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``planned``, products of the
+        plan, and ``rejected``, rows that were not; and ``folder``, where plan, progress and rejects are.
     :raises MiraklInputError: the source is wrong; every problem is listed and no call was spent.
     :raises MiraklApiError: Mirakl says no.
 
