@@ -116,11 +116,11 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
 
         reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]
-        failed = {item.item_id for path in reports for item in read_failures(path)}
-        if not failed:
-            return None
         target = run.folder / "rejects.ndjson"
         try:
+            failed = {item.item_id for path in reports for item in read_failures(path)}
+            if not failed:
+                return None
             with writing(target) as file:
                 for row in self.rows():
                     if str(json.loads(row).get(self._key)) in failed:

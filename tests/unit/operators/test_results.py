@@ -144,6 +144,18 @@ def test_the_result_stays_small_however_long_a_report_is(conclude):
     assert len(json.dumps(conclude("product_synchronization", CM22, report))) < 10_000
 
 
+def test_offers_whose_report_cannot_be_read_have_no_rejects(tmp_path):
+    from airflow_provider_mirakl.operators.offers import MiraklUpsertOffersOperator
+
+    report = tmp_path / "error_report.csv"
+    report.write_bytes(b'sku;errors\nA;"' + b"x" * (17 << 20))
+    kind = JOBS["offer_import"]
+    ended = Ended(1, 1, judge(kind, {"status": "COMPLETE"}), [(kind.reports[0], report)])
+    operator = MiraklUpsertOffersOperator(task_id="t", source=[{"shop_sku": "A"}])
+    assert operator.rejects(SimpleNamespace(folder=tmp_path), [ended]) is None
+    assert not (tmp_path / "rejects.ndjson").exists()
+
+
 def test_words_of_a_job_that_is_done_are_told(conclude):
     assert conclude("offer_import", OF02 | {"reason_status": "line 10"}, "")["messages"] == ["1: line 10"]
     status = CM22 | {"partial_read": True}
