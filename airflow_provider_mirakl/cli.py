@@ -22,7 +22,7 @@ def run() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    :return: 0 all is well, 1 a check failed, 2 the command was called wrongly.
+    :return: 0 all is well, 1 a check failed, 2 the command was called wrongly, or Airflow does not start.
     """
     parser = argparse.ArgumentParser(prog="mirakl-provider", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -43,11 +43,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--json", action="store_true", help="one JSON object with a list of findings for each id"
     )
     arguments = parser.parse_args(argv)
+    if (fault := _airflow_fault()) is not None:
+        print(fault, file=sys.stderr)
+        return 2
     try:
         return _check(arguments.conn_id, arguments.require, as_json=arguments.json)
     except MiraklError as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _airflow_fault() -> str | None:
+    """Why Airflow does not start here: it opens its database when it is imported."""
+    try:
+        import airflow  # noqa: F401
+    except Exception as error:  # noqa: BLE001 - whatever its settings bring
+        # Other words than those of a missing module may quote the address of the database, password and all.
+        words = f": {error}" if isinstance(error, ImportError) else ""
+        return (
+            f"Airflow does not start here ({type(error).__name__}{words}). Check [database] sql_alchemy_conn, and that "
+            "the driver it names is installed beside Airflow"
+        )
+    return None
 
 
 def _check(conn_ids: Sequence[str], require: Sequence[str], *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -120,6 +121,66 @@ def test_connections_that_cannot_be_used(sandbox, change, monkeypatch):
     (finding,) = preflight.check("nowhere")
     assert finding.status == "failed"
     assert "nowhere" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("extra", "status"), [('{"role": "operator"', "warning"), ("role=operator", "warning"), ("[1]", "failed")]
+)
+def test_an_extra_that_cannot_be_read_is_told(sandbox, monkeypatch, extra, status):
+    connection = connections(sandbox)["mirakl_operator"] | {"extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
+    message = found("mirakl_operator")["extra", status]
+    assert "put " in message
+    assert "role=operator" not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "verdict"),
+    [
+        (403, "the key may not do this", "no key of the connection has it"),
+        (401, "the key is not taken here", "no key of the connection has it"),
+        (404, "the instance does not offer this", "no key of the connection has it"),
+        (429, "could not be found out", "it could not be found out"),
+        (500, "could not be found out", "it could not be found out"),
+        (503, "could not be found out", "it could not be found out"),
+    ],
+)
+@pytest.mark.parametrize("code", [right.code for right in preflight.rights()])
+def test_what_each_answer_means_for_each_right(sandbox, code, status, word, verdict):
+    sandbox.fault("status", code, status=status, times=None)
+    findings = preflight.check("mirakl_operator", require=[code])
+    (of_role,) = [finding for finding in findings if finding.check == f"operator {code}"]
+    assert word in of_role.message
+    assert of_role.status == ("warning" if "found out" in verdict else "failed")
+    assert findings[-1] == preflight.Finding(code, "failed", f"is required, and {verdict}")
+    others = [finding for finding in findings if finding.check.startswith("operator ")]
+    assert {finding.status for finding in others if finding is not of_role} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("postgresql+psycopg2://airflow:secret@127.0.0.1:1/airflow", "psycopg2"),
+        ("nonsense:secret", "sql_alchemy_conn"),
+    ],
+)
+def test_a_shell_where_airflow_does_not_start_is_told_why(address, word):
+    command = (
+        "import sys; sys.modules['psycopg2'] = None; from airflow_provider_mirakl.cli import run; "
+        "sys.exit(run())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command, "check", "--conn-id", "any"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address},
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Airflow does not start here")
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr + done.stdout
 
 
 def test_the_command_line(sandbox, capsys):
