@@ -408,7 +408,7 @@ def _put_several(product: dict[str, Any], target: _Target, value: Any, columns: 
     part = "value" if target.field == "gtins" else "url"
     several = value if isinstance(value, list | tuple) else [value]
     values: list[Any] = []
-    for text in map(_text, several):
+    for text in (_text(one) for one in several if one is not None):
         values += text.split(columns.separator) if isinstance(text, str) else [text]
     values = [one.strip() if isinstance(one, str) else one for one in values]
     product.setdefault(target.field, []).extend({part: one} for one in values if one)

@@ -107,7 +107,7 @@ def read_parquet(file: IO[bytes], name: str, columns: Columns | None) -> Iterato
         nested = columns is None and set(heading) <= set(Product.__struct_fields__)
         build = None if nested else compile_columns(columns or Columns(), heading)
         for group in table.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-            records = group.to_pylist()
+            records = _records(group, name)
             batch, places = Batch([], [], []), []
             for place, record in enumerate(records, count):
                 try:
@@ -122,6 +122,21 @@ def read_parquet(file: IO[bytes], name: str, columns: Columns | None) -> Iterato
             yield Batch(batch.rows, places, batch.refused)
     except damaged as error:
         raise MiraklInputError(f"{name} is no Parquet file that can be read: {error}") from error
+
+
+def _records(group: Any, name: str) -> list[dict[str, Any]]:
+    """The rows of a batch. Python has no moment with nanoseconds, and none after the year 9999."""
+    try:
+        records: list[dict[str, Any]] = group.to_pylist()
+    except (ValueError, OverflowError):
+        faults = []
+        for column in group.schema.names:
+            try:
+                group.column(column).to_pylist()
+            except (ValueError, OverflowError) as error:
+                faults.append(Problem(f"holds a value that cannot be read: {error}", f"column {column}"))
+        raise MiraklInputError(f"{name}: cannot be read", faults) from None
+    return records
 
 
 def _present(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from decimal import Decimal
 from typing import Any
@@ -68,7 +69,7 @@ def test_bytes_are_a_bad_row(tmp_path: Any) -> None:
 
 
 def test_a_list_is_several_values(tmp_path: Any) -> None:
-    row = {"id": "A", "ean": ["12345678", 4006381333931.0], "image": ["https://a/1|2"]}
+    row = {"id": "A", "ean": ["12345678", None, 4006381333931.0], "image": ["https://a/1|2"]}
     columns = Columns({"id": "id", "ean": "gtins", "image": "images"}, separator=";")
     plan = plan_upsert([row], tmp_path, columns=columns)
     assert json.loads(read_chunk(plan.folder, plan.chunks[0])[0]) == {
@@ -129,3 +130,17 @@ def test_a_fraction_in_json_where_a_whole_number_belongs(number: str, words: str
     with pytest.raises(RowError) as caught:
         CHECKER.check(row)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("unit", "moment"), [("ns", 1767323045123456789), ("s", 10**12)])
+def test_a_moment_that_python_does_not_have_is_named_by_its_column(
+    unit: str, moment: int, tmp_path: Any
+) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    if unit == "ns" and importlib.util.find_spec("pandas"):
+        pytest.skip("with pandas a moment has nanoseconds")
+    column = pyarrow.array([moment], pyarrow.timestamp(unit, "UTC"))
+    parquet.write_table(pyarrow.table({"id": ["A"], "from": column}), tmp_path / "p.parquet")
+    columns = Columns({"id": "id", "from": "discount_prices.start_date"}, currency="EUR")
+    with pytest.raises(MiraklInputError, match="column from: holds a value that cannot be read"):
+        plan_upsert(tmp_path / "p.parquet", tmp_path / "plan", columns=columns)
