@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import uuid
@@ -52,6 +53,7 @@ class ConnectionFields(Protocol):
     login: str | None
     password: str | None
     schema: str | None
+    extra: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,12 @@ class ConnectionReader:
     def __init__(self, connection: ConnectionFields, extra: Mapping[str, object]) -> None:
         self.connection = connection
         self.conn_type = connection.conn_type or ""
+        self.faults: list[MiraklConfigurationError] = []
+        if not _is_readable(connection.extra):
+            # Airflow takes what it cannot read for nothing: a disabled connection would work, a test one be production.
+            self.wrong("extra", "is not a JSON object; mend it, nothing of it can be read")
+            extra = {}
+        extra = extra or {}  # of a JSON null Airflow makes None
         prefix = f"extra__{self.conn_type}__"
         named = {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
         self._extra = {
@@ -97,7 +105,6 @@ class ConnectionReader:
             for name, value in values.items()
             if value not in (None, "")
         }
-        self.faults: list[MiraklConfigurationError] = []
 
     def wrong(self, name: str, why: str) -> None:
         """Note a fault."""
@@ -255,6 +262,14 @@ class ConnectionReader:
             )
             return None
         return value
+
+
+def _is_readable(extra: str | None) -> bool:
+    try:
+        value = json.loads((extra or "").strip() or "{}")
+    except (ValueError, RecursionError):
+        return False
+    return value is None or isinstance(value, dict)
 
 
 def secrets_of(connection: ConnectionFields, extra: Mapping[str, object]) -> list[str]:

@@ -136,3 +136,24 @@ async def test_secrets_are_masked_on_the_loop_too(both, monkeypatch):
     monkeypatch.setattr(_compat, "amask_secret", note)
     await MiraklHook(both).get_async_conn()
     assert masked == ["sandbox-operator-key", "sandbox-front-key"]
+
+
+@pytest.mark.parametrize("extra", ['{"enabled": false', "[1]", '"enabled"', "environment=test"])
+async def test_extras_that_cannot_be_read_are_refused(connection, extra):
+    """Airflow would take them for none, and so a disabled connection for an enabled one."""
+    conn_id = connection("odd", conn_type="mirakl_connect", login="id", password="a-secret", extra=extra)
+    with pytest.raises(MiraklConfigurationError, match="extra: is not a JSON object"):
+        await MiraklConnectHook(conn_id).get_async_conn()
+    with pytest.raises(MiraklConfigurationError, match="extra: is not a JSON object"):
+        MiraklConnectHook(conn_id).get_conn()
+    works, word = MiraklConnectHook(conn_id).test_connection()
+    assert not works
+    assert "extra: is not a JSON object" in word
+
+
+@pytest.mark.parametrize("extra", ["", " ", "null", "{}", None])
+async def test_no_extras_are_no_fault(connection, extra):
+    conn_id = connection("plain", conn_type="mirakl_connect", login="id", password="a-secret", extra=extra)
+    assert MiraklConnectHook(conn_id).settings.base_url == "https://miraklconnect.com"
+    async with await MiraklConnectHook(conn_id).get_async_conn() as client:
+        assert client.settings.base_url == "https://miraklconnect.com"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +30,7 @@ class Fields:
     port: int | None = None
     schema: str | None = None
     conn_id: str = "shop_eu"
+    extra: str | None = None
 
 
 def read(connection: Fields, *, wanted: str | None = None, **extra: object) -> ConnectionValues:
@@ -353,14 +353,5 @@ def test_secrets_of_names_every_secret():
 
 @pytest.mark.parametrize("name", ["timeout", "max_wait", "interval_factor"])
 def test_numbers_that_no_clock_can_count(name: str) -> None:
-    fields = SimpleNamespace(
-        conn_id="c",
-        conn_type="mirakl",
-        host="x.mirakl.net",
-        port=None,
-        login=None,
-        password="a-key",
-        schema=None,
-    )
     with pytest.raises(MiraklConfigurationError, match=f"{name}: .*at most"):
-        read_connection(ConnectionReader(fields, {name: 1e10}))
+        read(mirakl(), **{name: 1e10})
