@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.polls import JobQuestion
+
+log = logging.getLogger(__name__)
 
 FRESH = 0.97
 """Share of an interval for which a listing is news. Less than all of it, or a look that comes a moment early would
@@ -121,7 +124,7 @@ class Board:
         """The status of a job: from the last reading while that is fresh, else from a new one.
 
         :return: ``None`` where the readings have no news of it.
-        :raises MiraklError: why the last reading failed.
+        :raises MiraklError: why the last reading failed, where asking for the job alone would not help.
         """
         job_id = question.job_id
         self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
@@ -136,7 +139,12 @@ class Board:
         return self._statuses.get(job_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: Send) -> None:
-        from airflow_provider_mirakl.exceptions import MiraklError
+        from airflow_provider_mirakl.exceptions import (
+            MiraklBadRequestError,
+            MiraklError,
+            MiraklNotFoundError,
+            MiraklPermissionError,
+        )
 
         now, began = time.monotonic(), datetime.now(UTC)
         self._asked = {
@@ -157,6 +165,10 @@ class Board:
         self._error = None
         try:
             page = await send(question.kind.listing(question.caller, since, sorted(wanted)[-PAGE:]))
+        except (MiraklBadRequestError, MiraklNotFoundError, MiraklPermissionError) as error:
+            # Whoever may not list jobs may still ask for his own, as a sensor that pokes does.
+            log.warning("%s Asking for each job alone.", error)
+            self._alone, self._statuses = wanted, {}
         except MiraklError as error:
             self._error = error
         else:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
@@ -144,6 +145,47 @@ def test_a_job_that_failed_as_a_whole_fails_the_sensor(submit, sense, mirakl_san
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
     with pytest.raises(MiraklJobFailedError, match="ended FAILED"):
         sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids)
+
+
+FLAGS = ({}, {"soft_fail": True}, {"never_fail": True})
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=["plain", "soft_fail", "never_fail"])
+@pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "CANCELED", "TRANSFORMATION_FAILED"])
+def test_whatever_a_failure_is_called_it_fails_the_sensor(submit, sense, mirakl_sandbox, word, flags):
+    mirakl_sandbox.fault("fail_job", "P41", status=word)
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    with pytest.raises(Exception, match="never_fail" if "never_fail" in flags else f"ended {word}") as caught:
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, **flags)
+    kind = AirflowSkipException if "never_fail" in flags else MiraklJobFailedError
+    assert isinstance(caught.value, kind)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=["plain", "soft_fail", "never_fail"])
+def test_a_word_that_nobody_knows_is_waited_for_until_the_timeout(submit, sense, mirakl_sandbox, flags):
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    mirakl_sandbox.fault("unknown_enum", "P42", times=None)
+    mirakl_sandbox.fault("unknown_enum", "P51", times=None)
+    with pytest.raises(AirflowSkipException if flags else AirflowSensorTimeout):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, timeout=0.6, **flags)
+
+
+@pytest.mark.mirakl_sandbox_settings(run_seconds=200.0)
+@pytest.mark.parametrize("flags", FLAGS, ids=["plain", "soft_fail", "never_fail"])
+def test_a_job_that_is_gone_meanwhile_is_an_error(submit, sense, mirakl_sandbox, flags):
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    mirakl_sandbox.fault("status", "P42", status=404, skip=1, times=None)
+    mirakl_sandbox.fault("status", "P51", status=404, times=None)
+    with pytest.raises(AirflowSkipException if "never_fail" in flags else MiraklNotFoundError):
+        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, **flags)
+
+
+@pytest.mark.mirakl_sandbox_settings(run_seconds=100.0)
+def test_a_key_that_may_not_list_jobs_may_wait_for_its_own(submit, sense, mirakl_sandbox):
+    job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
+    mirakl_sandbox.fault("status", "P51", status=403, times=None)
+    result = sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, max_failed_items=None)
+    assert result["failed"] == 1
 
 
 def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_connections):

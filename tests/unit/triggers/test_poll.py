@@ -17,6 +17,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklItemsFailedError,
+    MiraklPermissionError,
     MiraklRateLimitError,
     MiraklServerError,
     MiraklTriggerEventError,
@@ -169,6 +170,15 @@ async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once(
         with pytest.raises(MiraklServerError):
             await board.look(question(n), 60, mirakl.send)
     assert mirakl.calls == ["P51"]
+
+
+async def test_where_the_listing_is_refused_each_job_is_asked_for_alone():
+    board = Board()
+    mirakl = Listing(error=MiraklPermissionError("403", operation="P51", status=403))
+    for n in (1, 2):
+        answer = await board.look(question(n), 0.0, mirakl.send)
+        assert answer["alone"]
+    assert mirakl.calls == ["P51", "P42", "P51", "P42"]
 
 
 async def test_a_job_that_nobody_asks_for_any_more_is_forgotten():
