@@ -126,6 +126,9 @@ def read_parquet(file: IO[bytes], name: str, columns: Columns | None) -> Iterato
 
 def _records(group: Any, name: str) -> list[dict[str, Any]]:
     """The rows of a batch. Python has no moment with nanoseconds, and none after the year 9999."""
+    # 19.99 of four bytes is 19.989999771118164 in eight; written out and read again it is 19.99.
+    columns = [c.cast("string").cast("double") if str(c.type) == "float" else c for c in group.columns]
+    group = type(group).from_arrays(columns, names=group.schema.names)
     try:
         records: list[dict[str, Any]] = group.to_pylist()
     except (ValueError, OverflowError):

@@ -144,3 +144,13 @@ def test_a_moment_that_python_does_not_have_is_named_by_its_column(
     columns = Columns({"id": "id", "from": "discount_prices.start_date"}, currency="EUR")
     with pytest.raises(MiraklInputError, match="column from: holds a value that cannot be read"):
         plan_upsert(tmp_path / "p.parquet", tmp_path / "plan", columns=columns)
+
+
+def test_a_number_of_four_bytes_keeps_its_digits(tmp_path: Any) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    prices = pyarrow.array([19.99, None, 16777216.0, 1e10], pyarrow.float32())
+    parquet.write_table(pyarrow.table({"id": list("ABCD"), "price": prices}), tmp_path / "p.parquet")
+    plan = plan_upsert(tmp_path / "p.parquet", tmp_path / "plan", columns=Columns(currency="EUR"))
+    rows = [json.loads(row) for row in read_chunk(plan.folder, plan.chunks[0])]
+    amounts = [row["standard_prices"][0]["price"]["amount"] for row in rows if "standard_prices" in row]
+    assert amounts == [19.99, 16777216.0, 1e10]
