@@ -66,6 +66,7 @@ class _SendProductsOperator(_ConnectOperator):
         self.on_invalid = on_invalid
         self.chunk_size = chunk_size
         self.plan_only = dry_run  # BaseOperator has a method named dry_run
+        self._may_continue = True  # what a former try planned; not what this one planned, nor twice
 
     def flat_columns(self) -> Columns | None:
         """The column mapping as the catalog engine takes it.
@@ -84,8 +85,9 @@ class _SendProductsOperator(_ConnectOperator):
         from airflow_provider_mirakl.catalog.plan import PLAN_FILE
         from airflow_provider_mirakl.storage import storage_path
 
-        if not run.begins:
+        if not run.begins or not self._may_continue:
             return
+        self._may_continue = False
         self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe(interval))
         if not isinstance(self.source, str):
             return
@@ -304,6 +306,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         interval = 60.0 * self.hook.settings.interval_factor
         if resume(run.folder / "delete", generation=run.generation) is None:
             sync = self._plan(run)
+            self._may_continue = False
             for line in sync.describe(interval).splitlines():
                 self.log.info("Plan: %s", line)
         else:

@@ -62,6 +62,27 @@ def test_a_retry_tells_the_outcome_and_the_try_that_failed_nothing(sandbox, run,
     assert len(sandbox.journal(code)) == 2
 
 
+def test_a_sync_that_goes_from_upserts_to_deletes_continues_nothing(
+    sandbox, run_task, caplog, capsys, tmp_path
+):
+    def sync(*ids, **arguments):
+        return MiraklConnectSyncCatalogOperator(
+            task_id="sync",
+            source=[{"id": one} for one in ids],
+            state=str(tmp_path / "state"),
+            max_delete_ratio=1,
+            **arguments,
+        )
+
+    run_task(sync("A", "B"))
+    caplog.set_level("INFO")
+    result = run_task(sync("B", "C", work_folder=str(tmp_path / "other")))
+    assert (result["upserted"], result["deleted"]) == (1, 1)
+    said = caplog.text + "".join(capsys.readouterr())  # Airflow 3 prints, Airflow 2 logs
+    assert "1 upserted, 1 deleted" in said
+    assert "Continuing the plan" not in said
+
+
 def test_products_that_failed_are_in_the_event_where_they_do_not_fail_the_task(sandbox, run):
     sandbox.fault("lost", "upsertProducts")
     source = [{"id": "A"}, {"id": "B"}]
