@@ -163,11 +163,11 @@ class FailurePolicy:
         if self.max_failed_items is None:
             return
         allowed, ratio, total = self.max_failed_items, self.max_failed_ratio, outcome.total
-        if ratio is not None:
+        if ratio is not None and total:
+            share = int(ratio * total)
             # In floats 0.29 * 100 is less than 29, but 29 / 100 is 0.29.
-            if total and outcome.failed / total <= ratio:
-                return
-            allowed = max(allowed, int(ratio * total))
+            share += (share + 1) / total <= ratio
+            allowed = max(allowed, share)
         if outcome.failed <= allowed:
             return
         lines = [f"{outcome.failed:,} of {outcome.total:,} items failed; {allowed:,} are allowed"]

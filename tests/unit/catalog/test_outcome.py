@@ -18,6 +18,16 @@ from airflow_provider_mirakl.catalog.outcome import (
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
 
 
+@pytest.mark.parametrize(
+    ("ratio", "total"), [(0.29, 100), (0.07, 100), (0.1, 30), (0.57, 100), (0.5, 4), (0.0, 5)]
+)
+def test_what_is_allowed_is_what_is_said(ratio: float, total: int) -> None:
+    policy, allowed = FailurePolicy(max_failed_ratio=ratio), round(ratio * total)
+    policy.judge(Outcome(sent=total, failed=allowed))
+    with pytest.raises(MiraklItemsFailedError, match=f"items failed; {allowed} are allowed"):
+        policy.judge(Outcome(sent=total, failed=allowed + 1))
+
+
 def test_a_summary_stays_small_however_long_errors_are(tmp_path: Path) -> None:
     path = tmp_path / "outcome.ndjson"
     with OutcomeWriter(path) as writer:
