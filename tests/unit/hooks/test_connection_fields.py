@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -355,3 +356,27 @@ def test_secrets_of_names_every_secret():
 def test_numbers_that_no_clock_can_count(name: str) -> None:
     with pytest.raises(MiraklConfigurationError, match=f"{name}: .*at most"):
         read(mirakl(), **{name: 1e10})
+
+
+@pytest.mark.parametrize(
+    ("stored", "parsed"),
+    [
+        ('{"enabled": false', {}),
+        ("[1]", [1]),
+        ('"text"', "text"),
+        ("5", 5),
+        ("role=front", {}),
+        ("[" * 100_000, {}),
+    ],
+    ids=["cut short", "list", "text", "number", "no JSON", "endless"],
+)
+def test_extras_that_cannot_be_read_are_a_fault(stored: str, parsed: Any) -> None:
+    """Whatever Airflow makes of them."""
+    with pytest.raises(MiraklConfigurationError, match="extra: is not a JSON object"):
+        read_connection(ConnectionReader(mirakl(extra=stored), parsed))
+    assert KEY in secrets_of(mirakl(extra=stored), parsed)
+
+
+@pytest.mark.parametrize(("stored", "parsed"), [(None, {}), ("", {}), (" ", {}), ("null", None), ("{}", {})])
+def test_no_extras_are_no_fault(stored: str | None, parsed: Any) -> None:
+    assert read_connection(ConnectionReader(mirakl(extra=stored), parsed)).role == "shop"
