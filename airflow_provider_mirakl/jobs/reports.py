@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ ID_COLUMNS = (
 )  # fmt: skip
 """Columns that name an item, the first one found wins; a user may name another."""
 _MAX_FIELD = 1 << 24
+_CODED = re.compile(r"[\w.-]+\|")
+_NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
 _NO_TABLES = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX"}
 
 
@@ -135,11 +138,11 @@ def _reason_column(header: Sequence[str]) -> int | None:
 
 
 def _split(reason: str) -> tuple[str | None, str | None]:
-    """``code|message``, where a reason is written so."""
-    code, bar, message = reason.partition("|")
-    if bar and code and all(letter.isalnum() or letter in "-_." for letter in code):
-        return code, message or None
-    return None, reason or None
+    """``code|message``, where a reason is written so. Of several the first code, and all messages, as of CM23."""
+    if not _CODED.match(reason):
+        return None, reason or None
+    parts = [part.partition("|") for part in _NEXT_CODED.split(reason)]
+    return parts[0][0], "; ".join(message for _, _, message in parts if message) or None
 
 
 def _cell(line: Sequence[str], position: int | None) -> str:

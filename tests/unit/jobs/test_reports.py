@@ -35,6 +35,15 @@ def write(tmp_path):
             "shop_sku;title;errors\nA;One;1000|The title is required.\n",
             ItemResult("A", "failed", "1000", "The title is required."),
         ),
+        (  # several reasons in one cell, and a comma inside of one
+            "shop_sku;errors\nA;1002|The category moon, for one, does not exist.,1000|The attribute ean is required.\n",
+            ItemResult(
+                "A",
+                "failed",
+                "1002",
+                "The category moon, for one, does not exist.; The attribute ean is required.",
+            ),
+        ),
         (  # line and reason in front, as published for stock and prices
             "line number;reason;offer-sku\n3;Unknown offer;O-1\n",
             ItemResult("O-1", "failed", None, "Unknown offer"),
