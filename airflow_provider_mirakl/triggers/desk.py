@@ -126,12 +126,19 @@ class Board:
         :return: ``None`` where the readings have no news of it.
         :raises MiraklError: why the last reading failed, where asking for the job alone would not help.
         """
+        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
+
         job_id = question.job_id
+        new = job_id not in self._asked
         self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
         async with self._lock:
-            if time.monotonic() - self._read_at >= FRESH * interval:
+            refused = isinstance(self._error, MiraklAuthenticationError)
+            if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
                 await self._read(question, interval, send)
         if self._error is not None:
+            if isinstance(self._error, MiraklAuthenticationError):
+                # Whoever waits for it ends now; who comes later may have come because the key was changed.
+                self._asked.pop(job_id, None)
             raise self._error
         if job_id in self._alone:
             self._alone.discard(job_id)

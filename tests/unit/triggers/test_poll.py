@@ -172,6 +172,21 @@ async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once(
     assert mirakl.calls == ["P51"]
 
 
+async def test_a_key_that_was_refused_is_not_held_against_those_who_come_later():
+    board, mirakl = Board(), Listing([1, 2])
+    for n in (1, 2):
+        await board.look(question(n), 60, mirakl.send)
+    mirakl.calls.clear()
+    mirakl.error = MiraklAuthenticationError("401", operation="P51", status=401)
+    with pytest.raises(MiraklAuthenticationError):
+        await board.look(question(1), 0.0, mirakl.send)
+    with pytest.raises(MiraklAuthenticationError):
+        await board.look(question(2), 60, mirakl.send)
+    assert mirakl.calls == ["P51"]
+    mirakl.error = None  # the key was changed, and the task that failed is tried again
+    assert (await board.look(question(1), 60, mirakl.send))["import_id"] == 1
+
+
 async def test_where_the_listing_is_refused_each_job_is_asked_for_alone():
     board = Board()
     mirakl = Listing(error=MiraklPermissionError("403", operation="P51", status=403))
