@@ -29,7 +29,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.paced import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
+from airflow_provider_mirakl.operators.paced import BACKSTOP, SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.operators.results import Ended, archive, judge_items, refuse_failed, result_of
 
 if TYPE_CHECKING:
@@ -415,6 +415,8 @@ class MiraklJobOperator(BaseOperator):
     def _defer(self, context: Context, arguments: dict[str, Any], interval: float, deadline: float) -> None:
         from airflow_provider_mirakl.triggers.poll import PollTrigger
 
+        left = time_left(self.execution_timeout, self._began(context))
+        backstop = timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP)
         self.defer(
             trigger=PollTrigger(
                 poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
@@ -428,7 +430,7 @@ class MiraklJobOperator(BaseOperator):
                 max_failures=self.max_failures,
             ),
             method_name=self.resume.__name__,
-            timeout=time_left(self.execution_timeout, self._began(context)),
+            timeout=backstop if left is None else min(left, backstop),
         )
 
     def _interval(self) -> float:

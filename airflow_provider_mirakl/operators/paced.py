@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within some six seconds of the deferral can run
 into a race in Airflow's scheduler, which fails the task."""
+BACKSTOP = 600.0
+"""Seconds after its deadline at which Airflow itself ends a deferral whose trigger does not answer."""
 FIRST_LEAD = 3.0
 """Seconds a task wakes early before it has learned how long coming back takes: the least that was ever measured."""
 LONGEST_LEAD = 15.0

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 SHORTEST_DEFERRAL = 10.0
 """Seconds before which a trigger does not fire: earlier it can run into a race in Airflow's scheduler."""
 _FAILURES_FILE = "failures.txt"
-BACKSTOP = 600.0
-"""Seconds after its deadline at which Airflow itself ends a deferral whose trigger does not answer."""
 
 
 class MiraklBaseSensor(BaseSensorOperator):
@@ -218,6 +216,7 @@ class MiraklBaseSensor(BaseSensorOperator):
         return found
 
     def _defer(self, context: Context) -> None:
+        from airflow_provider_mirakl.operators.paced import BACKSTOP
         from airflow_provider_mirakl.triggers.poll import PollTrigger
 
         now = time.time()

@@ -373,3 +373,11 @@ def test_a_missing_file_is_named(import_products, mirakl_sandbox):
     with pytest.raises(MiraklInputError, match=r"nowhere\.csv"):
         import_products(source="/nowhere.csv").run()
     assert not mirakl_sandbox.journal()
+
+
+def test_a_deferral_that_nobody_answers_ends_a_little_after_the_timeout(import_products):
+    task = import_products(timeout=3600)
+    task.run()
+    for limit in task.timeouts:
+        assert timedelta(seconds=3600) < limit <= timedelta(seconds=3600 + 600)
+    assert bool(task.timeouts) == import_products.deferrable
