@@ -5,7 +5,6 @@ Airflow's own test button is off by default, and proves the key alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ NOWHERE = "mirakl-provider-preflight"
 class Finding:
     """What one check found.
 
-    :param check: what was checked: ``connection``, ``settings``, ``extra``, ``key``, or a role and Mirakl's code of an
+    :param check: what was checked: ``connection``, ``settings``, ``key``, or a role and Mirakl's code of an
         operation.
     :param status: ``ok``, ``warning`` or ``failed``.
     :param message: for a person; holds no secret.
@@ -139,18 +138,12 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
 
     try:
         hook = hook_of(conn_id)
-        fault = _fault_of_extra(hook.get_connection(conn_id).extra)
-        if fault is not None and fault.status == "failed":
-            yield fault
-            return
         values = hook.values
     except (MiraklError, AirflowException) as error:
         yield Finding("connection", "failed", str(error))
         return
     yield Finding("connection", "ok", f"{conn_id} is of type {hook.conn_type}, at {values.settings.base_url}")
     yield from _settings(hook)
-    if fault is not None:
-        yield fault
     works, word = hook.test_connection()
     yield Finding("key", "ok" if works else "failed", word)
     if not works:
@@ -178,18 +171,6 @@ def _all_rights(conn_id: str, roles: Collection[str], require: set[str]) -> Iter
     for code in sorted(missing):
         why = "it could not be found out" if code in unknown else "no key of the connection has it"
         yield Finding(code, "failed", f"is required, and {why}")
-
-
-def _fault_of_extra(text: str | None) -> Finding | None:
-    """What is wrong with the extra as a whole: Airflow takes one that cannot be read for none."""
-    try:
-        extra = json.loads(text) if text else {}
-    except ValueError:
-        word = 'is no JSON, so none of its fields is read; put an object such as {"role": "operator"}'
-        return Finding("extra", "warning", word)
-    if isinstance(extra, dict):
-        return None
-    return Finding("extra", "failed", 'is JSON, but no object; put one such as {"role": "operator"}')
 
 
 def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:

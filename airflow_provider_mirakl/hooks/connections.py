@@ -94,7 +94,10 @@ class ConnectionReader:
         self.faults: list[MiraklConfigurationError] = []
         if not _is_readable(connection.extra):
             # Airflow takes what it cannot read for nothing: a disabled connection would work, a test one be production.
-            self.wrong("extra", "is not a JSON object; mend it, nothing of it can be read")
+            self.wrong(
+                "extra",
+                'is not a JSON object, so nothing of it can be read; put one such as {"role": "operator"}',
+            )
             extra = {}
         extra = extra or {}  # of a JSON null Airflow makes None
         prefix = f"extra__{self.conn_type}__"

@@ -123,14 +123,13 @@ def test_connections_that_cannot_be_used(sandbox, change, monkeypatch):
     assert "nowhere" in finding.message
 
 
-@pytest.mark.parametrize(
-    ("extra", "status"), [('{"role": "operator"', "warning"), ("role=operator", "warning"), ("[1]", "failed")]
-)
-def test_an_extra_that_cannot_be_read_is_told(sandbox, monkeypatch, extra, status):
+@pytest.mark.parametrize("extra", ['{"role": "operator"', "role=operator", "[1]"])
+def test_an_extra_that_cannot_be_read_is_told(sandbox, monkeypatch, extra):
     connection = connections(sandbox)["mirakl_operator"] | {"extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
-    message = found("mirakl_operator")["extra", status]
-    assert "put " in message
+    message = found("mirakl_operator")["connection", "failed"]
+    # Airflow 3.1 has no such connection at all.
+    assert "extra: is not a JSON object" in message or "isn't defined" in message
     assert "role=operator" not in message
 
 
