@@ -236,8 +236,7 @@ class _Turn:
         """A 429 holds for every caller of the account, not for this one alone."""
         now = self._clock()
         # Told "now" and yet refused, the pause grows.
-        wait = max(self._interval if error.retry_after is None else error.retry_after, pause)
-        self._pacer.refused(self._key, until=now + wait, now=now)
+        self._pacer.refused(self._key, until=max(error.retry_at.timestamp(), now + pause), now=now)
 
     def _error(self, reply: Reply) -> MiraklApiError:
         operation = self._call.operation

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import logging
+import select
 import socket
 import ssl
 import threading
@@ -643,23 +644,17 @@ def test_a_ca_bundle_is_trusted(
 
 
 def tunnel(connection: Any, seen: Any) -> None:
-    """What a proxy does with CONNECT."""
+    """What a proxy does with CONNECT; in one thread, since two must not use one TLS connection at once."""
     host, _, port = seen.target.rpartition(":")
-    with socket.create_connection((host, int(port))) as there:
+    with socket.create_connection((host, int(port))) as there, contextlib.suppress(OSError):
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-        back = threading.Thread(target=pump, args=(there, connection))
-        back.start()
-        pump(connection, there)
-        back.join(20)
-
-
-def pump(source: Any, target: Any) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+        other = {connection: there, there: connection}
+        while True:
+            is_held = isinstance(connection, ssl.SSLSocket) and connection.pending()
+            for end in [connection] if is_held else select.select([*other], [], [], 20)[0]:
+                if not (data := end.recv(65536)):
+                    return
+                other[end].sendall(data)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -683,6 +678,15 @@ def test_a_proxy_sees_no_key_and_is_trusted_as_mirakl_is(
     assert proxy.seen[0].headers["proxy-authorization"] == f"Basic {b64encode(b'user:p@ss').decode()}"
     assert "authorization" not in proxy.seen[0].headers
     assert "proxy-authorization" not in tls_server.seen[0].headers
+
+
+def test_a_429_that_does_not_say_how_long_is_not_asked_again_at_once(
+    bench: Any, server: Any, steps: Any, calls: Any
+) -> None:
+    server.script(steps.reply(429, b""))
+    with pytest.raises(MiraklRateLimitError, match="in 60 s"):
+        bench.client(server.url, max_wait=10).send(calls.read)
+    assert len(server.seen) == 1
 
 
 def test_a_broken_connection_is_told_in_the_words_of_the_system(
