@@ -59,7 +59,9 @@ def test_zeros_behind_are_padding(size: int) -> None:
     assert unpack("gzip", gzip.compress(b"a") + bytes(7) + gzip.compress(b"b") + bytes(1), size) == b"ab"
 
 
-@pytest.mark.parametrize("behind", [b"x", bytes(3) + b"x", bytes(3) + gzip.compress(b"b")[:-1]])
+@pytest.mark.parametrize(
+    "behind", [b"x", bytes(3) + b"x", bytes(3) + gzip.compress(b"b")[:-1]], ids=["other", "later", "cut"]
+)
 def test_what_is_behind_a_body_is_no_padding(behind: bytes) -> None:
     with pytest.raises(PackingError):
         unpack("gzip", gzip.compress(b"a") + behind)
