@@ -15,6 +15,7 @@ import tracemalloc
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -693,8 +694,11 @@ def test_a_broken_connection_is_told_in_the_words_of_the_system(
     bench: Any, server: Any, steps: Any, calls: Any
 ) -> None:
     server.script(steps.reset())
-    with pytest.raises(MiraklTransportError, match=r"ReadError: .*reset by peer"):
+    with pytest.raises(MiraklTransportError, match="ReadError") as caught:
         bench.client(server.url, max_attempts=1).send(calls.read)
+    # Before, anyio kept the system's word from the event loop.
+    if bench.face.__name__ == "SyncFace" or tuple(map(int, version("anyio").split(".")[:2])) >= (4, 13):
+        assert "reset by peer" in str(caught.value)
 
 
 def test_certificates_of_the_environment_are_trusted(
