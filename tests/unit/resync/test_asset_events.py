@@ -21,6 +21,19 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 CATALOG = connect_catalog()
 
 
+class Events:
+    """The events of a try by the address of their asset, since an asset of Airflow 3.0 has no hash."""
+
+    def __init__(self):
+        self._by_uri = defaultdict(SimpleNamespace)
+
+    def __getitem__(self, asset):
+        return self._by_uri[asset.uri]
+
+    def __contains__(self, asset):
+        return asset.uri in self._by_uri
+
+
 @pytest.fixture
 def run(run_task):
     """``run(operator)``: its result and the events of its try."""
@@ -30,7 +43,7 @@ def run(run_task):
 
         other = Asset(uri="s3://bucket/other")
         operator.outlets = [CATALOG, other]
-        context = run_task.context_of(operator) | {"outlet_events": defaultdict(SimpleNamespace)}
+        context = run_task.context_of(operator) | {"outlet_events": Events()}
         events = context["outlet_events"]
         try:
             return operator.execute(context), events
