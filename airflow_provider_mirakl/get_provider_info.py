@@ -35,9 +35,9 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.hooks.djust",
                     f"{_PACKAGE}.hooks.mirakl",
                     f"{_PACKAGE}.hooks.mirakl_connect",
-                    f"{_PACKAGE}.hooks.djust",
                 ],
             }
         ],
@@ -45,17 +45,17 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.operators.catalog_manager",
+                    f"{_PACKAGE}.operators.connect",
                     f"{_PACKAGE}.operators.djust",
-                    f"{_PACKAGE}.operators.imports",
-                    f"{_PACKAGE}.operators.mcm",
-                    f"{_PACKAGE}.operators.mirakl_connect",
                     f"{_PACKAGE}.operators.offers",
                     f"{_PACKAGE}.operators.preflight",
+                    f"{_PACKAGE}.operators.products",
                     f"{_PACKAGE}.operators.reconcile",
                     f"{_PACKAGE}.operators.request",
                     f"{_PACKAGE}.operators.resync",
-                    f"{_PACKAGE}.operators.shop",
                     f"{_PACKAGE}.operators.shop_documents",
+                    f"{_PACKAGE}.operators.shops",
                 ],
             }
         ],
@@ -63,8 +63,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.sensors.connect",
                     f"{_PACKAGE}.sensors.jobs",
-                    f"{_PACKAGE}.sensors.mirakl_connect",
                     f"{_PACKAGE}.sensors.shop_documents",
                 ],
             }

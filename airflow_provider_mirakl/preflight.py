@@ -66,12 +66,12 @@ class Right:
 
 def rights() -> tuple[Right, ...]:
     """The rights that are checked. None of their operations may be called only hourly or daily."""
-    from airflow_provider_mirakl.api import imports, mcm, offers, shops
+    from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
 
     everyone, operators = ("shop", "operator", "front"), ("operator", "front")
     return (
         Right(
-            "P51", "product imports", everyone, lambda caller: imports.list_imports(caller=caller, limit=1)
+            "P51", "product imports", everyone, lambda caller: products.list_imports(caller=caller, limit=1)
         ),
         Right(
             "OF04",
@@ -90,7 +90,7 @@ def rights() -> tuple[Right, ...]:
             "CM51",
             "master products: exports, CM21, proof of a resync",
             operators,
-            lambda _: mcm.export_products(filters={"product_id": [NOWHERE]}),
+            lambda _: catalog_manager.export_products(filters={"product_id": [NOWHERE]}),
         ),
         Right("S20", "the list of shops", ("operator",), lambda _: shops.list_shops(page_size=1)),
     )

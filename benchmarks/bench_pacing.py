@@ -39,7 +39,7 @@ DAG = """
 from datetime import datetime, timezone
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 
 with DAG(dag_id="pacing", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
     MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r}, deferrable=True)

@@ -69,8 +69,8 @@ def sandbox(core: int) -> Iterator[str]:
 
 def submit(kind: str, count: int) -> list[Any]:
     """Jobs that never end, submitted by somebody who keeps no pace."""
-    from airflow_provider_mirakl.api.imports import import_products
-    from airflow_provider_mirakl.api.mcm import synchronize_products
+    from airflow_provider_mirakl.api.catalog_manager import synchronize_products
+    from airflow_provider_mirakl.api.products import import_products
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.client.pacing import Pacer
     from airflow_provider_mirakl.hooks.mirakl import MiraklHook

@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_catalog_export]
-from airflow_provider_mirakl.operators.mcm import MiraklDeletedProductsOperator, MiraklExportCatalogOperator
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportDeletedProductsOperator,
+    MiraklExportProductsOperator,
+)
 
 with DAG(
     dag_id="mirakl_catalog_export",
@@ -26,13 +29,13 @@ with DAG(
     params={"folder": Param("s3://aws_default@catalog/mirakl", type="string", title="Folder to write to")},
     tags=["mirakl"],
 ):
-    MiraklExportCatalogOperator(
+    MiraklExportProductsOperator(
         task_id="export_products",
         target="{{ params.folder }}/products-{{ ds_nodash | default('manual') }}.parquet",
         filters={"acceptance_status": ["ACCEPTED", "NEW"], "validation_status": ["VALID", "INVALID"]},
         deferrable=True,
     )
-    MiraklDeletedProductsOperator(
+    MiraklExportDeletedProductsOperator(
         task_id="export_deletions",
         target="{{ params.folder }}/deleted-{{ ds_nodash | default('manual') }}.ndjson",
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_connect_delete_products]
-from airflow_provider_mirakl.operators.mirakl_connect import (
+from airflow_provider_mirakl.operators.connect import (
     MiraklConnectDeleteProductsOperator,
     MiraklConnectVerifyProductsOperator,
 )

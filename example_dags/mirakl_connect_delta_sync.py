@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_connect_delta_sync]
 from airflow_provider_mirakl.assets import connect_catalog
-from airflow_provider_mirakl.operators.mirakl_connect import (
+from airflow_provider_mirakl.operators.connect import (
     MiraklConnectSyncCatalogOperator,
     MiraklConnectVerifyProductsOperator,
 )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_connect_export]
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectListProductsOperator
+from airflow_provider_mirakl.operators.connect import MiraklConnectExportCatalogOperator
 
 with DAG(
     dag_id="mirakl_connect_export",
@@ -22,7 +22,7 @@ with DAG(
     params={"folder": Param("s3://aws_default@catalog/exports", type="string", title="Folder to write to")},
     tags=["mirakl"],
 ):
-    MiraklConnectListProductsOperator(
+    MiraklConnectExportCatalogOperator(
         task_id="export",
         target="{{ params.folder }}/{{ run_id | replace(':', '-') }}.ndjson",
         deferrable=True,

@@ -23,7 +23,7 @@ with DAG(
 ):
     MiraklProductImportSensor(
         task_id="wait_for_import",
-        job_id="{{ params.import_id }}",
+        job_ids="{{ params.import_id }}",
         until="complete",
         timeout=timedelta(days=3),
         max_failed_items=None,

@@ -12,9 +12,10 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, task
 
+from airflow_provider_mirakl.files.paths import folder_below
+
 # [START mirakl_incident_resync]
 from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
-from airflow_provider_mirakl.storage import folder_below
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ with DAG(
         ),
         "reason": Param(type="string", minLength=3, title="Reason"),
         "ticket": Param(None, type=["null", "string"], title="Ticket"),
-        "dry_run": Param(
+        "preview": Param(
             True,
             type="boolean",
             title="Dry run",
@@ -116,7 +117,7 @@ with DAG(
     @task.branch
     def decide(params: dict[str, Any] | None = None) -> str:
         """Send nothing on a dry run."""
-        if (params or {})["dry_run"]:
+        if (params or {})["preview"]:
             return "report"
         return "approve" if APPROVAL else "resync"
 
@@ -139,7 +140,7 @@ with DAG(
         """Write what became of each product, for the ticket; fail where a product failed."""
         import json
 
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
 
         form, result = params or {}, repaired or previewed
         rows = [

@@ -10,9 +10,10 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
-# [START mirakl_kyc_archive]
-from airflow_provider_mirakl.operators.shop import MiraklListShopsOperator
 from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
+
+# [START mirakl_kyc_archive]
+from airflow_provider_mirakl.operators.shops import MiraklListShopsOperator
 
 with DAG(
     dag_id="mirakl_kyc_archive",

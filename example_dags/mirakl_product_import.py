@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_product_import]
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 
 with DAG(
     dag_id="mirakl_product_import",

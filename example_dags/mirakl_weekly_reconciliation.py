@@ -11,7 +11,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 # [START mirakl_weekly_reconciliation]
-from airflow_provider_mirakl.operators.mcm import MiraklExportCatalogOperator
+from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductsOperator
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
 
 with DAG(
@@ -36,7 +36,7 @@ with DAG(
     },
     tags=["mirakl"],
 ):
-    export = MiraklExportCatalogOperator(
+    export = MiraklExportProductsOperator(
         task_id="export",
         mirakl_conn_id="mirakl_operator",
         target="{{ params.folder }}/catalog-{{ run_id | replace(':', '-') }}.ndjson",
@@ -60,7 +60,7 @@ with DAG(
             "source": found["resync"],
             "route": "direct",
             "reason": "weekly reconciliation",
-            "dry_run": True,
+            "preview": True,
         }
         logging.getLogger(__name__).warning(
             "%d products are not as they should be. See each of them, and send nothing yet, with:\n"

@@ -22,8 +22,8 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.caller import SELLER, Caller
-from airflow_provider_mirakl.api.imports import Content, file_part, number_id, report, text_id
 from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.products import Content, file_part, number_id, report, text_id
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 MAX_PAGE = 100

@@ -12,8 +12,8 @@ import msgspec
 
 from airflow_provider_mirakl.catalog.plan import Plan
 from airflow_provider_mirakl.catalog.planner import Chunk
-from airflow_provider_mirakl.catalog.storage import StoragePath, plain, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes
 
 LEDGER_FILE = "ledger.json"
 FORMAT_VERSION = 1

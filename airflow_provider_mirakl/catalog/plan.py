@@ -37,8 +37,8 @@ from airflow_provider_mirakl.catalog.product import (
     ProductIdentifier,
 )
 from airflow_provider_mirakl.catalog.source import Fingerprint, Format, Source, open_source
-from airflow_provider_mirakl.catalog.storage import StoragePath, plain, remove, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
 
 Kind = Literal["upsert", "delete"]
 
@@ -177,7 +177,7 @@ def plan_upsert(
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     locales: Sequence[str] = (),
-    max_products: int = MAX_PRODUCTS_PER_CALL,
+    batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
     """Validate products and lay out the calls that upsert them.
@@ -189,7 +189,7 @@ def plan_upsert(
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
     :param locales: locales that texts may have; empty takes any.
-    :param max_products: products in one call, 1 to 1,000.
+    :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder.
     :raises MiraklInputError: the source cannot be read, or ``fail`` and rows are wrong; the rejects file then names
@@ -202,14 +202,14 @@ def plan_upsert(
 
     folder = begin(folder)
     rows = open_source(source, source_format, columns)
-    laid = Planner(rows, folder, Layout(max_products, max_chunk_bytes)).run(prepare, on_invalid)
+    laid = Planner(rows, folder, Layout(batch_size, max_chunk_bytes)).run(prepare, on_invalid)
     options = (
         source_format,
         columns,
         on_invalid,
         unknown_fields,
         tuple(locales),
-        max_products,
+        batch_size,
         max_chunk_bytes,
     )
     return save("upsert", folder, rows, laid, options)
@@ -222,7 +222,7 @@ def plan_delete(
     source_format: Format | None = None,
     columns: Columns | None = None,
     on_invalid: OnInvalid = "fail",
-    max_products: int = MAX_PRODUCTS_PER_CALL,
+    batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
     """Lay out the calls that delete products.
@@ -233,7 +233,7 @@ def plan_delete(
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` deletes by the good rows.
-    :param max_products: products in one call, 1 to 1,000.
+    :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder. An id named twice is taken once: deleting twice is deleting.
     :raises MiraklInputError: as for :func:`plan_upsert`.
@@ -246,10 +246,10 @@ def plan_delete(
 
     folder = begin(folder)
     rows = open_source(source, source_format, columns)
-    layout = Layout(max_products, max_chunk_bytes)
+    layout = Layout(batch_size, max_chunk_bytes)
     laid = Planner(rows, folder, layout, keep_repeats_silent=True).run(prepare, on_invalid)
     return save(
-        "delete", folder, rows, laid, (source_format, columns, on_invalid, max_products, max_chunk_bytes)
+        "delete", folder, rows, laid, (source_format, columns, on_invalid, batch_size, max_chunk_bytes)
     )
 
 

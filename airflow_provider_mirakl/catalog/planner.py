@@ -18,7 +18,8 @@ import msgspec
 
 from airflow_provider_mirakl.catalog.product import MAX_PRODUCTS_PER_CALL, ProductIdentifier, RowError
 from airflow_provider_mirakl.catalog.source import Batch, Source
-from airflow_provider_mirakl.catalog.storage import (
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, one_of
+from airflow_provider_mirakl.files.storage import (
     BLOCK,
     Spill,
     StoragePath,
@@ -26,7 +27,6 @@ from airflow_provider_mirakl.catalog.storage import (
     remove,
     writing,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, one_of
 
 OnInvalid = Literal["fail", "reject"]
 
@@ -120,19 +120,19 @@ class Index(Protocol):
 class Layout:
     """Cuts rows into chunks.
 
-    :param max_products: products in one chunk.
+    :param batch_size: products in one chunk.
     :param max_bytes: bytes in one chunk.
     """
 
-    def __init__(self, max_products: int, max_bytes: int) -> None:
-        if not 1 <= max_products <= MAX_PRODUCTS_PER_CALL:
+    def __init__(self, batch_size: int, max_bytes: int) -> None:
+        if not 1 <= batch_size <= MAX_PRODUCTS_PER_CALL:
             raise MiraklInputError(
-                f"max_products: {max_products} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
-                "call. An operator calls it chunk_size"
+                f"batch_size: {batch_size} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
+                "call"
             )
         if max_bytes < 1:
             raise MiraklInputError(f"max_chunk_bytes: {max_bytes} is out of range; give 1 or more")
-        self.max_products = max_products
+        self.batch_size = batch_size
         self.max_bytes = max_bytes
         self.clear()
 
@@ -145,11 +145,11 @@ class Layout:
 
     def add(self, rows: list[bytes]) -> None:
         """Place rows, each followed by a line end."""
-        max_products, max_bytes = self.max_products, self.max_bytes
+        batch_size, max_bytes = self.batch_size, self.max_bytes
         length, count = self._length, self._count
         for row in rows:
             size = len(row) + 1
-            if count == max_products or (count and length + size > max_bytes):
+            if count == batch_size or (count and length + size > max_bytes):
                 self._closed.append(Chunk(self._offset, length, count))
                 self._offset += length
                 length = count = 0

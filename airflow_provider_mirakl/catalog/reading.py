@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from airflow_provider_mirakl.catalog.plan import Plan
-from airflow_provider_mirakl.catalog.storage import StoragePath
 from airflow_provider_mirakl.catalog.sync import SYNC_FILE
+from airflow_provider_mirakl.files.storage import StoragePath
 
 
 def plans_in(folder: StoragePath) -> list[Plan]:

@@ -23,8 +23,8 @@ from typing import IO, Any, Literal, cast
 import msgspec
 
 from airflow_provider_mirakl.catalog.mapping import Build, Columns, compile_columns
-from airflow_provider_mirakl.catalog.storage import BLOCK, StoragePath, plain
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, plain
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 

@@ -33,7 +33,8 @@ from airflow_provider_mirakl.catalog.product import (
     content_hash,
     row_hash,
 )
-from airflow_provider_mirakl.catalog.storage import (
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import (
     Spill,
     StoragePath,
     line_blocks,
@@ -43,7 +44,6 @@ from airflow_provider_mirakl.catalog.storage import (
     write_bytes,
     writing,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError
 
 STATE_FILE = "state.json"
 FORMAT_VERSION = 1

@@ -30,8 +30,8 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.source import Batch, Format, Source, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
-from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
+from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes
 
 SYNC_FILE = "sync.json"
 FORMAT_VERSION = 1
@@ -174,7 +174,7 @@ def plan_sync(
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     locales: Sequence[str] = (),
-    max_products: int = MAX_PRODUCTS_PER_CALL,
+    batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> SyncPlan:
     """Compare a source with the state and lay out the calls that close the gap.
@@ -191,7 +191,7 @@ def plan_sync(
         is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
     :param locales: locales that texts may have; empty takes any.
-    :param max_products: products in one call, 1 to 1,000.
+    :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
         alone, and from now on by this sync alone.
@@ -215,7 +215,7 @@ def plan_sync(
     changes = Changes(known, full=full)
     upserts = begin(folder / "upsert")
     rows = open_source(source, source_format, columns)
-    planner = Planner(rows, upserts, Layout(max_products, max_chunk_bytes), index=changes, staged=True)
+    planner = Planner(rows, upserts, Layout(batch_size, max_chunk_bytes), index=changes, staged=True)
     deletes = on_missing == "delete"
     laid = planner.run(
         prepare, on_invalid, lambda: _guard(changes, rows.name, max_delete_ratio) if deletes else None
@@ -227,7 +227,7 @@ def plan_sync(
         on_invalid,
         unknown_fields,
         tuple(locales),
-        max_products,
+        batch_size,
         max_chunk_bytes,
         full,
         known.generation,
@@ -236,7 +236,7 @@ def plan_sync(
     delete = plan_delete(
         changes.missing() if deleted else [],
         folder / "delete",
-        max_products=max_products,
+        batch_size=batch_size,
         max_chunk_bytes=max_chunk_bytes,
     )
     plan = SyncPlan(

@@ -26,11 +26,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
 from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.source import dump
-from airflow_provider_mirakl.catalog.storage import Spill, StoragePath, plain, remove, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.outcome import ItemResult
 
 Expect = Literal["listed", "absent"]
 

@@ -13,11 +13,11 @@ import msgspec
 from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.connect import Product, delete_products, list_products, upsert_products
 from airflow_provider_mirakl.catalog.ledger import Ledger
-from airflow_provider_mirakl.catalog.outcome import Outcome, OutcomeWriter
 from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
-from airflow_provider_mirakl.catalog.storage import StoragePath, line_blocks, write_bytes, writing
 from airflow_provider_mirakl.catalog.sync import SyncPlan
 from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, write_bytes, writing
+from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
 
 
 class Work(Protocol):

@@ -21,8 +21,8 @@ from airflow_provider_mirakl.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.documents import DocumentType
-    from airflow_provider_mirakl.catalog.storage import StoragePath
     from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class PlatformSettings:
     def __init__(
         self, client: Client, work_folder: str | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        from airflow_provider_mirakl.storage import folder_below
+        from airflow_provider_mirakl.files.paths import folder_below
 
         self._client = client
         self._folder = folder_below(work_folder, FOLDER, client.settings.account)
@@ -152,7 +152,7 @@ class PlatformSettings:
         return self._folder / f"{call.operation.code}-{digest}.json"
 
     def _keep(self, path: StoragePath, answer: object) -> None:
-        from airflow_provider_mirakl.catalog.storage import write_bytes
+        from airflow_provider_mirakl.files.storage import write_bytes
 
         self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes(path, json.dumps({"at": self._clock(), "answer": answer}, ensure_ascii=False).encode())

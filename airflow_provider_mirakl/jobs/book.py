@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from airflow_provider_mirakl.catalog.storage import StoragePath, plain, write_bytes
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes
 
 BOOK_FILE = "job.json"
 FORMAT_VERSION = 1

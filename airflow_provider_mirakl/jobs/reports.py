@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult, Status
-from airflow_provider_mirakl.catalog.storage import StoragePath, remove, writing
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.storage import StoragePath, remove, writing
+from airflow_provider_mirakl.outcome import ItemResult, Status
 
 ID_COLUMNS = (
     "offer-sku", "sku", "shop_sku", "shop-sku", "provider_sku", "provider-sku", "product_sku", "product-sku",

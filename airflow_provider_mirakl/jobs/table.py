@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api import catalog_manager, offers, products
 from airflow_provider_mirakl.api.call import Call, Json, Page
 from airflow_provider_mirakl.api.caller import Caller
 
@@ -233,7 +233,7 @@ PRODUCT_SYNCHRONIZATION = JobKind(
     code="CM21",
     title="product synchronization",
     numbered=False,
-    status=lambda job_id, caller: mcm.get_synchronization(job_id),
+    status=lambda job_id, caller: catalog_manager.get_synchronization(job_id),
     state="status",
     in_progress=frozenset({"WAITING", "QUEUED", "RUNNING"}),
     # No frequency of CM22 is public: uncertain.
@@ -247,7 +247,7 @@ PRODUCT_SYNCHRONIZATION = JobKind(
             "report",
             "has_report",
             _ENDED | {"FAILED"},
-            lambda job_id, caller: mcm.get_synchronization_report(job_id),
+            lambda job_id, caller: catalog_manager.get_synchronization_report(job_id),
             "items",
         ),
     ),
@@ -258,7 +258,7 @@ PRODUCT_IMPORT = JobKind(
     code="P41",
     title="product import",
     numbered=True,
-    status=lambda job_id, caller: imports.get_import(job_id, caller=caller),
+    status=lambda job_id, caller: products.get_import(job_id, caller=caller),
     state="import_status",
     in_progress=_IMPORT_STATES
     # The last two are deprecated.
@@ -274,7 +274,7 @@ PRODUCT_IMPORT = JobKind(
             "has_transformation_error_report",
             # In the last state it may be missing: uncertain.
             frozenset({"SENT", "COMPLETE", "TRANSFORMATION_FAILED"}),
-            lambda job_id, caller: imports.get_transformation_error_report(job_id, caller=caller),
+            lambda job_id, caller: products.get_transformation_error_report(job_id, caller=caller),
             "failures",
             certain=False,
         ),
@@ -283,7 +283,7 @@ PRODUCT_IMPORT = JobKind(
             "error_report",
             "has_error_report",
             _ENDED,
-            lambda job_id, caller: imports.get_error_report(job_id, caller=caller),
+            lambda job_id, caller: products.get_error_report(job_id, caller=caller),
             "failures",
         ),
         Report(
@@ -291,17 +291,17 @@ PRODUCT_IMPORT = JobKind(
             "new_product_report",
             "has_new_product_report",
             _ENDED,
-            lambda job_id, caller: imports.get_new_product_report(job_id, caller=caller),
+            lambda job_id, caller: products.get_new_product_report(job_id, caller=caller),
         ),
         Report(
             "P46",
             "transformed_file",
             "has_transformed_file",
             frozenset({"SENT", "COMPLETE"}),
-            lambda job_id, caller: imports.get_transformed_file(job_id, caller=caller),
+            lambda job_id, caller: products.get_transformed_file(job_id, caller=caller),
         ),
     ),
-    listing=lambda caller, since, ids: imports.list_imports(caller=caller, changed_since=since),
+    listing=lambda caller, since, ids: products.list_imports(caller=caller, changed_since=since),
     changes=True,
     early=frozenset({"SENT"}),
 )
@@ -311,14 +311,14 @@ CATALOG_EXPORT = JobKind(
     code="CM52",
     title="catalog export",
     numbered=False,
-    status=lambda job_id, caller: mcm.get_export(job_id),
+    status=lambda job_id, caller: catalog_manager.get_export(job_id),
     state="status",
     in_progress=frozenset({"PENDING"}),
     # No frequency of CM53 is public; these are those of OF53, which works alike: uncertain.
     shortest=10,
     recommended=60,
     unclear="resend",
-    file=mcm.get_export_file,
+    file=catalog_manager.get_export_file,
 )
 
 OFFER_IMPORT = JobKind(

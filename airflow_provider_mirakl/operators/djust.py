@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.paced import TaskRun
-from airflow_provider_mirakl.operators.repair import ProductRepairOperator
+from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,7 +38,7 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
     :raises MiraklApiError: DJUST refuses; the message says what to do.
     :raises MiraklItemsFailedError: more products failed than allowed.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.repair.ProductRepairOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.repair.ProductRepairOperator`.
     """
 
     template_fields: Sequence[str] = (*ProductRepairOperator.template_fields, "proof_conn_id", "work_folder")

@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.operators.exports import ExportOperator, read_moment
-from airflow_provider_mirakl.operators.jobs import FileJobOperator, RowsJobOperator
+from airflow_provider_mirakl.operators.bases.exports import ExportOperator
+from airflow_provider_mirakl.operators.bases.jobs import FileJobOperator, RowsJobOperator
+from airflow_provider_mirakl.runtime.arguments import read_moment
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.catalog.storage import StoragePath
-    from airflow_provider_mirakl.operators.paced import TaskRun
-    from airflow_provider_mirakl.operators.results import Ended
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 _SELLERS_AND_OPERATORS = ("shop", "operator")
 
@@ -30,9 +31,9 @@ class MiraklImportOffersOperator(FileJobOperator):
     :param with_products: the file holds products too.
     :param operator_format: the products are in the operator's format already.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "offer_import"
@@ -76,9 +77,9 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     :param source: the offers by Mirakl's field names: a list, or a file (NDJSON or a JSON array; a local path or
         object storage). Templated.
     :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
-    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "offer_import"
@@ -112,7 +113,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         """The offers that the error reports name, as they were submitted."""
         import json
 
-        from airflow_provider_mirakl.catalog.storage import writing
+        from airflow_provider_mirakl.files.storage import writing
         from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
 
         reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]
@@ -137,12 +138,12 @@ class MiraklImportStockOperator(FileJobOperator):
     :param source: the file with the columns ``offer-sku``, ``quantity``, ``warehouse-code``, ``update-delete``: a
         local path or object storage. Templated.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
     Mirakl lists no stock imports. So when nobody knows whether it took a file, the task fails with that word instead of
     sending it again; set ``on_unclear`` to ``resend`` where the file holds plain quantities.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "stock_import"
@@ -162,9 +163,9 @@ class MiraklImportPricesOperator(FileJobOperator):
 
     :param source: the file: a local path or object storage. Templated.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.imports.MiraklImportProductsOperator`.
+    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "price_import"
@@ -192,7 +193,7 @@ class MiraklExportOffersOperator(ExportOperator):
     :param items_per_chunk: offers in one of Mirakl's files.
     :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "offer_export"
@@ -215,7 +216,7 @@ class MiraklExportOffersOperator(ExportOperator):
     def begin(self, caller: Caller) -> Call[str]:
         """OF52."""
         from airflow_provider_mirakl.api.offers import start_offer_export
-        from airflow_provider_mirakl.operators.rendered import read_mapping
+        from airflow_provider_mirakl.runtime.arguments import read_mapping
 
         return start_offer_export(
             caller=caller,

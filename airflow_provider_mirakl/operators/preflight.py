@@ -38,7 +38,7 @@ class MiraklPreflightOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Check each, and log what was found."""
         from airflow_provider_mirakl import preflight
-        from airflow_provider_mirakl.operators.shop_documents import as_codes
+        from airflow_provider_mirakl.runtime.arguments import as_codes
 
         conn_ids, require = as_codes(self.conn_ids), as_codes(self.require)
         if not conn_ids:  # a check of nothing would pass

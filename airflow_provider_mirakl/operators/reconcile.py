@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_mirakl.operators.paced import TaskRun
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -17,8 +17,9 @@ class MiraklReconcileProductsOperator(BaseOperator):
     """Compare one's own products with those of the other side, and write what is missing, extra and different there.
 
     A side is a file or a list: one's own catalog, an export of the Catalog Manager
-    (:class:`~airflow_provider_mirakl.operators.mcm.MiraklExportCatalogOperator`) or of Mirakl Connect. Where the other
-    side tells the state of synchronization, a product that is not ``SYNCHRONIZED`` is different. In constant memory.
+    (:class:`~airflow_provider_mirakl.operators.catalog_manager.MiraklExportProductsOperator`) or of Mirakl Connect.
+    Where the other side tells the state of synchronization, a product that is not ``SYNCHRONIZED`` is different.
+    In constant memory.
 
     :param source: one's own side: NDJSON, a JSON array, CSV, or a list of objects. Templated.
     :param other: the other side, in the same forms. Templated.
@@ -62,10 +63,10 @@ class MiraklReconcileProductsOperator(BaseOperator):
         """Compare, and write both files."""
         import json
 
-        from airflow_provider_mirakl.catalog.storage import remove, writing
-        from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare, read_side
-        from airflow_provider_mirakl.operators.rendered import read_structure
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.files.storage import remove, writing
+        from airflow_provider_mirakl.repair.reconcile import Keys, Sizes, compare, read_side
+        from airflow_provider_mirakl.runtime.arguments import read_structure
 
         def line(row: dict[str, Any]) -> bytes:
             # Half of a surrogate pair, which JSON lets in, goes out as it came: escaped.

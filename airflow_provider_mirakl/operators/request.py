@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.rendered import is_nothing, read_mapping, read_path
+from airflow_provider_mirakl.runtime.arguments import is_nothing, read_mapping, read_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -121,8 +121,8 @@ class MiraklRequestOperator(BaseOperator):
 
         call = self._call(parse=lambda reply: reply)
         if not is_nothing(self.target):
-            from airflow_provider_mirakl.operators.downloads import writing_target
-            from airflow_provider_mirakl.storage import storage_path
+            from airflow_provider_mirakl.files.paths import storage_path
+            from airflow_provider_mirakl.runtime.downloads import writing_target
 
             size = 0
             with (
@@ -148,8 +148,8 @@ class MiraklRequestOperator(BaseOperator):
     def _paged(self, client: Client) -> dict[str, Any]:
         import json
 
-        from airflow_provider_mirakl.operators.downloads import writing_target
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.runtime.downloads import writing_target
 
         pages = client.pages(self._call(parse=self._page))
         if not is_nothing(self.target):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.mcm import MiraklSynchronizeProductsOperator
-from airflow_provider_mirakl.operators.paced import TaskRun
-from airflow_provider_mirakl.operators.repair import ProductRepairOperator, Repair
-from airflow_provider_mirakl.operators.results import Ended
+from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator, Repair
+from airflow_provider_mirakl.operators.catalog_manager import MiraklSynchronizeProductsOperator
+from airflow_provider_mirakl.runtime.results import Ended
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.catalog.outcome import ItemResult
-    from airflow_provider_mirakl.catalog.storage import StoragePath
     from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.outcome import ItemResult
 
 
 class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProductsOperator):
@@ -33,8 +33,8 @@ class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProdu
     :return: as of :class:`~airflow_provider_mirakl.operators.djust.DjustSynchronizeProductsOperator`; ``job_ids`` holds
         the tracking ids of the direct route, ``synchronized`` and ``client_specification_id`` belong to DJUST's.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.repair.ProductRepairOperator` and, for waiting and
-    judging, :class:`~airflow_provider_mirakl.operators.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.repair.ProductRepairOperator` and, for
+    waiting and judging, :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     template_fields: Sequence[str] = (

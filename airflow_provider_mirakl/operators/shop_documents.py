@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,22 +15,18 @@ from airflow_provider_mirakl.exceptions import (
     MiraklPermissionError,
     one_of,
 )
-from airflow_provider_mirakl.operators.paced import TaskRun
-from airflow_provider_mirakl.operators.shop import MiraklInstanceOperator
+from airflow_provider_mirakl.operators.shops import MiraklInstanceOperator
+from airflow_provider_mirakl.runtime.arguments import Codes, Ids, as_codes, as_moment
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.documents import ShopDocument
-    from airflow_provider_mirakl.catalog.outcome import ItemResult
-    from airflow_provider_mirakl.catalog.storage import StoragePath
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.documents.fetch import Fetched, Fetcher
-
-Ids = int | str | Collection[int | str] | None
-"""One id, a text with commas, or a list."""
-Codes = str | Collection[str] | None
-"""One code, a text with commas, or a list."""
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.outcome import ItemResult
+    from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
 
 class _DocumentsOperator(MiraklInstanceOperator):
@@ -75,7 +71,7 @@ class _DocumentsOperator(MiraklInstanceOperator):
 
         :raises MiraklItemsFailedError: more failed than allowed.
         """
-        from airflow_provider_mirakl.catalog.outcome import FailurePolicy, OutcomeWriter
+        from airflow_provider_mirakl.outcome import FailurePolicy, OutcomeWriter
 
         run.folder.mkdir(parents=True, exist_ok=True)
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
@@ -147,8 +143,8 @@ class MiraklListShopDocumentsOperator(_DocumentsOperator):
         }
         if self.target is None:
             return found | {"documents": rows}
-        from airflow_provider_mirakl.catalog.storage import write_bytes
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.files.storage import write_bytes
 
         lines = (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
         write_bytes(storage_path(self.target), b"".join(lines))
@@ -228,9 +224,9 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and judge."""
-        from airflow_provider_mirakl.documents.archive import Limits
-        from airflow_provider_mirakl.documents.fetch import Fetcher
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.shops.archive import Limits
+        from airflow_provider_mirakl.shops.fetch import Fetcher
 
         shops, target = self.shops(self.shop_ids), storage_path(self.target)
         limits = Limits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
@@ -259,8 +255,8 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath
     ) -> Fetched:
         """Fetch a shop's documents; one shop's fault stays with that shop."""
-        from airflow_provider_mirakl.catalog.outcome import ItemResult
-        from airflow_provider_mirakl.documents.fetch import Fetched
+        from airflow_provider_mirakl.outcome import ItemResult
+        from airflow_provider_mirakl.shops.fetch import Fetched
 
         try:
             return fetcher.fetch(documents, target, shop_id=shop)
@@ -355,9 +351,9 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, ask what is there, send the rest, and judge."""
         from airflow_provider_mirakl.api.documents import MAX_DOCUMENTS
-        from airflow_provider_mirakl.catalog.outcome import ItemResult
-        from airflow_provider_mirakl.documents.upload import Uploader, check_files
-        from airflow_provider_mirakl.storage import storage_path
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.outcome import ItemResult
+        from airflow_provider_mirakl.shops.upload import Uploader, check_files
 
         run = TaskRun(context, self.work_folder, begins=True)
         with self.hook.get_conn() as client:
@@ -422,7 +418,7 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete one after the other."""
         from airflow_provider_mirakl.api.documents import as_ids
-        from airflow_provider_mirakl.documents.remove import remove
+        from airflow_provider_mirakl.shops.remove import remove
 
         run, shop = TaskRun(context, self.work_folder, begins=True), self.own_shop(self.shop_id)
         ids = list(dict.fromkeys(as_ids(self.document_ids, "document_ids")))
@@ -438,36 +434,6 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
         return self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
 
 
-def as_codes(values: Codes) -> list[str]:
-    """Codes from what an argument or a template gives: one, a text with commas, or a list, also rendered as text."""
-    if values == "None":
-        return []
-    if isinstance(values, str):
-        listed = values.strip().startswith("[")
-        parts = values.strip("[] ").split(",")
-        values = [part.strip().strip("'\"") for part in parts] if listed else parts
-    return [code.strip() for code in values or () if code.strip()]
-
-
-def as_moment(value: datetime | str | None, name: str) -> datetime | None:
-    """A moment from what an argument or a template gives.
-
-    :param name: of the argument, for the message.
-    :raises MiraklInputError: no date-time, or one without a time zone.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise MiraklInputError(
-            f"{name} is {value!r}; give a date-time such as 2026-01-31T08:00:00+00:00"
-        ) from None
-    if moment.tzinfo is None:
-        raise MiraklInputError(f"{name} is {value!r} and has no time zone; put one behind it, such as Z")
-    return moment
-
-
 def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:
     """Ids that an earlier try of this task wrote down; in a first try, or after a clear, write these."""
     try:
@@ -481,7 +447,7 @@ def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:
 
 
 def _remember(run: TaskRun, name: str, ids: Iterable[int]) -> None:
-    from airflow_provider_mirakl.catalog.storage import write_bytes
+    from airflow_provider_mirakl.files.storage import write_bytes
 
     run.folder.mkdir(parents=True, exist_ok=True)
     notes = {"generation": run.generation, "ids": sorted(ids)}

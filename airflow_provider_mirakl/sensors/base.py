@@ -17,14 +17,14 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL, TaskRun, try_began
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Found
 
-SHORTEST_DEFERRAL = 10.0
-"""Seconds before which a trigger does not fire: earlier it can run into a race in Airflow's scheduler."""
 _FAILURES_FILE = "failures.txt"
 
 
@@ -182,7 +182,6 @@ class MiraklBaseSensor(BaseSensorOperator):
         """Looks that failed in a row; from a file in ``reschedule`` mode, where each is a process of its own."""
         if not self.reschedule:
             return self._failed
-        from airflow_provider_mirakl.operators.paced import TaskRun
 
         run = TaskRun(context, None, begins=False)
         try:
@@ -195,8 +194,7 @@ class MiraklBaseSensor(BaseSensorOperator):
         if not self.reschedule:
             self._failed = count
             return
-        from airflow_provider_mirakl.catalog.storage import remove, write_bytes
-        from airflow_provider_mirakl.operators.paced import TaskRun
+        from airflow_provider_mirakl.files.storage import remove, write_bytes
 
         run = TaskRun(context, None, begins=False)
         if count:
@@ -216,7 +214,6 @@ class MiraklBaseSensor(BaseSensorOperator):
         return found
 
     def _defer(self, context: Context) -> None:
-        from airflow_provider_mirakl.operators.paced import BACKSTOP
         from airflow_provider_mirakl.triggers.poll import PollTrigger
 
         now = time.time()
@@ -244,7 +241,6 @@ class MiraklBaseSensor(BaseSensorOperator):
 
     def _execution_end(self, context: Context) -> float | None:
         """The moment at which ``execution_timeout`` ends, counted from the start of the try."""
-        from airflow_provider_mirakl.operators.paced import try_began
 
         if self.execution_timeout is None:
             return None

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.paced import TaskRun
-from airflow_provider_mirakl.operators.rendered import read_structure
-from airflow_provider_mirakl.operators.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.arguments import read_structure
+from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class MiraklJobSensor(MiraklBaseSensor):
 
     Asking changes nothing: a sensor may be retried, cleared and run twice.
 
-    :param job_id: Mirakl's id of the job, or a list of ids, such as the ``job_ids`` of an operator. Templated.
+    :param job_ids: Mirakl's id of the job, or a list of ids, such as the ``job_ids`` of an operator. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. Templated.
@@ -51,12 +51,12 @@ class MiraklJobSensor(MiraklBaseSensor):
     early: bool = True
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_ended"
-    template_fields: Sequence[str] = ("job_id", "mirakl_conn_id", "shop_id", "work_folder")
+    template_fields: Sequence[str] = ("job_ids", "mirakl_conn_id", "shop_id", "work_folder")
 
     def __init__(
         self,
         *,
-        job_id: int | str | Sequence[int | str],
+        job_ids: int | str | Sequence[int | str],
         mirakl_conn_id: str = MiraklHook.default_conn_name,
         role: str | None = None,
         shop_id: int | str | None = None,
@@ -70,7 +70,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         # A parameter of its own, so that default_args reaches it.
         interval = self.recommended if poke_interval is None else poke_interval
         super().__init__(poke_interval=interval, **kwargs)
-        self.job_id = job_id
+        self.job_ids = job_ids
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
         self.shop_id = shop_id
@@ -85,29 +85,29 @@ class MiraklJobSensor(MiraklBaseSensor):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
-    def job_ids(self) -> list[int | str]:
+    def ids(self) -> list[int | str]:
         """The ids in the type that Mirakl gives them.
 
         :raises MiraklConfigurationError: there is none, or one is not of its kind.
         """
         from airflow_provider_mirakl.jobs.table import JOBS
 
-        given: Any = read_structure(self.job_id)
+        given: Any = read_structure(self.job_ids)
         ids = list(given) if isinstance(given, list | tuple) else [given]
         kind = JOBS[self.job]
         checked = [_read_id(kind, value) for value in ids]
         if not checked or None in checked:
             raise MiraklConfigurationError(
-                f"job_id: {self.job_id!r:.200} is no id of a {kind.title}; give one, or a list such as the job_ids "
+                f"job_ids: {self.job_ids!r:.200} is no id of a {kind.title}; give one, or a list such as the job_ids "
                 "of an operator",
-                field="job_id",
+                field="job_ids",
             )
         return list(dict.fromkeys(job_id for job_id in checked if job_id is not None))
 
     @property
     def caller(self) -> Caller:
         """Whose key it is, and for which shop."""
-        from airflow_provider_mirakl.operators.jobs import read_caller
+        from airflow_provider_mirakl.runtime.arguments import read_caller
 
         return read_caller(self.hook, self.shop_id)
 
@@ -119,7 +119,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         self._check_interval()
         return {
             "kind": self.job,
-            "job_ids": self.job_ids,
+            "job_ids": self.ids,
             "role": self.caller.role,
             "shop_id": self.caller.shop_id,
             "early": self.early,
@@ -145,7 +145,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         kind, folder = JOBS[self.job], TaskRun(context, self.work_folder, begins=False).folder
         jobs = []
         with self.hook.get_conn() as client:
-            for job_id in self.job_ids:
+            for job_id in self.ids:
                 verdict = judge(kind, found["statuses"][str(job_id)], early=self.early)
                 reports = archive(client, self.caller, folder, job_id, verdict, self.log)
                 jobs.append(Ended(job_id, None, verdict, reports))

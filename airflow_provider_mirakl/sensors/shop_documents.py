@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.shop_documents import Codes, Ids, as_codes, as_moment
+from airflow_provider_mirakl.runtime.arguments import Codes, Ids, as_codes, as_moment
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 
@@ -33,7 +33,7 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
     :raises MiraklPermissionError: the key may not read documents.
     """
 
-    poll = "airflow_provider_mirakl.documents.arrival.shop_documents"
+    poll = "airflow_provider_mirakl.shops.arrival.shop_documents"
     template_fields: Sequence[str] = ("shop_ids", "type_codes", "uploaded_after", "mirakl_conn_id")
 
     def __init__(

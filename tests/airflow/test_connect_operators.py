@@ -173,16 +173,16 @@ def test_the_catalog_is_exported_page_by_page(run_dag: Any, sandbox: Sandbox, tm
     assert operations(sandbox)["listProducts"] == 3
 
 
-def test_a_dry_run_sends_nothing(
+def test_a_preview_sends_nothing(
     run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
     source = catalog({f"sku-{number}": "Chair" for number in range(7)})
     text = f"""
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 with DAG("dry", schedule=None, start_date=datetime(2026, 1, 1)):
-    MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r}, dry_run=True)
+    MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r}, preview=True)
 """
     result = run_dag(text).returned("upsert")
     assert (result["planned"], result["sent"]) == (7, 0)
@@ -208,8 +208,8 @@ def test_the_asset_event_carries_the_outcome(
 SENSOR = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
-from airflow_provider_mirakl.sensors.mirakl_connect import MiraklConnectProductsSensor
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.sensors.connect import MiraklConnectProductsSensor
 with DAG("sensing", schedule=None, start_date=datetime(2026, 1, 1)):
     upsert = MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r})
     often = dict(poke_interval=1, timeout={timeout}, deferrable={deferrable})
@@ -241,7 +241,7 @@ def test_the_sensor_finds_the_same_in_both_modes(
 FLAT = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 with DAG("flat", schedule=None, start_date=datetime(2026, 1, 1)):
     MiraklConnectUpsertProductsOperator(
         task_id="upsert",

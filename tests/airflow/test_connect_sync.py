@@ -27,7 +27,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 
 FOLDER = Path({folder!r})
 
@@ -202,7 +202,7 @@ def test_what_passes_is_waited_for(upsert: Any, sandbox: Sandbox, fault: dict[st
         fault["kind"], "upsertProducts", skip=1, **{k: v for k, v in fault.items() if k != "kind"}
     )
     products = [{"id": f"p{number}"} for number in range(6)]
-    assert upsert({"upsert": products}, chunk_size=2).tasks == {"upsert": "success"}
+    assert upsert({"upsert": products}, batch_size=2).tasks == {"upsert": "success"}
     assert rule.struck == 1
     assert Counter(row["item"] for row in sandbox.ledger()) == {product["id"]: 1 for product in products}
 
@@ -210,14 +210,14 @@ def test_what_passes_is_waited_for(upsert: Any, sandbox: Sandbox, fault: dict[st
 def test_a_reply_that_was_lost_repeats_its_own_chunk_alone(upsert: Any, sandbox: Sandbox) -> None:
     sandbox.fault("reset_after", "upsertProducts", skip=1)
     products = [{"id": f"p{number}"} for number in range(6)]
-    assert upsert({"upsert": products}, chunk_size=2).tasks == {"upsert": "success"}
+    assert upsert({"upsert": products}, batch_size=2).tasks == {"upsert": "success"}
     assert [row["item"] for row in sandbox.ledger()] == ["p0", "p1", "p2", "p3", "p2", "p3", "p4", "p5"]
 
 
 def test_a_retry_begins_where_the_try_before_it_ended(upsert: Any, sandbox: Sandbox) -> None:
     sandbox.fault("status", "upsertProducts", skip=1, times=4, status=500)  # all tries of one call
     products = [{"id": f"p{number}"} for number in range(6)]
-    result = upsert({"upsert": products}, chunk_size=2, max_failures=0, retries=1)
+    result = upsert({"upsert": products}, batch_size=2, max_failures=0, retries=1)
     assert result.tasks == {"upsert": "success"}
     assert [row["item"] for row in sandbox.ledger()] == [product["id"] for product in products]
 
@@ -239,6 +239,6 @@ def test_state_survives_a_deferral(upsert: Any, sandbox: Sandbox) -> None:
     """A minute of Mirakl is twelve seconds here: too long to sleep."""
     sandbox.fault("status", "upsertProducts", skip=1, status=500)
     products = [{"id": f"p{number}"} for number in range(4)]
-    assert upsert({"upsert": products}, chunk_size=2, deferrable=True).tasks == {"upsert": "success"}
+    assert upsert({"upsert": products}, batch_size=2, deferrable=True).tasks == {"upsert": "success"}
     assert [call["status"] for call in sandbox.journal("upsertProducts")] == [202, 500, 202]
     assert sizes(sandbox) == [2, 2]

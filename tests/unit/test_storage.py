@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.operators.mirakl_connect import as_source
-from airflow_provider_mirakl.storage import storage_path
+from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.operators.connect import as_source
 
 
 @pytest.mark.parametrize(

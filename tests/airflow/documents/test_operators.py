@@ -21,7 +21,7 @@ PDF = b"%PDF-1.7 " + bytes(range(256)) * 20
 HEAD = """
 from datetime import datetime, timedelta
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.shop import *
+from airflow_provider_mirakl.operators.shops import *
 from airflow_provider_mirakl.operators.shop_documents import *
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2024, 1, 1), catchup=False):
@@ -379,7 +379,7 @@ def test_a_second_update_a_day_says_when(run: Any, sandbox: Sandbox) -> None:
 def test_shops_are_listed_for_mapping(run: Any, sandbox: Sandbox) -> None:
     ran = run(
         "MiraklListShopsOperator(task_id='ids', mirakl_conn_id='mirakl_operator')",
-        "MiraklListShopsOperator(task_id='batches', mirakl_conn_id='mirakl_operator', states=(), batch_size=2)",
+        "MiraklListShopsOperator(task_id='batches', mirakl_conn_id='mirakl_operator', states=(), group_size=2)",
     )
     shops = sandbox.call(lambda world: sorted(world.instance.shops))
     assert sorted(ran.returned("ids")) == shops

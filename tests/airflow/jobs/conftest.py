@@ -18,7 +18,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """No pace and no token of another test, a work folder of its own, and no wait before a trigger may fire."""
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.client.tokens import TOKENS
-    from airflow_provider_mirakl.operators import jobs
+    from airflow_provider_mirakl.operators.bases import jobs
     from airflow_provider_mirakl.sensors import base
 
     PACER.forget()

@@ -62,7 +62,7 @@ def test_offers_stock_prices(run_dag, tmp_path, mirakl_sandbox, mirakl_sandbox_c
 
 
 def test_a_sensor_on_an_import_started_elsewhere(run_dag, mirakl_sandbox, mirakl_sandbox_connections):
-    from airflow_provider_mirakl.api.imports import import_products
+    from airflow_provider_mirakl.api.products import import_products
     from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
     with MiraklHook("mirakl_shop").get_conn() as client:

@@ -21,7 +21,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
@@ -212,7 +212,7 @@ def test_what_never_arrived_is_sent_again_by_the_retry(import_products, mirakl_s
 
 def test_two_imports_that_fit_are_left_to_a_person(import_products, source, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
-    import_products(wait=False, max_tries=1).run()
+    import_products(wait_for_completion=False, max_tries=1).run()
     mirakl_sandbox.fault("reset_after", "P41")
     task = import_products()
     for _ in range(2):
@@ -311,14 +311,14 @@ def test_execution_timeout_counts_both_waits(import_products, monkeypatch):
 
 
 def test_without_waiting_the_task_gives_the_ids(import_products, mirakl_sandbox):
-    result = import_products(wait=False).run()
+    result = import_products(wait_for_completion=False).run()
     assert result["job_ids"] == [book(result)["entries"][0]["job_id"]]
     assert not mirakl_sandbox.journal("P42")
 
 
 def test_a_killed_task_says_which_import_goes_on(worker, source, mirakl_sandbox_connections, caplog, capsys):
     operator = MiraklImportProductsOperator(
-        task_id="task", source=str(source), mirakl_conn_id="mirakl_shop", wait=False
+        task_id="task", source=str(source), mirakl_conn_id="mirakl_shop", wait_for_completion=False
     )
     result = operator.execute({"ti": worker(lambda: operator).ti})
     operator.on_kill()
@@ -332,7 +332,7 @@ def test_a_retry_takes_up_what_a_killed_try_abandoned(
     worker, source, mirakl_sandbox, mirakl_sandbox_connections
 ):
     options = {"task_id": "task", "source": str(source), "mirakl_conn_id": "mirakl_shop"}
-    killed = MiraklImportProductsOperator(wait=False, **options)
+    killed = MiraklImportProductsOperator(wait_for_completion=False, **options)
     job_ids = killed.execute({"ti": worker(lambda: killed).ti})["job_ids"]
     killed.on_kill()
     result = worker(lambda: MiraklImportProductsOperator(**options)).run()

@@ -14,9 +14,8 @@ from airflow_provider_mirakl.exceptions import (
     MiraklJobFailedError,
     MiraklNotFoundError,
 )
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
-from airflow_provider_mirakl.operators.mcm import (
-    MiraklExportCatalogOperator,
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportProductsOperator,
     MiraklSynchronizeProductsOperator,
 )
 from airflow_provider_mirakl.operators.offers import (
@@ -25,6 +24,7 @@ from airflow_provider_mirakl.operators.offers import (
     MiraklImportPricesOperator,
     MiraklImportStockOperator,
 )
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 from airflow_provider_mirakl.sensors.jobs import (
     MiraklCatalogExportSensor,
     MiraklOfferExportSensor,
@@ -53,7 +53,7 @@ PAIRS = [
     (MiraklImportPricesOperator, MiraklPriceImportSensor, "mirakl_shop"),
     (MiraklExportOffersOperator, MiraklOfferExportSensor, "mirakl_shop"),
     (MiraklSynchronizeProductsOperator, MiraklProductSynchronizationSensor, "mirakl_operator"),
-    (MiraklExportCatalogOperator, MiraklCatalogExportSensor, "mirakl_operator"),
+    (MiraklExportProductsOperator, MiraklCatalogExportSensor, "mirakl_operator"),
 ]
 
 
@@ -71,7 +71,8 @@ def submit(worker, tmp_path, mirakl_sandbox_connections):
         else:
             options |= {"target": str(tmp_path / "target.ndjson")}
         task = worker(
-            lambda: operator(task_id="submit", wait=False, mirakl_conn_id=conn_id, **options), run_id="submit"
+            lambda: operator(task_id="submit", wait_for_completion=False, mirakl_conn_id=conn_id, **options),
+            run_id="submit",
         )
         return task.run()["job_ids"]
 
@@ -98,18 +99,18 @@ def sense(request, worker):
 @pytest.mark.parametrize(("operator", "sensor", "conn_id"), PAIRS, ids=[pair[1].job for pair in PAIRS])
 def test_a_job_of_another_is_waited_for_and_its_reports_are_kept(submit, sense, operator, sensor, conn_id):
     job_ids = submit(operator, conn_id)
-    result = sense(sensor, conn_id, job_id=job_ids, max_failed_items=None)
+    result = sense(sensor, conn_id, job_ids=job_ids, max_failed_items=None)
     (job_id,) = map(str, job_ids)
     assert result["job_ids"] == [job_id]
     assert set(result["states"]) == {job_id}
-    expected = 0 if operator in (MiraklExportOffersOperator, MiraklExportCatalogOperator) else 1
+    expected = 0 if operator in (MiraklExportOffersOperator, MiraklExportProductsOperator) else 1
     assert result["failed"] == expected
     rows = [json.loads(line) for line in Path(result["rows"][0]).read_text(encoding="utf-8").splitlines()]
     assert len([row for row in rows if row["status"] == "failed"]) == expected
     if expected:
         assert all(Path(path).exists() for path in result["reports"][job_id].values())
         with pytest.raises(MiraklItemsFailedError):
-            sense(sensor, conn_id, job_id=job_ids)
+            sense(sensor, conn_id, job_ids=job_ids)
 
 
 def test_complete_can_be_waited_for_and_several_at_once(submit, sense, mirakl_sandbox):
@@ -119,7 +120,7 @@ def test_complete_can_be_waited_for_and_several_at_once(submit, sense, mirakl_sa
     result = sense(
         MiraklProductImportSensor,
         "mirakl_shop",
-        job_id=str(job_ids),  # as a template renders it
+        job_ids=str(job_ids),  # as a template renders it
         until="complete",
         max_failed_items=None,
     )
@@ -131,12 +132,12 @@ def test_a_job_that_was_abandoned_is_adopted(worker, sense, tmp_path, mirakl_san
     source = tmp_path / "products.csv"
     source.write_text(PRODUCTS, encoding="utf-8")
     operator = MiraklImportProductsOperator(
-        task_id="killed", source=str(source), mirakl_conn_id="mirakl_shop", wait=False
+        task_id="killed", source=str(source), mirakl_conn_id="mirakl_shop", wait_for_completion=False
     )
     folder = operator.execute({"ti": worker(lambda: operator).ti})["folder"]
     operator.on_kill()
     (entry,) = json.loads((Path(folder) / "job.json").read_text(encoding="utf-8"))["entries"]
-    result = sense(MiraklProductImportSensor, "mirakl_shop", job_id=entry["job_id"], max_failed_items=None)
+    result = sense(MiraklProductImportSensor, "mirakl_shop", job_ids=entry["job_id"], max_failed_items=None)
     assert result["failed"] == 1
 
 
@@ -144,7 +145,7 @@ def test_a_job_that_failed_as_a_whole_fails_the_sensor(submit, sense, mirakl_san
     mirakl_sandbox.fault("fail_job", "P41")
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
     with pytest.raises(MiraklJobFailedError, match="ended FAILED"):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids)
 
 
 FLAGS = ({}, {"soft_fail": True}, {"never_fail": True})
@@ -156,7 +157,7 @@ def test_whatever_a_failure_is_called_it_fails_the_sensor(submit, sense, mirakl_
     mirakl_sandbox.fault("fail_job", "P41", status=word)
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
     with pytest.raises(Exception, match="never_fail" if "never_fail" in flags else f"ended {word}") as caught:
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, **flags)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, **flags)
     kind = AirflowSkipException if "never_fail" in flags else MiraklJobFailedError
     assert isinstance(caught.value, kind)
 
@@ -167,7 +168,7 @@ def test_a_word_that_nobody_knows_is_waited_for_until_the_timeout(submit, sense,
     mirakl_sandbox.fault("unknown_enum", "P42", times=None)
     mirakl_sandbox.fault("unknown_enum", "P51", times=None)
     with pytest.raises(AirflowSkipException if flags else AirflowSensorTimeout):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, timeout=0.6, **flags)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, timeout=0.6, **flags)
 
 
 @pytest.mark.mirakl_sandbox_settings(run_seconds=200.0)
@@ -177,20 +178,20 @@ def test_a_job_that_is_gone_meanwhile_is_an_error(submit, sense, mirakl_sandbox,
     mirakl_sandbox.fault("status", "P42", status=404, skip=1, times=None)
     mirakl_sandbox.fault("status", "P51", status=404, times=None)
     with pytest.raises(AirflowSkipException if "never_fail" in flags else MiraklNotFoundError):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, **flags)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, **flags)
 
 
 @pytest.mark.mirakl_sandbox_settings(run_seconds=100.0)
 def test_a_key_that_may_not_list_jobs_may_wait_for_its_own(submit, sense, mirakl_sandbox):
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
     mirakl_sandbox.fault("status", "P51", status=403, times=None)
-    result = sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, max_failed_items=None)
+    result = sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, max_failed_items=None)
     assert result["failed"] == 1
 
 
 def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_connections):
     with pytest.raises(MiraklNotFoundError):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=999)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=999)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_conne
 )
 def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
     with pytest.raises(MiraklConfigurationError, match="job_id"):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_id)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_id)
 
 
 @pytest.mark.parametrize("job_id", [{"job_ids": ["a"]}, "{'job_ids': ['a']}", "a, b", True, "(a)", "['a'"])
@@ -207,7 +208,7 @@ def test_what_is_no_id_is_refused_where_ids_are_texts(
     sense, mirakl_sandbox, job_id, mirakl_sandbox_connections
 ):
     with pytest.raises(MiraklConfigurationError, match=r"job_id: .* is no id of a stock import"):
-        sense(MiraklStockImportSensor, "mirakl_shop", job_id=job_id)
+        sense(MiraklStockImportSensor, "mirakl_shop", job_ids=job_id)
     assert not mirakl_sandbox.journal()
 
 
@@ -222,13 +223,13 @@ def test_an_interval_shorter_than_mirakl_allows_is_refused(sense, mirakl_sandbox
     with pytest.raises(
         MiraklConfigurationError, match=r"poke_interval: 0\.05 s is shorter .* give at least 0\.1"
     ):
-        sense(MiraklProductImportSensor, "mirakl_shop", job_id=1, poke_interval=0.05)
+        sense(MiraklProductImportSensor, "mirakl_shop", job_ids=1, poke_interval=0.05)
     assert not mirakl_sandbox.journal()
 
 
 def test_only_ids_and_numbers_travel(submit, sense):
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
-    sense(MiraklProductImportSensor, "mirakl_shop", job_id=job_ids, until="complete", max_failed_items=None)
+    sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, until="complete", max_failed_items=None)
     for _, arguments in sense.worker.deferrals:
         assert arguments["arguments"].keys() == {"kind", "job_ids", "role", "shop_id", "early", "since"}
         assert "sandbox-shop-key" not in repr(arguments)
@@ -241,8 +242,8 @@ def test_the_interval_may_stand_in_default_args(mapped):
     def made(**default_args):
         with DAG("dag", default_args=default_args):
             if not mapped:
-                return MiraklOfferImportSensor(task_id="wait", job_id=1)
-            task = MiraklOfferImportSensor.partial(task_id="wait").expand(job_id=[1, 2])
+                return MiraklOfferImportSensor(task_id="wait", job_ids=1)
+            task = MiraklOfferImportSensor.partial(task_id="wait").expand(job_ids=[1, 2])
             return task.unmap({"job_id": 1})
 
     assert made().poke_interval == 300

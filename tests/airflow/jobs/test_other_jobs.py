@@ -19,10 +19,10 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
-from airflow_provider_mirakl.operators.mcm import (
-    MiraklDeletedProductsOperator,
-    MiraklExportCatalogOperator,
-    MiraklProductStatusExportOperator,
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportDeletedProductsOperator,
+    MiraklExportProductsOperator,
+    MiraklExportProductStatusOperator,
     MiraklSynchronizeProductsOperator,
 )
 from airflow_provider_mirakl.operators.offers import (
@@ -272,7 +272,9 @@ def test_a_batch_that_got_lost_is_not_taken_for_the_one_before(task, mirakl_sand
 def test_the_catalog_becomes_a_file_of_each_format(task, tmp_path, mirakl_sandbox):
     for ending in ("ndjson", "csv", "parquet"):
         target = tmp_path / "export" / f"catalog.{ending}"
-        result = task(MiraklExportCatalogOperator, target=str(target), items_per_chunk=7, run_id=ending).run()
+        result = task(
+            MiraklExportProductsOperator, target=str(target), items_per_chunk=7, run_id=ending
+        ).run()
         assert result["files"] > 1
         if ending == "csv":
             found = list(csv.DictReader(target.open(encoding="utf-8"), delimiter=";"))
@@ -291,12 +293,12 @@ def test_the_catalog_becomes_a_file_of_each_format(task, tmp_path, mirakl_sandbo
 
 def test_an_export_that_is_empty_leaves_an_empty_file(task, tmp_path, mirakl_sandbox):
     target = tmp_path / "nothing.ndjson"
-    result = task(MiraklExportCatalogOperator, target=str(target), filters={"product_id": ["no"]}).run()
+    result = task(MiraklExportProductsOperator, target=str(target), filters={"product_id": ["no"]}).run()
     assert (result["items"], result["files"], target.read_bytes()) == (0, 0, b"")
 
 
 def test_no_address_of_a_file_travels_through_the_database(task, tmp_path, mirakl_sandbox):
-    running = task(MiraklExportCatalogOperator, target=str(tmp_path / "x.ndjson"))
+    running = task(MiraklExportProductsOperator, target=str(tmp_path / "x.ndjson"))
     events = []
     fire = running.fire
     running.fire = lambda trigger: events.append(fire(trigger)) or events[-1]
@@ -319,7 +321,7 @@ def test_offers_are_exported(task, file, tmp_path, mirakl_sandbox):
 
 def test_a_format_that_nobody_knows_is_refused(task, tmp_path, mirakl_sandbox):
     with pytest.raises(MiraklConfigurationError, match="set target_format"):
-        task(MiraklExportCatalogOperator, target=str(tmp_path / "catalog.xlsx")).run()
+        task(MiraklExportProductsOperator, target=str(tmp_path / "catalog.xlsx")).run()
 
 
 # At once
@@ -337,10 +339,10 @@ def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     target = tmp_path / "status.ndjson"
     options = {"target": str(target), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
-    first = direct(MiraklProductStatusExportOperator, **options).run()
+    first = direct(MiraklExportProductStatusOperator, **options).run()
     assert first["updated_since"] is None
     assert first["items"] == len(lines(target)) > 10
-    second = direct(MiraklProductStatusExportOperator, run_id="next", **options).run()
+    second = direct(MiraklExportProductStatusOperator, run_id="next", **options).run()
     assert second["updated_since"] == first["updated_to"]
     assert (second["items"], target.read_bytes()) == (0, b"")
 
@@ -351,7 +353,7 @@ def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mira
     target = tmp_path / "status.ndjson"
     options = {"target": str(target), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
     for run_id in ("first", "next"):
-        task = direct(MiraklProductStatusExportOperator, run_id=run_id, **options)
+        task = direct(MiraklExportProductStatusOperator, run_id=run_id, **options)
         lost = task.run()
         again = task.run()
         assert again["updated_since"] == lost["updated_since"]
@@ -362,24 +364,24 @@ def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mira
 def test_the_watermark_never_passes_the_moment_of_asking(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
-    direct(MiraklProductStatusExportOperator, updated_to="2099-01-01T00:00:00Z", **options).run()
-    result = direct(MiraklProductStatusExportOperator, run_id="next", **options).run()
+    direct(MiraklExportProductStatusOperator, updated_to="2099-01-01T00:00:00Z", **options).run()
+    result = direct(MiraklExportProductStatusOperator, run_id="next", **options).run()
     assert result["updated_since"] <= result["updated_to"] < "2099"
 
 
 def test_a_window_before_the_watermark_is_refused(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
-    direct(MiraklProductStatusExportOperator, **options).run()
+    direct(MiraklExportProductStatusOperator, **options).run()
     with pytest.raises(MiraklConfigurationError, match="updated_to: 2020"):
-        direct(MiraklProductStatusExportOperator, run_id="old", updated_to="2020-01-01", **options).run()
+        direct(MiraklExportProductStatusOperator, run_id="old", updated_to="2020-01-01", **options).run()
 
 
 @pytest.mark.parametrize("written", ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z\n"])
 def test_a_watermark_may_be_written_by_hand(direct, tmp_path, written):
     (tmp_path / "mark.txt").write_text(written, encoding="utf-8")
     options = {"target": str(tmp_path / "s.ndjson"), "watermark": str(tmp_path / "mark.txt"), "overlap": 60}
-    result = direct(MiraklProductStatusExportOperator, mirakl_conn_id="mirakl_shop", **options).run()
+    result = direct(MiraklExportProductStatusOperator, mirakl_conn_id="mirakl_shop", **options).run()
     assert result["updated_since"] == "2026-11-20T09:59:00+00:00"
 
 
@@ -387,23 +389,23 @@ def test_a_window_of_one_s_own_moves_no_watermark(direct, tmp_path, mirakl_sandb
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
     direct(
-        MiraklProductStatusExportOperator, updated_since="2000-01-01T00:00:00", status="NOT_LIVE", **options
+        MiraklExportProductStatusOperator, updated_since="2000-01-01T00:00:00", status="NOT_LIVE", **options
     ).run()
-    assert direct(MiraklProductStatusExportOperator, **options).run()["updated_since"] is None
+    assert direct(MiraklExportProductStatusOperator, **options).run()["updated_since"] is None
 
 
 def test_a_failed_export_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
     mirakl_sandbox.fault("status", "CM11", status=403)
     with pytest.raises(MiraklPermissionError):
-        direct(MiraklProductStatusExportOperator, **options).run()
+        direct(MiraklExportProductStatusOperator, **options).run()
     assert not list((tmp_path / "work").rglob("watermark*"))
 
 
 def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox):
     target = tmp_path / "deleted.ndjson"
     options = {"target": str(target), "mirakl_conn_id": "mirakl_operator"}
-    assert direct(MiraklDeletedProductsOperator, **options).run()["items"] == 0
+    assert direct(MiraklExportDeletedProductsOperator, **options).run()["items"] == 0
     worker(
         lambda: MiraklSynchronizeProductsOperator(
             task_id="delete",
@@ -411,7 +413,7 @@ def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox)
             mirakl_conn_id="mirakl_operator",
         )
     ).run()
-    assert direct(MiraklDeletedProductsOperator, **options).run()["items"] == 1
+    assert direct(MiraklExportDeletedProductsOperator, **options).run()["items"] == 1
     assert lines(target)[0]["mirakl_product_id"] == "MKL-003"
 
 
@@ -419,7 +421,7 @@ def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox)
 def test_an_export_that_mirakl_has_no_more_is_begun_anew(task, fetch, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     mirakl_sandbox.fault("status", fetch, status=403)
-    running = task(MiraklExportCatalogOperator, target=str(tmp_path / "all.ndjson"))
+    running = task(MiraklExportProductsOperator, target=str(tmp_path / "all.ndjson"))
     with pytest.raises(MiraklPermissionError):
         running.run()
     (expired,) = {call["path"] for call in mirakl_sandbox.journal("CM53")}

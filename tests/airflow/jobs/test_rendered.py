@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklInputError
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
-from airflow_provider_mirakl.operators.mcm import (
-    MiraklDeletedProductsOperator,
-    MiraklExportCatalogOperator,
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportDeletedProductsOperator,
+    MiraklExportProductsOperator,
     MiraklSynchronizeProductsOperator,
 )
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 from airflow_provider_mirakl.operators.request import MiraklRequestOperator
-from airflow_provider_mirakl.operators.shop import MiraklGetShopStatisticsOperator, MiraklUpdateShopOperator
+from airflow_provider_mirakl.operators.shops import MiraklGetShopStatisticsOperator, MiraklUpdateShopOperator
 
 pytestmark = [
     pytest.mark.airflow,
@@ -59,23 +59,23 @@ def test_a_list_of_objects_as_text(run, written):
     ],
 )
 def test_filters_as_text(run, filters):
-    assert run(MiraklExportCatalogOperator, with_target=True, filters=filters)["items"] == 1
+    assert run(MiraklExportProductsOperator, with_target=True, filters=filters)["items"] == 1
 
 
 def test_an_id_that_became_a_number_is_a_text_again(run):
-    assert run(MiraklExportCatalogOperator, with_target=True, filters={"product_id": [1]})["items"] == 0
+    assert run(MiraklExportProductsOperator, with_target=True, filters={"product_id": [1]})["items"] == 0
 
 
 @pytest.mark.parametrize("nothing", [None, "None", "{}"])
 def test_no_filters_and_no_options(run, nothing):
-    assert run(MiraklExportCatalogOperator, with_target=True, filters=nothing)["items"] > 1
+    assert run(MiraklExportProductsOperator, with_target=True, filters=nothing)["items"] > 1
     assert run(MiraklExportOffersOperator, with_target=True, options=nothing)["target"]
 
 
 @pytest.mark.parametrize("filters", [{"product_id": None}, {"product_id": "MKL-001"}, "product_id", [1]])
 def test_filters_that_are_none(run, mirakl_sandbox, filters):
     with pytest.raises(MiraklConfigurationError, match="filters: "):
-        run(MiraklExportCatalogOperator, with_target=True, filters=filters)
+        run(MiraklExportProductsOperator, with_target=True, filters=filters)
     assert not mirakl_sandbox.journal()
 
 
@@ -85,10 +85,10 @@ def test_filters_that_are_none(run, mirakl_sandbox, filters):
         (MiraklImportProductsOperator, {"source": None}),
         (MiraklImportProductsOperator, {"source": "None"}),
         (MiraklImportProductsOperator, {"source": ["a.csv"]}),
-        (MiraklExportCatalogOperator, {"target": None}),
-        (MiraklExportCatalogOperator, {"target": "None", "target_format": "ndjson"}),
-        (MiraklDeletedProductsOperator, {"target": None}),
-        (MiraklDeletedProductsOperator, {"target": "None"}),
+        (MiraklExportProductsOperator, {"target": None}),
+        (MiraklExportProductsOperator, {"target": "None", "target_format": "ndjson"}),
+        (MiraklExportDeletedProductsOperator, {"target": None}),
+        (MiraklExportDeletedProductsOperator, {"target": "None"}),
         (MiraklExportOffersOperator, {"target": "x.csv", "options": "x"}),
         (MiraklRequestOperator, {"path": None}),
         (MiraklRequestOperator, {"path": "/api/shops", "query": "max"}),
@@ -110,7 +110,7 @@ def test_optional_arguments_of_which_a_template_made_none(run):
     assert run(MiraklRequestOperator, path="/api/platform/configuration", **none)["status"] == 200
     assert run(MiraklGetShopStatisticsOperator, channel_code="None", **shop)
     windows = dict.fromkeys(("updated_since", "updated_to", "watermark", "work_folder"), "None")
-    assert run(MiraklDeletedProductsOperator, with_target=True, **windows)["updated_since"] is None
+    assert run(MiraklExportDeletedProductsOperator, with_target=True, **windows)["updated_since"] is None
 
 
 def test_a_query_as_text(run, mirakl_sandbox):
@@ -131,5 +131,5 @@ def test_changes_that_cannot_be_read_are_not_shown(run):
 
 
 def test_paths_as_objects(run):
-    assert run(MiraklExportCatalogOperator, target=run.target)["items"] > 1
+    assert run(MiraklExportProductsOperator, target=run.target)["items"] > 1
     assert run.target.exists()

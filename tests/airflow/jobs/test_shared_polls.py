@@ -9,8 +9,8 @@ import time
 import pytest
 
 from airflow_provider_mirakl.api.caller import SELLER
-from airflow_provider_mirakl.api.imports import import_products
 from airflow_provider_mirakl.api.offers import import_offers, import_prices
+from airflow_provider_mirakl.api.products import import_products
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook

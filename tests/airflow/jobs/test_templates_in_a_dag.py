@@ -11,14 +11,16 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbo
 DAG = """
 from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG, task
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
-from airflow_provider_mirakl.operators.mcm import (
-    MiraklDeletedProductsOperator, MiraklExportCatalogOperator, MiraklProductStatusExportOperator,
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportDeletedProductsOperator,
+    MiraklExportProductsOperator,
+    MiraklExportProductStatusOperator,
     MiraklSynchronizeProductsOperator,
 )
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
 from airflow_provider_mirakl.operators.request import MiraklRequestOperator
-from airflow_provider_mirakl.operators.shop import MiraklGetShopOperator
+from airflow_provider_mirakl.operators.shops import MiraklGetShopOperator
 from airflow_provider_mirakl.sensors.jobs import MiraklProductImportSensor, MiraklProductSynchronizationSensor
 
 shop, operator = {{"mirakl_conn_id": "mirakl_shop"}}, {{"mirakl_conn_id": "{{{{ params.operator }}}}"}}
@@ -28,13 +30,13 @@ with DAG(
     params={{"operator": "mirakl_operator", "nothing": None, "shop": 2000, "product": "MKL-001"}},
 ):
     submit = MiraklImportProductsOperator(
-        task_id="submit", source="{source}", wait=False, work_folder="{{{{ params.nothing }}}}", **shop
+        task_id="submit", source="{source}", wait_for_completion=False, work_folder="{{{{ params.nothing }}}}", **shop
     )
     wait = MiraklProductImportSensor(
-        task_id="wait", job_id="{{{{ ti.xcom_pull('submit')['job_ids'] }}}}", max_failed_items=None, **quick, **shop
+        task_id="wait", job_ids="{{{{ ti.xcom_pull('submit')['job_ids'] }}}}", max_failed_items=None, **quick, **shop
     )
     pushed = MiraklProductImportSensor(
-        task_id="pushed", job_id="{{{{ ti.xcom_pull('submit', key='job_ids')[0] }}}}", max_failed_items=None,
+        task_id="pushed", job_ids="{{{{ ti.xcom_pull('submit', key='job_ids')[0] }}}}", max_failed_items=None,
         shop_id="{{{{ params.shop }}}}", **quick, **shop
     )
     report = MiraklRequestOperator(
@@ -48,12 +50,12 @@ with DAG(
         return [{{"mirakl_product_id": "MKL-001", "product_sku": "SKU-001"}}]
 
     synchronize = MiraklSynchronizeProductsOperator(
-        task_id="synchronize", source="{{{{ ti.xcom_pull('products') }}}}", wait=False, **operator
+        task_id="synchronize", source="{{{{ ti.xcom_pull('products') }}}}", wait_for_completion=False, **operator
     )
     synchronized = MiraklProductSynchronizationSensor(
-        task_id="synchronized", job_id="{{{{ ti.xcom_pull('synchronize')['job_ids'] }}}}", **quick, **operator
+        task_id="synchronized", job_ids="{{{{ ti.xcom_pull('synchronize')['job_ids'] }}}}", **quick, **operator
     )
-    export = MiraklExportCatalogOperator(
+    export = MiraklExportProductsOperator(
         task_id="export", target="{folder}/{{{{ run_id }}}}.ndjson",
         updated_since="{{{{ macros.datetime(2020, 1, 1) }}}}",
         updated_to="{{{{ params.nothing }}}}", filters="{{{{ {{'product_id': [params.product]}} }}}}", **operator
@@ -62,7 +64,7 @@ with DAG(
         task_id="offers", target="{folder}/offers.csv", options="{{{{ {{'include_inactive_offers': True}} }}}}",
         updated_since="{{{{ '2020-01-01' }}}}", shop_id="{{{{ params.shop }}}}", **operator
     )
-    deleted = MiraklDeletedProductsOperator(
+    deleted = MiraklExportDeletedProductsOperator(
         task_id="deleted", target="{folder}/deleted.ndjson", updated_since="{{{{ params.nothing }}}}",
         watermark="{{{{ params.nothing }}}}", work_folder="{{{{ params.nothing }}}}", **operator
     )

@@ -144,7 +144,7 @@ class Run:
                 {
                     "dag_run_id": self.run_id,
                     "task_ids": list(task_ids),
-                    "dry_run": False,
+                    "preview": False,
                     "only_failed": False,
                     "only_running": False,
                     "reset_dag_runs": True,

@@ -17,7 +17,7 @@ DAG = """
 import datetime
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.mirakl_connect import (
+from airflow_provider_mirakl.operators.connect import (
     MiraklConnectUpsertProductsOperator,
     MiraklConnectVerifyProductsOperator,
 )
@@ -27,7 +27,7 @@ with DAG(dag_id={dag_id!r}, schedule=None, start_date=datetime.datetime(2026, 1,
         task_id="upsert",
         source="{{{{ dag_run.conf['source'] }}}}",
         mirakl_connect_conn_id={dag_id!r},
-        chunk_size=5,
+        batch_size=5,
         retry_delay=datetime.timedelta(seconds=1),
         **{upsert!r},
     )

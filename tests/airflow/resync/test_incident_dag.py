@@ -13,7 +13,7 @@ from live_airflow import AIRFLOW
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow]
 
 DAG_FILE = Path(__file__).parents[3] / "example_dags" / "mirakl_incident_resync.py"
-FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "dry_run": False, "proof_minutes": 0.02}
+FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "preview": False, "proof_minutes": 0.02}
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def former_run(airflow_db):
     return make
 
 
-def test_a_dry_run_is_the_default_and_sends_nothing(incident, mirakl_sandbox):
-    run = incident(products=["MKL-021;SKU-021", ""], dry_run=True)
+def test_a_preview_is_the_default_and_sends_nothing(incident, mirakl_sandbox):
+    run = incident(products=["MKL-021;SKU-021", ""], preview=True)
     assert (run.state, run.tasks["resync"]) == ("success", "skipped")
     told = run.returned("report")
     assert (told["sent"], told["products"]) == (False, 1)
@@ -119,7 +119,7 @@ def test_approval_stands_between_the_preview_and_the_sending(airflow_db):
     assert dag.task_dict["approve"].upstream_task_ids == {"decide"}
     assert "approve" in dag.task_dict["resync"].upstream_task_ids
     decide = dag.task_dict["decide"].python_callable
-    assert [decide(params={"dry_run": dry_run}) for dry_run in (True, False)] == ["report", "approve"]
+    assert [decide(params={"preview": preview}) for preview in (True, False)] == ["report", "approve"]
 
 
 @pytest.mark.parametrize(("state", "reported"), [("running", "skipped"), ("success", "success")])

@@ -102,7 +102,7 @@ def trigger(
         {
             "dag_run_id": run_id,
             "logical_date": logical_date and logical_date.isoformat(),
-            "conf": {"reason": "tried live", "dry_run": False} | form,
+            "conf": {"reason": "tried live", "preview": False} | form,
         },
     )
     return Run(airflow, dag_id, run_id)
@@ -201,8 +201,8 @@ def test_the_trigger_form_repairs_what_was_pasted(page, airflow, sandbox):
     )
     form.locator("[name=element_reason]").fill("stuck since the morning")
     form.locator("[name=element_ticket]").fill("INC-1")
-    form.locator("label").filter(has=page.locator("[name=element_dry_run]")).click()
-    assert not form.locator("[name=element_dry_run]").is_checked()
+    form.locator("label").filter(has=page.locator("[name=element_preview]")).click()
+    assert not form.locator("[name=element_preview]").is_checked()
     photograph(form, "incident-form")
     form.get_by_role("button", name="Trigger").last.click()
     form.wait_for(state="hidden")

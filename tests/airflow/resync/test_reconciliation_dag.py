@@ -35,9 +35,9 @@ def test_what_the_reconciliation_finds_the_resync_repairs(
     assert [found[name] for name in ("source", "missing", "different", "resync_products")] == [36, 1, 15, 15]
     assert found["extra"] == 5
     proposal = run.returned("propose")
-    assert proposal["dry_run"] is True
+    assert proposal["preview"] is True
 
-    run = run_dag(example("mirakl_incident_resync.py"), conf=proposal | {"dry_run": False})
+    run = run_dag(example("mirakl_incident_resync.py"), conf=proposal | {"preview": False})
     assert run.state == "success"
     assert run.returned("report")["succeeded"] == 15
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.api import connect, documents, imports, mcm, offers, platform, shops
+from airflow_provider_mirakl.api import catalog_manager, connect, documents, offers, platform, products, shops
 from airflow_provider_mirakl.api.call import Call, Operation
 from airflow_provider_mirakl.api.caller import Caller
 
@@ -61,31 +61,31 @@ TABLE: list[tuple[tuple[str, ...], str, Callable[[str], Call[Any]]]] = [
     (("connect",), "upsert", lambda role: connect.upsert_products([PRODUCT, {"id": "p2"}])),
     (("connect",), "delete", lambda role: connect.delete_products(["p1", "p2"])),
     # --- Catalog Manager
-    (ALL, "everything", lambda role: mcm.export_source_status(caller=caller(role))),
-    (ALL, "a delta", lambda role: mcm.export_source_status(
+    (ALL, "everything", lambda role: catalog_manager.export_source_status(caller=caller(role))),
+    (ALL, "a delta", lambda role: catalog_manager.export_source_status(
         caller=caller(role), updated_since=SINCE, updated_to=UNTIL, status="NOT_LIVE", locale="en_US",
         provider_unique_identifiers=["a", "b"], unique_identifiers=["EAN|1"])),
-    (BACK, "all uses", lambda role: mcm.synchronize_products(SYNCHRONIZED)),
-    (BACK, "status", lambda role: mcm.get_synchronization("t-1")),
-    (BACK, "report", lambda role: mcm.get_synchronization_report("t-1")),
-    (BACK, "start, everything", lambda role: mcm.start_export()),
-    (BACK, "start, filtered", lambda role: mcm.start_export(
+    (BACK, "all uses", lambda role: catalog_manager.synchronize_products(SYNCHRONIZED)),
+    (BACK, "status", lambda role: catalog_manager.get_synchronization("t-1")),
+    (BACK, "report", lambda role: catalog_manager.get_synchronization_report("t-1")),
+    (BACK, "start, everything", lambda role: catalog_manager.start_export()),
+    (BACK, "start, filtered", lambda role: catalog_manager.start_export(
         updated_since=SINCE, updated_to=UNTIL, channel="FR", restrict_attributes=False, items_per_chunk=1000,
         megabytes_per_chunk=10, filters={"acceptance_status": ["NEW"], "product_sku": ["a", "b"]})),
-    (BACK, "export status", lambda role: mcm.get_export("t-1")),
-    (BACK, "deleted", lambda role: mcm.export_deleted_products(deleted_from=SINCE, product_ids=["a", "b"])),
+    (BACK, "export status", lambda role: catalog_manager.get_export("t-1")),
+    (BACK, "deleted", lambda role: catalog_manager.export_deleted_products(deleted_from=SINCE, product_ids=["a", "b"])),
     # --- product imports
-    (ALL, "a file", lambda role: imports.import_products(CSV, "products.csv", caller=caller(role))),
-    (ALL, "converted", lambda role: imports.import_products(
+    (ALL, "a file", lambda role: products.import_products(CSV, "products.csv", caller=caller(role))),
+    (ALL, "converted", lambda role: products.import_products(
         CSV, "products.csv", caller=caller(role), operator_format=True, conversion_type="AI_CONVERTER",
         conversion_options={"ai_enrichment": True, "ai_rewrite": False, "ai_translation": True})),
-    (ALL, "status", lambda role: imports.get_import(7, caller=caller(role))),
-    (ALL, "list", lambda role: imports.list_imports(
+    (ALL, "status", lambda role: products.get_import(7, caller=caller(role))),
+    (ALL, "list", lambda role: products.list_imports(
         caller=caller(role), changed_since=SINCE, status="SENT", has_transformed_file=True, offset=100)),
-    (ALL, "errors", lambda role: imports.get_error_report(7, caller=caller(role))),
-    (ALL, "new products", lambda role: imports.get_new_product_report(7, caller=caller(role))),
-    (ALL, "transformed", lambda role: imports.get_transformed_file(7, caller=caller(role))),
-    (ALL, "transformation errors", lambda role: imports.get_transformation_error_report(7, caller=caller(role))),
+    (ALL, "errors", lambda role: products.get_error_report(7, caller=caller(role))),
+    (ALL, "new products", lambda role: products.get_new_product_report(7, caller=caller(role))),
+    (ALL, "transformed", lambda role: products.get_transformed_file(7, caller=caller(role))),
+    (ALL, "transformation errors", lambda role: products.get_transformation_error_report(7, caller=caller(role))),
     # --- offers, stock, prices
     (MARKET, "a file", lambda role: offers.import_offers(CSV, "offers.csv", caller=caller(role))),
     (MARKET, "with products", lambda role: offers.import_offers(
@@ -133,7 +133,7 @@ def test_published_replies_can_be_read(judge: Any, role: str, code: str) -> None
 
 
 def operations() -> Iterator[Operation]:
-    for module in (connect, documents, imports, mcm, offers, platform, shops):
+    for module in (connect, documents, catalog_manager, offers, products, platform, shops):
         yield from (value for value in vars(module).values() if isinstance(value, Operation))
 
 
@@ -179,24 +179,24 @@ WRONG: dict[str, tuple[str, Call[Any], str]] = {
         Call(Operation("P42", "GET", "/api/products/import/7", replay=True), parse=bool),
         "path is",
     ),
-    "method": ("shop", Call(Operation("P51", "POST", imports.PATH, replay=True), parse=bool), "method is"),
+    "method": ("shop", Call(Operation("P51", "POST", products.PATH, replay=True), parse=bool), "method is"),
     "missing parameter": ("operator", offers.upsert_offers([OFFER]), "shop is required"),
     "unknown parameter": (
         "shop",
-        Call(imports.P51, parse=bool, params=(("shops", "1"),)),
+        Call(products.P51, parse=bool, params=(("shops", "1"),)),
         "shops is not declared",
     ),
-    "type": ("shop", Call(imports.P51, parse=bool, params=(("shop_id", "x"),)), "is not of type 'integer'"),
+    "type": ("shop", Call(products.P51, parse=bool, params=(("shop_id", "x"),)), "is not of type 'integer'"),
     "boolean": (
         "shop",
-        Call(imports.P51, parse=bool, params=(("has_transformed_file", "yes"),)),
+        Call(products.P51, parse=bool, params=(("has_transformed_file", "yes"),)),
         "'boolean'",
     ),
     "enum": ("shop", Call(offers.OF04, parse=bool, params=(("status", "DONE"),)), "is not one of"),
     "body": ("connect", connect.upsert_products(b'{"products":[{"id":""}]}'), "products[0].id"),
     "no body": ("connect", Call(connect.UPSERT_PRODUCTS, parse=bool), "none is sent"),
-    "missing part": ("operator", imports.import_products(CSV, "a.csv"), "the part shop is required"),
-    "format": ("shop", Call(imports.P51, parse=bool, accept="text/xml"), "text/xml is wanted"),
+    "missing part": ("operator", products.import_products(CSV, "a.csv"), "the part shop is required"),
+    "format": ("shop", Call(products.P51, parse=bool, accept="text/xml"), "text/xml is wanted"),
 }
 
 

@@ -9,16 +9,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api import catalog_manager, offers, products
 from airflow_provider_mirakl.api.call import Call, Multipart, Reply
 from airflow_provider_mirakl.api.caller import SHOP_FIELDS, Caller
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 SUBMIT: dict[str, Any] = {
-    "CM11": lambda caller: mcm.export_source_status(caller=caller),
-    "P41": lambda caller: imports.import_products(b"x", "a.csv", caller=caller),
-    "P51": lambda caller: imports.list_imports(caller=caller),
+    "CM11": lambda caller: catalog_manager.export_source_status(caller=caller),
+    "P41": lambda caller: products.import_products(b"x", "a.csv", caller=caller),
+    "P51": lambda caller: products.list_imports(caller=caller),
     "OF01": lambda caller: offers.import_offers(b"x", "a.csv", caller=caller),
     "OF04": lambda caller: offers.list_offer_imports(caller=caller),
     "OF24": lambda caller: offers.upsert_offers([{"shop_sku": "1"}], caller=caller),
@@ -68,21 +68,21 @@ def test_shops_have_intervals_of_their_own(code: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: imports.import_products(b"x", "a.csv", conversion_options={"ai_rewrite": True}),
-        lambda: imports.import_products(
+        lambda: products.import_products(b"x", "a.csv", conversion_options={"ai_rewrite": True}),
+        lambda: products.import_products(
             b"x", "a.csv", conversion_type="AI_CONVERTER", conversion_options={"spelling": True}
         ),
-        lambda: imports.import_products(b"x", "../a.csv"),
-        lambda: imports.list_imports(changed_since=datetime(2026, 1, 1)),  # noqa: DTZ001
-        lambda: mcm.synchronize_products([]),
-        lambda: mcm.synchronize_products([{"data": {"a": float("nan")}}]),
-        lambda: mcm.export_source_status(unique_identifiers=["x"] * 101),
-        lambda: mcm.export_source_status(provider_unique_identifiers="abc"),
-        lambda: mcm.start_export(filters={"colour": ["red"]}),
-        lambda: mcm.start_export(filters={"catalog": "abc"}),
-        lambda: mcm.export_products(filters={"product_id": ["x"] * 101}),
-        lambda: mcm.get_synchronization(""),
-        lambda: mcm.get_export(".."),
+        lambda: products.import_products(b"x", "../a.csv"),
+        lambda: products.list_imports(changed_since=datetime(2026, 1, 1)),  # noqa: DTZ001
+        lambda: catalog_manager.synchronize_products([]),
+        lambda: catalog_manager.synchronize_products([{"data": {"a": float("nan")}}]),
+        lambda: catalog_manager.export_source_status(unique_identifiers=["x"] * 101),
+        lambda: catalog_manager.export_source_status(provider_unique_identifiers="abc"),
+        lambda: catalog_manager.start_export(filters={"colour": ["red"]}),
+        lambda: catalog_manager.start_export(filters={"catalog": "abc"}),
+        lambda: catalog_manager.export_products(filters={"product_id": ["x"] * 101}),
+        lambda: catalog_manager.get_synchronization(""),
+        lambda: catalog_manager.get_export(".."),
         lambda: offers.upsert_offers([]),
         lambda: offers.get_stock_import("."),
     ],
@@ -93,10 +93,10 @@ def test_bad_input_is_refused_before_a_call_is_spent(make: Any) -> None:
 
 
 def test_cm21_is_a_bare_array() -> None:
-    body = mcm.synchronize_products([{"mirakl_product_id": "m", "product_sku": "s"}]).body
+    body = catalog_manager.synchronize_products([{"mirakl_product_id": "m", "product_sku": "s"}]).body
     assert isinstance(body, bytes)
     assert json.loads(body) == [{"mirakl_product_id": "m", "product_sku": "s"}]
-    assert mcm.synchronize_products(b"[{}]").body == b"[{}]"
+    assert catalog_manager.synchronize_products(b"[{}]").body == b"[{}]"
 
 
 def test_two_frequencies_of_one_operation() -> None:
@@ -107,14 +107,17 @@ def test_two_frequencies_of_one_operation() -> None:
     alone, with_products = (offers.import_offers(b"x", "a.csv", with_products=flag) for flag in (False, True))
     assert (alone.operation.interval, with_products.operation.interval) == (60, 900)
     assert alone.paced_by != with_products.paced_by
-    full_status, delta_status = mcm.export_source_status(), mcm.export_source_status(updated_since=SINCE)
+    full_status, delta_status = (
+        catalog_manager.export_source_status(),
+        catalog_manager.export_source_status(updated_since=SINCE),
+    )
     assert (full_status.operation.interval, delta_status.operation.interval) == (14_400, 300)
 
 
 def test_lists_in_a_query_are_repeated_or_joined_as_declared() -> None:
-    call = mcm.export_source_status(unique_identifiers=["EAN|1", "EAN|2"])
+    call = catalog_manager.export_source_status(unique_identifiers=["EAN|1", "EAN|2"])
     assert call.params == (("unique_identifier", "EAN|1"), ("unique_identifier", "EAN|2"))
-    call = mcm.export_products(filters={"product_id": ["a", "b"]})
+    call = catalog_manager.export_products(filters={"product_id": ["a", "b"]})
     assert call.params == (("product_id", "a,b"),)
 
 
@@ -123,7 +126,7 @@ def test_lists_in_a_query_are_repeated_or_joined_as_declared() -> None:
     [(b'{"import_id":7}', 7), (b'{"import_id":"7"}', 7), (b'{"import_id":9223372036854775807}', 2**63 - 1)],
 )
 def test_ids_of_imports(body: bytes, number: int) -> None:
-    assert imports.import_products(b"x", "a.csv").parse(Reply("P41", 201, {}, body)) == number
+    assert products.import_products(b"x", "a.csv").parse(Reply("P41", 201, {}, body)) == number
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_ids_of_imports(body: bytes, number: int) -> None:
     [b"{}", b'{"import_id":null}', b'{"import_id":true}', b'{"import_id":-1}', b'{"import_id":1.5}', b"[]"],
 )
 def test_replies_without_an_id(body: bytes) -> None:
-    for call in (imports.import_products(b"x", "a.csv"), offers.import_offers(b"x", "a.csv")):
+    for call in (products.import_products(b"x", "a.csv"), offers.import_offers(b"x", "a.csv")):
         with pytest.raises(MiraklReplyError):
             call.parse(Reply(call.operation.code, 201, {}, body))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.api import imports, mcm, offers
+from airflow_provider_mirakl.api import catalog_manager, offers, products
 from airflow_provider_mirakl.api.call import Multipart, Reply
 from airflow_provider_mirakl.api.caller import SHOP_FIELDS, Caller
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
@@ -40,7 +40,7 @@ def parts(call):
 
 
 def test_conversion_options_are_one_json_part():
-    call = imports.import_products(
+    call = products.import_products(
         b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_rewrite": False}
     )
     part = parts(call)["conversion_options"]
@@ -54,23 +54,23 @@ def test_conversion_options_are_one_json_part():
     ("make", "words"),
     [
         (
-            lambda: imports.import_products(b"x", "p.csv", conversion_options={"ai_rewrite": True}),
+            lambda: products.import_products(b"x", "p.csv", conversion_options={"ai_rewrite": True}),
             "AI_CONVERTER",
         ),
         (
-            lambda: imports.import_products(
+            lambda: products.import_products(
                 b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_magic": True}
             ),
             "ai_magic: known are",
         ),
-        (lambda: imports.import_products(b"x", "../p.csv"), "plain file name"),
-        (lambda: mcm.synchronize_products([]), "at least one product"),
+        (lambda: products.import_products(b"x", "../p.csv"), "plain file name"),
+        (lambda: catalog_manager.synchronize_products([]), "at least one product"),
         (lambda: offers.upsert_offers([]), "at least one offer"),
-        (lambda: mcm.start_export(filters={"color": ["red"]}), "'color' is no filter"),
-        (lambda: mcm.start_export(filters={"category": "shoes"}), "is one text; give a list"),
-        (lambda: mcm.export_products(filters={"category": ["x"] * 101}), "101 values"),
-        (lambda: mcm.export_source_status(provider_unique_identifiers=["x"] * 101), "101 values"),
-        (lambda: mcm.get_synchronization(""), "needs an id"),
+        (lambda: catalog_manager.start_export(filters={"color": ["red"]}), "'color' is no filter"),
+        (lambda: catalog_manager.start_export(filters={"category": "shoes"}), "is one text; give a list"),
+        (lambda: catalog_manager.export_products(filters={"category": ["x"] * 101}), "101 values"),
+        (lambda: catalog_manager.export_source_status(provider_unique_identifiers=["x"] * 101), "101 values"),
+        (lambda: catalog_manager.get_synchronization(""), "needs an id"),
         (lambda: offers.get_stock_import(".."), "needs an id"),
     ],
 )
@@ -82,7 +82,7 @@ def test_what_cannot_be_meant_is_refused(make, words):
 def test_intervals_follow_what_a_call_carries():
     assert offers.import_offers(b"x", "o.csv").operation.interval == 60
     assert offers.import_offers(b"x", "o.csv", with_products=True).operation.interval == 900
-    assert mcm.export_source_status().operation.interval == 4 * 3600
+    assert catalog_manager.export_source_status().operation.interval == 4 * 3600
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_an_id_is_read_as_a_number(body, found):
     reply = Reply("P41", 201, {}, body)
     if found is None:
         with pytest.raises(MiraklReplyError, match="import_id"):
-            imports.number_id(reply, "import_id")
+            products.number_id(reply, "import_id")
     else:
-        assert imports.number_id(reply, "import_id") == found
+        assert products.number_id(reply, "import_id") == found
 
 
 def test_the_deprecated_spelling_of_an_id_is_understood():

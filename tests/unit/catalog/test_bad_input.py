@@ -284,7 +284,7 @@ def test_a_file_without_line_ends(write: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1001])
 def test_a_chunk_has_1_to_1000_products(limit: int, tmp_path: Path) -> None:
-    assert "Connect takes 1 to 1000" in str(refused([], tmp_path / "plan", max_products=limit))
+    assert "Connect takes 1 to 1000" in str(refused([], tmp_path / "plan", batch_size=limit))
 
 
 def test_half_of_a_surrogate_pair_in_an_id_or_a_name_is_reported(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.connect import list_products
-from airflow_provider_mirakl.catalog import storage
 from airflow_provider_mirakl.catalog import work as work_module
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import plan_delete
 from airflow_provider_mirakl.catalog.sync import plan_sync
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
+from airflow_provider_mirakl.files import storage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

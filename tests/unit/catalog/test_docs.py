@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
+from airflow_provider_mirakl.outcome import ItemResult
 
 PAGE = Path(__file__).parents[3] / "docs" / "catalog.md"
 

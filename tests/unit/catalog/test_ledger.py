@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 @pytest.fixture
 def plan(product: Callable[..., Any], tmp_path: Path) -> Plan:
-    return plan_upsert([product(number) for number in range(25)], tmp_path / "plan", max_products=10)
+    return plan_upsert([product(number) for number in range(25)], tmp_path / "plan", batch_size=10)
 
 
 def test_progress_survives_a_crash(plan: Plan) -> None:
@@ -50,7 +50,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 
 def test_a_changed_source_is_noticed_and_not_mixed(plan: Plan, product: Callable[..., Any]) -> None:
     Ledger.open(plan, generation="run-1").record(0, NOON)
-    other = plan_upsert([product(number) for number in range(1, 26)], plan.folder, max_products=10)
+    other = plan_upsert([product(number) for number in range(1, 26)], plan.folder, batch_size=10)
     for attempt in (
         lambda: Ledger.open(other, generation="run-1"),
         lambda: resume(plan.folder, generation="run-1"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from airflow_provider_mirakl.catalog.storage import StoragePath, writing
+from airflow_provider_mirakl.files.storage import StoragePath, writing
 
 
 class Upload(AbstractBufferedFile):  # type: ignore[misc]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_mirakl.catalog.outcome import (
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
+from airflow_provider_mirakl.outcome import (
     ErrorCount,
     FailurePolicy,
     ItemResult,
     Outcome,
     OutcomeWriter,
 )
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
 
 
 @pytest.mark.parametrize(

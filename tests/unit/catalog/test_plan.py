@@ -217,7 +217,7 @@ def test_the_id_names_content_and_options(product: Make, write: Make, tmp_path: 
     first = plan_id(rows)
     assert plan_id(rows) == first
     assert plan_id([product(1), product(2, brand="other")]) != first
-    assert plan_id(rows, max_products=1) != first
+    assert plan_id(rows, batch_size=1) != first
     assert plan_id(rows, unknown_fields="send") != first
 
 

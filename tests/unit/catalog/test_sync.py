@@ -186,11 +186,11 @@ def test_new_bytes_of_old_content_are_learned(
 
 def test_a_partial_run_marks_only_what_was_accepted(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(100)]
-    shop.accept(shop.plan(rows, max_products=10), 3)
-    sync = shop.plan(rows, max_products=10)
+    shop.accept(shop.plan(rows, batch_size=10), 3)
+    sync = shop.plan(rows, batch_size=10)
     assert (sync.unchanged, sync.upsert.products) == (30, 70)
     shop.accept(sync)
-    shop.accept(shop.plan(rows[:95], max_products=2), 1)
+    shop.accept(shop.plan(rows[:95], batch_size=2), 1)
     assert shop.plan(rows[:95]).delete.products == 3
 
 
@@ -204,7 +204,7 @@ def test_full_sends_everything_and_still_deletes(shop: Shop, product: Make) -> N
 
 def test_a_sync_is_read_back_and_committed_by_another_process(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(30)]
-    sync = shop.plan(rows, max_products=10)
+    sync = shop.plan(rows, batch_size=10)
     again = SyncPlan.load(str(shop.folder / "sync"), str(shop.folder / "state"))
     assert again == sync
     shop.accept(again)
@@ -217,7 +217,7 @@ def test_a_sync_is_read_back_and_committed_by_another_process(shop: Shop, produc
 @pytest.mark.parametrize("sent", [0, 1])
 def test_two_syncs_on_one_state_do_not_mix(sent: int, shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(30)]
-    slow = shop.plan(rows, max_products=10)
+    slow = shop.plan(rows, batch_size=10)
     for begun in range(sent):
         shop.accept(slow, begun + 1)
     plan_sync(rows, shop.folder / "other", shop.folder / "state")
@@ -252,7 +252,7 @@ def test_a_crash_while_folding_loses_nothing(
     shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [product(number) for number in range(40)]
-    shop.run(rows, max_products=10)
+    shop.run(rows, batch_size=10)
     shop.run([*rows[:39], product(100)])
     crashes = 0
     for step in range(20):
@@ -316,8 +316,8 @@ def test_any_history_ends_in_the_source(
     rows: list[Any] = []
     for catalog, chunks, lost in history:
         rows = [{"id": f"P{number}", "brand": brand} for number, brand in catalog.items()]
-        shop.accept(shop.plan(rows, max_delete_ratio=1, max_products=3), chunks, lost=lost)
-    shop.run(rows, max_delete_ratio=1, max_products=3)
+        shop.accept(shop.plan(rows, max_delete_ratio=1, batch_size=3), chunks, lost=lost)
+    shop.run(rows, max_delete_ratio=1, batch_size=3)
     assert shop.has == {row["id"]: row for row in rows}
     last = shop.plan(rows)
     assert (last.upsert.products, last.delete.products) == (0, 0)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.verify import Verifier, differences
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.outcome import ItemResult
 
 Make = Callable[..., Any]
 

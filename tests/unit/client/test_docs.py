@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl import exceptions
-from airflow_provider_mirakl.api import connect, documents, imports, mcm, offers
+from airflow_provider_mirakl.api import catalog_manager, connect, documents, offers, products
 from airflow_provider_mirakl.api.call import Operation
 from airflow_provider_mirakl.client.settings import Settings
 
@@ -74,7 +74,7 @@ def test_the_replay_table_has_every_operation_that_is_not_replayed(text: str) ->
     head = table(text, "Retries")[0]
     operations = [
         value
-        for module in (connect, documents, imports, mcm, offers)
+        for module in (connect, documents, catalog_manager, offers, products)
         for value in vars(module).values()
         if isinstance(value, Operation)
     ]

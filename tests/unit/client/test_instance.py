@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.api import documents, imports, mcm, offers
+from airflow_provider_mirakl.api import catalog_manager, documents, offers, products
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.client.settings import api_key, bearer
 from airflow_provider_mirakl.exceptions import (
@@ -63,28 +63,30 @@ def body(client: Any, call: Any) -> bytes:
 @pytest.mark.parametrize("role", ROLES)
 def test_product_import(as_role: Any, sandbox: Sandbox, role: str) -> None:
     client, caller = as_role(role)
-    number = client.send(imports.import_products(CSV, "größe 1.csv", caller=caller))
-    assert client.send(imports.get_import(number, caller=caller))["import_status"] == "TRANSFORMATION_WAITING"
+    number = client.send(products.import_products(CSV, "größe 1.csv", caller=caller))
+    assert (
+        client.send(products.get_import(number, caller=caller))["import_status"] == "TRANSFORMATION_WAITING"
+    )
     sandbox.advance(600)
-    state = client.send(imports.get_import(number, caller=caller))
+    state = client.send(products.get_import(number, caller=caller))
     assert state["import_status"] == "COMPLETE"
     assert state["shop_id"] == (caller.shop_id or 2000)
     assert state["transform_lines_in_error"] == 1
-    assert b"A-2" in body(client, imports.get_transformation_error_report(number, caller=caller))
-    assert b"A-1" in body(client, imports.get_transformed_file(number, caller=caller))
-    assert b"A-1" in body(client, imports.get_new_product_report(number, caller=caller))
+    assert b"A-2" in body(client, products.get_transformation_error_report(number, caller=caller))
+    assert b"A-1" in body(client, products.get_transformed_file(number, caller=caller))
+    assert b"A-1" in body(client, products.get_new_product_report(number, caller=caller))
     with pytest.raises(MiraklNotFoundError):
-        client.download(imports.get_error_report(number, caller=caller))
-    listed = [entry for page in client.pages(imports.list_imports(caller=caller)) for entry in page.items]
+        client.download(products.get_error_report(number, caller=caller))
+    listed = [entry for page in client.pages(products.list_imports(caller=caller)) for entry in page.items]
     assert [entry["import_id"] for entry in listed] == [number]
 
 
 def test_listings_of_imports_are_walked_to_their_end(as_role: Any, sandbox: Sandbox) -> None:
     client, caller = as_role("shop")
     numbers = [
-        client.send(imports.import_products(CSV, f"{number}.csv", caller=caller)) for number in range(7)
+        client.send(products.import_products(CSV, f"{number}.csv", caller=caller)) for number in range(7)
     ]
-    pages = client.pages(imports.list_imports(caller=caller, limit=3))
+    pages = client.pages(products.list_imports(caller=caller, limit=3))
     assert [len(page.items) for page in pages] == [3, 3, 1]
     assert sorted(entry["import_id"] for page in pages for entry in page.items) == sorted(numbers)
 
@@ -93,19 +95,19 @@ def test_an_import_whose_reply_is_lost_is_not_sent_again(as_role: Any, sandbox: 
     client, caller = as_role("shop")
     sandbox.fault("reset_after", "P41")
     with pytest.raises(MiraklTransportError) as caught:
-        client.send(imports.import_products(CSV, "lost.csv", caller=caller))
+        client.send(products.import_products(CSV, "lost.csv", caller=caller))
     assert caught.value.surely_not_sent is False
-    (page,) = client.pages(imports.list_imports(caller=caller))
+    (page,) = client.pages(products.list_imports(caller=caller))
     assert len(page.items) == 1, "Mirakl has it, once"
 
 
 def test_conversion_options_are_understood(as_role: Any, sandbox: Sandbox) -> None:
     client, caller = as_role("operator")
     options = {"ai_enrichment": True, "ai_rewrite": False}
-    call = imports.import_products(
+    call = products.import_products(
         CSV, "a.csv", caller=caller, conversion_type="AI_CONVERTER", conversion_options=options
     )
-    state = client.send(imports.get_import(client.send(call), caller=caller))
+    state = client.send(products.get_import(client.send(call), caller=caller))
     assert state["conversion_type"] == "AI_CONVERTER"
     assert state["conversion_options"]["ai_enrichment"] == {"status": "ENABLED"}
 
@@ -113,23 +115,23 @@ def test_conversion_options_are_understood(as_role: Any, sandbox: Sandbox) -> No
 def test_a_shop_key_reaches_no_other_shop(as_role: Any, bench: Any, sandbox: Sandbox) -> None:
     client, _ = as_role("shop")
     with pytest.raises((MiraklPermissionError, MiraklNotFoundError, MiraklBadRequestError)):
-        client.send(imports.list_imports(caller=Caller("shop", 9999)))
+        client.send(products.list_imports(caller=Caller("shop", 9999)))
 
 
 @pytest.mark.parametrize("role", ["operator", "front"])
 def test_synchronization(as_role: Any, sandbox: Sandbox, role: str) -> None:
     client, _ = as_role(role)
-    (some, *_) = json.loads(body(client, mcm.export_products()))
+    (some, *_) = json.loads(body(client, catalog_manager.export_products()))
     products = [
         {"mirakl_product_id": some["mirakl_product_id"], "product_sku": "größe-1"},
         {"mirakl_product_id": "no-such-product", "product_sku": "x"},
     ]
-    tracking_id = client.send(mcm.synchronize_products(products))
-    assert client.send(mcm.get_synchronization(tracking_id))["status"] in ("WAITING", "QUEUED")
+    tracking_id = client.send(catalog_manager.synchronize_products(products))
+    assert client.send(catalog_manager.get_synchronization(tracking_id))["status"] in ("WAITING", "QUEUED")
     sandbox.advance(600)
-    state = client.send(mcm.get_synchronization(tracking_id))
+    state = client.send(catalog_manager.get_synchronization(tracking_id))
     assert (state["status"], state["succeeded"], state["failed"]) == ("COMPLETE", 1, 1)
-    report = json.loads(body(client, mcm.get_synchronization_report(tracking_id)))
+    report = json.loads(body(client, catalog_manager.get_synchronization_report(tracking_id)))
     assert [item["status"] for item in report["processed_items"]] == ["SUCCESS", "FAILURE"]
 
 
@@ -137,47 +139,47 @@ def test_synchronization(as_role: Any, sandbox: Sandbox, role: str) -> None:
 def test_catalog_export(as_role: Any, sandbox: Sandbox, accept: str) -> None:
     client, _ = as_role("operator")
     since = datetime.now(UTC) - timedelta(days=3650)
-    tracking_id = client.send(mcm.start_export(export_type=accept, updated_since=since))
+    tracking_id = client.send(catalog_manager.start_export(export_type=accept, updated_since=since))
     sandbox.advance(600)
-    state = client.send(mcm.get_export(tracking_id))
+    state = client.send(catalog_manager.get_export(tracking_id))
     assert state["status"] == "COMPLETED"
     for url in state["urls"]:
-        assert b"mirakl" in body(client, mcm.get_export_file(url, accept=accept))
+        assert b"mirakl" in body(client, catalog_manager.get_export_file(url, accept=accept))
     assert state["urls"]
 
 
 def test_an_export_without_credentials_is_refused(as_role: Any, bench: Any, sandbox: Sandbox) -> None:
     """The files of the sandbox want the key, so that a client that loses it is found out."""
     client, _ = as_role("operator")
-    tracking_id = client.send(mcm.start_export())
+    tracking_id = client.send(catalog_manager.start_export())
     sandbox.advance(600)
-    (url, *_) = client.send(mcm.get_export(tracking_id))["urls"]
+    (url, *_) = client.send(catalog_manager.get_export(tracking_id))["urls"]
     elsewhere = bench.client(f"http://localhost:{sandbox.port}/mirakl", auth=ROLES["operator"][0])
     with pytest.raises(MiraklAuthenticationError):
-        elsewhere.download(mcm.get_export_file(url))
+        elsewhere.download(catalog_manager.get_export_file(url))
 
 
 def test_status_of_sources_may_be_empty(as_role: Any, sandbox: Sandbox) -> None:
     client, caller = as_role("shop")
     later = datetime.now(UTC) + timedelta(days=400)
-    reply, data = client.download(mcm.export_source_status(caller=caller, updated_since=later))
+    reply, data = client.download(catalog_manager.export_source_status(caller=caller, updated_since=later))
     assert (reply.status, data) == (204, b"")
 
 
 def test_deleted_products(as_role: Any, sandbox: Sandbox) -> None:
     client, _ = as_role("operator")
-    (some, *_) = json.loads(body(client, mcm.export_products()))
+    (some, *_) = json.loads(body(client, catalog_manager.export_products()))
     gone = {"mirakl_product_id": some["mirakl_product_id"], "operation": "DELETE"}
-    client.send(mcm.synchronize_products([gone]))
+    client.send(catalog_manager.synchronize_products([gone]))
     sandbox.advance(600)
-    deleted = json.loads(body(client, mcm.export_deleted_products()))
+    deleted = json.loads(body(client, catalog_manager.export_deleted_products()))
     assert some["mirakl_product_id"] in [entry["mirakl_product_id"] for entry in deleted]
 
 
 @pytest.mark.parametrize("role", ["shop", "second shop", "operator"])
 def test_offers_stock_and_prices(as_role: Any, sandbox: Sandbox, role: str) -> None:
     client, caller = as_role(role)
-    product = json.loads(body(as_role("operator")[0], mcm.export_products()))[0]["product_sku"]
+    product = json.loads(body(as_role("operator")[0], catalog_manager.export_products()))[0]["product_sku"]
     lines = f"o-1;{product};SKU;10.50;3;11;update\no-2;no-such;SKU;1;1;11;update\n".encode()
     started = client.send(offers.import_offers(OFFERS + lines, "offers.csv", caller=caller))
     sandbox.advance(300)
@@ -203,7 +205,7 @@ def test_offers_stock_and_prices(as_role: Any, sandbox: Sandbox, role: str) -> N
 @pytest.mark.parametrize("role", ["shop", "operator"])
 def test_offer_export(as_role: Any, sandbox: Sandbox, role: str) -> None:
     client, caller = as_role(role)
-    product = json.loads(body(as_role("operator")[0], mcm.export_products()))[0]["product_sku"]
+    product = json.loads(body(as_role("operator")[0], catalog_manager.export_products()))[0]["product_sku"]
     lines = f"o-1;{product};SKU;12.25;3;11;update\n".encode()
     client.send(offers.import_offers(OFFERS + lines, "offers.csv", caller=caller))
     sandbox.advance(300)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
-from airflow_provider_mirakl.catalog.pairs import Pair
-from airflow_provider_mirakl.jobs.proof import ProductState, judge
+from airflow_provider_mirakl.outcome import ItemResult
+from airflow_provider_mirakl.repair.pairs import Pair
+from airflow_provider_mirakl.repair.proof import ProductState, judge
 
 SYNCHRONIZED, PENDING, NONE = ProductState("SYNCHRONIZED", "S"), ProductState("PENDING", "S"), ProductState()
 WELL, FAILED, SILENT = (

@@ -7,7 +7,6 @@ import tracemalloc
 
 import pytest
 
-from airflow_provider_mirakl.catalog.outcome import ItemResult
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.jobs.reports import (
     global_errors,
@@ -16,6 +15,7 @@ from airflow_provider_mirakl.jobs.reports import (
     rejected_items,
     write_rejected_lines,
 )
+from airflow_provider_mirakl.outcome import ItemResult
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.jobs.synchronization import check_product
+from airflow_provider_mirakl.repair.synchronization import check_product
 
 ID, SKU = {"mirakl_product_id": "M"}, {"product_sku": "S"}
 REJECTED = {"status": "REJECTED", "reason_code": "R"}

@@ -12,7 +12,7 @@ from airflow_provider_mirakl.api.shops import update_account
 from airflow_provider_mirakl.catalog.plan import plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.sync import plan_sync
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.operators.imports import MiraklImportProductsOperator
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 from airflow_provider_mirakl.operators.shop_documents import (
     MiraklDeleteShopDocumentsOperator,
     MiraklUploadShopDocumentsOperator,
@@ -28,7 +28,7 @@ CASES: dict[str, tuple[str, Make]] = {
     "sync": ("on_missing", lambda folder, word: plan_sync(ROWS, folder, folder / "s", on_missing=word)),
     "shop": ("unknown_fields", lambda _, word: update_account({"fax": "1"}, unknown_fields=word)),
     "import": ("until", lambda _, word: MiraklImportProductsOperator(task_id="t", source="x", until=word)),
-    "sensor": ("until", lambda _, word: MiraklProductImportSensor(task_id="t", job_id=1, until=word)),
+    "sensor": ("until", lambda _, word: MiraklProductImportSensor(task_id="t", job_ids=1, until=word)),
     "upload": (
         "if_exists",
         lambda _, word: MiraklUploadShopDocumentsOperator(task_id="t", documents=[], if_exists=word),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklReplyError
-from airflow_provider_mirakl.operators.downloads import write_files
+from airflow_provider_mirakl.runtime.downloads import write_files
 
 
 class Files:

@@ -11,14 +11,10 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
-from airflow_provider_mirakl.operators import paced
-from airflow_provider_mirakl.operators.paced import (
-    FIRST_LEAD,
-    LONGEST_LEAD,
-    SHORTEST_DEFERRAL,
-    Pace,
-    PacedOperator,
-)
+from airflow_provider_mirakl.operators.bases import paced
+from airflow_provider_mirakl.operators.bases.paced import FIRST_LEAD, LONGEST_LEAD, Pace, PacedOperator
+from airflow_provider_mirakl.runtime import task_run
+from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 
@@ -109,7 +105,8 @@ class TestWait:
     @pytest.fixture(autouse=True)
     def slept(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         slept: list[float] = []
-        monkeypatch.setattr(paced, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
+        for module in (paced, task_run):
+            monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
         return slept
 
     def wait(self, seconds: float, pace: Pace | None = None, **arguments: Any) -> None:

@@ -13,7 +13,7 @@ from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError
 from airflow_provider_mirakl.jobs.table import JOBS, judge
-from airflow_provider_mirakl.operators.results import Ended, archive, result_of
+from airflow_provider_mirakl.runtime.results import Ended, archive, result_of
 
 
 class Instance:

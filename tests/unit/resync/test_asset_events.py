@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_mirakl.assets import connect_catalog
 from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklPermissionError
-from airflow_provider_mirakl.operators.mirakl_connect import (
+from airflow_provider_mirakl.operators.connect import (
     MiraklConnectDeleteProductsOperator,
     MiraklConnectSyncCatalogOperator,
     MiraklConnectUpsertProductsOperator,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.operators.mcm import MiraklSynchronizeProductsOperator
+from airflow_provider_mirakl.operators.catalog_manager import MiraklSynchronizeProductsOperator
 from airflow_provider_mirakl.operators.offers import MiraklImportStockOperator
 from airflow_provider_mirakl.operators.resync import MiraklResyncProductsOperator
 

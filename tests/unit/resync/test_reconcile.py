@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_mirakl.catalog.pairs import Pair, read_pairs
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare, read_side
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
+from airflow_provider_mirakl.repair.pairs import Pair, read_pairs
+from airflow_provider_mirakl.repair.reconcile import Keys, Sizes, compare, read_side
 
 
 def kinds(source, other, keys=None):
@@ -86,7 +86,7 @@ def test_a_key_that_is_no_sku_does_not_become_one():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_of_several_skus_the_same_one_counts_in_every_process(seed):
-    code = "from airflow_provider_mirakl.jobs.reconcile import Keys, Sizes, compare; print(*[found.key for found in "
+    code = "from airflow_provider_mirakl.repair.reconcile import Keys, Sizes, compare; print(*[found.key for found in "
     code += "compare([{'sku': 'X', 'product_sku': 'S'}], [], Keys(), Sizes())])"
     environment = os.environ | {"PYTHONHASHSEED": str(seed)}
     done = subprocess.run(

@@ -145,7 +145,7 @@ def test_chunks_go_to_one_client_and_duplicates_once(sandbox, run_task):
 
 
 def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkeypatch):
-    from airflow_provider_mirakl.operators import repair
+    from airflow_provider_mirakl.operators.bases import repair
 
     monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
     result = run_task(djust(REPAIRABLE, proof_conn_id="mirakl_operator", deferrable=True))
@@ -168,7 +168,7 @@ def test_a_task_cleared_at_the_moment_it_defers_begins_like_any_other(sandbox, r
 def test_a_product_that_stays_stuck_fails_however_it_was_waited_for(
     sandbox, run_task, monkeypatch, deferrable
 ):
-    from airflow_provider_mirakl.operators import repair
+    from airflow_provider_mirakl.operators.bases import repair
 
     monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
     with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:

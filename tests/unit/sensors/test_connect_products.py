@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.sensors.mirakl_connect import MiraklConnectProductsSensor
+from airflow_provider_mirakl.sensors.connect import MiraklConnectProductsSensor
 
 
 def arguments(**options):

@@ -1,0 +1,1 @@
+"""Files for every room: paths, atomic writes, readers."""

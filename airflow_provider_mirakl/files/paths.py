@@ -1,0 +1,113 @@
+"""Paths as Airflow knows them: local ones, and object storage with an Airflow connection in the address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.files.storage import StoragePath
+
+_AMAZON = "airflow.providers.amazon", "apache-airflow-providers-amazon[s3fs]"
+_GOOGLE = "airflow.providers.google", "apache-airflow-providers-google"
+_AZURE = "airflow.providers.microsoft.azure", "apache-airflow-providers-microsoft-azure"
+_BROUGHT_BY = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), _AMAZON),
+    **dict.fromkeys(("gs", "gcs"), _GOOGLE),
+    **dict.fromkeys(("abfs", "abfss", "adl"), _AZURE),
+}
+"""Module and package of the provider that brings a file system; Airflow names none where it is missing."""
+
+_UNSAFE = re.compile(r"[^\w.=+-]+")
+
+
+def storage_path(path: str) -> StoragePath:
+    """A path from text: a local one, or any address Airflow's object storage knows, such as ``s3://conn@bucket/key``.
+
+    :param path: the text.
+    :raises MiraklConfigurationError: there is no file system of that name here.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    if path.startswith("file://"):
+        return Path(path.removeprefix("file://"))
+    scheme, mark, _ = path.partition("://")
+    if not mark:
+        return Path(path)
+    module, package = _BROUGHT_BY.get(scheme, (None, None))
+    if module is not None and not _is_installed(module):
+        raise MiraklConfigurationError(
+            f"{path}: {scheme}:// needs the package {package}, which is not installed here; install it wherever "
+            "Airflow runs"
+        )
+    try:
+        return ObjectStoragePath(path)
+    except ValueError as error:
+        raise MiraklConfigurationError(
+            f"{path}: there is no file system of the name {scheme} ({error}); give a local path, or an address such as "
+            "s3://aws_default@bucket/key"
+        ) from None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it lies in
+        return False
+
+
+def lies_in(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path lies in one of the folders, wherever its ``..`` and its links lead.
+
+    :param path: a path as :func:`storage_path` takes it.
+    :param folders: folders as :func:`storage_path` takes them; of object storage with the same connection in the
+        address as the path has, because that decides whose rights are used.
+    """
+    if "://" in path.removeprefix("file://"):
+        return ".." not in path.split("/") and any(
+            path.startswith(folder.rstrip("/") + "/") for folder in folders
+        )
+    place = Path(path.removeprefix("file://")).resolve()
+    local = (folder.removeprefix("file://") for folder in folders)
+    return any(place.is_relative_to(Path(folder).resolve()) for folder in local if "://" not in folder)
+
+
+def task_folder(
+    work_folder: str | None, dag_id: str, task_id: str, run_id: str, map_index: int | None
+) -> StoragePath:
+    """The folder in which a task instance keeps its files.
+
+    :param work_folder: the folder of all; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
+    :param map_index: of a mapped task; -1 or ``None`` for one that is not.
+    """
+    folder = folder_below(work_folder, dag_id, task_id, run_id)
+    return folder / str(map_index) if map_index is not None and map_index >= 0 else folder
+
+
+def folder_below(work_folder: str | None, *names: str) -> StoragePath:
+    """A folder below the work folder.
+
+    :param work_folder: as in :func:`task_folder`.
+    :param names: of the folders on the way; what is unsafe in a file name becomes ``_``.
+    """
+    # A template writes nothing as "None".
+    folder = storage_path(_default_work_folder() if work_folder in (None, "", "None") else str(work_folder))
+    for name in names:
+        folder = folder / _UNSAFE.sub("_", name)
+    return folder
+
+
+def _default_work_folder() -> str:
+    from airflow.providers.common.compat.sdk import conf
+
+    configured: str | None = conf.get("mirakl", "work_folder", fallback=None)
+    if configured:
+        return configured
+    from airflow.configuration import AIRFLOW_HOME
+
+    return str(Path(AIRFLOW_HOME) / "mirakl")

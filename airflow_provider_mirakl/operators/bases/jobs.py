@@ -1,0 +1,650 @@
+"""The base of the operators that submit a job to Mirakl and wait for it.
+
+What was submitted is written down before and after every submission (:mod:`airflow_provider_mirakl.jobs.book`), so no
+retry, crash or lost worker submits a job again, deferrable or not.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklJobTimeoutError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+    MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.runtime.arguments import read_caller
+from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.task_run import (
+    BACKSTOP,
+    SHORTEST_DEFERRAL,
+    TaskRun,
+    time_left,
+    try_began,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.jobs.book import Entry, JobBook
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind
+
+OnUnclear = Literal["look", "resend", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One call that begins a job.
+
+    :param call: the call; its result is the job's id, or has it as ``import_id``.
+    :param items: items it carries, where that is known.
+    """
+
+    call: Call[Any]
+    items: int | None = None
+
+
+class MiraklJobOperator(BaseOperator):
+    """Submits a job, waits for its end, archives its reports and judges its items.
+
+    A retry takes up the job that a former try submitted, whatever became of that try, and gives the same result. A
+    changed input is a new job; a job that ended ``FAILED`` is submitted again by a retry; clearing the task submits
+    anew. When a task is killed the job goes on, since Mirakl has no way to cancel it: the task log and ``job.json``
+    in the work folder name it, and a sensor can wait for it.
+
+    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: the shop; default the connection's own. The operator and the front office have to name one where
+        Mirakl asks for it. Templated.
+    :param wait_for_completion: wait for the end of the job. Without it the task ends with the ids, for a sensor.
+    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. Without it the
+        worker waits, with the same result.
+    :param poll_interval: seconds between two looks; default what Mirakl recommends, at least what it allows. The
+        connection's ``interval_factor`` stretches it.
+    :param timeout: longest wait for the job in seconds. The job goes on, and a retry takes it up.
+    :param max_failures: looks that may fail one after another (5xx, broken connection) before the task fails.
+    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
+    :param on_unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` for it in Mirakl's
+        list, ``resend`` it, or ``fail`` and let a person decide. Default what is safe for the job.
+    :param work_folder: folder for ids, reports, rows and rejects, as an object storage path that every worker
+        reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
+    """
+
+    job: ClassVar[str]
+    """Name of the job's row in the table."""
+    roles: ClassVar[tuple[str, ...]] = ("shop", "operator", "front")
+    """Roles that may submit it."""
+    early: bool = True
+    """Whether the job's early states count as its end."""
+
+    template_fields: Sequence[str] = ("mirakl_conn_id", "shop_id", "work_folder")
+    ui_color = "#d8ecf6"
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = MiraklHook.default_conn_name,
+        role: str | None = None,
+        shop_id: int | str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        timeout: float | timedelta = 24 * 3600.0,
+        max_failures: int = 5,
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        on_unclear: OnUnclear | None = None,
+        work_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mirakl_conn_id = mirakl_conn_id
+        self.role = role
+        self.shop_id = shop_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.max_failures = max_failures
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+        self.on_unclear = on_unclear
+        self.work_folder = work_folder
+        self._book: JobBook | None = None
+        self._first_began: float | None = None
+
+    # What a named operator says
+
+    @abstractmethod
+    def payload(self, caller: Caller) -> str:
+        """A hash of everything that is submitted, after checking it.
+
+        :raises MiraklInputError: the input is wrong; no call was spent.
+        """
+
+    @abstractmethod
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+        """The calls that begin the jobs, in an order that never changes."""
+
+    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+        """Write the failed items as input of a next run, where that can be done."""
+        return None
+
+    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
+        """What else belongs to the result: files of an export."""
+        return {}
+
+    # What all have in common
+
+    @cached_property
+    def hook(self) -> MiraklHook:
+        """The hook of the operator's connection."""
+        return MiraklHook(self.mirakl_conn_id, role=self.role)
+
+    @property
+    def kind(self) -> JobKind:
+        """The job's row in the table."""
+        from airflow_provider_mirakl.jobs.table import JOBS
+
+        return JOBS[self.job]
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Whose key it is, and for which shop.
+
+        :raises MiraklConfigurationError: the role may not submit this job, or the shop is no number.
+        """
+        caller = read_caller(self.hook, self.shop_id)
+        if caller.role not in self.roles:
+            raise MiraklConfigurationError(
+                f"role: {self.kind.code} is for {' and '.join(self.roles)}, and connection "
+                f"{self.mirakl_conn_id!r} has the key of role {caller.role}",
+                field="role",
+            )
+        return caller
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit what is not submitted yet, and wait."""
+        return self._begin(context)
+
+    def _begin(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_mirakl.jobs.book import JobBook
+        from airflow_provider_mirakl.outcome import FailurePolicy
+
+        FailurePolicy(self.max_failed_items, self.max_failed_ratio)
+        self._interval()
+        run = TaskRun(context, self.work_folder, begins=True)
+        former = JobBook.find(run.folder, generation=run.generation)
+        try:
+            payload = self.payload(self.caller)
+        except MiraklInputError as error:
+            if former is None or not former.job_ids:
+                raise
+            self.log.warning("%s A former try submitted %s, which goes on.", error, self._named(former))
+            payload = former.payload
+        if former is not None and former.job_ids and former.payload != payload:
+            self.log.warning(
+                "The input has changed, so it is submitted as another job. %s of the former input goes on in Mirakl.",
+                self._named(former).capitalize(),
+            )
+        book = JobBook.open(run.folder, generation=run.generation, payload=payload)
+        if book.job_ids and book.result is None:
+            self.log.info("Taking up %s, which a former try submitted.", self._named(book))
+        return self._proceed(context, run, book)
+
+    def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Go on submitting, after the wait for a permitted moment. Without an event as :meth:`resume`."""
+        if event is None:
+            return self._begin(context)
+        if isinstance(event, Mapping):
+            self._first_began = event.get("state", {}).get("began")
+        run, book = self._taken_up(context)
+        return self._proceed(context, run, book)
+
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Take up what the trigger found.
+
+        Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: the
+        book knows what was submitted, so the try begins like any other.
+
+        :raises MiraklTriggerEventError: for an event that is not understood.
+        """
+        from airflow_provider_mirakl.triggers.poll import read_event
+
+        if event is None:
+            return self._begin(context)
+        run, book = self._taken_up(context)
+        found = read_event(event)
+        with self.hook.get_conn() as client:
+            return self._conclude(run, client, book, found)
+
+    def on_kill(self) -> None:
+        """Note that nobody waits for the job any more. It goes on in Mirakl, which has no way to cancel it."""
+        if self._book is None:
+            return
+        for entry in self._book.abandon():
+            self.log.warning(
+                "%s %s goes on in Mirakl, and nobody waits for it now; a sensor can take it up by this id",
+                self.kind.title,
+                entry.job_id,
+            )
+
+    def _taken_up(self, context: Context) -> tuple[TaskRun, JobBook]:
+        from airflow_provider_mirakl.jobs.book import JobBook
+
+        run = TaskRun(context, self.work_folder, begins=False)
+        self._book = JobBook.load(run.folder, generation=run.generation)
+        return run, self._book
+
+    def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
+        self._book = book
+        if book.result is not None:
+            self.log.info("A former try submitted %s; its result stands.", self._named(book))
+            return self._judged(book.result)
+        with self.hook.get_conn() as client:
+            self._submit(context, client, book)
+            if not self.wait_for_completion:
+                return {"job_ids": book.job_ids, "folder": str(run.folder)}
+            found = self._look(context, client, book)
+            return self._conclude(run, client, book, found)
+
+    # Submitting
+
+    def _submit(self, context: Context, client: Client, book: JobBook) -> None:
+        for entry in book.entries:
+            if entry.phase == "abandoned":
+                entry.phase = "submitted"
+        if book.all_submitted:  # the source is not read again: it may be gone
+            context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+            return
+        for index, submission in enumerate(self.submissions(self.caller, book)):
+            known = book.entry(index)
+            if known is not None and known.phase == "intent":
+                known = self._cleared_up(client, book, known)
+            if known is None:
+                self._send(context, client, book, index, submission)
+            context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+        book.complete = True
+        book.save()
+
+    def _send(
+        self, context: Context, client: Client, book: JobBook, index: int, submission: Submission
+    ) -> Entry:
+        while True:
+            entry = book.intend(index, submission.items)
+            try:
+                # A longer wait is for the triggerer.
+                answer = client.send(submission.call, max_wait=SHORTEST_DEFERRAL if self.deferrable else None)
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                book.withdraw(index)
+                self._postpone(context, wait)
+            except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
+                if isinstance(error, MiraklTransportError) and error.surely_not_sent:
+                    book.withdraw(index)
+                    raise
+                self.log.warning("%s Whether Mirakl took it is not known.", error)
+                if (known := self._cleared_up(client, book, entry)) is not None:
+                    return known
+                book.withdraw(index)
+                raise
+            except MiraklError:
+                book.withdraw(index)
+                raise
+            else:
+                job_id: JobId = getattr(answer, "import_id", answer)
+                book.submitted(entry, job_id)
+                self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
+                if (products := getattr(answer, "product_import_id", None)) is not None:
+                    self.log.info("Its products are product import %s.", products)
+                    context["ti"].xcom_push(key="product_import_id", value=products)
+                return entry
+
+    def _cleared_up(self, client: Client, book: JobBook, entry: Entry) -> Entry | None:
+        """An intent of which nobody knows becomes a job, or nothing.
+
+        :return: ``None`` when it is to be sent again.
+        :raises MiraklUnclearSubmissionError: a person has to decide.
+        """
+        kind, policy = self.kind, self.on_unclear or self.kind.unclear
+        if policy == "look" and kind.listing is not None:
+            candidates = self._listed(client, book, entry)
+            if len(candidates) == 1:
+                self.log.warning("Mirakl lists %s %s, which fits; taking it up.", kind.title, candidates[0])
+                book.submitted(entry, candidates[0])
+                return entry
+            if not candidates:
+                self.log.info("Mirakl lists no %s that fits: it was not taken.", kind.title)
+                return None
+            raise MiraklUnclearSubmissionError(
+                f"{kind.code}: the submission may be any of {', '.join(map(str, candidates))}; wait for the right "
+                "one with a sensor, or clear the task to submit again",
+                operation=kind.code,
+                candidates=[str(job_id) for job_id in candidates],
+            )
+        if policy == "resend":
+            self.log.info("Sending it again, which does no harm.")
+            return None
+        raise MiraklUnclearSubmissionError(
+            f"{kind.code}: whether Mirakl took the submission of {datetime.fromtimestamp(entry.at, UTC):%H:%M:%S} UTC "
+            "is not known, and there is no list to look into. Look into the back office; clear the task to submit "
+            "again, or set on_unclear to resend",
+            operation=kind.code,
+        )
+
+    def _listed(self, client: Client, book: JobBook, entry: Entry) -> list[JobId]:
+        """Jobs that may be the submission: none of another batch. Looks twice: the list may be a little behind."""
+        from airflow_provider_mirakl.jobs.lookup import earliest, matching
+
+        assert self.kind.listing is not None  # noqa: S101 - asked before
+        found: list[JobId] = []
+        for _ in range(2):
+            listing = self.kind.listing(self.caller, earliest(entry), ())
+            statuses = [status for page in client.pages(listing) for status in page.items]
+            found = [
+                job_id for job_id in matching(statuses, entry, self.caller) if job_id not in book.job_ids
+            ]
+            if found:
+                break
+        return found
+
+    def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+        """Wait for the moment at which Mirakl takes the next submission."""
+        remaining = wait.retry_at.timestamp() - time.time()
+        if remaining > self.timeout:
+            raise wait
+        self.log.info("%s Waiting.", wait)
+        if self.deferrable and remaining >= SHORTEST_DEFERRAL:
+            from airflow_provider_mirakl.triggers.moment import MomentTrigger
+
+            self.defer(
+                trigger=MomentTrigger(wait.retry_at.timestamp(), {"began": self._began(context)}),
+                method_name=self.resume_submission.__name__,
+                timeout=time_left(self.execution_timeout, self._began(context)),
+            )
+        time.sleep(max(0.0, remaining))
+
+    # Waiting
+
+    def _look(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
+        """Wait for the jobs: look once, then defer; or look again and again."""
+        from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.jobs.polls import jobs_ended
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, waiting
+
+        now, interval = time.time(), self._interval() * self.hook.settings.interval_factor
+        deadline = now + self.timeout
+        notes: dict[str, Any] = {}
+        arguments: dict[str, Any] = {
+            "kind": self.job,
+            "job_ids": [entry.job_id for entry in book.entries if entry.status is None],
+            "role": self.caller.role,
+            "shop_id": self.caller.shop_id,
+            "early": self.early,
+        }
+
+        def perform(step: Any) -> Any:
+            return time.sleep(step.seconds) if isinstance(step, Sleep) else client.send(call_of(step))
+
+        steps = waiting(
+            lambda: jobs_ended(notes, **arguments),
+            Schedule(now, interval, now if self.deferrable else deadline),
+            Tolerance(self.max_failures),
+            on_failure=lambda error, tolerance: self.log.warning(
+                "%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit
+            ),
+        )
+        found = drive(steps, perform)
+        if found is None and self.deferrable:
+            self._defer(context, arguments | {"since": notes.get("since")}, interval, deadline)
+        return found
+
+    def _defer(self, context: Context, arguments: dict[str, Any], interval: float, deadline: float) -> None:
+        from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+        left = time_left(self.execution_timeout, self._began(context))
+        backstop = timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP)
+        self.defer(
+            trigger=PollTrigger(
+                poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
+                arguments=arguments,
+                hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+                conn_id=self.mirakl_conn_id,
+                role=self.role,
+                first=time.time() + max(interval, SHORTEST_DEFERRAL),
+                interval=interval,
+                deadline=deadline,
+                max_failures=self.max_failures,
+            ),
+            method_name=self.resume.__name__,
+            timeout=backstop if left is None else min(left, backstop),
+        )
+
+    def _interval(self) -> float:
+        kind = self.kind
+        if self.poll_interval is not None and self.poll_interval < kind.shortest:
+            raise MiraklConfigurationError(
+                f"poll_interval: {self.poll_interval:g} s is shorter than Mirakl allows for a {kind.title}; "
+                f"give at least {kind.shortest:g}",
+                field="poll_interval",
+            )
+        return kind.recommended if self.poll_interval is None else self.poll_interval
+
+    def _began(self, context: Context) -> float | None:
+        """When this try began, whether or not it was away meanwhile."""
+        return self._first_began or try_began(context)
+
+    # Judging
+
+    def _conclude(
+        self, run: TaskRun, client: Client, book: JobBook, found: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        from airflow_provider_mirakl.jobs.table import judge
+
+        if found is None:
+            raise MiraklJobTimeoutError(
+                f"{self._named(book)} did not end within {self.timeout:,.0f} s; it goes on in Mirakl, and a retry "
+                "takes it up",
+                job_ids=[str(job_id) for job_id in book.job_ids],
+            )
+        jobs = []
+        for entry in book.entries:
+            assert entry.job_id is not None  # noqa: S101 - each was waited for
+            status = found["statuses"].get(str(entry.job_id), entry.status)
+            verdict = judge(self.kind, status, early=self.early)
+            book.ended(entry, status, failed=verdict.phase == "failed")
+            reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
+            jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
+        result = result_of(run.folder, jobs, self._id_column)
+        if result["failed"]:
+            rejects = self.rejects(run, jobs)
+            result["rejects"] = None if rejects is None else str(rejects)
+        refuse_failed(self.kind, jobs)
+        result |= self.deliver(run, client, self.caller, jobs)
+        book.result = result
+        book.save()
+        return self._judged(result)
+
+    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Say what became of the items, and fail the task when too many failed."""
+        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        return result
+
+    @property
+    def _id_column(self) -> str | None:
+        return None
+
+    def _named(self, book: JobBook) -> str:
+        return f"{self.kind.title} {', '.join(map(str, book.job_ids))}"
+
+
+class FileJobOperator(MiraklJobOperator):
+    """Base of the operators that upload a file.
+
+    :param source: the file: a local path or object storage. Templated.
+    :param id_column: the column of error reports that names an item; default the first of the usual ones.
+    """
+
+    template_fields: Sequence[str] = ("source", *MiraklJobOperator.template_fields)
+
+    def __init__(self, *, source: str, id_column: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.id_column = id_column
+
+    @abstractmethod
+    def upload(self, caller: Caller, file_name: str) -> Call[Any]:
+        """The call that uploads :attr:`content` under a name."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else is submitted: a change makes another job."""
+        return {}
+
+    @property
+    def path(self) -> StoragePath:
+        """The file."""
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.runtime.arguments import read_path
+
+        return storage_path(read_path("source", self.source))
+
+    def content(self) -> Any:
+        """Open the file for a try to send it."""
+        return self.path.open("rb")
+
+    def payload(self, caller: Caller) -> str:
+        """Hash of the file, its options and the shop."""
+        import hashlib
+        import json
+
+        digest = hashlib.sha256(
+            json.dumps([self.job, self.options, caller.role, caller.shop_id], sort_keys=True).encode()
+        )
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            raise MiraklInputError(f"source: {self.source!r} is no file that can be read ({error})") from None
+        return digest.hexdigest()
+
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+        """The file, under a name that is its own."""
+        stem, dot, ending = self.path.name.rpartition(".")
+        name = f"{stem}-{book.name(0)}.{ending}" if dot else f"{ending}-{book.name(0)}"
+        yield Submission(self.upload(caller, name))
+
+    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+        """The failed lines, in the columns of the source; of CSV files alone."""
+        from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
+
+        reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
+        if not reports or not all(is_csv(path.name) for path in (self.path, *reports)):
+            return None
+        if not self.path.exists():
+            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.source)
+            return None
+        target = run.folder / "rejects.csv"
+        written = write_rejected_lines(self.path, reports, target, self.id_column)
+        return None if written is None else target
+
+    @property
+    def _id_column(self) -> str | None:
+        return self.id_column
+
+
+class RowsJobOperator(MiraklJobOperator):
+    """Base of the operators that send JSON objects in batches, each a job of its own.
+
+    :param source: the objects: a list, or a file (NDJSON, a JSON array, CSV or Parquet; a local path or object
+        storage). Templated.
+    :param batch_size: objects in one job.
+    """
+
+    template_fields: Sequence[str] = ("source", *MiraklJobOperator.template_fields)
+
+    def __init__(self, *, source: str | Sequence[Any], batch_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.batch_size = batch_size
+
+    @abstractmethod
+    def check(self, item: Any) -> list[Any]:
+        """Every problem of one object."""
+
+    @abstractmethod
+    def batch(self, caller: Caller, rows: list[bytes]) -> Call[Any]:
+        """The call that sends encoded objects."""
+
+    def payload(self, caller: Caller) -> str:
+        """Check every object, and hash them."""
+        import hashlib
+        import json
+
+        if self.batch_size < 1:
+            raise MiraklConfigurationError("batch_size: give 1 or more", field="batch_size")
+        digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
+        problems: list[Any] = []
+        count = found = 0
+        for row in self.rows():
+            digest.update(row + b"\n")
+            count += 1
+            faults = self.check(json.loads(row))
+            found += len(faults)
+            problems += faults[: 1000 - len(problems)]
+        if found:
+            raise MiraklInputError(
+                f"source: {found:,} problems in {count:,} objects; nothing was sent",
+                problems,
+                problem_count=found,
+            )
+        if not count:
+            raise MiraklInputError("source: holds nothing to send")
+        return digest.hexdigest()
+
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+        """The objects, in batches."""
+        batch: list[bytes] = []
+        for row in self.rows():
+            batch.append(row)
+            if len(batch) == self.batch_size:
+                yield Submission(self.batch(caller, batch), len(batch))
+                batch = []
+        if batch:
+            yield Submission(self.batch(caller, batch), len(batch))
+
+    def rows(self) -> Iterator[bytes]:
+        """The objects, encoded."""
+        from airflow_provider_mirakl.catalog.source import open_source
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.runtime.arguments import read_structure
+
+        given = read_structure(self.source)
+        source = open_source(storage_path(given) if isinstance(given, str) else given)
+        for batch in source.batches():
+            if batch.refused:
+                raise MiraklInputError(
+                    f"source: {source.name} cannot be read", [p for r in batch.refused for p in r.problems]
+                )
+            yield from batch.rows

@@ -1,0 +1,201 @@
+"""Operators for the Catalog Manager. Source: seeds 000 and 004; facts section 4."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.operators.bases.exports import DirectExportOperator, ExportOperator
+from airflow_provider_mirakl.operators.bases.jobs import RowsJobOperator
+from airflow_provider_mirakl.runtime.arguments import read_moment
+from airflow_provider_mirakl.runtime.results import Ended
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
+
+
+class MiraklSynchronizeProductsOperator(RowsJobOperator):
+    """Synchronize master products with your own catalog (CM21), wait, and judge each product by the report (CM23).
+
+    For the operator and the front office. An object of the source has one of six uses, told by its fields, and is
+    checked before a call is spent:
+
+    - confirm the integration: ``mirakl_product_id``, ``product_sku``
+    - report integration errors: ``mirakl_product_id``, ``integration_errors``
+    - create: ``product_sku``, ``data``
+    - accept, reject, ask for changes or for a review, as a whole or by channel: ``acceptance``
+    - update: ``product_sku``, ``mirakl_product_id``, ``data``
+    - delete: ``mirakl_product_id``, ``operation: DELETE``
+
+    :param source: the objects: a list, or a file (NDJSON or a JSON array; a local path or object storage). Templated.
+    :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
+        and ``states``; ``reports``, the archived ones by id; ``rows``, the file with a line for each product;
+        ``rejects``, the failed objects as input of a next run; and ``folder``.
+    :raises MiraklInputError: an object has no such use; every problem is listed and nothing was sent.
+    :raises MiraklItemsFailedError: more products failed than allowed.
+    :raises MiraklJobFailedError: a synchronization ended without doing its work.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    """
+
+    job = "product_synchronization"
+    roles = ("operator", "front")
+
+    def __init__(self, *, batch_size: int = 500, **kwargs: Any) -> None:
+        super().__init__(batch_size=batch_size, **kwargs)
+
+    def check(self, item: Any) -> list[Any]:
+        """Every reason why the object has none of the six uses."""
+        from airflow_provider_mirakl.repair.synchronization import check_product
+
+        return list(check_product(item))
+
+    def batch(self, caller: Caller, rows: list[bytes]) -> Call[str]:
+        """CM21."""
+        from airflow_provider_mirakl.api.catalog_manager import synchronize_products
+
+        return synchronize_products(b"[" + b",".join(rows) + b"]")
+
+    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+        """The failed objects, as CM23 echoes them."""
+        import json
+
+        from airflow_provider_mirakl.files.storage import write_bytes
+        from airflow_provider_mirakl.jobs.reports import rejected_items
+
+        reports = [path for job in jobs for report, path in job.reports if report.lists == "items"]
+        lines = [json.dumps(item, ensure_ascii=False) for path in reports for item in rejected_items(path)]
+        if not lines:
+            return None
+        target = run.folder / "rejects.ndjson"
+        write_bytes(target, "\n".join([*lines, ""]).encode("utf-8", "backslashreplace"))
+        return target
+
+
+class MiraklExportProductsOperator(ExportOperator):
+    """Export master products in the background (CM52 to CM54) into one file. For the operator and the front office.
+
+    Without filters Mirakl exports what is accepted and valid.
+
+    :param target: the file to write: a local path or object storage. Templated.
+    :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Parquet needs pyarrow.
+    :param updated_since: only products that changed since this moment. A date-time or its ISO 8601 text, such as
+        ``{{ data_interval_start }}``. Templated.
+    :param updated_to: only products that changed before this moment. Templated.
+    :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
+        ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
+        of 100 values at the most. Templated.
+    :param channel: code of the channel whose statuses are told.
+    :param items_per_chunk: products in one of Mirakl's files.
+    :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    """
+
+    job = "catalog_export"
+    roles = ("operator", "front")
+    template_fields: Sequence[str] = (
+        "updated_since",
+        "updated_to",
+        "filters",
+        *ExportOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        updated_since: datetime | str | None = None,
+        updated_to: datetime | str | None = None,
+        filters: Mapping[str, Collection[str]] | None = None,
+        channel: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.updated_since = updated_since
+        self.updated_to = updated_to
+        self.filters = filters
+        self.channel = channel
+
+    def begin(self, caller: Caller) -> Call[str]:
+        """CM52."""
+        from airflow_provider_mirakl.api.catalog_manager import start_export
+
+        return start_export(
+            updated_since=read_moment("updated_since", self.updated_since),
+            updated_to=read_moment("updated_to", self.updated_to),
+            filters=self._lists(),
+            channel=self.channel,
+            export_type=self.export_type,
+            items_per_chunk=self.items_per_chunk,
+        )
+
+    def _lists(self) -> dict[str, list[str]]:
+        from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+        from airflow_provider_mirakl.runtime.arguments import is_nothing, read_mapping, read_structure
+
+        lists = {
+            name: read_structure(given)
+            for name, given in (read_mapping("filters", self.filters) or {}).items()
+        }
+        for name, given in lists.items():
+            if is_nothing(given) or isinstance(given, str | int | float):
+                raise MiraklConfigurationError(f"filters: {name} is {given!r}; give a list", field="filters")
+        # Natively rendered, an id of digits is a number.
+        return {name: [str(value) for value in given] for name, given in lists.items()}
+
+
+class MiraklExportProductStatusOperator(DirectExportOperator):
+    """Export which products of a shop are live, and why the others are not (CM11), since the last time.
+
+    Mirakl allows a delta every 5 minutes and everything every 4 hours, which the first run of a watermark is.
+
+    :param status: only ``LIVE`` or only ``NOT_LIVE``.
+    :param locale: language of labels.
+    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
+    The operator and the front office have to name the shop.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: Literal["LIVE", "NOT_LIVE"] | None = None,
+        locale: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.status = status
+        self.locale = locale
+
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
+        """CM11."""
+        from airflow_provider_mirakl.api.catalog_manager import export_source_status
+
+        return export_source_status(
+            caller=caller, updated_since=since, updated_to=until, status=self.status, locale=self.locale
+        )
+
+
+class MiraklExportDeletedProductsOperator(DirectExportOperator):
+    """Export which master products were deleted (CM61), since the last time. For the operator and the front office.
+
+    Mirakl remembers a deletion for a year.
+
+    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
+    """
+
+    roles = ("operator", "front")
+
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
+        """CM61."""
+        from airflow_provider_mirakl.api.catalog_manager import export_deleted_products
+
+        return export_deleted_products(deleted_from=since, deleted_to=until)

@@ -1,0 +1,70 @@
+"""The operator for product imports. Source: seeds 000 and 004; facts section 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.exceptions import one_of
+from airflow_provider_mirakl.operators.bases.jobs import FileJobOperator
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+
+
+class MiraklImportProductsOperator(FileJobOperator):
+    """Import a file of products (P41), wait, archive the reports (P44 to P47) and judge the lines.
+
+    Mirakl takes a product import every 15 minutes for each seller; a task that comes too early waits for the moment.
+
+    :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
+    :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog, where their acceptance
+        may take days; lines handed over are then counted as unknown. ``complete``: done when they are integrated.
+    :param operator_format: the file is in the operator's format already.
+    :param conversion_type: ``AI_CONVERTER`` or ``STANDARD``; default the shop's own setting.
+    :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each true or false; only with
+        ``AI_CONVERTER``.
+    :param id_column: the column of error reports that names an item; default the first of the usual ones.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` and ``states``;
+        ``reports``, the archived ones by id; ``rows``, the file with a line for each item known; ``rejects``, the
+        failed lines as a file of the source's columns, where source and reports are CSV; and ``folder``.
+    :raises MiraklItemsFailedError: more lines failed than allowed.
+    :raises MiraklJobFailedError: the import ended without doing its work.
+    :raises MiraklUnclearSubmissionError: nobody knows whether Mirakl took the file.
+
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    """
+
+    job = "product_import"
+
+    def __init__(
+        self,
+        *,
+        until: Literal["sent", "complete"] = "sent",
+        operator_format: bool = False,
+        conversion_type: Literal["AI_CONVERTER", "STANDARD"] | None = None,
+        conversion_options: Mapping[str, bool] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.until = one_of("until", until, ("sent", "complete"))
+        self.early = until == "sent"
+        self.operator_format = operator_format
+        self.conversion_type = conversion_type
+        self.conversion_options = conversion_options
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else is submitted."""
+        return {
+            "operator_format": self.operator_format,
+            "conversion_type": self.conversion_type,
+            "conversion_options": self.conversion_options,
+        }
+
+    def upload(self, caller: Caller, file_name: str) -> Call[int]:
+        """P41."""
+        from airflow_provider_mirakl.api.products import import_products
+
+        return import_products(self.content, file_name, caller=caller, **self.options)

@@ -1,0 +1,1 @@
+"""Repairing single products: pairs, proof, reports, reconciliation. Plain Python."""

@@ -1,0 +1,246 @@
+"""Two lists of products compared: what is missing, what is extra, what is different. Pure, in constant memory.
+
+A side is a file (NDJSON, a JSON array or CSV) or a list: one's own catalog, an export of the Catalog Manager (CM51,
+CM52) or of Mirakl Connect (listProducts).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from airflow_provider_mirakl.catalog.source import open_source
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import Spill, StoragePath
+from airflow_provider_mirakl.jobs.reports import open_table
+from airflow_provider_mirakl.repair.pairs import ID_NAMES, SKU_NAMES
+from airflow_provider_mirakl.repair.proof import SYNCHRONIZED
+
+Kind = Literal["missing", "extra", "different"]
+STATUS = "synchronization.status"
+"""The field of a difference that says how far Mirakl has come with the product."""
+
+_BUCKETS = 64
+_STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus"})
+_TABLE_ENDINGS = (".csv", ".txt", ".tsv")
+_JSON_ENDINGS = (".json", ".ndjson", ".jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How products are matched and compared.
+
+    :param source: field of the source that names a product, as a path such as ``ids.sku``; default its SKU.
+    :param other: the same of the other side.
+    :param fields: what is compared: fields of the source, each with the field of the other side.
+    """
+
+    source: str | None = None
+    other: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A product that is not the same on both sides.
+
+    :param kind: ``missing`` on the other side, ``extra`` there, or ``different``.
+    :param key: what the product was matched by.
+    :param mirakl_product_id: Mirakl's id, from whichever side has one.
+    :param product_sku: the SKU, from the source if it has one.
+    :param fields: what differs, each with the value of the source and of the other side.
+    """
+
+    kind: Kind
+    key: str
+    mirakl_product_id: str | None
+    product_sku: str | None
+    fields: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether a resync can be asked for it: both names are known, and the source has it."""
+        return self.kind != "extra" and bool(self.mirakl_product_id and self.product_sku)
+
+    def dump(self) -> dict[str, Any]:
+        """The difference as JSON."""
+        fields = {name: {"source": ours, "other": theirs} for name, (ours, theirs) in self.fields.items()}
+        return {
+            "difference": self.kind,
+            "key": self.key,
+            "mirakl_product_id": self.mirakl_product_id,
+            "product_sku": self.product_sku,
+            "fields": fields,
+        }
+
+
+@dataclass(slots=True)
+class Sizes:
+    """Products read: of each side, and how often one came again, of which the last counts."""
+
+    source: int = 0
+    other: int = 0
+    duplicates: int = 0
+
+
+def compare(
+    source: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]], keys: Keys, sizes: Sizes
+) -> Iterator[Difference]:
+    """Compare two sides.
+
+    :param sizes: is counted up.
+    :raises MiraklInputError: the source is empty, or products have no key.
+    """
+    # Matched by a SKU on either side, the key is the SKU of a product that has no other; an EAN is none.
+    is_sku = any(
+        path is None or _folded(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
+    )
+    with closing(Spill()) as spill:
+        sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source", is_sku)
+        if not sizes.source:
+            raise MiraklInputError(
+                "source: holds no product. Against an empty source everything is extra: look why it is empty"
+            )
+        sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other", is_sku)
+        for bucket in range(_BUCKETS):
+            ours, theirs = (_read(spill, 2 * bucket + side, sizes) for side in (0, 1))
+            for key, entry in ours.items():
+                found = _difference(key, entry, theirs.pop(key, None), list(keys.fields))
+                if found is not None:
+                    yield found
+            for key, (product_id, sku, _, _) in theirs.items():
+                yield Difference("extra", key, product_id, sku)
+
+
+def read_side(data: StoragePath | Iterable[Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """The products of a side.
+
+    :param data: a file, or a list of objects.
+    :param name: for messages.
+    :raises MiraklInputError: it cannot be read.
+    """
+    file = getattr(data, "name", None)
+    if isinstance(file, str) and _is_table(file.casefold()):
+        try:
+            with open_table(data) as table:  # type: ignore[arg-type]
+                for line in table.lines:
+                    if line:
+                        yield dict(zip(table.header, line, strict=False))
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise MiraklInputError(f"{name}: {data} cannot be read ({error})") from None
+        return
+    for batch in open_source(data).batches():
+        if batch.refused:
+            raise MiraklInputError(
+                f"{name}: cannot be read", [problem for r in batch.refused for problem in r.problems]
+            )
+        for row in batch.rows:
+            item = json.loads(row)
+            if not isinstance(item, Mapping):
+                raise MiraklInputError(f"{name}: holds {item!r:.100}; give objects")
+            yield item
+
+
+def _is_table(name: str) -> bool:
+    bare = name.removesuffix(".gz")
+    return bare.endswith(_TABLE_ENDINGS) or not (bare.endswith(_JSON_ENDINGS) or name.endswith(".gz"))
+
+
+_Entry = tuple[str | None, str | None, str | None, list[str]]
+"""Mirakl's id, SKU, state of synchronization, and the compared values."""
+
+
+def _gather(
+    rows: Iterable[Mapping[str, Any]],
+    key_path: str | None,
+    paths: list[str],
+    spill: Spill,
+    side: int,
+    name: str,
+    is_sku: bool,
+) -> int:
+    problems: list[Problem] = []
+    count = nameless = 0
+    for number, row in enumerate(rows, 1):
+        folded = {_folded(str(column)): value for column, value in row.items()}
+        product_id, sku = _named(folded, ID_NAMES), _named(folded, SKU_NAMES)
+        key = _text(_at(row, key_path)) if key_path else (sku or _named(folded, {"id"}))
+        if not key:
+            nameless += 1
+            if len(problems) < 100:
+                problems.append(Problem(f"has no {key_path or 'product_sku'}", line=number))
+            continue
+        said = row.get("synchronization")
+        status = said.get("status") if isinstance(said, Mapping) else _named(folded, _STATUS_NAMES)
+        entry = [
+            key,
+            product_id,
+            sku or (key if is_sku else None),
+            status,
+            [_text(_at(row, path)) for path in paths],
+        ]
+        bucket = zlib.crc32(key.encode("utf-8", "backslashreplace")) % _BUCKETS
+        spill.add(2 * bucket + side, json.dumps(entry).encode() + b"\n")
+        count += 1
+    if nameless:
+        raise MiraklInputError(
+            f"{name}: {nameless:,} products cannot be matched; name the field with {name}_key",
+            problems,
+            problem_count=nameless,
+        )
+    return count
+
+
+def _read(spill: Spill, share: int, sizes: Sizes) -> dict[str, _Entry]:
+    found: dict[str, _Entry] = {}
+    for line in spill.read(share).splitlines():
+        key, *entry = json.loads(line)
+        sizes.duplicates += key in found
+        found[key] = tuple(entry)
+    return found
+
+
+def _difference(key: str, ours: _Entry, theirs: _Entry | None, names: list[str]) -> Difference | None:
+    product_id, sku, _, values = ours
+    if theirs is None:
+        return Difference("missing", key, product_id, sku)
+    their_id, their_sku, status, their_values = theirs
+    fields = {
+        name: (mine, yours)
+        for name, mine, yours in zip(names, values, their_values, strict=True)
+        if mine != yours
+    }
+    if status is not None and status != SYNCHRONIZED:
+        fields[STATUS] = (SYNCHRONIZED, status)
+    return Difference("different", key, product_id or their_id, sku or their_sku, fields) if fields else None
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
+
+
+def _named(folded: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    return next((text for name in names if (text := _text(folded.get(name)))), None)
+
+
+def _at(row: Mapping[str, Any], path: str) -> Any:
+    """The value at a path; a column may itself have a dot in its name."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

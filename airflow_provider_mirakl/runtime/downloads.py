@@ -1,0 +1,150 @@
+"""Downloads into storage: what Mirakl sends in pieces becomes one file.
+
+In constant memory; but a piece that goes into Parquet is held whole.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+
+
+def write_files(
+    client: Client, calls: Sequence[Call[bytes]], target: StoragePath, target_format: str
+) -> int | None:
+    """Fetch files one after another and write them as one.
+
+    :param calls: each gives a file: CSV where the target is CSV, else a JSON array. 204 is an empty one.
+    :param target: appears when it is complete.
+    :param target_format: ``ndjson``, ``csv`` or ``parquet``.
+    :return: how many items; ``None`` for CSV, whose bytes are not looked at.
+    """
+    with tempfile.TemporaryDirectory(prefix="mirakl-export-") as folder:
+        pieces = _fetched(client, calls, Path(folder))
+        if target_format == "csv":
+            _join_csv(pieces, target)
+            return None
+        if target_format == "parquet":
+            return _write_parquet([_as_ndjson(piece) for piece in pieces], target)
+        return _join_rows(pieces, target)
+
+
+def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iterator[Path]:
+    for number, call in enumerate(calls):
+        piece = folder / f"{number:06d}"
+        with client.stream(call) as download, piece.open("wb") as file:
+            for chunk in download.chunks:
+                file.write(chunk)
+        if piece.stat().st_size:
+            yield piece
+        if piece.exists():
+            piece.unlink()
+
+
+@contextmanager
+def writing_target(target: StoragePath) -> Iterator[IO[bytes]]:
+    """Open a target for writing; its folder is made where it is local, and it appears when it is complete."""
+    from airflow_provider_mirakl.files.storage import plain, writing
+
+    target = plain(target)
+    if isinstance(target, Path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target) as file:
+        yield file
+
+
+def _join_csv(pieces: Iterator[Path], target: StoragePath) -> None:
+    """The pieces below one header, which all of them have to share."""
+    header = b""
+    with writing_target(target) as file:
+        for piece in pieces:
+            with piece.open("rb") as source:
+                first = source.readline()
+                if not header:
+                    header = first
+                    file.write(first if first.endswith(b"\n") else first + b"\n")
+                elif first.strip() != header.strip():
+                    raise MiraklReplyError(
+                        "The files of the export have different columns; export as ndjson or parquet",
+                        operation="export",
+                    )
+                last = b"\n"
+                while block := source.read(1 << 20):
+                    file.write(block)
+                    last = block[-1:]
+                if last != b"\n":
+                    file.write(b"\n")
+
+
+def _rows(piece: Path) -> Iterator[bytes]:
+    from airflow_provider_mirakl.catalog.source import open_source
+
+    for batch in open_source(piece, "json").batches():
+        if batch.refused:
+            raise MiraklReplyError(
+                f"The export holds what is no object: {batch.refused[0].problems[0]}", operation="export"
+            )
+        yield from batch.rows
+
+
+def _join_rows(pieces: Iterator[Path], target: StoragePath) -> int:
+    count = 0
+    with writing_target(target) as file:
+        for piece in pieces:
+            for row in _rows(piece):
+                file.write(row + b"\n")
+                count += 1
+    return count
+
+
+def _as_ndjson(piece: Path) -> Path:
+    rows = piece.with_suffix(".ndjson")
+    with rows.open("wb") as file:
+        for row in _rows(piece):
+            file.write(row + b"\n")
+    return rows
+
+
+def _write_parquet(pieces: Sequence[Path], target: StoragePath) -> int:
+    """Two passes: first the columns of all pieces, then their rows, piece by piece."""
+    try:
+        import pyarrow as pa
+        import pyarrow.json as pj
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MiraklConfigurationError(
+            "target: Parquet needs pyarrow; install it with: pip install 'airflow-provider-mirakl[parquet]'",
+            field="target",
+        ) from None
+
+    def read(piece: Path, schema: Any = None) -> Any:
+        options = pj.ParseOptions(explicit_schema=schema) if schema is not None else None
+        # In one block, or a row longer than the default block would not be read.
+        block = pj.ReadOptions(block_size=min(piece.stat().st_size + 1, 2**31 - 1))
+        return pj.read_json(piece, read_options=block, parse_options=options)
+
+    try:
+        schemas = [read(piece).schema for piece in pieces if piece.stat().st_size]
+        schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
+        count = 0
+        with writing_target(target) as file, pq.ParquetWriter(file, schema) as writer:
+            for piece in pieces:
+                if piece.stat().st_size:
+                    table = read(piece, schema).select(schema.names).cast(schema)
+                    writer.write_table(table)
+                    count += table.num_rows
+    except pa.ArrowException as error:
+        raise MiraklReplyError(
+            f"The export does not fit into one table ({error}); export as ndjson", operation="export"
+        ) from error
+    return count

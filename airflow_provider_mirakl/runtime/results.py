@@ -1,0 +1,177 @@
+"""What is kept of jobs that have ended, and how it is judged: the same for operators and sensors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklJobFailedError, MiraklNotFoundError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Reply
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
+
+
+_HEAD = 64
+"""Bytes of a report that tell what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that has ended, and what was kept of it.
+
+    :param job_id: Mirakl's id.
+    :param items: items it carried, where that is known.
+    :param verdict: what its status means.
+    :param reports: the archived reports.
+    """
+
+    job_id: JobId
+    items: int | None
+    verdict: Verdict
+    reports: list[tuple[Report, StoragePath]]
+
+
+def archive(
+    client: Client, caller: Caller, folder: StoragePath, job_id: JobId, verdict: Verdict, log: Any
+) -> list[tuple[Report, StoragePath]]:
+    """Fetch every report of a job at once: Mirakl forgets them.
+
+    :param folder: the task's folder; they go into ``reports`` and the id below.
+    """
+    from airflow_provider_mirakl.files.storage import writing
+
+    kept = []
+    place = folder / "reports" / str(job_id)
+    for report in verdict.reports:
+        try:
+            with client.stream(report.call(job_id, caller)) as download:
+                chunks, head = iter(download.chunks), b""
+                while len(head) < _HEAD and (chunk := next(chunks, b"")):
+                    head += chunk
+                place.mkdir(parents=True, exist_ok=True)
+                path = place / f"{report.name}{_ending(download.reply, head)}"
+                with writing(path) as file:
+                    file.write(head)
+                    for chunk in chunks:
+                        file.write(chunk)
+        except MiraklNotFoundError as error:
+            log.warning("%s Mirakl announced this report, but does not have it.", error)
+            continue
+        log.info("Archived %s (%s) as %s", report.name, report.code, path)
+        kept.append((report, path))
+    return kept
+
+
+def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
+    """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
+
+    Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``. Where a
+    report names failures that the counts do not have, the report counts: what it names did not succeed.
+    """
+    from airflow_provider_mirakl.jobs.reports import global_errors, is_csv, read_failures, read_items
+    from airflow_provider_mirakl.outcome import SHOWN_LETTERS, OutcomeWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    messages: list[str] = []
+    sent = succeeded = failed = 0
+    with OutcomeWriter(folder / "outcome.ndjson") as writer:
+        for job in jobs:
+            counts, listed, named = job.verdict.counts, Counter[str](), 0
+            for report, path in job.reports:
+                if report.lists == "items":
+                    for result in read_items(path):
+                        writer.add(result)
+                        listed[result.status] += 1
+                    messages += global_errors(path)
+                elif report.lists == "failures" and is_csv(path.name):
+                    rows = Counter[str]()
+                    try:
+                        for result in read_failures(path, id_column):
+                            writer.add(result)
+                            rows[result.status] += 1
+                    except MiraklInputError as error:
+                        messages.append(str(error))
+                    named += rows["failed"] if report.certain else 0
+            if job.verdict.phase == "done" and job.verdict.reason:
+                messages.append(f"{job.job_id}: {job.verdict.reason}")
+            items = max(counts.total, listed.total(), named) if job.items is None else job.items
+            # A line report may name an item twice, so it counts only where Mirakl counts no failure at all.
+            lost = min(items, max(counts.failed, listed["failed"]) or named)
+            well = counts.succeeded if counts.total else listed["succeeded"]
+            sent += items
+            failed += lost
+            succeeded += min(well, items - lost)
+    outcome = replace(
+        writer.outcome,
+        sent=sent,
+        succeeded=succeeded,
+        failed=failed,
+        unknown=sent - succeeded - failed,
+        job_ids=tuple(str(job.job_id) for job in jobs),
+    )
+    return outcome.summary() | {
+        "states": {str(job.job_id): job.verdict.state for job in jobs},
+        "reports": {
+            str(job.job_id): {report.name: str(path) for report, path in job.reports} for job in jobs
+        },
+        "messages": [message[:SHOWN_LETTERS] for message in messages[:10]],
+        "rejects": None,
+        "folder": str(folder),
+    }
+
+
+def refuse_failed(kind: JobKind, jobs: Sequence[Ended]) -> None:
+    """Raise for a job that ended without doing its work.
+
+    :raises MiraklJobFailedError: with Mirakl's reason.
+    """
+    for job in jobs:
+        if job.verdict.phase == "failed":
+            raise MiraklJobFailedError(
+                f"{kind.title.capitalize()} {job.job_id} ended {job.verdict.state}: "
+                f"{job.verdict.reason or 'Mirakl gives no reason'}",
+                job_id=str(job.job_id),
+                state=job.verdict.state,
+            )
+
+
+def judge_items(
+    result: dict[str, Any], max_failed_items: int | None, max_failed_ratio: float | None, log: Any
+) -> None:
+    """Say what became of the items, and raise when too many failed.
+
+    :raises MiraklItemsFailedError: with the commonest errors.
+    """
+    from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
+
+    outcome = Outcome.from_summary(result)
+    log.info("Outcome of %s: %s", ", ".join(map(str, result["job_ids"])), outcome)
+    for message in result.get("messages", ()):
+        log.warning("%s", message)
+    for error in outcome.errors:
+        log.warning("%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))))
+    FailurePolicy(max_failed_items, max_failed_ratio).judge(outcome)
+
+
+def _ending(reply: Reply, head: bytes) -> str:
+    """The ending of a report's file: as Mirakl names it, else by its type, else by how it begins, else CSV."""
+    from airflow_provider_mirakl.api.documents import file_name_of
+
+    name = (file_name_of(reply) or "").casefold()
+    kind = reply.headers.get("content-type", "")
+    for ending in (".csv", ".xlsx", ".xml", ".json", ".txt"):
+        if name.endswith(ending):
+            return ending
+    for word, ending in (("json", ".json"), ("spreadsheet", ".xlsx"), ("xml", ".xml"), ("html", ".html")):
+        if word in kind:
+            return ending
+    for sign, ending in ((b"PK\x03\x04", ".xlsx"), (b"<", ".xml")):
+        if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign):
+            return ending
+    return ".csv"

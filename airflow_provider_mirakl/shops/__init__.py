@@ -1,0 +1,1 @@
+"""Shops: their documents, information and settings. Plain Python."""

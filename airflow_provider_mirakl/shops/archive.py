@@ -1,0 +1,239 @@
+"""Reads a ZIP that somebody else packed, without believing anything it says about itself.
+
+The whole archive is looked at before the first byte is unpacked, and what it declares is checked again while unpacking:
+names that leave the folder, absolute ones, drive letters, links, devices, names that a file system may take for one,
+encrypted entries, entries that overlap, and bombs by number, size or ratio.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from airflow_provider_mirakl.exceptions import MiraklReplyError
+from airflow_provider_mirakl.shops.names import folded
+
+BLOCK = 1 << 20
+ENTRY_BYTES = 1024
+"""What one file may take on average in an archive's list of files, which is read into memory as a whole."""
+SHOWN = 20
+"""Faults that a message lists."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_UNIX = 3
+_ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LOCAL_HEADER = 30
+_END = struct.Struct("<4s4H2LH")
+_END_MARK = b"PK\x05\x06"
+_END_64 = struct.Struct("<4sQ2H2L4Q")
+_END_64_MARK = b"PK\x06\x06"
+_END_64_LOCATOR = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a download may be.
+
+    :param max_files: files in one archive.
+    :param max_file_bytes: size of one file, unpacked.
+    :param max_total_bytes: size of all files of one archive, unpacked; and of the archive itself.
+    :param max_ratio: unpacked size by packed size of one file. Looked at from 1 MiB on: small files of one repeated
+        letter reach ratios that are no attack.
+    """
+
+    max_files: int = 1_000
+    max_file_bytes: int = 1 << 30
+    max_total_bytes: int = 4 << 30
+    max_ratio: float = 200.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class ArchiveRefusedError(MiraklReplyError):
+    """An archive is not unpacked. Nothing of it was used.
+
+    :param problems: why, every fault found.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        shown = "; ".join(problems[:SHOWN])
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        super().__init__(f"S31: the archive is refused: {shown}{more}", operation="S31", status=200)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive.
+
+    :param folder: the folder it lies in, which Mirakl names after the shop; empty at the top.
+    :param name: its name, as packed. Not safe as a path.
+    :param size: its declared size, which unpacking holds it to.
+    """
+
+    folder: str
+    name: str
+    size: int
+    _info: zipfile.ZipInfo
+
+
+class Archive:
+    """An archive that has passed every check.
+
+    :param members: its files, in the order of the archive.
+    """
+
+    def __init__(self, packed: zipfile.ZipFile, members: list[Member]) -> None:
+        self._packed = packed
+        self.members = members
+
+    def read(self, member: Member) -> Iterator[bytes]:
+        """A member's content, in pieces.
+
+        :raises ArchiveRefusedError: it is not what it was declared to be.
+        """
+        size = 0
+        try:
+            with self._packed.open(member._info) as file:
+                while piece := file.read(BLOCK):
+                    size += len(piece)
+                    yield piece
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+            OSError,
+            ValueError,  # such as a name in front of the content that is no UTF-8
+        ) as error:
+            raise ArchiveRefusedError([f"{member.name!r} cannot be unpacked ({error})"]) from None
+        if size != member.size:
+            raise ArchiveRefusedError(
+                [f"{member.name!r} has {size:,} bytes, not {member.size:,} as declared"]
+            )
+
+
+@contextmanager
+def opened(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Iterator[Archive]:
+    """Open an archive for reading.
+
+    :param file: a file that can be read at any place.
+    :param limits: what is accepted.
+    :raises ArchiveRefusedError: listing every fault. Nothing was unpacked.
+    """
+    try:
+        size = _directory_size(file)
+        if size > limits.max_files * ENTRY_BYTES:
+            raise ArchiveRefusedError(
+                [f"its list of files has {size:,} bytes; {limits.max_files:,} files are allowed"]
+            )
+        packed = zipfile.ZipFile(file)
+    except (
+        struct.error,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        ValueError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+    ) as error:
+        raise ArchiveRefusedError([f"it is no ZIP file, or a broken one ({error})"]) from None
+    with packed:
+        entries = packed.infolist()
+        problems = _faults(entries, limits)
+        if problems:
+            raise ArchiveRefusedError(problems)
+        yield Archive(packed, [_member(entry) for entry in entries if not _is_folder(entry)])
+
+
+def _directory_size(file: BinaryIO) -> int:
+    """What the archive's last record says about the size of its list of files; 0 where there is none."""
+    length = file.seek(0, io.SEEK_END)
+    tail_at = max(0, length - _END.size - 0xFFFF)
+    file.seek(tail_at)
+    tail = file.read()
+    at = tail.rfind(_END_MARK)
+    if at < 0:
+        return 0
+    size: int = _END.unpack_from(tail, at)[5]
+    large_at = tail_at + at - _END_64_LOCATOR - _END_64.size
+    if large_at >= 0:
+        file.seek(large_at)
+        record = file.read(_END_64.size)
+        if record.startswith(_END_64_MARK):
+            size = _END_64.unpack(record)[8]
+    return size
+
+
+def _faults(entries: list[zipfile.ZipInfo], limits: Limits) -> list[str]:
+    if len(entries) > limits.max_files:
+        # Not looked at one by one: their number alone is the fault.
+        return [f"it holds {len(entries):,} entries; {limits.max_files:,} are allowed"]
+    problems = [f"{entry.filename!r} {fault}" for entry in entries for fault in _faults_of(entry, limits)]
+    counts = Counter(folded(entry.filename) for entry in entries)
+    problems += [f"a name comes {count} times: {name!r}" for name, count in counts.items() if count > 1]
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.max_total_bytes:
+        problems.append(f"it unpacks to {total:,} bytes; {limits.max_total_bytes:,} are allowed")
+    return problems + _overlaps(entries)
+
+
+def _faults_of(entry: zipfile.ZipInfo, limits: Limits) -> list[str]:
+    name, kind = entry.filename, stat.S_IFMT(entry.external_attr >> 16)
+    parts = name.removesuffix("/").split("/")
+    folder = _is_folder(entry)
+    depth = len(parts) if folder else len(parts) - 1
+    faults = {
+        "is an absolute name": name.startswith(("/", "\\")),
+        "begins with a drive letter": bool(_DRIVE.match(name)),
+        "leaves the folder": ".." in re.split(r"[/\\]", name),
+        "has a nameless part": "" in parts or "." in parts,
+        "holds a control character": any(
+            ord(letter) < 32 or ord(letter) == 127 for letter in entry.orig_filename
+        ),
+        "lies deeper than in the folder of a shop": depth > 1,
+        "is a link or a special file": entry.create_system == _UNIX
+        and kind not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "is encrypted": bool(entry.flag_bits & _ENCRYPTED),
+        f"is packed by method {entry.compress_type}": entry.compress_type not in _METHODS,
+        f"has {entry.file_size:,} bytes; {limits.max_file_bytes:,} are allowed": entry.file_size
+        > limits.max_file_bytes,
+        f"unpacks to {entry.file_size / max(entry.compress_size, 1):,.0f} times its size; "
+        f"{limits.max_ratio:g} times are allowed": not folder
+        and entry.file_size > BLOCK
+        and entry.file_size > limits.max_ratio * entry.compress_size,
+        "is a folder with content": folder and entry.file_size > 0,
+    }
+    return [fault for fault, found in faults.items() if found]
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    # Not its own is_dir, which fails on an empty name up to Python 3.11.
+    return entry.filename.endswith("/")
+
+
+def _overlaps(entries: list[zipfile.ZipInfo]) -> list[str]:
+    """Entries that share their bytes, the trick of bombs whose declared sizes look harmless."""
+    problems, end = [], 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            problems.append(f"{entry.filename!r} overlaps another entry")
+        end = max(end, entry.header_offset + _LOCAL_HEADER + entry.compress_size)
+    return problems
+
+
+def _member(entry: zipfile.ZipInfo) -> Member:
+    folder, _, name = entry.filename.rpartition("/")
+    return Member(folder, name, entry.file_size, entry)

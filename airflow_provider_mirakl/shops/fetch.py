@@ -1,0 +1,221 @@
+"""Brings the documents of a shop into a folder: what is new, by as few calls as possible, each checked."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, download_documents
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklError,
+    MiraklNotFoundError,
+    MiraklPermissionError,
+    MiraklReplyError,
+    MiraklTransportError,
+)
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.outcome import ItemResult
+from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveRefusedError, Limits, opened
+from airflow_provider_mirakl.shops.arrival import OWN_SHOP
+from airflow_provider_mirakl.shops.manifest import DocumentTooLargeError, Manifest
+from airflow_provider_mirakl.shops.names import folded
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+
+ATTEMPTS = 3
+"""How often a download is begun whose body breaks off."""
+PAUSE = 2.0
+"""Seconds between them."""
+
+log = logging.getLogger("airflow_provider_mirakl.documents")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of the documents of one shop.
+
+    :param results: one for each document wanted; its item id is ``<shop>/<document id>``.
+    :param stored: how many were fetched.
+    :param unchanged: how many were there already.
+    :param manifest: where the manifest is.
+    """
+
+    results: tuple[ItemResult, ...]
+    stored: int
+    unchanged: int
+    manifest: str
+
+
+class Fetcher:
+    """Downloads documents.
+
+    Several documents of a shop come as one archive. Where that fails, because Mirakl knows one of them no more (S31 is
+    all or nothing) or because the archive is refused, they come one by one, so that one bad document fails alone.
+
+    :param client: sends the calls.
+    :param role: ``shop``, ``operator`` or ``front``.
+    :param limits: what is accepted.
+    :param sleep: how to wait a number of seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        role: str,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._role = role
+        self._own_shop = VARIANTS[role].own_shop
+        self._limits = limits
+        self._sleep = sleep
+
+    def fetch(
+        self, documents: Sequence[ShopDocument], target: StoragePath, *, shop_id: int | None
+    ) -> Fetched:
+        """Bring documents of one shop to ``<target>/<shop>/<id>-<name>``, unless they are there.
+
+        :param documents: as S30 listed them.
+        :param target: the folder of all shops.
+        :param shop_id: the shop; ``None`` for a seller's default shop, whose folder is named ``shop``.
+        :raises MiraklAuthenticationError: the key is not accepted.
+        :raises MiraklPermissionError: the key may not download.
+        """
+        shop = OWN_SHOP if shop_id is None else str(shop_id)
+        manifest = Manifest(target / shop, shop)
+        new = [document for document in documents if not manifest.has(document)]
+        failures: dict[int, MiraklError] = {}
+        try:
+            left = self._fetch_archive(new, manifest, shop_id)
+            for document in left:
+                try:
+                    self._fetch_file(document, manifest, shop_id)
+                except (MiraklAuthenticationError, MiraklPermissionError):
+                    raise
+                except MiraklError as error:
+                    log.warning("Document %d of shop %s: %s", document.id, shop, error)
+                    failures[document.id] = error
+        finally:
+            manifest.save()
+        return Fetched(
+            results=tuple(_result(shop, document, failures.get(document.id)) for document in documents),
+            stored=len(new) - len(failures),
+            unchanged=len(documents) - len(new),
+            manifest=str(manifest.folder / "manifest.json"),
+        )
+
+    def _fetch_archive(
+        self, documents: Sequence[ShopDocument], manifest: Manifest, shop_id: int | None
+    ) -> list[ShopDocument]:
+        """Fetch by archive those whose name tells which they are; give those that are left."""
+        names = Counter(folded(document.file_name) for document in documents)
+        wanted = {
+            document.file_name: document
+            for document in documents
+            if document.file_name and names[folded(document.file_name)] == 1
+        }
+        if len(wanted) < 2:
+            return list(documents)
+        call = download_documents(
+            self._role,
+            document_ids=[document.id for document in wanted.values()],
+            shop_ids=self._shop_parameter(shop_id),
+        )
+        fetched: set[int] = set()
+        try:
+            with self._spooled(call) as file, opened(file, self._limits) as archive:
+                for member in archive.members:
+                    if not self._own_shop and member.folder != str(shop_id):
+                        continue
+                    document = wanted.get(member.name)
+                    if document is None:
+                        log.warning("The archive holds %r, which was not asked for", member.name)
+                        continue
+                    self._store(document, archive.read(member), manifest)
+                    fetched.add(document.id)
+        except (
+            DocumentTooLargeError,
+            MiraklBadRequestError,
+            MiraklNotFoundError,
+            MiraklReplyError,
+            MiraklTransportError,
+        ) as error:
+            log.warning("%s Fetching the documents one by one.", error)
+        return [document for document in documents if document.id not in fetched]
+
+    def _fetch_file(self, document: ShopDocument, manifest: Manifest, shop_id: int | None) -> None:
+        call = download_documents(
+            self._role, document_ids=[document.id], shop_ids=self._shop_parameter(shop_id)
+        )
+
+        def read() -> None:
+            with self._client.stream(call) as download:
+                self._store(document, download.chunks, manifest)
+
+        self._persistently(read)
+
+    def _store(self, document: ShopDocument, content: Iterator[bytes], manifest: Manifest) -> None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        stored = manifest.store(document, content, max_bytes=self._limits.max_file_bytes, at=at)
+        log.info("Stored %s, %d bytes", stored.stored_as, stored.bytes)
+
+    @contextmanager
+    def _spooled(self, call: Call[bytes]) -> Iterator[BinaryIO]:
+        """The reply's body as a file on local disk: a ZIP is read from its end."""
+        with tempfile.TemporaryFile(prefix="mirakl-documents-") as file:
+
+            def read() -> None:
+                file.seek(0)
+                file.truncate()
+                with self._client.stream(call) as download:
+                    for piece in download.chunks:
+                        file.write(piece)
+                        if file.tell() > self._limits.max_total_bytes:
+                            allowed = self._limits.max_total_bytes
+                            raise ArchiveRefusedError([f"it has more than {allowed:,} bytes"])
+
+            self._persistently(read)
+            yield file
+
+    def _persistently(self, read: Callable[[], None]) -> None:
+        """Begin again where a body breaks off; what fails before the body, the client has tried again already."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                read()
+                break
+            except MiraklTransportError as error:
+                if attempt == ATTEMPTS or error.surely_not_sent:
+                    raise
+                log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
+                self._sleep(PAUSE * attempt)
+
+    def _shop_parameter(self, shop_id: int | None) -> list[int]:
+        """A seller's shop is chosen in every call; elsewhere the document ids say enough."""
+        return [shop_id] if self._own_shop and shop_id is not None else []
+
+
+def _result(shop: str, document: ShopDocument, failure: MiraklError | None) -> ItemResult:
+    item = f"{shop}/{document.id}"
+    if failure is None:
+        return ItemResult(item, "succeeded")
+    return ItemResult(item, "failed", _code(failure), failure.message)
+
+
+def _code(failure: MiraklError) -> str:
+    status = getattr(failure, "status", None)
+    if isinstance(failure, DocumentTooLargeError):
+        return "too_large"
+    return str(getattr(failure, "code", None) or (f"http_{status}" if status else "no_reply"))

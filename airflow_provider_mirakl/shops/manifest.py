@@ -1,0 +1,140 @@
+"""What is known of the documents kept in a folder: ``manifest.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from airflow_provider_mirakl.api.documents import ShopDocument
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError
+from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, write_bytes, writing
+from airflow_provider_mirakl.shops.names import safe_name
+
+MANIFEST = "manifest.json"
+SPOOLED = 8 << 20
+"""Bytes of a document from which it is gathered on local disk, not in memory."""
+
+
+class DocumentTooLargeError(MiraklError):
+    """A document is larger than allowed. Nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document that lies in the folder.
+
+    :param id: Mirakl's id.
+    :param type: code of its type.
+    :param file_name: its name at Mirakl.
+    :param date_uploaded: as Mirakl writes it.
+    :param stored_as: its name in the folder.
+    :param bytes: its size.
+    :param sha256: of its content, in hexadecimal.
+    :param stored_at: when it was stored, UTC.
+    """
+
+    id: int
+    type: str
+    file_name: str
+    date_uploaded: str | None
+    stored_as: str
+    bytes: int
+    sha256: str
+    stored_at: str
+
+
+class Manifest:
+    """The documents of one shop in one folder.
+
+    :param folder: the folder; made when the first document is stored.
+    :param shop: whose documents they are, for the reader of the file.
+    :raises MiraklInputError: the folder has a manifest that cannot be read.
+    """
+
+    def __init__(self, folder: StoragePath, shop: str) -> None:
+        self.folder = folder
+        self._shop = shop
+        self._stored = {entry.id: entry for entry in _load(folder / MANIFEST)}
+        self._changed = False
+
+    @property
+    def documents(self) -> list[Stored]:
+        """What is stored, by id."""
+        return [self._stored[key] for key in sorted(self._stored)]
+
+    def has(self, document: ShopDocument) -> bool:
+        """Whether this very document is stored: same id, same upload, and the file is still there, whole."""
+        stored = self._stored.get(document.id)
+        if stored is None or stored.date_uploaded != document.date_uploaded:
+            return False
+        file = self.folder / stored.stored_as
+        return file.exists() and file.stat().st_size == stored.bytes
+
+    def store(self, document: ShopDocument, content: Iterable[bytes], *, max_bytes: int, at: str) -> Stored:
+        """Write a document; the manifest knows it once it is whole.
+
+        Its id stands before its name, so that no two documents share one, whatever they are called.
+
+        :param document: what it is.
+        :param content: its bytes, in pieces.
+        :param max_bytes: size from which it is refused.
+        :param at: the present, for the manifest.
+        :raises DocumentTooLargeError: it is larger.
+        """
+        name = f"{document.id}-{safe_name(document.file_name)}"
+        digest, size = hashlib.sha256(), 0
+        # Not every object store forgets an upload that was broken off: what goes there is whole.
+        with tempfile.SpooledTemporaryFile(max_size=SPOOLED, prefix="mirakl-document-") as whole:
+            for piece in content:
+                size += len(piece)
+                if size > max_bytes:
+                    raise DocumentTooLargeError(
+                        f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if it may"
+                    )
+                digest.update(piece)
+                whole.write(piece)
+            whole.seek(0)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with writing(self.folder / name) as file:
+                shutil.copyfileobj(whole, file, BLOCK)
+        stored = Stored(
+            id=document.id,
+            type=document.type,
+            file_name=document.file_name,
+            date_uploaded=document.date_uploaded,
+            stored_as=name,
+            bytes=size,
+            sha256=digest.hexdigest(),
+            stored_at=at,
+        )
+        self._stored[document.id] = stored
+        self._changed = True
+        return stored
+
+    def save(self) -> None:
+        """Write the manifest, if anything was stored."""
+        if self._changed:
+            body = {"shop": self._shop, "documents": [asdict(entry) for entry in self.documents]}
+            write_bytes(
+                self.folder / MANIFEST, json.dumps(body, ensure_ascii=False, indent=2).encode() + b"\n"
+            )
+            self._changed = False
+
+
+def _load(path: StoragePath) -> list[Stored]:
+    if not path.exists():
+        return []
+    try:
+        entries = [Stored(**entry) for entry in json.loads(path.read_bytes())["documents"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MiraklInputError(
+            f"{path} cannot be read as a manifest ({error}); move it away to have everything fetched anew"
+        ) from None
+    for entry in entries:
+        if safe_name(entry.stored_as) != entry.stored_as:
+            raise MiraklInputError(f"{path} names {entry.stored_as!r}, which is no file of this folder")
+    return entries

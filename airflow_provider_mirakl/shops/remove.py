@@ -1,0 +1,58 @@
+"""Deletes a document, and tells one that is gone by our own doing from one that never was."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from airflow_provider_mirakl.api.documents import delete_document
+from airflow_provider_mirakl.exceptions import MiraklNotFoundError, MiraklServerError, MiraklTransportError
+from airflow_provider_mirakl.outcome import ItemResult
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+
+ATTEMPTS = 3
+PAUSE = 2.0
+"""Seconds between them."""
+
+log = logging.getLogger("airflow_provider_mirakl.documents")
+
+
+def remove(
+    client: Client,
+    role: str,
+    document_id: int,
+    *,
+    shop_id: int | None = None,
+    may_be_gone: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> ItemResult:
+    """Delete a document, again where an answer was lost: then 404 means that the first try has done it.
+
+    :param client: sends the calls.
+    :param role: ``shop``, ``operator`` or ``front``.
+    :param document_id: its id.
+    :param shop_id: the shop, for a seller who is user of several.
+    :param may_be_gone: whether an unknown document counts as deleted.
+    :param sleep: how to wait a number of seconds.
+    :raises MiraklTransportError: no answer, after :data:`ATTEMPTS` tries.
+    :raises MiraklServerError: likewise.
+    """
+    item = str(document_id)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            client.send(delete_document(role, document_id, shop_id=shop_id))
+        except MiraklNotFoundError as error:
+            return ItemResult(item, "succeeded" if may_be_gone else "failed", "http_404", error.message)
+        except (MiraklServerError, MiraklTransportError) as error:
+            if attempt == ATTEMPTS:
+                raise
+            may_be_gone = may_be_gone or not getattr(error, "surely_not_sent", False)
+            log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
+            sleep(PAUSE * attempt)
+        else:
+            break
+    return ItemResult(item, "succeeded")

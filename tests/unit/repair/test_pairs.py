@@ -1,0 +1,155 @@
+"""Products in every form a person has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.repair.pairs import Pair, read_pairs
+
+WANTED = (Pair("M-1", "S-1"), Pair("M-2", "S-2"))
+
+
+@pytest.mark.parametrize(
+    "products",
+    [
+        "M-1;S-1\nM-2;S-2",
+        "M-1,S-1\r\nM-2,S-2\r\n",
+        "M-1\tS-1\nM-2\tS-2\n",
+        " M-1 ; S-1 \n\n M-2;S-2;;\n",
+        "M-1;S-1\nM-2\tS-2",
+        "mirakl_product_id;product_sku\nM-1;S-1\nM-2;S-2",
+        "productSku,name,miraklProductId\nS-1,x,M-1\nS-2,y,M-2",
+        "mirakl-product-id;mirakl-product-sku;mirakl-synchronization-status\nM-1;S-1;PENDING\nM-2;S-2;\n",
+        "Mirakl Product Id\tSKU\nM-1\tS-1\nM-2\tS-2",
+        '"M-1";"S-1"\n"M-2";"S-2"',
+        [("M-1", "S-1"), ["M-2", "S-2"]],
+        ["M-1;S-1", "", "M-2,S-2"],
+        ["mirakl_product_id;product_sku", "M-1;S-1", "M-2;S-2"],
+        [{"mirakl_product_id": "M-1", "product_sku": "S-1"}, {"miraklProductId": "M-2", "productSku": "S-2"}],
+        [{"mirakl_product_id": "M-1", "product_sku": "S-1", "before": "PENDING", "status": "failed"}, "M-2;S-2"],
+        (pair for pair in [("M-1", "S-1"), ("M-2", "S-2"), ("M-1", "S-1")]),
+        # as a template writes a list, and as files are pasted
+        "['M-1;S-1', 'M-2;S-2']",
+        "[('M-1', 'S-1'), ('M-2', 'S-2')]",
+        ' [["M-1", "S-1"], {"mirakl_product_id": "M-2", "product_sku": "S-2"}]\n',
+        '{"mirakl_product_id": "M-1", "product_sku": "S-1"}\n\n{"miraklProductId": "M-2", "productSku": "S-2"}\n',
+        "\ufeffM-1;S-1\nM-2;S-2",
+        "M-1;S-1\rM-2;S-2",
+        # other columns: a line break in quotes, another SKU
+        'mirakl_product_id;product_sku;title\nM-1;S-1;"a\nM-9;S-9"\n\nM-2;S-2;b\n',
+        "sku;product_sku;mirakl_product_id\nX-1;S-1;M-1\nX-2;S-2;M-2",
+    ],
+)  # fmt: skip
+def test_forms(products):
+    assert read_pairs(products, Path).pairs == WANTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "\ufeffmirakl_product_id;product_sku\nM-1;S-1\nM-2;S-2\n"),
+        ("a.txt", "M-1\tS-1\nM-2\tS-2"),
+        ("a,b.csv", "M-1,S-1\nM-2,S-2\n"),
+        ("rejects.ndjson", "".join(json.dumps(pair._asdict()) + "\n" for pair in WANTED)),
+        ("a.json", '[["M-1","S-1"],{"mirakl_product_id":"M-2","sku":"S-2"}]'),
+    ],
+)  # fmt: skip
+def test_files(tmp_path, name, content):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8")
+    assert read_pairs(str(file), Path).pairs == WANTED
+
+
+def test_a_broken_line_below_line_breaks_in_quotes_is_named_by_its_own_number():
+    with pytest.raises(MiraklInputError) as caught:
+        read_pairs('mirakl_product_id;product_sku;title\nM-1;S-1;"a\nb"\nM-2;;c\n', Path)
+    assert [problem.line for problem in caught.value.problems] == [4]
+
+
+def test_numbers_are_texts_and_leading_zeros_stay():
+    assert read_pairs([(1, 2)], Path).pairs == (Pair("1", "2"),)
+    assert read_pairs("001;0002", Path).pairs == (Pair("001", "0002"),)
+
+
+def test_duplicates_are_left_out_and_counted():
+    found = read_pairs("M-1;S-1\nM-2;S-2\nM-1;S-1\nM-1; S-1", Path)
+    assert (found.pairs, found.duplicates) == (WANTED, 2)
+
+
+def test_every_problem_is_listed_with_its_line():
+    with pytest.raises(MiraklInputError) as caught:
+        read_pairs("M-1;S-1\nM-2\n;S-3\nM-4;\na;b;c\nM-1;other\nM-5;S\u200b5", Path)
+    assert caught.value.problem_count == 6
+    assert [problem.line for problem in caught.value.problems] == [2, 3, 4, 5, 6, 7]
+    said = str(caught.value)
+    for words in (
+        "'M-2' holds one value; give mirakl_product_id;product_sku",
+        "line 3, mirakl_product_id: is missing",
+        "line 4, product_sku: is missing",
+        "holds 3 values",
+        "has SKU 'other' here and 'S-1' before",
+        "cannot be seen",
+    ):
+        assert words in said
+
+
+@pytest.mark.parametrize("products", [None, "", " \n\n", [], [""], "mirakl_product_id;product_sku\n"])
+def test_at_least_one(products):
+    with pytest.raises(MiraklInputError, match="give at least one"):
+        read_pairs(products, Path)
+
+
+@pytest.mark.parametrize(
+    ("products", "words"),
+    [
+        ("product_sku;name\nS-1;x", "no column mirakl_product_id"),
+        ("mirakl_product_id;name\nM-1;x", "no column product_sku"),
+        ({"mirakl_product_id": "M-1"}, "is dict; give"),
+        ([("M-1", 1.5)], r"\[0\].product_sku: is 1.5"),
+        ([("M-1",)], "give a pair"),
+        (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* is several lines"),
+        ("['M-1;S-1', oops]", "begins like a list"),
+        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: holds a character"),
+        ("[['M-1', 1e5]]", "product_sku: is 100000.0; give a text"),
+        ("/no/such/file.csv", "no file that can be read"),
+        ("missing.csv", "no file that can be read"),
+        (".", "no file that can be read"),
+    ],
+)
+def test_what_is_refused(products, words):
+    with pytest.raises(MiraklInputError, match=words):
+        read_pairs(products, Path)
+
+
+def test_broken_ndjson_tells_the_line(tmp_path):
+    file = tmp_path / "a.ndjson"
+    file.write_text('{"mirakl_product_id":"M-1","product_sku":"S-1"}\n{oops\n{"product_sku":"S-3"}\n')
+    with pytest.raises(MiraklInputError) as caught:
+        read_pairs(str(file), Path)
+    assert [problem.line for problem in caught.value.problems] == [2, 3]
+
+
+def test_bulk_is_refused_with_the_way_out():
+    lines = "\n".join(f"M-{n};S-{n}" for n in range(11))
+    assert len(read_pairs(lines, Path, limit=11).pairs) == 11
+    with pytest.raises(MiraklInputError, match=r"more than 10 products.*bulk belongs to the import"):
+        read_pairs(lines, Path, limit=10)
+
+
+ids = st.text(st.characters(categories=["L", "N"], include_characters="-_./ "), min_size=1).filter(
+    lambda text: text == text.strip() and text
+)
+
+
+@given(st.dictionaries(ids, ids, min_size=1), st.sampled_from("\t;,"))
+def test_what_is_written_is_read(products, separator):
+    heading = f"mirakl_product_id{separator}product_sku\n"
+    text = heading + "".join(f"{key}{separator}{sku}\n" for key, sku in products.items())
+    assert dict(read_pairs(text, Path).pairs) == products
+    assert dict(read_pairs(json.loads(json.dumps(list(products.items()))), Path).pairs) == products
