@@ -207,7 +207,7 @@ def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
 def test_what_is_no_id_is_refused_where_ids_are_texts(
     sense, mirakl_sandbox, job_id, mirakl_sandbox_connections
 ):
-    with pytest.raises(MiraklConfigurationError, match=r"job_id: .* is no id of a stock import"):
+    with pytest.raises(MiraklConfigurationError, match=r"job_ids: .* is no id of a stock import"):
         sense(MiraklStockImportSensor, "mirakl_shop", job_ids=job_id)
     assert not mirakl_sandbox.journal()
 
@@ -215,7 +215,7 @@ def test_what_is_no_id_is_refused_where_ids_are_texts(
 @pytest.mark.parametrize("form", ["{0}", "[{0}, {0}]", "({0},)", "['{0}', {0}]"])
 def test_a_job_that_is_named_twice_counts_once(submit, sense, form):
     (job_id,) = submit(MiraklImportProductsOperator, "mirakl_shop")
-    options = {"job_id": form.format(job_id), "max_failed_items": None}
+    options = {"job_ids": form.format(job_id), "max_failed_items": None}
     assert sense(MiraklProductImportSensor, "mirakl_shop", **options)["sent"] == 2
 
 
