@@ -244,7 +244,7 @@ def test_the_interval_may_stand_in_default_args(mapped):
             if not mapped:
                 return MiraklOfferImportSensor(task_id="wait", job_ids=1)
             task = MiraklOfferImportSensor.partial(task_id="wait").expand(job_ids=[1, 2])
-            return task.unmap({"job_id": 1})
+            return task.unmap({"job_ids": 1})
 
     assert made().poke_interval == 300
     assert made(poke_interval=900).poke_interval == 900
