@@ -282,7 +282,7 @@ def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tupl
     """Query parameters from keywords; ``None`` leaves one out, booleans become ``true`` and ``false``.
 
     A list is repeated, which is what Mirakl's ``array`` parameters want; for those that Mirakl declares as text
-    "separated by a comma" see :func:`comma`. Source: facts section 0.
+    "separated by a comma" see :func:`comma`. Source: :ref:`conventions <facts-conventions>`.
     """
     return tuple(
         (name, _word(value))
@@ -298,7 +298,7 @@ def comma(values: Iterable[str | int] | None) -> str | None:
 
 
 def moment(value: datetime | None) -> str | None:
-    """A date-time parameter in UTC, as Mirakl writes its own. Source: seed 004, date formats.
+    """A date-time parameter in UTC, as Mirakl writes its own. Source: :ref:`conventions <facts-conventions>`.
 
     :raises MiraklInputError: for a date-time without a time zone.
     """

@@ -1,7 +1,7 @@
 """Who calls, and how that caller names a shop: the one place that knows it.
 
 A seller names the shop in the query of every operation, ``shop_id``, and only where the user has several. The operator
-and the front office name it per operation, each time by another name. Source: facts sections 0, 4, 5, 6, 8 and 13.10.
+and the front office name it per operation, each time by another name. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations

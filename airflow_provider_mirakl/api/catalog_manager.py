@@ -1,5 +1,4 @@
-"""The Catalog Manager: CM11, CM21 to CM23, CM51 to CM54, CM61. Source: seed 004, the Catalog Manager's OpenAPI
-documents and Mirakl's public SDK for the paths; facts section 4.
+"""The Catalog Manager: CM11, CM21 to CM23, CM51 to CM54, CM61. Source: docs/mirakl-facts.md.
 
 No call frequency is public for CM21 to CM23 and CM51 to CM61.
 """

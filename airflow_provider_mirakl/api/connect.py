@@ -1,6 +1,6 @@
 """Mirakl Connect's catalog: listProducts, upsertProducts, deleteProducts.
 
-Source: seed 002 and Connect's OpenAPI document; facts section 2. The three share one rule:
+Source: docs/mirakl-facts.md. The three share one rule:
 at most once a minute each.
 """
 

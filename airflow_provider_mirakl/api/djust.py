@@ -1,4 +1,4 @@
-"""DJUST's product synchronization, ADM-MIRAKL-100. Source: seed 001; facts section 3."""
+"""DJUST's product synchronization, ADM-MIRAKL-100. Source: docs/mirakl-facts.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents of shops: S30 to S33, and their types: DO01. Source: seed 004; facts section 6.
+"""Documents of shops: S30 to S33, and their types: DO01. Source: docs/mirakl-facts.md.
 
 A seller's calls speak of one shop, the key's own; the operator and the front office name shops, by the names that
 :mod:`~.caller` knows. What else follows from that stands in :data:`VARIANTS`.

@@ -1,5 +1,5 @@
 """Offers, stock and prices: OF01 to OF04, OF24, OF52 to OF54, STO01 to STO03, PRI01 to PRI03. Source: the
-Marketplace's OpenAPI documents; facts section 8.
+Marketplace's OpenAPI documents; see docs/mirakl-facts.md.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def seek_page(
     :param follow: builds the call for a page token. The token carries every parameter, so it is sent alone.
     :raises MiraklReplyError: when the reply is not such a page.
 
-    Source: seeds 002 and 004, general notes.
+    Source: :ref:`paging <facts-paging>`.
     """
     body = reply.json_object()
     items = reply.objects(body.get(key), f"under {key!r}")
@@ -46,7 +46,7 @@ def offset_page(
     :param follow: builds the call for an offset.
     :raises MiraklReplyError: when the reply is not such a page.
 
-    Source: seed 004, general notes.
+    Source: :ref:`paging <facts-paging>`.
     """
     items = reply.list_of_objects(key)
     link = next_link(reply.headers.get("link", ""))

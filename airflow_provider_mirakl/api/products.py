@@ -1,6 +1,4 @@
-"""Product imports: P41, P42, P44 to P47, P51. Source: seed 004 and the Catalog Manager's OpenAPI documents; facts
-section 5.
-"""
+"""Product imports: P41, P42, P44 to P47, P51. Source: docs/mirakl-facts.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shop's own account: A01, A02, A21; and the operator's list of shops: S20. Source: seed 004; facts section 7."""
+"""A shop's own account: A01, A02, A21; and the operator's list of shops: S20. See docs/mirakl-facts.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Connect's product as data, and the checks on it.
 
-The limits stand once, in the types below (facts section 2.4). Good rows meet them as a compiled decoder. A row it
+The limits stand once, in the types below (see docs/mirakl-facts.md, the product of Connect).
+Good rows meet them as a compiled decoder. A row it
 refuses is looked at again by a walk over the very same types, which finds *every* problem and says the mend. Nothing
 is ever built from the decoded object: a row is sent as the bytes it came in, so ``null`` (erase) and absent (keep)
 stay what they were.

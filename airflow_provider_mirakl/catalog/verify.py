@@ -1,7 +1,8 @@
 """Read-back: what was sent against what listProducts shows.
 
-Connect answers a bare 202 and offers nothing to poll; comparing is the only way to learn the outcome (facts section
-2.5). The pages of a listing arrive a minute apart, so what matters of each is kept in the plan's folder and a killed
+Connect answers a bare 202 and offers nothing to poll; comparing is the only way to learn the outcome (see
+docs/mirakl-facts.md).
+The pages of a listing arrive a minute apart, so what matters of each is kept in the plan's folder and a killed
 worker goes on with the next page.
 
 What counts as equal:

@@ -1,6 +1,6 @@
 """From a reply that says no to an error with data. Pure.
 
-Mirakl has several envelopes, and what stands in front of it answers HTML. Source: facts section 9 and 3.4.
+Mirakl has several envelopes, and what stands in front of it answers HTML. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class HeaderAuth:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """OAuth 2.0 client credentials. Source: facts section 1d.
+    """OAuth 2.0 client credentials. Source: :ref:`authentication <facts-authentication>`.
 
     :param token_url: where the token is fetched.
     :param client_id: client id.
@@ -106,7 +106,7 @@ def bearer(token: str) -> HeaderAuth:
 
 
 def djust_key(key: str) -> HeaderAuth:
-    """DJUST's key. Source: seed 001."""
+    """DJUST's key. Source: :ref:`ADM-MIRAKL-100 <facts-djust>`."""
     return HeaderAuth((("dj-client", "OPERATOR"), ("dj-api-key", key)))
 
 

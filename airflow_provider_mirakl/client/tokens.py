@@ -35,7 +35,7 @@ class Token:
 
 
 def fetch_token(credentials: ClientCredentials) -> Call[Token]:
-    """The call that trades client id and secret for a token. Source: facts section 1d."""
+    """The call that trades client id and secret for a token. Source: :ref:`authentication <facts-authentication>`."""
     form = {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,

@@ -16,7 +16,7 @@ class DjustHook(MiraklBaseHook):
 
     :param djust_conn_id: connection of type ``djust``.
 
-    Source: seeds 000 and 001; facts section 3.
+    Source: :ref:`ADM-MIRAKL-100 <facts-djust>`.
     """
 
     conn_name_attr = "djust_conn_id"

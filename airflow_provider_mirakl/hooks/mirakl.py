@@ -18,7 +18,7 @@ class MiraklHook(MiraklBaseHook):
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own. With ``front`` the
         connection's front-office key is used where it has one.
 
-    Source: seeds 000, 003 and 004; facts sections 1 and 7.
+    Source: :ref:`authentication <facts-authentication>`, :ref:`PC01 <facts-pc01>`.
     """
 
     conn_name_attr = "mirakl_conn_id"

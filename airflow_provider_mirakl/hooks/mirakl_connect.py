@@ -15,7 +15,7 @@ class MiraklConnectHook(MiraklBaseHook):
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
 
-    Source: seed 002; facts sections 1d and 2.
+    Source: :ref:`authentication <facts-authentication>`, :ref:`listProducts <facts-listproducts>`.
     """
 
     conn_name_attr = "mirakl_connect_conn_id"

@@ -1,7 +1,7 @@
 """The seven jobs of Mirakl as data, and the one judgement of their states.
 
 Submit, poll, terminal state, counts, reports: what differs between the jobs stands in :data:`JOBS` and nowhere else.
-Operators, sensors and the trigger read it by :func:`judge`. Source: facts sections 4, 5, 8, 12 and 13.
+Operators, sensors and the trigger read it by :func:`judge`. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations

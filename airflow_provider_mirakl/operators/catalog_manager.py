@@ -1,4 +1,7 @@
-"""Operators for the Catalog Manager. Source: seeds 000 and 004; facts section 4."""
+"""Operators for the Catalog Manager.
+
+Source: :ref:`CM21 <facts-cm21>`, :ref:`CM52 <facts-cm52>`, :ref:`CM11 <facts-cm11>`, :ref:`CM61 <facts-cm61>`.
+"""
 
 from __future__ import annotations
 

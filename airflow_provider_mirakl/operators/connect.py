@@ -1,4 +1,4 @@
-"""Operators for the catalog of Mirakl Connect. Source: seed 002; facts section 2."""
+"""Operators for the catalog of Mirakl Connect."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     :raises MiraklInputError: the source is wrong; every problem is listed and no call was spent.
     :raises MiraklApiError: Mirakl says no.
 
-    Source: upsertProducts, seed 002; facts sections 2.2 and 2.4.
+    Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`the product <facts-product>`.
     """
 
     template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
@@ -215,7 +215,7 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     :raises MiraklInputError: the source is wrong or longer than ``max_deletes``; no call was spent.
     :raises MiraklApiError: Mirakl says no.
 
-    Source: deleteProducts, seed 002; facts section 2.3.
+    Source: :ref:`deleteProducts <facts-deleteproducts>`.
     """
 
     template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
@@ -276,7 +276,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :raises MiraklInputError: the source is wrong, or too much would be deleted; no call was spent.
     :raises MiraklApiError: Mirakl says no.
 
-    Source: upsertProducts and deleteProducts, seed 002; facts sections 2.2 to 2.5.
+    Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`deleteProducts <facts-deleteproducts>`.
     """
 
     template_fields: Sequence[str] = ("source", "state", "full", "mirakl_connect_conn_id", "work_folder")
@@ -385,7 +385,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
     :return: ``products``, how many, and ``target``.
     :raises MiraklApiError: Mirakl says no.
 
-    Source: listProducts, seed 002; facts section 2.1.
+    Source: :ref:`listProducts <facts-listproducts>`.
     """
 
     template_fields: Sequence[str] = ("target", "mirakl_connect_conn_id", "work_folder")
@@ -435,7 +435,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         a line for each product.
     :raises MiraklItemsFailedError: more products failed than allowed.
 
-    Source: listProducts, seed 002; facts sections 2.1 and 2.5.
+    Source: :ref:`listProducts <facts-listproducts>`.
     """
 
     template_fields: Sequence[str] = ("submitted", "mirakl_connect_conn_id", "work_folder")

@@ -1,4 +1,4 @@
-"""Operators for DJUST. Source: seeds 000 and 001; facts section 3."""
+"""Operators for DJUST. Source: :ref:`ADM-MIRAKL-100 <facts-djust>`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Operators for offers, stock and prices. Source: seed 000; facts section 8."""
+"""Operators for offers, stock and prices.
+
+Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts-pri01>`.
+"""
 
 from __future__ import annotations
 

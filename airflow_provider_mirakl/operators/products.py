@@ -1,4 +1,4 @@
-"""The operator for product imports. Source: seeds 000 and 004; facts section 5."""
+"""The operator for product imports. Source: :ref:`P41 <facts-p41>`."""
 
 from __future__ import annotations
 

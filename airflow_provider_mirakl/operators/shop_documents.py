@@ -1,4 +1,4 @@
-"""Operators for the documents of shops, in every role. Source: seed 004; facts section 6."""
+"""Operators for the documents of shops, in every role."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class MiraklListShopDocumentsOperator(_DocumentsOperator):
     :raises MiraklInputError: what the role has not, or has to give.
     :raises MiraklPermissionError: the key may not read documents.
 
-    Source: S30, seed 004; facts section 6.
+    Source: :ref:`S30 <facts-s30>`.
     """
 
     template_fields: Sequence[str] = (
@@ -180,7 +180,7 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
     :raises MiraklPermissionError: the key may not read documents.
     :raises MiraklItemsFailedError: more documents failed than allowed. What was stored stays stored.
 
-    Source: S30 and S31, seed 004; facts section 6.
+    Source: :ref:`S30 <facts-s30>`, :ref:`S31 <facts-s31>`.
     """
 
     template_fields: Sequence[str] = (
@@ -323,7 +323,7 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
     :raises MiraklPermissionError: the key may not write documents.
     :raises MiraklItemsFailedError: more documents were refused than allowed.
 
-    Source: S32, seed 004; facts section 6.
+    Source: :ref:`S32 <facts-s32>`.
     """
 
     template_fields: Sequence[str] = ("documents", "shop_id", "mirakl_conn_id", "work_folder")
@@ -392,7 +392,7 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
     :raises MiraklPermissionError: the key may not delete documents.
     :raises MiraklItemsFailedError: more documents failed than allowed.
 
-    Source: S33, seed 004; facts section 6.
+    Source: :ref:`S33 <facts-s33>`.
     """
 
     template_fields: Sequence[str] = ("document_ids", "shop_id", "mirakl_conn_id", "work_folder")

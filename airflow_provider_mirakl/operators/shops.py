@@ -1,4 +1,4 @@
-"""Operators for shops and for the settings of an instance. Source: seed 004; facts section 7."""
+"""Operators for shops and for the settings of an instance."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class MiraklGetShopOperator(MiraklInstanceOperator):
     :return: the fields that Mirakl gave.
     :raises MiraklPermissionError: the key is not a seller's.
 
-    Source: A01, seed 004; facts section 7.
+    Source: :ref:`A01 <facts-a01>`.
     """
 
     template_fields: Sequence[str] = ("shop_id", "mirakl_conn_id", "work_folder")
@@ -147,7 +147,7 @@ class MiraklGetShopStatisticsOperator(MiraklInstanceOperator):
     :return: Mirakl's answer: for every figure a list of ``period`` and ``value``.
     :raises MiraklInputError: for a period that does not exist.
 
-    Source: A21, seed 004; facts section 7.
+    Source: :ref:`A21 <facts-a01>`.
     """
 
     template_fields: Sequence[str] = ("channel_code", "shop_id", "mirakl_conn_id", "work_folder")
@@ -199,7 +199,7 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
     :raises MiraklInputError: ``changes`` is wrong; every fault is listed and nothing was sent.
     :raises MiraklItemsFailedError: Mirakl refused some fields.
 
-    Source: A02, seed 004; facts section 7.
+    Source: :ref:`A02 <facts-a01>`.
     """
 
     template_fields: Sequence[str] = ("changes", "shop_id", "mirakl_conn_id", "work_folder")
@@ -276,7 +276,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
         (``[core] max_map_length``).
     :return: the ids in Mirakl's order.
 
-    Source: S20, facts section 7.
+    Source: :ref:`S20 <facts-s20>`.
     """
 
     template_fields: Sequence[str] = ("updated_since", "mirakl_conn_id", "work_folder")

@@ -1,7 +1,7 @@
 """Products as a person on call has them: pairs of Mirakl product id and product SKU, pasted, listed or in a file.
 
-Everything is read before anything is refused, so that one look tells all that is to be mended. Source: seed 001
-(``products[].miraklProductId``, ``products[].productSku``); facts section 4, CM21, use 1.
+Everything is read before anything is refused, so that one look tells all that is to be mended. Source:
+docs/mirakl-facts.md, ADM-MIRAKL-100 and CM21.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What became of single products, by the instance's own word: their state before and after (CM51), judged.
 
 DJUST answers with a count alone, and CM21's report (CM23) exists only where CM21 was called directly. So what an
-instance says of a product afterwards is the one proof that both routes have. Source: facts sections 3.1 and 4.
+instance says of a product afterwards is the one proof that both routes have. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may call: API keys, access tokens, and the token server (facts, section 1)."""
+"""Who may call: API keys, access tokens, and the token server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mirakl Connect: the product catalog of a company (facts, section 2)."""
+"""Mirakl Connect: the product catalog of a company."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DJUST's product synchronization (facts, section 3)."""
+"""DJUST's product synchronization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shop documents S30 to S33 (facts, section 6)."""
+"""Shop documents S30 to S33."""
 
 from __future__ import annotations
 

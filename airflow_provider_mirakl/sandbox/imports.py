@@ -1,4 +1,4 @@
-"""Product imports P41 to P51 (facts, section 5).
+"""Product imports P41 to P51.
 
 Words in a title decide what the operator of the sandbox does with a product: ``[reject]`` refuses it, ``[late]`` never
 decides, ``[sync-error]`` cannot synchronize it, ``[wrong-id]`` finds its identifier wrong.

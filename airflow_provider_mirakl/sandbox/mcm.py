@@ -1,4 +1,4 @@
-"""Catalog Manager: master products, their synchronization and their exports (facts, section 4)."""
+"""Catalog Manager: master products, their synchronization and their exports."""
 
 from __future__ import annotations
 

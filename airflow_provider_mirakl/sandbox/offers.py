@@ -1,4 +1,4 @@
-"""Offers, stock and prices of the Marketplace (facts, section 8)."""
+"""Offers, stock and prices of the Marketplace."""
 
 from __future__ import annotations
 

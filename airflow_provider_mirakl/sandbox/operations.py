@@ -1,4 +1,4 @@
-"""What the sandbox answers, as data: one row per operation (facts, sections 1 to 8).
+"""What the sandbox answers, as data: one row per operation.
 
 Intervals are the published maximum frequencies. Where the interval depends on what the call carries (P41, OF01, OF24,
 STO01, PRI01, OF52, CM11), the handler counts it.

@@ -1,4 +1,4 @@
-"""The two ways of paging (facts, section 10)."""
+"""The two ways of paging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shops and platform settings of the instance (facts, section 7)."""
+"""Shops and platform settings of the instance."""
 
 from __future__ import annotations
 

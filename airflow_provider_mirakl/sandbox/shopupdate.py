@@ -1,4 +1,4 @@
-"""A02: change a shop. A 200 may hold errors (facts, section 7)."""
+"""A02: change a shop. A 200 may hold errors."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ _ENVELOPES = {"connect": _connect, "mirakl": _mirakl, "djust": _djust, "auth": _
 
 
 def error_reply(system: System, error: ApiError, plain: bool = False) -> Reply:
-    """The refusal in the words of a system (facts, section 9).
+    """The refusal in the words of a system.
 
     :param plain: a token server that answers text instead of RFC 6749's object.
     """

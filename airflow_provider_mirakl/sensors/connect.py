@@ -1,4 +1,4 @@
-"""A sensor on the catalog of Mirakl Connect. Source: seed 002; facts sections 2.1 and 2.5."""
+"""A sensor on the catalog of Mirakl Connect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
     :return: how many products were found as expected, under ``succeeded``.
     :raises AirflowSensorTimeout: not in time.
 
-    Source: listProducts, seed 002.
+    Source: :ref:`listProducts <facts-listproducts>`.
     """
 
     template_fields: Sequence[str] = ("product_ids", "submitted", "mirakl_connect_conn_id")

@@ -1,4 +1,4 @@
-"""A sensor for the documents of shops. Source: S30, seed 004; facts section 6."""
+"""A sensor for the documents of shops. Source: :ref:`S30 <facts-s30>`."""
 
 from __future__ import annotations
 

@@ -528,7 +528,9 @@ class ProductRepairOperator(BaseOperator):
 
 
 def refusal(error: Exception, conn_id: str, chosen: str | None) -> Exception:
-    """DJUST's refusal in words that say what to do; any other error as it is. Source: seed 001, error handling.
+    """DJUST's refusal in words that say what to do; any other error as it is.
+
+    Source: :ref:`ADM-MIRAKL-100 <facts-djust>`.
 
     :param conn_id: the connection.
     :param chosen: the Mirakl client configuration that was named, if any.

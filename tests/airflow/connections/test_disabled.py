@@ -1,4 +1,4 @@
-"""A disabled connection skips the task that would use it. Source: seed 000, activate and disable."""
+"""A disabled connection skips the task that would use it."""
 
 from __future__ import annotations
 

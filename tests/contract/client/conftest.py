@@ -207,7 +207,7 @@ def unpublished(code: str, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {"responses": {}}
     if f"{code}_Request" in schemas:
         schema: dict[str, Any] = {"$ref": f"#/components/schemas/{code}_Request"}
-        # CM21's schema describes one element of a bare array: facts, section 4.
+        # CM21's schema describes one element of a bare array.
         body = {"type": "array", "items": schema} if code == "CM21" else schema
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
     return operation

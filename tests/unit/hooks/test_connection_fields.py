@@ -245,7 +245,7 @@ def test_connect_s_environments(environment, host, token_url):
 
 class TestRoles:
     def test_operator_and_front_office_key_in_one_connection(self):
-        """As in DJUST's connector, seed 000."""
+        """As in DJUST's connector."""
         both = {"role": "operator", "front_api_key": FRONT}
         operator = read_connection(ConnectionReader(mirakl(), both))
         front = read_connection(ConnectionReader(mirakl(), both), role="front")

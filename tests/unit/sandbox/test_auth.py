@@ -1,4 +1,4 @@
-"""Keys, tokens and roles (facts, section 1)."""
+"""Keys, tokens and roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mirakl Connect's catalog through real HTTP (facts, section 2)."""
+"""Mirakl Connect's catalog through real HTTP."""
 
 from __future__ import annotations
 

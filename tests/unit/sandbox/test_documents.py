@@ -1,4 +1,4 @@
-"""Shop documents S30 to S33, the shop itself, platform settings (facts, sections 6 and 7)."""
+"""Shop documents S30 to S33, the shop itself, platform settings."""
 
 from __future__ import annotations
 
