@@ -8,11 +8,11 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
      +-- MiraklInputError                bad input, refused before a call was spent
      +-- MiraklNotYetError               a call was not made: its moment is further away than the caller waits
-     +-- MiraklTransportError            no reply: the request was not sent, or nobody knows
+     +-- MiraklTransportError            no reply: the request was not sent, or may have been
      +-- MiraklReplyError                a reply that cannot be read
-     +-- MiraklApiError                  a reply that says no
-     |    +-- MiraklBadRequestError          400, 405, 406, 415, 422 and whatever else is below 500
-     |    +-- MiraklAuthenticationError      401, and a token server's word that the client is unknown
+     +-- MiraklApiError                  an error reply
+     |    +-- MiraklBadRequestError          400, 405, 406, 415, 422 and every other status below 500
+     |    +-- MiraklAuthenticationError      401, and a token server that does not know the client
      |    +-- MiraklPermissionError          403
      |    +-- MiraklNotFoundError            404, 410
      |    +-- MiraklRateLimitError           429
@@ -20,8 +20,8 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      +-- MiraklItemsFailedError          more items failed than the caller allows
      +-- MiraklJobFailedError            a job ended without doing its work
      +-- MiraklJobTimeoutError           a job did not end in time
-     +-- MiraklUnclearSubmissionError    nobody knows whether Mirakl took a submission
-     +-- MiraklTriggerEventError         a trigger handed back an event that is not understood
+     +-- MiraklUnclearSubmissionError    it is not known whether Mirakl took a submission
+     +-- MiraklTriggerEventError         a trigger returned an event that cannot be read
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _rebuild(kind: type[MiraklError], args: tuple[Any, ...], data: dict[str, Any
 class MiraklConfigurationError(MiraklError):
     """A connection or an argument cannot work as it is set.
 
-    :param message: what is wrong and what to put instead.
+    :param message: what is wrong and what to use instead.
     :param field: the connection field or argument at fault, as the form or the signature spells it.
     """
 
@@ -82,9 +82,9 @@ def one_of(field: str, value: str, choices: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of the input.
+    """One fault in the input.
 
-    :param message: what is wrong and what would be right.
+    :param message: what is wrong and what is expected.
     :param field: where in the item, as a path such as ``gtins[0].value``; empty for the item as a whole.
     :param line: line of the source file, from 1; ``None`` where the input has no lines.
     :param item_id: the item's own id where it could be read.
@@ -107,8 +107,8 @@ class Problem:
 class MiraklInputError(MiraklError):
     """Bad input, refused before a call was spent.
 
-    The message shows the first problems; :attr:`problems` holds all that were kept and :attr:`problem_count`
-    counts all that were found.
+    The message shows the first problems. :attr:`problems` holds the problems that were kept; :attr:`problem_count` is
+    the number found.
 
     :param message: one line about the input as a whole.
     :param problems: the problems found, at most as many as the caller kept.
@@ -130,7 +130,7 @@ class MiraklInputError(MiraklError):
 
 
 class MiraklNotYetError(MiraklError):
-    """A call was not made, because its permitted moment is further away than the caller is ready to wait.
+    """A call was not made, because the caller would have to wait too long for its turn.
 
     Nothing was sent: waiting until :attr:`retry_at` and calling again is safe for every operation.
 
@@ -149,7 +149,7 @@ class MiraklTransportError(MiraklError):
 
     :param operation: Mirakl's code of the operation.
     :param surely_not_sent: true when the request cannot have reached Mirakl (the connection was never made),
-        false when nobody knows.
+        false when it may have arrived.
     """
 
     def __init__(self, message: str, *, operation: str, surely_not_sent: bool) -> None:
@@ -186,7 +186,7 @@ class ApiFault:
 
 
 class MiraklApiError(MiraklError):
-    """A reply that says no.
+    """An error reply.
 
     :param message: one line for a person; built by the client from the reply.
     :param operation: Mirakl's code of the operation.
@@ -233,25 +233,25 @@ class MiraklAuthenticationError(MiraklApiError):
 
 
 class MiraklPermissionError(MiraklApiError):
-    """403: the key is known, but may not do this."""
+    """403: the key is valid, but may not do this."""
 
 
 class MiraklNotFoundError(MiraklApiError):
-    """404 or 410: no such thing for this key, or no such address."""
+    """404 or 410: this key has no such resource, or the address does not exist."""
 
 
 class MiraklRateLimitError(MiraklApiError):
     """429: too many calls; this one was not carried out.
 
-    :attr:`retry_after` says how long to wait, where Mirakl says it. :attr:`retry_at` is always set: where Mirakl is
-    silent it is one published interval away, or a minute where none is published.
+    :attr:`retry_after` says how long to wait, where Mirakl says it. :attr:`retry_at` is always set: when Mirakl
+    does not say, it is one published interval away, or one minute where none is published.
     """
 
     retry_at: datetime
 
 
 class MiraklServerError(MiraklApiError):
-    """5xx: Mirakl's side failed; whether the request was carried out is not known."""
+    """5xx: Mirakl failed. The request may or may not have been carried out."""
 
 
 class MiraklItemsFailedError(MiraklError):
@@ -269,7 +269,7 @@ class MiraklJobFailedError(MiraklError):
     """A job ended without doing its work: ``FAILED``, ``CANCELLED``, ``TRANSFORMATION_FAILED``.
 
     :param job_id: Mirakl's id of the job.
-    :param state: Mirakl's word for its end.
+    :param state: Mirakl's final state.
     """
 
     def __init__(self, message: str, *, job_id: str, state: str) -> None:
@@ -279,7 +279,7 @@ class MiraklJobFailedError(MiraklError):
 
 
 class MiraklJobTimeoutError(MiraklError):
-    """A job did not end within the time the caller waits. It goes on in Mirakl.
+    """A job did not end within the time the caller waits. The job continues in Mirakl.
 
     :param job_ids: Mirakl's ids of the jobs waited for.
     """
@@ -290,7 +290,7 @@ class MiraklJobTimeoutError(MiraklError):
 
 
 class MiraklUnclearSubmissionError(MiraklError):
-    """Nobody knows whether Mirakl took a submission, and sending it again could do harm.
+    """It is not known whether Mirakl took a submission, and sending it again could do harm.
 
     :param operation: Mirakl's code of the operation.
     :param candidates: ids of jobs that may be the one.
@@ -303,4 +303,4 @@ class MiraklUnclearSubmissionError(MiraklError):
 
 
 class MiraklTriggerEventError(MiraklError):
-    """A trigger handed back an event that is not understood."""
+    """A trigger returned an event that cannot be read."""
