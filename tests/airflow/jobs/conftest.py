@@ -39,6 +39,7 @@ class Worker:
         self.started = datetime.now(UTC)
         self.deferrals: list[tuple[str, dict[str, Any]]] = []
         self.timeouts: list[Any] = []
+        self.began_at = 0.0
         self.left_at: list[float] = []
         self.reschedules = 0
         self.pushed: dict[str, Any] = {}
@@ -59,6 +60,7 @@ class Worker:
         from airflow.exceptions import AirflowRescheduleException
         from airflow.providers.common.compat.sdk import TaskDeferred
 
+        self.began_at = time.time()
         self.ti.start_date = datetime.now(UTC)
         context = {"ti": self.ti, "outlet_events": {}}
         method, kwargs = None, None

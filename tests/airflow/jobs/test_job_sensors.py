@@ -171,7 +171,7 @@ def test_a_word_that_nobody_knows_is_waited_for_until_the_timeout(submit, sense,
         sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, timeout=0.6, **flags)
 
 
-@pytest.mark.mirakl_sandbox_settings(run_seconds=200.0)
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e6)
 @pytest.mark.parametrize("flags", FLAGS, ids=["plain", "soft_fail", "never_fail"])
 def test_a_job_that_is_gone_meanwhile_is_an_error(submit, sense, mirakl_sandbox, flags):
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")

@@ -38,7 +38,6 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
         stage("deferring", verify={"deferrable": True}),
         stage("sleeping", 15, upsert={"deferrable": False}, verify={"deferrable": False}),
         stage("stumbling", 15),
-        stage("pooled", 10, upsert={"pool": "mirakl_connect"}),
         stage("exhausted", 10, speed=60, upsert={"max_failures": 1, "retries": 50}),
         stage("hopeless", 10, speed=60, upsert={"max_failures": 1}),
         stage("timed", 20, upsert={"execution_timeout": timedelta(seconds=30)}),
@@ -58,9 +57,8 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
     bad.source.write_text("\n".join(lines))
     started = {"contended": (named["contended"], named["contended"].start())}
     assert _call_as_another_client(named["contended"]) == 202  # from now on, a real minute is taken
-    live.cli("pools", "set", "mirakl_connect", "1", "one account", "--include-deferred")
     started |= {stage.name: (stage, stage.start()) for stage in stages[1:]}
-    return started | {"pooled again": (named["pooled"], named["pooled"].start())}
+    return started
 
 
 def _call_as_another_client(stage: Stage) -> int:
@@ -216,17 +214,6 @@ def test_clearing_a_half_done_task_begins_anew(stage: SetStage) -> None:
         run.succeed()
         first, second = stage_.ids[:5], stage_.ids[5:]
         assert stage_.chunks() == [first, first, second]
-
-
-@parallel
-def test_a_pool_keeps_two_runs_apart(running: Running) -> None:
-    stage, first = running["pooled"]
-    _, second = running["pooled again"]
-    first.succeed()
-    second.succeed()
-    one, two = stage.ids[:5], stage.ids[5:]
-    assert stage.chunks() == [one, two, one, two]
-    assert stage.statuses().count(429) <= 1  # the second run cannot know when the first one ended
 
 
 # --- Something dies -------------------------------------------------------------------------------------------
