@@ -10,11 +10,12 @@ _INTEGRATION = "Mirakl"
 _PACKAGE = "airflow_provider_mirakl"
 _ASSET_URIS = [
     {
-        "schemes": ["mirakl-connect"],
+        "schemes": [scheme],
         "handler": f"{_PACKAGE}.assets.sanitize_uri",
-        "factory": f"{_PACKAGE}.assets.create_asset",
+        "factory": f"{_PACKAGE}.assets.{factory}",
         "to_openlineage_converter": f"{_PACKAGE}.assets.convert_asset_to_openlineage",
     }
+    for scheme, factory in (("mirakl", "create_instance_asset"), ("mirakl-connect", "create_connect_asset"))
 ]
 
 
