@@ -8,8 +8,19 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.api import catalog_manager, connect, documents, offers, platform, products, shops
-from airflow_provider_mirakl.api.call import Call, Operation
+from airflow_provider_mirakl.api import (
+    catalog_manager,
+    connect,
+    conversations,
+    documents,
+    offers,
+    orders,
+    platform,
+    products,
+    returns,
+    shops,
+)
+from airflow_provider_mirakl.api.call import Call, Operation, Part
 from airflow_provider_mirakl.api.caller import Caller
 
 SINCE, UNTIL = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
@@ -47,6 +58,11 @@ SYNCHRONIZED: list[dict[str, Any]] = [
         "selling_authorization": {"restricted": True, "authorized_selling_shop_ids": ["1"]},
     },
 ]
+ADJUSTMENT: dict[str, Any] = {
+    "order_line_id": "l-1", "product_id": "p-1", "quantity": 1, "reason": "OUT_OF_STOCK",
+    "price": {"amount": 15, "currency": "EUR"}, "shipping_price": {"amount": 8, "currency": "EUR"},
+    "taxes": [{"code": "VAT", "amount": {"amount": 1, "currency": "EUR"}}], "shipping_taxes": [],
+}  # fmt: skip
 OFFER: dict[str, Any] = {
     "shop_sku": "s1", "product_id": "p1", "product_id_type": "SKU", "price": 12.5, "quantity": 3,
     "state_code": "11", "update_delete": "update",
@@ -60,6 +76,56 @@ TABLE: list[tuple[tuple[str, ...], str, Callable[[str], Call[Any]]]] = [
     (("connect",), "next page", lambda role: connect.list_products(page_token="t/+")),
     (("connect",), "upsert", lambda role: connect.upsert_products([PRODUCT, {"id": "p2"}])),
     (("connect",), "delete", lambda role: connect.delete_products(["p1", "p2"])),
+    # --- Mirakl Connect: orders
+    (("connect",), "all filters", lambda role: orders.list_orders(
+        order_ids=["o-1", "o-2"], statuses=["SHIPPED", "CLOSED"], updated_from=SINCE,
+        fulfillment_type="FULFILLED_BY_SELLER", limit=7)),
+    (("connect",), "the last 30 days", lambda role: orders.list_orders()),
+    (("connect",), "next page", lambda role: orders.list_orders(page_token="t/+")),
+    (("connect",), "accept", lambda role: orders.accept_order_lines("o-1", [
+        {"id": "l-1", "accepted": True}, {"id": "l-2", "accepted": False}])),
+    (("connect",), "ship", lambda role: orders.create_shipment(
+        "o-1", [{"order_line_id": "l-1", "quantity": 2}, {"id": "p-2", "quantity": 1}], carrier="UPS",
+        tracking_number="1Z", tracking_url="https://ups.example/1Z", return_tracking_number="R",
+        warehouse_id="w")),
+    (("connect",), "ship, nothing but items", lambda role: orders.create_shipment("o-1", [{"quantity": 1}])),
+    (("connect",), "cancel", lambda role: orders.cancel_order_lines("o-1", [ADJUSTMENT])),
+    (("connect",), "refund", lambda role: orders.refund_order_lines("o-1", [ADJUSTMENT])),
+    (("connect",), "action", lambda role: orders.get_action_status("a-1")),
+    (("connect",), "tracking", lambda role: orders.get_order_tracking("a-1")),
+    (("connect",), "report", lambda role: orders.report_order_actions([{
+        "type": "SYNCHRONIZE_ORDER", "entity_type": "ORDER", "entity_id": "o-1", "status": "FAILED",
+        "executed_at": "2026-11-20T12:30:00Z", "errors": [{"code": "INVALID_PRODUCT_ID", "message": "no"}]}])),
+    (("connect",), "documents", lambda role: orders.list_order_documents(
+        order_ids=["o-1"], types=["CHANNEL_SPECIFIC"], channel_types=["x"], updated_from=SINCE, limit=7)),
+    (("connect",), "documents, next page", lambda role: orders.list_order_documents(page_token="t")),
+    (("connect",), "download by id", lambda role: orders.download_order_documents("o-1", document_ids=["d-1"])),
+    (("connect",), "download by type", lambda role: orders.download_order_documents("o-1", types=["RETURN_LABEL"])),
+    (("connect",), "upload", lambda role: orders.upload_order_document(
+        "o-1", b"%PDF", file_name="a.pdf", type="RETURN_LABEL", return_id="r-1")),
+    # --- Mirakl Connect: returns
+    (("connect",), "all filters", lambda role: returns.list_returns(
+        updated_from=SINCE, order_ids=["o-1"], statuses=["OPENED"], limit=7)),
+    (("connect",), "next page", lambda role: returns.list_returns(updated_from=SINCE, page_token="t")),
+    (("connect",), "accept", lambda role: returns.accept_return("r-1")),
+    (("connect",), "refuse", lambda role: returns.accept_return(
+        "r-1", accepted=False, rejection_reason="FINAL_SALES")),
+    (("connect",), "receive", lambda role: returns.acknowledge_return_reception("r-1")),
+    (("connect",), "close", lambda role: returns.close_return("r-1")),
+    (("connect",), "track", lambda role: returns.update_return_tracking(
+        "r-1", carrier="UPS", tracking_number="1Z", tracking_url="https://ups.example/1Z",
+        label_url="https://ups.example/1Z.pdf", rma_id="RMA")),
+    # --- Mirakl Connect: conversations
+    (("connect",), "changed", lambda role: conversations.list_conversations(updated_from=SINCE, order_ids=["o-1"])),
+    (("connect",), "by id", lambda role: conversations.list_conversations(conversation_ids=["c-1", "c-2"])),
+    (("connect",), "next page", lambda role: conversations.list_conversations(page_token="t")),
+    (("connect",), "messages", lambda role: conversations.get_conversation_messages("c-1", message_after=SINCE)),
+    (("connect",), "attachments", lambda role: conversations.download_conversation_attachments(
+        "c-1", attachment_ids=["a-1"])),
+    (("connect",), "create", lambda role: conversations.create_conversation(
+        "o-1", topic="Delay", body="Hello", files=[Part("files", b"x", file_name="a.txt")])),
+    (("connect",), "answer", lambda role: conversations.create_message("c-1", body="Hello")),
+    (("connect",), "action", lambda role: conversations.get_conversation_action("a-1")),
     # --- Catalog Manager
     (ALL, "everything", lambda role: catalog_manager.export_source_status(caller=caller(role))),
     (ALL, "a delta", lambda role: catalog_manager.export_source_status(
@@ -133,7 +199,9 @@ def test_published_replies_can_be_read(judge: Any, role: str, code: str) -> None
 
 
 def operations() -> Iterator[Operation]:
-    for module in (connect, documents, catalog_manager, offers, products, platform, shops):
+    for module in (
+        connect, conversations, documents, catalog_manager, offers, orders, platform, products, returns, shops,
+    ):  # fmt: skip
         yield from (value for value in vars(module).values() if isinstance(value, Operation))
 
 
