@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Connection
+
+T = TypeVar("T")
 
 try:
     from airflow.sdk.log import mask_secret
@@ -28,6 +32,18 @@ except ImportError:  # Airflow before 3.3
         await sync_to_async(mask_secret)(secret, name)
 
 
+async def in_thread(function: Callable[[], T]) -> T:
+    """Do work that blocks in a thread, from an event loop.
+
+    Not ``asyncio.to_thread``: work that reads storage may ask Airflow for a connection, and from a thread of asgiref it
+    does so on the triggerer's own loop, where the conversation with its supervisor lives. From another thread it may
+    hang. Nor asgiref's one sensitive thread, in which the tasks of a triggerer would wait for one another.
+    """
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(function, thread_sensitive=False)()
+
+
 async def read_extra(connection: Connection) -> dict[str, Any]:
     """The extra fields of a connection, read on an event loop; the plain property may block it."""
     from asgiref.sync import sync_to_async
@@ -38,4 +54,4 @@ async def read_extra(connection: Connection) -> dict[str, Any]:
     return await sync_to_async(lambda: connection.extra_dejson)()
 
 
-__all__ = ["amask_secret", "mask_secret", "read_extra"]
+__all__ = ["amask_secret", "in_thread", "mask_secret", "read_extra"]

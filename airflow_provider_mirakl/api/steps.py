@@ -1,25 +1,96 @@
-"""Carrying out a generator's steps: the one loop behind workers and triggers, in its two colours.
+"""The step protocol: a generator decides, and a worker or an event loop performs.
 
-Whoever decides is a generator that yields steps and is handed their results; whoever performs knows how to do a step.
+A generator yields steps and is handed their results. It does no I/O itself, so the same decisions serve a worker, which
+sends with the sync client, and the triggerer, which sends with the async one. :func:`send` and :func:`blocking` yield a
+step and give its result with its type::
+
+    def import_state(import_id: int) -> Steps[str]:
+        tracking = yield from send(get_import(import_id))
+        return tracking["import_status"]
+
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from airflow_provider_mirakl.api.call import Call, Operation
 from airflow_provider_mirakl.exceptions import MiraklError
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
-    """Carry out steps in a worker.
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Let time pass.
+
+    :param seconds: how long.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking(Generic[T]):
+    """Work that blocks, such as reading a file. The triggerer does it in a thread.
+
+    :param function: does the work; its result is handed to the generator.
+    """
+
+    function: Callable[[], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Send(Generic[T]):
+    """Send a call; its result is handed to the generator.
+
+    :param call: the call.
+    """
+
+    call: Call[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Wait in the account's queue for an operation, until the moment of the call is near.
+
+    The turn is held until the next :class:`Send` or :class:`Sleep`. Only a triggerer has such queues, since only there
+    many tasks share a process.
+
+    :param operation: what is called next.
+    :param paced_by: as of :class:`~airflow_provider_mirakl.api.call.Call`.
+    """
+
+    operation: Operation
+    paced_by: str = ""
+
+
+Step: TypeAlias = Sleep | Blocking[Any] | Send[Any] | Turn
+Steps: TypeAlias = Generator[Step, Any, T]
+"""A generator of steps that returns a ``T``."""
+
+
+def send(call: Call[T]) -> Steps[T]:
+    """Send a call, and give its result."""
+    result: T = yield Send(call)
+    return result
+
+
+def blocking(function: Callable[[], T]) -> Steps[T]:
+    """Do work that blocks, and give its result."""
+    result: T = yield Blocking(function)
+    return result
+
+
+def drive(steps: Generator[S, Any, T], perform: Callable[[S], object]) -> T:
+    """Perform steps in a worker.
 
     :param steps: decides. An error of this package that a step raises is thrown into it.
-    :param perform: does one step and gives its result.
+    :param perform: performs one step and returns its result.
     :return: what the generator returns.
     """
     with contextlib.closing(steps):
@@ -37,8 +108,8 @@ def drive(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
             return value
 
 
-async def drive_async(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
-    """Carry out steps on an event loop. See :func:`drive`."""
+async def drive_async(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[object]]) -> T:
+    """Perform steps on an event loop. See :func:`drive`."""
     with contextlib.closing(steps):
         try:
             step = next(steps)

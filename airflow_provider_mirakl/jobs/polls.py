@@ -1,15 +1,16 @@
-"""Polls of this package: one look at Mirakl each. See :mod:`.waiting` for how one is written."""
+"""Polls of this package. See :mod:`.waiting` for how one is written."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_mirakl.api.call import Call, Json
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, judge
 from airflow_provider_mirakl.jobs.waiting import Poll
 
@@ -19,21 +20,22 @@ FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class JobQuestion:
-    """What became of one job. May be answered out of a listing that waiting tasks share.
+class JobQuestion(Send[dict[str, Json]]):
+    """What became of one job: a call that may be answered out of a listing that waiting tasks share.
 
-    :param since: a moment at which the job was there already or not yet, in Mirakl's own clock.
+    :param kind: the job's row in the table.
+    :param since: a moment at which the job may have been there already, in Mirakl's own clock, or had not.
     """
 
+    call: Call[dict[str, Json]] = field(init=False, repr=False)
     kind: JobKind
     job_id: JobId
     caller: Caller
     since: datetime
 
-    @property
-    def call(self) -> Call[dict[str, Json]]:
-        """The call that asks for this job alone."""
-        return self.kind.status(self.job_id, self.caller)
+    def __post_init__(self) -> None:
+        """Make the call that asks only for this job."""
+        object.__setattr__(self, "call", self.kind.status(self.job_id, self.caller))
 
 
 def jobs_ended(
@@ -60,7 +62,7 @@ def jobs_ended(
     for job_id in job_ids:
         if str(job_id) in statuses:
             continue
-        status = yield JobQuestion(row, row.id(job_id), caller, moment_of(since) or FIRST_DAY)
+        status: Status | None = yield JobQuestion(row, row.id(job_id), caller, moment_of(since) or FIRST_DAY)
         if status is None:
             continue  # a shared listing has no news of it yet
         notes.setdefault("since", status.get("date_created"))
@@ -68,9 +70,13 @@ def jobs_ended(
         if verdict.ended:
             # The addresses of an export's files may be signed: they do not travel.
             statuses[str(job_id)] = {name: value for name, value in status.items() if name != "urls"}
-        elif not verdict.known and notes.get("strange") != verdict.state:
-            notes["strange"] = verdict.state
-            log.warning("%s %s: unknown state %r; waiting on", row.title, job_id, verdict.state)
+        elif not verdict.known:
+            log.warning(
+                "%s %s is in state %r, which Mirakl does not document; waiting on",
+                row.title.capitalize(),
+                job_id,
+                verdict.state,
+            )
     return {"statuses": statuses} if len(statuses) == len(set(job_ids)) else None
 
 

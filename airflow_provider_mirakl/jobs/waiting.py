@@ -1,14 +1,14 @@
-"""Waiting, as pure decisions: when to ask again, which failures to bear, when to give up.
+"""Waiting as pure decisions: when to poll again, which failures to tolerate, when to give up.
 
-A *poll* is one look at Mirakl, written as a generator: it yields the calls it needs, is handed their results, and
-returns what it found, or ``None`` for "not yet". So the same poll serves a worker, which sends with the sync client,
-and the triggerer, which sends with the async one::
+A *poll* asks Mirakl once, written as a generator: it yields the steps it needs, is handed their results, and returns
+what it found, or ``None`` for "not yet". So the same poll serves a worker, which sends with the sync client, and the
+triggerer, which sends with the async one::
 
     def import_ended(notes: dict[str, Any], *, import_id: int) -> Poll:
-        tracking = yield get_import(import_id)
+        tracking = yield from send(get_import(import_id))
         return tracking if tracking["import_status"] in ("COMPLETE", "FAILED") else None
 
-``notes`` belongs to the poll for as long as the waiting lasts: what it writes there it finds at its next look.
+``notes`` belongs to the poll for as long as the wait lasts: what it writes there it finds at its next call.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from __future__ import annotations
 import importlib
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.clock import SteadyClock
+from airflow_provider_mirakl.api.steps import Sleep, Steps
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,
@@ -31,48 +32,24 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
 )
 
-Ask: TypeAlias = Any
-"""What a poll yields: a :class:`~airflow_provider_mirakl.api.call.Call`, anything with one under ``call``, or
-:class:`Blocking`."""
 Found: TypeAlias = dict[str, Any]
-Poll: TypeAlias = Generator[Ask, Any, Found | None]
+Poll: TypeAlias = Steps[Found | None]
 PollFunction: TypeAlias = Callable[..., Poll]
-T = TypeVar("T")
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which the wall clock is looked at again, since it may have been set."""
+"""Seconds after which the clock is read again, since it may have been set."""
 PASSING = (MiraklServerError, MiraklTransportError, MiraklReplyError)
-"""Failures that may be gone at the next look. Any other ends the waiting at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """A step of the waiting: let so many seconds pass."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Blocking:
-    """What a poll yields for work that blocks, such as reading a file: the triggerer does it in a thread.
-
-    :param function: does the work; its result is handed to the poll.
-    """
-
-    function: Callable[[], Any]
-
-
-Step: TypeAlias = Sleep | Blocking | Ask
+"""Failures that may be gone at the next poll. Any other ends the wait at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When to look. Moments are seconds since the epoch, so that they hold in every process.
+    """When to poll. Moments are seconds since the epoch, so that they hold in every process.
 
-    :param first: moment of the first look. The later ones keep its beat: they fall on ``first`` plus a multiple of
-        ``interval``, so that waiting tasks stay spread out even when a triggerer takes all of them up at once.
-    :param interval: seconds between two looks.
-    :param deadline: moment of the last look.
+    :param first: moment of the first poll. The later ones keep its beat: they fall on ``first`` plus a multiple of
+        ``interval``, so that waiting tasks stay spread out even when a triggerer starts all of them at once.
+    :param interval: seconds between two polls.
+    :param deadline: moment of the last poll.
     """
 
     first: float
@@ -80,7 +57,7 @@ class Schedule:
     deadline: float
 
     def next(self, now: float, not_before: float = 0.0) -> float:
-        """The moment of the next look: at a beat, never in the past, never after the deadline."""
+        """The moment of the next poll: on the beat, never in the past, never after the deadline."""
         moment = max(now, not_before)
         beats = max(0, math.ceil((moment - self.first) / self.interval)) if self.interval > 0 else 0
         return min(max(moment, self.first + beats * self.interval), self.deadline)
@@ -88,21 +65,21 @@ class Schedule:
 
 @dataclass(slots=True)
 class Tolerance:
-    """How many looks may fail one after another.
+    """How many polls may fail one after another.
 
-    :param limit: failures that are borne; one more is raised. A look that succeeds sets the count back.
-    :param failures: failed looks so far.
+    :param limit: failures that are tolerated; one more is raised. A poll that succeeds sets the count to 0.
+    :param failures: failed polls so far.
     """
 
     limit: int
     failures: int = 0
 
     def bear(self, error: MiraklError) -> float:
-        """Take a failure.
+        """Count a failure.
 
-        :return: the moment before which asking again makes no sense; 0 where nothing says so.
-        :raises MiraklError: the failure itself, when it does not pass by itself or is one too many. A 429 is a wait
-            and no failure.
+        :return: the moment before which polling again makes no sense; 0 where nothing says so.
+        :raises MiraklError: the failure itself, when it does not pass by itself or is one too many. A 429 is a wait,
+            not a failure.
         """
         if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
             return error.retry_at.timestamp()
@@ -114,7 +91,7 @@ class Tolerance:
         return 0.0
 
     def reset(self) -> None:
-        """Note that a look succeeded."""
+        """Note that a poll succeeded."""
         self.failures = 0
 
 
@@ -123,25 +100,29 @@ def waiting(
     schedule: Schedule,
     tolerance: Tolerance,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     on_failure: Callable[[MiraklError, Tolerance], None] = lambda error, tolerance: None,
-) -> Generator[Step, Any, Found | None]:
-    """Look again and again.
+) -> Poll:
+    """Poll again and again.
 
-    :param poll: makes one look.
-    :param on_failure: is told every failure that is borne.
+    :param poll: asks Mirakl once.
+    :param clock: seconds since the epoch; default one that never runs backwards, so that a clock set back does not
+        stop the polling.
+    :param on_failure: is told every failure that is tolerated.
     :return: what was found; ``None`` when the deadline passed.
-    :raises MiraklError: a failure that is not borne.
+    :raises MiraklError: a failure that is not tolerated.
     """
+    wall = clock or time.time
+    now = clock or SteadyClock()
     not_before = 0.0
     while True:
-        moment = schedule.next(clock(), not_before)
-        while (remaining := moment - clock()) > 0:
+        moment = schedule.next(now(), not_before)
+        while (remaining := moment - now()) > 0:
             yield Sleep(min(remaining, LONGEST_SLEEP))
         try:
             found = yield from poll()
         except MiraklError as error:
-            not_before = tolerance.bear(error)
+            not_before = now() + max(0.0, tolerance.bear(error) - wall())
             on_failure(error, tolerance)
         else:
             if found is not None:
@@ -150,13 +131,7 @@ def waiting(
             not_before = 0.0
         if moment >= schedule.deadline:
             return None
-        not_before = max(not_before, math.nextafter(max(moment, clock()), math.inf))
-
-
-def call_of(ask: Ask) -> Call[Any]:
-    """The call that answers what a poll asks."""
-    call: Call[Any] = ask if isinstance(ask, Call) else ask.call
-    return call
+        not_before = max(not_before, math.nextafter(max(moment, now()), math.inf))
 
 
 def find_poll(path: str) -> PollFunction:

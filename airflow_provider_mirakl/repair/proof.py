@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.api.call import Call, Json, Reply
 from airflow_provider_mirakl.api.catalog_manager import MAX_FILTER, export_products
+from airflow_provider_mirakl.api.steps import send
 from airflow_provider_mirakl.jobs.waiting import Poll
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.repair.pairs import Pair
@@ -101,7 +102,7 @@ def products_settled(
     old = set(failing)
     states: dict[str, ProductState] = {}
     for call in state_calls(waited):
-        states |= read_states(waited, [(yield call)])
+        states |= read_states(waited, [(yield from send(call))])
         # A product of another call is not missing: only what was found counts.
         states = {key: state for key, state in states.items() if state.status is not None}
     notes["open"] = waited = [key for key in waited if not _is_settled(states.get(key), key in old)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from datetime import timedelta
 from inspect import unwrap
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL, TaskRun, try_began
+from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
+from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,11 +31,11 @@ _FAILURES_FILE = "failures.txt"
 class MiraklBaseSensor(BaseSensorOperator):
     """Base of the sensors.
 
-    A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to make of the finding::
+    A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to do with what was found::
 
         # in a module that a Dag file does not import
         def order_shipped(notes: dict[str, Any], *, order_id: str) -> Poll:
-            order = yield get_order(order_id)
+            order = yield from send(get_order(order_id))
             return {"state": order["state"]} if order["state"] == "SHIPPED" else None
 
         # in the sensor's module
@@ -55,7 +55,7 @@ class MiraklBaseSensor(BaseSensorOperator):
                 return {"order_id": self.order_id}  # JSON-able: they travel to the triggerer
 
     That is all: in ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does.
-    :meth:`conclude` gets what was found, always in the worker; it may raise, and gives the value for XCom.
+    :meth:`conclude` gets what was found, always in the worker; it may raise, and returns the value for XCom.
 
     What holds in every mode, where Airflow by itself differs from one to the other:
 
@@ -65,12 +65,12 @@ class MiraklBaseSensor(BaseSensorOperator):
       counts the single pokes, as everywhere in Airflow.
     - Another error fails the task, which may be retried; with ``never_fail`` it is skipped. ``soft_fail`` does not
       cover it: a job that failed is no timeout.
-    - Up to ``max_failures`` looks may fail one after another (5xx, broken connection, unreadable reply). Anything
-      else that Mirakl says, such as 401, 403 or 404, is an error at once. A 429 is a wait.
+    - Up to ``max_failures`` polls may fail one after another (5xx, broken connection, unreadable reply). Any other
+      refusal by Mirakl, such as 401, 403 or 404, is an error at once. A 429 is a wait.
 
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` is then
         without effect.
-    :param max_failures: looks that may fail one after another.
+    :param max_failures: polls that may fail one after another.
     """
 
     poll: ClassVar[str]
@@ -103,11 +103,11 @@ class MiraklBaseSensor(BaseSensorOperator):
         """The poll's keyword arguments. JSON-able and no secret: Airflow stores them readable."""
 
     def conclude(self, context: Context, found: Found) -> Any:
-        """Judge what was found, and give the value for XCom."""
+        """Judge what was found, and return the value for XCom."""
         return found
 
     def execute(self, context: Context) -> Any:
-        """Look, and look again until something is found."""
+        """Poll, and poll again until something is found."""
         return self._poke_loop(context)
 
     def _poke_loop(self, context: Context) -> Any:
@@ -115,7 +115,7 @@ class MiraklBaseSensor(BaseSensorOperator):
             self.mode = "poke"
         try:
             # Without the guard that Airflow puts around every execute: Airflow 2 takes a subclass, and a task that
-            # comes back from the triggerer, for somebody who calls from elsewhere.
+            # comes back from the triggerer, for a call from outside the task.
             return unwrap(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout as error:
             if self.never_fail:
@@ -130,7 +130,7 @@ class MiraklBaseSensor(BaseSensorOperator):
         """Take up what the trigger found.
 
         Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes. Without an event,
-        which is how Airflow resumes a task that is cleared at the very moment it defers, it looks anew.
+        which is how Airflow resumes a task that is cleared at the very moment it defers, it polls anew.
         """
         self._event = event
         if isinstance(event, dict):
@@ -138,48 +138,50 @@ class MiraklBaseSensor(BaseSensorOperator):
         return self._poke_loop(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once; of a deferred sensor take what the trigger saw."""
+        """Poll once; of a deferred sensor take what the trigger found."""
         event, self._event = self._event, None
-        if event is None:
-            found = self._look(context)
-            if found is None and self.deferrable:
-                self._defer(context)
-        else:
-            found = self._read(event, context)
+        found = self._poll_once(context) if event is None else self._read(event, context)
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
 
-    def _look(self, context: Context) -> Found | None:
-        from airflow_provider_mirakl.api.steps import drive
+    def _poll_once(self, context: Context) -> Found | None:
         from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.jobs.waiting import Blocking, Tolerance, call_of, find_poll
 
-        before = self._failures(context)
-        tolerance = Tolerance(self.max_failures, before)
+        wait = self._wait(context)
+        before = wait.failures = self._failures(context)
         try:
             with self.hook.get_conn() as client:
-                steps = find_poll(self.poll)(self._notes, **self.poll_arguments())
-                found = drive(
-                    steps,
-                    lambda ask: ask.function() if isinstance(ask, Blocking) else client.send(call_of(ask)),
-                )
-        except MiraklError as error:
-            try:
-                tolerance.bear(error)
-            except MiraklError:
-                self._note_failures(context, 0)  # a retry begins anew
-                raise
-            self.log.warning(
-                "%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit
+                found = wait.once(client)
+        except MiraklError:
+            self._note_failures(context, 0)  # a retry begins anew
+            raise
+        if wait.failures != before:
+            self._note_failures(context, wait.failures)
+        if found is None and self.deferrable:
+            wait.failures = 0
+            self.defer(
+                trigger=wait.trigger(began=self._began),
+                method_name=self.execute_complete.__name__,
+                timeout=wait.backstop(),
             )
-            found = None
-        else:
-            tolerance.reset()
-        if tolerance.failures != before:
-            self._note_failures(context, tolerance.failures)
         return found
 
+    def _wait(self, context: Context) -> Wait:
+        if self._deadline is None:
+            end = self._execution_end(context)
+            self._deadline = min(time.time() + self.timeout, float("inf") if end is None else end)
+        return Wait(
+            poll=self.poll,
+            arguments=self.poll_arguments(),
+            hook=self.hook,
+            interval=self.poke_interval,
+            deadline=self._deadline,
+            max_failures=self.max_failures,
+            notes=self._notes,
+            log=self.log,
+        )
+
     def _failures(self, context: Context) -> int:
-        """Looks that failed in a row; from a file in ``reschedule`` mode, where each is a process of its own."""
+        """Polls that failed in a row; from a file in ``reschedule`` mode, where each is a process of its own."""
         if not self.reschedule:
             return self._failed
 
@@ -212,32 +214,6 @@ class MiraklBaseSensor(BaseSensorOperator):
                 raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
             raise AirflowSensorTimeout(f"Nothing was found within the timeout of {self.timeout} seconds.")
         return found
-
-    def _defer(self, context: Context) -> None:
-        from airflow_provider_mirakl.triggers.poll import PollTrigger
-
-        now = time.time()
-        if self._deadline is None:
-            end = self._execution_end(context)
-            self._deadline = min(now + self.timeout, end if end is not None else float("inf"))
-        hook = self.hook
-        interval = self.poke_interval
-        self.defer(
-            trigger=PollTrigger(
-                poll=self.poll,
-                arguments=self.poll_arguments(),
-                hook=f"{type(hook).__module__}.{type(hook).__name__}",
-                conn_id=hook.conn_id,
-                role=hook.role,
-                first=now + max(interval, SHORTEST_DEFERRAL),
-                interval=interval,
-                deadline=self._deadline,
-                max_failures=self.max_failures,
-                began=self._began,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, self._deadline - now) + BACKSTOP),
-        )
 
     def _execution_end(self, context: Context) -> float | None:
         """The moment at which ``execution_timeout`` ends, counted from the start of the try."""

@@ -1,4 +1,4 @@
-"""One look at the catalog of Mirakl Connect, for the sensor. Not imported by Dag files."""
+"""The poll of the catalog of Mirakl Connect, for the sensor. Not imported by Dag files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.connect import Product, list_products
+from airflow_provider_mirakl.api.steps import blocking, send
 from airflow_provider_mirakl.catalog.reading import plans_in
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.jobs.waiting import Blocking, Poll
+from airflow_provider_mirakl.jobs.waiting import Poll
 
 
 def catalog_matches(
@@ -26,7 +27,7 @@ def catalog_matches(
 
     :param product_ids: products that are to be present or absent.
     :param folder: folder of a plan, whose products are to be as submitted.
-    :param sample: products of the plan to look at.
+    :param sample: products of the plan to check.
     :param reader: name of the folder for what is kept of the pages.
     """
     if folder is None:
@@ -38,7 +39,7 @@ def _ids_match(wanted: set[str], expect: str) -> Poll:
     seen: set[str] = set()
     following: Call[Page[Product]] | None = list_products()
     while following is not None:
-        page = yield following
+        page = yield from send(following)
         seen |= wanted.intersection(str(product.get("id")) for product in page.items)
         if seen and (expect == "absent" or seen == wanted):
             break
@@ -48,13 +49,13 @@ def _ids_match(wanted: set[str], expect: str) -> Poll:
 
 
 def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
-    verifiers: list[Verifier] = yield Blocking(partial(_open, folder, sample, reader))
+    verifiers = yield from blocking(partial(_open, folder, sample, reader))
     following: Call[Page[Product]] | None = list_products() if verifiers else None
     while following is not None:
-        page = yield following
-        complete = yield Blocking(partial(_see, verifiers, page.items))
+        page = yield from send(following)
+        complete = yield from blocking(partial(_see, verifiers, page.items))
         following = None if complete else page.following
-    succeeded, others = yield Blocking(partial(_count, verifiers))
+    succeeded, others = yield from blocking(partial(_count, verifiers))
     return None if others else {"succeeded": succeeded}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, list_documents
+from airflow_provider_mirakl.api.steps import Steps, send
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
@@ -103,8 +104,8 @@ def shop_documents(
     shop_ids: Sequence[int],
     type_codes: Sequence[str],
     uploaded_after: str | None,
-) -> Generator[Call[list[ShopDocument]], list[ShopDocument], dict[str, Any] | None]:
-    """One look of a sensor: see :mod:`airflow_provider_mirakl.jobs.waiting`.
+) -> Steps[dict[str, Any] | None]:
+    """The poll of a sensor: see :mod:`airflow_provider_mirakl.jobs.waiting`.
 
     :param notes: not used.
     :param role: ``shop``, ``operator`` or ``front``.
@@ -115,7 +116,7 @@ def shop_documents(
         tuple(type_codes),
         None if uploaded_after is None else datetime.fromisoformat(uploaded_after),
     )
-    found = awaited.look(role, (yield awaited.call(role)))
+    found = awaited.look(role, (yield from send(awaited.call(role))))
     log.info("Documents: %s", found)
     if not found.done:
         return None

@@ -12,8 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from airflow_provider_mirakl._compat import in_thread
+
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.polls import JobQuestion
@@ -53,27 +56,30 @@ class Desk:
         self._boards: dict[tuple[str, str, int | None], Board] = {}
         self.users = 0
 
-    def performer(self, interval: float, deadline: float) -> Callable[[Any], Awaitable[Any]]:
-        """What carries out the steps of a waiting.
+    def performer(self, interval: float, deadline: float) -> Callable[[Step], Awaitable[object]]:
+        """What performs the steps of a wait.
 
-        :param interval: seconds between two looks.
+        :param interval: seconds between two polls.
         :param deadline: moment after which no call may wait for its turn.
         """
+        from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
         from airflow_provider_mirakl.jobs.polls import JobQuestion
-        from airflow_provider_mirakl.jobs.waiting import Blocking, Sleep, call_of
 
         async def send(call: Call[Any]) -> Any:
             return await self._send(call, deadline)
 
-        async def perform(step: Any) -> Any:
-            if isinstance(step, Sleep):
-                return await asyncio.sleep(step.seconds)
-            if isinstance(step, Blocking):
-                return await asyncio.to_thread(step.function)
-            if isinstance(step, JobQuestion) and step.kind.listing is not None:
-                key = (step.kind.name, step.caller.role, step.caller.shop_id)
-                return await self._boards.setdefault(key, Board()).look(step, interval, send)
-            return await send(call_of(step))
+        async def perform(step: Step) -> object:
+            match step:
+                case Sleep():
+                    await asyncio.sleep(step.seconds)
+                case Blocking():
+                    return await in_thread(step.function)
+                case JobQuestion() if step.kind.listing is not None:
+                    key = (step.kind.name, step.caller.role, step.caller.shop_id)
+                    return await self._boards.setdefault(key, Board()).look(step, interval, send)
+                case Send():
+                    return await send(step.call)
+            return None
 
         return perform
 

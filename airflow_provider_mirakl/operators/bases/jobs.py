@@ -31,13 +31,8 @@ from airflow_provider_mirakl.exceptions import (
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.runtime.arguments import read_caller
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
-from airflow_provider_mirakl.runtime.task_run import (
-    BACKSTOP,
-    SHORTEST_DEFERRAL,
-    TaskRun,
-    time_left,
-    try_began,
-)
+from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -266,7 +261,7 @@ class MiraklJobOperator(BaseOperator):
             self._submit(context, client, book)
             if not self.wait_for_completion:
                 return {"job_ids": book.job_ids, "folder": str(run.folder)}
-            found = self._look(context, client, book)
+            found = self._await_end(context, client, book)
             return self._conclude(run, client, book, found)
 
     # Submitting
@@ -386,59 +381,35 @@ class MiraklJobOperator(BaseOperator):
 
     # Waiting
 
-    def _look(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
-        """Wait for the jobs: look once, then defer; or look again and again."""
-        from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.jobs.polls import jobs_ended
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, waiting
-
-        now, interval = time.time(), self._interval() * self.hook.settings.interval_factor
-        deadline = now + self.timeout
-        notes: dict[str, Any] = {}
-        arguments: dict[str, Any] = {
-            "kind": self.job,
-            "job_ids": [entry.job_id for entry in book.entries if entry.status is None],
-            "role": self.caller.role,
-            "shop_id": self.caller.shop_id,
-            "early": self.early,
-        }
-
-        def perform(step: Any) -> Any:
-            return time.sleep(step.seconds) if isinstance(step, Sleep) else client.send(call_of(step))
-
-        steps = waiting(
-            lambda: jobs_ended(notes, **arguments),
-            Schedule(now, interval, now if self.deferrable else deadline),
-            Tolerance(self.max_failures),
-            on_failure=lambda error, tolerance: self.log.warning(
-                "%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit
-            ),
+    def _await_end(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
+        """Wait for the jobs: poll once, then defer; or poll in this worker until the end."""
+        interval = self._interval() * self.hook.settings.interval_factor
+        wait = Wait(
+            poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
+            arguments={
+                "kind": self.job,
+                "job_ids": [entry.job_id for entry in book.entries if entry.status is None],
+                "role": self.caller.role,
+                "shop_id": self.caller.shop_id,
+                "early": self.early,
+            },
+            hook=self.hook,
+            interval=interval,
+            deadline=time.time() + self.timeout,
+            max_failures=self.max_failures,
+            log=self.log,
         )
-        found = drive(steps, perform)
-        if found is None and self.deferrable:
-            self._defer(context, arguments | {"since": notes.get("since")}, interval, deadline)
+        if not self.deferrable:
+            return wait.to_the_end(client)
+        found = wait.once(client)
+        if found is None:
+            left = time_left(self.execution_timeout, self._began(context))
+            self.defer(
+                trigger=wait.trigger(since=wait.notes.get("since")),
+                method_name=self.resume.__name__,
+                timeout=wait.backstop(left),
+            )
         return found
-
-    def _defer(self, context: Context, arguments: dict[str, Any], interval: float, deadline: float) -> None:
-        from airflow_provider_mirakl.triggers.poll import PollTrigger
-
-        left = time_left(self.execution_timeout, self._began(context))
-        backstop = timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP)
-        self.defer(
-            trigger=PollTrigger(
-                poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
-                arguments=arguments,
-                hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
-                conn_id=self.mirakl_conn_id,
-                role=self.role,
-                first=time.time() + max(interval, SHORTEST_DEFERRAL),
-                interval=interval,
-                deadline=deadline,
-                max_failures=self.max_failures,
-            ),
-            method_name=self.resume.__name__,
-            timeout=backstop if left is None else min(left, backstop),
-        )
 
     def _interval(self) -> float:
         kind = self.kind

@@ -16,6 +16,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklI
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -366,51 +367,32 @@ class ProductRepairOperator(BaseOperator):
         return self.concluded(run, repair)
 
     def _await_proof(self, context: Context, repair: Repair) -> None:
-        """Wait until the instance has come to an end with the products, in the triggerer where that pays."""
-        from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, call_of, waiting
-        from airflow_provider_mirakl.repair.proof import ERRORS, products_settled
+        """Wait until the instance has finished with the products, in the triggerer where that pays."""
+        from airflow_provider_mirakl.repair.proof import ERRORS
 
         hook = self.proof_hook
         assert hook is not None  # noqa: S101 - asked before
-        arguments: dict[str, Any] = {
-            "product_ids": repair.product_ids,
-            "failing": [key for key, state in (repair.before or {}).items() if state["status"] in ERRORS],
-        }
         now, interval = time.time(), self.proof_interval * hook.settings.interval_factor
-        deadline = now + self._proof_seconds
+        wait = Wait(
+            poll="airflow_provider_mirakl.repair.proof.products_settled",
+            arguments={
+                "product_ids": repair.product_ids,
+                "failing": [key for key, state in (repair.before or {}).items() if state["status"] in ERRORS],
+            },
+            hook=hook,
+            interval=interval,
+            deadline=now + self._proof_seconds,
+            max_failures=5,
+            log=self.log,
+        )
         if self.deferrable and interval >= SHORTEST_DEFERRAL:
-            from airflow_provider_mirakl.triggers.poll import PollTrigger
-
             self.defer(
-                trigger=PollTrigger(
-                    poll="airflow_provider_mirakl.repair.proof.products_settled",
-                    arguments=arguments,
-                    hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
-                    conn_id=hook.conn_id,
-                    role=hook.role,
-                    first=now + interval,
-                    interval=interval,
-                    deadline=deadline,
-                ),
+                trigger=wait.trigger(),
                 method_name=self.resume_proof.__name__,
-                timeout=time_left(self.execution_timeout, try_began(context)),
+                timeout=wait.backstop(time_left(self.execution_timeout, try_began(context))),
             )
-        notes: dict[str, Any] = {}
         with hook.get_conn() as client:
-
-            def perform(step: Any) -> Any:
-                return time.sleep(step.seconds) if isinstance(step, Sleep) else client.send(call_of(step))
-
-            drive(
-                waiting(
-                    lambda: products_settled(notes, **arguments),
-                    Schedule(now + interval, interval, deadline),
-                    Tolerance(5),
-                    on_failure=lambda error, _: self.log.warning("%s Looking again.", error),
-                ),
-                perform,
-            )
+            wait.to_the_end(client, first=now + interval)
 
     @property
     def _proof_seconds(self) -> float:

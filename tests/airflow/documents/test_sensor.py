@@ -25,9 +25,9 @@ MODES = {"poke": {}, "deferrable": {"deferrable": True}}
 @pytest.fixture(autouse=True)
 def _no_shortest_deferral(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scheduler whose race this avoids is not at work in ``dag.test()``."""
-    from airflow_provider_mirakl.sensors import base
+    from airflow_provider_mirakl.runtime import waiting
 
-    monkeypatch.setattr(base, "SHORTEST_DEFERRAL", 0.0)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
 
 
 @pytest.fixture

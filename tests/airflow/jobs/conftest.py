@@ -19,12 +19,12 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.client.tokens import TOKENS
     from airflow_provider_mirakl.operators.bases import jobs
-    from airflow_provider_mirakl.sensors import base
+    from airflow_provider_mirakl.runtime import waiting
 
     PACER.forget()
     TOKENS.forget()
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
-    for module in (base, jobs):
+    for module in (waiting, jobs):
         monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
 
 

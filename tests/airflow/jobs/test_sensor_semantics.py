@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mirakl.api.platform import get_platform_configuration
+from airflow_provider_mirakl.api.steps import send
 from airflow_provider_mirakl.exceptions import (
     MiraklItemsFailedError,
     MiraklNotFoundError,
@@ -36,7 +37,7 @@ def polls(monkeypatch):
     module.answers = 0
 
     def answered(notes, *, times):
-        configuration = yield get_platform_configuration()
+        configuration = yield from send(get_platform_configuration())
         module.answers += 1
         return {"name": configuration["platform_name"]} if module.answers >= times else None
 
@@ -152,7 +153,7 @@ def test_the_error_that_a_trigger_met_comes_back_whole(sense, mirakl_sandbox):
 )
 def test_what_is_no_word_of_mirakl_is_an_error_too(sense, polls, flags, skipped):
     def broken(notes, *, times):
-        yield get_platform_configuration()
+        yield from send(get_platform_configuration())
         polls.answers += 1
         if polls.answers > 1:
             raise KeyError("state")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_mirakl.api.steps import drive
+from airflow_provider_mirakl.api.steps import Sleep, drive
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotYetError,
@@ -16,7 +16,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
-from airflow_provider_mirakl.jobs.waiting import Schedule, Sleep, Tolerance, find_poll, waiting
+from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
 
 
 class Scene:
@@ -129,3 +129,44 @@ def test_the_next_look_is_never_past_and_never_after_the_deadline(first, interva
 def test_a_path_without_a_poll_is_named(path):
     with pytest.raises(MiraklConfigurationError, match="there is no"):
         find_poll(path)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_polling(monkeypatch):
+    """NTP sets the clock back an hour during a wait: polls go on at their interval."""
+    from types import SimpleNamespace
+
+    from airflow_provider_mirakl.api import clock
+
+    times = SimpleNamespace(wall=10_000.0, monotonic=500.0)
+    monkeypatch.setattr(
+        clock, "time", SimpleNamespace(time=lambda: times.wall, monotonic=lambda: times.monotonic)
+    )
+    polled, answers = [], [None, None, {"x": 1}]
+
+    def perform(step):
+        if isinstance(step, Sleep):
+            times.wall += step.seconds
+            times.monotonic += step.seconds
+            return None
+        polled.append(times.monotonic)
+        if len(polled) == 1:
+            times.wall -= 3600
+        return answers.pop(0)
+
+    def poll():
+        return (yield "ask")
+
+    assert drive(waiting(poll, Schedule(10_060, 60, 99_999), Tolerance(0)), perform) == {"x": 1}
+    assert polled == [560, 620, 680]
+
+
+def test_an_undocumented_state_is_reported_with_every_poll(caplog):
+    from airflow_provider_mirakl.jobs.polls import jobs_ended
+
+    notes = {}
+    for _ in range(2):
+        steps = jobs_ended(notes, kind="product_import", job_ids=[7])
+        assert drive(steps, lambda step: {"import_id": 7, "import_status": "ARRIVING"}) is None
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert all("7 is in state 'ARRIVING', which Mirakl does not document" in line for line in said)

@@ -146,8 +146,10 @@ def test_chunks_go_to_one_client_and_duplicates_once(sandbox, run_task):
 
 def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkeypatch):
     from airflow_provider_mirakl.operators.bases import repair
+    from airflow_provider_mirakl.runtime import waiting
 
-    monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
+    for module in (repair, waiting):
+        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
     result = run_task(djust(REPAIRABLE, proof_conn_id="mirakl_operator", deferrable=True))
     assert counts(result) == (2, 2, 0, 0)
     (deferral,) = run_task.deferrals
@@ -169,8 +171,10 @@ def test_a_product_that_stays_stuck_fails_however_it_was_waited_for(
     sandbox, run_task, monkeypatch, deferrable
 ):
     from airflow_provider_mirakl.operators.bases import repair
+    from airflow_provider_mirakl.runtime import waiting
 
-    monkeypatch.setattr(repair, "SHORTEST_DEFERRAL", 0.0)
+    for module in (repair, waiting):
+        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
     with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
         run_task(
             djust(

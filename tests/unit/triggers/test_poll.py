@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
@@ -217,9 +218,9 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
         assert first is second
         perform = first.performer(60, time.time() + 60)
         with pytest.raises(MiraklAuthenticationError):
-            await perform(get_platform_configuration())
+            await perform(Send(get_platform_configuration()))
         monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right))
-        assert (await perform(get_platform_configuration()))["platform_name"]
+        assert (await perform(Send(get_platform_configuration())))["platform_name"]
     async with open_desk(hook, "mirakl_shop", None) as later:
         assert later is not first
 

@@ -1,0 +1,142 @@
+"""The one wait of operators and sensors: poll once, defer, read the event, or poll in the worker until the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_mirakl.api.steps import Step
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.exceptions import MiraklError
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.jobs.waiting import Found, Tolerance
+    from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+
+class Log(Protocol):
+    """The logger of a task: structlog's on Airflow 3, the standard library's before."""
+
+    def warning(self, message: str, /, *args: object) -> object:
+        """Log a warning."""
+
+
+@dataclass(slots=True)
+class Wait:
+    """The wait of one task for what a poll finds.
+
+    :param poll: path of the poll, ``package.module.function``.
+    :param arguments: its keyword arguments, JSON-able and not secret: Airflow stores them readable.
+    :param hook: of the connection that is asked.
+    :param interval: seconds between two polls.
+    :param deadline: moment of the last poll, in seconds since the epoch.
+    :param max_failures: polls that may fail one after another.
+    :param failures: polls that have failed one after another.
+    :param log: where failures are told.
+    """
+
+    poll: str
+    arguments: dict[str, Any]
+    hook: MiraklBaseHook
+    interval: float
+    deadline: float
+    max_failures: int
+    failures: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+
+    def once(self, client: Client) -> Found | None:
+        """Poll once, now.
+
+        :return: what was found; ``None`` for "not yet", and for a failure that may pass.
+        :raises MiraklError: a failure that does not pass, or one too many.
+        """
+        return self._wait(client, time.time(), time.time())
+
+    def to_the_end(self, client: Client, *, first: float | None = None) -> Found | None:
+        """Poll in this worker, again and again.
+
+        :param first: moment of the first poll; default now.
+        :return: what was found; ``None`` when the deadline passed.
+        :raises MiraklError: a failure that does not pass, or one too many.
+        """
+        return self._wait(client, time.time() if first is None else first, self.deadline)
+
+    def trigger(self, *, began: float | None = None, **arguments: Any) -> PollTrigger:
+        """The trigger that goes on with the wait.
+
+        :param began: moment at which the task's try began.
+        :param arguments: of the poll, beside those that are known.
+        """
+        from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+        hook = self.hook
+        return PollTrigger(
+            poll=self.poll,
+            arguments=self.arguments | arguments,
+            hook=f"{type(hook).__module__}.{type(hook).__name__}",
+            conn_id=hook.conn_id,
+            role=hook.role,
+            first=time.time() + max(self.interval, SHORTEST_DEFERRAL),
+            interval=self.interval,
+            deadline=self.deadline,
+            max_failures=self.max_failures,
+            began=began,
+        )
+
+    def backstop(self, limit: timedelta | None = None) -> timedelta:
+        """How long Airflow lets the trigger run.
+
+        :param limit: what ``execution_timeout`` leaves.
+        """
+        backstop = timedelta(seconds=max(0.0, self.deadline - time.time()) + BACKSTOP)
+        return backstop if limit is None else min(limit, backstop)
+
+    def _wait(self, client: Client, first: float, last: float) -> Found | None:
+        from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
+
+        poll = find_poll(self.poll)
+        tolerance = Tolerance(self.max_failures, self.failures)
+        steps = waiting(
+            lambda: poll(self.notes, **self.arguments),
+            Schedule(first, self.interval, last),
+            tolerance,
+            on_failure=lambda error, tolerance: tell_failure(self.log, error, tolerance),
+        )
+        try:
+            return drive(steps, performer(client))
+        finally:
+            self.failures = tolerance.failures
+
+
+def performer(client: Client) -> Callable[[Step], object]:
+    """What performs steps in a worker.
+
+    :param client: sends the calls.
+    """
+    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
+
+    def perform(step: Step) -> object:
+        match step:
+            case Send():
+                return client.send(step.call)
+            case Blocking():
+                return step.function()
+            case Sleep():
+                time.sleep(step.seconds)
+        return None
+
+    return perform
+
+
+def tell_failure(log: Log, error: MiraklError, tolerance: Tolerance) -> None:
+    """Log a failure that is tolerated."""
+    log.warning("%s (failure %d of %d in a row; polling again)", error, tolerance.failures, tolerance.limit)
