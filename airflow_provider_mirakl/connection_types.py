@@ -24,37 +24,37 @@ def _field(label: str, kind: str, description: str, **schema: Any) -> FormField:
 _ENABLED = _field(
     "Enabled",
     "boolean",
-    "Switch off to disable the connection: its tasks are skipped, with a word that says why.",
+    "Clear to disable the connection. Tasks that use it are skipped with a log message.",
     default=True,
 )
 _LOCALES = _field(
     "Locales",
     "string",
-    "Locales in use, separated by commas, such as en_US, fr_FR. Products with another locale are refused before "
-    "a call is spent. Empty accepts any.",
+    "Locales you use, separated by commas, such as en_US, fr_FR. Products with another locale are rejected before "
+    "any call is made. Empty accepts any locale.",
 )
 _TOKEN_URL = _field(
     "Token URL",
     "string",
-    "Where client id and secret are traded for a token. Empty takes Mirakl's own.",
+    "Token endpoint for client credentials. Leave empty for Mirakl's default.",
 )
 _AUDIENCE = _field(
     "Company id (audience)",
     "string",
-    "Sent with the token request when set. Mirakl's public guide does not name it, yet some accounts need it.",
+    "Sent with the token request when set. Mirakl's public guide does not mention it, but some accounts need it.",
 )
 _COMMON: Final[dict[str, FormField]] = {
-    "timeout": _field("Timeout", "number", "Longest silence of the server in seconds. Default 60."),
+    "timeout": _field("Timeout", "number", "Seconds to wait for the server to answer. Default 60."),
     "max_wait": _field(
         "Longest wait",
         "number",
-        "Longest wait inside one call in seconds, where Mirakl asks to come back later. Default 120.",
+        "Seconds that one call may wait when Mirakl asks to come back later. Default 120.",
     ),
     "interval_factor": _field(
         "Interval factor",
         "number",
-        "Stretches Mirakl's published call intervals. 1, the default, keeps them; 2 calls half as often; "
-        "a sandbox at speed 60 takes 0.016667.",
+        "Multiplies Mirakl's published call intervals. Default 1; 2 calls half as often; "
+        "use 0.016667 for a sandbox at speed 60.",
     ),
     "proxy": _field(
         "Proxy", "string", "Address of an HTTP proxy, such as http://proxy:3128.", format="password"
@@ -63,7 +63,7 @@ _COMMON: Final[dict[str, FormField]] = {
     "allow_http": _field(
         "Allow plain HTTP",
         "boolean",
-        "Send keys over plain HTTP to a server that is not this machine. Only for a server of your own.",
+        "Allow keys to be sent unencrypted to another machine. Only for a test server of your own.",
         default=False,
     ),
 }
@@ -84,11 +84,11 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "auth": _field(
                 "Authentication",
                 "string",
-                "How the key is sent. Empty chooses: client_credentials where a client id is set, bearer for a "
-                "token (JWT), else the raw API key.",
+                "How the key is sent. Empty chooses: client_credentials when a client id is set, bearer for a "
+                "token (JWT), otherwise the plain API key.",
                 enum=[*AUTHS, None],
                 values_display={
-                    "api_key": "API key, sent raw",
+                    "api_key": "API key",
                     "bearer": "bearer token",
                     "client_credentials": "client id and secret",
                     "null": "chosen by what is set",
@@ -98,11 +98,13 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "front_api_key": _field(
                 "Front-office API key",
                 "string",
-                "A second key, for the calls of the front office, beside the operator's.",
+                "A second key, used for front-office calls next to the operator's own.",
                 format="password",
             ),
             "shop_id": _field(
-                "Shop id", "integer", "The shop, for a user of several. Empty takes the user's default."
+                "Shop id",
+                "integer",
+                "Shop to act for, when the user has several. Empty means the user's default shop.",
             ),
             "token_url": _TOKEN_URL,
             "audience": _AUDIENCE,
@@ -132,7 +134,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "environment": _field(
                 "Environment",
                 "string",
-                "Which Mirakl Connect: decides host and token URL where they are empty.",
+                "Which Mirakl Connect to use. Sets the host and token URL when they are empty.",
                 default=PRODUCTION,
                 enum=[PRODUCTION, TEST],
             ),
@@ -146,7 +148,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "hidden-fields": ["schema"],
             "relabeling": {"host": "Connect URL", "login": "Client id", "password": "Client secret"},
             "placeholders": {
-                "host": "empty takes the environment's own",
+                "host": "https://miraklconnect.com",
                 "login": "client id",
                 "port": "443",
             },

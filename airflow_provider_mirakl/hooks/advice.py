@@ -1,4 +1,4 @@
-"""What a person has to change in a connection, for each way in which its test can fail. Pure."""
+"""What to change in a connection, for each way its test can fail. Pure."""
 
 from __future__ import annotations
 
@@ -20,47 +20,51 @@ from airflow_provider_mirakl.exceptions import (
 )
 
 _REFUSED = {
-    "mirakl": "The key is not accepted: it is wrong, expired or revoked, or auth says the wrong way to send it. "
-    "Put a valid one into {key}.",
-    "mirakl_connect": "The token is not accepted at this address: host and environment have to belong together.",
-    "djust": "The key is not accepted: it is wrong, or belongs to another environment. Put a valid one into {key}.",
+    "mirakl": "The key was rejected: it is wrong, expired or revoked, "
+    "or the wrong authentication method is selected in auth. "
+    "Enter a valid key in {key}.",
+    "mirakl_connect": "The token was rejected at this address: check that host and environment belong together.",
+    "djust": "The key was rejected: it is wrong or belongs to another environment. Enter a valid key in {key}.",
 }
 _NOT_ALLOWED = {
-    "mirakl": "The key is known, but may not do this: check role, and the rights of the key's user in Mirakl. "
-    "The test calls PC01, for which a shop's user has to be an administrator of the shop.",
-    "mirakl_connect": "The client is known, but may not do this: check its rights in Mirakl Connect.",
-    "djust": "The key is known, but may not do this: it has to be an operator's.",
+    "mirakl": "The key is valid, but may not do this: check role, and the rights of the key's user in Mirakl. "
+    "The test calls PC01, which requires a shop administrator.",
+    "mirakl_connect": "The client is valid, but may not do this: check its rights in Mirakl Connect.",
+    "djust": "The key is valid, but may not do this: DJUST requires an operator's key.",
 }
 _WRONG_ADDRESS = (
-    "A server answers, but this is not the API: check host. It ends behind the host name, or with /api."
+    "A server answers, but not the API: check host. It should end with the host name or with /api."
 )
-_WRONG_TOKEN_URL = "A server answers, but it gives no tokens: check token_url, or leave it empty."  # noqa: S105
+_WRONG_TOKEN_URL = "A server answers, but it issues no tokens: check token_url, or leave it empty."  # noqa: S105
 _WRONG_CLIENT = (
-    "Client id (login) or client secret (password) is not accepted: wrong, expired, revoked, or of another "
+    "The client id (login) or client secret (password) was rejected: wrong, expired, revoked, or for another "
     "environment. Some accounts need the company id in audience."
 )
 _CALL: tuple[tuple[type[MiraklError], str], ...] = (
-    (MiraklRateLimitError, "There were too many calls. Test again later."),
-    (MiraklNotYetError, "The last call is too recent. Test again later."),
+    (MiraklRateLimitError, "Too many calls. Test again later."),
+    (MiraklNotYetError, "The previous call was too recent. Test again later."),
     (
         MiraklServerError,
-        "The server answers, but fails. Nothing is known to be wrong here; test again later.",
+        "The server failed. The connection may be fine; test again later.",
     ),
     (MiraklNotFoundError, _WRONG_ADDRESS),
     (MiraklBadRequestError, _WRONG_ADDRESS),
     (MiraklReplyError, _WRONG_ADDRESS),
 )
 _TOKEN: tuple[tuple[type[MiraklError], str], ...] = (
-    (MiraklRateLimitError, "There were too many calls for tokens. Test again later."),
-    (MiraklServerError, "The token server answers, but fails. Test again later."),
+    (MiraklRateLimitError, "Too many token requests. Test again later."),
+    (MiraklServerError, "The token server failed. Test again later."),
     (MiraklNotFoundError, _WRONG_TOKEN_URL),
     (MiraklReplyError, _WRONG_TOKEN_URL),
     (MiraklApiError, _WRONG_CLIENT),
 )
 _NO_REPLY = (
-    (r"CERTIFICATE_VERIFY_FAILED", "The certificate is not trusted: check {at}, or set ca_bundle to your authority."),
-    (r"WRONG_VERSION_NUMBER|RECORD_LAYER", "The server does not speak https there: check {at} and the port."),
-    (r"\bProxyError\b", "The proxy refuses: check proxy, and its user name and password."),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "The certificate is not trusted: check {at}, or set ca_bundle to your own authority.",
+    ),
+    (r"WRONG_VERSION_NUMBER|RECORD_LAYER", "The server does not use HTTPS there: check {at} and the port."),
+    (r"\bProxyError\b", "The proxy refused: check proxy, and its user name and password."),
     (r"[Nn]ame or service|[Nn]ame resolution|nodename|No address", "The host name is unknown: check {at}, and proxy."),
     (r"refused", "Nothing listens there: check {at} and the port, and proxy."),
     (r"[Tt]imeout|timed out", "No answer in time: check {at} and the port, the network, a firewall, and proxy."),
@@ -92,7 +96,7 @@ def _word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
 
 
 def hide(secrets: Iterable[str], text: str) -> str:
-    """Blot secrets out: a server may repeat in its reply what it was sent."""
+    """Mask secrets: a server may repeat in its reply what it was sent."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

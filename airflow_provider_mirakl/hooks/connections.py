@@ -1,4 +1,4 @@
-"""From the fields of an Airflow connection to the settings of a client. Pure; every fault found is listed."""
+"""From the fields of an Airflow connection to the settings of a client. Pure; lists every fault it finds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONNECT_TOKEN_URLS = {PRODUCTION: CONNECT_TOKEN_URL, TEST: CONNECT_TEST_TOKEN_UR
 EXAMPLE_HOSTS = {
     "mirakl": "https://your-instance.mirakl.net",
     "mirakl_connect": CONNECT_HOSTS[PRODUCTION],
-    "djust": "the one that DJUST gave you",
+    "djust": "the one for your DJUST tenant",
 }
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
@@ -58,9 +58,9 @@ class ConnectionFields(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionValues:
-    """What a connection says, checked.
+    """The checked values of a connection.
 
-    :param settings: what the client has to know.
+    :param settings: the client's settings.
     :param role: whose key it is: ``shop``, ``operator`` or ``front``; ``None`` where a type has no roles.
     :param roles: every role that the connection has a key for.
     :param key_field: the field that holds the key.
@@ -79,7 +79,7 @@ class ConnectionValues:
 
 
 class ConnectionReader:
-    """Reads a connection field by field and keeps every fault, so that one look tells all that is to be mended.
+    """Reads a connection field by field and collects every fault, so that all of them can be fixed at once.
 
     No message quotes a secret.
 
@@ -93,13 +93,14 @@ class ConnectionReader:
         self.conn_type = connection.conn_type or ""
         self.faults: list[MiraklConfigurationError] = []
         if not _is_readable(connection.extra):
-            # Airflow takes what it cannot read for nothing: a disabled connection would work, a test one be production.
+            # Airflow treats an unreadable extra as empty: a disabled connection would work, and a test one would
+            # become production.
             self.wrong(
                 "extra",
-                'is not a JSON object, so nothing of it can be read; put one such as {"role": "operator"}',
+                'must be a JSON object such as {"role": "operator"}; nothing in it could be read',
             )
             extra = {}
-        extra = extra or {}  # of a JSON null Airflow makes None
+        extra = extra or {}  # Airflow turns a JSON null into None
         prefix = f"extra__{self.conn_type}__"
         named = {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
         self._extra = {
@@ -116,7 +117,7 @@ class ConnectionReader:
     def check(self) -> None:
         """Raise what was noted, all of it.
 
-        :raises MiraklConfigurationError: naming the connection, and each field with its mend.
+        :raises MiraklConfigurationError: naming the connection and, for each field, the fix.
         """
         if self.faults:
             listed = "; ".join(dict.fromkeys(fault.message for fault in self.faults))
@@ -128,7 +129,9 @@ class ConnectionReader:
         """An extra as text."""
         value = self._extra.get(name)
         if isinstance(value, list | dict):
-            self.wrong(name, f"is a {type(value).__name__}; put a text (several values with commas between)")
+            self.wrong(
+                name, f"must be text (separate several values with commas), not a {type(value).__name__}"
+            )
             return None
         return str(value).strip() or None if value is not None else None
 
@@ -138,12 +141,12 @@ class ConnectionReader:
         if value is None:
             return default
         if value.lower() not in _TRUE | _FALSE:
-            self.wrong(name, f"is {value!r}; put true or false")
+            self.wrong(name, f"must be true or false, not {value!r}")
             return default
         return value.lower() in _TRUE
 
     def number(self, name: str, default: float, *, at_least: float, at_most: float = 86_400.0) -> float:
-        """An extra as a number. What is far too large would fail later, as an error of the system's clock."""
+        """An extra as a number. A far too large one would fail later, in the system's clock."""
         value = self.text(name)
         if value is None:
             return default
@@ -152,7 +155,7 @@ class ConnectionReader:
         except ValueError:
             number = math.nan
         if not (at_least <= number <= at_most):
-            self.wrong(name, f"is {value!r}; put a number of at least {at_least:g} and at most {at_most:.0f}")
+            self.wrong(name, f"must be a number from {at_least:g} to {at_most:.0f}, not {value!r}")
             return default
         return number
 
@@ -163,7 +166,9 @@ class ConnectionReader:
             return None
         number = numeric_id(value)
         if number is None:
-            self.wrong("shop_id", f"is {value!r}; put the number of the shop, or nothing for the default one")
+            self.wrong(
+                "shop_id", f"must be the number of the shop, or empty for the default one, not {value!r}"
+            )
         return number
 
     def uuid(self, name: str) -> str | None:
@@ -174,14 +179,14 @@ class ConnectionReader:
         try:
             return str(uuid.UUID(value))
         except ValueError:
-            self.wrong(name, f"is {value!r}; put a UUID such as a1b2c3d4-e5f6-7890-abcd-ef1234567890")
+            self.wrong(name, f"must be a UUID such as a1b2c3d4-e5f6-7890-abcd-ef1234567890, not {value!r}")
             return None
 
     def choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str | None:
         """An extra that is one of a few words."""
         value = self.text(name) or default
         if value is not None and value not in choices:
-            self.wrong(name, f"is {value!r}; put one of {', '.join(choices)}")
+            self.wrong(name, f"must be one of {', '.join(choices)}, not {value!r}")
             return default
         return value
 
@@ -190,32 +195,35 @@ class ConnectionReader:
         locales = tuple(word.strip() for word in (self.text("locales") or "").split(",") if word.strip())
         for locale in locales:
             if not _LOCALE.fullmatch(locale):
-                self.wrong("locales", f"holds {locale!r}; put locales such as en_US, fr or de_DE")
+                self.wrong("locales", f"contains {locale!r}; locales look like en_US, fr or de_DE")
         return locales
 
     def secret(self, name: str, value: str | None, what: str) -> str:
-        """A key, checked for what people paste beside it."""
+        """A key, checked for what people paste along with it."""
         text = (value or "").strip()
         if not text:
-            self.wrong(name, f"is empty; put {what}")
+            self.wrong(name, f"is empty; enter {what}")
         elif text.lower().startswith("bearer "):
-            self.wrong(name, "begins with 'Bearer'; put the token alone and set auth to bearer")
+            self.wrong(name, "begins with 'Bearer'; enter only the token and set auth to bearer")
         elif not set(text) - set("*"):
-            self.wrong(name, f"holds nothing but asterisks, which is how Airflow hides a key; put {what}")
+            self.wrong(name, f"contains only asterisks, which is how Airflow hides a key; enter {what}")
         elif text[0] == text[-1] and text[0] in "'\"":
-            self.wrong(name, f"stands in quotes; put {what} without them")
+            self.wrong(name, f"is in quotes; enter {what} without them")
         elif not (text.isascii() and text.isprintable()) or " " in text:
-            self.wrong(name, f"holds a space, a line break or a letter that no key has; put {what} alone")
+            self.wrong(
+                name,
+                f"contains a space, a line break or a character that is not allowed in a key; enter only {what}",
+            )
         return text
 
     def address(self, name: str, value: str | None, *, strip_api: bool = True) -> str:
-        """An address, in the one form that paths are put behind."""
+        """An address, in the form that paths are appended to."""
         text = (value or "").strip()
         if not text:
-            self.wrong(name, f"is empty; put an address, such as {EXAMPLE_HOSTS[self.conn_type]}")
+            self.wrong(name, f"is empty; enter an address such as {EXAMPLE_HOSTS[self.conn_type]}")
             return ""
         if re.match(r"https?:/?[^/]", text):
-            self.wrong(name, "lacks a slash; it has to begin with https://")
+            self.wrong(name, "is missing a slash; it must begin with https://")
             return ""
         try:
             allow_http = self.flag("allow_http", False)
@@ -228,10 +236,10 @@ class ConnectionReader:
         """Host and port of the connection; port 0, which Airflow's form stores for none, counts as none."""
         schema = (self.connection.schema or "").strip("/ ")
         if schema not in ("", "api", "https"):
-            # What stands behind the host name of a connection URI arrives here.
+            # The path of a connection URI arrives here.
             self.wrong(
                 "schema",
-                f"is {schema!r} and is not read; put the whole address into host (in a connection URI percent-encoded)",
+                f"is {schema!r} and is not used; enter the whole address in host (percent-encoded in a connection URI)",
             )
         host, port = (self.connection.host or "").strip() or default, self.connection.port
         scheme, separator, rest = host.rpartition("://")
@@ -242,7 +250,7 @@ class ConnectionReader:
         if stated is None:
             return f"{scheme}{separator}{name}:{port}{slash}{path}"
         if int(stated[1]) != port:
-            self.wrong("port", f"is {port}, yet host says {stated[1]}; keep one of them")
+            self.wrong("port", f"is {port}, but host says {stated[1]}; keep only one of them")
         return host
 
     def proxy(self) -> str | None:
@@ -260,9 +268,7 @@ class ConnectionReader:
             or parts.scheme not in ("http", "https")
             or parts.path not in ("", "/")
         ):
-            self.wrong(
-                "proxy", "is not the address of an HTTP proxy; put one such as http://proxy.example.com:3128"
-            )
+            self.wrong("proxy", "must be the address of an HTTP proxy such as http://proxy.example.com:3128")
             return None
         return value
 
@@ -276,7 +282,7 @@ def _is_readable(extra: str | None) -> bool:
 
 
 def secrets_of(connection: ConnectionFields, extra: Mapping[str, object]) -> list[str]:
-    """Every secret of a connection, to be masked in logs: Airflow itself finds some by the name of their field."""
+    """Every secret of a connection, to be masked in logs. Airflow finds only some of them, by field name."""
     reader = ConnectionReader(connection, extra)
     found = [connection.password or "", reader.text("front_api_key") or ""]
     if proxy := reader.text("proxy"):
@@ -294,10 +300,10 @@ def read_connection(
     :param reader: holds the connection.
     :param role: whose key is wanted: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param user_agent: words for the User-Agent.
-    :raises MiraklConfigurationError: with every fault found, each naming its field and the mend.
+    :raises MiraklConfigurationError: with every fault found, each with its field and the fix.
     """
     if reader.conn_type not in _READERS:
-        reader.wrong("conn_type", f"is {reader.conn_type!r}; put one of {', '.join(CONNECTION_TYPES)}")
+        reader.wrong("conn_type", f"must be one of {', '.join(CONNECTION_TYPES)}, not {reader.conn_type!r}")
         reader.check()
     base_url, auth, key = _READERS[reader.conn_type](reader, role)
     values = ConnectionValues(
@@ -347,7 +353,7 @@ def _mirakl(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key
     if how == "client_credentials" or (how is None and login):
         secret = reader.secret("password", password, "the client secret")
         if not login:
-            reader.wrong("login", "is empty; put the client id, or set auth to api_key")
+            reader.wrong("login", "is empty; enter the client id, or set auth to api_key")
         token_url = reader.text("token_url") or CONNECT_TOKEN_URL
         return base_url, _client_credentials(reader, token_url, login, secret), key
     return base_url, _header(reader.secret("password", password, "the API key or token"), how), key
@@ -357,12 +363,12 @@ def _mirakl_key(reader: ConnectionReader, own: str, wanted: str, *, has_front_ke
     """Choose between the password, which is a key of the connection's own role, and the front-office key."""
     roles = tuple(dict.fromkeys((own, "front") if has_front_key else (own,)))
     if wanted not in ROLES:
-        reader.wrong("role", f"is {wanted!r}; put one of {', '.join(ROLES)}")
+        reader.wrong("role", f"must be one of {', '.join(ROLES)}, not {wanted!r}")
     elif wanted not in roles:
-        place = "front_api_key, or into the password" if wanted == "front" else "the password"
+        place = "front_api_key, or in the password" if wanted == "front" else "the password"
         reader.wrong(
             "role",
-            f"is {own}, yet a key of {wanted} is needed; put one into {place} of a connection of role {wanted}",
+            f"is {own}, but a key of role {wanted} is needed; enter one in {place} of a connection of role {wanted}",
         )
     return _Key("front_api_key" if wanted == "front" and has_front_key else "password", wanted, roles)
 
@@ -373,11 +379,12 @@ def _mirakl_connect(reader: ConnectionReader, role: str | None) -> tuple[str, Au
     for other, host in CONNECT_HOSTS.items():
         if other != environment and origin(base_url) == origin(host):
             reader.wrong(
-                "environment", f"is {environment}, yet host is that of {other}; set environment to {other}"
+                "environment",
+                f"is {environment}, but the host belongs to {other}; set environment to {other}",
             )
     login = (reader.connection.login or "").strip()
     if not login:
-        reader.wrong("login", "is empty; put the client id that Mirakl gave you")
+        reader.wrong("login", "is empty; enter the client id from Mirakl")
     secret = reader.secret("password", reader.connection.password, "the client secret")
     token_url = reader.text("token_url") or CONNECT_TOKEN_URLS[environment]
     return base_url, _client_credentials(reader, token_url, login, secret), _Key()
@@ -393,7 +400,7 @@ def _djust(reader: ConnectionReader, role: str | None) -> tuple[str, Auth, _Key]
 
 
 def _header(key: str, how: str | None) -> HeaderAuth:
-    """A key as a header: bearer where it is said, or where nothing is said of it and it is a JWT; else raw."""
+    """A key as a header: bearer when auth says so or, with auth empty, when it is a JWT; otherwise the plain key."""
     return bearer(key) if how == "bearer" or (how != "api_key" and _JWT.fullmatch(key)) else api_key(key)
 
 

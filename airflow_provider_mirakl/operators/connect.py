@@ -529,5 +529,5 @@ def as_flag(name: str, value: bool | str) -> bool:
     """
     word = str(value).strip().lower()
     if word not in ("true", "false"):
-        raise MiraklConfigurationError(f"{name}: is {value!r}; put true or false", field=name)
+        raise MiraklConfigurationError(f"{name}: must be true or false, not {value!r}", field=name)
     return word == "true"

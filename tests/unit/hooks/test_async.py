@@ -145,7 +145,8 @@ async def test_extras_that_cannot_be_read_are_refused(connection, extra):
     such connection."""
     conn_id = connection("odd", conn_type="mirakl_connect", login="id", password="a-secret", extra=extra)
     refusal = pytest.raises(
-        (MiraklConfigurationError, AirflowNotFoundException), match=r"extra: is not|isn't defined"
+        (MiraklConfigurationError, AirflowNotFoundException),
+        match=r"extra: must be a JSON object|isn't defined",
     )
     with refusal:
         await MiraklConnectHook(conn_id).get_async_conn()

@@ -94,10 +94,10 @@ def test_port_goes_behind_the_host_name(host, port, url):
 
 WRONG = [
     # what is typed, the field at fault, words of the mend
-    (mirakl(host=""), "host", "is empty; put an address, such as https://your-instance.mirakl.net"),
+    (mirakl(host=""), "host", "is empty; enter an address such as https://your-instance.mirakl.net"),
     (mirakl(host=None), "host", "is empty"),
     (mirakl(host="   "), "host", "is empty"),
-    (djust(host=None), "host", "the one that DJUST gave you"),
+    (djust(host=None), "host", "the one for your DJUST tenant"),
     (mirakl(host="http://shop.mirakl.net"), "host", "put https://shop.mirakl.net"),
     (mirakl(host="http://shop.mirakl.net"), "host", "allow_http"),
     (mirakl(host="https:/shop.mirakl.net"), "host", "begin with https://"),
@@ -109,23 +109,23 @@ WRONG = [
     (mirakl(host="https://user:pass@shop.mirakl.net"), "host", "password field"),
     (mirakl(host="https://shop.mirakl.net:99999"), "host", "is not an address"),
     (mirakl(host="https://miraklconnect.com"), "host", "type mirakl_connect"),
-    (mirakl(host="https://shop.mirakl.net:444", port=443), "port", "keep one of them"),
-    (djust(host="tenant.example", schema="gateway/djust"), "schema", "whole address into host"),
-    (mirakl(password=None), "password", "is empty; put the API key or token"),
+    (mirakl(host="https://shop.mirakl.net:444", port=443), "port", "keep only one of them"),
+    (djust(host="tenant.example", schema="gateway/djust"), "schema", "whole address in host"),
+    (mirakl(password=None), "password", "is empty; enter the API key or token"),
     (mirakl(password=" \n"), "password", "is empty"),
-    (mirakl(password=f"Bearer {JWT}"), "password", "token alone"),
+    (mirakl(password=f"Bearer {JWT}"), "password", "only the token"),
     (mirakl(password=f"bearer {KEY}"), "password", "set auth to bearer"),
     (mirakl(password=f"{KEY[:10]}\n{KEY[10:]}"), "password", "line break"),
     (mirakl(password=f"{KEY} "[:10] + " " + KEY), "password", "space"),
-    (mirakl(password=f"{KEY}\u200b"), "password", "letter that no key has"),
+    (mirakl(password=f"{KEY}\u200b"), "password", "character that is not allowed in a key"),
     (mirakl(password=f'"{KEY}"'), "password", "quotes"),
     (mirakl(password="***"), "password", "asterisks"),
-    (connect(login=None), "login", "put the client id"),
-    (connect(password=""), "password", "put the client secret"),
-    (djust(password=None), "password", "put the dj-api-key"),
+    (connect(login=None), "login", "enter the client id"),
+    (connect(password=""), "password", "enter the client secret"),
+    (djust(password=None), "password", "enter the dj-api-key"),
     (Fields("http", host="https://shop.mirakl.net"), "conn_type", "mirakl, mirakl_connect, djust"),
-    (Fields("", host="https://shop.mirakl.net"), "conn_type", "put one of"),
-    (Fields(None), "conn_type", "put one of"),
+    (Fields("", host="https://shop.mirakl.net"), "conn_type", "must be one of"),
+    (Fields(None), "conn_type", "must be one of"),
 ]
 
 
@@ -143,19 +143,29 @@ def test_a_wrong_field_is_named_with_its_mend(connection, field, mend):
     [
         (mirakl(), {"role": "admin"}, "role", "shop, operator, front"),
         (mirakl(), {"auth": "basic"}, "auth", "api_key, bearer, client_credentials"),
-        (mirakl(), {"auth": "client_credentials"}, "login", "put the client id"),
+        (mirakl(), {"auth": "client_credentials"}, "login", "enter the client id"),
         (mirakl(), {"shop_id": "my shop"}, "shop_id", "number of the shop"),
         (mirakl(), {"shop_id": "9" * 5000}, "shop_id", "number of the shop"),
         (mirakl(host="https://m.example:" + "9" * 5000, port=443), {}, "host", "is not an address"),
-        (mirakl(), {"locales": ["en_US", "fr_FR"]}, "locales", "is a list; put a text"),
-        (mirakl(), {"front_api_key": [FRONT]}, "front_api_key", "is a list; put a text"),
-        (mirakl(), {"front_api_key": f"Bearer {JWT}"}, "front_api_key", "token alone"),
+        (
+            mirakl(),
+            {"locales": ["en_US", "fr_FR"]},
+            "locales",
+            "must be text (separate several values with commas), not a list",
+        ),
+        (
+            mirakl(),
+            {"front_api_key": [FRONT]},
+            "front_api_key",
+            "must be text (separate several values with commas), not a list",
+        ),
+        (mirakl(), {"front_api_key": f"Bearer {JWT}"}, "front_api_key", "only the token"),
         (mirakl(), {"front_api_key": f"{FRONT}\n{FRONT}"}, "front_api_key", "line break"),
         (mirakl(), {"locales": "en_US, english"}, "locales", "'english'"),
-        (mirakl(), {"timeout": "soon"}, "timeout", "at least 0.1"),
-        (mirakl(), {"timeout": 0}, "timeout", "at least 0.1"),
-        (mirakl(), {"interval_factor": "nan"}, "interval_factor", "at least 0"),
-        (mirakl(), {"max_wait": -1}, "max_wait", "at least 0"),
+        (mirakl(), {"timeout": "soon"}, "timeout", "number from 0.1 to"),
+        (mirakl(), {"timeout": 0}, "timeout", "number from 0.1 to"),
+        (mirakl(), {"interval_factor": "nan"}, "interval_factor", "number from 0 to"),
+        (mirakl(), {"max_wait": -1}, "max_wait", "number from 0 to"),
         (mirakl(), {"allow_http": "maybe"}, "allow_http", "true or false"),
         (mirakl(), {"proxy": "proxy.example.com:3128"}, "proxy", "http://proxy.example.com:3128"),
         (mirakl(), {"proxy": "socks5://proxy:1080"}, "proxy", "HTTP proxy"),
@@ -276,9 +286,13 @@ class TestRoles:
     @pytest.mark.parametrize(
         ("own", "wanted", "mend"),
         [
-            ("shop", "operator", "a key of operator is needed; put one into the password of a connection"),
-            ("operator", "front", "put one into front_api_key, or into the password of a connection"),
-            ("shop", "admin", "put one of shop, operator, front"),
+            (
+                "shop",
+                "operator",
+                "a key of role operator is needed; enter one in the password of a connection",
+            ),
+            ("operator", "front", "enter one in front_api_key, or in the password of a connection"),
+            ("shop", "admin", "must be one of shop, operator, front"),
         ],
     )
     def test_a_key_of_another_role_is_not_sent(self, own, wanted, mend):
@@ -372,7 +386,7 @@ def test_numbers_that_no_clock_can_count(name: str) -> None:
 )
 def test_extras_that_cannot_be_read_are_a_fault(stored: str, parsed: Any) -> None:
     """Whatever Airflow makes of them."""
-    with pytest.raises(MiraklConfigurationError, match="extra: is not a JSON object"):
+    with pytest.raises(MiraklConfigurationError, match="extra: must be a JSON object"):
         read_connection(ConnectionReader(mirakl(extra=stored), parsed))
     assert KEY in secrets_of(mirakl(extra=stored), parsed)
 
