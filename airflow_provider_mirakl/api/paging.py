@@ -10,7 +10,7 @@ from airflow_provider_mirakl.api.call import Call, Json, Page, Reply, numeric_id
 
 # One link of the header: its address, then parameters whose quoted values may hold anything, a comma too.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]+))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([\w*-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s",;]+)))?')
 
 
 def seek_page(
@@ -64,7 +64,10 @@ def offset_page(
 def next_link(header: str) -> str | None:
     """The address of the link with the relation ``next`` in a ``Link`` header (RFC 8288)."""
     for link in _LINK.finditer(header):
-        relation = _REL.search(link[2])
-        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+        # Parameter by parameter, so that a quoted title that holds "; rel=next" is not taken for one. The first counts.
+        relations = (
+            quoted or bare for name, quoted, bare in _PARAMETER.findall(link[2]) if name.lower() == "rel"
+        )
+        if "next" in next(relations, "").lower().split():
             return link[1]
     return None

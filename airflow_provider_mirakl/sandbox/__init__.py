@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.sandbox.machine.settings import Settings
     from airflow_provider_mirakl.sandbox.server import Sandbox
-    from airflow_provider_mirakl.sandbox.settings import Settings
 
 __all__ = ["Sandbox", "Settings"]
 
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return Sandbox
     if name == "Settings":
-        from airflow_provider_mirakl.sandbox.settings import Settings
+        from airflow_provider_mirakl.sandbox.machine.settings import Settings
 
         return Settings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

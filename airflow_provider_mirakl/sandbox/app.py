@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from airflow_provider_mirakl.sandbox import platform, strike
 from airflow_provider_mirakl.sandbox.control import control_app
-from airflow_provider_mirakl.sandbox.exchange import Exchange, Operation
+from airflow_provider_mirakl.sandbox.machine import strike
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange, Operation
+from airflow_provider_mirakl.sandbox.machine.routing import Routes
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Reply, System, error_reply
 from airflow_provider_mirakl.sandbox.operations import OPERATIONS
-from airflow_provider_mirakl.sandbox.routing import Routes
-from airflow_provider_mirakl.sandbox.wire import ApiError, Reply, System, error_reply
+from airflow_provider_mirakl.sandbox.systems.shops import chosen_shop
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -100,10 +101,11 @@ class SandboxApp:
         headers = exchange.request.headers
         exchange.principal = self.world.gate.admit(exchange, operation)
         if exchange.principal.role == "shop":
-            exchange.shop = platform.chosen_shop(exchange)
+            exchange.shop = chosen_shop(exchange)
         if operation.consumes and not _consumed(headers.get("content-type", ""), operation.consumes):
             raise ApiError(415, f"Content-Type must be {' or '.join(operation.consumes)}.")
-        if not _produced(headers.get("accept", "*/*"), operation.produces):
+        # A client that asks for JSON with every call gets its files all the same: an error would be JSON.
+        if not _produced(headers.get("accept", "*/*"), (*operation.produces, JSON)):
             raise ApiError(406, f"Only {', '.join(operation.produces)} is available here.")
         limited = operation.interval > 0 or operation.code in self.world.settings.intervals
         if limited and operation.per != "handler":

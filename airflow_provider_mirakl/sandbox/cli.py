@@ -19,7 +19,7 @@ def _json(text: str) -> Any:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    from airflow_provider_mirakl.sandbox.settings import PLAIN
+    from airflow_provider_mirakl.sandbox.machine.settings import PLAIN
 
     name, _, value = text.partition("=")
     if name not in PLAIN:
@@ -38,7 +38,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _credentials(path: Path | None) -> dict[str, Any]:
     """Clients, keys and DJUST keys from a file."""
-    from airflow_provider_mirakl.sandbox.settings import InstanceKey, OAuthClient
+    from airflow_provider_mirakl.sandbox.machine.settings import InstanceKey, OAuthClient
 
     if path is None:
         return {}

@@ -11,9 +11,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from airflow_provider_mirakl.sandbox import page
-from airflow_provider_mirakl.sandbox.djust import clients_from
-from airflow_provider_mirakl.sandbox.faults import KINDS, Fault
-from airflow_provider_mirakl.sandbox.wire import dumps
+from airflow_provider_mirakl.sandbox.machine.faults import KINDS, Fault
+from airflow_provider_mirakl.sandbox.machine.wire import dumps
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.world import World
@@ -180,7 +179,7 @@ class Control:
         """GET shows DJUST's configurations, PUT replaces them."""
         if request.method == "PUT":
             try:
-                self._world.instance.djust_clients = clients_from(await request.json())
+                self._world.instance.djust.replace(await request.json())
             except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)
         return JSONResponse({"clients": self._world.instance.djust_clients})

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_provider_mirakl.sandbox.wire import dumps
+from airflow_provider_mirakl.sandbox.machine.wire import dumps
 
 _KINDS: tuple[tuple[str, str, str, tuple[str, ...], float], ...] = (
     ("smartphones", "Smartphone", "Smartphone", ("Display", "Battery", "Memory"), 390),

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_mirakl.sandbox import (
+from airflow_provider_mirakl.sandbox.machine.exchange import Handler, Operation
+from airflow_provider_mirakl.sandbox.machine.uploads import MULTIPART
+from airflow_provider_mirakl.sandbox.machine.wire import JSON
+from airflow_provider_mirakl.sandbox.systems import (
     auth,
+    catalog_manager,
     connect,
     djust,
     documents,
-    imports,
-    mcm,
     offers,
     platform,
+    products,
     shopupdate,
 )
-from airflow_provider_mirakl.sandbox.exchange import Handler, Operation
-from airflow_provider_mirakl.sandbox.uploads import MULTIPART
-from airflow_provider_mirakl.sandbox.wire import JSON
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -99,24 +99,30 @@ OPERATIONS: tuple[Operation, ...] = (
     _write("S32", "/shops/documents", documents.s32, consumes=_FILES),
     _write("S33", "/shops/documents/{document_id}", documents.s33, method="DELETE"),
     # Product imports
-    _write("P41", "/products/imports", imports.p41, per="handler", consumes=_FILES),
-    Operation("P51", "mirakl", "GET", "/api/products/imports", imports.p51, ALL, MINUTE),
-    _read("P42", _IMPORT, imports.p42, interval=MINUTE),
-    _read("P44", f"{_IMPORT}/error_report", imports.p44, produces=(OCTETS,)),
-    _read("P45", f"{_IMPORT}/new_product_report", imports.p45, produces=(OCTETS,)),
-    _read("P46", f"{_IMPORT}/transformed_file", imports.p46, produces=(CSV,)),
-    _read("P47", f"{_IMPORT}/transformation_error_report", imports.p47, produces=(OCTETS,)),
+    _write("P41", "/products/imports", products.p41, per="handler", consumes=_FILES),
+    Operation("P51", "mirakl", "GET", "/api/products/imports", products.p51, ALL, MINUTE),
+    _read("P42", _IMPORT, products.p42, interval=MINUTE),
+    _read("P44", f"{_IMPORT}/error_report", products.p44, produces=(OCTETS,)),
+    _read("P45", f"{_IMPORT}/new_product_report", products.p45, produces=(OCTETS,)),
+    _read("P46", f"{_IMPORT}/transformed_file", products.p46, produces=(CSV,)),
+    _read("P47", f"{_IMPORT}/transformation_error_report", products.p47, produces=(OCTETS,)),
     # Catalog Manager
     Operation(
-        "CM11", "mirakl", "GET", "/api/mcm/products/sources/status/export", mcm.cm11, ALL, per="handler"
+        "CM11",
+        "mirakl",
+        "GET",
+        "/api/mcm/products/sources/status/export",
+        catalog_manager.cm11,
+        ALL,
+        per="handler",
     ),
-    _write("CM21", _SYNC, mcm.cm21, PLATFORM, consumes=(JSON,)),
-    _read("CM22", f"{_SYNC}/{{tracking_id}}", mcm.cm22, PLATFORM),
-    _read("CM23", f"{_SYNC}/{{tracking_id}}/report", mcm.cm23, PLATFORM),
-    _read("CM51", "/mcm/products/export", mcm.cm51, PLATFORM, produces=(JSON, CSV)),
-    _write("CM52", "/mcm/products/export/async", mcm.cm52, PLATFORM, consumes=(JSON,)),
-    _read("CM53", "/mcm/products/export/async/status/{tracking_id}", mcm.cm53, PLATFORM),
-    _read("CM61", "/mcm/products/deleted/export", mcm.cm61, PLATFORM, produces=(JSON, CSV)),
+    _write("CM21", _SYNC, catalog_manager.cm21, PLATFORM, consumes=(JSON,)),
+    _read("CM22", f"{_SYNC}/{{tracking_id}}", catalog_manager.cm22, PLATFORM),
+    _read("CM23", f"{_SYNC}/{{tracking_id}}/report", catalog_manager.cm23, PLATFORM),
+    _read("CM51", "/mcm/products/export", catalog_manager.cm51, PLATFORM, produces=(JSON, CSV)),
+    _write("CM52", "/mcm/products/export/async", catalog_manager.cm52, PLATFORM, consumes=(JSON,)),
+    _read("CM53", "/mcm/products/export/async/status/{tracking_id}", catalog_manager.cm53, PLATFORM),
+    _read("CM61", "/mcm/products/deleted/export", catalog_manager.cm61, PLATFORM, produces=(JSON, CSV)),
     # Offers, stock, prices
     _write("OF01", _OFFER, offers.of01, SHOP | OPERATOR, per="handler", consumes=_FILES),
     Operation("OF04", "mirakl", "GET", f"/api{_OFFER}", offers.of04, SHOP | OPERATOR, MINUTE),
@@ -137,7 +143,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "mirakl",
         "GET",
         "/dynamic/CM54/{tracking_id}/{file}",
-        mcm.cm54,
+        catalog_manager.cm54,
         PLATFORM,
         produces=(JSON, CSV),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox.wire import loads
+from airflow_provider_mirakl.sandbox.machine.wire import loads
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.world import World

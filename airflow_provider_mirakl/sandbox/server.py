@@ -18,10 +18,10 @@ import uvicorn
 
 from airflow_provider_mirakl.sandbox.app import SandboxApp
 from airflow_provider_mirakl.sandbox.control import fault_from
-from airflow_provider_mirakl.sandbox.djust import clients_from
-from airflow_provider_mirakl.sandbox.faults import Fault
-from airflow_provider_mirakl.sandbox.settings import Settings
-from airflow_provider_mirakl.sandbox.wire import dumps, loads
+from airflow_provider_mirakl.sandbox.machine import store
+from airflow_provider_mirakl.sandbox.machine.faults import Fault
+from airflow_provider_mirakl.sandbox.machine.settings import Settings
+from airflow_provider_mirakl.sandbox.machine.wire import dumps, loads
 from airflow_provider_mirakl.sandbox.world import World
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Sandbox:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         if self._state is not None and self._state.exists():
-            self.world.load(self._state)
+            store.load(self.world, self._state)
         elif catalog is not None:
             with Path(catalog).open("rb") as lines:
                 self.seed(lines)
@@ -193,12 +193,12 @@ class Sandbox:
             await asyncio.sleep(pause)
             if self.world.journal.last != saved:
                 saved, started = self.world.journal.last, time.perf_counter()
-                self.world.save(self._state)
+                store.save(self.world, self._state)
                 pause = max(5.0, 20 * (time.perf_counter() - started))
 
     def _save(self) -> None:
         if self._state is not None:
-            self.world.save(self._state)
+            store.save(self.world, self._state)
         if self._ledger is not None:
             with self._ledger.open("wb") as out:
                 out.writelines(dumps(row) + b"\n" for row in self.world.ledger.rows())
@@ -282,7 +282,7 @@ class Sandbox:
         return self.call(lambda world: world.connect.seed(account, lines))
 
     def fault(self, kind: str, operation: str = "", **rule: Any) -> Fault:
-        """Order a fault; see :data:`airflow_provider_mirakl.sandbox.faults.KINDS`."""
+        """Order a fault; see :data:`airflow_provider_mirakl.sandbox.machine.faults.KINDS`."""
         return self.call(
             lambda world: world.faults.add(fault_from({"kind": kind, "operation": operation, **rule}))
         )
@@ -306,12 +306,7 @@ class Sandbox:
 
     def djust_clients(self, *clients: dict[str, Any]) -> list[dict[str, Any]]:
         """Replace DJUST's configurations: ``id``, ``name``, ``active``; returns them with their ids."""
-
-        def replace(world: World) -> list[dict[str, Any]]:
-            world.instance.djust_clients = clients_from(list(clients))
-            return world.instance.djust_clients
-
-        return self.call(replace)
+        return self.call(lambda world: world.instance.djust.replace(list(clients)))
 
     def advance(self, seconds: float) -> None:
         """Move time forward; everything due happens, in order."""

@@ -14,7 +14,7 @@ from airflow_provider_mirakl.client.settings import ClientCredentials, api_key, 
 from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError, hook_of
 from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_connection
-from airflow_provider_mirakl.sandbox.settings import DEFAULT_CLIENTS, DEFAULT_DJUST_KEYS, DEFAULT_KEYS
+from airflow_provider_mirakl.sandbox.machine.settings import DEFAULT_CLIENTS, DEFAULT_DJUST_KEYS, DEFAULT_KEYS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "connections.md"
 KEY, FRONT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"

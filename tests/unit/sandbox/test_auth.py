@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox, Settings
-from airflow_provider_mirakl.sandbox.settings import InstanceKey, OAuthClient
+from airflow_provider_mirakl.sandbox.machine.settings import InstanceKey, OAuthClient
 
 FORM = {"grant_type": "client_credentials", "client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 

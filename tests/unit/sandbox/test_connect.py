@@ -173,8 +173,16 @@ def test_a_thousand_products_are_accepted(sandbox: Sandbox, connect: httpx.Clien
 
 
 @pytest.mark.mirakl_sandbox_settings(unknown_fields="ignore")
-def test_unknown_fields_can_be_let_through(connect: httpx.Client) -> None:
-    assert upsert(connect, {"id": "a", "titel": []}).status_code == 202
+def test_unknown_fields_can_be_ignored(sandbox: Sandbox, connect: httpx.Client) -> None:
+    """Ignored at every depth: the call passes, what is known is stored, what is unknown is not."""
+    title = {"locale": "en_GB", "value": "Lamp"}
+    answer = upsert(connect, {"id": "a", "titel": [], "titles": [{**title, "tone": "warm"}]})
+    assert answer.status_code == 202
+    sandbox.advance(20)
+    assert sandbox.products() == [{"id": "a", "titles": [title]}]
+    sandbox.advance(60)
+    (error,) = upsert(connect, {"id": "a", "brand": 7, "titel": []}).json()["errors"]
+    assert error["field"] == "$.products[0].brand"
 
 
 @pytest.mark.mirakl_sandbox_settings(duplicate_ids="reject")

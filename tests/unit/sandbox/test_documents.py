@@ -271,3 +271,24 @@ def test_a_window_of_dates_is_the_callers_however_fast_the_clock(operator: httpx
     week_ago = datetime.now(UTC) - timedelta(days=7)
     query = {"updated_since": week_ago.strftime("%Y-%m-%dT%H:%M:%SZ")}
     assert operator.get(PATH, params=query).status_code == 200
+
+
+def test_a_client_that_asks_for_json_with_every_call_gets_its_files(
+    sandbox: Sandbox, shop: httpx.Client
+) -> None:
+    """An API client often sends one set of headers with every call, downloads included."""
+    upload(shop, ("a.pdf", "BANK_DETAILS"))
+    document = shop.get(PATH).json()["shop_documents"][0]["id"]
+    headers = {"Accept": "application/json"}
+    answer = shop.get(f"{PATH}/download", params={"document_ids": document}, headers=headers)
+    assert (answer.status_code, answer.content) == (200, PDF)
+    files = {"file": ("p.csv", b"category;sku\nheadphones;1")}
+    job = shop.post("/api/products/imports", files=files, data={"operator_format": "false"}).json()[
+        "import_id"
+    ]
+    sandbox.advance(3600)
+    report = shop.get(f"/api/products/imports/{job}/transformation_error_report", headers=headers)
+    assert report.status_code == 200
+    assert report.headers["content-type"].startswith("application/octet-stream")
+    missing = shop.get(f"/api/products/imports/{job}/new_product_report", headers=headers)
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/json")

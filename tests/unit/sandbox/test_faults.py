@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
-from airflow_provider_mirakl.sandbox.faults import KINDS
+from airflow_provider_mirakl.sandbox.machine.faults import KINDS
 
 BODY = {"products": [{"id": "a", "brand": "Nordlys"}]}
 CONFIGURATION = "/api/platform/configuration"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_mirakl.sandbox import Settings
-from airflow_provider_mirakl.sandbox.faults import KINDS
+from airflow_provider_mirakl.sandbox.machine.faults import KINDS
 from airflow_provider_mirakl.sandbox.operations import OPERATIONS
 
 HANDBOOK = Path(__file__).parents[3] / "docs" / "sandbox.md"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
-from airflow_provider_mirakl.sandbox.tables import Table, read
+from airflow_provider_mirakl.sandbox.systems.tables import Table, read
 
 pytestmark = pytest.mark.mirakl_sandbox_settings(limits="off")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.generate import product
-from airflow_provider_mirakl.sandbox.tables import Table, UnreadableFileError, read
+from airflow_provider_mirakl.sandbox.systems.tables import Table, UnreadableFileError, read
 
 SYNC = [
     {

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_provider_mirakl.sandbox.values import CURRENCIES, LOCALE, parse_date
-from airflow_provider_mirakl.sandbox.wire import Problem
+from airflow_provider_mirakl.sandbox.machine.values import CURRENCIES, LOCALE, parse_date
+from airflow_provider_mirakl.sandbox.machine.wire import Problem
 
 Check = Callable[[Any, str, list[Problem]], None]
 
@@ -106,19 +106,30 @@ def array(item: Check, low: int = 0, high: int | None = None) -> Check:
     return check
 
 
-def fields(known: Mapping[str, Check], required: frozenset[str] = frozenset(), strict: bool = True) -> Check:
-    """An object. With ``strict`` an unknown field is a problem."""
+def fields(
+    known: Mapping[str, Check],
+    required: frozenset[str] = frozenset(),
+    strict: bool = True,
+    drop: bool = False,
+) -> Check:
+    """An object.
+
+    :param strict: whether an unknown field is a problem.
+    :param drop: whether an unknown field that is not a problem is taken out of the object.
+    """
 
     def check(value: Any, path: str, out: list[Problem]) -> None:
         if not isinstance(value, dict):
             out.append(Problem("must be an object", path))
             return
-        for name, element in value.items():
+        for name, element in list(value.items()):
             inner = known.get(name)
             if inner is not None:
                 inner(element, f"{path}.{name}", out)
             elif strict:
                 out.append(Problem("is not a known field", f"{path}.{name}"))
+            elif drop:
+                del value[name]
         if not required <= value.keys():
             out.extend(Problem("is required", f"{path}.{name}") for name in sorted(required - value.keys()))
 

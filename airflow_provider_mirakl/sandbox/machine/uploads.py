@@ -9,8 +9,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.wire import ApiError, Problem
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem
 
 MULTIPART = "multipart/form-data"
 
@@ -88,20 +88,3 @@ async def form(exchange: Exchange) -> Form:
             parts.append(Part(name, None, value.encode()))
     await data.close()
     return Form(tuple(parts))
-
-
-def shop_of(exchange: Exchange, text: str, name: str) -> int:
-    """The shop that an operator names, a seller's own otherwise.
-
-    :raises ApiError: 400 when an operator names none, 404 for one that does not exist.
-    """
-    if exchange.shop is not None:
-        return exchange.shop
-    if not text.isdecimal():
-        message = f"{name} is required and must be a whole number."
-        raise ApiError(400, message, problems=[Problem(message, name)])
-    shop = int(text)
-    if shop not in exchange.world.instance.shops:
-        raise ApiError(404, f"The shop {shop} does not exist.")
-    exchange.shop = shop
-    return shop

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.jobs import File, Job
-from airflow_provider_mirakl.sandbox.values import parse_date
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.values import parse_date
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps
+from airflow_provider_mirakl.sandbox.systems.jobs import File, Job, Jobs
 
 CSV = "text/csv"
 CHUNK = 100_000
@@ -54,7 +54,7 @@ def date(exchange: Exchange, document: dict[str, Any], name: str) -> float | Non
     stamp = parse_date(document[name])
     if stamp is None:
         raise _refuse(name, "must be an ISO 8601 date-time with an offset.")
-    return exchange.world.clock.at_wall(stamp)
+    return exchange.machine.clock.at_wall(stamp)
 
 
 def kind(document: dict[str, Any], default: str) -> str:
@@ -82,10 +82,12 @@ def chunk(document: dict[str, Any]) -> int:
 
 def submit(exchange: Exchange, code: str, data: dict[str, Any], digest: str = "") -> Reply:
     """Start an export; an identical one that still runs is found again when ``digest`` tells it."""
-    world = exchange.world
-    same = world.jobs.same(code, digest) if digest else None
-    seconds = world.settings.queue_seconds + world.settings.run_seconds
-    job = same or world.jobs.submit(exchange, code, [("PENDING", seconds)], "COMPLETED", data, digest=digest)
+    machine = exchange.machine
+    same = exchange.part(Jobs).same(code, digest) if digest else None
+    seconds = machine.settings.queue_seconds + machine.settings.run_seconds
+    job = same or exchange.part(Jobs).submit(
+        exchange, code, [("PENDING", seconds)], "COMPLETED", data, digest=digest
+    )
     return Reply.json({"tracking_id": job.id})
 
 
@@ -103,8 +105,8 @@ def status(exchange: Exchange, code: str, file_code: str, detail: str) -> Reply:
 
     :param detail: the key of the error's text, which differs between CM53 and OF53.
     """
-    job = exchange.world.jobs.find(exchange, (code,), exchange.params["tracking_id"])
-    answer: dict[str, Any] = {"status": job.status, "last_updated": exchange.world.clock.iso(job.changed)}
+    job = exchange.part(Jobs).find(exchange, (code,), exchange.params["tracking_id"])
+    answer: dict[str, Any] = {"status": job.status, "last_updated": exchange.machine.clock.iso(job.changed)}
     if job.status == "COMPLETED":
         answer["urls"] = [
             f"{exchange.base_url}/dynamic/{file_code}/{job.id}/{number}" for number in job.files
@@ -116,6 +118,6 @@ def status(exchange: Exchange, code: str, file_code: str, detail: str) -> Reply:
 
 def file(exchange: Exchange, code: str) -> Reply:
     """One file of an export; gone after the time that reports are kept."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     job = jobs.find(exchange, (code,), exchange.params["tracking_id"])
     return jobs.file(job, exchange.params["file"])

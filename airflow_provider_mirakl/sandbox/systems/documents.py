@@ -8,17 +8,17 @@ import mimetypes
 import re
 import zipfile
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from airflow_provider_mirakl.sandbox import reference, uploads
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.uploads import Form
-from airflow_provider_mirakl.sandbox.wire import ApiError, Problem, Reply, loads
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
+from airflow_provider_mirakl.sandbox.machine import uploads
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.uploads import Form
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem, Reply, loads
+from airflow_provider_mirakl.sandbox.systems import reference
+from airflow_provider_mirakl.sandbox.systems.shops import Shops, shop_of
 
 MAX_DOCUMENTS = 50
 WINDOW = 90 * 86400.0
@@ -34,11 +34,13 @@ _FILES = re.compile(r"files(\[\d*])?")
 Document = dict[str, Any]
 
 
-class Documents:
+class Documents(Part):
     """The documents of all shops, deleted ones too."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    name = "documents"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
         self._last = 500
         self.all: dict[int, Document] = {}
 
@@ -51,7 +53,7 @@ class Documents:
             "type": kind,
             "name": name,
             "body": body,
-            "uploaded": self._world.clock.now(),
+            "uploaded": self._machine.clock.now(),
             "deleted": None,
         }
         return self._last
@@ -64,11 +66,11 @@ class Documents:
             if document["shop"] == shop and document["deleted"] is None
         ]
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget all; numbers go on."""
         self.all.clear()
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> Any:
         """As JSON, for a restart."""
         rows = [
             {**document, "body": base64.b64encode(document["body"]).decode()}
@@ -76,7 +78,7 @@ class Documents:
         ]
         return {"last": self._last, "documents": rows}
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Any) -> None:
         """Replace the content by that of :meth:`dump`."""
         self._last = saved["last"]
         self.all = {row["id"]: {**row, "body": base64.b64decode(row["body"])} for row in saved["documents"]}
@@ -93,7 +95,7 @@ def _shops(exchange: Exchange) -> list[int]:
             raise ApiError(
                 400, "shop_ids must be whole numbers.", problems=[Problem("no whole number", "shop_ids")]
             )
-        if int(text) not in exchange.world.instance.shops:
+        if int(text) not in exchange.part(Shops).all:
             raise ApiError(404, f"The shop {text} does not exist.")
         found.append(int(text))
     return found
@@ -101,7 +103,7 @@ def _shops(exchange: Exchange) -> list[int]:
 
 def s30(exchange: Exchange) -> Reply:
     """S30: a seller's own documents; an operator names shops, or a date within the last 90 days."""
-    documents = exchange.world.instance.documents
+    documents = exchange.part(Documents)
     if exchange.shop is not None:
         rows = [_item(exchange, document) for document in documents.of(exchange.shop)]
         exchange.items = len(rows)
@@ -109,7 +111,7 @@ def s30(exchange: Exchange) -> Reply:
     since, shops = exchange.date("updated_since"), _shops(exchange)
     if since is None and not shops:
         raise ApiError(400, "At least one of shop_ids and updated_since is required.")
-    clock = exchange.world.clock
+    clock = exchange.machine.clock
     if (
         since is not None and clock.real(clock.now() - since) > WINDOW
     ):  # a date is the caller's, so is the window
@@ -125,7 +127,7 @@ def s30(exchange: Exchange) -> Reply:
         ):
             row = {**_item(exchange, document), "shop_id": document["shop"]}
             if document["deleted"] is not None:
-                row["date_deleted"] = exchange.world.clock.iso(document["deleted"])
+                row["date_deleted"] = exchange.machine.clock.iso(document["deleted"])
             rows.append(row)
     exchange.items = len(rows)
     return Reply.json({"shop_documents": rows, "total_count": len(rows)})
@@ -136,13 +138,13 @@ def _item(exchange: Exchange, document: Document) -> dict[str, Any]:
         "id": document["id"],
         "file_name": document["name"],
         "type": document["type"],
-        "date_uploaded": exchange.world.clock.iso(document["uploaded"]),
+        "date_uploaded": exchange.machine.clock.iso(document["uploaded"]),
     }
 
 
 def s31(exchange: Exchange) -> Reply:
     """S31: one document as it is, everything else as a ZIP; all or nothing."""
-    documents = exchange.world.instance.documents
+    documents = exchange.part(Documents)
     ids, types = exchange.listed("document_ids"), exchange.listed("type_codes")
     shops = [exchange.shop] if exchange.shop is not None else _shops(exchange)
     if not ids and not shops:
@@ -160,12 +162,12 @@ def s31(exchange: Exchange) -> Reply:
     if len(ids) == 1 and chosen:
         document = chosen[0]
         return Reply(200, document["body"], OCTETS, {"Content-Disposition": _disposition(document["name"])})
-    stamp = exchange.world.clock.iso(exchange.world.clock.now()).translate(str.maketrans("", "", "-:.TZ"))
+    stamp = exchange.machine.clock.iso(exchange.machine.clock.now()).translate(str.maketrans("", "", "-:.TZ"))
     return Reply(200, _zip(chosen), OCTETS, {"Content-Disposition": _disposition(f"documents-{stamp}.zip")})
 
 
 def _visible(exchange: Exchange, text: str, shops: list[int]) -> Document:
-    document = exchange.world.instance.documents.all.get(int(text)) if text.isdecimal() else None
+    document = exchange.part(Documents).all.get(int(text)) if text.isdecimal() else None
     if document is None or document["deleted"] is not None or (shops and document["shop"] not in shops):
         raise ApiError(404, f"There is no document {text}.")
     return document
@@ -231,8 +233,8 @@ def _described(form: Form) -> list[dict[str, Any]]:
 async def s32(exchange: Exchange) -> Reply:
     """S32: files and a descriptor; a 200 tells which of them failed."""
     form = await uploads.form(exchange)
-    shop = uploads.shop_of(exchange, form.text("shop_id"), "shop_id")
-    if exchange.world.instance.shops[shop]["shop_state"] in ("CLOSE", "TERMINATED"):
+    shop = shop_of(exchange, form.text("shop_id"), "shop_id")
+    if exchange.part(Shops).all[shop]["shop_state"] in ("CLOSE", "TERMINATED"):
         raise ApiError(400, f"The shop {shop} is closed.")
     files = {
         part.file_name: part.body for part in form.parts if _FILES.fullmatch(part.name) and part.file_name
@@ -242,7 +244,7 @@ async def s32(exchange: Exchange) -> Reply:
     if len(described) > MAX_DOCUMENTS:
         raise ApiError(400, f"A call takes at most {MAX_DOCUMENTS} documents.")
     exchange.items = len(described)
-    entry = exchange.world.ledger.open(
+    entry = exchange.machine.ledger.open(
         exchange.number, "S32", exchange.principal.account, exchange.moment, names, "created"
     )
     entry.settled = exchange.moment
@@ -254,14 +256,12 @@ async def s32(exchange: Exchange) -> Reply:
             echo = {"file_name": names[index], "type_code": str(wanted.get("type_code", ""))}
             failed.append({"input": echo, "errors": problems})
         else:
-            exchange.world.instance.documents.put(
-                shop, str(wanted["type_code"]), names[index], files[names[index]]
-            )
+            exchange.part(Documents).put(shop, str(wanted["type_code"]), names[index], files[names[index]])
     extra = [name for name in files if name not in names]
     for name in extra:
         problem = _problem("file_name", "file_name", "The file is not in the descriptor.")
         failed.append({"input": {"file_name": name, "type_code": ""}, "errors": [problem]})
-    key = exchange.world.settings.upload_errors_key
+    key = exchange.machine.settings.upload_errors_key
     body: dict[str, Any] = {"errors_count": len(failed)}
     for name in ("documents", "shop_documents"):
         if key in (name, "both"):
@@ -283,7 +283,7 @@ def _problems(
 ) -> list[dict[str, str]]:
     """What is wrong with one document of an upload."""
     name, code = str(wanted.get("file_name", "")), str(wanted.get("type_code", ""))
-    documents = exchange.world.instance.documents.of(shop)
+    documents = exchange.part(Documents).of(shop)
     kind = next((k for k in reference.DOCUMENTS if k["code"] == code and k["entity"] == "SHOP"), None)
     found = []
     if kind is None:
@@ -311,7 +311,7 @@ def _problems(
 
 def _suits(exchange: Exchange, name: str, kind: dict[str, Any] | None) -> bool:
     ending = name.rpartition(".")[2].lower()
-    if exchange.world.settings.unlisted_document_types == "reject" and ending not in EXTENSIONS:
+    if exchange.machine.settings.unlisted_document_types == "reject" and ending not in EXTENSIONS:
         return False
     accepted = kind.get("mime_types") if kind else None
     return not accepted or mimetypes.guess_type(name)[0] in accepted
@@ -321,5 +321,5 @@ def s33(exchange: Exchange) -> Reply:
     """S33: delete a document."""
     shops = [exchange.shop] if exchange.shop is not None else []
     document = _visible(exchange, exchange.params["document_id"], shops)
-    document["deleted"] = exchange.world.clock.now()
+    document["deleted"] = exchange.machine.clock.now()
     return Reply(204)

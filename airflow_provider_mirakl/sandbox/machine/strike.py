@@ -10,13 +10,13 @@ import struct
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Reply, dumps, error_reply, loads
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Reply, dumps, error_reply, loads
 
 if TYPE_CHECKING:
     from starlette.types import Send
 
-    from airflow_provider_mirakl.sandbox.exchange import Exchange
-    from airflow_provider_mirakl.sandbox.faults import Fault
+    from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+    from airflow_provider_mirakl.sandbox.machine.faults import Fault
 
 _HTML = (
     b"<!DOCTYPE html><html><head><title>%d</title></head><body><center><h1>%d</h1></center><hr>"
@@ -36,13 +36,15 @@ async def before(exchange: Exchange) -> Reply | None:
     """
     for fault in exchange.faults:
         if fault.kind == "delay":
-            await asyncio.sleep(exchange.world.clock.real(float(fault.options.get("seconds", 30))))
+            await asyncio.sleep(exchange.machine.clock.real(float(fault.options.get("seconds", 30))))
         elif fault.kind == "reset_before":
             raise Reset
         elif fault.kind == "clock_skew":
-            exchange.world.clock.skew = float(fault.options.get("seconds", 0))
+            exchange.machine.clock.skew = float(fault.options.get("seconds", 0))
         elif fault.kind == "revoke_token":
-            exchange.world.tokens.revoke(exchange.request.headers.get("authorization", "").partition(" ")[2])
+            exchange.machine.tokens.revoke(
+                exchange.request.headers.get("authorization", "").partition(" ")[2]
+            )
         elif fault.kind == "throttle":
             return _throttle(exchange, fault)
         elif fault.kind == "status":
@@ -51,7 +53,7 @@ async def before(exchange: Exchange) -> Reply | None:
 
 
 def _throttle(exchange: Exchange, fault: Fault) -> Reply:
-    clock = exchange.world.clock
+    clock = exchange.machine.clock
     form = str(fault.options.get("retry_after", "seconds"))
     wait = clock.real_up(float(fault.options.get("seconds", 60)))
     values = {
@@ -155,7 +157,7 @@ async def send(exchange: Exchange, reply: Reply, to: Send) -> None:
 
 async def _trickle(exchange: Exchange, fault: Fault, body: bytes, to: Send) -> bytes:
     pieces = max(1, int(fault.options.get("chunks", 10)))
-    pause = exchange.world.clock.real(float(fault.options.get("seconds", 30))) / pieces
+    pause = exchange.machine.clock.real(float(fault.options.get("seconds", 30))) / pieces
     size = max(1, len(body) // pieces)
     while len(body) > size:
         await to({"type": "http.response.body", "body": body[:size], "more_body": True})

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 from starlette.requests import Request
 
-from airflow_provider_mirakl.sandbox.values import parse_date
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, System, dumps, loads
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.faults import Fault
+from airflow_provider_mirakl.sandbox.machine.values import parse_date
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, System, dumps, loads
 
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.faults import Fault
-    from airflow_provider_mirakl.sandbox.world import World
-
+P = TypeVar("P", bound=Part)
 Handler = Callable[["Exchange"], Awaitable[Reply] | Reply]
 Counted = Literal["account", "resource", "handler"]
 
@@ -62,7 +61,7 @@ class Operation:
 class Exchange:
     """A call: request, caller, and what the journal will say about it."""
 
-    world: World
+    machine: Machine
     request: Request
     system: System
     path: str
@@ -149,7 +148,7 @@ class Exchange:
             raise ApiError(
                 400, f"{name} must be an ISO 8601 date-time with an offset, such as 2026-01-31T10:00:00Z."
             )
-        return self.world.clock.at_wall(stamp)
+        return self.machine.clock.at_wall(stamp)
 
     def take(self, interval: float, resource: str = "", shop: int | None = None) -> None:
         """Count this call against its published frequency.
@@ -162,7 +161,7 @@ class Exchange:
         assert self.operation is not None  # noqa: S101 - nothing is counted before routing
         shop = self.shop if shop is None else shop
         account = self.principal.account if shop is None else f"shop {shop}"
-        limits = self.world.limits
+        limits = self.machine.limits
         interval = limits.interval(self.operation.code, self.system, interval)
         self.undo_limit = limits.take((self.operation.code, account, resource), interval)
 
@@ -170,6 +169,10 @@ class Exchange:
     def base_url(self) -> str:
         """The root of the system as the caller wrote it."""
         return f"{self.request.base_url}{self.system}"
+
+    def part(self, kind: type[P]) -> P:
+        """The state of a system."""
+        return self.machine.part(kind)
 
     def fault(self, kind: str) -> Fault | None:
         """The fault of a kind that was ordered for this call."""

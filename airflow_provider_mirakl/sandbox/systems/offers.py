@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_mirakl.sandbox import checks, exports, paging, reference, tables, uploads
-from airflow_provider_mirakl.sandbox.checks import array, fields, number, text
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.imports import QUARTER
-from airflow_provider_mirakl.sandbox.jobs import File, Job
-from airflow_provider_mirakl.sandbox.tables import Row, Table, UnreadableFileError
-from airflow_provider_mirakl.sandbox.values import parse_date
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
+from airflow_provider_mirakl.sandbox.machine import checks, paging, uploads
+from airflow_provider_mirakl.sandbox.machine.checks import array, fields, number, text
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.values import parse_date
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps
+from airflow_provider_mirakl.sandbox.systems import exports, reference, tables
+from airflow_provider_mirakl.sandbox.systems.catalog_manager import Catalog
+from airflow_provider_mirakl.sandbox.systems.jobs import File, Job, Jobs
+from airflow_provider_mirakl.sandbox.systems.products import QUARTER, ProductImports
+from airflow_provider_mirakl.sandbox.systems.shops import Shops, shop_of
+from airflow_provider_mirakl.sandbox.systems.tables import Row, Table, UnreadableFileError
 
 MINUTE = 60.0
 OFFER = ("OF01",)
@@ -59,11 +60,14 @@ def _number(value: str) -> float | None:
     return found if 0 <= found < 1e12 else None
 
 
-class Offers:
+class Offers(Part):
     """Offers by shop and SKU, and the imports that change them."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    name = "offers"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._jobs = machine.part(Jobs)
         self._last = 0
         self.offers: dict[str, Offer] = {}
         work: tuple[tuple[str, tuple[str, ...], Judge], ...] = (
@@ -72,20 +76,24 @@ class Offers:
             ("PRI01", ("offer-sku", "price"), self._price),
         )
         for kind, columns, judge in work:
-            world.jobs.on(kind, "RUNNING", lambda job, columns=columns: self._read(job, columns))  # type: ignore[misc]
-            world.jobs.on(kind, "COMPLETE", lambda job, judge=judge: self._work(job, judge))  # type: ignore[misc]
-            world.jobs.on(kind, "FAILED", self._give_up)
-        world.jobs.on("OF52", "COMPLETED", self._export)
+            self._jobs.on(kind, "RUNNING", lambda job, columns=columns: self._read(job, columns))  # type: ignore[misc]
+            self._jobs.on(kind, "COMPLETE", lambda job, judge=judge: self._work(job, judge))  # type: ignore[misc]
+            self._jobs.on(kind, "FAILED", self._give_up)
+        self._jobs.on("OF52", "COMPLETED", self._export)
 
     def count(self, shop: int) -> int:
         """Active offers of a shop."""
         return sum(1 for offer in self.offers.values() if offer["shop"] == shop and _active(offer))
 
-    def dump(self) -> dict[str, Any]:
+    def reset(self) -> None:
+        """Forget all offers."""
+        self.offers.clear()
+
+    def dump(self) -> Any:
         """As JSON, for a restart."""
         return {"last": self._last, "offers": self.offers}
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Any) -> None:
         """Replace the content by that of :meth:`dump`."""
         self._last, self.offers = saved["last"], saved["offers"]
 
@@ -95,11 +103,11 @@ class Offers:
         self, exchange: Exchange, kind: str, body: bytes, data: dict[str, Any], digest: str = ""
     ) -> Job:
         """Take a file."""
-        settings = self._world.settings
+        settings = self._machine.settings
         stages = [("WAITING", settings.queue_seconds), ("RUNNING", settings.run_seconds)]
         if data.get("product_import"):
-            product = self._world.jobs.all[data["product_import"]]
-            end = product.working[1] + settings.integration_seconds - self._world.clock.now()
+            product = self._jobs.all[data["product_import"]]
+            end = product.working[1] + settings.integration_seconds - self._machine.clock.now()
             stages.insert(0, ("WAITING_SYNCHRONIZATION_PRODUCT", end + 1.0))
         items = []
         try:
@@ -109,10 +117,10 @@ class Offers:
             data["unreadable"] = str(error)
         data["total"] = exchange.items = len(items)
         code = exchange.operation.code if exchange.operation else kind
-        entry = self._world.ledger.open(
+        entry = self._machine.ledger.open(
             exchange.number, code, exchange.principal.account, exchange.moment, items
         )
-        job = self._world.jobs.submit(
+        job = self._jobs.submit(
             exchange, kind, stages, "COMPLETE", data, entry.key, numbered=kind == "OF01", digest=digest
         )
         job.files["upload"] = File(body, "text/csv", str(data.get("file_name") or "offers.csv"))
@@ -125,11 +133,11 @@ class Offers:
             missing = [column for column in columns if column not in header]
             reason = f"The file lacks the column {', '.join(missing)}." if missing else ""
         if reason:
-            self._world.jobs.enter(job, "FAILED", reason)
+            self._jobs.enter(job, "FAILED", reason)
 
     def _work(self, job: Job, judge: Judge) -> None:
         table = tables.read(job.files["upload"].body)
-        entry = self._world.ledger.calls.get(job.entry)
+        entry = self._machine.ledger.calls.get(job.entry)
         bad: list[Row] = []
         results: list[str] = []
         job.data["seen"] = []
@@ -141,7 +149,7 @@ class Offers:
             if entry is not None:
                 entry.mark(line, result, message)
         if entry is not None:
-            entry.settled = self._world.clock.now()
+            entry.settled = self._machine.clock.now()
         if job.data.get("mode") == "REPLACE":
             self._replace(job)
         job.data["results"] = {name: results.count(name) for name in set(results)}
@@ -153,11 +161,11 @@ class Offers:
             job.files["error_report"] = File(report.dump(), media_type, f"errors-{job.id}.{table.format}")
 
     def _give_up(self, job: Job) -> None:
-        entry = self._world.ledger.calls.get(job.entry)
+        entry = self._machine.ledger.calls.get(job.entry)
         if entry is not None:
             for line in range(len(entry.items)):
                 entry.mark(line, "failed", job.reason)
-            entry.settled = self._world.clock.now()
+            entry.settled = self._machine.clock.now()
 
     def _known(self, job: Job, sku: str) -> Offer | None:
         offer = self.offers.get(f"{job.shop}|{sku}")
@@ -174,7 +182,7 @@ class Offers:
         if row.get("update-delete", "").lower() == "delete":
             if before is None:
                 return "failed", f"There is no offer with the SKU {sku} to delete."
-            before.update(deleted=True, quantity=0, updated=self._world.clock.now())
+            before.update(deleted=True, quantity=0, updated=self._machine.clock.now())
             return "deleted", ""
         message = self._wrong(job, row, before)
         if message:
@@ -195,7 +203,7 @@ class Offers:
 
     def _product(self, job: Job, row: Row) -> dict[str, Any] | None:
         assert job.shop is not None  # noqa: S101 - an offer always has a shop
-        catalog = self._world.instance.catalog
+        catalog = self._machine.part(Catalog)
         key = row.get("product-id", "")
         found: dict[str, Callable[[], dict[str, Any] | None]] = {
             "SHOP_SKU": lambda: catalog.by_source(job.shop or 0, key),
@@ -209,7 +217,7 @@ class Offers:
         return found[kind]() if kind in found else None
 
     def _put(self, job: Job, sku: str, row: Row, before: Offer | None) -> None:
-        now = self._world.clock.now()
+        now = self._machine.clock.now()
         product = self._product(job, row)
         if before is None:
             self._last += 1
@@ -237,7 +245,7 @@ class Offers:
         ]
         for offer in gone:
             if not offer["deleted"]:
-                offer.update(deleted=True, quantity=0, updated=self._world.clock.now())
+                offer.update(deleted=True, quantity=0, updated=self._machine.clock.now())
         job.data["replaced"] = len(gone)
 
     def _stock(self, job: Job, line: int, row: Row) -> tuple[str, str]:
@@ -258,7 +266,7 @@ class Offers:
             offer["quantity"] = sum(offer["warehouses"].values())
         elif row["quantity"].isdecimal():
             offer["quantity"] = int(row["quantity"])
-        offer["updated"] = self._world.clock.now()
+        offer["updated"] = self._machine.clock.now()
         return "updated", ""
 
     def _price(self, job: Job, line: int, row: Row) -> tuple[str, str]:
@@ -280,7 +288,7 @@ class Offers:
         job.data["seen"].append(sku)
         if not row.get("channels"):
             offer["price"], offer["discount"] = price, _number(discount) if discount else None
-        offer["updated"] = self._world.clock.now()
+        offer["updated"] = self._machine.clock.now()
         return "updated", ""
 
     # Views
@@ -292,7 +300,7 @@ class Offers:
             failed = int(job.data["failed"])
             return total, total - failed, failed
         if job.status == "RUNNING":
-            read = int(total * job.part(self._world.clock.now()))
+            read = int(total * job.part(self._machine.clock.now()))
             return read, read, 0
         return 0, 0, 0
 
@@ -302,7 +310,7 @@ class Offers:
         results = job.data.get("results", {})
         view: dict[str, Any] = {
             "import_id": int(job.id),
-            "date_created": self._world.clock.iso(job.created),
+            "date_created": self._machine.clock.iso(job.created),
             "status": job.status,
             "mode": job.data["mode"],
             "lines_read": read,
@@ -312,7 +320,7 @@ class Offers:
             "offer_inserted": results.get("created", 0),
             "offer_updated": results.get("updated", 0),
             "offer_deleted": results.get("deleted", 0) + job.data.get("replaced", 0),
-            "has_error_report": self._world.jobs.has(job, "error_report"),
+            "has_error_report": self._jobs.has(job, "error_report"),
             "reason_status": job.reason,
         }
         return {**view, "origin": "API", "shop_id": job.shop} if listed else {**view, "type": "MIRAKL"}
@@ -323,11 +331,11 @@ class Offers:
         return {
             "import_id": job.id,
             "shop_id": job.shop,
-            "date_created": self._world.clock.iso(job.created),
+            "date_created": self._machine.clock.iso(job.created),
             "status": job.status,
             "lines_in_success": good,
             "lines_in_error": bad,
-            "has_error_report": self._world.jobs.has(job, "error_report"),
+            "has_error_report": self._jobs.has(job, "error_report"),
         }
 
     def price_view(self, job: Job) -> dict[str, Any]:
@@ -356,14 +364,14 @@ class Offers:
             exports.leave_files(job, found, lambda part: self._csv(job, part), exports.CSV)
 
     def _element(self, offer: Offer) -> dict[str, Any]:
-        iso = self._world.clock.iso
+        iso = self._machine.clock.iso
         prices: dict[str, Any] = {"origin_price": offer["price"], "context": {"channel_codes": []}}
         if offer["discount"] is not None:
             prices["discount_price"] = offer["discount"]
         return {
             "offer_id": offer["id"],
             "shop_id": offer["shop"],
-            "shop_name": self._world.instance.shops[offer["shop"]]["shop_name"],
+            "shop_name": self._machine.part(Shops).all[offer["shop"]]["shop_name"],
             "shop_sku": offer["sku"],
             "product_sku": offer["product_sku"],
             "active": _active(offer),
@@ -379,13 +387,13 @@ class Offers:
         }
 
     def _csv(self, job: Job, offers: list[Offer]) -> bytes:
-        iso = self._world.clock.iso
+        iso = self._machine.clock.iso
         rows = []
         for offer in offers:
             row = {
                 "offer-id": str(offer["id"]),
                 "shop-id": str(offer["shop"]),
-                "shop-name": str(self._world.instance.shops[offer["shop"]]["shop_name"]),
+                "shop-name": str(self._machine.part(Shops).all[offer["shop"]]["shop_name"]),
                 "shop-sku": offer["sku"],
                 "product-sku": offer["product_sku"],
                 "active": str(_active(offer)).lower(),
@@ -411,7 +419,7 @@ def _active(offer: Offer) -> bool:
 async def of01(exchange: Exchange) -> Reply:
     """OF01: a file of offers, alone or with products; an identical request that still runs is found again."""
     form = await uploads.form(exchange)
-    shop = uploads.shop_of(exchange, form.text("shop"), "shop")
+    shop = shop_of(exchange, form.text("shop"), "shop")
     mode, products = form.text("import_mode"), form.boolean("with_products")
     exchange.take(QUARTER if products else MINUTE, "with products" if products else "", shop)
     if mode not in MODES:
@@ -419,7 +427,7 @@ async def of01(exchange: Exchange) -> Reply:
         raise ApiError(400, message, problems=[Problem(message, "import_mode")])
     part = form.file()
     digest = f"{shop} {form.digest()}"
-    job = exchange.world.jobs.same("OF01", digest)
+    job = exchange.part(Jobs).same("OF01", digest)
     if job is None:
         data: dict[str, Any] = {"mode": mode, "file_name": part.file_name}
         if products:
@@ -430,8 +438,8 @@ async def of01(exchange: Exchange) -> Reply:
                 "conversion_options": {},
             }
             body = _products(part.body)
-            data["product_import"] = exchange.world.instance.imports.submit(exchange, body, options).id
-        job = exchange.world.instance.offers.submit(exchange, "OF01", part.body, data, digest)
+            data["product_import"] = exchange.part(ProductImports).submit(exchange, body, options).id
+        job = exchange.part(Offers).submit(exchange, "OF01", part.body, data, digest)
     return _created(exchange, job, f"/api/offers/imports/{job.id}", number=True)
 
 
@@ -475,7 +483,7 @@ _OFFERS = fields({"offers": array(_OFFER, 1)}, frozenset({"offers"}), strict=Fal
 
 async def of24(exchange: Exchange) -> Reply:
     """OF24: offers as JSON, each replaced as a whole."""
-    shop = uploads.shop_of(exchange, exchange.query.get("shop", ""), "shop")
+    shop = shop_of(exchange, exchange.query.get("shop", ""), "shop")
     exchange.take(MINUTE, shop=shop)
     document = await exchange.json()
     problems: list[Problem] = []
@@ -484,11 +492,11 @@ async def of24(exchange: Exchange) -> Reply:
         named = [Problem(f"{found.field} {found.message}", found.field) for found in problems]
         raise ApiError(400, named[0].message, problems=named)
     digest = f"{shop} {hashlib.sha256(dumps(document)).hexdigest()}"
-    job = exchange.world.jobs.same("OF01", digest)
+    job = exchange.part(Jobs).same("OF01", digest)
     if job is None:
         rows = tuple(_as_row(offer) for offer in document["offers"])
         body = Table("csv", tuple(rows[0]), rows).dump()
-        job = exchange.world.instance.offers.submit(exchange, "OF01", body, {"mode": "NORMAL"}, digest)
+        job = exchange.part(Offers).submit(exchange, "OF01", body, {"mode": "NORMAL"}, digest)
     return _created(exchange, job, f"/api/offers/imports/{job.id}", number=True)
 
 
@@ -509,13 +517,13 @@ def _as_row(offer: dict[str, Any]) -> Row:
 
 def of02(exchange: Exchange) -> Reply:
     """OF02: state of an offer import."""
-    job = exchange.world.jobs.find(exchange, OFFER, exchange.params["import"])
-    return Reply.json(exchange.world.instance.offers.offer_view(job, listed=False))
+    job = exchange.part(Jobs).find(exchange, OFFER, exchange.params["import"])
+    return Reply.json(exchange.part(Offers).offer_view(job, listed=False))
 
 
 def of03(exchange: Exchange) -> Reply:
     """OF03: lines in error, in the format of the upload."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     reply = jobs.file(jobs.find(exchange, OFFER, exchange.params["import"]), "error_report")
     reply.media_type = "application/octet-stream"
     return reply
@@ -523,7 +531,7 @@ def of03(exchange: Exchange) -> Reply:
 
 def of04(exchange: Exchange) -> Reply:
     """OF04: the offer imports, paged by seek."""
-    return _listed(exchange, OFFER, lambda job: exchange.world.instance.offers.offer_view(job, listed=True))
+    return _listed(exchange, OFFER, lambda job: exchange.part(Offers).offer_view(job, listed=True))
 
 
 async def sto01(exchange: Exchange) -> Reply:
@@ -538,33 +546,33 @@ async def pri01(exchange: Exchange) -> Reply:
 
 async def _lines(exchange: Exchange, kind: str, shop_part: str, path: str) -> Reply:
     form = await uploads.form(exchange)
-    shop = uploads.shop_of(exchange, form.text(shop_part), shop_part)
+    shop = shop_of(exchange, form.text(shop_part), shop_part)
     exchange.take(MINUTE, shop=shop)
     part = form.file()
-    job = exchange.world.instance.offers.submit(exchange, kind, part.body, {"file_name": part.file_name})
+    job = exchange.part(Offers).submit(exchange, kind, part.body, {"file_name": part.file_name})
     return _created(exchange, job, path.format(job.id), number=False)
 
 
 def sto02(exchange: Exchange) -> Reply:
     """STO02: state of a stock import."""
-    job = exchange.world.jobs.find(exchange, STOCK, exchange.params["import_id"])
-    return Reply.json(exchange.world.instance.offers.stock_view(job))
+    job = exchange.part(Jobs).find(exchange, STOCK, exchange.params["import_id"])
+    return Reply.json(exchange.part(Offers).stock_view(job))
 
 
 def sto03(exchange: Exchange) -> Reply:
     """STO03: lines in error."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     return jobs.file(jobs.find(exchange, STOCK, exchange.params["import_id"]), "error_report")
 
 
 def pri02(exchange: Exchange) -> Reply:
     """PRI02: the price imports, paged by seek; one of them by ``import_id``."""
-    return _listed(exchange, PRICE, exchange.world.instance.offers.price_view)
+    return _listed(exchange, PRICE, exchange.part(Offers).price_view)
 
 
 def pri03(exchange: Exchange) -> Reply:
     """PRI03: lines in error."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     return jobs.file(jobs.find(exchange, PRICE, exchange.params["import_id"]), "error_report")
 
 
@@ -575,7 +583,7 @@ def _listed(exchange: Exchange, kinds: tuple[str, ...], view: Callable[[Job], di
     statuses, modes, origins = cursor.many("status"), cursor.many("mode"), cursor.many("origins")
     jobs = {
         job.order: job
-        for job in exchange.world.jobs.listed(exchange, kinds)
+        for job in exchange.part(Jobs).listed(exchange, kinds)
         if (not ids or job.id in ids)
         and (exchange.shop is not None or not shops or str(job.shop) in shops)
         and (not statuses or job.status in statuses)
@@ -597,7 +605,7 @@ def _moment(exchange: Exchange, text_: str) -> float | None:
     stamp = parse_date(text_)
     if stamp is None:
         raise ApiError(400, "start_date and end_date must be ISO 8601 date-times with an offset.")
-    return exchange.world.clock.at_wall(stamp)
+    return exchange.machine.clock.at_wall(stamp)
 
 
 async def of52(exchange: Exchange) -> Reply:

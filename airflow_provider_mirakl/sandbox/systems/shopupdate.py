@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_mirakl.sandbox import reference
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.values import parse_date
-from airflow_provider_mirakl.sandbox.wire import ApiError, Problem, Reply
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.values import parse_date
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem, Reply
+from airflow_provider_mirakl.sandbox.systems import reference
+from airflow_provider_mirakl.sandbox.systems.shops import Shops
 
 Shop = dict[str, Any]
 Test = Callable[[Any], bool]
@@ -74,7 +75,7 @@ _TESTS: dict[str, Test] = {
 
 def _problem(exchange: Exchange, name: str, value: Any) -> dict[str, str] | None:
     """Why a field cannot be changed so."""
-    if name in exchange.world.settings.locked_shop_fields:
+    if name in exchange.machine.settings.locked_shop_fields:
         return {
             "code": "shop.field_locked",
             "field": name,
@@ -174,7 +175,7 @@ async def update(exchange: Exchange) -> Reply:
         message = f"Unknown fields: {', '.join(unknown)}."
         raise ApiError(400, message, problems=[Problem("is not a known field", name) for name in unknown])
     assert exchange.shop is not None  # noqa: S101 - the gate chose it
-    shop = exchange.world.instance.shops[exchange.shop]
+    shop = exchange.part(Shops).all[exchange.shop]
     errors = []
     for name, value in document.items():
         problem = _problem(exchange, name, value)
@@ -183,6 +184,6 @@ async def update(exchange: Exchange) -> Reply:
         else:
             _set(shop, name, value)
     if len(errors) < len(document):
-        shop["last_updated_date"] = exchange.world.clock.iso(exchange.world.clock.now())
+        shop["last_updated_date"] = exchange.machine.clock.iso(exchange.machine.clock.now())
     exchange.items = len(document)
     return Reply.json({"errors": errors, "updated": _view(shop)})

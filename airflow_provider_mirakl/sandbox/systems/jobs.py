@@ -10,13 +10,11 @@ import base64
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.wire import ApiError, Reply
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Reply
 
 TERMINAL = frozenset({"COMPLETE", "COMPLETED", "FAILED", "CANCELLED", "CANCELED", "TRANSFORMATION_FAILED"})
 #: Stages in which the lines are worked on, so that counters grow.
@@ -71,16 +69,18 @@ class Job:
 Stage = tuple[str, float]
 
 
-class Jobs:
+class Jobs(Part):
     """All jobs by id."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    name = "jobs"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
         self._number = 2000
         self._busy: dict[str, float] = {}
         self._entering: dict[tuple[str, str], Callable[[Job], None]] = {}
         self.all: dict[str, Job] = {}
-        world.agenda.on("job", self._step)
+        machine.agenda.on("job", self._step)
 
     def on(self, kind: str, status: str, action: Callable[[Job], None]) -> None:
         """Say what a kind of job does when it enters a stage."""
@@ -93,7 +93,7 @@ class Jobs:
 
     def identifier(self) -> str:
         """An id of the kind that is a UUID, the same for the same seed."""
-        return str(uuid.UUID(int=self._world.random.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self._machine.random.getrandbits(128), version=4))
 
     def submit(
         self,
@@ -108,7 +108,7 @@ class Jobs:
         digest: str = "",
     ) -> Job:
         """Take a job: its first stage is the queue, the last status is ``end``."""
-        now = self._world.clock.now()
+        now = self._machine.clock.now()
         stages, end = self._fated(exchange, stages, end)
         job = Job(
             id=self.number() if numbered else self.identifier(),
@@ -124,8 +124,8 @@ class Jobs:
         self.all[job.id] = job
         if exchange.fault("lost"):
             job.working = (float("1e18"), float("1e18"))
-            if entry in self._world.ledger.calls:
-                self._world.ledger.calls[entry].mark_all("lost")
+            if entry in self._machine.ledger.calls:
+                self._machine.ledger.calls[entry].mark_all("lost")
             return job
         queue = f"{kind} {exchange.shop}"
         moment = max(now + stages[0][1], self._busy.get(queue, 0.0))
@@ -154,7 +154,7 @@ class Jobs:
         return kept, end
 
     def _plan(self, moment: float, job: Job, status: str) -> None:
-        self._world.agenda.at(moment, "job", {"id": job.id, "status": status})
+        self._machine.agenda.at(moment, "job", {"id": job.id, "status": status})
 
     def _step(self, payload: Any) -> None:
         job = self.all.get(payload["id"])
@@ -164,7 +164,7 @@ class Jobs:
 
     def enter(self, job: Job, status: str, reason: str = "") -> None:
         """Move a job to a stage now, and do what belongs to it."""
-        now = self._world.clock.now()
+        now = self._machine.clock.now()
         job.status = status
         job.changed = now
         if status in TERMINAL:
@@ -216,19 +216,19 @@ class Jobs:
 
     def expired(self, job: Job) -> bool:
         """Whether the files of a job are gone."""
-        age = self._world.clock.now() - job.finished if job.finished is not None else 0.0
-        return age > self._world.settings.report_seconds
+        age = self._machine.clock.now() - job.finished if job.finished is not None else 0.0
+        return age > self._machine.settings.report_seconds
 
     def has(self, job: Job, name: str) -> bool:
         """Whether a file can be fetched."""
         return name in job.files and not self.expired(job)
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget all jobs; numbers go on."""
         self.all.clear()
         self._busy.clear()
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> Any:
         """As JSON, for a restart."""
         jobs = []
         for job in self.all.values():
@@ -240,7 +240,7 @@ class Jobs:
             jobs.append(row)
         return {"number": self._number, "busy": self._busy, "jobs": jobs}
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Any) -> None:
         """Replace the content by that of :meth:`dump`."""
         self._number = saved["number"]
         self._busy = saved["busy"]

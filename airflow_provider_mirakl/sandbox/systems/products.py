@@ -6,16 +6,17 @@ decides, ``[sync-error]`` cannot synchronize it, ``[wrong-id]`` finds its identi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_provider_mirakl.sandbox import paging, reference, tables, uploads
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.jobs import File, Job
-from airflow_provider_mirakl.sandbox.tables import Row, Table, UnreadableFileError
-from airflow_provider_mirakl.sandbox.wire import ApiError, Problem, Reply, loads
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
+from airflow_provider_mirakl.sandbox.machine import paging, uploads
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem, Reply, loads
+from airflow_provider_mirakl.sandbox.systems import reference, tables
+from airflow_provider_mirakl.sandbox.systems.catalog_manager import Catalog
+from airflow_provider_mirakl.sandbox.systems.jobs import File, Job, Jobs
+from airflow_provider_mirakl.sandbox.systems.shops import shop_of
+from airflow_provider_mirakl.sandbox.systems.tables import Row, Table, UnreadableFileError
 
 QUARTER = 900.0
 KINDS = ("P41",)
@@ -43,21 +44,24 @@ _WORDS = {
 Failure = tuple[int, str]
 
 
-class ProductImports:
+class ProductImports(Part):
     """What a product import does on its way."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        world.jobs.on("P41", "TRANSFORMATION_RUNNING", self._read)
-        world.jobs.on("P41", "WAITING", self._transform)
-        world.jobs.on("P41", "RUNNING", self._read)
-        world.jobs.on("P41", "COMPLETE", self._integrate)
+    name = "products"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._jobs = machine.part(Jobs)
+        self._jobs.on("P41", "TRANSFORMATION_RUNNING", self._read)
+        self._jobs.on("P41", "WAITING", self._transform)
+        self._jobs.on("P41", "RUNNING", self._read)
+        self._jobs.on("P41", "COMPLETE", self._integrate)
         for status in ("FAILED", "CANCELLED", "TRANSFORMATION_FAILED"):
-            world.jobs.on("P41", status, self._give_up)
+            self._jobs.on("P41", status, self._give_up)
 
     def submit(self, exchange: Exchange, body: bytes, options: dict[str, Any]) -> Job:
         """Take a file."""
-        settings = self._world.settings
+        settings = self._machine.settings
         stages = [
             ("WAITING", settings.queue_seconds),
             ("RUNNING", settings.run_seconds),
@@ -78,19 +82,17 @@ class ProductImports:
         except UnreadableFileError as error:
             data["unreadable"] = str(error)
         exchange.items = len(items)
-        entry = self._world.ledger.open(
+        entry = self._machine.ledger.open(
             exchange.number, "P41", exchange.principal.account, exchange.moment, items
         )
-        job = self._world.jobs.submit(exchange, "P41", stages, "COMPLETE", data, entry.key, numbered=True)
+        job = self._jobs.submit(exchange, "P41", stages, "COMPLETE", data, entry.key, numbered=True)
         job.files["upload"] = File(body, "application/octet-stream", options["file_name"])
         return job
 
     def _read(self, job: Job) -> None:
         if "unreadable" in job.data:
             early = job.status == "TRANSFORMATION_RUNNING"
-            self._world.jobs.enter(
-                job, "TRANSFORMATION_FAILED" if early else "FAILED", job.data["unreadable"]
-            )
+            self._jobs.enter(job, "TRANSFORMATION_FAILED" if early else "FAILED", job.data["unreadable"])
 
     def _table(self, job: Job) -> Table:
         return tables.read(job.files["upload"].body)
@@ -141,7 +143,7 @@ class ProductImports:
         details = dict.fromkeys(_DETAILS, 0)
         details["invalid_products"] = len(late)
         fresh: list[Row] = []
-        entry = self._world.ledger.calls.get(job.entry)
+        entry = self._machine.ledger.calls.get(job.entry)
         for number, row in enumerate(table.rows):
             if number in failures:
                 result, words = "failed", failures[number]
@@ -153,7 +155,7 @@ class ProductImports:
             if entry is not None:
                 entry.mark(number, result, words)
         if entry is not None:
-            entry.settled = self._world.clock.now()
+            entry.settled = self._machine.clock.now()
         sent = Table("csv", table.header, table.rows)
         self._report(job, "error_report", sent, {n: words for n, words in late.items() if n not in early})
         if fresh:
@@ -168,7 +170,7 @@ class ProductImports:
         for word, (counter, message) in _WORDS.items():
             if word in row.get("title", ""):
                 return "failed", f"3001|{message}", counter
-        catalog = self._world.instance.catalog
+        catalog = self._machine.part(Catalog)
         sku, data = row[reference.SKU], {name: value for name, value in row.items() if value}
         source = {"provider_code": str(job.shop), "provider_sku": sku}
         product = catalog.by_source(job.shop, sku)
@@ -180,7 +182,7 @@ class ProductImports:
             if source not in product["sources"]:
                 product["sources"].append(source)
             product["data"].update(data)
-            product["updated"] = self._world.clock.now()
+            product["updated"] = self._machine.clock.now()
             return "updated", "", "products_reimported"
         product = catalog.create(data, "", job.shop, sku)
         product["sku"], product["synchronization"] = f"OP-{job.shop}-{sku}", "SYNCHRONIZED"
@@ -188,15 +190,15 @@ class ProductImports:
         return "created", "", "products_successfully_synchronized"
 
     def _give_up(self, job: Job) -> None:
-        entry = self._world.ledger.calls.get(job.entry)
+        entry = self._machine.ledger.calls.get(job.entry)
         if entry is not None:
             for number in range(len(entry.items)):
                 entry.mark(number, "failed", job.reason)
-            entry.settled = self._world.clock.now()
+            entry.settled = self._machine.clock.now()
 
     def view(self, job: Job) -> dict[str, Any]:
         """An import as P42 and P51 tell it."""
-        jobs, iso = self._world.jobs, self._world.clock.iso
+        jobs, iso = self._jobs, self._machine.clock.iso
         done = job.status in ("SENT", "COMPLETE")
         complete = job.status == "COMPLETE"
         lines = job.data["lines"]
@@ -247,7 +249,7 @@ def _conversion(form: uploads.Form) -> dict[str, Any]:
 async def p41(exchange: Exchange) -> Reply:
     """P41: a file of products, CSV, XML or XLSX."""
     form = await uploads.form(exchange)
-    shop = uploads.shop_of(exchange, form.text("shop"), "shop")
+    shop = shop_of(exchange, form.text("shop"), "shop")
     exchange.take(QUARTER, shop=shop)
     part = form.file()
     options = {
@@ -255,18 +257,18 @@ async def p41(exchange: Exchange) -> Reply:
         "operator_format": form.boolean("operator_format"),
         **_conversion(form),
     }
-    job = exchange.world.instance.imports.submit(exchange, part.body, options)
+    job = exchange.part(ProductImports).submit(exchange, part.body, options)
     location = f"{exchange.base_url}/api/products/imports/{job.id}"
     return Reply.json({"import_id": int(job.id)}, 201, {"Location": location})
 
 
 def _job(exchange: Exchange) -> Job:
-    return exchange.world.jobs.find(exchange, KINDS, exchange.params["import"])
+    return exchange.part(Jobs).find(exchange, KINDS, exchange.params["import"])
 
 
 def p42(exchange: Exchange) -> Reply:
     """P42: state of an import."""
-    return Reply.json(exchange.world.instance.imports.view(_job(exchange)))
+    return Reply.json(exchange.part(ProductImports).view(_job(exchange)))
 
 
 def p44(exchange: Exchange) -> Reply:
@@ -293,7 +295,7 @@ def _report(exchange: Exchange, name: str, statuses: tuple[str, ...]) -> Reply:
     job = _job(exchange)
     if job.status not in statuses:
         raise ApiError(404, f"There is no {name.replace('_', ' ')} of the import {job.id} yet.")
-    reply = exchange.world.jobs.file(job, name)
+    reply = exchange.part(Jobs).file(job, name)
     if exchange.operation is not None and exchange.operation.produces == ("application/octet-stream",):
         reply.media_type = "application/octet-stream"
     return reply
@@ -308,12 +310,12 @@ def p51(exchange: Exchange) -> Reply:
     sort, order = exchange.query.get("sort", "dateCreated"), exchange.query.get("order", "asc")
     if sort != "dateCreated" or order not in ("asc", "desc"):
         raise ApiError(400, "sort must be dateCreated, order must be asc or desc.")
-    imports = exchange.world.instance.imports
+    imports = exchange.part(ProductImports)
     wanted_shop = exchange.query.get("shop_id", "") if exchange.principal.role != "shop" else ""
     transformed = exchange.query.get("has_transformed_file", "")
     found = [
         (job, view)
-        for job, view in ((job, imports.view(job)) for job in exchange.world.jobs.listed(exchange, KINDS))
+        for job, view in ((job, imports.view(job)) for job in exchange.part(Jobs).listed(exchange, KINDS))
         if (since is None or job.changed >= since)
         and (not status or job.status == status)
         and (not wanted_shop or str(job.shop) == wanted_shop)

@@ -5,13 +5,52 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from airflow_provider_mirakl.sandbox import mcm
-from airflow_provider_mirakl.sandbox.checks import array, fields, text
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.wire import ApiError, Problem, Reply
+from airflow_provider_mirakl.sandbox.machine.checks import array, fields, text
+from airflow_provider_mirakl.sandbox.machine.core import Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem, Reply
+from airflow_provider_mirakl.sandbox.systems import catalog_manager
+from airflow_provider_mirakl.sandbox.systems.catalog_manager import Catalog
 
 #: What DJUST starts with: one configuration that is active.
 FIRST_CLIENTS = ({"id": "5f0c8a52-7c1e-4f6b-9d35-2b1a4c6e8f01", "name": "sandbox", "active": True},)
+
+
+class DjustClients(Part):
+    """DJUST's configurations."""
+
+    name = "djust"
+    all: list[dict[str, Any]]
+
+    def reset(self) -> None:
+        """One active configuration."""
+        self.all = [dict(client) for client in FIRST_CLIENTS]
+
+    def replace(self, document: Any) -> list[dict[str, Any]]:
+        """Take configurations from JSON: ``id`` (made up if absent), ``name``, ``active``.
+
+        :raises ValueError: if it is not a list of objects.
+        """
+        if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+            raise ValueError("the configurations are a list of objects")
+        self.all = [
+            {
+                "id": str(entry.get("id") or uuid.uuid4()),
+                "name": str(entry.get("name", f"client {number}")),
+                "active": bool(entry.get("active", True)),
+            }
+            for number, entry in enumerate(document, 1)
+        ]
+        return self.all
+
+    def dump(self) -> Any:
+        """As JSON, for a restart."""
+        return self.all
+
+    def load(self, saved: Any) -> None:
+        """Replace the content by that of :meth:`dump`."""
+        self.all = saved
+
 
 _BODY = fields(
     {
@@ -29,25 +68,8 @@ _BODY = fields(
 )
 
 
-def clients_from(document: Any) -> list[dict[str, Any]]:
-    """Configurations from JSON: ``id`` (made up if absent), ``name``, ``active``.
-
-    :raises ValueError: if it is no list of objects.
-    """
-    if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
-        raise ValueError("the configurations are a list of objects")
-    return [
-        {
-            "id": str(entry.get("id") or uuid.uuid4()),
-            "name": str(entry.get("name", f"client {number}")),
-            "active": bool(entry.get("active", True)),
-        }
-        for number, entry in enumerate(document, 1)
-    ]
-
-
 def _client(exchange: Exchange, wanted: Any) -> dict[str, Any]:
-    clients = exchange.world.instance.djust_clients
+    clients = exchange.part(DjustClients).all
     active = [client for client in clients if client["active"]]
     if wanted is not None:
         try:
@@ -85,11 +107,11 @@ async def synchronize(exchange: Exchange) -> Reply:
         named = [Problem(f"{p.field.removeprefix('$.')} {p.message}", p.field, "F-E-001") for p in problems]
         raise ApiError(400, named[0].message, "F-E-001", named)
     client = _client(exchange, document.get("clientSpecificationId"))
-    catalog = exchange.world.instance.catalog
+    catalog = exchange.part(Catalog)
     pairs = {(entry["miraklProductId"], entry["productSku"]) for entry in document["products"]}
     known = sorted(pair for pair in pairs if pair[0] in catalog.products)
     items = [{"mirakl_product_id": key, "product_sku": sku} for key, sku in known]
     if items:
-        mcm.submit_synchronization(exchange, items, "ADM-MIRAKL-100")
+        catalog_manager.submit_synchronization(exchange, items, "ADM-MIRAKL-100")
     exchange.items = len(document["products"])
     return Reply.json({"synchronizedProducts": len(items), "clientSpecificationId": client["id"]})

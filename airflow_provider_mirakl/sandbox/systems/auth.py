@@ -2,73 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
 
-from airflow_provider_mirakl.sandbox.clock import Clock
-from airflow_provider_mirakl.sandbox.exchange import ANONYMOUS, Exchange, Operation, Principal
-from airflow_provider_mirakl.sandbox.settings import OAuthClient, Settings
-from airflow_provider_mirakl.sandbox.wire import ApiError, Reply
+from airflow_provider_mirakl.sandbox.machine.exchange import ANONYMOUS, Exchange, Operation, Principal
+from airflow_provider_mirakl.sandbox.machine.settings import OAuthClient, Settings
+from airflow_provider_mirakl.sandbox.machine.tokens import Tokens
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Reply
 
 FORM = "application/x-www-form-urlencoded"
-
-
-class Tokens:
-    """Access tokens and their life."""
-
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._clients = {client.client_id: client for client in settings.clients}
-        self._tokens: dict[str, tuple[str, float]] = {}
-
-    def issue(self, client: OAuthClient) -> str:
-        """A new token; older ones of the client stay valid until they expire."""
-        now = self._clock.now()
-        self._tokens = {token: entry for token, entry in self._tokens.items() if entry[1] > now}
-        token = secrets.token_urlsafe(48)
-        self._tokens[token] = (client.client_id, now + self._settings.token_seconds)
-        return token
-
-    def client(self, token: str) -> OAuthClient | None:
-        """Whose token it is; ``None`` if it is unknown, expired or revoked."""
-        entry = self._tokens.get(token)
-        if entry is None or entry[1] <= self._clock.now():
-            return None
-        return self._clients.get(entry[0])
-
-    def authenticate(self, client_id: str, secret: str) -> OAuthClient | None:
-        """The client, if its secret is right."""
-        client = self._clients.get(client_id)
-        if client is None or not hmac.compare_digest(client.secret.encode(), secret.encode()):
-            return None
-        return client
-
-    def revoke(self, token: str = "") -> int:
-        """End one token, or all; returns how many ended."""
-        if token:
-            return 1 if self._tokens.pop(token, None) else 0
-        ended = len(self._tokens)
-        self._tokens.clear()
-        return ended
-
-    def active(self) -> int:
-        """How many tokens are alive."""
-        now = self._clock.now()
-        return sum(1 for entry in self._tokens.values() if entry[1] > now)
-
-    def dump(self) -> dict[str, Any]:
-        """As JSON, for a restart."""
-        return {token: list(entry) for token, entry in self._tokens.items()}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        """Replace the content by that of :meth:`dump`."""
-        self._tokens = {token: (entry[0], entry[1]) for token, entry in saved.items()}
 
 
 class Gate:
@@ -141,15 +85,15 @@ async def token(exchange: Exchange) -> Reply:
     for name in ("client_id", "client_secret"):
         if not values.get(name):
             raise ApiError(400, f"{name} is missing.", code="invalid_request")
-    world = exchange.world
-    client = world.tokens.authenticate(values["client_id"], values["client_secret"])
+    machine = exchange.machine
+    client = machine.tokens.authenticate(values["client_id"], values["client_secret"])
     if client is None:
         raise ApiError(401, "The client id or the client secret is wrong.", code="invalid_client")
     exchange.principal = Principal("client", client.client_id)
-    life = max(1, int(world.clock.real(world.settings.token_seconds)))
+    life = max(1, int(machine.clock.real(machine.settings.token_seconds)))
     body = {
         "token_type": "Bearer",
-        "access_token": world.tokens.issue(client),
+        "access_token": machine.tokens.issue(client),
         "expires_in": life,
         "target_app": "CONNECT",
         "resource_owner": client.account,

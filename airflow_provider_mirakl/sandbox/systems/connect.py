@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from itertools import islice
+from typing import Any
 
-from airflow_provider_mirakl.sandbox import checks, paging
-from airflow_provider_mirakl.sandbox.checks import Check, array, fields, nullable, number, text
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps, loads
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.world import World
+from airflow_provider_mirakl.sandbox.machine import checks, paging
+from airflow_provider_mirakl.sandbox.machine.checks import Check, array, fields, nullable, number, text
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps, loads
 
 PAGE = 1000
 CALL = 1000
@@ -29,9 +28,14 @@ def _anything(value: Any, path: str, out: list[Problem]) -> None:
     """For a field that another one judges."""
 
 
+def _object(strict: bool) -> Callable[..., Check]:
+    """How unknown fields are judged: they are a problem, or ignored, which means that they are not stored."""
+    return partial(fields, strict=strict, drop=not strict)
+
+
 @cache
 def _attribute(strict: bool) -> Check:
-    shape = fields(
+    shape = _object(strict)(
         {
             "id": text(1, 255),
             "name": text(1, 255),
@@ -39,7 +43,6 @@ def _attribute(strict: bool) -> Check:
             "value": _anything,
         },
         frozenset({"id", "name", "type", "value"}),
-        strict,
     )
 
     def check(value: Any, path: str, out: list[Problem]) -> None:
@@ -59,49 +62,41 @@ def product_check(strict: bool = True) -> Check:
     :param strict: whether unknown fields are refused.
     """
 
+    shape = _object(strict)
+
     def translated(longest: int) -> Check:
-        return fields(
-            {"locale": checks.locale, "value": text(0, longest)}, frozenset({"locale", "value"}), strict
-        )
+        return shape({"locale": checks.locale, "value": text(0, longest)}, frozenset({"locale", "value"}))
 
     def price(**dates: Check) -> Check:
-        money = fields(
-            {"amount": number(0), "currency": checks.currency}, frozenset({"amount", "currency"}), strict
-        )
-        return fields(
-            {"price": money, "scope": nullable(text(0, 255)), **dates}, frozenset({"price"}), strict
-        )
+        money = shape({"amount": number(0), "currency": checks.currency}, frozenset({"amount", "currency"}))
+        return shape({"price": money, "scope": nullable(text(0, 255)), **dates}, frozenset({"price"}))
 
     quantity = number(0, 1_000_000_000, whole=True)
     gtin = text(pattern="[0-9]{8}|[0-9]{12,13}", words="a GTIN of 8, 12 or 13 digits")
     url = text(pattern="https?://.*", words="a URL that starts with http:// or https://")
-    category = fields(
-        {"id": nullable(text(1, 255)), "labels": array(translated(255))}, frozenset({"labels"}), strict
-    )
-    return fields(
+    category = shape({"id": nullable(text(1, 255)), "labels": array(translated(255))}, frozenset({"labels"}))
+    return shape(
         {
             "id": text(1, 256),
             "titles": nullable(array(translated(255), 0, 10)),
             "descriptions": nullable(array(translated(6000), 0, 10)),
             "brand": nullable(text(0, 255)),
             "category": nullable(category),
-            "gtins": array(fields({"value": gtin}, frozenset({"value"}), strict), 0, 10),
-            "images": nullable(array(fields({"url": url}, frozenset({"url"}), strict), 0, 15)),
+            "gtins": array(shape({"value": gtin}, frozenset({"value"})), 0, 10),
+            "images": nullable(array(shape({"url": url}, frozenset({"url"})), 0, 15)),
             "attributes": nullable(array(_attribute(strict), 0, 1000)),
             "quantities": array(
-                fields(
+                shape(
                     {"available_quantity": quantity, "warehouse_code": text(1)},
                     frozenset({"available_quantity"}),
-                    strict,
                 ),
                 1,
                 20,
             ),
             "partner_quantities": array(
-                fields(
+                shape(
                     {"available_quantity": quantity, "partner_id": text()},
                     frozenset({"available_quantity", "partner_id"}),
-                    strict,
                 ),
                 1,
                 20,
@@ -112,14 +107,14 @@ def product_check(strict: bool = True) -> Check:
             ),
         },
         frozenset({"id"}),
-        strict,
     )
 
 
 @cache
 def _request_check(delete: bool, strict: bool) -> Check:
-    item = fields({"id": text(1, 256)}, frozenset({"id"}), strict) if delete else product_check(strict)
-    return fields({"products": array(item, 1, CALL)}, frozenset({"products"}), strict)
+    shape = _object(strict)
+    item = shape({"id": text(1, 256)}, frozenset({"id"})) if delete else product_check(strict)
+    return shape({"products": array(item, 1, CALL)}, frozenset({"products"}))
 
 
 class Shelf:
@@ -177,13 +172,15 @@ class Shelf:
         return self._order
 
 
-class ConnectCatalog:
+class ConnectCatalog(Part):
     """The catalogs of all companies, and what is accepted but not applied yet."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    name = "connect"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
         self.shelves: dict[str, Shelf] = {}
-        world.agenda.on("connect.apply", self._apply)
+        machine.agenda.on("connect.apply", self._apply)
 
     def shelf(self, account: str) -> Shelf:
         """The catalog of a company."""
@@ -191,31 +188,31 @@ class ConnectCatalog:
 
     def accept(self, account: str, entry: int, kind: str, products: list[dict[str, Any]]) -> None:
         """Plan what a 202 promised."""
-        due = self._world.clock.now() + self._world.settings.processing_seconds
+        due = self._machine.clock.now() + self._machine.settings.processing_seconds
         payload = {"account": account, "entry": entry, "kind": kind, "products": products}
-        self._world.agenda.at(due, "connect.apply", payload)
+        self._machine.agenda.at(due, "connect.apply", payload)
 
     def _apply(self, payload: Any) -> None:
         shelf = self.shelf(payload["account"])
-        entry = self._world.ledger.calls.get(payload["entry"])
+        entry = self._machine.ledger.calls.get(payload["entry"])
         delete = payload["kind"] == "delete"
         for index, product in enumerate(payload["products"]):
             result = shelf.delete(product["id"]) if delete else shelf.upsert(product)
             if entry is not None:
                 entry.mark(index, result)
         if entry is not None:
-            entry.settled = self._world.clock.now()
+            entry.settled = self._machine.clock.now()
 
     def pending(self) -> int:
         """Products accepted and not applied yet."""
-        return sum(len(payload["products"]) for payload in self._world.agenda.pending("connect.apply"))
+        return sum(len(payload["products"]) for payload in self._machine.agenda.pending("connect.apply"))
 
     def seed(self, account: str, lines: Iterable[bytes]) -> int:
         """Fill a catalog from NDJSON, judged as an upsert would be.
 
         :raises ValueError: at the first bad line, with its number.
         """
-        check = product_check(self._world.settings.unknown_fields == "reject")
+        check = product_check(self._machine.settings.unknown_fields == "reject")
         shelf = self.shelf(account)
         count = 0
         for line_number, line in enumerate(lines, 1):
@@ -235,22 +232,31 @@ class ConnectCatalog:
             count += 1
         return count
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget all products."""
         self.shelves.clear()
 
-    def dump(self) -> Iterator[bytes]:
-        """Lines for a restart: a company, then its products."""
+    def lines(self) -> Iterator[bytes]:
+        """For a restart, by company: its name, then its products."""
         for account, shelf in self.shelves.items():
             yield dumps({"account": account, "products": len(shelf.products)})
             for key in shelf.order():
                 yield shelf.products[key]
 
+    def load_lines(self, lines: Iterable[bytes]) -> None:
+        """Read what :meth:`lines` wrote."""
+        rest = iter(lines)
+        for header in rest:
+            company = loads(header)
+            shelf = self.shelf(company["account"])
+            for line in islice(rest, company["products"]):
+                shelf.put(loads(line)["id"], line)
+
 
 def list_products(exchange: Exchange) -> Reply:
     """listProducts: sorted by id, seek pagination with tokens that carry everything."""
     cursor = paging.cursor(exchange, PAGE, PAGE)
-    shelf = exchange.world.connect.shelf(exchange.principal.account)
+    shelf = exchange.part(ConnectCatalog).shelf(exchange.principal.account)
     ids, tokens = cursor.window(exchange, shelf.order())
     tail = "".join(f',"{name}":"{token}"' for name, token in tokens.items()).encode()
     body = b'{"data":[' + b",".join(map(shelf.products.__getitem__, ids)) + b"]" + tail + b"}"
@@ -258,25 +264,25 @@ def list_products(exchange: Exchange) -> Reply:
 
 
 async def _write(exchange: Exchange, kind: str) -> Reply:
-    world = exchange.world
+    machine = exchange.machine
     document = await exchange.json()
     problems: list[Problem] = []
-    _request_check(kind == "delete", world.settings.unknown_fields == "reject")(document, "$", problems)
+    _request_check(kind == "delete", machine.settings.unknown_fields == "reject")(document, "$", problems)
     products = document.get("products") if isinstance(document, dict) else None
     listed = products if isinstance(products, list) else []
     ids = [_id(product, index) for index, product in enumerate(listed)]
-    if world.settings.duplicate_ids == "reject":
+    if machine.settings.duplicate_ids == "reject":
         problems.extend(_duplicates(ids))
     exchange.items = len(ids)
     code = exchange.operation.code if exchange.operation else ""
-    entry = world.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, ids)
+    entry = machine.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, ids)
     if problems:
         _refuse(entry, problems)
         raise ApiError(400, f"The request holds {len(problems)} invalid value(s).", "INVALID_INPUT", problems)
     if exchange.fault("lost"):
         entry.mark_all("lost")
     else:
-        world.connect.accept(exchange.principal.account, entry.key, kind, listed)
+        exchange.part(ConnectCatalog).accept(exchange.principal.account, entry.key, kind, listed)
     return Reply(202)
 
 

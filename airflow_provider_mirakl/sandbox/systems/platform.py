@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_mirakl.sandbox import paging, reference
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.tables import Table
-from airflow_provider_mirakl.sandbox.wire import ApiError, Reply
+from airflow_provider_mirakl.sandbox.machine import paging
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Reply
+from airflow_provider_mirakl.sandbox.systems import reference
+from airflow_provider_mirakl.sandbox.systems.offers import Offers
+from airflow_provider_mirakl.sandbox.systems.shops import Shops
+from airflow_provider_mirakl.sandbox.systems.tables import Table
 
 CONFIGURATION: dict[str, Any] = {
     "features": {
@@ -95,76 +98,6 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def new_shop(shop_id: int, name: str, created: str) -> dict[str, Any]:
-    address = {"city": "Lyon", "country_iso_code": "FRA", "street_1": "1 rue du Bac", "zip_code": "69002"}
-    return {
-        "shop_id": shop_id,
-        "shop_name": name,
-        "shop_state": "OPEN",
-        "model": "MARKETPLACE",
-        "currency_iso_code": "EUR",
-        "date_created": created,
-        "last_updated_date": created,
-        "channels": ["INIT"],
-        "domains": ["PRODUCT"],
-        "description": f"{name} is a shop of the sandbox.",
-        "is_professional": True,
-        "premium": False,
-        "free_shipping": False,
-        "payment_method_mandatory": True,
-        "grade": 4.5,
-        "approval_rate": 0.98,
-        "approval_delay": 5400,
-        "order_messages_response_delay": 3600,
-        "evaluations_count": 12,
-        "offers_count": 0,
-        "orders_count": 0,
-        "kyc": {"status": "PENDING_SUBMISSION"},
-        "contact_informations": {
-            "city": "Lyon",
-            "country": "FRA",
-            "email": f"shop-{shop_id}@example.com",
-            "firstname": "Camille",
-            "lastname": "Martin",
-            "street1": "1 rue du Bac",
-            "web_site": "https://shop.example.com",
-            "zip_code": "69002",
-        },
-        "default_billing_information": {
-            "id": f"00000000-0000-4000-8000-{shop_id:012d}",
-            "default_language": "fr_FR",
-            "registration_address": address,
-        },
-        "payment_details": {"paid_balance": 0, "payable_balance": 0, "pending_balance": 0},
-        "payment_info": {"@type": "IBAN", "owner": name, "bank_name": "Sandbox Bank", "bic": "AGRIFRPPXXX"},
-        "producer_identifiers": [],
-        "return_policy": "Thirty days.",
-        "shipping": {"lead_time_to_ship": 2},
-        "shipping_country": "FRA",
-        "shippings": [],
-        "shop_additional_fields": [],
-        "billing_info": {"owner": name, "bic": "AGRIFRPPXXX"},
-        "pro_details": {"corporate_name": f"{name} SAS", "identification_number": f"8{shop_id:08d}"},
-        "shipping_types": ["STD"],
-        "shipping_zones": ["FR"],
-    }
-
-
-def chosen_shop(exchange: Exchange) -> int:
-    """The shop that a seller's call is about: ``shop_id``, or the default shop.
-
-    :raises ApiError: 400 for a value that is no number, 403 for a shop of somebody else.
-    """
-    shops = exchange.principal.shops
-    text = exchange.query.get("shop_id", "")
-    if text and not text.isdecimal():
-        raise ApiError(400, "shop_id must be a whole number.")
-    shop = int(text) if text else shops[0]
-    if shop not in shops:
-        raise ApiError(403, f"The user of this key does not belong to the shop {shop}.")
-    return shop
-
-
 def version(exchange: Exchange) -> Reply:
     """V01: says that the service is up; asks for no authentication."""
     return Reply.json({"version": "sandbox"})
@@ -177,13 +110,13 @@ def configuration(exchange: Exchange) -> Reply:
 
 def _own(exchange: Exchange) -> dict[str, Any]:
     assert exchange.shop is not None  # noqa: S101 - the gate chose it
-    return exchange.world.instance.shops[exchange.shop]
+    return exchange.part(Shops).all[exchange.shop]
 
 
 def account(exchange: Exchange) -> Reply:
     """A01: the seller's shop."""
     shop = _own(exchange)
-    return Reply.json({**shop, "offers_count": exchange.world.instance.offers.count(shop["shop_id"])})
+    return Reply.json({**shop, "offers_count": exchange.part(Offers).count(shop["shop_id"])})
 
 
 def statistics(exchange: Exchange) -> Reply:
@@ -199,7 +132,7 @@ def statistics(exchange: Exchange) -> Reply:
         for name, value in reference.STATISTICS.items()
     }
     shop = _own(exchange)
-    body["shop_id"], body["last_updated_date"] = shop["shop_id"], exchange.world.clock.iso(exchange.moment)
+    body["shop_id"], body["last_updated_date"] = shop["shop_id"], exchange.machine.clock.iso(exchange.moment)
     return Reply.json({**body, "channel": channel} if channel else body)
 
 
@@ -208,7 +141,7 @@ def shops(exchange: Exchange) -> Reply:
     wanted, state = exchange.listed("shop_ids"), exchange.query.get("states", "")
     found = [
         shop
-        for shop in exchange.world.instance.shops.values()
+        for shop in exchange.part(Shops).all.values()
         if (not wanted or str(shop["shop_id"]) in wanted)
         and (not state or shop["shop_state"] in state.split(","))
     ]

@@ -8,15 +8,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox import checks, exports, reference
-from airflow_provider_mirakl.sandbox.checks import array, fields, nullable, text
-from airflow_provider_mirakl.sandbox.exchange import Exchange
-from airflow_provider_mirakl.sandbox.jobs import Job
-from airflow_provider_mirakl.sandbox.wire import JSON, ApiError, Problem, Reply, dumps
+from airflow_provider_mirakl.sandbox.machine import checks
+from airflow_provider_mirakl.sandbox.machine.checks import array, fields, nullable, text
+from airflow_provider_mirakl.sandbox.machine.core import Machine, Part
+from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
+from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps
+from airflow_provider_mirakl.sandbox.systems import exports, reference
+from airflow_provider_mirakl.sandbox.systems.jobs import Job, Jobs
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.sandbox.ledger import LedgerCall
-    from airflow_provider_mirakl.sandbox.world import World
+    from airflow_provider_mirakl.sandbox.machine.ledger import LedgerCall
 
 CSV = "text/csv"
 Product = dict[str, Any]
@@ -35,15 +36,18 @@ FIRST_PRODUCTS = (
 )
 
 
-class Catalog:
+class Catalog(Part):
     """Master products by their Mirakl id."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    name = "catalog_manager"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._jobs = machine.part(Jobs)
         self.products: dict[str, Product] = {}
         self.deleted: list[dict[str, Any]] = []
-        world.jobs.on("CM21", "COMPLETE", self._synchronize)
-        world.jobs.on("CM52", "COMPLETED", self._export)
+        self._jobs.on("CM21", "COMPLETE", self._synchronize)
+        self._jobs.on("CM52", "COMPLETED", self._export)
 
     def reset(self) -> None:
         """Back to the first day."""
@@ -54,6 +58,15 @@ class Catalog:
             for _ in range(count):
                 number += 1
                 self._first(number, status, stuck)
+
+    def dump(self) -> Any:
+        """As JSON, for a restart."""
+        return {"products": list(self.products.values()), "deleted": self.deleted}
+
+    def load(self, saved: Any) -> None:
+        """Replace the content by that of :meth:`dump`."""
+        self.products = {product["id"]: product for product in saved["products"]}
+        self.deleted = saved["deleted"]
 
     def _first(self, number: int, status: str, stuck: bool) -> None:
         data = {
@@ -77,9 +90,9 @@ class Catalog:
         self, data: dict[str, Any], sku: str, shop: int | None = None, provider_sku: str = "", key: str = ""
     ) -> Product:
         """A new master product."""
-        now = self._world.clock.now()
+        now = self._machine.clock.now()
         product: Product = {
-            "id": key or str(uuid.UUID(int=self._world.random.getrandbits(128), version=4)),
+            "id": key or str(uuid.UUID(int=self._machine.random.getrandbits(128), version=4)),
             "sku": sku,
             "data": dict(data),
             "acceptance": {"status": "ACCEPTED", "reason_code": "", "message": ""},
@@ -114,7 +127,7 @@ class Catalog:
                 raise ValueError(
                     f"the product {row['id']} has unknown fields or states: {', '.join(unknown)}"
                 )
-            product.update(row, updated=self._world.clock.now())
+            product.update(row, updated=self._machine.clock.now())
 
     def find(self, test: Callable[[Product], bool]) -> Product | None:
         """The first product of which something is true."""
@@ -136,7 +149,7 @@ class Catalog:
     # CM21
 
     def _synchronize(self, job: Job) -> None:
-        entry = self._world.ledger.calls.get(job.entry)
+        entry = self._machine.ledger.calls.get(job.entry)
         items: list[Any] = job.data["items"]
         read = items[: len(items) // 2] if job.data["partial"] else items
         seen: set[str] = set()
@@ -164,7 +177,7 @@ class Catalog:
             return
         for index in range(read, total):
             entry.mark(index, "lost", "not read")
-        entry.settled = self._world.clock.now()
+        entry.settled = self._machine.clock.now()
 
     def apply(self, item: Any, seen: set[str]) -> tuple[str, list[tuple[str, str]]]:
         """One element of CM21: what became of it, and its errors."""
@@ -199,7 +212,7 @@ class Catalog:
                 "id": product["id"],
                 "sku": product["sku"],
                 "created": product["created"],
-                "deleted": self._world.clock.now(),
+                "deleted": self._machine.clock.now(),
                 "user": "sandbox",
             }
         )
@@ -241,7 +254,7 @@ class Catalog:
         elif item.get("product_sku"):
             product["sku"] = item["product_sku"]
             product["synchronization"] = "SYNCHRONIZED"
-        product["updated"] = self._world.clock.now()
+        product["updated"] = self._machine.clock.now()
 
     # What the exports see
 
@@ -250,7 +263,7 @@ class Catalog:
 
         :param errors: with the validation errors that only CM54 tells.
         """
-        iso = self._world.clock.iso
+        iso = self._machine.clock.iso
         acceptance = product["acceptance"]
         validation: dict[str, Any] = {"status": product["validation"]}
         if errors:
@@ -275,7 +288,7 @@ class Catalog:
 
     def rows(self, products: list[Product]) -> bytes:
         """Products as the CSV of CM51 and CM54."""
-        iso = self._world.clock.iso
+        iso = self._machine.clock.iso
         codes = list(reference.ATTRIBUTES)
         out = io.StringIO(newline="")
         writer = csv.writer(out, delimiter=";", quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -445,7 +458,7 @@ def _lists(read: Callable[[str], list[str]]) -> Iterator[tuple[str, list[str]]]:
 async def cm21(exchange: Exchange) -> Reply:
     """CM21: the body is a bare array."""
     items = await exchange.json()
-    limit = exchange.world.settings.cm21_max_items
+    limit = exchange.machine.settings.cm21_max_items
     if not isinstance(items, list) or not items:
         raise ApiError(400, "The body must be an array with at least one product.")
     if limit and len(items) > limit:
@@ -456,17 +469,17 @@ async def cm21(exchange: Exchange) -> Reply:
 
 def submit_synchronization(exchange: Exchange, items: list[Any], code: str) -> Job:
     """Start a CM21, whoever asks for it."""
-    world = exchange.world
+    machine = exchange.machine
     exchange.items = len(items)
     keys = [str(_key(item) or f"#{index}") for index, item in enumerate(items)]
-    entry = world.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, keys)
+    entry = machine.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, keys)
     stages = [
-        ("WAITING", world.settings.queue_seconds),
+        ("WAITING", machine.settings.queue_seconds),
         ("QUEUED", 5.0),
-        ("RUNNING", world.settings.run_seconds),
+        ("RUNNING", machine.settings.run_seconds),
     ]
     data = {"items": items, "partial": exchange.fault("partial_read") is not None}
-    return world.jobs.submit(exchange, "CM21", stages, "COMPLETE", data, entry.key)
+    return exchange.part(Jobs).submit(exchange, "CM21", stages, "COMPLETE", data, entry.key)
 
 
 def _key(item: Any) -> Any:
@@ -475,14 +488,14 @@ def _key(item: Any) -> Any:
 
 def cm22(exchange: Exchange) -> Reply:
     """CM22: counters grow while the synchronization runs."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     job = jobs.find(exchange, ("CM21",), exchange.params["tracking_id"])
     total = len(job.data["items"])
     if job.data["partial"]:
         total //= 2
     complete = job.status == "COMPLETE"
     processed = (
-        total if complete else 0 if job.finished else int(total * job.part(exchange.world.clock.now()))
+        total if complete else 0 if job.finished else int(total * job.part(exchange.machine.clock.now()))
     )
     failed = job.data["failed"] if complete else 0
     body = {
@@ -500,7 +513,7 @@ def cm22(exchange: Exchange) -> Reply:
 
 def cm23(exchange: Exchange) -> Reply:
     """CM23: every element echoed, with what became of it."""
-    jobs = exchange.world.jobs
+    jobs = exchange.part(Jobs)
     job = jobs.find(exchange, ("CM21",), exchange.params["tracking_id"])
     if job.status != "COMPLETE" or jobs.expired(job):
         raise ApiError(404, f"There is no report of the synchronization {job.id}.")
@@ -520,7 +533,7 @@ def cm51(exchange: Exchange) -> Reply:
         exchange.date("updated_since"),
         exchange.date("updated_to"),
     )
-    catalog = exchange.world.instance.catalog
+    catalog = exchange.part(Catalog)
     products = [product for product in catalog.products.values() if _passes(product, wanted)]
     exchange.items = len(products)
     if CSV in exchange.request.headers.get("accept", ""):
@@ -552,16 +565,16 @@ def cm54(exchange: Exchange) -> Reply:
 
 def cm61(exchange: Exchange) -> Reply:
     """CM61: products deleted in the last year; 204 when there are none."""
-    world = exchange.world
+    machine = exchange.machine
     since, until, ids = (
         exchange.date("deleted_from"),
         exchange.date("deleted_to"),
         exchange.listed("product_id"),
     )
-    year = world.clock.now() - 365 * 86400.0
+    year = machine.clock.now() - 365 * 86400.0
     rows = [
         row
-        for row in world.instance.catalog.deleted
+        for row in exchange.part(Catalog).deleted
         if row["deleted"] >= max(year, since if since is not None else year)
         and (until is None or row["deleted"] <= until)
         and (not ids or row["id"] in ids)
@@ -569,7 +582,7 @@ def cm61(exchange: Exchange) -> Reply:
     exchange.items = len(rows)
     if not rows:
         return Reply(204)
-    iso = world.clock.iso
+    iso = machine.clock.iso
     if CSV in exchange.request.headers.get("accept", ""):
         head = "mirakl-product-id;mirakl-deletion-date;mirakl-product-sku;mirakl-creation-date;mirakl-deletion-username"
         lines = [
@@ -593,7 +606,6 @@ def cm61(exchange: Exchange) -> Reply:
 
 def cm11(exchange: Exchange) -> Reply:
     """CM11: which products of a shop are live, and why the others are not; 204 when there is nothing to tell."""
-    world = exchange.world
     since, until = exchange.date("updated_since"), exchange.date("updated_to")
     status = exchange.query.get("status", "")
     if status not in ("", "LIVE", "NOT_LIVE"):
@@ -609,7 +621,7 @@ def cm11(exchange: Exchange) -> Reply:
     skus = set(exchange.listed("provider_unique_identifier"))
     identifiers = set(exchange.listed("unique_identifier"))
     rows = []
-    for product in world.instance.catalog.products.values():
+    for product in exchange.part(Catalog).products.values():
         if (since is not None and product["updated"] < since) or (
             until is not None and product["updated"] > until
         ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_mirakl.sandbox.clock import Clock
-from airflow_provider_mirakl.sandbox.settings import Settings
-from airflow_provider_mirakl.sandbox.wire import ApiError, System
+from airflow_provider_mirakl.sandbox.machine.clock import Clock
+from airflow_provider_mirakl.sandbox.machine.settings import Settings
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, System
 
 
 class Limits:

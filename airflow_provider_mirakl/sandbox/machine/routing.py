@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from airflow_provider_mirakl.sandbox.exchange import Operation
-from airflow_provider_mirakl.sandbox.wire import ApiError, System
+from airflow_provider_mirakl.sandbox.machine.exchange import Operation
+from airflow_provider_mirakl.sandbox.machine.wire import ApiError, System
 
 _NOTHING: Mapping[str, str] = {}
 
