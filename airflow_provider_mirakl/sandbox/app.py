@@ -114,7 +114,8 @@ class SandboxApp:
     def _count(self, exchange: Exchange, operation: Operation) -> None:
         """Connect's pages may or may not count; everything else does."""
         settings = self.world.settings
-        if operation.code == "listProducts" and not settings.pages_count and "page_token" in exchange.query:
+        is_page = operation.system == "connect" and "page_token" in exchange.query
+        if is_page and not settings.pages_count:
             return
         resource = ""
         if operation.per == "resource":
@@ -153,12 +154,13 @@ def _consumed(content_type: str, consumes: tuple[str, ...]) -> bool:
 
 
 def _produced(accept: str, produces: tuple[str, ...]) -> bool:
+    """JSON is welcome everywhere: clients in the field ask for it with every call, downloads of files included."""
     if accept in ("*/*", ""):
         return True
     for part in accept.split(","):
         wanted = part.partition(";")[0].strip().lower()
         if wanted == "*/*" or any(
-            wanted == offered or (wanted.endswith("/*") and offered.startswith(wanted[:-1]))
+            wanted in (offered, JSON) or (wanted.endswith("/*") and offered.startswith(wanted[:-1]))
             for offered in produces
         ):
             return True

@@ -6,6 +6,7 @@ STO01, PRI01, OF52, CM11), the handler counts it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from airflow_provider_mirakl.sandbox.machine.exchange import Handler, Operation
@@ -18,6 +19,7 @@ from airflow_provider_mirakl.sandbox.systems import (
     djust,
     documents,
     offers,
+    order_calls,
     platform,
     products,
     shopupdate,
@@ -36,6 +38,7 @@ ALL = SHOP | PLATFORM
 
 CSV = "text/csv"
 OCTETS = "application/octet-stream"
+ZIP = "application/zip"
 
 
 def _connect(code: str, method: str, handler: Handler, scope: str) -> Operation:
@@ -43,6 +46,13 @@ def _connect(code: str, method: str, handler: Handler, scope: str) -> Operation:
     scope = f"connect:product:{scope}"
     return Operation(
         code, "connect", method, "/api/products", handler, CONNECT, MINUTE, consumes=body, scope=scope
+    )
+
+
+def _orders(code: str, method: str, path: str, handler: Handler, scope: str, **more: Any) -> Operation:
+    more.setdefault("consumes", () if method == "GET" else (JSON,))
+    return Operation(
+        code, "connect", method, f"/api{path}", handler, CONNECT, scope=f"connect:{scope}", **more
     )
 
 
@@ -65,6 +75,9 @@ def _write(code: str, path: str, handler: Handler, roles: frozenset[str] = ALL, 
 
 
 _FILES = (MULTIPART,)
+_ORDER = "/v2/orders/{order_id}"
+_RETURN = "/v2/orders/returns/{return_id}"
+_CONVERSATIONS = "/conversations"
 _IMPORT = "/products/imports/{import}"
 _SYNC = "/mcm/products/synchronization"
 _OFFER = "/offers/imports"
@@ -77,6 +90,130 @@ OPERATIONS: tuple[Operation, ...] = (
     _connect("listProducts", "GET", connect.list_products, "read"),
     _connect("upsertProducts", "POST", connect.upsert_products, "write"),
     _connect("deleteProducts", "DELETE", connect.delete_products, "delete"),
+    # Orders, returns and conversations of Mirakl Connect
+    _orders("v2-listOrders", "GET", "/v2/orders", order_calls.list_orders, "order:read", interval=MINUTE),
+    _orders("v2-acceptOrderLines", "PUT", f"{_ORDER}/accept", order_calls.accept, "order:accept"),
+    _orders("v2-createShipment", "POST", f"{_ORDER}/shipments", order_calls.ship, "shipment:create"),
+    _orders("v2-cancelOrderLines", "POST", f"{_ORDER}/cancel", order_calls.cancel, "order:cancel"),
+    _orders("v2-refundOrderLines", "POST", f"{_ORDER}/refund", order_calls.refund, "order:refund"),
+    _orders(
+        "v2-getActionStatus",
+        "GET",
+        "/v2/orders/actions/{action_id}",
+        order_calls.action,
+        "order:action:read",
+        interval=MINUTE,
+        per="resource",
+    ),
+    _orders(
+        "v2-getOrderTracking",
+        "GET",
+        "/v2/orders/tracking/{tracking_id}",
+        partial(order_calls.action, name="tracking_id"),
+        "order-tracking:read",
+    ),
+    _orders(
+        "v2-reportOrderActions",
+        "POST",
+        "/v2/orders/actions",
+        order_calls.report,
+        "order:action:write",
+        interval=MINUTE,
+    ),
+    _orders(
+        "v2-listOrderDocuments",
+        "GET",
+        "/v2/orders/documents",
+        order_calls.list_documents,
+        "order-document:read",
+    ),
+    _orders(
+        "v2-downloadOrderDocuments",
+        "GET",
+        f"{_ORDER}/documents",
+        order_calls.download_documents,
+        "order-document:read",
+        produces=(ZIP,),
+    ),
+    _orders(
+        "v2-uploadOrderDocument",
+        "POST",
+        f"{_ORDER}/documents",
+        order_calls.upload_document,
+        "order:upload-document",
+        consumes=_FILES,
+    ),
+    _orders(
+        "v2-listReturns",
+        "GET",
+        "/v2/orders/returns",
+        order_calls.list_returns,
+        "order-return:read",
+        interval=MINUTE,
+    ),
+    _orders("v2-acceptReturn", "PUT", f"{_RETURN}/accept", order_calls.accept_return, "order-return:accept"),
+    _orders(
+        "v2-acknowledgeReturnReception",
+        "PUT",
+        f"{_RETURN}/receive",
+        order_calls.receive_return,
+        "order-return:receive",
+        consumes=(),
+    ),
+    _orders(
+        "v2-closeReturn",
+        "PUT",
+        f"{_RETURN}/close",
+        order_calls.close_return,
+        "order-return:close",
+        consumes=(),
+    ),
+    _orders(
+        "v2-updateReturnTrackingInformation",
+        "PUT",
+        f"{_RETURN}/trackings",
+        order_calls.track_return,
+        "order-return:update-tracking-information",
+    ),
+    _orders("listConversations", "GET", _CONVERSATIONS, order_calls.list_conversations, "conversation:read"),
+    _orders(
+        "createConversation",
+        "POST",
+        _CONVERSATIONS,
+        order_calls.create_conversation,
+        "conversation:create",
+        consumes=_FILES,
+    ),
+    _orders(
+        "getConversationMessages",
+        "GET",
+        f"{_CONVERSATIONS}/{{conversationId}}",
+        order_calls.messages,
+        "conversation:read",
+    ),
+    _orders(
+        "createMessage",
+        "POST",
+        f"{_CONVERSATIONS}/{{conversationId}}/messages",
+        order_calls.create_message,
+        "conversation:reply",
+        consumes=_FILES,
+    ),
+    _orders(
+        "downloadConversationAttachments",
+        "GET",
+        f"{_CONVERSATIONS}/{{conversationId}}/attachments",
+        order_calls.download_attachments,
+        "conversation:read",
+        produces=(ZIP,),
+    ),
+    _orders(
+        "getConversationActionStatus",
+        "GET",
+        f"{_CONVERSATIONS}/actions/{{actionId}}",
+        partial(order_calls.action, name="actionId"),
+        "conversation:action:read",
+    ),
     # Platform and shops
     _read("V01", "/version", platform.version, frozenset()),
     _read("PC01", "/platform/configuration", platform.configuration),

@@ -300,6 +300,45 @@ class Sandbox:
         """
         self.call(lambda world: world.instance.catalog.arrange(list(rows)))
 
+    def place_orders(self, count: int = 1, account: str = "", **changes: Any) -> list[str]:
+        """Let orders arrive in Connect now; returns their ids.
+
+        :param changes: fields of every one of them, such as ``status``.
+        """
+        return self.call(lambda world: world.orders.place(count, account, **changes))
+
+    def orders(self, account: str = "") -> dict[str, dict[str, Any]]:
+        """The orders of an account (default: the first) by id."""
+        account = account or self.settings.clients[0].account
+        return self.call(
+            lambda world: {
+                key: loads(dumps(row)) for key, row in world.orders.book(account).orders.rows.items()
+            }
+        )
+
+    def change_order(self, order_id: str, account: str = "", **changes: Any) -> None:
+        """Change fields of an order, as a channel or a customer does.
+
+        :raises KeyError: there is no such order.
+        """
+        self.call(lambda world: world.orders.change(order_id, account, **changes))
+
+    def request_return(self, order_id: str, account: str = "") -> str:
+        """Let a customer ask to send an order back; returns the id of the return.
+
+        :raises KeyError: there is no such order.
+        """
+        return self.call(lambda world: world.orders.request_return(order_id, account))
+
+    def returns(self, account: str = "") -> dict[str, dict[str, Any]]:
+        """The returns of an account (default: the first) by id."""
+        account = account or self.settings.clients[0].account
+        return self.call(
+            lambda world: {
+                key: loads(dumps(row)) for key, row in world.orders.book(account).returns.rows.items()
+            }
+        )
+
     def put_document(self, shop: int, kind: str, name: str, body: bytes) -> int:
         """Store a shop document under any name, even one that no upload would let in; returns its id."""
         return self.call(lambda world: world.instance.documents.put(shop, kind, name, body))

@@ -8,6 +8,7 @@ from airflow_provider_mirakl.sandbox.systems.auth import Gate
 from airflow_provider_mirakl.sandbox.systems.connect import ConnectCatalog
 from airflow_provider_mirakl.sandbox.systems.instance import Instance
 from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
+from airflow_provider_mirakl.sandbox.systems.orders import Orders
 
 
 class World(Machine):
@@ -18,4 +19,5 @@ class World(Machine):
         self.gate = Gate(settings, self.tokens)
         self.jobs = self.add(Jobs)
         self.connect = self.add(ConnectCatalog)
+        self.orders = self.add(Orders)
         self.instance = Instance(self)

@@ -7,6 +7,18 @@ from typing import Literal
 
 Role = Literal["shop", "operator", "front"]
 
+#: Every permission of Connect.
+SCOPES = frozenset(
+    f"connect:{scope}"
+    for scope in (
+        "product:read", "product:write", "product:delete", "order:read", "order:accept", "order:cancel",
+        "order:refund", "order:upload-document", "order:action:read", "order:action:write", "order-document:read",
+        "order-tracking:read", "order-return:read", "order-return:accept", "order-return:receive",
+        "order-return:close", "order-return:update-tracking-information", "shipment:create", "conversation:read",
+        "conversation:create", "conversation:reply", "conversation:action:read",
+    )
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
@@ -21,9 +33,7 @@ class OAuthClient:
     secret: str
     account: str = "sandbox-company"
     role: Role = "operator"
-    scopes: frozenset[str] = frozenset(
-        {"connect:product:read", "connect:product:write", "connect:product:delete"}
-    )
+    scopes: frozenset[str] = SCOPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class Settings:
     :param limits: ``published`` keeps every published call frequency, ``connect`` only those of Connect,
         ``off`` none.
     :param intervals: seconds between two calls, by operation code, instead of the published ones.
-    :param pages_count: whether every page of listProducts counts as a call (Mirakl does not say).
+    :param pages_count: whether every page of a listing of Connect counts as a call (Mirakl does not say).
     :param refused_calls_count: whether a call answered by 400 uses up the interval (Mirakl does not say).
     :param unknown_fields: what Connect does with a field it does not know (Mirakl does not say).
     :param duplicate_ids: the same product twice in one Connect call: applied in order, or refused (Mirakl
@@ -79,6 +89,8 @@ class Settings:
     :param oauth_errors: ``rfc6749``, or ``plain`` for a token server that answers text.
     :param token_seconds: life of an access token.
     :param processing_seconds: from Connect's 202 until the change can be read.
+    :param action_seconds: from the 202 of an order's or a return's action until it is carried out.
+    :param order_seconds: a new order arrives every so many seconds; 0 for none.
     :param queue_seconds: how long an asynchronous job waits before it runs.
     :param run_seconds: how long an asynchronous job runs.
     :param integration_seconds: from SENT to COMPLETE of a product import.
@@ -107,6 +119,8 @@ class Settings:
     oauth_errors: Literal["rfc6749", "plain"] = "rfc6749"
     token_seconds: float = 3599.0
     processing_seconds: float = 20.0
+    action_seconds: float = 20.0
+    order_seconds: float = 0.0
     queue_seconds: float = 15.0
     run_seconds: float = 60.0
     integration_seconds: float = 120.0

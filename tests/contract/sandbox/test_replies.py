@@ -106,7 +106,7 @@ def components(name: str) -> dict[str, Any]:
     schemas: dict[str, Any] = copy.deepcopy(document(name)["components"]["schemas"])
     for title, schema in schemas.items():
         properties = schema.get("properties", {})
-        if title.startswith("Attribute") and "value" in properties:
+        if title.startswith(("Attribute", "CustomAttribute")) and "value" in properties:
             properties["value"] = {}
         if "data" in properties and "additionalProperties" in properties["data"]:
             properties["data"] = {"type": "object"}
