@@ -7,6 +7,8 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
     MiraklError
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
      +-- MiraklInputError                bad input, refused before a call was spent
+     |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
+     +-- MiraklStorageError              a file that a task needs cannot be written
      +-- MiraklNotYetError               a call was not made: its moment is further away than the caller waits
      +-- MiraklTransportError            no reply: the request was not sent, or may have been
      +-- MiraklReplyError                a reply that cannot be read
@@ -127,6 +129,29 @@ class MiraklInputError(MiraklError):
         if hidden > 0:
             shown.append(f"  ... and {hidden} more")
         super().__init__("\n".join([message, *shown]))
+
+
+class MiraklNoteError(MiraklInputError):
+    """A note in which a task keeps its progress is damaged, of another version, or does not fit; going on could repeat
+    or lose something.
+
+    :param path: where the note is.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class MiraklStorageError(MiraklError):
+    """A file that a task needs cannot be written: the disk is full, read-only, or gone.
+
+    :param path: the file.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class MiraklNotYetError(MiraklError):

@@ -1,28 +1,29 @@
 """How far the sending of a plan has come, on disk after every chunk.
 
 A killed worker loses at most the note of the chunk it was sending: that one is sent again, which an upsert and a
-delete allow.
+delete allow. Whether a note can be written is tried before each call: on a full disk nothing is sent, where otherwise
+every try would send the same chunk.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 import msgspec
 
-from airflow_provider_mirakl.catalog.plan import Plan
+from airflow_provider_mirakl.catalog.plan import PLAN_FILE, Plan
 from airflow_provider_mirakl.catalog.planner import Chunk
-from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.notes import Note, NoteKind, Store
+from airflow_provider_mirakl.files.storage import StoragePath, plain
 
-LEDGER_FILE = "ledger.json"
-FORMAT_VERSION = 1
+log = logging.getLogger(__name__)
 
 
-class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
+class _Content(msgspec.Struct):
     """``ledger.json``."""
 
-    generation: str
     plan: str
     next_chunk: int
     accepted: int
@@ -30,41 +31,60 @@ class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
     finished: bool
 
 
+LEDGER = NoteKind(
+    file="ledger.json",
+    holds="how many products of a plan Mirakl accepted",
+    type=_Content,
+    damaged="stop",
+    fix="Remove the file to send the plan from its start; products that Mirakl accepted are then sent once more, which "
+    "does no harm.",
+    version=2,
+)
+
+
 class Ledger:
     """The progress of one plan. Made by :meth:`open`."""
 
-    def __init__(self, plan: Plan, path: StoragePath, content: _Content) -> None:
+    def __init__(self, plan: Plan, note: Note[_Content], content: _Content) -> None:
         self.plan = plan
-        self._path = path
+        self._note = note
         self._content = content
 
     @classmethod
-    def open(cls, plan: Plan, *, generation: str) -> Ledger:
+    def open(
+        cls, plan: Plan, *, generation: str, store: Store | None = None, name: str = LEDGER.file
+    ) -> Ledger:
         """Continue the ledger beside a plan, or begin one.
+
+        The note is written before the first call, so that a folder that cannot be written to stops the task.
 
         :param plan: the plan to send.
         :param generation: a key that stays the same over retries and deferrals of one task instance and changes when
             the task is cleared; another generation begins anew.
-        :raises MiraklInputError: the ledger cannot be read, or notes accepted chunks of another plan: the source or
+        :param store: a second place for the note.
+        :param name: name of the note, where a task has several.
+        :raises MiraklNoteError: the ledger cannot be read, or notes accepted chunks of another plan: the source or
             the options changed since. Nothing is mixed.
         """
-        path = plain(plan.folder) / LEDGER_FILE
-        content = _load(path)
-        is_unused = content is not None and content.plan != plan.id and not content.next_chunk
+        note = LEDGER.at(plan.folder, generation=generation, store=store, name=name)
+        content = note.read()
         # An unused ledger of another plan is what a sync leaves that was killed before it opened its second one.
-        if content is None or content.generation != generation or is_unused:
-            content = _Content(generation, plan.id, 0, 0, None, False)
-            ledger = cls(plan, path, content)
-            ledger._save()
+        if content is None or (content.plan != plan.id and not content.next_chunk):
+            ledger = cls(plan, note, _Content(plan.id, 0, 0, None, False))
+            ledger.save()
             return ledger
         if content.plan != plan.id:
-            raise MiraklInputError(
-                f"{path} belongs to another plan: the source or the options changed after {content.accepted:,} "
-                "products had been accepted; clear the task to send the new plan from its start"
+            raise MiraklNoteError(
+                f"{note.path} belongs to another plan: the source or the options changed after Mirakl had accepted "
+                f"{content.accepted:,} products in {content.next_chunk:,} calls. Clear the task to send the new plan "
+                "from its start",
+                path=str(note.path),
             )
         if content.next_chunk > len(plan.chunks) or content.accepted != _accepted(plan, content.next_chunk):
-            raise MiraklInputError(f"{path} does not fit its plan; clear the task to begin anew")
-        return cls(plan, path, content)
+            raise MiraklNoteError(
+                f"{note.path} does not fit its plan; clear the task to begin anew", path=str(note.path)
+            )
+        return cls(plan, note, content)
 
     @property
     def next_chunk(self) -> int:
@@ -107,7 +127,7 @@ class Ledger:
         content.accepted += self.chunk.products
         content.next_chunk += 1
         content.submitted_at = submitted_at.astimezone(UTC)
-        self._save()
+        self.save()
 
     def finish(self) -> None:
         """Note that everything after the sending is done too.
@@ -117,7 +137,7 @@ class Ledger:
         if self.chunk is not None:
             raise ValueError(f"chunk {self.next_chunk} is not accepted yet")
         self._content.finished = True
-        self._save()
+        self.save()
 
     def describe(self, interval_seconds: float = 60.0) -> str:
         """Return one line of progress, such as ``chunk 37/100, 36,412 accepted, 63 min left``."""
@@ -127,37 +147,39 @@ class Ledger:
             f"{minutes:,.0f} min left"
         )
 
-    def _save(self) -> None:
-        write_bytes(self._path, msgspec.json.encode(self._content))
+    def save(self) -> None:
+        """Write the note. Called before each call too: what cannot be noted must not be sent.
+
+        :raises MiraklStorageError: it cannot be written.
+        """
+        self._note.write(self._content)
 
 
-def resume(folder: StoragePath | str, *, generation: str) -> Ledger | None:
-    """Find the work a former try of the same task began.
+def resume(
+    folder: StoragePath | str, *, generation: str, store: Store | None = None, name: str = LEDGER.file
+) -> Ledger | None:
+    """Find the work a previous try of the same task began.
 
-    :param folder: where the plan would lie.
+    :param folder: where the plan would be.
     :param generation: as in :meth:`Ledger.open`.
-    :return: the ledger with its plan; ``None`` when there is nothing to continue, so that planning begins.
-    :raises MiraklInputError: there is something, but it is broken.
+    :param store: as in :meth:`Ledger.open`.
+    :param name: as in :meth:`Ledger.open`.
+    :return: the ledger with its plan; ``None`` when there is nothing to continue, so that planning begins. So it is
+        when the ledger is known and its plan is gone: :meth:`Ledger.open` compares the new plan with the ledger.
+    :raises MiraklNoteError: there is something, but it is damaged.
     """
     folder = plain(folder)
-    content = _load(folder / LEDGER_FILE)
-    if content is None or content.generation != generation:
+    if LEDGER.at(folder, generation=generation, store=store, name=name).read() is None:
         return None
-    return Ledger.open(Plan.load(folder), generation=generation)
+    if not (folder / PLAN_FILE).exists():
+        log.warning(
+            "%s is gone although the task has begun: its work folder is not shared by the workers, or was removed. "
+            "Planning again from the source; set [mirakl] work_folder to storage that every worker reaches",
+            folder / PLAN_FILE,
+        )
+        return None
+    return Ledger.open(Plan.load(folder), generation=generation, store=store, name=name)
 
 
 def _accepted(plan: Plan, chunks: int) -> int:
     return sum(chunk.products for chunk in plan.chunks[:chunks])
-
-
-def _load(path: StoragePath) -> _Content | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        return msgspec.json.decode(data, type=_Content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MiraklInputError(
-            f"{path} cannot be read: {error}; remove it to send the plan from its start"
-        ) from error

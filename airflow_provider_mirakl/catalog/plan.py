@@ -38,12 +38,12 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.source import Fingerprint, Format, Source, open_source
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
 
 Kind = Literal["upsert", "delete"]
 
 PLAN_FILE = "plan.json"
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +115,21 @@ class Plan:
 
     def save(self) -> None:
         """Write ``plan.json``: from here on the folder holds a plan."""
-        content = {
-            "format": FORMAT_VERSION,
-            "kind": self.kind,
-            "source": self.source,
-            "options": self.options,
-            "rows": self.rows,
-            "rejected": self.rejected,
-            "repeated": self.repeated,
-            "chunks": self.chunks,
-        }
-        write_bytes(plain(self.folder) / PLAN_FILE, msgspec.json.encode(content))
+        content = _Content(
+            self.kind, self.source, self.options, self.rows, self.rejected, self.repeated, list(self.chunks)
+        )
+        PLAN.at(self.folder).write(content)
 
     @classmethod
     def load(cls, folder: StoragePath | str) -> Plan:
         """Read a plan back.
 
-        :raises MiraklInputError: the folder holds no plan, a broken one, or one of a newer version.
+        :raises MiraklInputError: the folder does not hold a plan, or a damaged one, or one of another version.
         """
         folder = plain(folder)
-        path = folder / PLAN_FILE
-        try:
-            content = msgspec.json.decode(path.read_bytes(), type=_Content)
-        except FileNotFoundError:
-            raise MiraklInputError(f"{folder} holds no plan: {PLAN_FILE} is missing") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MiraklInputError(f"{path} is no plan of this version: {error}; plan again") from error
+        content = PLAN.at(folder).read()
+        if content is None:
+            raise MiraklInputError(f"{folder} does not hold a plan: {PLAN_FILE} is missing")
         return cls(
             kind=content.kind,
             folder=folder,
@@ -153,8 +142,8 @@ class Plan:
         )
 
 
-class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
-    """``plan.json`` as it is read."""
+class _Content(msgspec.Struct):
+    """``plan.json``."""
 
     kind: Kind
     source: Fingerprint
@@ -163,6 +152,16 @@ class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
     rejected: int
     repeated: int
     chunks: list[Chunk]
+
+
+PLAN = NoteKind(
+    file=PLAN_FILE,
+    holds="the calls that a task planned",
+    type=_Content,
+    damaged="stop",
+    fix="Clear the task to plan again.",
+    version=2,
+)
 
 
 # --- Making a plan ----------------------------------------------------------------------------------------------

@@ -33,20 +33,18 @@ from airflow_provider_mirakl.catalog.product import (
     content_hash,
     row_hash,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import (
+    BLOCK,
     Spill,
     StoragePath,
-    line_blocks,
     names,
     plain,
     remove,
-    write_bytes,
     writing,
 )
 
-STATE_FILE = "state.json"
-FORMAT_VERSION = 1
 PARTITIONS = 256
 
 Known = dict[str, tuple[str, int]]
@@ -61,13 +59,25 @@ _decode_open = msgspec.json.Decoder(OpenProduct).decode
 _decode_id = msgspec.json.Decoder(ProductIdentifier).decode
 
 
-class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
+class _Content(msgspec.Struct):
     """``state.json``."""
 
     generation: int = 0
     sync: str = ""
     products: int = 0
     ends: list[int] = msgspec.field(default_factory=list)
+
+
+_FIX = "Restore the folder from a backup; or remove it to begin anew, which sends every product once more."
+
+STATE = NoteKind(
+    file="state.json",
+    holds="what Mirakl is known to have",
+    type=_Content,
+    damaged="stop",
+    fix=_FIX,
+    version=2,
+)
 
 
 def partition(item_id: str) -> int:
@@ -193,10 +203,8 @@ class State:
             return
         changes = Spill()
         for name in waiting:
-            with (journal / name).open("rb") as file:
-                for lines in line_blocks(file):
-                    for entry in _decode_entries(b"\n".join(lines)):
-                        changes.add(partition(entry[0]), _encode_lines([entry]))
+            for entry in self._journal_entries(journal / name):
+                changes.add(partition(entry[0]), _encode_lines([entry]))
         self._write_base(changes, _Content(new, sync))
         changes.close()
         for name in names(journal):
@@ -204,6 +212,19 @@ class State:
                 remove(journal / name)
         remove(self._base(new - 1))
         remove(self._rows(new - 1))
+
+    def _journal_entries(self, path: StoragePath) -> Iterator[_Entry]:
+        """The entries of a journal file. Every line is ended, so a file that was cut is noticed."""
+        rest = b""
+        try:
+            with path.open("rb") as file:
+                while block := file.read(BLOCK):
+                    whole, mark, rest = (rest + block).rpartition(b"\n")
+                    yield from _decode_entries(whole + mark)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._damaged(f"{path.name} in the journal cannot be read: {error}") from error
+        if rest:
+            raise self._damaged(f"{path.name} in the journal was cut")
 
     def _write_base(self, changes: Spill, content: _Content) -> None:
         """Write the base anew with the changes, and put it in force."""
@@ -230,7 +251,7 @@ class State:
         self._put_in_force(content)
 
     def _put_in_force(self, content: _Content) -> None:
-        write_bytes(self.folder / STATE_FILE, msgspec.json.encode(content))
+        self._note.write(content)
         self._content = content
 
     def _check(self, sync: str) -> None:
@@ -246,18 +267,11 @@ class State:
             file.write(_encode_lines((item_id, *_DOUBT) for item_id in ids))
 
     def _load(self) -> _Content:
-        path = self.folder / STATE_FILE
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=_Content)
-        except FileNotFoundError:
-            return _Content()
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._damaged(f"{STATE_FILE} cannot be read: {error}") from error
+        self._note = STATE.at(self.folder)
+        return self._note.read() or _Content()
 
-    def _damaged(self, words: str) -> MiraklInputError:
-        return MiraklInputError(
-            f"{self.folder}: {words}; remove the folder to begin anew, every product is then sent once more"
-        )
+    def _damaged(self, words: str) -> MiraklNoteError:
+        return MiraklNoteError(f"{self.folder}: {words}. {_FIX}", path=str(self.folder))
 
     def _base(self, generation: int) -> StoragePath:
         return self.folder / f"base-{generation:06d}.ndjson"

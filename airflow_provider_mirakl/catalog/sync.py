@@ -31,10 +31,10 @@ from airflow_provider_mirakl.catalog.product import (
 from airflow_provider_mirakl.catalog.source import Batch, Format, Source, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
-from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove
 
 SYNC_FILE = "sync.json"
-FORMAT_VERSION = 1
 _FLUSH_ROWS = 1 << 16
 
 _Mark = tuple[str, int]
@@ -43,7 +43,7 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_entries = msgspec.json.Decoder(_Entry).decode_lines
 
 
-class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
+class _Content(msgspec.Struct):
     """``sync.json``."""
 
     state: str
@@ -51,6 +51,16 @@ class _Content(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
     known: int
     unchanged: int
     kept: int
+
+
+SYNC = NoteKind(
+    file=SYNC_FILE,
+    holds="which state a sync was planned on",
+    type=_Content,
+    damaged="stop",
+    fix="Clear the task to plan again.",
+    version=2,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +124,9 @@ class SyncPlan:
         """
         folder = plain(folder)
         known = State(state)
-        content = _load(folder)
+        content = SYNC.at(folder).read()
         if content is None:
-            raise MiraklInputError(f"{folder} holds no sync: {SYNC_FILE} is missing")
+            raise MiraklInputError(f"{folder} does not hold a sync: {SYNC_FILE} is missing")
         if content.state != str(known.folder):
             raise MiraklInputError(
                 f"{folder / SYNC_FILE} was planned on the state {content.state}, not on {known.folder}"
@@ -143,22 +153,12 @@ def doubt(
     :return: the state's folder, ``None`` where there is no sync.
     :raises MiraklInputError: the sync or its state is broken.
     """
-    content = _load(plain(folder))
+    content = SYNC.at(folder).read()
     if content is None:
         return None
     state = State(open_path(content.state))
     state.doubt(ids, reader=content.id)
     return state.folder
-
-
-def _load(folder: StoragePath) -> _Content | None:
-    path = folder / SYNC_FILE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Content)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MiraklInputError(f"{path} is no sync of this version: {error}; plan again") from error
 
 
 def plan_sync(
@@ -249,7 +249,7 @@ def plan_sync(
         0 if deleted else changes.missing_count,
     )
     content = _Content(str(known.folder), plan.id, plan.known, plan.unchanged, plan.kept)
-    write_bytes(folder / SYNC_FILE, msgspec.json.encode(content))
+    SYNC.at(folder).write(content)
     changes.close()
     return plan
 

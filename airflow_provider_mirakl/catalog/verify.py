@@ -24,33 +24,43 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any, Literal
+from zlib import crc32
 
 import msgspec
 
 from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.source import dump
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes
 from airflow_provider_mirakl.outcome import ItemResult
 
 Expect = Literal["listed", "absent"]
 
 VERIFY_FOLDER = "verify"
-STATE_FILE = "state.json"
 EXPECTED_FILE = "expected.bin"
-FORMAT_VERSION = 1
 _PARTITION_SHIFT = 64 - 8
 
 
-class _State(msgspec.Struct, tag_field="format", tag=FORMAT_VERSION):
-    """``verify/state.json``: which pages are kept, and a bit for every id that was seen."""
+class _State(msgspec.Struct):
+    """``verify/state.json``: a checksum of every page that is kept, and a bit for every id that was seen."""
 
     plan: str
     expect: Expect
     sample: int | None
     chunks: int
-    pages: int
+    pages: list[int]
     seen: bytes
+
+
+VERIFICATION = NoteKind(
+    file="verify/state.json",
+    holds="which pages of a read-back are kept",
+    type=_State,
+    damaged="anew",
+    fix="The catalog is read from its first page again.",
+    version=2,
+)
 
 
 class _Identified(msgspec.Struct):
@@ -99,17 +109,19 @@ class Verifier:
         self._folder = plain(plan.folder) / folder
         expect = expect or ("listed" if plan.kind == "upsert" else "absent")
         chunks = len(plan.chunks) if chunks is None else chunks
-        wanted = _State(plan.id, expect, sample, chunks, 0, b"")
-        state = self._load()
+        wanted = _State(plan.id, expect, sample, chunks, [], b"")
+        self._note = VERIFICATION.at(self._folder)
+        state = self._note.read()
         same = state is not None and (state.plan, state.expect, state.sample, state.chunks) == (
             wanted.plan,
             wanted.expect,
             wanted.sample,
             wanted.chunks,
         )
-        if state is not None and same:
+        expected = self._read_expected() if state is not None and same else None
+        if state is not None and expected is not None and len(state.seen) == (len(expected) + 7) // 8:
             self._state = state
-            self._expected = array("Q", (self._folder / EXPECTED_FILE).read_bytes())
+            self._expected = expected
         else:
             self._state = wanted
             self._begin()
@@ -118,7 +130,7 @@ class Verifier:
     @property
     def pages(self) -> int:
         """Pages seen so far."""
-        return self._state.pages
+        return len(self._state.pages)
 
     @property
     def complete(self) -> bool:
@@ -142,16 +154,16 @@ class Verifier:
             if position is not None:
                 self._seen[position >> 3] |= 1 << (position & 7)
                 kept += row.replace(b"\n", b" ") + b"\n"
-        write_bytes(self._page(self._state.pages), bytes(kept))
-        self._state.pages += 1
+        write_bytes(self._page(self.pages), bytes(kept))
+        self._state.pages.append(crc32(kept))
         self._state.seen = bytes(self._seen)
         self._save()
 
     def restart(self) -> None:
         """Forget the pages, for another round after Mirakl had more time."""
-        for number in range(self._state.pages):
+        for number in range(self.pages):
             remove(self._page(number))
-        self._state.pages = 0
+        self._state.pages = []
         self._seen = bytearray(len(self._seen))
         self._state.seen = bytes(self._seen)
         self._save()
@@ -192,8 +204,8 @@ class Verifier:
     def _gather(self) -> tuple[Spill, Spill]:
         """Bring what was listed and what was submitted together, by ranges of the ids' hashes."""
         listed, submitted = Spill(), Spill()
-        for number in range(self._state.pages):
-            for row in self._page(number).read_bytes().split(b"\n")[:-1]:
+        for number, checksum in enumerate(self._state.pages):
+            for row in read_page(self._page(number), checksum).split(b"\n")[:-1]:
                 listed.add(_key(_identify(row).id) >> _PARTITION_SHIFT, row + b"\n")
         for row in self._rows():
             key = _key(_identify(row).id)
@@ -229,18 +241,41 @@ class Verifier:
         return self._folder / f"page-{number:06d}.ndjson"
 
     def _save(self) -> None:
-        write_bytes(self._folder / STATE_FILE, msgspec.json.encode(self._state))
+        self._note.write(self._state)
 
-    def _load(self) -> _State | None:
-        path = self._folder / STATE_FILE
+    def _read_expected(self) -> array[int] | None:
+        """The ids to look for; ``None`` where the file is gone or damaged, so that they are taken from the plan."""
         try:
-            return msgspec.json.decode(path.read_bytes(), type=_State)
+            data = (self._folder / EXPECTED_FILE).read_bytes()
         except FileNotFoundError:
             return None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MiraklInputError(
-                f"{path} cannot be read: {error}; remove the folder to verify anew"
-            ) from error
+        expected = array("Q")
+        if len(data) % expected.itemsize:
+            return None
+        expected.frombytes(data)
+        return expected
+
+
+def read_page(path: StoragePath, checksum: int) -> bytes:
+    """A page of a listing that was kept on storage.
+
+    :param path: the page.
+    :param checksum: of its bytes, as noted when it was kept.
+    :raises MiraklNoteError: it is gone or damaged: what is read from it would be fewer products than there are.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data, reason = b"", "is gone"
+    else:
+        reason = "was changed after it was written"
+    if crc32(data) != checksum or reason == "is gone":
+        raise MiraklNoteError(
+            f"{path}, a page of the listing, {reason}. A retry reads the catalog again. Does every worker reach "
+            "[mirakl] work_folder?",
+            path=str(path),
+        )
+    return data
 
 
 def _key(item_id: str) -> int:

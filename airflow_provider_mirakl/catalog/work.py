@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from zlib import crc32
 
 import msgspec
 
@@ -15,7 +16,9 @@ from airflow_provider_mirakl.api.connect import Product, delete_products, list_p
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
-from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.catalog.verify import Verifier, read_page
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, write_bytes, writing
 from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
 
@@ -79,7 +82,8 @@ class SendWork:
         return delete_products(body) if self._ledger.plan.kind == "delete" else upsert_products(body)
 
     def intend(self) -> None:
-        """Note the chunk as about to be sent."""
+        """Note the chunk as about to be sent: what cannot be noted must not be sent."""
+        self._ledger.save()
         if self._sync is not None:
             self._sync.intend(self._ledger.plan, self._ledger.next_chunk)
 
@@ -97,15 +101,25 @@ class SendWork:
 class _Progress(msgspec.Struct):
     """``progress.json``: how far a walk through the catalog has come."""
 
-    generation: str
     round: int = 1
-    pages: int = 0
+    pages: list[int] = msgspec.field(default_factory=list)
+    """A checksum of each page read in this round."""
     products: int = 0
     page_token: str | None = None
     last_call_at: datetime | None = None
     not_before: datetime | None = None
     finished: bool = False
     outcome: dict[str, Any] | None = None
+
+
+PROGRESS = NoteKind(
+    file="progress.json",
+    holds="how far the catalog has been read",
+    type=_Progress,
+    damaged="anew",
+    fix="The catalog is read from its first page again.",
+    version=2,
+)
 
 
 class _Walk(ABC):
@@ -117,11 +131,11 @@ class _Walk(ABC):
 
     def __init__(self, folder: StoragePath, *, generation: str) -> None:
         self._folder = folder
-        self._path = folder / "progress.json"
         folder.mkdir(parents=True, exist_ok=True)
-        progress = self._load()
-        if progress is None or progress.generation != generation:
-            progress = _Progress(generation)
+        self._note = PROGRESS.at(folder, generation=generation)
+        progress = self._note.read()
+        if progress is None:
+            progress = _Progress()
             self._forget()
         self._progress = progress
 
@@ -153,7 +167,6 @@ class _Walk(ABC):
         if progress.page_token is None:
             self._forget()  # a process killed at the end of a walk leaves its pages
         is_last = self._take(result.items)
-        progress.pages += 1
         progress.products += len(result.items)
         progress.last_call_at = at
         progress.not_before = None
@@ -161,7 +174,11 @@ class _Walk(ABC):
         ended = is_last or result.following is None
         if ended:
             progress.page_token = None
-            self._end(at)
+            try:
+                self._end(at)
+            except MiraklNoteError:  # a page that was kept is damaged: a retry reads the catalog again
+                self.restart()
+                raise
         self._save()
         if ended:
             self._tidy()
@@ -169,7 +186,7 @@ class _Walk(ABC):
     def restart(self) -> None:
         """Forget what was read, so that the next try reads again."""
         self._forget()
-        self._progress = _Progress(self._progress.generation)
+        self._progress = _Progress()
         self._save()
 
     @abstractmethod
@@ -188,14 +205,8 @@ class _Walk(ABC):
     def _forget(self) -> None:
         """Drop what earlier pages left."""
 
-    def _load(self) -> _Progress | None:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Progress)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-
     def _save(self) -> None:
-        write_bytes(self._path, msgspec.json.encode(self._progress))
+        self._note.write(self._progress)
 
 
 class VerifyWork(_Walk):
@@ -246,6 +257,7 @@ class VerifyWork(_Walk):
     def _take(self, products: list[Product]) -> bool:
         for verifier in self._verifiers:
             verifier.see(products)
+        self._progress.pages.append(0)  # the verifiers keep what they need
         return all(verifier.complete for verifier in self._verifiers)
 
     def _end(self, at: datetime) -> None:
@@ -288,19 +300,20 @@ class ListWork(_Walk):
 
     def describe(self, interval: float) -> str:
         """Such as ``page 12, 12,000 products``."""
-        text = f"page {self._progress.pages:,}, {self.products:,} products"
+        text = f"page {len(self._progress.pages):,}, {self.products:,} products"
         return f"{text}; written to {self._target}" if self.finished else text
 
     def _take(self, products: list[Product]) -> bool:
         rows = b"".join(msgspec.json.encode(product) + b"\n" for product in products)
-        write_bytes(self._page(self._progress.pages), rows)
+        write_bytes(self._page(len(self._progress.pages)), rows)
+        self._progress.pages.append(crc32(rows))
         return False
 
     def _end(self, at: datetime) -> None:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         with writing(self._target) as file:
-            for number in range(self._progress.pages):
-                file.write(self._page(number).read_bytes())
+            for number, checksum in enumerate(self._progress.pages):
+                file.write(read_page(self._page(number), checksum))
         self._progress.finished = True
 
     def _tidy(self) -> None:

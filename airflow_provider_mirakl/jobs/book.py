@@ -1,23 +1,33 @@
-"""What one task has submitted, on storage before and after every submission.
+"""What one task has submitted, noted before and after every submission.
 
 An entry is written before a call is sent (the intent) and again as soon as Mirakl gives the id. So whatever happens to
-the worker between, the next try knows: nothing was sent, this job was submitted, or nobody knows.
+the worker between the two, the next try knows which of three states it is in: nothing was sent, this job was
+submitted, or it is not known whether Mirakl took it.
+
+==============  ====================================================================  ==============================
+Phase           What is known                                                         What the next try does
+==============  ====================================================================  ==============================
+no entry        nothing was sent                                                      submits
+``intent``      a call was about to be made; whether Mirakl took it is not known      clears it up (``on_unclear``)
+``submitted``   Mirakl gave the id                                                    waits for that job
+``abandoned``   as ``submitted``; the try that waited for it was killed               waits for that job
+``done``        the job ended                                                         takes its noted status
+``failed``      the job ended without doing its work                                  submits again
+==============  ====================================================================  ==============================
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes
+import msgspec
 
-BOOK_FILE = "job.json"
-FORMAT_VERSION = 1
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.notes import Note, NoteKind, Store
+from airflow_provider_mirakl.files.storage import StoragePath, plain
 
 Phase = Literal["intent", "submitted", "done", "failed", "abandoned"]
 
@@ -27,11 +37,12 @@ class Entry:
     """One job, or the intent to submit it.
 
     :param name: unique name of the submission: dag, task, run, map index, generation and input, hashed.
-    :param at: moment of the intent, in seconds since the epoch.
-    :param phase: how far it has come. ``failed`` is a job that ended without doing its work.
+    :param at: moment of the intent, in seconds since the epoch, by this machine's clock.
+    :param phase: how far it has come; see the table of the module.
     :param job_id: Mirakl's id, once there is one.
     :param items: items it carries, where that is known.
-    :param status: Mirakl's last word on it, once it ended.
+    :param status: Mirakl's last status of it, once it ended.
+    :param clock: seconds that Mirakl's clock is ahead of this machine's, where a reply has told it.
     """
 
     name: str
@@ -40,58 +51,96 @@ class Entry:
     job_id: int | str | None = None
     items: int | None = None
     status: dict[str, Any] | None = None
+    clock: float | None = None
+
+
+class _Content(msgspec.Struct):
+    """``job.json``."""
+
+    payload: str
+    entries: list[Entry]
+    result: dict[str, Any] | None = None
+    complete: bool = False
+
+
+JOB_BOOK = NoteKind(
+    file="job.json",
+    holds="the jobs that a task submitted",
+    type=_Content,
+    damaged="stop",
+    fix="Check in Mirakl's back office whether the job is there; then remove the file and clear the task to submit "
+    "again.",
+    version=2,
+)
 
 
 @dataclass(slots=True)
 class JobBook:
-    """The jobs of a task, in the order in which they are submitted. Made by :meth:`open` and :meth:`load`.
+    """The jobs of a task, in the order in which they are submitted. Made by :meth:`open`, :meth:`find` and
+    :meth:`load`.
 
-    :param generation: changes when the task is cleared.
     :param payload: hash of what is submitted; another payload is another job.
     :param entries: the jobs.
     :param result: the task's result, once every job is judged.
     :param complete: whether there is nothing left to submit.
     """
 
-    path: StoragePath
-    generation: str
+    note: Note[_Content]
     payload: str
     entries: list[Entry] = field(default_factory=list)
     result: dict[str, Any] | None = None
     complete: bool = False
 
     @classmethod
-    def open(cls, folder: StoragePath, *, generation: str, payload: str) -> JobBook:
-        """Take up what a former try of the same task began; begin anew after a clear, or when the input has changed."""
-        folder = plain(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = _read(folder / BOOK_FILE)
-        if kept is not None and (kept.generation, kept.payload) == (generation, payload):
+    def open(
+        cls, folder: StoragePath, *, generation: str, payload: str, store: Store | None = None
+    ) -> JobBook:
+        """Take up what a previous try of the same task began; begin anew after a clear, or when the input has changed.
+
+        A new note is written at once: a folder that cannot be written to stops the task before a call is made.
+
+        :param folder: the task's folder.
+        :param generation: changes when the task is cleared.
+        :param payload: hash of what is submitted.
+        :param store: a second place for the note.
+        :raises MiraklNoteError: the note is damaged.
+        :raises MiraklStorageError: the note cannot be written.
+        """
+        kept = cls.find(folder, generation=generation, store=store)
+        if kept is not None and kept.payload == payload:
             return kept
-        return cls(folder / BOOK_FILE, generation, payload)
+        if kept is not None:  # its jobs stay known until the first submission of the new input
+            return cls(kept.note, payload)
+        book = cls(_note(folder, generation, store), payload)
+        book.save()
+        return book
 
     @classmethod
-    def load(cls, folder: StoragePath, *, generation: str) -> JobBook:
+    def find(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook | None:
+        """The book of a previous try of the same task, whatever it submitted."""
+        note = _note(folder, generation, store)
+        content = note.read()
+        if content is None:
+            return None
+        return cls(note, content.payload, content.entries, content.result, content.complete)
+
+    @classmethod
+    def load(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook:
         """Take up the book after a deferral.
 
-        :raises MiraklInputError: it is not there any more, or belongs to a run before a clear.
+        :raises MiraklInputError: the note is gone, or belongs to a run before a clear.
         """
-        kept = cls.find(folder, generation=generation)
+        kept = cls.find(folder, generation=generation, store=store)
         if kept is None:
             raise MiraklInputError(
-                f"{plain(folder) / BOOK_FILE} is gone or belongs to another run; does every worker reach it?"
+                f"{plain(folder) / JOB_BOOK.file} is gone or belongs to another run; does every worker reach "
+                "[mirakl] work_folder?"
             )
         return kept
 
-    @classmethod
-    def find(cls, folder: StoragePath, *, generation: str) -> JobBook | None:
-        """The book of a former try of the same task, whatever it submitted."""
-        kept = _read(plain(folder) / BOOK_FILE)
-        return None if kept is None or kept.generation != generation else kept
-
     def name(self, index: int) -> str:
         """Unique name of the submission with this index, the same in every try."""
-        words = f"{self.generation}\0{self.payload}\0{index}"
+        words = f"{self.note.generation}\0{self.payload}\0{index}"
         return hashlib.sha256(words.encode()).hexdigest()[:12]
 
     def entry(self, index: int) -> Entry | None:
@@ -99,9 +148,13 @@ class JobBook:
         found = self.entries[index] if index < len(self.entries) else None
         return None if found is None or found.phase == "failed" else found
 
-    def intend(self, index: int, items: int | None) -> Entry:
-        """Note that a submission is about to be sent."""
-        entry = Entry(self.name(index), time.time(), items=items)
+    def intend(self, index: int, items: int | None, clock: float | None = None) -> Entry:
+        """Note that a submission is about to be sent.
+
+        :param clock: see :class:`Entry`.
+        :raises MiraklStorageError: it cannot be noted, so the call must not be made.
+        """
+        entry = Entry(self.name(index), time.time(), items=items, clock=clock)
         self.entries[index : index + 1] = [entry]
         self.complete = False
         self.save()
@@ -121,12 +174,12 @@ class JobBook:
         self.save()
 
     def ended(self, entry: Entry, status: dict[str, Any], *, failed: bool) -> None:
-        """Note Mirakl's last word."""
+        """Note Mirakl's last status."""
         entry.status, entry.phase = status, "failed" if failed else "done"
         self.save()
 
     def abandon(self) -> list[Entry]:
-        """Note that nobody waits any more for the jobs that have not ended; give them."""
+        """Note that no task waits any more for the jobs that have not ended, and return them."""
         left = [entry for entry in self.entries if entry.phase == "submitted"]
         for entry in left:
             entry.phase = "abandoned"
@@ -135,7 +188,7 @@ class JobBook:
 
     @property
     def all_submitted(self) -> bool:
-        """Whether every submission is a job of Mirakl's, and none ended without doing its work."""
+        """Whether every submission is a job in Mirakl, and none ended without doing its work."""
         return self.complete and all(
             entry.job_id is not None and entry.phase != "failed" for entry in self.entries
         )
@@ -145,27 +198,15 @@ class JobBook:
         """Mirakl's ids."""
         return [entry.job_id for entry in self.entries if entry.job_id is not None]
 
+    @property
+    def unclear(self) -> list[Entry]:
+        """Submissions of which it is not known whether Mirakl took them."""
+        return [entry for entry in self.entries if entry.phase == "intent"]
+
     def save(self) -> None:
-        """Write the file in one step."""
-        content = asdict(self) | {"format": FORMAT_VERSION, "saved_at": datetime.now(UTC).isoformat()}
-        del content["path"]
-        write_bytes(self.path, json.dumps(content, ensure_ascii=False).encode())
+        """Write the note in one step."""
+        self.note.write(_Content(self.payload, self.entries, self.result, self.complete))
 
 
-def _read(path: StoragePath) -> JobBook | None:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise MiraklInputError(
-            f"{path} cannot be read ({error}); look in Mirakl whether the job is there, then remove the file"
-        ) from None
-    return JobBook(
-        path,
-        content["generation"],
-        content["payload"],
-        [Entry(**entry) for entry in content["entries"]],
-        content["result"],
-        content.get("complete", False),
-    )
+def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:
+    return JOB_BOOK.at(plain(folder), generation=generation, store=store)

@@ -115,11 +115,11 @@ class _SendPlanOperator(_SendProductsOperator):
         from airflow_provider_mirakl.catalog.work import SendWork
 
         interval = 60.0 * self.hook.settings.interval_factor
-        ledger = resume(run.folder, generation=run.generation)
+        ledger = resume(run.folder, generation=run.generation, store=run.memory)
         if ledger is None:
             plan = self._plan(as_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
-            ledger = Ledger.open(plan, generation=run.generation)
+            ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
             self.note_continuing(run, ledger, interval)
         return None if self.preview or ledger.chunk is None else SendWork(ledger)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,19 +39,57 @@ def time_left(execution_timeout: timedelta | None, began: float | None) -> timed
     return max(timedelta(0), execution_timeout - timedelta(seconds=time.time() - began))
 
 
+class Memory:
+    """Where the notes of a task instance are kept besides their files, so that a worker with a fresh disk knows them.
+
+    That is Airflow's ``task_state_store``, from 3.3 on and in workers only; and :attr:`carried`, which a task hands to
+    its trigger and takes back from the trigger's event. On older versions, and in the triggerer, only the latter.
+
+    :param state: Airflow's ``task_state_store``, where there is one.
+    :param carried: notes that came back with a trigger's event.
+    """
+
+    def __init__(self, state: Any = None, carried: Mapping[str, str] | None = None) -> None:
+        self._state = state
+        self.carried: dict[str, str] = dict(carried or {})
+        """The notes, for the arguments of a trigger: small texts, without a secret."""
+
+    def get(self, key: str) -> list[str]:
+        """Every version of a note that is known."""
+        kept = [] if self._state is None else [self._state.get(f"mirakl/{key}".replace("/", "."))]
+        return [text for text in (*kept, self.carried.get(key)) if isinstance(text, str)]
+
+    def set(self, key: str, value: str) -> bool:
+        """Keep a note; true when Airflow keeps it."""
+        self.carried[key] = value
+        if self._state is None:
+            return False
+        self._state.set(f"mirakl/{key}".replace("/", "."), value)
+        return True
+
+
 class TaskRun:
     """Where one task instance keeps its files, and what tells a retry from a run anew.
 
     :param context: of the running task.
     :param work_folder: as the operator has it.
     :param begins: whether a try begins here, the first or a later one; not after a deferral.
+    :param carried: notes that came back with a trigger's event; see :class:`Memory`.
     """
 
-    def __init__(self, context: Context, work_folder: str | None, *, begins: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        work_folder: str | None,
+        *,
+        begins: bool,
+        carried: Mapping[str, str] | None = None,
+    ) -> None:
         self._context = context
         self._ti = context["ti"]
         self._work_folder = work_folder
         self.begins = begins
+        self.memory = Memory(cast("Any", context).get("task_state_store"), carried)
 
     @property
     def started(self) -> float | None:

@@ -21,7 +21,7 @@ def refused(source: Any, folder: Path, **options: Any) -> MiraklInputError:
     """Plan, expect the refusal, and make sure that nothing is left to send."""
     with pytest.raises(MiraklInputError) as caught:
         plan_upsert(source, folder, **options)
-    with pytest.raises(MiraklInputError, match="holds no plan"):
+    with pytest.raises(MiraklInputError, match="does not hold a plan"):
         Plan.load(folder)
     assert not (folder / "products.ndjson").exists()
     return caught.value

@@ -11,13 +11,12 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.connect import list_products
-from airflow_provider_mirakl.catalog import work as work_module
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import plan_delete
 from airflow_provider_mirakl.catalog.sync import plan_sync
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
-from airflow_provider_mirakl.files import storage
+from airflow_provider_mirakl.files import notes, storage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -40,7 +39,7 @@ def kill_at_note(monkeypatch: pytest.MonkeyPatch) -> None:
             raise Killed
         write(path, data)
 
-    monkeypatch.setattr(work_module, "write_bytes", dying)
+    monkeypatch.setattr(notes, "write_bytes", dying)
 
 
 def test_a_list_killed_before_its_end_is_noted_is_finished_by_the_next_try(

@@ -205,7 +205,10 @@ def test_a_plan_is_read_back(product: Make, write: Make, tmp_path: Path) -> None
 )
 def test_a_broken_plan_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(content)
-    with pytest.raises(MiraklInputError, match="is no plan of this version"):
+    with pytest.raises(
+        MiraklInputError,
+        match=r"plan\.json, which .* cannot be read: .*Clear the task",
+    ):
         Plan.load(tmp_path)
 
 

@@ -18,6 +18,7 @@ from airflow_provider_mirakl.catalog.product import Checker, OpenProduct, Produc
 from airflow_provider_mirakl.catalog.state import State
 from airflow_provider_mirakl.catalog.sync import SyncPlan, plan_sync
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files import notes as notes_module
 
 Make = Callable[..., Any]
 
@@ -110,7 +111,7 @@ def test_an_empty_feed_does_not_empty_the_catalog(shop: Shop, product: Make) -> 
             MiraklInputError, match=r"known to Mirakl are not in it any more.*nothing was sent"
         ):
             shop.plan(feed)
-        with pytest.raises(MiraklInputError, match="holds no sync"):
+        with pytest.raises(MiraklInputError, match="does not hold a sync"):
             SyncPlan.load(shop.folder / "sync", shop.folder / "state")
     assert ids(shop.plan(rows[:90]).delete) == {row["id"] for row in rows[90:]}
     assert shop.plan([], max_delete_ratio=1).delete.products == 100
@@ -244,8 +245,8 @@ def crashing(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
         return call
 
-    for name in ("write_bytes", "writing", "remove"):
-        monkeypatch.setattr(state_module, name, stop(getattr(state_module, name)))
+    for module, name in ((notes_module, "write_bytes"), (state_module, "writing"), (state_module, "remove")):
+        monkeypatch.setattr(module, name, stop(getattr(module, name)))
 
 
 def test_a_crash_while_folding_loses_nothing(
@@ -273,8 +274,8 @@ def test_a_crash_while_folding_loses_nothing(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("state.json", b"{", "state.json cannot be read"),
-        ("state.json", b'{"format":2}', "state.json cannot be read"),
+        ("state.json", b"{", "state.json, which holds .*, cannot be read"),
+        ("state.json", b'{"format":9}', "state.json, which holds .*, cannot be read"),
         ("base-000001.ndjson", None, "base-000001.ndjson is missing"),
         ("base-000001.ndjson", b'["A"', "cannot be read"),
         ("base-000001.ndjson", b"", "holds 0 products instead of 20"),
@@ -293,7 +294,7 @@ def test_a_damaged_state_is_named(
         path.write_bytes(content)
     with pytest.raises(MiraklInputError, match=words) as caught:
         shop.plan(rows)
-    assert "remove the folder to begin anew" in str(caught.value)
+    assert "remove it to begin anew" in str(caught.value)
 
 
 @settings(max_examples=25, deadline=None)

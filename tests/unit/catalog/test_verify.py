@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.verify import Verifier, differences
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.outcome import ItemResult
 
 Make = Callable[..., Any]
@@ -118,11 +118,23 @@ def test_a_page_seen_again_counts_once(plan: Plan, product: Make) -> None:
     assert not verifier.complete
 
 
-def test_broken_notes_are_named(plan: Plan) -> None:
-    Verifier(plan)
+def test_broken_notes_begin_anew_with_a_warning(plan: Plan, caplog: pytest.LogCaptureFixture) -> None:
+    Verifier(plan).see([])
     (Path(str(plan.folder)) / "verify" / "state.json").write_bytes(b"{")
-    with pytest.raises(MiraklInputError, match="remove the folder to verify anew"):
-        Verifier(plan)
+    assert Verifier(plan).pages == 0
+    assert "state.json, which holds which pages of a read-back are kept, cannot be read" in caplog.text
+
+
+def test_a_page_that_was_cut_is_no_shorter_listing(plan: Plan) -> None:
+    verifier = Verifier(plan)
+    verifier.see([{"id": f"id-{number}"} for number in range(3)])
+    page = Path(str(plan.folder)) / "verify" / "page-000000.ndjson"
+    page.write_bytes(page.read_bytes() + b'{"id":')
+    with pytest.raises(MiraklNoteError, match=r"page-000000\.ndjson.* was changed after it was written"):
+        list(verifier.finish())
+    page.unlink()
+    with pytest.raises(MiraklNoteError, match=r"page-000000\.ndjson.* is gone"):
+        list(verifier.finish())
 
 
 EQUAL: list[tuple[str, Any, Any]] = [

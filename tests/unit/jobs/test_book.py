@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.jobs.book import BOOK_FILE, JobBook
+from airflow_provider_mirakl.jobs.book import JOB_BOOK, JobBook
 
 
 @pytest.fixture
@@ -77,13 +77,13 @@ def test_only_what_still_runs_is_abandoned(reopen):
 
 
 def test_after_a_deferral_the_book_has_to_be_there(reopen, tmp_path):
-    with pytest.raises(MiraklInputError, match="does every worker reach it"):
+    with pytest.raises(MiraklInputError, match="does every worker reach"):
         JobBook.load(tmp_path, generation="g")
     fill(reopen(), "submitted")
     assert JobBook.load(tmp_path, generation="g").job_ids == [100]
 
 
 def test_a_broken_book_is_no_reason_to_submit_again(reopen, tmp_path):
-    (tmp_path / BOOK_FILE).write_text("{")
-    with pytest.raises(MiraklInputError, match="look in Mirakl whether the job is there"):
+    (tmp_path / JOB_BOOK.file).write_text("{")
+    with pytest.raises(MiraklInputError, match=r"Check in Mirakl.s back office whether the job is there"):
         reopen()

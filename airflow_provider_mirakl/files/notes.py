@@ -1,0 +1,205 @@
+"""The one memory of a try: small typed files in which a task remembers how far it has come.
+
+Every such file has the same envelope, the same version field and the same policy:
+
+==================================  =========================================================================
+What is found                       What happens
+==================================  =========================================================================
+nothing                             the task begins
+a note of another generation        the task was cleared: it begins anew
+a damaged note, or one that another ``stop``: a :class:`MiraklNoteError` with the path and the fix, where going on
+version of this package wrote       could repeat or lose something. ``anew``: a warning, and the task begins anew
+==================================  =========================================================================
+
+A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and what a trigger
+carries from one worker to the next. So a worker with a fresh disk knows what the previous one did. Of several notes the
+one with the highest revision counts: a write may have reached only some of the places.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, Literal, Protocol, TypeVar
+
+import msgspec
+
+from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklStorageError
+from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """Where notes are kept besides their files."""
+
+    def get(self, key: str) -> list[str]:
+        """Every version of a note that is known, in no particular order."""
+
+    def set(self, key: str, value: str) -> bool:
+        """Keep a note; true when it will outlive this process."""
+
+
+class _Head(msgspec.Struct):
+    """What every version of a note has."""
+
+    format: int
+
+
+class _Envelope(msgspec.Struct):
+    """What every note has around its content."""
+
+    format: int
+    generation: str
+    revision: int
+    saved_at: str
+    content: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class NoteKind(Generic[T]):
+    """One kind of note.
+
+    :param file: name of the file; with ``*`` where a part of it varies.
+    :param holds: what it remembers, for a person.
+    :param type: a ``msgspec.Struct`` or a dataclass.
+    :param damaged: ``stop`` where beginning anew could repeat or lose something; else ``anew``.
+    :param fix: what to do about a damaged note, for the message.
+    :param version: version of the content; raised when an older reader would misread it.
+    """
+
+    file: str
+    holds: str
+    type: type[T]
+    damaged: Literal["stop", "anew"]
+    fix: str
+    version: int = 1
+
+    def at(
+        self,
+        folder: StoragePath | str,
+        *,
+        generation: str = "",
+        store: Store | None = None,
+        name: str | None = None,
+    ) -> Note[T]:
+        """The note of this kind in a folder.
+
+        :param folder: made when the note is written.
+        :param generation: a note of another generation counts as none.
+        :param store: a second place for it.
+        :param name: name of the file, where a part of it varies; also its name in the store.
+        """
+        place = plain(folder)
+        return Note(
+            self, place, place / (name or self.file).rpartition("/")[2], generation, store, name or self.file
+        )
+
+
+@dataclass(slots=True)
+class Note(Generic[T]):
+    """A note in its place. Made by :meth:`NoteKind.at`."""
+
+    kind: NoteKind[T]
+    folder: StoragePath
+    path: StoragePath
+    generation: str
+    _store: Store | None
+    _key: str
+    _revision: int = field(default=0, init=False)
+
+    def read(self) -> T | None:
+        """The content; ``None`` when there is no note of this generation.
+
+        :raises MiraklNoteError: the note is damaged or of another version, and its kind says ``stop``.
+        """
+        found = [note for data, place in self._places() if (note := self._decode(data, place)) is not None]
+        if not found:
+            return None
+        self._revision, content = max(found, key=lambda note: note[0])
+        return content
+
+    def write(self, content: T) -> None:
+        """Replace the note in one step, in every place that it has.
+
+        :raises MiraklStorageError: no place took it.
+        """
+        self._revision += 1
+        data = msgspec.json.encode(
+            {
+                "format": self.kind.version,
+                "generation": self.generation,
+                "revision": self._revision,
+                "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "content": content,
+            }
+        )
+        failure: OSError | None = None
+        try:
+            self._to_file(data)
+        except OSError as error:
+            failure = error
+        is_kept = self._store is not None and self._store.set(self._key, data.decode())
+        if failure is not None:
+            words = (
+                f"{self.path} cannot be written ({failure.strerror or failure}); make room for it, or set "
+                "[mirakl] work_folder to a folder that this machine may write to"
+            )
+            if not is_kept:
+                raise MiraklStorageError(words, path=str(self.path)) from failure
+            log.warning("%s. Airflow's task state keeps the note meanwhile.", words)
+
+    def remove(self) -> None:
+        """Remove the file, if there is one. What the store has is overwritten by the next note."""
+        remove(self.path)
+
+    def _places(self) -> Iterator[tuple[bytes, str]]:
+        """What is noted, and where."""
+        try:
+            yield self.path.read_bytes(), str(self.path)
+        except FileNotFoundError:
+            pass
+        except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            self._refuse(str(self.path), str(error.strerror or error), error)
+        for value in () if self._store is None else self._store.get(self._key):
+            yield value.encode(), f"the task state {self._key!r}"
+
+    def _to_file(self, data: bytes) -> None:
+        try:
+            write_bytes(self.path, data)
+        except FileNotFoundError:  # the first note; or the folder was removed meanwhile
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.path, data)
+
+    def _decode(self, data: bytes, place: str) -> tuple[int, T] | None:
+        try:
+            written = msgspec.json.decode(data, type=_Head).format
+            if written != self.kind.version:
+                self._refuse(
+                    place,
+                    f"it has format {written}, and this version of the package reads format "
+                    f"{self.kind.version}",
+                )
+                return None
+            envelope = msgspec.json.decode(data, type=_Envelope)
+            if envelope.generation != self.generation:
+                return None
+            return envelope.revision, msgspec.json.decode(envelope.content, type=self.kind.type)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._refuse(place, str(error) if data.strip() else "it is empty", error)
+            return None
+
+    def _refuse(self, place: str, reason: str, error: Exception | None = None) -> None:
+        """Apply the policy to a note that cannot be read."""
+        if self.kind.damaged == "stop":
+            raise MiraklNoteError(
+                f"{place}, which holds {self.kind.holds}, cannot be read: {reason}. {self.kind.fix}",
+                path=place,
+            ) from error
+        log.warning(
+            "%s, which holds %s, cannot be read: %s. %s", place, self.kind.holds, reason, self.kind.fix
+        )
