@@ -113,9 +113,9 @@ def exchange_reply(
 
     :raises MiraklNotYetError: the next permitted moment is more than ``max_wait`` away; nothing was sent.
     :raises MiraklRateLimitError: 429, and Mirakl asks for more than ``max_wait``, or again and again.
-    :raises MiraklApiError: any other reply that says no.
+    :raises MiraklApiError: any other error reply.
     :raises MiraklTransportError: no reply.
-    :raises MiraklReplyError: a web page where there should be data, or a redirect that must not be followed.
+    :raises MiraklReplyError: a web page instead of data, or a redirect that must not be followed.
     """
     turn = _Turn(call, settings, pacer, clock, max_wait)
     failure: Failure | None = None
@@ -127,7 +127,7 @@ def exchange_reply(
             failure = turn.judge(outcome, pause)
             if isinstance(outcome, Reply) and failure is None:
                 return _data(outcome, call)
-            assert failure is not None  # noqa: S101 - what is no reply is a failure
+            assert failure is not None  # noqa: S101 - anything but a reply is a failure
             if attempt == settings.max_attempts or not may_retry(failure, call.operation.replay):
                 break
             if (said := wait_said(failure)) > max_wait:
@@ -141,7 +141,25 @@ def exchange_reply(
 
 
 class _Turn:
-    """A call's place in the queue of published intervals: taken once, kept until Mirakl has counted a request."""
+    """A call's place in the queue of published intervals: taken once, kept until Mirakl has counted a request.
+
+    Why a place in a queue, and not a sleep before each call: callers in many threads would all sleep until the same
+    moment. And why it outlives a failed attempt: a request that never arrived was not counted, so the caller would
+    lose its place, and the account a whole interval, for nothing.
+
+    ============  ===========================  ==================================================
+    state         what it means                what leads on
+    ============  ===========================  ==================================================
+    no turn       no moment is reserved        ``come`` takes a turn
+    waiting       ``_moment`` is reserved      the moment comes: ``leave``; too far away: an error
+    left          ``_left_at`` is set          the outcome: counted -> spent; otherwise -> waiting
+    spent         Mirakl has counted the call  the interval runs from now; ``come`` takes a new turn
+    given back    ``end`` with a moment left   the next caller moves up
+    ============  ===========================  ==================================================
+
+    401 and 429 count as not counted (:func:`_was_counted`). A 429 also moves the moment of everyone who shares the
+    queue, because it speaks for the account.
+    """
 
     def __init__(
         self, call: Call[T], settings: Settings, pacer: Pacer, clock: Callable[[], float], max_wait: float
@@ -157,23 +175,24 @@ class _Turn:
         self._left_at: float | None = None
 
     def come(self, failure: Failure | None) -> Generator[Effect, object, None]:
-        """Wait for the next permitted moment; when that is too far, raise what failed before, or say when."""
+        """Wait for the next permitted moment. If it is too far away, raise the previous failure or say when."""
         wait = self._take() if self._moment is None else 0.0
         while wait > 0 or (wait := self._leave()) > 0:
             if wait > self._max_wait:
                 raise failure or self._not_yet(wait)
-            # Many tasks that look at the same beat would fill a log with waits that nobody feels.
+            # Many tasks that poll at the same rate would fill the log with waits too short to notice.
             level = logging.INFO if wait >= 1 else logging.DEBUG
             log.log(level, "%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
             before = self._clock()
-            # Turns part callers where there is an interval; elsewhere many were told the same moment.
+            # With an interval, turns already spread the callers. Without one, all of them were told the same
+            # moment, so add jitter.
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
             if self._clock() - before < wait / 2:
-                return  # the clock was set back, or stands: the wait has been waited all the same
+                return  # the clock was set back or stands still; the wait is over all the same
             wait = 0.0
 
     def use(self, steps: Exchange[Reply | MiraklTransportError]) -> Exchange[Reply | MiraklTransportError]:
-        """Send. A turn is used up when that is broken off from outside, or ends in a reply of no use."""
+        """Send. The turn is spent when sending is cancelled from outside or ends in an unusable reply."""
         try:
             return (yield from steps)
         except GeneratorExit:
@@ -185,7 +204,7 @@ class _Turn:
             raise
 
     def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
-        """What went wrong, if anything; and tell the pacer what Mirakl has counted."""
+        """Return what went wrong, if anything, and tell the pacer what Mirakl has counted."""
         if _was_counted(outcome):
             self._spend()
         else:
@@ -200,7 +219,7 @@ class _Turn:
         return error
 
     def end(self) -> None:
-        """Give back a turn that was not used."""
+        """Give back an unused turn."""
         if self._moment is not None:
             self._come_back()
             self._pacer.give_back(self._key, interval=self._interval, moment=self._moment, now=self._clock())
@@ -233,9 +252,9 @@ class _Turn:
             self._pacer.hold(self._key, until=now + self._interval, now=now)
 
     def _hold_off(self, error: MiraklRateLimitError, pause: float) -> None:
-        """A 429 holds for every caller of the account, not for this one alone."""
+        """A 429 applies to every caller of the account, not only to this one."""
         now = self._clock()
-        # Told "now" and yet refused, the pause grows.
+        # When Mirakl says "now" and still refuses, the pause grows.
         self._pacer.refused(self._key, until=max(error.retry_at.timestamp(), now + pause), now=now)
 
     def _error(self, reply: Reply) -> MiraklApiError:
@@ -258,7 +277,7 @@ class _Turn:
 
 
 def _was_counted(outcome: Reply | MiraklTransportError) -> bool:
-    """Whether Mirakl may count a request: not what never arrived, nor what it refused with 401 or 429."""
+    """Whether Mirakl may count a request: not one that never arrived, nor one refused with 401 or 429."""
     if isinstance(outcome, MiraklTransportError):
         return not outcome.surely_not_sent
     return outcome.status not in (401, 429)
@@ -271,7 +290,7 @@ def backoff(attempt: int) -> float:
 
 
 def wait_said(failure: Failure) -> float:
-    """Seconds that Mirakl asks to wait; 0 where it says nothing."""
+    """Seconds that Mirakl asks to wait; 0 if it does not say."""
     return (failure.retry_after or 0.0) if isinstance(failure, MiraklApiError) else 0.0
 
 
@@ -290,7 +309,7 @@ def may_retry(failure: Failure, replay: bool) -> bool:
 
 
 def _data(reply: Reply, call: Call[T]) -> Reply:
-    """Refuse the web page that a proxy, or a login in front of Mirakl, puts in the place of data.
+    """Refuse a web page that a proxy or a login in front of Mirakl returns instead of data.
 
     A document of a shop may be one; it comes with a file name.
     """
@@ -320,9 +339,9 @@ def _send_renewing(
 def _send(
     call: Call[T], settings: Settings, refused: Secret | None, *, stream: bool
 ) -> Generator[Effect, Reply | Secret | None, tuple[Reply | MiraklTransportError, Secret | None]]:
-    """Send once, following redirects; gives what came of it and the token that was used.
+    """Send once, following redirects. Returns the outcome and the token that was used.
 
-    Credentials go to the connection's own origin alone. A failure to get a token is raised, not given: the call
+    Credentials go only to the connection's own origin. A failure to get a token is raised, not returned: the call
     itself never left, and the token's own call has been retried already.
     """
     route = _Route(call, settings)
@@ -370,12 +389,12 @@ class _Route:
         try:
             following = urljoin(self.url, location)
         except ValueError:
-            raise self._wrong("redirects to something that is no address") from None
+            raise self._wrong("redirects to something that is not an address") from None
         there = self._check(following)
         if self._operation.method != "GET" or (there != self._origin and not self._is_link):
             scheme, host, port = there
             at = f"{scheme}://{host}" + ("" if port in (80, 443) else f":{port}")
-            raise self._wrong(f"redirects to {at}; put that into the connection if it is your instance")
+            raise self._wrong(f"redirects to {at}; use that address in the connection if it is your instance")
         self.url, self._origin = following, there
 
     def _check(self, url: str) -> tuple[str, str, int]:
@@ -384,7 +403,7 @@ class _Route:
         except ValueError:
             there = ("", "", 0)
         if not can_be_resolved(there[1]):
-            raise self._wrong("points to something that is no address")
+            raise self._wrong("points to something that is not an address")
         if there[0] != "https" and (self._home[0] == "https" or there[0] != "http"):
             raise self._wrong(f"points to a {there[0]}:// address; only https:// is followed")
         return there

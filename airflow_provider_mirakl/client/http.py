@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 MAX_ERROR_BODY = 64 * 1024
 MAX_BODY = 256 * 1024 * 1024
-"""A larger reply has to be streamed."""
+"""A larger reply must be streamed."""
 STREAM_CHUNK = 64 * 1024
 MAX_EMPTY_PAGES = 20
 """Pages without items in a row that are believed to lead on to more."""
@@ -105,7 +105,7 @@ class Client(_Shared):
     :param pacer: who remembers the published intervals; default the process's own.
     :param tokens: where tokens are kept; default the process's own.
     :param clock: the wall clock in seconds.
-    :param on_secret: is told every token fetched, to mask it in logs.
+    :param on_secret: called with every token fetched, to mask it in logs.
     :param sleep: how to wait a number of seconds.
     """
 
@@ -143,7 +143,7 @@ class Client(_Shared):
         :param max_wait: longest single wait in seconds, for an interval or a ``Retry-After``;
             default the settings'.
         :raises MiraklNotYetError: the next permitted moment is further away; nothing was sent.
-        :raises MiraklApiError: Mirakl says no; the subclass tells what kind.
+        :raises MiraklApiError: an error reply; the subclass tells which kind.
         :raises MiraklTransportError: no reply.
         :raises MiraklReplyError: a reply that cannot be read.
         """
@@ -175,7 +175,7 @@ class Client(_Shared):
                 response.close()
 
     def token(self, refused: str | None = None) -> str:
-        """An access token for the connection's client credentials, kept or fetched, for whoever calls by other means.
+        """An access token for the connection's client credentials, cached or fetched, for use with another HTTP client.
 
         :param refused: the token that was just refused with 401; another one is fetched in its place.
         :raises MiraklConfigurationError: the connection has no client credentials.
@@ -232,7 +232,7 @@ class AsyncClient(_Shared):
     :param pacer: who remembers the published intervals; default the process's own.
     :param tokens: where tokens are kept; default the process's own.
     :param clock: the wall clock in seconds.
-    :param on_secret: is told every token fetched, to mask it in logs.
+    :param on_secret: called with every token fetched, to mask it in logs.
     :param sleep: how to wait a number of seconds.
     """
 
@@ -389,7 +389,7 @@ def _options(settings: Settings) -> _Options:
 
 
 def _proxy(address: str, trust: ssl.SSLContext) -> httpx.Proxy:
-    """A proxy that is reached over TLS is as trusted as Mirakl is; to any other, trust must not be given."""
+    """The trust settings for a proxy reached over TLS are those for Mirakl; httpx rejects them for any other proxy."""
     with _proxy_faults():
         return httpx.Proxy(address, ssl_context=trust if urlsplit(address).scheme == "https" else None)
 
@@ -413,7 +413,7 @@ def _proxy_faults() -> Iterator[None]:
             "needs the package socksio" if isinstance(error, ImportError) else "is not an address of a proxy"
         )
         raise MiraklConfigurationError(
-            f"proxy: {why}; put one such as http://proxy:3128 into the connection, or into HTTPS_PROXY",
+            f"proxy: {why}; set one such as http://proxy:3128 in the connection or in HTTPS_PROXY",
             field="proxy",
         ) from None
 
@@ -448,7 +448,7 @@ def _build(
         return client.build_request(
             request.method, request.url, headers={**request.headers, **headers}, content=content
         )
-    except UnicodeError as error:  # "xn--", and behind it what is no Punycode
+    except UnicodeError as error:  # "xn--" followed by invalid Punycode
         raise httpx.InvalidURL(str(error)) from None
 
 
@@ -525,7 +525,7 @@ _NOT_SENT = (
 
 @contextlib.contextmanager
 def _reading(response: httpx.Response) -> Iterator[None]:
-    """While a body is read: of an error, whose status tells enough, what did arrive will do."""
+    """While a body is read. For an error reply, a partial body is enough: its status tells the rest."""
     try:
         yield
     except MiraklTransportError:
@@ -543,7 +543,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
         yield
     except httpx.InvalidURL:
         raise MiraklReplyError(
-            f"{operation}: there is no such address; check the host of the connection, or what Mirakl points to",
+            f"{operation}: the address does not exist; check the host of the connection, or the link from Mirakl",
             operation=operation,
         ) from None
     except httpx.LocalProtocolError:
@@ -566,7 +566,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
 
 
 def _say(error: Exception) -> str:
-    """The error in words; on an event loop httpx's own has none, and the system's word is further down."""
+    """The error as text. On an event loop httpx's error has no message; the system's is further down the chain."""
     reason: BaseException | None = error
     while reason is not None and not str(reason):
         reason = reason.__cause__ or reason.__context__

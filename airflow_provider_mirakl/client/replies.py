@@ -1,6 +1,6 @@
-"""From a reply that says no to an error with data. Pure.
+"""Turns an error reply into an error with data. Pure.
 
-Mirakl has several envelopes, and what stands in front of it answers HTML. Source: docs/mirakl-facts.md.
+Mirakl has several error envelopes, and a proxy in front of it answers HTML. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def _plain(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """One line of printable text, cut to a length that a log can bear."""
+    """One line of printable text, cut to a length suitable for a log."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: 8 * MAX_TEXT])
     line = " ".join(line.split())
     return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."

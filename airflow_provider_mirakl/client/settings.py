@@ -1,4 +1,4 @@
-"""What a client has to know, and the rules that an address has to keep."""
+"""The settings of a client, and the rules for its addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Secret(str):
-    """A text that does not show itself in a ``repr``, so that no dump of variables tells it."""
+    """Text that is hidden in a ``repr``, so that a dump of variables does not show it."""
 
     __slots__ = ()
 
@@ -42,12 +42,12 @@ class HeaderAuth:
 
     @property
     def identity(self) -> str:
-        """Tells two accounts apart without telling their secret."""
+        """Distinguishes two accounts without revealing their secrets."""
         return _digest(*(part for header in self.headers for part in header))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown, even where a server repeats it."""
+        """What must never be shown, even if a server repeats it."""
         values = [value for name, value in self.headers if name.lower() not in _NOT_SECRET]
         return tuple(text for value in values for text in (value, value.removeprefix("Bearer ")))
 
@@ -55,7 +55,10 @@ class HeaderAuth:
         """What is wrong with it, without showing it."""
         for name, value in self.headers:
             if not is_header_text(value):
-                yield f"auth: the value of {name} is empty, or holds a line break or a letter that no key has"
+                yield (
+                    f"auth: the value of {name} is empty, or contains a line break or a character that is not "
+                    "allowed in a key"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,12 @@ class ClientCredentials:
 
     @property
     def identity(self) -> str:
-        """Tells two accounts apart without telling their secret."""
+        """Distinguishes two accounts without revealing their secrets."""
         return _digest(self.token_url, self.client_id, self.client_secret, self.audience or "")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown, even where a server repeats it."""
+        """What must never be shown, even if a server repeats it."""
         return (self.client_secret,)
 
     def faults(self) -> Iterator[str]:
@@ -96,7 +99,7 @@ Auth: TypeAlias = HeaderAuth | ClientCredentials
 
 
 def api_key(key: str) -> HeaderAuth:
-    """Mirakl's API key: the raw key, without a scheme word."""
+    """Mirakl's API key: the plain key, without a scheme."""
     return HeaderAuth((("Authorization", key),))
 
 
@@ -112,20 +115,20 @@ def djust_key(key: str) -> HeaderAuth:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client has to know.
+    """The settings of a client.
 
     :param base_url: address of the instance, as :func:`clean_base_url` gives it.
     :param auth: how a call is authenticated.
-    :param timeout: longest silence of the server, in seconds.
-    :param connect_timeout: longest time to make a connection, in seconds.
-    :param max_attempts: how often one call is tried, the first time included.
+    :param timeout: seconds to wait for the server to send something.
+    :param connect_timeout: seconds to wait for a connection.
+    :param max_attempts: attempts for one call, including the first.
     :param max_wait: longest single wait inside a call, in seconds, for Mirakl's published interval or for its
         ``Retry-After``. Beyond it the call raises an error that holds the moment.
-    :param interval_factor: stretches every published interval: 1 keeps Mirakl's rules, 2 calls half as often,
-        and a sandbox that runs at sixty times the speed takes 1/60.
+    :param interval_factor: multiplies every published interval: 1 keeps Mirakl's rules, 2 calls half as often.
+        Use 1/60 for a sandbox that runs at sixty times the speed.
     :param proxy: address of an HTTP proxy.
     :param ca_bundle: path of a file with the certificate authorities to trust instead of the default ones.
-    :param user_agent: words put behind the package's own User-Agent.
+    :param user_agent: text appended to the package's own User-Agent.
     """
 
     base_url: str
@@ -145,7 +148,7 @@ class Settings:
         return _digest(self.base_url, self.auth.identity)
 
     def check(self) -> None:
-        """Refuse what no client can work with.
+        """Refuse settings that cannot work.
 
         :raises MiraklConfigurationError: naming every fault, and the field of the first.
         """
@@ -157,10 +160,10 @@ class Settings:
             and not _is_readable(self.base_url)
         ):
             faults.append(
-                "auth: token_url begins with http://, which would send the secret readable; put https://"
+                "auth: token_url begins with http://, which would send the secret unencrypted; use https://"
             )
         if self.proxy is not None and not _is_proxy(self.proxy):
-            faults.append("proxy: is not the address of a proxy; put one such as http://proxy:3128")
+            faults.append("proxy: must be the address of a proxy such as http://proxy:3128")
         numbers = (
             ("timeout", self.timeout > 0),
             ("connect_timeout", self.connect_timeout > 0),
@@ -172,7 +175,7 @@ class Settings:
             value = getattr(self, name)
             if not (good and math.isfinite(value)):
                 faults.append(
-                    f"{name}: is {value}; put a number greater than 0 (max_wait and interval_factor: or 0)"
+                    f"{name}: must be a number greater than 0 (max_wait and interval_factor may be 0), not {value}"
                 )
         if faults:
             raise MiraklConfigurationError("; ".join(faults), field=faults[0].partition(":")[0])
@@ -181,16 +184,16 @@ class Settings:
 def clean_base_url(
     url: str, *, field_name: str = "host", allow_http: bool = False, strip_api: bool = True
 ) -> str:
-    """Check an address a person typed and bring it into the one form that paths are put behind.
+    """Check an address and normalize it to the form that paths are appended to.
 
-    A missing scheme becomes ``https://``; a trailing ``/api``, which people paste, goes away.
+    A missing scheme becomes ``https://``; a trailing ``/api``, which people paste, is removed.
 
     :param url: the address as typed.
     :param field_name: the form field, for the message.
-    :param allow_http: accept plain HTTP to any host. Keys then travel readable.
+    :param allow_http: accept plain HTTP to any host. Keys are then sent unencrypted.
     :param strip_api: whether a trailing ``/api`` is part of every path already.
     :return: scheme, host, port and path, without a trailing slash.
-    :raises MiraklConfigurationError: naming the field and what to put instead.
+    :raises MiraklConfigurationError: naming the field and the fix.
     """
 
     fault = next(_address_faults(url.strip(), allow_http), None)
@@ -213,29 +216,29 @@ def _split(text: str) -> SplitResult:
 def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
     """What is wrong with an address; each check may rely on the ones before."""
     if not text:
-        yield "is empty; put the address of the instance, such as https://your-instance.mirakl.net"
+        yield "is empty; enter the address of the instance, such as https://your-instance.mirakl.net"
     try:
         parts = _split(text)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        # Python's own words would repeat what was typed, a password maybe.
-        yield "is not an address; put one such as https://your-instance.mirakl.net"
+        # Python's own message would repeat what was typed, possibly a password.
+        yield "must be an address such as https://your-instance.mirakl.net"
         return
     if parts.scheme not in _DEFAULT_PORTS:
-        yield f"begins with {parts.scheme}://; Mirakl is reached by https://"
+        yield f"begins with {parts.scheme}://; Mirakl requires https://"
     if parts.username is not None or parts.password is not None:
-        yield "holds a user name or a password; keys belong in the password field"
+        yield "contains a user name or a password; keys belong in the password field"
     if parts.query or parts.fragment:
-        yield "holds a '?' or '#' part; put the address alone"
+        yield "contains a '?' or '#' part; enter only the address"
     if not text.isprintable():
-        yield "holds an invisible letter; type the address anew instead of pasting it"
+        yield "contains an invisible character; retype the URL instead of pasting it"
     if not host.isascii():
-        yield "holds a letter outside ASCII in the host name; check it, or put its ASCII form (xn--...)"
+        yield "contains a non-ASCII character in the host name; check it, or use its ASCII form (xn--...)"
     if not (_HOST.fullmatch(host) and can_be_resolved(host)) or host in _DEFAULT_PORTS or " " in text:
-        yield "has no host name; put an address such as https://your-instance.mirakl.net"
+        yield "has no host name; enter an address such as https://your-instance.mirakl.net"
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         yield (
-            f"begins with http://, which would send the key readable; put https://{host}, "
+            f"begins with http://, which would send the key unencrypted; use https://{host}, "
             "or set allow_http for a server of your own"
         )
 
@@ -243,19 +246,19 @@ def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port: what decides whether a key may go there.
 
-    :raises ValueError: for something that is no address.
+    :raises ValueError: for something that is not an address.
     """
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def can_be_resolved(host: str) -> bool:
-    """Whether no part of a host name is empty or too long, at which Python's resolver would fail with a bare error."""
+    """Whether every part of a host name is 1 to 63 characters long; otherwise Python's resolver raises a bare error."""
     return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name means this very machine."""
+    """Whether a host name means this machine."""
     if host == "localhost":
         return True
     try:
@@ -270,7 +273,7 @@ def is_header_text(value: str) -> bool:
 
 
 def _is_readable(url: str) -> bool:
-    """Whether what is sent there can be read on the way."""
+    """Whether data sent there travels unencrypted."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -35,7 +35,10 @@ class Token:
 
 
 def fetch_token(credentials: ClientCredentials) -> Call[Token]:
-    """The call that trades client id and secret for a token. Source: :ref:`authentication <facts-authentication>`."""
+    """The call that exchanges client id and secret for a token.
+
+    Source: :ref:`authentication <facts-authentication>`.
+    """
     form = {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,
@@ -79,7 +82,7 @@ def _read(reply: Reply) -> Token | None:
 class Flight:
     """A fetch under way.
 
-    :param mine: whether the caller has to do it, inside :meth:`TokenStore.fetching`.
+    :param mine: whether the caller must fetch it, inside :meth:`TokenStore.fetching`.
     :param landed: done when the fetch is, with the error it ended in, if any.
     """
 
@@ -102,9 +105,9 @@ class TokenStore:
     def claim(
         self, credentials: ClientCredentials, *, now: float, refused: Secret | None, blocking: bool
     ) -> Secret | Flight:
-        """The kept token, unless it is about to end or is the one that Mirakl just refused; else a flight.
+        """The cached token, unless it is about to expire or Mirakl just refused it; otherwise a flight.
 
-        :param blocking: whether the caller would stop its thread to wait for somebody else's flight.
+        :param blocking: whether the caller would block its thread while another caller fetches.
         """
         key, thread = credentials.identity, threading.get_ident()
         with self._lock:
@@ -122,7 +125,7 @@ class TokenStore:
 
     @contextlib.contextmanager
     def fetching(self, credentials: ClientCredentials, flight: Flight) -> Iterator[None]:
-        """Around the fetch of one's own flight: whatever comes of it, those who wait are told."""
+        """Wrap the fetch of the caller's own flight: the waiting callers are told the result, whatever it is."""
         failure: MiraklError | None = None
         try:
             yield
@@ -149,7 +152,7 @@ class TokenStore:
             self._tokens.clear()
 
     def after_fork(self) -> None:
-        """For a forked child: nobody there finishes the parent's fetches, or releases its lock."""
+        """For a forked child, where nothing finishes the parent's fetches or releases its lock."""
         self._lock = threading.Lock()
         self._flights.clear()
 

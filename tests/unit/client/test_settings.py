@@ -51,8 +51,8 @@ def test_addresses_that_work(typed: str, clean: str) -> None:
 BAD = {
     "": "is empty",
     "   ": "is empty",
-    "http://shop.mirakl.net": "put https://shop.mirakl.net",
-    "http://10.0.0.1": "send the key readable",
+    "http://shop.mirakl.net": "use https://shop.mirakl.net",
+    "http://10.0.0.1": "send the key unencrypted",
     "ftp://shop.mirakl.net": "begins with ftp://",
     "https://": "no host name",
     "https:/shop.mirakl.net": "no host name",
@@ -71,9 +71,9 @@ BAD = {
     "https://@shop.mirakl.net": "user name or a password",
     "https://shop.mirakl.net?key=1": "'?' or '#'",
     "https://shop.mirakl.net/#/home": "'?' or '#'",
-    "https://shop.mirakl.net:99999": "is not an address",
-    "https://shop.mirakl.net:key": "is not an address",
-    "https://[::1": "is not an address",
+    "https://shop.mirakl.net:99999": "must be an address",
+    "https://shop.mirakl.net:key": "must be an address",
+    "https://[::1": "must be an address",
 }
 
 

@@ -265,14 +265,14 @@ def test_a_wrong_key_and_one_that_may_not(sandbox, run_task, monkeypatch):
 
     connection = connections(sandbox)["djust_default"] | {"password": "wrong-key-1234"}
     monkeypatch.setenv("AIRFLOW_CONN_DJUST_DEFAULT", json.dumps(connection))
-    with pytest.raises(MiraklAuthenticationError, match="'djust_default': The key is not accepted") as caught:
+    with pytest.raises(MiraklAuthenticationError, match="'djust_default': The key was rejected") as caught:
         run_task(djust(REPAIRABLE))
     assert "wrong-key-1234" not in str(caught.value)
-    with pytest.raises(MiraklConfigurationError, match="The key is not accepted"):
+    with pytest.raises(MiraklConfigurationError, match="The key was rejected"):
         run_task(djust(REPAIRABLE, preview=True))
     monkeypatch.setenv("AIRFLOW_CONN_DJUST_DEFAULT", json.dumps(connections(sandbox)["djust_default"]))
     sandbox.fault("status", "ADM-MIRAKL-100", status=403, times=1)
-    with pytest.raises(MiraklPermissionError, match="has to be an operator's"):
+    with pytest.raises(MiraklPermissionError, match="DJUST requires an operator's key"):
         run_task(djust(REPAIRABLE))
 
 
