@@ -177,7 +177,7 @@ class Part:
     """One part of a :class:`Multipart` body.
 
     :param name: name of the form field.
-    :param content: its bytes; or a function that opens them for reading, called anew for every try, so that a file
+    :param content: its bytes; or a function that opens them for reading, called again for every attempt, so that a file
         is never held in memory.
     :param file_name: given for files. Path separators and control characters are refused.
     :param content_type: default ``application/octet-stream`` for files and none for fields.
@@ -191,7 +191,7 @@ class Part:
     def __post_init__(self) -> None:
         name = self.file_name
         if name is not None and (not name.isprintable() or set(name) & set("/\\") or name in ("", ".", "..")):
-            raise MiraklInputError(f"{name!r} cannot be the name of an uploaded file; give a plain file name")
+            raise MiraklInputError(f"{name!r} cannot be the name of an uploaded file; use a plain file name")
 
     @property
     def head(self) -> bytes:
@@ -305,7 +305,7 @@ def moment(value: datetime | None) -> str | None:
     if value is None:
         return None
     if value.tzinfo is None:
-        raise MiraklInputError(f"{value.isoformat()} has no time zone; give one, such as UTC")
+        raise MiraklInputError(f"{value.isoformat()} has no time zone; add one, such as UTC")
     utc = value.astimezone(UTC).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
     return utc.replace("+00:00", "Z")
 
@@ -330,7 +330,7 @@ def _word(value: str | int) -> str:
 def encode(value: object) -> bytes:
     """A JSON body in UTF-8.
 
-    :raises MiraklInputError: for what JSON has not: NaN, Infinity, half a surrogate pair, an object of Python.
+    :raises MiraklInputError: for what JSON cannot express: NaN, Infinity, half a surrogate pair, a Python object.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -43,7 +43,7 @@ SHOP_FIELDS: Mapping[str, ShopField] = {
     "S31": ShopField("query", "shop_ids", required=False),
     "S32": ShopField("part", "shop_id", required=True),
 }
-"""By operation; an operation that is missing takes no shop from the operator and the front office."""
+"""By operation; an operation that is missing takes no shop in these roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Caller:
             return []
         if self.shop_id is None:
             if field.required:
-                raise MiraklInputError(f"{code} of role {self.role} needs a shop; give shop_id")
+                raise MiraklInputError(f"{code} of role {self.role} needs a shop; set shop_id")
             return []
         return [(field.name, self.shop_id)] if field.place == place else []
 

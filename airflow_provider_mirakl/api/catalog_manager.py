@@ -49,7 +49,7 @@ def synchronize_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call
     The body is a bare array. Mirakl publishes no maximum of products.
 
     :param products: the elements; or the encoded array, sent as it is.
-    :return: a call that gives the tracking id.
+    :return: a call that returns the tracking id.
     :raises MiraklInputError: for no product at all.
     """
     if not products:
@@ -84,7 +84,7 @@ def export_source_status(
 
     At most every 5 minutes with ``updated_since``, every 4 hours without. 204 without a body when there is nothing.
 
-    :param caller: the operator and the front office have to name the shop.
+    :param caller: the operator and the front office must name the shop.
     :param provider_unique_identifiers: only these, 100 at the most.
     :param unique_identifiers: only these, as ``TYPE|value``, 100 at the most.
     :raises MiraklInputError: too many identifiers, or no shop where one is needed.
@@ -166,10 +166,10 @@ def start_export(
     Without filters Mirakl exports what is accepted and valid.
 
     :param filters: lists by the names of :data:`FILTERS`.
-    :param channel: code of the channel whose statuses are told.
+    :param channel: code of the channel whose statuses are returned.
     :param restrict_attributes: with a channel, only its attributes; Mirakl's default is true.
     :param include_data_provider_origins: JSON only; Mirakl's default is false.
-    :return: a call that gives the tracking id.
+    :return: a call that returns the tracking id.
     :raises MiraklInputError: a filter that does not exist, or is too long.
     """
     body: dict[str, object] = {
@@ -221,13 +221,13 @@ def export_deleted_products(
 def _checked(filters: Mapping[str, Collection[str]] | None) -> Mapping[str, Collection[str]]:
     for name, values in (filters or {}).items():
         if name not in FILTERS:
-            raise MiraklInputError(f"{name!r} is no filter of an export; known are {', '.join(FILTERS)}")
+            raise MiraklInputError(f"{name!r} is not a filter of an export; use {', '.join(FILTERS)}")
         _check_length(name, values)
     return filters or {}
 
 
 def _check_length(name: str, values: Collection[str]) -> None:
     if isinstance(values, str):
-        raise MiraklInputError(f"{name} is one text; give a list")
+        raise MiraklInputError(f"{name} must be a list, not one text")
     if len(values) > MAX_FILTER:
-        raise MiraklInputError(f"{name} holds {len(values)} values; Mirakl takes {MAX_FILTER} at the most")
+        raise MiraklInputError(f"{name} has {len(values)} values; Mirakl accepts at most {MAX_FILTER}")

@@ -25,15 +25,15 @@ Product = dict[str, Json]
 
 
 def list_products(*, limit: int = MAX_PRODUCTS, page_token: str | None = None) -> Call[Page[Product]]:
-    """List the catalog, sorted by product id. There is no filter.
+    """List the catalog, sorted by product id. It has no filter.
 
     :param limit: products a page, 1 to 1,000.
     :param page_token: opaque position of a page, from the page before.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     :raises MiraklInputError: for a limit out of range.
     """
     if not 1 <= limit <= MAX_PRODUCTS:
-        raise MiraklInputError(f"limit is {limit}; listProducts takes 1 to {MAX_PRODUCTS:,}")
+        raise MiraklInputError(f"limit must be 1 to {MAX_PRODUCTS:,}, not {limit}")
     return Call(
         LIST_PRODUCTS,
         parse=lambda reply: seek_page(
@@ -49,23 +49,23 @@ def upsert_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call[None
     Mirakl answers 202 before it processes anything, and gives no id to ask after.
 
     :param products: the products; or the encoded body ``{"products": [...]}``, sent as it is.
-    :return: a call that gives nothing.
+    :return: a call that returns nothing.
     :raises MiraklInputError: for a number of products out of range.
     """
     return Call(UPSERT_PRODUCTS, parse=nothing, body=_body(products))
 
 
 def delete_products(product_ids: Iterable[str] | bytes) -> Call[None]:
-    """Delete 1 to 1,000 products. Unknown ids are no error.
+    """Delete 1 to 1,000 products. Unknown ids are not an error.
 
     :param product_ids: the ids, 1 to 256 characters each; or the encoded body, sent as it is.
-    :return: a call that gives nothing.
+    :return: a call that returns nothing.
     :raises MiraklInputError: for a number of products out of range, or an id that cannot be one.
     """
     if isinstance(product_ids, bytes):
         return Call(DELETE_PRODUCTS, parse=nothing, body=product_ids)
     if isinstance(product_ids, str):
-        raise MiraklInputError("product_ids is one text; give a list of ids")
+        raise MiraklInputError("product_ids must be a list of ids, not one text")
     ids = list(product_ids)
     for product_id in ids:
         if not 1 <= len(product_id) <= MAX_ID_LENGTH:
@@ -80,5 +80,7 @@ def _body(products: Sequence[Mapping[str, object]] | bytes) -> bytes:
     if isinstance(products, bytes):
         return products
     if not 1 <= len(products) <= MAX_PRODUCTS:
-        raise MiraklInputError(f"{len(products):,} products in one call; Connect takes 1 to {MAX_PRODUCTS:,}")
+        raise MiraklInputError(
+            f"{len(products):,} products in one call; Connect accepts 1 to {MAX_PRODUCTS:,}"
+        )
     return encode({"products": products})

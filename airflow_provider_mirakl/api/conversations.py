@@ -60,7 +60,7 @@ def list_conversations(
     :param order_ids: only those about these orders.
     :param limit: conversations a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     :raises MiraklInputError: a limit out of range, or neither ``updated_from`` nor ``conversation_ids``.
     """
     checked_limit(limit, LIST_CONVERSATIONS)
@@ -128,7 +128,7 @@ def create_conversation(order_id: str, *, topic: str, body: str, files: Sequence
     :param topic: what it is about, at most 500 characters.
     :param body: the first message, 1 to 2,000 characters.
     :param files: at most 5 attachments, each a part with a ``file_name``.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: a text that is too long or empty, or too many files.
     """
     if len(topic) > MAX_TOPIC_LENGTH:
@@ -147,7 +147,7 @@ def create_message(conversation_id: str, *, body: str, files: Sequence[Part] = (
     :param conversation_id: Connect's id of the conversation.
     :param body: the message, 1 to 2,000 characters.
     :param files: at most 5 attachments, each a part with a ``file_name``.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: a text that is too long or empty, or too many files.
     """
     return Call(

@@ -54,7 +54,7 @@ DO01 = Operation("DO01", "GET", "/api/documents", replay=True, interval=86_400)
 class Variant:
     """How the document calls of a role differ.
 
-    :param own_shop: the key belongs to a shop, so that none has to be named.
+    :param own_shop: the key belongs to a shop, so none must be named.
     :param changes: S30 knows ``updated_since`` and ``include_deleted``, and needs this or shops.
     """
 
@@ -77,7 +77,7 @@ class ShopDocument:
     :param type: code of its type.
     :param shop_id: its shop; ``None`` in a seller's listing, which does not say it.
     :param date_uploaded: as Mirakl writes it, UTC.
-    :param date_deleted: set for deleted ones, which a listing holds only on request.
+    :param date_deleted: set for deleted documents, which a listing includes only on request.
     """
 
     id: int
@@ -109,7 +109,7 @@ class Upload:
 
     :param file_name: its name at Mirakl, distinct in one call.
     :param type_code: code of its type, distinct in one call.
-    :param content: its bytes, or a function that opens them, called anew for every try.
+    :param content: its bytes, or a function that opens them, called again for every attempt.
     """
 
     file_name: str
@@ -153,10 +153,10 @@ def list_documents(
     """S30: the documents of a shop, or of many. Not paginated.
 
     :param role: ``shop``, ``operator`` or ``front``.
-    :param shop_ids: the shops. A seller gives one or none, which means the user's default shop.
+    :param shop_ids: the shops. A seller names one or none; none means the user's default shop.
     :param updated_since: only what was uploaded or deleted since then, at most 90 days ago. Not for sellers.
     :param include_deleted: list deleted ones too. Not for sellers.
-    :raises MiraklInputError: what the role has not, or has to give.
+    :raises MiraklInputError: an argument that the role does not support, or a required one is missing.
     """
     variant = _variant(role)
     if not variant.changes and (updated_since is not None or include_deleted):
@@ -182,12 +182,12 @@ def download_documents(
     document_ids: Collection[int] = (),
     type_codes: Collection[str] = (),
 ) -> Call[bytes]:
-    """S31: exactly one ``document_ids`` gives the file itself, anything else a ZIP with a folder for each shop.
+    """S31: exactly one ``document_ids`` returns the file itself, anything else a ZIP with a folder for each shop.
 
     Meant for ``Client.stream``. The name of the file is in the headers: see :func:`file_name_of`.
 
     :param role: ``shop``, ``operator`` or ``front``.
-    :param shop_ids: all documents of these shops. A seller gives one or none.
+    :param shop_ids: all documents of these shops. A seller names one or none.
     :param document_ids: these documents. 404 when any of them does not exist, and then none is sent.
     :param type_codes: only these types.
     :raises MiraklInputError: no shop and no document, except for a seller, who then gets all of the shop.
@@ -212,10 +212,10 @@ def upload_documents(
     :param role: ``shop``, ``operator`` or ``front``.
     :param uploads: the files; names and types distinct.
     :param shop_id: the shop. A seller may leave it out for the user's default shop.
-    :raises MiraklInputError: a number of files out of range, or no shop where the role has to name one.
+    :raises MiraklInputError: a number of files out of range, or a missing shop where the role must name one.
     """
     if not 1 <= len(uploads) <= MAX_DOCUMENTS:
-        raise MiraklInputError(f"{len(uploads)} documents in one call; S32 takes 1 to {MAX_DOCUMENTS}")
+        raise MiraklInputError(f"{len(uploads)} documents in one call; S32 accepts 1 to {MAX_DOCUMENTS}")
     caller = _caller(role, shop_id)
     listed = [{"file_name": upload.file_name, "type_code": upload.type_code} for upload in uploads]
     descriptor = Part("shop_documents", encode({"shop_documents": listed}), content_type=JSON)

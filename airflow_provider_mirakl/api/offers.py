@@ -58,8 +58,8 @@ ImportMode = Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"]
 class OfferImport(NamedTuple):
     """What OF01 answers.
 
-    :param import_id: id of the offer import; of the one there is, where Mirakl takes the request for a duplicate.
-    :param product_import_id: id of the product import, where the file holds products too.
+    :param import_id: id of the offer import, or the existing one's if Mirakl recognizes a duplicate.
+    :param product_import_id: id of the product import, if the file contains products too.
     """
 
     import_id: int
@@ -80,7 +80,7 @@ def import_offers(
     :param content: the file: CSV, XML or XLSX.
     :param import_mode: ``REPLACE`` deletes every offer that the file does not name. Mirakl calls
         ``PARTIAL_UPDATE`` deprecated.
-    :param with_products: the file holds products too; then at most every 15 minutes.
+    :param with_products: the file contains products too; then at most every 15 minutes.
     """
     parts = [*caller.parts("OF01"), file_part(content, file_name), Part("import_mode", import_mode.encode())]
     if with_products:
@@ -128,7 +128,7 @@ def upsert_offers(offers: Sequence[Mapping[str, Json]] | bytes, *, caller: Calle
     Every offer is replaced as a whole: a field that is not sent goes back to its default.
 
     :param offers: the offers; or the encoded body ``{"offers": [...]}``, sent as it is.
-    :return: a call that gives the import's id; of the one there is, where Mirakl takes the request for a duplicate.
+    :return: a call that returns the import's id, or the existing one's if Mirakl recognizes a duplicate.
     """
     if not offers:
         raise MiraklInputError("OF24 needs at least one offer")
@@ -218,7 +218,7 @@ def start_offer_export(
     :param updated_since: only what changed since then (``last_request_date``).
     :param options: further fields of the body by Mirakl's names: ``include_fields``, ``rename_fields``,
         ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``.
-    :return: a call that gives the tracking id; of the export there is, where Mirakl takes the request for a duplicate.
+    :return: a call that returns the tracking id, or the existing export's if Mirakl recognizes a duplicate.
     """
     body: dict[str, object] = {
         "last_request_date": moment(updated_since),

@@ -93,7 +93,7 @@ def list_orders(
     :param fulfillment_type: only orders that are fulfilled so.
     :param limit: orders a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before. It carries every other parameter.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     :raises MiraklInputError: a limit out of range, an unknown status, or a moment without a time zone.
     """
     checked_limit(limit, LIST_ORDERS)
@@ -120,7 +120,7 @@ def accept_order_lines(order_id: str, order_lines: Rows) -> Call[str]:
 
     :param order_id: Connect's id of the order.
     :param order_lines: one or more of ``{"id": ..., "accepted": true}``.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: no line, or no order id.
     """
     return _act(ACCEPT_ORDER_LINES, {"order_lines": filled("order_lines", order_lines)}, order_id)
@@ -146,7 +146,7 @@ def create_shipment(
     :param tracking_url: the carrier's page about the parcel.
     :param return_tracking_number: only for channels that ask for it when the parcel leaves.
     :param warehouse_id: where it leaves from.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: no item, or no order id.
     """
     shipment = {
@@ -167,7 +167,7 @@ def cancel_order_lines(order_id: str, cancelations: Rows) -> Call[str]:
     :param cancelations: ``price``, ``shipping_price`` (each ``{"amount", "currency"}``), ``quantity`` and ``reason``
         (see :data:`ADJUSTMENT_REASONS`) of each line; ``order_line_id`` or ``product_id`` names it; ``taxes`` and
         ``shipping_taxes`` are optional.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: no line, or no order id.
     """
     return _act(CANCEL_ORDER_LINES, {"cancelations": filled("cancelations", cancelations)}, order_id)
@@ -178,7 +178,7 @@ def refund_order_lines(order_id: str, refunds: Rows) -> Call[str]:
 
     :param order_id: Connect's id of the order.
     :param refunds: as the cancelations of :func:`cancel_order_lines`; ``quantity`` may be left out.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: no line, or no order id.
     """
     return _act(REFUND_ORDER_LINES, {"refunds": filled("refunds", refunds)}, order_id)
@@ -209,7 +209,7 @@ def report_order_actions(actions: Rows) -> Call[list[str]]:
 
     :param actions: 1 to 100 of ``{"type": "SYNCHRONIZE_ORDER", "entity_type": "ORDER", "entity_id": ..., "status":
         "SUCCESS" or "FAILED", "executed_at": ..., "errors": [{"code", "message"}]}``.
-    :return: a call that gives the ids under which Connect keeps them.
+    :return: a call that returns the ids under which Connect keeps them.
     :raises MiraklInputError: a number of actions out of range.
     """
     if not 1 <= len(actions) <= MAX_REPORTED_ACTIONS:
@@ -240,7 +240,7 @@ def list_order_documents(
     :param updated_from: only documents that were updated at this moment or later.
     :param limit: documents a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     :raises MiraklInputError: a limit out of range, an unknown type, or ``channel_types`` without their type.
     """
     checked_limit(limit, LIST_ORDER_DOCUMENTS)
@@ -303,7 +303,7 @@ def upload_order_document(
     :param file_name: the name that Connect shows, at most 255 characters.
     :param type: ``RETURN_LABEL`` or ``CUSTOMER_INVOICE``.
     :param return_id: the return that a label belongs to; some channels need it.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: another type, or a name that cannot be one.
     """
     checked_words("type", [type], UPLOAD_TYPES)

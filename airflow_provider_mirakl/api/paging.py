@@ -20,7 +20,7 @@ def seek_page(
 
     :param reply: the reply.
     :param key: where the items are.
-    :param follow: builds the call for a page token. The token carries every parameter, so it is sent alone.
+    :param follow: builds the call for a page token. The token carries every parameter, so nothing else is sent.
     :raises MiraklReplyError: when the reply is not such a page.
 
     Source: :ref:`paging <facts-paging>`.

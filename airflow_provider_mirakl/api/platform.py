@@ -117,7 +117,7 @@ def list_additional_fields(
     """
     for entity in entities:
         if entity not in ENTITIES:
-            raise MiraklInputError(f"entities holds {entity!r}; AF01 knows {', '.join(ENTITIES)}")
+            raise MiraklInputError(f"entities must be among {', '.join(ENTITIES)}, not {entity!r}")
     return Call(
         AF01,
         parse=_coded("additional_fields", AdditionalField),

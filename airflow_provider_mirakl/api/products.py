@@ -39,7 +39,7 @@ P46 = Operation("P46", "GET", f"{PATH}/{{import_id}}/transformed_file", replay=T
 P47 = Operation("P47", "GET", f"{PATH}/{{import_id}}/transformation_error_report", replay=True)
 
 Content = bytes | Callable[[], BinaryIO]
-"""A file's bytes, or a function that opens it, called anew for every try."""
+"""A file's bytes, or a function that opens it, called again for every attempt."""
 
 
 def import_products(
@@ -54,13 +54,13 @@ def import_products(
     """P41: import a file of products. At most every 15 minutes for each seller; every hour is recommended.
 
     :param content: the file: CSV, XML or XLSX.
-    :param file_name: its name, whose ending tells the format.
-    :param caller: who imports; the operator and the front office have to name the shop.
+    :param file_name: its name, whose extension names the format.
+    :param caller: who imports; the operator and the front office must name the shop.
     :param operator_format: the file is in the operator's format already.
     :param conversion_type: how the file is converted; default the shop's own setting.
     :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each on or off; only with
         ``AI_CONVERTER``.
-    :return: a call that gives the import's id.
+    :return: a call that returns the import's id.
     :raises MiraklInputError: options that do not go together, or no shop where one is needed.
     """
     parts = [*caller.parts("P41"), file_part(content, file_name)]
@@ -115,7 +115,7 @@ def list_imports(
     :param status: ``CANCELLED``, ``WAITING``, ``RUNNING``, ``SENT``, ``COMPLETE`` or ``FAILED``.
     :param offset: position of the first one.
     :param limit: imports a page, 1 to 100.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     """
     return Call(
         P51,

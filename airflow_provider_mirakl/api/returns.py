@@ -53,7 +53,7 @@ def list_returns(
     :param statuses: only in these states, see :data:`RETURN_STATUSES`.
     :param limit: returns a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before.
-    :return: a call that gives one page.
+    :return: a call that returns one page.
     :raises MiraklInputError: a limit out of range, an unknown status, or too many ids.
     """
     checked_limit(limit, LIST_RETURNS)
@@ -80,7 +80,7 @@ def accept_return(return_id: str, *, accepted: bool = True, rejection_reason: st
     :param return_id: Connect's id of the return.
     :param accepted: whether it is accepted.
     :param rejection_reason: why it is not, see :data:`REJECTION_REASONS`.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: an unknown reason, or a reason for an accepted return.
     """
     if rejection_reason is not None:
@@ -95,7 +95,7 @@ def acknowledge_return_reception(return_id: str) -> Call[str]:
     """Confirm that the goods of a return have arrived.
 
     :param return_id: Connect's id of the return.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     """
     return _step(ACKNOWLEDGE_RETURN, return_id)
 
@@ -104,7 +104,7 @@ def close_return(return_id: str) -> Call[str]:
     """Close a return after everything about it is done.
 
     :param return_id: Connect's id of the return.
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     """
     return _step(CLOSE_RETURN, return_id)
 
@@ -126,7 +126,7 @@ def update_return_tracking(
     :param tracking_url: the carrier's page about the parcel.
     :param label_url: where the label is.
     :param rma_id: number of the authorization (RMA).
-    :return: a call that gives the action's id.
+    :return: a call that returns the action's id.
     :raises MiraklInputError: nothing to say.
     """
     tracking = without_none(

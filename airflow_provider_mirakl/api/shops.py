@@ -66,7 +66,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ShopUpdate:
-    """The answer of A02, which is a 200 even where it holds errors.
+    """The reply of A02, which is a 200 even if it contains errors.
 
     :param errors: what Mirakl did not take, such as a field that the operator has locked.
     :param updated: the shop as it is now, ``None`` where nothing was changed.
@@ -128,7 +128,7 @@ def get_statistics(
     """
     for period in periods:
         if period not in PERIODS:
-            raise MiraklInputError(f"periods holds {period!r}; A21 knows {', '.join(PERIODS)}")
+            raise MiraklInputError(f"periods must be among {', '.join(PERIODS)}, not {period!r}")
     return Call(
         A21,
         parse=Reply.json_object,
@@ -154,7 +154,7 @@ def list_shops(
     :param offset: shops to pass over.
     """
     if not 1 <= page_size <= 100:
-        raise MiraklInputError(f"page_size is {page_size}; S20 takes 1 to 100")
+        raise MiraklInputError(f"page_size must be 1 to 100, not {page_size}")
     return Call(
         S20,
         parse=lambda reply: offset_page(
@@ -202,7 +202,7 @@ def _code_and_field(error: Mapping[str, Json]) -> tuple[str | None, str | None]:
 def _faults_of(changes: Mapping[str, Any], unknown_fields: str) -> list[Problem]:
     problems = []
     if not changes:
-        problems.append(Problem("nothing to change; give at least one field"))
+        problems.append(Problem("nothing to change; set at least one field"))
     for name, value in changes.items():
         if name not in NULLABLE:
             if unknown_fields == "refuse":
@@ -211,7 +211,7 @@ def _faults_of(changes: Mapping[str, Any], unknown_fields: str) -> list[Problem]
             if NULLABLE[name] is False:
                 problems.append(Problem("cannot be erased; leave it out to keep it", name))
         elif name in _KINDS and not isinstance(value, _KINDS[name][0]):
-            problems.append(Problem(f"is {type(value).__name__}; give {_KINDS[name][1]}", name))
+            problems.append(Problem(f"must be {_KINDS[name][1]}, not {type(value).__name__}", name))
         else:
             problems += _faults_within(name, value)
     return problems
@@ -223,9 +223,9 @@ def _faults_within(name: str, value: Any) -> list[Problem]:
     if name == "shipping_country" and not (
         isinstance(value, str) and len(value) == 3 and value.isascii() and value.isupper()
     ):
-        return [Problem(f"is {value!r}; give three letters of ISO 3166, such as FRA", name)]
+        return [Problem(f"must be an ISO 3166 code of three letters such as FRA, not {value!r}", name)]
     if name in ("closed_from", "closed_to") and isinstance(value, datetime) and value.tzinfo is None:
-        return [Problem("has no time zone; give one, such as UTC", name)]
+        return [Problem("has no time zone; add one, such as UTC", name)]
     if name == "producer_identifiers" and len(value) > MAX_PRODUCER_IDENTIFIERS:
         return [Problem(f"has {len(value)} entries; at most {MAX_PRODUCER_IDENTIFIERS} fit", name)]
     if name == "shop_additional_fields":
@@ -241,7 +241,7 @@ def _faults_of_entry(place: str, entry: Any) -> list[Problem]:
     if not isinstance(entry, Mapping) or not entry.get("code"):
         return [Problem("needs a code", place)]
     if "value" not in entry:
-        return [Problem("has no value, which would erase it; give one, or None to erase it", place)]
+        return [Problem("has no value, which would erase it; set one, or None to erase it", place)]
     return []
 
 

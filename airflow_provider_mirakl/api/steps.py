@@ -75,13 +75,13 @@ Steps: TypeAlias = Generator[Step, Any, T]
 
 
 def send(call: Call[T]) -> Steps[T]:
-    """Send a call, and give its result."""
+    """Send a call and return its result."""
     result: T = yield Send(call)
     return result
 
 
 def blocking(function: Callable[[], T]) -> Steps[T]:
-    """Do work that blocks, and give its result."""
+    """Do blocking work and return its result."""
     result: T = yield Blocking(function)
     return result
 

@@ -19,9 +19,9 @@ def test_upsert() -> None:
 
 @pytest.mark.parametrize("count", [0, MAX_PRODUCTS + 1])
 def test_how_many(count: int) -> None:
-    with pytest.raises(MiraklInputError, match="Connect takes 1 to 1,000"):
+    with pytest.raises(MiraklInputError, match="Connect accepts 1 to 1,000"):
         upsert_products([{"id": "1"}] * count)
-    with pytest.raises(MiraklInputError, match="Connect takes 1 to 1,000"):
+    with pytest.raises(MiraklInputError, match="Connect accepts 1 to 1,000"):
         delete_products(["1"] * count)
     if count:
         upsert_products([{"id": "1"}] * (count - 1))

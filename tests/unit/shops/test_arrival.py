@@ -60,8 +60,8 @@ def test_what_cannot_be_waited_for(awaited, said):
 def look(documents: list[ShopDocument], **more):
     arguments = {"role": "operator", "shop_ids": [2000], "type_codes": [], "uploaded_after": None} | more
     steps = shop_documents({}, **arguments)
-    call = next(steps)
-    assert call.operation.code == "S30"
+    step = next(steps)
+    assert step.call.operation.code == "S30"
     with pytest.raises(StopIteration) as caught:
         steps.send(documents)
     return caught.value.value
