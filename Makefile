@@ -14,6 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 AIRFLOW ?= 3.3.2
 MATRIX ?= 2.11.2 3.3.2
 PYTEST_ARGS ?=
+FLEET_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own.
 PYTEST_PARALLEL ?= -n 3 --dist loadfile
 
@@ -110,6 +111,32 @@ matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
 matrix-%: .venvs/airflow-%/.test
 	.venvs/airflow-$*/bin/python -c 'import airflow; assert airflow.__version__ == "$*", airflow.__version__'
 	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+# Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
+.venvs/fleet/.base:
+	$(call make_venv,$(@D),$(AIRFLOW))
+	@touch $@
+
+.venvs/fleet/.fleet: .venvs/fleet/.base $(INPUTS) $(PINS)
+	$(call uv_install,$(@D),$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' --group test --group fleet --group stores)
+	@touch $@
+
+.PHONY: fleet
+fleet: .venvs/fleet/.fleet ## Celery workers without a shared disk, triggerers, kill -9; needs postgresql and redis-server
+	PATH="$(CURDIR)/.venvs/fleet/bin:$$PATH" .venvs/fleet/bin/python scripts/fleet.py $(FLEET_ARGS)
+
+# Azurite is a program of Node: npm installs it into the cache.
+AZURITE := 3.37.0
+
+$(CACHE)/azurite/node_modules/.bin/azurite-blob:
+	@command -v npm >/dev/null || { echo "make stores needs npm, for Azurite"; exit 1; }
+	mkdir -p $(CACHE)/azurite
+	npm install --silent --no-audit --no-fund --cache $(CACHE)/npm --prefix $(CACHE)/azurite azurite@$(AZURITE)
+
+.PHONY: stores
+stores: .venvs/fleet/.fleet $(CACHE)/azurite/node_modules/.bin/azurite-blob ## S3, Azure and Google as object stores
+	PATH="$(CACHE)/azurite/node_modules/.bin:$$PATH" MIRAKL_STORES=azure,gcs \
+		.venvs/fleet/bin/python -m pytest -p no:cacheprovider tests/airflow/stores $(PYTEST_ARGS)
 
 # --- checks -----------------------------------------------------------------------------------------------
 

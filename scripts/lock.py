@@ -1,4 +1,5 @@
-"""Write the constraints files: one per supported Airflow version, one for the tools.
+"""Write the constraints files: one per supported Airflow version, one for the tools, one
+for what looks at the supply chain.
 
 Usage: ``python scripts/lock.py [VERSION ...]`` (``make lock``); without a version, all of them.
 
@@ -91,6 +92,8 @@ def write(name: str, lines: list[str]) -> None:
 def lock_airflow(release: Release) -> None:
     requirements = "\n".join((f"apache-airflow=={release.version}", *release.pins))
     options = ["pyproject.toml", "--all-extras", "--group", "test"]
+    if release is NEWEST:
+        options += ["--group", "fleet", "--group", "stores"]
     write(
         f"airflow-{release.version}.txt",
         compile_pins(requirements, *options, exclude_newer=release.exclude_newer, newer=release.newer),
@@ -108,6 +111,12 @@ def lock_tools() -> None:
     write("tools.txt", [line for line in lines if line not in taken])
 
 
+def lock_supply() -> None:
+    """What looks at the package's own supply chain lives in an environment of its own."""
+    lines = compile_pins("", "--group", "supply", exclude_newer=NEWEST.exclude_newer)
+    write("supply.txt", lines)
+
+
 def main() -> None:
     wanted = sys.argv[1:]
     unknown = set(wanted) - {release.version for release in RELEASES}
@@ -117,6 +126,7 @@ def main() -> None:
         if not wanted or release.version in wanted:
             lock_airflow(release)
     lock_tools()
+    lock_supply()
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class Run:
                 {
                     "dag_run_id": self.run_id,
                     "task_ids": list(task_ids),
-                    "preview": False,
+                    "dry_run": False,
                     "only_failed": False,
                     "only_running": False,
                     "reset_dag_runs": True,
@@ -162,6 +162,9 @@ class LiveAirflow:
     :param connections: a file outside of ``home`` that Airflow reads connections from, so that a key found in ``home``
         is a leak.
     :param settings: more environment variables.
+
+    ``commands`` names the components and what they run as; ``variables`` holds more environment variables of a
+    component. Both may be changed before ``with``.
     """
 
     def __init__(self, home: Path, connections: Path, **settings: str) -> None:
@@ -169,8 +172,9 @@ class LiveAirflow:
         self._connections = connections
         self._processes: dict[str, psutil.Process] = {}
         self._keeper: subprocess.Popen[str] | None = None
-        self._port = _free_port()
+        self._port = free_port()
         self.environment = self._environment() | settings
+        self.variables: dict[str, dict[str, str]] = {}
         self.commands = {"scheduler": ["scheduler"], "triggerer": ["triggerer"]}
         if ON_3:
             self.commands |= {
@@ -219,8 +223,8 @@ class LiveAirflow:
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "NO_COLOR": "1",
             "PYTHONUNBUFFERED": "1",
@@ -251,7 +255,7 @@ class LiveAirflow:
             start_new_session=True,
         )
         try:
-            self.cli("db", "migrate")
+            self.prepare()
             for name in self.commands:
                 self.start(name)
             if ON_3:
@@ -261,6 +265,10 @@ class LiveAirflow:
             self.stop()
             raise
         return self
+
+    def prepare(self) -> None:
+        """Make what the components need: here the database."""
+        self.cli("db", "migrate")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -273,13 +281,19 @@ class LiveAirflow:
             self._keeper.communicate(timeout=60)
 
     def start(self, name: str) -> None:
-        """Start a component: one of :attr:`commands`."""
+        """Start a component: one of ``commands``."""
+        variables = [f"{key}={value}" for key, value in self.variables.get(name, {}).items()]
+        command = [sys.executable, "-m", "airflow", *self.commands[name]]
+        self.launch(name, ["env", *variables, *command])
+
+    def launch(self, name: str, command: list[str]) -> psutil.Process:
+        """Start any process that ends with this Airflow."""
         assert self._keeper is not None
         assert self._keeper.stdin is not None
         assert self._keeper.stdout is not None
-        command = [sys.executable, "-m", "airflow", *self.commands[name]]
         print(json.dumps([command, str(self.component_log(name))]), file=self._keeper.stdin, flush=True)
         self._processes[name] = psutil.Process(int(self._keeper.stdout.readline()))
+        return self._processes[name]
 
     def kill(self, name: str) -> None:
         """``kill -9`` a component with everything it has started, as when its machine dies."""
@@ -424,7 +438,7 @@ def kill_process(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
