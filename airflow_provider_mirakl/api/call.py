@@ -41,6 +41,7 @@ class Operation:
         was not sent, or when Mirakl answered 429.
     :param interval: shortest published time between two calls in seconds; 0 where none is published.
     :param authenticated: whether credentials are sent.
+    :param personal: whether replies hold personal data, so that no message may show a part of one.
     """
 
     code: str
@@ -49,6 +50,7 @@ class Operation:
     replay: bool
     interval: float = 0.0
     authenticated: bool = True
+    personal: bool = False
 
     def at(self, **arguments: str | int) -> str:
         """The path with its arguments filled in, each quoted.
@@ -70,6 +72,7 @@ class Reply:
     :param headers: header names in lower case.
     :param body: the body; empty for a streamed reply.
     :param secrets: texts that no message may show, should the body repeat them.
+    :param personal: whether the body holds personal data, so that no message may show a part of it.
     """
 
     operation: str
@@ -77,6 +80,7 @@ class Reply:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    personal: bool = False
 
     def json(self) -> Json:
         """The body as JSON.
@@ -135,7 +139,9 @@ class Reply:
         return value
 
     def excerpt(self, limit: int = 200) -> str:
-        """The start of the body, for a message."""
+        """The start of the body, for a message; of one with personal data only its size."""
+        if self.personal:
+            return f"{len(self.body):,} bytes, not shown because they may hold personal data"
         # Blotted before it is cut: the first part of a secret is not recognized as one.
         text = self.without_secrets(self.body[:_SEARCHED].decode("utf-8", "replace")).strip()
         return repr(text[:limit]) + ("..." if len(text) > limit else "")

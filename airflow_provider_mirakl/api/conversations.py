@@ -33,12 +33,18 @@ MAX_BODY_LENGTH = 2000
 MAX_TOPIC_LENGTH = 500
 MAX_ATTACHMENT_IDS = 100
 
-LIST_CONVERSATIONS = Operation("listConversations", "GET", PATH, replay=True)
+LIST_CONVERSATIONS = Operation("listConversations", "GET", PATH, replay=True, personal=True)
 CREATE_CONVERSATION = Operation("createConversation", "POST", PATH, replay=False)
-GET_MESSAGES = Operation("getConversationMessages", "GET", f"{PATH}/{{conversation_id}}", replay=True)
+GET_MESSAGES = Operation(
+    "getConversationMessages", "GET", f"{PATH}/{{conversation_id}}", replay=True, personal=True
+)
 CREATE_MESSAGE = Operation("createMessage", "POST", f"{PATH}/{{conversation_id}}/messages", replay=False)
 DOWNLOAD_ATTACHMENTS = Operation(
-    "downloadConversationAttachments", "GET", f"{PATH}/{{conversation_id}}/attachments", replay=True
+    "downloadConversationAttachments",
+    "GET",
+    f"{PATH}/{{conversation_id}}/attachments",
+    replay=True,
+    personal=True,
 )
 GET_CONVERSATION_ACTION = Operation(
     "getConversationActionStatus", "GET", f"{PATH}/actions/{{action_id}}", replay=True

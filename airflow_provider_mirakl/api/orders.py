@@ -51,14 +51,14 @@ DOCUMENT_TYPES = (
 )  # fmt: skip
 UPLOAD_TYPES = ("RETURN_LABEL", "CUSTOMER_INVOICE")
 
-LIST_ORDERS = Operation("v2-listOrders", "GET", PATH, replay=True, interval=60)
+LIST_ORDERS = Operation("v2-listOrders", "GET", PATH, replay=True, interval=60, personal=True)
 ACCEPT_ORDER_LINES = Operation("v2-acceptOrderLines", "PUT", f"{PATH}/{{order_id}}/accept", replay=False)
 CANCEL_ORDER_LINES = Operation("v2-cancelOrderLines", "POST", f"{PATH}/{{order_id}}/cancel", replay=False)
 REFUND_ORDER_LINES = Operation("v2-refundOrderLines", "POST", f"{PATH}/{{order_id}}/refund", replay=False)
 CREATE_SHIPMENT = Operation("v2-createShipment", "POST", f"{PATH}/{{order_id}}/shipments", replay=False)
 LIST_ORDER_DOCUMENTS = Operation("v2-listOrderDocuments", "GET", f"{PATH}/documents", replay=True)
 DOWNLOAD_ORDER_DOCUMENTS = Operation(
-    "v2-downloadOrderDocuments", "GET", f"{PATH}/{{order_id}}/documents", replay=True
+    "v2-downloadOrderDocuments", "GET", f"{PATH}/{{order_id}}/documents", replay=True, personal=True
 )
 UPLOAD_ORDER_DOCUMENT = Operation(
     "v2-uploadOrderDocument", "POST", f"{PATH}/{{order_id}}/documents", replay=False

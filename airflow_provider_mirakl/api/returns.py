@@ -28,7 +28,7 @@ RETURN_STATUSES = ("REQUEST_INITIATED", "REQUEST_DECLINED", "OPENED", "RECEIVED"
 REJECTION_REASONS = ("RETURN_WINDOW_CLOSED", "NOT_ELIGIBLE_FOR_RETURN", "FINAL_SALES")
 
 _RETURN = f"{PATH}/returns/{{return_id}}"
-LIST_RETURNS = Operation("v2-listReturns", "GET", f"{PATH}/returns", replay=True, interval=60)
+LIST_RETURNS = Operation("v2-listReturns", "GET", f"{PATH}/returns", replay=True, interval=60, personal=True)
 ACCEPT_RETURN = Operation("v2-acceptReturn", "PUT", f"{_RETURN}/accept", replay=False)
 ACKNOWLEDGE_RETURN = Operation("v2-acknowledgeReturnReception", "PUT", f"{_RETURN}/receive", replay=False)
 CLOSE_RETURN = Operation("v2-closeReturn", "PUT", f"{_RETURN}/close", replay=False)

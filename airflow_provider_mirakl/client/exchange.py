@@ -355,7 +355,10 @@ def _send(
             return error, token
         assert isinstance(reply, Reply)  # noqa: S101 - what a Send is answered with
         reply = replace(
-            reply, secrets=settings.auth.secrets if token is None else (*settings.auth.secrets, token)
+            reply,
+            secrets=settings.auth.secrets if token is None else (*settings.auth.secrets, token),
+            # A refusal is Mirakl's own words; what it lists are customers' names and addresses.
+            personal=call.operation.personal and reply.status < 400,
         )
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
         if not location:

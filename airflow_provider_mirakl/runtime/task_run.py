@@ -111,9 +111,19 @@ class TaskRun:
         annotate(self._context["outlet_events"], outlets, outcome)
 
     @property
+    def run_id(self) -> str:
+        """The Dag run."""
+        return str(self._ti.run_id)
+
+    @property
+    def map_index(self) -> int:
+        """Which instance of a mapped task this is; -1 for a task that is not mapped."""
+        return -1 if self._ti.map_index is None else int(self._ti.map_index)
+
+    @property
     def is_mapped(self) -> bool:
         """Whether this is one of several instances of a mapped task."""
-        return self._ti.map_index is not None and self._ti.map_index >= 0
+        return self.map_index >= 0
 
     def lasting_folder(self, *names: str) -> StoragePath:
         """A folder that every run of this task shares."""

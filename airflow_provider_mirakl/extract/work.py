@@ -1,0 +1,229 @@
+"""The walk through the pages of a listing, which goes on where it was broken off.
+
+===================  ==========================================================================================
+what happens          what it means
+===================  ==========================================================================================
+row changes after     it was delivered as it was; its new version has a later moment, so the next run delivers it
+it was read
+row changes before    it moves to the first page, which was read already, so this run does not see it; its moment is
+it was read           later than the first page, so the next run delivers it
+row comes twice       a page that is read again after a crash replaces itself; a row that the previous page had is
+                      left out
+run is killed         the page that was not noted is read again
+===================  ==========================================================================================
+
+All of it rests on one rule: the watermark is the latest moment **of the first page**, read before anything could
+change, and it moves only after the target is complete.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from airflow_provider_mirakl.api.call import Call, Json, Page
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.extract.fields import Row, moment_in
+from airflow_provider_mirakl.extract.listings import Listing
+from airflow_provider_mirakl.extract.target import Target
+from airflow_provider_mirakl.extract.watermark import Watermark, digest
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, remove, write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which changes an extract delivers.
+
+    :param begins: the first moment.
+    :param ends: the moment before which they lie; ``None`` for no end.
+    :param watermark: folder of the watermark that moves when the extract is complete; ``None`` for a fixed interval.
+    :param overlap: how far the next run reaches back.
+    """
+
+    begins: datetime
+    ends: datetime | None = None
+    watermark: StoragePath | None = None
+    overlap: timedelta = timedelta()
+
+
+class Progress(msgspec.Struct):
+    """``extract.json``: how far the walk has come. Holds ids and digests of rows, never rows."""
+
+    begins: datetime
+    before: dict[str, str]
+    """What the previous run delivered within the overlap. Kept here, since the watermark may have moved when a try that
+    was killed at the very end is taken up."""
+    pages: list[int] = msgspec.field(default_factory=list)
+    """Rows that each page was kept with."""
+    params: tuple[tuple[str, str], ...] | None = None
+    last_call_at: datetime | None = None
+    newest: datetime | None = None
+    recent: list[str] = msgspec.field(default_factory=list)
+    delivered: dict[str, str] = msgspec.field(default_factory=dict)
+    counts: dict[str, int] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows kept so far."""
+        return sum(self.pages)
+
+
+PROGRESS = NoteKind(
+    file="extract.json",
+    holds="how far a listing has been read",
+    type=Progress,
+    damaged="anew",
+    fix="The listing is read from its first page again.",
+)
+
+
+class ExtractWork:
+    """Reads a listing into a target.
+
+    :param listing: what is read.
+    :param filters: further filters of the listing.
+    :param window: which changes.
+    :param target: where they go.
+    :param folder: where progress and the pages read so far are kept. The pages hold what Mirakl sent, customers' names
+        and addresses too; they are removed when the target is complete.
+    :param generation: begins anew when it changes.
+    :param keep_persons: whether what names a person is kept.
+    """
+
+    not_before: datetime | None = None
+
+    def __init__(
+        self,
+        listing: Listing,
+        filters: dict[str, Any],
+        window: Window,
+        target: Target,
+        folder: StoragePath,
+        *,
+        generation: str,
+        keep_persons: bool = True,
+    ) -> None:
+        self._listing = listing
+        self._target = target
+        self._folder = folder
+        self._keep_persons = keep_persons
+        folder.mkdir(parents=True, exist_ok=True)
+        self._note = PROGRESS.at(folder, generation=generation)
+        progress = self._note.read()
+        if progress is None:
+            self._forget()
+            before = Watermark.load(window.watermark) if window.watermark is not None else None
+            progress = Progress(window.begins, {} if before is None else before.delivered)
+            self._note.write(progress)  # a later try begins at the same moment
+        self._progress = progress
+        self._window = replace(window, begins=progress.begins)
+        self._first = listing.since(progress.begins, filters)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return self._progress
+
+    @property
+    def last_call_at(self) -> datetime | None:
+        """Moment of the last page read."""
+        return self._progress.last_call_at
+
+    @property
+    def finished(self) -> bool:
+        """Whether target and watermark are complete."""
+        return self._progress.counts is not None
+
+    def next_call(self) -> Call[Page[dict[str, Json]]] | None:
+        """The next page; ``None`` when all is written."""
+        if self.finished:
+            return None
+        params = self._progress.params
+        return self._first if params is None else replace(self._first, params=params)
+
+    def intend(self) -> None:
+        """Nothing to note: reading twice does no harm."""
+
+    def accept(self, result: Page[dict[str, Json]], at: datetime) -> None:
+        """Take a page, and after the last one write the target and move the watermark."""
+        progress = self._progress
+        rows = list(self._wanted(result.items))
+        if not progress.pages:
+            moments = [found for row in result.items if (found := moment_in(row.get(self._listing.updated)))]
+            progress.newest = max(moments, default=None)
+        self._remember(result.items)
+        kept = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        write_bytes(self._page(len(progress.pages)), kept)
+        progress.pages.append(len(rows))
+        progress.recent = [str(row.get(self._listing.id)) for row in result.items]
+        progress.last_call_at = at
+        progress.params = result.following.params if result.following else None
+        if result.following is None:
+            self._end()
+        self._note.write(progress)
+        if self.finished:
+            self._forget()
+
+    def describe(self, interval: float) -> str:
+        """Such as ``page 12, 1,200 rows``."""
+        return f"page {len(self._progress.pages):,}, {self._progress.rows:,} rows"
+
+    def _wanted(self, items: list[dict[str, Json]]) -> Iterator[Row]:
+        delivered = self._progress.before
+        recent = set(self._progress.recent)
+        for row in items:
+            row_id, changed = str(row.get(self._listing.id)), moment_in(row.get(self._listing.updated))
+            if self._window.ends is not None and changed is not None and changed >= self._window.ends:
+                continue
+            if row_id in recent or delivered.get(row_id) == digest(row):
+                continue
+            yield row if self._keep_persons else self._listing.shape.without_persons(row)
+
+    def _remember(self, items: list[dict[str, Json]]) -> None:
+        """What lies within the overlap of the next run."""
+        newest = self._progress.newest
+        if self._window.watermark is None or newest is None:
+            return
+        for row in items:
+            changed = moment_in(row.get(self._listing.updated))
+            if changed is not None and changed >= newest - self._window.overlap:
+                self._progress.delivered[str(row.get(self._listing.id))] = digest(row)
+
+    def _end(self) -> None:
+        progress = self._progress
+        counts = self._target.write(self._listing.shape, self._rows())
+        if self._window.watermark is not None and progress.newest is not None:
+            Watermark(progress.newest, progress.delivered).save(self._window.watermark)
+        progress.before, progress.delivered = {}, {}
+        progress.counts = counts
+
+    def _rows(self) -> Iterator[Row]:
+        for number, kept in enumerate(self._progress.pages):
+            count = 0
+            path = self._page(number)
+            if path.exists():
+                with path.open("rb") as file:
+                    for lines in line_blocks(file):
+                        count += len(lines)
+                        yield from map(msgspec.json.decode, lines)
+            if count != kept:
+                self._note.remove()  # a retry reads the listing again
+                raise MiraklNoteError(
+                    f"{path} holds {count} of {kept} rows; a retry reads the listing again", path=str(path)
+                )
+
+    def _forget(self) -> None:
+        for number in itertools.count():
+            page = self._page(number)
+            if not page.exists():
+                break
+            remove(page)
+
+    def _page(self, number: int) -> StoragePath:
+        return self._folder / f"page-{number:06d}.ndjson"

@@ -1,0 +1,111 @@
+"""Operators for the orders of Mirakl Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Codes, as_codes
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.extract.listings import Listing
+    from airflow_provider_mirakl.extract.target import Format
+
+
+class MiraklConnectExtractOrdersOperator(ExtractOperator):
+    """Extract the orders of Mirakl Connect that changed since the previous run.
+
+    Reads v2-listOrders, 100 orders a page and a page a minute, and writes them to files: the last version of every
+    order that changed. A run begins where the previous one ended (the watermark), less the ``overlap``. An order that
+    changes while pages are read is delivered by the next run; what the overlap shows again is not delivered again. The
+    watermark moves only after the files are complete. A retry goes on with the page that was not read; clearing the
+    task begins anew. Run one extract of a watermark at a time (``max_active_runs=1``).
+
+    With ``updated_from``, such as ``{{ data_interval_start }}``, it extracts a fixed interval instead, for a backfill.
+    Mirakl lists orders by their *last* change, so an order appears in the interval of its last change only.
+
+    **Personal data.** Orders hold customers' names, addresses, phone numbers and e-mail addresses. They go into the
+    files of ``target`` and, while the extract runs, into the work folder; never into logs, XCom or errors.
+    ``personal_data="drop"`` leaves them out of both.
+
+    :param target: folder of the files, a local path or object storage. Each table has a folder below it, and each run
+        one below that: ``orders/run_id=.../part-00000.ndjson``. A table without rows has no file. Templated.
+    :param format: ``ndjson`` or ``parquet``, which needs the extra ``parquet``.
+    :param layout: ``nested``, an order with its lines in a row; or ``flat``, the tables ``orders`` and ``order_lines``
+        with the same columns in every run.
+    :param since: where the first run begins, before there is a watermark; default 30 days ago. Templated.
+    :param updated_from: begin of a fixed interval. Neither reads nor moves a watermark. Templated.
+    :param updated_until: end of a fixed interval, itself not included; default no end. Templated.
+    :param statuses: only orders in these states, such as ``AWAITING_SHIPMENT``. Templated.
+    :param fulfillment_type: only ``FULFILLED_BY_SELLER`` or ``FULFILLED_BY_PARTNER``.
+    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
+        Templated.
+    :param personal_data: ``keep``, or ``drop`` what names a customer.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.
+    :param max_failures: pages that may fail one after another (5xx, broken connection) before the task fails.
+    :param work_folder: folder for progress, pages and watermarks; default ``[mirakl] work_folder``. Templated.
+    :return: ``rows`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_until``, ``watermark``.
+    :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
+    :raises MiraklApiError: Mirakl rejects the call.
+    """
+
+    template_fields: Sequence[str] = (
+        *ExtractOperator.template_fields,
+        "statuses",
+        "mirakl_connect_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        format: Format = "ndjson",  # noqa: A002 - as users say it
+        layout: Literal["nested", "flat"] = "nested",
+        since: datetime | str | None = None,
+        updated_from: datetime | str | None = None,
+        updated_until: datetime | str | None = None,
+        statuses: Codes = None,
+        fulfillment_type: Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"] | None = None,
+        overlap: float | timedelta = 600.0,
+        watermark: str | None = None,
+        personal_data: Literal["keep", "drop"] = "keep",
+        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            target=target,
+            format=format,
+            layout=layout,
+            since=since,
+            updated_from=updated_from,
+            updated_until=updated_until,
+            overlap=overlap,
+            watermark=watermark,
+            personal_data=personal_data,
+            **kwargs,
+        )
+        self.statuses = statuses
+        self.fulfillment_type = fulfillment_type
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
+
+    @property
+    def listing(self) -> Listing:
+        """v2-listOrders."""
+        from airflow_provider_mirakl.extract.listings import LISTINGS
+
+        return LISTINGS["orders"]
+
+    def filters(self) -> dict[str, Any]:
+        """States and fulfillment."""
+        return {"statuses": as_codes(self.statuses), "fulfillment_type": self.fulfillment_type}

@@ -1,0 +1,219 @@
+"""Extracts of Mirakl Connect's orders on a real Airflow against the sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.sandbox import Sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    with Sandbox(clock="stepped", limits="off") as server:
+        connection = {
+            "conn_type": "mirakl_connect",
+            "host": server.connect_url,
+            "login": "sandbox-client",
+            "password": "sandbox-secret",
+            "extra": {"token_url": server.token_url, "interval_factor": 0.00001},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        yield server
+
+
+DAG = """
+import pendulum
+from airflow.sdk import DAG
+from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
+
+with DAG("extract_orders", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    MiraklConnectExtractOrdersOperator(task_id="extract", target={target!r}, {more})
+"""
+
+
+def dag(tmp_path: Path, more: str = "") -> str:
+    return DAG.format(target=str(tmp_path / "lake"), more=more)
+
+
+def rows(run: Any, table: str = "orders") -> list[dict[str, Any]]:
+    file = run.returned("extract")["files"].get(table)
+    return [] if file is None else [json.loads(line) for line in Path(file).read_text().splitlines()]
+
+
+def ids(run: Any) -> list[str]:
+    return [row["id"] for row in rows(run)]
+
+
+def test_each_run_delivers_what_changed_since_the_previous_one(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    first = sandbox.place_orders(130)
+    run = run_dag(dag(tmp_path))
+    assert run.state == "success"
+    assert sorted(ids(run)) == first
+    assert run.returned("extract")["pages"] == 2
+    assert not list((tmp_path / "work").rglob("page-*"))
+
+    assert rows(run_dag(dag(tmp_path))) == [], "the overlap is listed again and delivered once"
+
+    sandbox.advance(5)
+    second = sandbox.place_orders(3)
+    sandbox.change_order(first[0], status="SHIPPED")
+    run = run_dag(dag(tmp_path))
+    assert sorted(ids(run)) == [first[0], *second]
+    assert rows(run)[ids(run).index(first[0])]["status"] == "SHIPPED"
+    assert rows(run_dag(dag(tmp_path))) == []
+
+
+def test_a_change_between_two_pages_is_neither_lost_nor_doubled(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mirakl.extract.work import ExtractWork
+
+    placed = []
+    for _ in range(3):
+        placed += sandbox.place_orders(100)
+        sandbox.advance(1)
+    accept, pages = ExtractWork.accept, 0
+
+    def disturbed(self: ExtractWork, result: Any, at: Any) -> None:
+        nonlocal pages
+        accept(self, result, at)
+        pages += 1
+        if pages == 1:  # one that was read, and one that was not
+            sandbox.advance(1)
+            sandbox.change_order(placed[-1], status="SHIPPED")
+            sandbox.change_order(placed[0], status="SHIPPED")
+
+    monkeypatch.setattr(ExtractWork, "accept", disturbed)
+    first, second, third = (run_dag(dag(tmp_path)) for _ in range(3))
+    assert sorted(ids(first)) == placed[1:]
+    assert sorted(ids(second)) == [placed[0], placed[-1]]
+    assert [row["status"] for row in rows(second)] == ["SHIPPED", "SHIPPED"]
+    assert ids(third) == []
+
+
+@pytest.mark.parametrize(("page", "moment"), [(0, "before"), (1, "after"), (2, "before")])
+def test_a_kill_at_any_page_resumes(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, moment: str
+) -> None:
+    """Before the note of a page is written, or after it. A page that was noted is not asked for again."""
+    from airflow_provider_mirakl.files.notes import Note
+
+    placed = sandbox.place_orders(250)
+    write, noted, killed = Note.write, 0, False
+
+    def dies(self: Any, content: Any) -> None:
+        nonlocal noted, killed
+        if self.kind.file == "extract.json" and content.pages:
+            if not killed and noted == page and moment == "before":
+                killed = True
+                raise RuntimeError("killed")
+            write(self, content)
+            noted += 1
+            if not killed and noted == page + 1 and moment == "after":
+                killed = True
+                raise RuntimeError("killed")
+            return
+        write(self, content)
+
+    monkeypatch.setattr(Note, "write", dies)
+    run = run_dag(dag(tmp_path, "retries=1, retry_delay=__import__('datetime').timedelta(0)"))
+    assert run.state == "success"
+    assert sorted(ids(run)) == placed
+    calls = [call for call in sandbox.journal("v2-listOrders") if call["status"] == 200]
+    assert len(calls) == (4 if moment == "before" else 3)
+
+
+def test_flat_parquet_has_the_same_columns_in_every_run(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    more = "format='parquet', layout='flat'"
+    sandbox.place_orders(5)
+    first = run_dag(dag(tmp_path, more)).returned("extract")
+    sandbox.advance(1)
+    (order_id,) = sandbox.place_orders(1)
+    sandbox.change_order(order_id, brand_new="x", billing_info=None)
+    second = run_dag(dag(tmp_path, more)).returned("extract")
+    for table in ("orders", "order_lines"):
+        old, new = (pq.read_table(result["files"][table]) for result in (first, second))
+        assert old.schema == new.schema
+    orders = pq.read_table(second["files"]["orders"]).to_pylist()
+    lines = pq.read_table(second["files"]["order_lines"]).to_pylist()
+    assert (orders[0]["id"], orders[0]["other"]) == (order_id, '{"brand_new":"x"}')
+    known = sandbox.orders()[order_id]["order_lines"]
+    assert [float(line["price_amount"]) for line in lines] == [line["price"]["amount"] for line in known]
+    assert {line["order_id"] for line in lines} == {order_id}
+
+
+def test_nested_parquet(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    (order_id,) = sandbox.place_orders(1)
+    run = run_dag(dag(tmp_path, "format='parquet'"))
+    (row,) = pq.read_table(run.returned("extract")["files"]["orders"]).to_pylist()
+    assert row["id"] == order_id
+    assert [line["product"]["id"] for line in row["order_lines"]] == [
+        line["product"]["id"] for line in sandbox.orders()[order_id]["order_lines"]
+    ]
+
+
+def test_a_fixed_interval(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    stamps = []
+    for _ in range(4):
+        (order_id,) = sandbox.place_orders(1)
+        stamps.append((order_id, sandbox.orders()[order_id]["updated_at"]))
+        sandbox.advance(60)
+    more = f"updated_from={stamps[1][1]!r}, updated_until={stamps[3][1]!r}"
+    run = run_dag(dag(tmp_path, more))
+    assert ids(run) == [stamps[2][0], stamps[1][0]]
+    assert run.returned("extract")["watermark"] is None
+    assert run_dag(dag(tmp_path, f"updated_until={stamps[0][1]!r}")).state == "failed"
+    assert run_dag(dag(tmp_path, more + ", since='2026-01-01T00:00:00Z'")).state == "failed"
+
+
+def test_personal_data_stays_in_the_files(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    sandbox.place_orders(20)
+    names = {row["billing_info"]["address"]["last_name"] for row in sandbox.orders().values()}
+    names |= {row["shipping_info"]["email"] for row in sandbox.orders().values()}
+    names |= {row["billing_info"]["address"]["street"] for row in sandbox.orders().values()}
+    run = run_dag(dag(tmp_path))
+    kept = Path(run.returned("extract")["files"]["orders"]).read_text()
+    assert all(name in kept for name in names)
+
+    sandbox.advance(1)
+    (last,) = sandbox.place_orders(1)
+
+    def persons_first(world: Any) -> None:
+        (book,) = world.orders.books.values()
+        row = book.orders.rows[last]
+        book.orders.rows[last] = {"billing_info": row["billing_info"], **row}
+
+    sandbox.call(persons_first)
+    sandbox.fault("broken_json", operation="v2-listOrders", times=1)
+    broken = run_dag(dag(tmp_path))
+    assert broken.state == "failed"
+    dropped = run_dag(
+        dag(tmp_path, "personal_data='drop', layout='flat', watermark=" + repr(str(tmp_path / "w")))
+    )
+    output = capfd.readouterr()
+    said = caplog.text + output.out + output.err + json.dumps([*broken.xcoms.values(), *run.xcoms.values()])
+    assert "v2-listOrders: the 200 reply is not JSON" in said
+    for name in names:
+        assert name not in said
+    text = Path(dropped.returned("extract")["files"]["orders"]).read_text()
+    for name in names:
+        assert name not in text
+    for file in (tmp_path / "work").rglob("*"):
+        if file.is_file():
+            assert not any(name in file.read_text() for name in names), file
