@@ -1,0 +1,45 @@
+"""Every Dag in the docs loads as it is printed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def dags() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)):
+            if re.search(r"^with DAG\(", block, re.MULTILINE):
+                found.append((f"{page.stem}-{number}", block))
+    return found
+
+
+@pytest.mark.parametrize(("name", "code"), dags(), ids=[name for name, _ in dags()])
+def test_a_dag_of_the_docs_loads(name, code, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, name, "exec"), {"__name__": f"docs_{name.replace('-', '_')}"})  # noqa: S102
+
+
+def test_there_are_dags_to_load():
+    assert len(dags()) > 10
+
+
+def test_troubleshooting_explains_every_error():
+    import inspect
+
+    from airflow_provider_mirakl import exceptions
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    kinds = {
+        name
+        for name, kind in inspect.getmembers(exceptions, inspect.isclass)
+        if issubclass(kind, exceptions.MiraklError)
+    }
+    explained = set(re.findall(r"^\| `(Mirakl\w+)`", page, re.MULTILINE))
+    assert kinds - {"MiraklError", "MiraklApiError"} == explained
