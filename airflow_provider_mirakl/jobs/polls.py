@@ -1,4 +1,4 @@
-"""Polls of this package. See :mod:`.waiting` for how one is written."""
+"""Polls of this package. See :mod:`airflow_provider_mirakl.jobs.waiting` for how one is written."""
 
 from __future__ import annotations
 
