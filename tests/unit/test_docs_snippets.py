@@ -43,3 +43,11 @@ def test_troubleshooting_explains_every_error():
     }
     explained = set(re.findall(r"^\| `(Mirakl\w+)`", page, re.MULTILINE))
     assert kinds - {"MiraklError", "MiraklApiError"} == explained
+
+
+def test_where_to_change_what_names_files_that_exist():
+    page = (ROOT / "docs" / "development.md").read_text()
+    table = page[page.index("### Where do I change what?") :].split("\n## ")[0]
+    paths = re.findall(r"`(airflow_provider_mirakl/[\w/.]*)`", table)
+    assert len(paths) >= 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []

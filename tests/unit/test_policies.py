@@ -29,6 +29,7 @@ WORTH_RETRYING = {
     "MiraklRateLimitError",
     "MiraklReplyError",
     "MiraklServerError",
+    "MiraklStorageError",
     "MiraklTransportError",
     "MiraklTriggerEventError",
 }
