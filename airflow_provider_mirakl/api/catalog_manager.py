@@ -39,6 +39,12 @@ CM53 = Operation("CM53", "GET", f"{EXPORT}/async/status/{{tracking_id}}", replay
 CM54 = Operation("CM54", "GET", "", replay=True)
 CM61 = Operation("CM61", "GET", "/api/mcm/products/deleted/export", replay=True)
 
+EVERY_STATE: Mapping[str, tuple[str, ...]] = {
+    "acceptance_status": ("NEW", "ACCEPTED", "REJECTED", "CHANGES_REQUESTED", "TO_REVIEW"),
+    "validation_status": ("VALID", "INVALID"),
+}
+"""Filters with which CM51 and CM52 export every product. Without them Mirakl exports only what is accepted and valid."""
+
 FULL_STATUS_INTERVAL = 4 * 3600.0
 """Published shortest time between two full exports of CM11, in seconds; of two deltas it is five minutes."""
 

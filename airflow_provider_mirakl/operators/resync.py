@@ -1,124 +1,161 @@
-"""One operator for an incident: repair single products, through DJUST or directly."""
+"""Operators for an incident: repair single products, through DJUST or directly, and report on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+
+from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator, Repair
-from airflow_provider_mirakl.operators.catalog_manager import MiraklSynchronizeProductsOperator
-from airflow_provider_mirakl.runtime.results import Ended
-from airflow_provider_mirakl.runtime.task_run import TaskRun
+from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
+from airflow_provider_mirakl.runtime.arguments import read_mapping
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.outcome import ItemResult
 
-
-class MiraklResyncProductsOperator(ProductRepairOperator, MiraklSynchronizeProductsOperator):
-    """Synchronize chosen products by the route of one's choice: the same input, the same outcome.
+class MiraklResyncProductsOperator(ProductRepairOperator):
+    """Synchronize chosen products by one of two routes: the same input, the same outcome.
 
     - ``direct``: CM21 on the instance, CM22 until it ends, CM23 for each product, and CM51 before and after.
-    - ``djust``: DJUST triggers CM21; the instance, where ``mirakl_conn_id`` names it, proves what came of it (CM51).
+    - ``djust``: DJUST triggers CM21; CM51 on the instance, where ``mirakl_conn_id`` names one, before and after.
 
+    A retry continues behind the batches that were accepted; clearing the task sends all of them again.
+
+    :param products: the products, as pairs of Mirakl product id and product SKU: text with a product a line, such as
+        ``MKL-001;SKU-1`` (also with a comma or a tab between, also below a heading, also as JSON); or a list of such
+        lines, of pairs, or of objects with ``mirakl_product_id`` and ``product_sku``. A product that is listed twice
+        is sent once. Templated.
+    :param source: a file of products, instead of ``products``: CSV, NDJSON or JSON, a local path or object storage,
+        such as the ``rejects`` of a previous run or the ``resync`` file of a reconciliation. Templated.
+    :param source_folders: folders in which ``source`` has to be; default any. Set it where a person enters the file in
+        a form: a worker may read more than a person who triggers a Dag ought to see, and a refused line is logged.
+    :param encoding: encoding of ``source``: ``auto``, which is UTF-8 or UTF-16 with a byte order mark, or a name that
+        Python knows, such as ``cp1252``.
     :param route: ``direct`` or ``djust``. Templated.
-    :param mirakl_conn_id: connection of type ``mirakl`` with the key of the operator or the front office. For the route
-        ``djust`` it gives the proof, and may be empty: then each result is ``unknown``. Templated.
-    :return: as of :class:`~airflow_provider_mirakl.operators.djust.DjustSynchronizeProductsOperator`; ``job_ids`` holds
-        the tracking ids of the direct route, ``synchronized`` and ``client_specification_id`` belong to DJUST's.
-
-    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.repair.ProductRepairOperator` and, for
-    waiting and judging, :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    :param mirakl_conn_id: connection of type ``mirakl`` with the key of the operator or the front office: the instance.
+        For the route ``djust`` it is the proof, and may be empty: then every result is ``unknown``. Templated.
+    :param djust_conn_id: connection of type ``djust``, for the route ``djust``. Templated.
+    :param client_specification_id: for the route ``djust``: the Mirakl client configuration, a UUID; default the
+        connection's own, else DJUST resolves it, which it can where one is active. Templated.
+    :param batch_size: products in one call, 1 or more. Neither Mirakl nor DJUST documents a maximum: uncertain.
+    :param preview: send nothing; check the input and the connections, and show the states of the products. Also as
+        text, such as ``"true"``. Templated.
+    :param max_products: most products in a run. Bulk belongs to the import.
+    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two polls; the connection's ``interval_factor`` stretches it.
+    :param timeout: longest wait after everything is sent, in seconds: for the end of the synchronization (``direct``),
+        or until the instance has finished with the products (``djust``). Templated.
+    :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
+    :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
+    :param work_folder: folder for notes and reports, as an object storage path that every worker reaches; default
+        ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with before,
+        after and result of each product; ``rejects``, the failed products as ``source`` of a next run; ``products``,
+        ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids of the direct route;
+        ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
+    :raises MiraklInputError: with every problem of the input; nothing was sent.
+    :raises MiraklConfigurationError: an argument or a connection cannot work.
+    :raises MiraklApiError: Mirakl or DJUST refuses; the message says what to do.
+    :raises MiraklJobTimeoutError: a synchronization of the direct route did not end in time; a retry waits again.
+    :raises MiraklJobFailedError: a synchronization ended without doing its work; a retry sends the products again.
+    :raises MiraklItemsFailedError: more products failed than allowed.
     """
 
-    template_fields: Sequence[str] = (
-        "route",
-        *ProductRepairOperator.template_fields,
-        "mirakl_conn_id",
-        "work_folder",
-    )
-
-    def __init__(self, *, route: Literal["direct", "djust"] | str, **kwargs: Any) -> None:  # noqa: PYI051
-        super().__init__(source=(), **kwargs)
-        self.route = route
-        self._repair: Repair | None = None
-
-    @property
-    def route_name(self) -> str:
-        """The route.
-
-        :raises MiraklConfigurationError: there is no such route.
-        """
-        if self.route not in ("direct", "djust"):
-            raise MiraklConfigurationError(f"route: is {self.route!r}; give direct or djust", field="route")
-        return self.route
-
-    @property
-    def proof_hook(self) -> MiraklHook | None:
-        """The instance that is asked about the products, if any."""
-        if self.mirakl_conn_id not in (None, "", "None"):
-            return self.hook
-        if self.route_name == "djust":
-            return None
-        raise MiraklConfigurationError(
-            "mirakl_conn_id: is empty; the direct route needs a connection", field="mirakl_conn_id"
+    def __init__(
+        self,
+        *,
+        route: Literal["direct", "djust"] | str,  # noqa: PYI051 - a template, too
+        products: str | Sequence[Any] | None = None,
+        source: str | None = None,
+        source_folders: Sequence[str] | None = None,
+        encoding: str = "auto",
+        mirakl_conn_id: str | None = MiraklHook.default_conn_name,
+        djust_conn_id: str = DjustHook.default_conn_name,
+        client_specification_id: str | None = None,
+        batch_size: int = 100,
+        preview: bool | str = False,
+        max_products: int = 1000,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 60.0,
+        timeout: float | timedelta | str = 600.0,
+        max_failures: int = 5,
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        work_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            products=products,
+            source=source,
+            source_folders=source_folders,
+            encoding=encoding,
+            route=route,
+            mirakl_conn_id=mirakl_conn_id,
+            djust_conn_id=djust_conn_id,
+            client_specification_id=client_specification_id,
+            batch_size=batch_size,
+            preview=preview,
+            max_products=max_products,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            max_failures=max_failures,
+            max_failed_items=max_failed_items,
+            max_failed_ratio=max_failed_ratio,
+            work_folder=work_folder,
+            **kwargs,
         )
 
-    def _begin(self, context: Context) -> dict[str, Any]:
-        """Check, send, prove."""
-        run = TaskRun(context, self.work_folder, begins=True)
-        route = self.route_name
-        self._repair = self.begin(run)
-        if self.is_preview:
-            return self.previewed(run, self._repair)
-        if route == "djust":
-            return self.send_through_djust(context, run, self._repair)
-        return super()._begin(context)
 
-    # The direct route: CM21 with the pairs, then the same report
+class MiraklReportResyncOperator(BaseOperator):
+    """Write what became of each product as ``report.md``, for a ticket; fail where a product failed.
 
-    def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Go on submitting, after the wait for a permitted moment."""
-        if event is None:
-            return self._begin(context)
-        run = TaskRun(context, self.work_folder, begins=False)
-        self._repair = Repair.load(run.folder, run.generation)
-        return super().resume_submission(context, event)
+    The last task of a Dag whose first task previews a resync and whose next task, which may be skipped, sends it. Give
+    it ``trigger_rule="none_failed"``, and the resync ``max_failed_items=None``, so that there is a report to write.
 
-    def rows(self) -> Iterator[bytes]:
-        """The pairs as elements of CM21."""
-        import json
+    :param previewed: the result of the preview. Templated.
+    :param resynced: the result of the resync; ``None`` where it was skipped. Templated.
+    :param about: what stands at the top of the report, by name, such as a reason and a ticket. Templated.
+    :return: ``products``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
+        file; ``rejects``, the failed products as ``source`` of a next run.
+    :raises AirflowFailException: a product failed; a retry cannot change that.
+    """
 
-        assert self._repair is not None  # noqa: S101 - begun before
-        for pair in self._repair.pairs:
-            yield json.dumps(pair.element(), ensure_ascii=False).encode()
+    template_fields: Sequence[str] = ("previewed", "resynced", "about")
+    ui_color = ProductRepairOperator.ui_color
 
-    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """The report writes them."""
-        return None
+    def __init__(
+        self,
+        *,
+        previewed: Any,
+        resynced: Any = None,
+        about: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.previewed = previewed
+        self.resynced = resynced
+        self.about = about
 
-    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
-        """The report: what CM23 says of each product, and the instance."""
-        repair = Repair.load(run.folder, run.generation)
-        assert repair is not None  # noqa: S101 - kept before CM21 was sent
-        repair.job_ids = [str(job.job_id) for job in jobs]
-        return self.report(run, repair, _reported(jobs))
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the report, log it, and judge."""
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.repair.report import COUNTS, write_report
 
-
-def _reported(jobs: Sequence[Ended]) -> dict[str, ItemResult]:
-    """What CM23 says, by Mirakl product id."""
-    from airflow_provider_mirakl.jobs.reports import read_items
-
-    return {
-        result.item_id: result
-        for job in jobs
-        for report, path in job.reports
-        if report.lists == "items"
-        for result in read_items(path, ("mirakl_product_id",))
-    }
+        result = read_mapping("resynced", self.resynced) or read_mapping("previewed", self.previewed) or {}
+        (rows,) = map(storage_path, result["rows"])
+        about = {**(self.about or {}), "run": context["ti"].run_id}
+        file, text = write_report(result, rows, storage_path(result["folder"]), about)
+        self.log.info("%s\n%s", file, text)
+        if result["failed"]:
+            raise AirflowFailException(
+                f"{result['failed']} of {result['products']} products failed; {file} lists them, and "
+                f"{result['rejects'] or 'the same input'} is the source of a next run"
+            )
+        counts = {name: result[name] for name in COUNTS}
+        return counts | {"report": str(file), "rejects": result["rejects"], "sent": not result["preview"]}

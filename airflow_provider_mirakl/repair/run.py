@@ -1,0 +1,281 @@
+"""One repair of single products, from its input to its report. Plain Python: it takes clients.
+
+What a repair has done is kept in a note, so that a retry continues behind what was sent, and knows the states before the
+first try.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
+from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
+from airflow_provider_mirakl.repair.pairs import Pair, Pairs
+from airflow_provider_mirakl.repair.proof import ProductState, judge, read_states, state_calls
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.repair.routes import Question, Route
+
+SHOWN_PRODUCTS = 200
+"""Products that the task log lists; the file has all."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Repair:
+    """What one run repairs, and how far it has come. Kept in a note.
+
+    :param products: the pairs.
+    :param duplicates: how often a product was listed again.
+    :param before: states by Mirakl product id; ``None`` where no instance is asked.
+    :param sent: how many of the products, from the first on, were accepted: a retry continues behind them.
+    :param synchronized: how many of those DJUST says it sent; ``None`` on the direct route.
+    :param client_specification_id: the Mirakl client configuration that DJUST used.
+    :param job_ids: tracking ids of the direct route; DJUST returns none.
+    """
+
+    products: list[Pair]
+    duplicates: int = 0
+    before: dict[str, ProductState] | None = None
+    sent: int = 0
+    synchronized: int | None = None
+    client_specification_id: str | None = None
+    job_ids: list[str] = field(default_factory=list)
+
+    @property
+    def product_ids(self) -> list[str]:
+        """Mirakl's ids of the products."""
+        return [pair.mirakl_product_id for pair in self.products]
+
+    def state_before(self, pair: Pair) -> ProductState | None:
+        """The state before; ``None`` where no instance was asked."""
+        return None if self.before is None else self.before.get(pair.mirakl_product_id, ProductState())
+
+    def forget_sent(self) -> None:
+        """Note that what was sent came to nothing, so that a retry sends it again."""
+        self.sent, self.job_ids = 0, []
+
+
+class Note(Protocol):
+    """Where a repair is kept between tries."""
+
+    def read(self) -> Repair | None: ...
+
+    def write(self, content: Repair) -> None: ...
+
+
+class RepairRun:
+    """Carries out one repair.
+
+    :param folder: where the reports go.
+    :param note: keeps the repair.
+    :param route: sends the products.
+    :param instance: is asked for the states of products (CM51); ``None`` for no proof.
+    """
+
+    def __init__(self, folder: StoragePath, note: Note, route: Route, instance: Client | None) -> None:
+        self._folder = folder
+        self._note = note
+        self._route = route
+        self._instance = instance
+        self._repair: Repair | None = None
+
+    @property
+    def repair(self) -> Repair:
+        """What is repaired. After :meth:`begin` or :meth:`take_up`."""
+        assert self._repair is not None  # noqa: S101 - one of the two comes first
+        return self._repair
+
+    def begin(self, found: Pairs, *, keep: bool) -> None:
+        """Ask for the states of the products. A retry keeps the states before its first try.
+
+        :param found: the products.
+        :param keep: whether to keep a note; a preview keeps none.
+        """
+        log.info("%d products, %d listed twice", len(found.pairs), found.duplicates)
+        self._repair = Repair(list(found.pairs), found.duplicates)
+        kept = self._note.read()
+        if kept is not None and kept.products == self._repair.products:
+            self._repair = replace(kept, duplicates=found.duplicates)
+        if self.repair.before is None and self._instance is not None:
+            self.repair.before = self._states(self._instance)
+        if keep:
+            self._save()
+
+    def take_up(self) -> None:
+        """Continue after a wait in the triggerer.
+
+        :raises MiraklConfigurationError: the note is gone.
+        """
+        self._repair = self._note.read()
+        if self._repair is None:
+            raise MiraklConfigurationError(
+                f"work_folder: {self._folder} has lost its notes; every worker has to reach it", field="work_folder"
+            )
+
+    def send(self, batch_size: int) -> None:
+        """Send what is not sent yet, in batches.
+
+        :raises MiraklError: a batch was not accepted; a report says which products were sent.
+        """
+        repair = self.repair
+        if repair.sent:
+            log.info(
+                "The previous try sent %d of %d products: continuing behind them", repair.sent, len(repair.products)
+            )
+        while repair.sent < len(repair.products):
+            batch = repair.products[repair.sent : repair.sent + batch_size]
+            try:
+                word = self._route.send(batch, repair)
+            except Exception as error:
+                self._report_stop(error)
+                raise
+            repair.sent += len(batch)
+            self._save()
+            log.info("%s", word)
+
+    @property
+    def question(self) -> Question | None:
+        """What to wait for now; ``None`` where nothing can be asked."""
+        return self._route.question(self.repair)
+
+    def preview(self) -> dict[str, Any]:
+        """Report what would be sent; nothing is."""
+        rows = [
+            _row(pair, self.repair.state_before(pair), None) | {"status": "planned"} for pair in self.repair.products
+        ]
+        path = self._write("preview.ndjson", rows)
+        log.info("Preview of route %s, nothing was sent:\n%s", self._route.name, _lines(rows))
+        missing = sum(state.status is None for state in (self.repair.before or {}).values())
+        if missing:
+            log.warning("The instance does not have %d of the products; check their ids", missing)
+        return self._result(Outcome(rows=(path,))) | {"preview": True}
+
+    def conclude(self, found: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Judge every product, and write the report: before, after and result of each.
+
+        :param found: what the wait found; ``None`` when its time was over, or there was nothing to wait for.
+        """
+        repair = self.repair
+        try:
+            reported = self._route.reported(repair, found, self._folder)
+        finally:
+            self._save()
+        after = None if self._instance is None else self._states(self._instance)
+        silence = self._route.silence(repair)
+        rows, rejects = [], []
+        with OutcomeWriter(None, job_ids=repair.job_ids) as writer:
+            for pair in repair.products:
+                key = pair.mirakl_product_id
+                state = None if after is None else after[key]
+                verdict = judge(pair, state, reported.get(key), silence)
+                writer.add(verdict)
+                rows.append(_row(pair, repair.state_before(pair), state) | _told(verdict))
+                if verdict.status == "failed":
+                    rejects.append(pair.element())
+        outcome = replace(writer.outcome, rows=(self._write("outcome.ndjson", rows),))
+        if repair.synchronized is not None and repair.synchronized < len(rows):
+            outcome = self._count_short(outcome, repair.synchronized, len(rows), proved=after is not None)
+        log.info("Report of route %s:\n%s", self._route.name, _lines(rows))
+        result = self._result(outcome)
+        return result | {"rejects": self._write("rejects.ndjson", rejects) if rejects else None}
+
+    # Below
+
+    def _states(self, instance: Client) -> dict[str, ProductState]:
+        ids = self.repair.product_ids
+        commas = [key for key in ids if "," in key]
+        if commas:
+            raise MiraklInputError(f"products: CM51 does not take an id with a comma, such as {commas[0]!r}")
+        return read_states(ids, map(instance.send, state_calls(ids)))
+
+    @staticmethod
+    def _count_short(outcome: Outcome, taken: int, asked: int, *, proved: bool) -> Outcome:
+        """DJUST does not say which products it left out; that it left some out is certain."""
+        log.warning("DJUST sent %d of %d products, and does not say which", taken, asked)
+        failed = max(outcome.failed, asked - taken - (outcome.succeeded if proved else 0))
+        return replace(outcome, failed=failed, unknown=max(0, asked - failed - outcome.succeeded))
+
+    def _report_stop(self, error: Exception) -> None:
+        """Report a run that ended between two batches: which products were sent, and which were not."""
+        repair = self.repair
+        if not repair.sent:
+            return
+        rows, rest = [], []
+        for number, pair in enumerate(repair.products):
+            key = pair.mirakl_product_id
+            if number < repair.sent:
+                result = ItemResult(
+                    key, "unknown", "NO_PROOF", "it was sent; the run ended before its state was read"
+                )
+            else:
+                result = ItemResult(key, "failed", "NOT_SENT", "the run ended before it was sent")
+                rest.append(pair.element())
+            rows.append(_row(pair, repair.state_before(pair), None) | _told(result))
+        path, rejects = self._write("outcome.ndjson", rows), self._write("rejects.ndjson", rest)
+        log.error(
+            "%d of %d products were sent before the failure. A retry continues behind them; %s holds the others.\n%s",
+            repair.sent,
+            len(rows),
+            rejects,
+            _lines(rows),
+        )
+        error.add_note(
+            f"{repair.sent} of {len(rows)} products were sent: {path} says which; {rejects} holds the others, as input "
+            "of a next run"
+        )
+
+    def _result(self, outcome: Outcome) -> dict[str, Any]:
+        """The result's shape: the same for both routes, and for a preview."""
+        repair = self.repair
+        return outcome.summary() | {
+            "route": self._route.name,
+            "preview": False,
+            "products": len(repair.products),
+            "duplicates": repair.duplicates,
+            "synchronized": repair.synchronized,
+            "client_specification_id": repair.client_specification_id,
+            "rejects": None,
+            "folder": str(self._folder),
+        }
+
+    def _save(self) -> None:
+        self._note.write(self.repair)
+
+    def _write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / name
+        write_bytes(path, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+        return str(path)
+
+
+def _row(pair: Pair, before: ProductState | None, after: ProductState | None) -> dict[str, Any]:
+    return {
+        "mirakl_product_id": pair.mirakl_product_id,
+        "product_sku": pair.product_sku,
+        "before": None if before is None else str(before),
+        "after": None if after is None else str(after),
+    }
+
+
+def _told(result: ItemResult) -> dict[str, Any]:
+    return {name: value for name, value in result._asdict().items() if value is not None}
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The report for a task log."""
+    lines = [
+        f"{row['mirakl_product_id']} ({row['product_sku']}): {row['before'] or '?'} -> {row['after'] or '?'}: "
+        + " ".join(str(row[name]) for name in ("status", "code", "message") if row.get(name))
+        for row in rows[:SHOWN_PRODUCTS]
+    ]
+    if len(rows) > SHOWN_PRODUCTS:
+        lines.append(f"... and {len(rows) - SHOWN_PRODUCTS:,} more in the file")
+    return "\n".join(lines)
