@@ -43,7 +43,7 @@ EVERY_STATE: Mapping[str, tuple[str, ...]] = {
     "acceptance_status": ("NEW", "ACCEPTED", "REJECTED", "CHANGES_REQUESTED", "TO_REVIEW"),
     "validation_status": ("VALID", "INVALID"),
 }
-"""Filters with which CM51 and CM52 export every product. Without them Mirakl exports only what is accepted and valid."""
+"""Filters with which CM51 and CM52 export every product. By default Mirakl exports accepted and valid ones."""
 
 FULL_STATUS_INTERVAL = 4 * 3600.0
 """Published shortest time between two full exports of CM11, in seconds; of two deltas it is five minutes."""

@@ -16,8 +16,8 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
     """Let DJUST trigger Mirakl's CM21 for chosen products, and prove what became of them.
 
     The same as :class:`~airflow_provider_mirakl.operators.resync.MiraklResyncProductsOperator` with the route
-    ``djust``. DJUST returns how many products it sent, not which of them Mirakl accepted. So every result is ``unknown``
-    unless ``mirakl_conn_id`` names the instance: then the state of each product is read before and after (CM51).
+    ``djust``. DJUST returns how many products it sent, not which of them Mirakl accepted. So every result is
+    ``unknown`` unless ``mirakl_conn_id`` is set: then the state of each product is read before and after (CM51).
 
     :param products: the products, see ``MiraklResyncProductsOperator``. Templated.
     :param source: a file of products, instead of ``products``. Templated.

@@ -43,6 +43,8 @@ FORMS = (
 _KEPT_PROBLEMS = 1000
 _MAX_VALUE = 1000
 _MAX_JSON = 64 << 20
+_STATED = re.compile(r'\s*"?sep=.?"?\s*$', re.IGNORECASE)
+"""A line with which Excel states the separator."""
 _TEXT_CELL = re.compile(r'="(.*)"')
 
 
@@ -91,7 +93,9 @@ def read_pairs(products: str | Iterable[object], *, limit: int | None = None) ->
     :raises MiraklInputError: there are none, too many, or with every problem of the input.
     """
     if isinstance(products, str):
-        return _checked("products", _text_rows(pasted_lines(products.removeprefix("\ufeff")), "products"), limit)
+        return _checked(
+            "products", _text_rows(pasted_lines(products.removeprefix("\ufeff")), "products"), limit
+        )
     if isinstance(products, Mapping | bytes) or not isinstance(products, Iterable):
         raise MiraklInputError(f"products must be {FORMS}, not {type(products).__name__}")
     return _checked("products", _list_rows(products), limit)
@@ -108,7 +112,9 @@ def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AU
     name = str(path)
     try:
         with path.open("rb") as file:
-            return _checked(name, _text_rows(decoded_lines(text_blocks(file, name, encoding), name), name), limit)
+            return _checked(
+                name, _text_rows(decoded_lines(text_blocks(file, name, encoding), name), name), limit
+            )
     except OSError as error:
         raise MiraklInputError(f"{name} is not a file that can be read ({error})") from None
 
@@ -135,8 +141,8 @@ def _checked(name: str, rows: Iterable[_Row], limit: int | None) -> Pairs:
         if limit is not None and len(found) > limit:
             raise MiraklInputError(
                 f"{name} holds more than {limit:,} products, which is what max_products allows; nothing was sent. A "
-                "resync repairs single products: bulk belongs to the import (P41, or DJUST's import jobs). If it has to "
-                "be, split the products into several runs, or raise max_products"
+                "resync repairs single products: bulk belongs to the import (P41, or DJUST's import jobs). If it has "
+                "to be, split the products into several runs, or raise max_products"
             )
     if problems:
         raise MiraklInputError(f"{name}: {count:,} problems; nothing was sent", problems, problem_count=count)
@@ -190,16 +196,15 @@ def _list_rows(products: Iterable[object]) -> Iterator[_Row]:
         if not isinstance(item, str):
             yield _item_row(item, None, place)
             continue
-        text = item.strip(BLANK)
-        if len(text.splitlines()) > 1:
-            yield _Row(place=place, fault=f"{text!r:.100} is several lines; use an element for each product")
-        elif text:
-            cells = _cells(item, heading.separator if heading else _separator(item))
-            if first and (heading := _Heading.of(cells, _separator(item))) is not None:
+        if len(item.strip(BLANK).splitlines()) > 1:
+            words = f"{item.strip(BLANK)!r:.100} is several lines; use an element for each product"
+            yield _Row(place=place, fault=words)
+        elif _holds(item):
+            if first and (heading := _heading(item)) is not None:
                 if heading.fault:
                     yield _Row(fault=heading.fault)
             else:
-                yield _cells_row(cells, heading, None, place)
+                yield _line_row(item, heading, None, place)
             first = False
 
 
@@ -219,36 +224,32 @@ def _item_row(item: object, line: int | None, place: str) -> _Row:
 
 def _text_rows(lines: Iterator[str], name: str) -> Iterator[_Row]:
     """The rows of pasted text or of a file: JSON, a table below its heading, or a product a line."""
-    above, first, separator = 0, "", ""
-    for line in lines:
-        stated = line.strip(BLANK + '"')
-        if stated[:4].casefold() == "sep=":
-            separator = stated[4:] or SEPARATORS[0]
-        elif stated:
-            first = line
-            break
-        above += 1
-    rest = itertools.chain([first], lines)
+    above, first = next(
+        ((at, line) for at, line in enumerate(lines) if _holds(line) and not _STATED.match(line)),
+        (0, ""),
+    )
     if first.lstrip()[:1] in ("[", "{"):
-        yield from _json_rows("".join(rest), above, name)
-    elif first:
-        yield from _table_rows(rest, separator or _separator(first), above)
+        yield from _json_rows("".join([first, *lines]), above, name)
+    elif (heading := _heading(first)) is not None:
+        yield from _table_rows(lines, heading, above)
+    else:
+        for number, line in enumerate(itertools.chain([first], lines), above + 1):
+            if _holds(line):
+                yield _line_row(line, None, number, "")
 
 
-def _table_rows(lines: Iterable[str], separator: str, above: int) -> Iterator[_Row]:
-    """The rows of a table; other columns may hold line breaks, in quotes."""
-    reader = csv.reader(lines, delimiter=separator)
-    heading: _Heading | None = None
-    number = above + 1
+def _table_rows(lines: Iterator[str], heading: _Heading, above: int) -> Iterator[_Row]:
+    """The rows below a heading; other columns may hold line breaks, in quotes."""
+    number = above + 2
+    if heading.fault:
+        yield _Row(line=above + 1, fault=heading.fault)
+        return
+    reader = csv.reader(lines, delimiter=heading.separator)
     try:
-        for index, cells in enumerate(reader):
-            if index == 0 and (heading := _Heading.of(cells, separator)) is not None:
-                if heading.fault:
-                    yield _Row(line=number, fault=heading.fault)
-                    return
-            elif any(cell.strip(BLANK) for cell in cells):
-                yield _cells_row(cells, heading, number, "")
-            number = above + reader.line_num + 1
+        for cells in reader:
+            if any(cell.strip(BLANK) for cell in cells):
+                yield heading.row(cells, number, "")
+            number = above + reader.line_num + 2
     except csv.Error as error:
         yield _Row(line=number, fault=f"is not CSV ({error}); is a quote missing?")
 
@@ -259,7 +260,9 @@ def _json_rows(text: str, above: int, name: str) -> Iterator[_Row]:
     After a value that cannot be read it continues in the next line.
     """
     if len(text) > _MAX_JSON:
-        raise MiraklInputError(f"{name} is larger than {_MAX_JSON >> 20} MB; a resync repairs single products")
+        raise MiraklInputError(
+            f"{name} is larger than {_MAX_JSON >> 20} MB; a resync repairs single products"
+        )
     decoder, at = json.JSONDecoder(), 0
     while at < len(text):
         if text[at] in ", \t\r\n\ufeff":
@@ -301,7 +304,8 @@ class _Heading:
         """The heading that these cells are; ``None`` where they are a product."""
         names = [fold(_text(cell)) for cell in cells]
         id_at, sku_at = (
-            next((names.index(name) for name in known if name in names), None) for known in (ID_NAMES, SKU_NAMES)
+            next((names.index(name) for name in known if name in names), None)
+            for known in (ID_NAMES, SKU_NAMES)
         )
         # "sku" may be the SKU of a product; it is a heading only beside the other column, or by its full name.
         if id_at is None and (sku_at is None or names[sku_at] == "sku"):
@@ -316,21 +320,35 @@ class _Heading:
                 return f"the heading has no column {column}"
         return ""
 
-
-def _cells_row(cells: Sequence[str], heading: _Heading | None, line: int | None, place: str) -> _Row:
-    if heading is not None:
+    def row(self, cells: Sequence[str], line: int | None, place: str) -> _Row:
+        """The two values of a row."""
         product_id, sku = (
-            cells[at] if at is not None and at < len(cells) else None for at in (heading.id_at, heading.sku_at)
+            cells[at] if at is not None and at < len(cells) else None for at in (self.id_at, self.sku_at)
         )
         return _Row(product_id, sku, line, place)
-    filled = list(cells)
-    while len(filled) > 2 and not filled[-1].strip(BLANK):
-        filled.pop()
-    if len(filled) == 2:
-        return _Row(filled[0], filled[1], line, place)
-    said = f"holds {len(filled)} values" if len(filled) > 1 else "holds one value"
-    shown = SEPARATORS[1].join(cells).strip(BLANK)
-    return _Row(line=line, place=place, fault=f"{shown!r:.100} {said}; write mirakl_product_id;product_sku")
+
+
+def _heading(line: str) -> _Heading | None:
+    separator = _separator(line)
+    return _Heading.of(_cells(line, separator), separator)
+
+
+def _line_row(line: str, heading: _Heading | None, number: int | None, place: str) -> _Row:
+    cells = _cells(line, heading.separator if heading else _separator(line))
+    if heading is not None:
+        return heading.row(cells, number, place)
+    while len(cells) > 2 and not cells[-1].strip(BLANK):
+        cells.pop()
+    if len(cells) == 2:
+        return _Row(cells[0], cells[1], number, place)
+    said = f"holds {len(cells)} values" if len(cells) > 1 else "holds one value"
+    words = f"{line.strip(BLANK)!r:.100} {said}; write mirakl_product_id;product_sku"
+    return _Row(line=number, place=place, fault=words)
+
+
+def _holds(line: str) -> bool:
+    """Whether a line holds anything: a row of empty cells is none."""
+    return bool(line.strip(BLANK + SEPARATORS + '"'))
 
 
 def _separator(line: str) -> str:
@@ -338,4 +356,7 @@ def _separator(line: str) -> str:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line.strip(" ")], delimiter=separator), [])
+    try:
+        return next(csv.reader([line.strip(" \r\n")], delimiter=separator), [])
+    except csv.Error:  # longer than any product
+        return [line]

@@ -26,8 +26,8 @@ ERRORS = frozenset({"INTEGRATION_ERRORS", "ERROR"})
 class ProductState:
     """The state of a master product on an instance.
 
-    :param status: ``SYNCHRONIZED``, ``PENDING``, ``INTEGRATION_ERRORS``, or a word that Mirakl does not document; ``""``
-        where the instance shows the product without a state; ``None`` where it has no such product.
+    :param status: ``SYNCHRONIZED``, ``PENDING``, ``INTEGRATION_ERRORS``, or a word that Mirakl does not document;
+        ``""`` where the instance shows the product without a state; ``None`` where it has no such product.
     :param product_sku: the SKU under which the instance has it.
     :param errors: integration errors, each a line.
     """
@@ -48,9 +48,7 @@ Element: TypeAlias = dict[str, Json]
 def state_calls(product_ids: Sequence[str]) -> Iterator[Call[list[Element]]]:
     """CM51 for these products in every state, with as many of them in a call as a filter takes."""
     for start in range(0, len(product_ids), MAX_FILTER):
-        call = export_products(
-            filters={**EVERY_STATE, "product_id": product_ids[start : start + MAX_FILTER]}
-        )
+        call = export_products(filters={**EVERY_STATE, "product_id": product_ids[start : start + MAX_FILTER]})
         yield Call(call.operation, parse=_elements, params=call.params, accept=call.accept)
 
 

@@ -238,7 +238,7 @@ def refusal(error: MiraklApiError, conn_id: str, chosen: str | None) -> MiraklAp
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_WRONG_KEY = "the key is not accepted: it is wrong, or belongs to another environment; set a valid one as the password."
+_WRONG_KEY = "the key was rejected: it is wrong or belongs to another environment. Enter a valid key in password."
 
 
 def _advice(error: MiraklApiError, conn_id: str, chosen: str | None) -> str | None:
@@ -261,9 +261,7 @@ def _advice(error: MiraklApiError, conn_id: str, chosen: str | None) -> str | No
             said = " ".join(fault.message for fault in error.faults)
             ids = dict.fromkeys(_UUID.findall(said.casefold()))
             if ids:
-                return (
-                    f"Several Mirakl clients are active; set client_specification_id to one of {', '.join(ids)}."
-                )
+                return f"Several Mirakl clients are active; set client_specification_id to one of {', '.join(ids)}."
             return (
                 "DJUST cannot choose a Mirakl client: probably none is active. Activate a Mirakl connector in DJUST's "
                 "Data Hub, or set client_specification_id."

@@ -1,7 +1,7 @@
 """One repair of single products, from its input to its report. Plain Python: it takes clients.
 
-What a repair has done is kept in a note, so that a retry continues behind what was sent, and knows the states before the
-first try.
+What a repair has done is kept in a note, so that a retry continues behind what was sent, and knows the states before
+the first try.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.notes import Note, NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
 from airflow_provider_mirakl.repair.pairs import Pair, Pairs
@@ -63,12 +64,13 @@ class Repair:
         self.sent, self.job_ids = 0, []
 
 
-class Note(Protocol):
-    """Where a repair is kept between tries."""
-
-    def read(self) -> Repair | None: ...
-
-    def write(self, content: Repair) -> None: ...
+REPAIR_NOTE = NoteKind(
+    file="repair.json",
+    holds="which products of a repair were sent, and their states before",
+    type=Repair,
+    damaged="anew",
+    fix="The products are sent again, which does no harm.",
+)
 
 
 class RepairRun:
@@ -80,7 +82,9 @@ class RepairRun:
     :param instance: is asked for the states of products (CM51); ``None`` for no proof.
     """
 
-    def __init__(self, folder: StoragePath, note: Note, route: Route, instance: Client | None) -> None:
+    def __init__(
+        self, folder: StoragePath, note: Note[Repair], route: Route, instance: Client | None
+    ) -> None:
         self._folder = folder
         self._note = note
         self._route = route
@@ -117,7 +121,8 @@ class RepairRun:
         self._repair = self._note.read()
         if self._repair is None:
             raise MiraklConfigurationError(
-                f"work_folder: {self._folder} has lost its notes; every worker has to reach it", field="work_folder"
+                f"work_folder: {self._folder} has lost its notes; every worker has to reach it",
+                field="work_folder",
             )
 
     def send(self, batch_size: int) -> None:
@@ -128,7 +133,9 @@ class RepairRun:
         repair = self.repair
         if repair.sent:
             log.info(
-                "The previous try sent %d of %d products: continuing behind them", repair.sent, len(repair.products)
+                "The previous try sent %d of %d products: continuing behind them",
+                repair.sent,
+                len(repair.products),
             )
         while repair.sent < len(repair.products):
             batch = repair.products[repair.sent : repair.sent + batch_size]
@@ -149,7 +156,8 @@ class RepairRun:
     def preview(self) -> dict[str, Any]:
         """Report what would be sent; nothing is."""
         rows = [
-            _row(pair, self.repair.state_before(pair), None) | {"status": "planned"} for pair in self.repair.products
+            _row(pair, self.repair.state_before(pair), None) | {"status": "planned"}
+            for pair in self.repair.products
         ]
         path = self._write("preview.ndjson", rows)
         log.info("Preview of route %s, nothing was sent:\n%s", self._route.name, _lines(rows))

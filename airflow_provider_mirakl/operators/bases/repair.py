@@ -142,14 +142,18 @@ class ProductRepairOperator(BaseOperator):
             found = wait.once(client)
             if found is not None or not self._seconds:
                 return found
-            if not self.deferrable or interval < SHORTEST_DEFERRAL:
-                return wait.to_the_end(client, first=now + interval)
-        self.log.info("Waiting for %d products, until %d s from now.", len(repair.repair.products), self._seconds)
-        self.defer(
-            trigger=wait.trigger(),
-            method_name=self.resume.__name__,
-            timeout=wait.backstop(time_left(self.execution_timeout, try_began(context))),
-        )
+            if self.deferrable and interval >= SHORTEST_DEFERRAL:
+                self.log.info(
+                    "Waiting in the triggerer for %d products, at most %d s.",
+                    len(repair.repair.products),
+                    self._seconds,
+                )
+                self.defer(
+                    trigger=wait.trigger(),
+                    method_name=self.resume.__name__,
+                    timeout=wait.backstop(time_left(self.execution_timeout, try_began(context))),
+                )
+            return wait.to_the_end(client, first=now + interval)
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
@@ -195,7 +199,7 @@ class ProductRepairOperator(BaseOperator):
         hook = self.mirakl_hook
         with ExitStack() as stack:
             instance = None if hook is None else stack.enter_context(hook.get_conn())
-            note = run.note(REPAIR_NOTE)
+            note = REPAIR_NOTE.at(run.folder, generation=run.generation, store=run.memory)
             yield RepairRun(run.folder, note, self._route(stack, instance), instance)
 
     def _route(self, stack: ExitStack, instance: Any) -> Route:
@@ -203,9 +207,7 @@ class ProductRepairOperator(BaseOperator):
 
         if self.route == "djust":
             client = stack.enter_context(self.djust_hook.get_conn())
-            return DjustRoute(
-                client, self.djust_conn_id, self.chosen_client, has_proof=instance is not None
-            )
+            return DjustRoute(client, self.djust_conn_id, self.chosen_client, has_proof=instance is not None)
         assert self.mirakl_hook is not None  # noqa: S101 - the direct route has one
         return DirectRoute(instance, self.mirakl_hook.values.role or "operator")
 
@@ -244,7 +246,8 @@ class ProductRepairOperator(BaseOperator):
         has_products, has_source = bool(products) and not is_nothing(products), not is_nothing(self.source)
         if has_products == has_source:
             raise MiraklInputError(
-                "set either products or source, " + ("not both" if has_source else "and nothing else can be repaired")
+                "set either products or source, "
+                + ("not both" if has_source else "and nothing else can be repaired")
             )
         if has_products:
             return read_pairs(products, limit=self.max_products)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.repair.pairs import Pair, read_pairs
+from airflow_provider_mirakl.repair.pairs import Pair, read_file, read_pairs
 
 WANTED = (Pair("M-1", "S-1"), Pair("M-2", "S-2"))
 
@@ -47,7 +45,7 @@ WANTED = (Pair("M-1", "S-1"), Pair("M-2", "S-2"))
     ],
 )  # fmt: skip
 def test_forms(products):
-    assert read_pairs(products, Path).pairs == WANTED
+    assert read_pairs(products).pairs == WANTED
 
 
 @pytest.mark.parametrize(
@@ -63,46 +61,46 @@ def test_forms(products):
 def test_files(tmp_path, name, content):
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
-    assert read_pairs(str(file), Path).pairs == WANTED
+    assert read_file(file).pairs == WANTED
 
 
 def test_a_broken_line_below_line_breaks_in_quotes_is_named_by_its_own_number():
     with pytest.raises(MiraklInputError) as caught:
-        read_pairs('mirakl_product_id;product_sku;title\nM-1;S-1;"a\nb"\nM-2;;c\n', Path)
+        read_pairs('mirakl_product_id;product_sku;title\nM-1;S-1;"a\nb"\nM-2;;c\n')
     assert [problem.line for problem in caught.value.problems] == [4]
 
 
 def test_numbers_are_texts_and_leading_zeros_stay():
-    assert read_pairs([(1, 2)], Path).pairs == (Pair("1", "2"),)
-    assert read_pairs("001;0002", Path).pairs == (Pair("001", "0002"),)
+    assert read_pairs([(1, 2)]).pairs == (Pair("1", "2"),)
+    assert read_pairs("001;0002").pairs == (Pair("001", "0002"),)
 
 
 def test_duplicates_are_left_out_and_counted():
-    found = read_pairs("M-1;S-1\nM-2;S-2\nM-1;S-1\nM-1; S-1", Path)
+    found = read_pairs("M-1;S-1\nM-2;S-2\nM-1;S-1\nM-1; S-1")
     assert (found.pairs, found.duplicates) == (WANTED, 2)
 
 
 def test_every_problem_is_listed_with_its_line():
     with pytest.raises(MiraklInputError) as caught:
-        read_pairs("M-1;S-1\nM-2\n;S-3\nM-4;\na;b;c\nM-1;other\nM-5;S\u200b5", Path)
+        read_pairs("M-1;S-1\nM-2\n;S-3\nM-4;\na;b;c\nM-1;other\nM-5;S\u200b5")
     assert caught.value.problem_count == 6
     assert [problem.line for problem in caught.value.problems] == [2, 3, 4, 5, 6, 7]
     said = str(caught.value)
     for words in (
-        "'M-2' holds one value; give mirakl_product_id;product_sku",
+        "'M-2' holds one value; write mirakl_product_id;product_sku",
         "line 3, mirakl_product_id: is missing",
         "line 4, product_sku: is missing",
         "holds 3 values",
         "has SKU 'other' here and 'S-1' before",
-        "cannot be seen",
+        "invisible character",
     ):
         assert words in said
 
 
-@pytest.mark.parametrize("products", [None, "", " \n\n", [], [""], "mirakl_product_id;product_sku\n"])
+@pytest.mark.parametrize("products", ["", " \n\n", [], [""], "mirakl_product_id;product_sku\n", "sep=;\n"])
 def test_at_least_one(products):
-    with pytest.raises(MiraklInputError, match="give at least one"):
-        read_pairs(products, Path)
+    with pytest.raises(MiraklInputError, match="list at least one"):
+        read_pairs(products)
 
 
 @pytest.mark.parametrize(
@@ -110,36 +108,79 @@ def test_at_least_one(products):
     [
         ("product_sku;name\nS-1;x", "no column mirakl_product_id"),
         ("mirakl_product_id;name\nM-1;x", "no column product_sku"),
-        ({"mirakl_product_id": "M-1"}, "is dict; give"),
-        ([("M-1", 1.5)], r"\[0\].product_sku: is 1.5"),
-        ([("M-1",)], "give a pair"),
+        ({"mirakl_product_id": "M-1"}, "not dict"),
+        ([("M-1", 1.5)], r"\[0\].product_sku: must be a text, not 1.5"),
+        ([("M-1",)], "must be a pair"),
         (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* is several lines"),
-        ("['M-1;S-1', oops]", "begins like a list"),
-        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: holds a character"),
-        ("[['M-1', 1e5]]", "product_sku: is 100000.0; give a text"),
-        ("/no/such/file.csv", "no file that can be read"),
-        ("missing.csv", "no file that can be read"),
-        (".", "no file that can be read"),
+        ("['M-1;S-1', oops]", "is not JSON"),
+        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: holds an invisible"),
+        ("[['M-1', 1e5]]", "product_sku: must be a text, not 100000.0"),
     ],
 )
 def test_what_is_refused(products, words):
     with pytest.raises(MiraklInputError, match=words):
-        read_pairs(products, Path)
+        read_pairs(products)
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "folder"])
+def test_what_is_not_a_file_is_refused(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MiraklInputError, match="not a file that can be read"):
+        read_file(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # as spreadsheets write what must stay a text, and the separator
+        'sep=;\nmirakl_product_id;product_sku\n="M-1";="S-1"\n="M-2";S-2\n',
+        '"=""M-1""";"=""S-1"""\n"=""M-2""";"S-2"\n',
+        # headings in the language of those who keep the file
+        "Mirakl-Produkt-ID;Produkt-SKU;Titel\nM-1;S-1;a\nM-2;S-2;b\n",
+        "Identifiant produit Mirakl;SKU du produit\nM-1;S-1\nM-2;S-2\n",
+        "ID producto Mirakl\tSKU\nM-1\tS-1\nM-2\tS-2\n",
+        "\n;;\n\nID prodotto Mirakl;SKU del prodotto\nM-1;S-1\n;;\nM-2;S-2\n",
+        # rejects that went through jq or json.dumps
+        '{\n  "mirakl_product_id": "M-1",\n  "product_sku": "S-1"\n}\n{\n  "mirakl_product_id": "M-2",\n  "product_sku": "S-2"\n}\n',
+        '{"products": [{"miraklProductId": "M-1", "productSku": "S-1"}, ["M-2", "S-2"]]}',
+        "M-1\u00a0;\ufeffS-1\u200b\nM-2;S-2",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_as_people_have_them(tmp_path, content, encoding):
+    file = tmp_path / "products.csv"
+    file.write_bytes(content.encode(encoding))
+    assert read_file(file).pairs == WANTED
+
+
+def test_no_byte_is_replaced(tmp_path):
+    file = tmp_path / "products.csv"
+    file.write_bytes("mirakl_product_id;product_sku\nM-1;FAUTEUIL-CRÈME\n".encode("cp1252"))
+    with pytest.raises(MiraklInputError, match=r"line 2: not UTF-8: byte 0xC8.*encoding='cp1252'"):
+        read_file(file)
+    assert read_file(file, encoding="cp1252").pairs == (Pair("M-1", "FAUTEUIL-CRÈME"),)
+
+
+def test_a_workbook_is_named_as_one(tmp_path):
+    file = tmp_path / "products.csv"
+    file.write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(MiraklInputError, match="Excel workbook"):
+        read_file(file)
 
 
 def test_broken_ndjson_tells_the_line(tmp_path):
     file = tmp_path / "a.ndjson"
     file.write_text('{"mirakl_product_id":"M-1","product_sku":"S-1"}\n{oops\n{"product_sku":"S-3"}\n')
     with pytest.raises(MiraklInputError) as caught:
-        read_pairs(str(file), Path)
+        read_file(file)
     assert [problem.line for problem in caught.value.problems] == [2, 3]
 
 
 def test_bulk_is_refused_with_the_way_out():
     lines = "\n".join(f"M-{n};S-{n}" for n in range(11))
-    assert len(read_pairs(lines, Path, limit=11).pairs) == 11
+    assert len(read_pairs(lines, limit=11).pairs) == 11
     with pytest.raises(MiraklInputError, match=r"more than 10 products.*bulk belongs to the import"):
-        read_pairs(lines, Path, limit=10)
+        read_pairs(lines, limit=10)
 
 
 ids = st.text(st.characters(categories=["L", "N"], include_characters="-_./ "), min_size=1).filter(
@@ -151,5 +192,5 @@ ids = st.text(st.characters(categories=["L", "N"], include_characters="-_./ "), 
 def test_what_is_written_is_read(products, separator):
     heading = f"mirakl_product_id{separator}product_sku\n"
     text = heading + "".join(f"{key}{separator}{sku}\n" for key, sku in products.items())
-    assert dict(read_pairs(text, Path).pairs) == products
-    assert dict(read_pairs(json.loads(json.dumps(list(products.items()))), Path).pairs) == products
+    assert dict(read_pairs(text).pairs) == products
+    assert dict(read_pairs(json.loads(json.dumps(list(products.items())))).pairs) == products

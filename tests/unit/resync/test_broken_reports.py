@@ -54,7 +54,7 @@ def test_a_resync_trusts_the_instance_alone(broken, run_task):
         products=[GOOD, ("MKL-040", "SKU-040")],
         route="direct",
         mirakl_conn_id="mirakl_operator",
-        proof_timeout=2.0,
+        timeout=2.0,
         max_failed_items=2,
     )
     result = run_task(task)

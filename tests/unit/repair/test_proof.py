@@ -28,6 +28,15 @@ WELL, FAILED, SILENT = (
         (PENDING, SILENT, "failed", "PENDING"),  # an element without a word is no success
         (PENDING, None, "failed", "PENDING"),
         (ProductState("INTEGRATION_ERRORS", "S", ("E: no",)), WELL, "failed", "INTEGRATION_ERRORS"),
+        (
+            ProductState("ON_HOLD", "S"),
+            None,
+            "unknown",
+            "ON_HOLD",
+        ),  # a word that is not documented proves nothing
+        (ProductState("ON_HOLD", "S"), WELL, "unknown", "ON_HOLD"),
+        (ProductState("", "S"), SILENT, "unknown", "NO_STATUS"),
+        (ProductState("ON_HOLD", "S"), FAILED, "failed", "E"),
         (NONE, WELL, "failed", "NOT_FOUND"),
         (None, WELL, "succeeded", None),
         (None, SILENT, "unknown", None),
