@@ -1,6 +1,11 @@
-"""Compare one's own catalog with the Catalog Manager every week, and propose a resync where too much differs.
+"""### Compare the own catalog with the Catalog Manager every week
 
-Needs a connection ``mirakl_operator`` of type Mirakl with the key of the operator.
+Lists what is missing, extra and different there, and proposes a resync where too much differs.
+
+**Needs** a connection `mirakl_operator` of type Mirakl with the key of the operator, and a file of the own catalog.
+
+**Try it** without Mirakl: run `mirakl-sandbox serve`, create the connections that it prints, and trigger the Dag with a
+CSV file that has the column `sku` and the rows `SKU-001` to `SKU-035`.
 """
 
 from __future__ import annotations
@@ -21,18 +26,29 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    doc_md=__doc__,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "source": Param(
             "s3://aws_default@catalog/products.csv",
             type="string",
-            title="Own catalog",
-            description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`.",
+            title="1. Own catalog",
+            description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`, such as "
+            "`s3://aws_default@catalog/products.csv`.",
         ),
         "folder": Param(
-            "s3://aws_default@catalog/reconciliation", type="string", title="Folder of the export"
+            "s3://aws_default@catalog/reconciliation",
+            type="string",
+            title="2. Folder of the export",
+            description_md="Such as `s3://aws_default@catalog/reconciliation`.",
         ),
-        "threshold": Param(20, type="integer", minimum=0, title="Propose a resync above so many products"),
+        "threshold": Param(
+            20,
+            type="integer",
+            minimum=0,
+            title="3. Threshold",
+            description_md="A resync is proposed where more products than this could be repaired, such as `20`.",
+        ),
     },
     tags=["mirakl"],
 ):
@@ -40,6 +56,7 @@ with DAG(
         task_id="export",
         mirakl_conn_id="mirakl_operator",
         target="{{ params.folder }}/catalog-{{ run_id | replace(':', '-') }}.ndjson",
+        every_state=True,
         deferrable=True,
     )
     reconcile = MiraklReconcileProductsOperator(
@@ -50,25 +67,10 @@ with DAG(
 
     @task
     def propose(found: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Say how to start the resync, whose dry run shows each product; tell a person in the way of your house."""
-        import json
-        import logging
+        """Return the form of a resync, which first shows each product; notify a person in the way of your company."""
+        from airflow_provider_mirakl.repair.report import proposal
 
-        if found["resync_products"] <= (params or {})["threshold"]:
-            return None
-        form = {
-            "source": found["resync"],
-            "route": "direct",
-            "reason": "weekly reconciliation",
-            "preview": True,
-        }
-        logging.getLogger(__name__).warning(
-            "%d products are not as they should be. See each of them, and send nothing yet, with:\n"
-            "airflow dags trigger mirakl_incident_resync --conf '%s'",
-            found["resync_products"],
-            json.dumps(form),
-        )
-        return form
+        return proposal(found, (params or {})["threshold"], "mirakl_incident_resync")
 
     export >> reconcile
     propose(reconcile.output)

@@ -1,27 +1,28 @@
-"""Two lists of products compared: what is missing, what is extra, what is different. Pure, in constant memory.
+"""Two lists of products compared: what is missing, what is extra, what is different. In constant memory.
 
-A side is a file (NDJSON, a JSON array or CSV) or a list: one's own catalog, an export of the Catalog Manager (CM51,
-CM52) or of Mirakl Connect (listProducts).
+A side is a file (NDJSON, a JSON array or CSV) or a list: the own catalog, an export of the Catalog Manager (CM51, CM52)
+or of Mirakl Connect (listProducts).
 """
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
-from airflow_provider_mirakl.files.storage import Spill, StoragePath
-from airflow_provider_mirakl.jobs.reports import open_table
-from airflow_provider_mirakl.repair.pairs import ID_NAMES, SKU_NAMES
+from airflow_provider_mirakl.files.csv_table import decoded_lines, read_table
+from airflow_provider_mirakl.files.storage import Spill, StoragePath, remove, writing
+from airflow_provider_mirakl.files.text import AUTO, text_blocks
+from airflow_provider_mirakl.repair.pairs import ID_NAMES, SKU_NAMES, fold
 from airflow_provider_mirakl.repair.proof import SYNCHRONIZED
 
 Kind = Literal["missing", "extra", "different"]
+KINDS: tuple[Kind, ...] = ("missing", "extra", "different")
 STATUS = "synchronization.status"
 """The field of a difference that says how far Mirakl has come with the product."""
 
@@ -81,7 +82,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Sizes:
-    """Products read: of each side, and how often one came again, of which the last counts."""
+    """Products read: of each side, and how often one came again; then the last one counts."""
 
     source: int = 0
     other: int = 0
@@ -96,15 +97,15 @@ def compare(
     :param sizes: is counted up.
     :raises MiraklInputError: the source is empty, or products have no key.
     """
-    # Matched by a SKU on either side, the key is the SKU of a product that has no other; an EAN is none.
+    # Matched by a SKU on either side, the key is the SKU of a product that has no other; an EAN is not one.
     is_sku = any(
-        path is None or _folded(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
+        path is None or fold(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
     )
     with closing(Spill()) as spill:
         sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source", is_sku)
         if not sizes.source:
             raise MiraklInputError(
-                "source: holds no product. Against an empty source everything is extra: look why it is empty"
+                "source holds no product. Against an empty source everything is extra: check why it is empty"
             )
         sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other", is_sku)
         for bucket in range(_BUCKETS):
@@ -117,33 +118,88 @@ def compare(
                 yield Difference("extra", key, product_id, sku)
 
 
-def read_side(data: StoragePath | Iterable[Any], name: str) -> Iterator[Mapping[str, Any]]:
+def reconcile(
+    source: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]], keys: Keys, folder: StoragePath
+) -> dict[str, Any]:
+    """Compare two sides, and write what differs and what can be repaired.
+
+    :param folder: gets ``differences.ndjson`` and ``resync.ndjson``.
+    :return: as the operator returns it.
+    :raises MiraklInputError: a side cannot be read, the source is empty, or products have no key.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes, pairs = Sizes(), 0
+    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+    differences, resync = folder / "differences.ndjson", folder / "resync.ndjson"
+    with writing(differences) as all_of_them, writing(resync) as input_file:
+        for found in compare(source, other, keys, sizes):
+            counts[found.kind] += 1
+            all_of_them.write(_line(found.dump()))
+            if found.is_pair:
+                pairs += 1
+                names = {"mirakl_product_id": found.mirakl_product_id, "product_sku": found.product_sku}
+                input_file.write(_line(names))
+    if not pairs:
+        remove(resync)
+    return {
+        "source": sizes.source,
+        "other": sizes.other,
+        "duplicates": sizes.duplicates,
+        **counts,
+        "differences": str(differences),
+        "resync": str(resync) if pairs else None,
+        "resync_products": pairs,
+        "folder": str(folder),
+    }
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    # Half of a surrogate pair, which JSON permits, goes out as it came: escaped.
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def read_side(
+    data: StoragePath | Iterable[Any], name: str, encoding: str = AUTO
+) -> Iterator[Mapping[str, Any]]:
     """The products of a side.
 
     :param data: a file, or a list of objects.
     :param name: for messages.
+    :param encoding: of a CSV file: ``auto``, or a name that Python knows.
     :raises MiraklInputError: it cannot be read.
     """
     file = getattr(data, "name", None)
     if isinstance(file, str) and _is_table(file.casefold()):
-        try:
-            with open_table(data) as table:  # type: ignore[arg-type]
-                for line in table.lines:
-                    if line:
-                        yield dict(zip(table.header, line, strict=False))
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise MiraklInputError(f"{name}: {data} cannot be read ({error})") from None
+        yield from _read_table(cast("StoragePath", data), name, encoding)
         return
     for batch in open_source(data).batches():
         if batch.refused:
             raise MiraklInputError(
-                f"{name}: cannot be read", [problem for r in batch.refused for problem in r.problems]
+                f"{name} cannot be read", [problem for r in batch.refused for problem in r.problems]
             )
         for row in batch.rows:
             item = json.loads(row)
             if not isinstance(item, Mapping):
-                raise MiraklInputError(f"{name}: holds {item!r:.100}; give objects")
+                raise MiraklInputError(f"{name} must hold objects, not {item!r:.100}")
             yield item
+
+
+def _read_table(path: StoragePath, name: str, encoding: str) -> Iterator[Mapping[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                raise MiraklInputError(f"{name}: {path} is Parquet; use CSV or NDJSON")
+            file.seek(0)
+            lines = decoded_lines(text_blocks(file, str(path), encoding, empty=True), str(path))
+            table = read_table(lines, str(path))
+            for row in table.rows:
+                if row.fault:
+                    raise MiraklInputError(
+                        f"{name}: {path} cannot be read", [Problem(row.fault, line=row.line)]
+                    )
+                yield dict(zip(table.header, row.cells, strict=False))
+    except OSError as error:
+        raise MiraklInputError(f"{name}: {path} cannot be read ({error})") from None
 
 
 def _is_table(name: str) -> bool:
@@ -167,7 +223,7 @@ def _gather(
     problems: list[Problem] = []
     count = nameless = 0
     for number, row in enumerate(rows, 1):
-        folded = {_folded(str(column)): value for column, value in row.items()}
+        folded = {fold(str(column)): value for column, value in row.items()}
         product_id, sku = _named(folded, ID_NAMES), _named(folded, SKU_NAMES)
         key = _text(_at(row, key_path)) if key_path else (sku or _named(folded, {"id"}))
         if not key:
@@ -189,7 +245,7 @@ def _gather(
         count += 1
     if nameless:
         raise MiraklInputError(
-            f"{name}: {nameless:,} products cannot be matched; name the field with {name}_key",
+            f"{name}: {nameless:,} products cannot be matched; set {name}_key to the field that identifies them",
             problems,
             problem_count=nameless,
         )
@@ -218,10 +274,6 @@ def _difference(key: str, ours: _Entry, theirs: _Entry | None, names: list[str])
     if status is not None and status != SYNCHRONIZED:
         fields[STATUS] = (SYNCHRONIZED, status)
     return Difference("different", key, product_id or their_id, sku or their_sku, fields) if fields else None
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 def _named(folded: Mapping[str, Any], names: Iterable[str]) -> str | None:

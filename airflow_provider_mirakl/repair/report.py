@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 COLUMNS = ("mirakl_product_id", "product_sku", "before", "after", "status", "code", "message")
 COUNTS = ("products", "succeeded", "failed", "unknown")
 REPORT_FILE = "report.md"
+
+log = logging.getLogger(__name__)
 
 
 def write_report(
@@ -40,6 +43,27 @@ def write_report(
     file = folder / REPORT_FILE
     write_bytes(file, text.encode())
     return file, text
+
+
+def proposal(found: Mapping[str, Any], threshold: int, dag_id: str) -> dict[str, Any] | None:
+    """The form of the Dag ``mirakl_incident_resync`` for what a reconciliation found; the log shows how to trigger it.
+
+    :param found: as :class:`~airflow_provider_mirakl.operators.reconcile.MiraklReconcileProductsOperator` returns it.
+    :param threshold: products that need no resync.
+    :param dag_id: the Dag that repairs.
+    :return: the form, with the dry run on; ``None`` where no more than ``threshold`` products could be repaired.
+    """
+    if found["resync_products"] <= threshold:
+        return None
+    form = {"source": found["resync"], "route": "direct", "reason": "weekly reconciliation", "preview": True}
+    log.warning(
+        "%d products are not as they should be. See each of them, and send nothing yet, with:\n"
+        "airflow dags trigger %s --conf '%s'",
+        found["resync_products"],
+        dag_id,
+        json.dumps(form),
+    )
+    return form
 
 
 def _cell(value: object) -> str:

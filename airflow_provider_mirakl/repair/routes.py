@@ -238,7 +238,9 @@ def refusal(error: MiraklApiError, conn_id: str, chosen: str | None) -> MiraklAp
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_WRONG_KEY = "the key was rejected: it is wrong or belongs to another environment. Enter a valid key in password."
+_WRONG_KEY = (
+    "the key was rejected: it is wrong or belongs to another environment. Enter a valid key in password."
+)
 
 
 def _advice(error: MiraklApiError, conn_id: str, chosen: str | None) -> str | None:

@@ -243,12 +243,11 @@ class ProductRepairOperator(BaseOperator):
         from airflow_provider_mirakl.repair.pairs import read_file, read_pairs
 
         products = read_structure(self.products)
-        has_products, has_source = bool(products) and not is_nothing(products), not is_nothing(self.source)
-        if has_products == has_source:
-            raise MiraklInputError(
-                "set either products or source, "
-                + ("not both" if has_source else "and nothing else can be repaired")
-            )
+        has_products, has_source = _holds(products), not is_nothing(self.source)
+        if has_products and has_source:
+            raise MiraklInputError("Set either products or source, not both")
+        if not has_products and not has_source:
+            raise MiraklInputError("There is no product: set either products or source")
         if has_products:
             return read_pairs(products, limit=self.max_products)
         return read_file(self._file(), limit=self.max_products, encoding=self.encoding)
@@ -304,3 +303,10 @@ class ProductRepairOperator(BaseOperator):
                 f"it, or empty to let DJUST resolve it, not {text!r}",
                 field="client_specification_id",
             ) from None
+
+
+def _holds(products: object) -> bool:
+    """Whether there are any products: a form without one has an empty list, or one of empty lines."""
+    if isinstance(products, list | tuple):
+        return any(not isinstance(item, str) or item.strip() for item in products)
+    return not is_nothing(products)

@@ -13,7 +13,7 @@ from live_airflow import AIRFLOW
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow]
 
 DAG_FILE = Path(__file__).parents[3] / "example_dags" / "mirakl_incident_resync.py"
-FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "preview": False, "proof_minutes": 0.02}
+FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "preview": False, "minutes": 0.02}
 
 
 @pytest.fixture
@@ -93,8 +93,9 @@ def test_a_failure_fails_the_run_and_its_rejects_are_the_next_input(incident, mi
 @pytest.mark.parametrize(
     ("form", "failed"),
     [
-        ({}, "read_form"),
-        ({"products": ["MKL-021;SKU-021"], "source": "x.csv"}, "read_form"),
+        ({}, "preview"),
+        ({"products": [""]}, "preview"),
+        ({"products": ["MKL-021;SKU-021"], "source": "x.csv"}, "preview"),
         ({"products": [f"M-{n};S-{n}" for n in range(201)]}, "preview"),
     ],
 )
@@ -115,11 +116,11 @@ def test_approval_stands_between_the_preview_and_the_sending(airflow_db):
     switched = DAG_FILE.read_text("utf-8").replace("APPROVAL = False", "APPROVAL = True")
     space = {"__name__": "incident_with_approval", "__file__": str(DAG_FILE), "__doc__": ""}
     exec(compile(switched, str(DAG_FILE), "exec"), space)  # noqa: S102 - a Dag file, as Airflow executes it
-    dag = space["resync"].dag
-    assert dag.task_dict["approve"].upstream_task_ids == {"decide"}
+    dag = space["send"].dag
+    assert dag.task_dict["approve"].upstream_task_ids == {"is_wanted"}
     assert "approve" in dag.task_dict["resync"].upstream_task_ids
-    decide = dag.task_dict["decide"].python_callable
-    assert [decide(params={"preview": preview}) for preview in (True, False)] == ["report", "approve"]
+    is_wanted = dag.task_dict["is_wanted"].python_callable
+    assert [is_wanted(params={"preview": preview}) for preview in (True, False)] == [False, True]
 
 
 @pytest.mark.parametrize(("state", "reported"), [("running", "skipped"), ("success", "success")])

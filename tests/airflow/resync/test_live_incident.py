@@ -232,14 +232,14 @@ def test_a_run_skips_while_a_former_one_goes_on(airflow, sandbox):
         "first",
         now - timedelta(minutes=2),
         products=["MKL-040;SKU-040"],
-        proof_minutes=3,
+        minutes=3,
     )
     first.until_task("resync", "running")
     for run_id, logical_date in (("dated", now), ("undated", None)):
         run = trigger(airflow, "skipping", run_id, logical_date, products=["MKL-023;SKU-023"])
         run.succeed()
-        assert {run.task(task).state for task in ("read_form", "resync", "report")} == {"skipped"}, run_id
-        assert "Another run goes on" in run.log("no_other_run")
+        assert {run.task(task).state for task in ("preview", "resync", "report")} == {"skipped"}, run_id
+        assert "Another run is running" in run.log("no_other_run")
     assert sandbox.master_products()["MKL-023"]["synchronization"] == "PENDING"
     assert first.state == "running"
     sandbox.arrange_master_products({"id": "MKL-040", "synchronization": "SYNCHRONIZED"})

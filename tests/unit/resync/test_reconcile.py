@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
-from airflow_provider_mirakl.repair.pairs import Pair, read_pairs
+from airflow_provider_mirakl.repair.pairs import Pair, read_file
 from airflow_provider_mirakl.repair.reconcile import Keys, Sizes, compare, read_side
 
 
@@ -104,20 +104,20 @@ def test_a_packed_table_is_read_and_what_is_no_table_is_refused(tmp_path):
     assert write("a.ndjson.gz", gzip.compress(b'{"sku":"A"}\n')) == [{"sku": "A"}]
     assert write("a.gz", gzip.compress(b'{"sku":"A"}\n')) == [{"sku": "A"}]
     for content in (b"PAR1\x00\x01PAR1", b"PK\x03\x04\x14\x00"):
-        with pytest.raises(MiraklInputError, match=r"is (Parquet|XLSX), which is not read here"):
+        with pytest.raises(MiraklInputError, match=r"is (Parquet|a ZIP archive or an Excel workbook)"):
             write("a.export", content)
 
 
 def test_products_without_a_key_are_listed():
     with pytest.raises(
-        MiraklInputError, match="2 products cannot be matched; name the field with source_key"
+        MiraklInputError, match="2 products cannot be matched; set source_key to the field"
     ) as e:
         kinds([{"a": 1}, {"sku": "S"}, {"sku": " "}], [])
     assert [problem.line for problem in e.value.problems] == [1, 3]
 
 
 def test_an_empty_source_is_no_reason_to_call_everything_extra():
-    with pytest.raises(MiraklInputError, match="look why it is empty"):
+    with pytest.raises(MiraklInputError, match="check why it is empty"):
         kinds([], [product(1)])
 
 
@@ -151,7 +151,7 @@ def test_the_operator_writes_the_input_of_a_resync(airflow_db, run_task, tmp_pat
         )
     )
     assert [result[name] for name in ("source", "other", "missing", "extra", "different")] == [4, 4, 1, 1, 2]
-    assert set(read_pairs(result["resync"], Path).pairs) == {Pair("M-2", "S-2"), Pair("M-3", "S-3")}
+    assert set(read_file(Path(result["resync"])).pairs) == {Pair("M-2", "S-2"), Pair("M-3", "S-3")}
     assert result["resync_products"] == 2
     told = {row["key"]: row for row in map(json.loads, Path(result["differences"]).read_text().splitlines())}
     assert told["S-2"]["fields"] == {"title": {"source": "Two", "other": "2"}}
@@ -198,3 +198,20 @@ def test_a_list_that_a_template_wrote_is_read(airflow_db, run_task, tmp_path, wr
         )
     )
     assert (result["source"], result["other"], result["missing"]) == (2, 1, 1)
+
+
+def test_no_byte_is_replaced(tmp_path):
+    file = tmp_path / "own.csv"
+    file.write_bytes("sku;title\nFAUTEUIL-CRÈME;a\n".encode("cp1252"))
+    with pytest.raises(MiraklInputError, match=r"line 2: not UTF-8: byte 0xC8.*encoding='cp1252'"):
+        list(read_side(file, "source"))
+    assert list(read_side(file, "source", "cp1252")) == [{"sku": "FAUTEUIL-CRÈME", "title": "a"}]
+    file.write_bytes("sku;title\nFAUTEUIL-CRÈME;a\n".encode("utf-16"))
+    assert list(read_side(file, "source")) == [{"sku": "FAUTEUIL-CRÈME", "title": "a"}]
+
+
+def test_a_row_of_another_width_is_named(tmp_path):
+    file = tmp_path / "own.csv"
+    file.write_text("sku;title\nS-1;a\nS-2;b;c\n", encoding="utf-8")
+    with pytest.raises(MiraklInputError, match="line 3: has 3 cells"):
+        list(read_side(file, "source"))

@@ -328,7 +328,7 @@ def test_a_file_lies_in_one_of_the_source_folders(sandbox, run_task, tmp_path, f
 
 
 def test_a_route_that_does_not_exist_and_one_without_a_connection(sandbox, run_task):
-    with pytest.raises(MiraklConfigurationError, match="route.*'both'"):
+    with pytest.raises(MiraklConfigurationError, match=r"route.*'both'"):
         run_task(resync(REPAIRABLE, "both"))
     with pytest.raises(MiraklConfigurationError, match="the direct route needs a connection"):
         run_task(resync(REPAIRABLE, "direct", mirakl_conn_id=""))
