@@ -22,7 +22,9 @@ from airflow_provider_mirakl.files.paths import folder_below
 from airflow_provider_mirakl.operators.resync import MiraklReportResyncOperator, MiraklResyncProductsOperator
 
 MAX_PRODUCTS = 200  # More than an incident has: bulk belongs to the import.
-SOURCE_FOLDERS = [str(folder_below(None))]  # Where a file of the form may be: the work folder, which has the rejects.
+SOURCE_FOLDERS = [
+    str(folder_below(None))
+]  # Where a file of the form may be: the work folder, which has the rejects.
 OVERLAP = "queue"  # What a run does while another is running: "queue", it waits; "skip", it does nothing.
 APPROVAL = False  # True: a second person approves before anything is sent.
 
@@ -74,7 +76,10 @@ with DAG(
             description_md="For the report, such as `stuck since the PIM release`.",
         ),
         "ticket": Param(
-            None, type=["null", "string"], title="Ticket", description_md="For the report, such as `INC-1234`."
+            None,
+            type=["null", "string"],
+            title="Ticket",
+            description_md="For the report, such as `INC-1234`.",
         ),
         "preview": Param(
             True,

@@ -1,11 +1,8 @@
 """### Compare the own catalog with the Catalog Manager every week
 
-Lists what is missing, extra and different there, and proposes a resync where too much differs.
-
-**Needs** a connection `mirakl_operator` of type Mirakl with the key of the operator, and a file of the own catalog.
-
-**Try it** without Mirakl: run `mirakl-sandbox serve`, create the connections that it prints, and trigger the Dag with a
-CSV file that has the column `sku` and the rows `SKU-001` to `SKU-035`.
+It lists what is missing, extra and different there, and proposes a resync where too much differs. **Needs** a
+connection `mirakl_operator` with the key of the operator. **Try it** without Mirakl: run `mirakl-sandbox serve`, create
+the connections that it prints, and trigger the Dag with a CSV file: a column `sku`, rows `SKU-001` to `SKU-035`.
 """
 
 from __future__ import annotations
@@ -33,21 +30,15 @@ with DAG(
             "s3://aws_default@catalog/products.csv",
             type="string",
             title="1. Own catalog",
-            description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`, such as "
-            "`s3://aws_default@catalog/products.csv`.",
+            description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`.",
         ),
-        "folder": Param(
-            "s3://aws_default@catalog/reconciliation",
-            type="string",
-            title="2. Folder of the export",
-            description_md="Such as `s3://aws_default@catalog/reconciliation`.",
-        ),
+        "folder": Param("s3://aws_default@catalog/weekly", type="string", title="2. Folder of the export"),
         "threshold": Param(
             20,
             type="integer",
             minimum=0,
             title="3. Threshold",
-            description_md="A resync is proposed where more products than this could be repaired, such as `20`.",
+            description_md="A resync is proposed above so many products, such as `20`.",
         ),
     },
     tags=["mirakl"],
@@ -56,7 +47,10 @@ with DAG(
         task_id="export",
         mirakl_conn_id="mirakl_operator",
         target="{{ params.folder }}/catalog-{{ run_id | replace(':', '-') }}.ndjson",
-        every_state=True,
+        filters={  # by default Mirakl exports only accepted and valid products
+            "acceptance_status": ["NEW", "ACCEPTED", "REJECTED", "CHANGES_REQUESTED", "TO_REVIEW"],
+            "validation_status": ["VALID", "INVALID"],
+        },
         deferrable=True,
     )
     reconcile = MiraklReconcileProductsOperator(

@@ -526,9 +526,13 @@ def cm23(exchange: Exchange) -> Reply:
     return Reply.json({"global_errors": errors, "processed_items": job.data["processed_items"]})
 
 
+_BY_DEFAULT = {"acceptance_status": ["ACCEPTED"], "validation_status": ["VALID"]}
+"""What CM51 and CM52 export unless asked otherwise."""
+
+
 def cm51(exchange: Exchange) -> Reply:
-    """CM51: master products, JSON or CSV."""
-    wanted: dict[str, Any] = dict(_lists(exchange.listed))
+    """CM51: master products, JSON or CSV; accepted and valid ones unless asked otherwise."""
+    wanted: dict[str, Any] = {**_BY_DEFAULT, **dict(_lists(exchange.listed))}
     wanted["updated_since"], wanted["updated_to"] = (
         exchange.date("updated_since"),
         exchange.date("updated_to"),
@@ -544,8 +548,7 @@ def cm51(exchange: Exchange) -> Reply:
 async def cm52(exchange: Exchange) -> Reply:
     """CM52: an export in the background; accepted and valid products unless asked otherwise."""
     body = await exports.body(exchange)
-    defaults = {"acceptance_status": ["ACCEPTED"], "validation_status": ["VALID"]}
-    wanted: dict[str, Any] = {**defaults, **dict(_lists(lambda name: exports.texts(body, name)))}
+    wanted: dict[str, Any] = {**_BY_DEFAULT, **dict(_lists(lambda name: exports.texts(body, name)))}
     for name in ("updated_since", "updated_to"):
         wanted[name] = exports.date(exchange, body, name)
     kind = exports.kind(body, JSON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +142,7 @@ def test_what_is_not_a_file_is_refused(tmp_path, name):
         "ID producto Mirakl\tSKU\nM-1\tS-1\nM-2\tS-2\n",
         "\n;;\n\nID prodotto Mirakl;SKU del prodotto\nM-1;S-1\n;;\nM-2;S-2\n",
         # rejects that went through jq or json.dumps
-        '{\n  "mirakl_product_id": "M-1",\n  "product_sku": "S-1"\n}\n{\n  "mirakl_product_id": "M-2",\n  "product_sku": "S-2"\n}\n',
+        "".join(json.dumps(pair._asdict(), indent=2) + "\n" for pair in WANTED),
         '{"products": [{"miraklProductId": "M-1", "productSku": "S-1"}, ["M-2", "S-2"]]}',
         "M-1\u00a0;\ufeffS-1\u200b\nM-2;S-2",
     ],

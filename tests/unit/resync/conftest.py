@@ -46,7 +46,7 @@ def run_task() -> Callable[..., Any]:
     def run(operator: Any, *, max_tries: int = 0) -> Any:
         from airflow.providers.common.compat.sdk import TaskDeferred
 
-        context = context_of(operator, max_tries)
+        context = context_of(operator, max_tries) | {"task_state_store": run.state}
         step, arguments = operator.execute, {}
         while True:
             try:
@@ -58,6 +58,7 @@ def run_task() -> Callable[..., Any]:
 
     run.context_of = context_of  # type: ignore[attr-defined]
     run.deferrals = []  # type: ignore[attr-defined]
+    run.state = None  # type: ignore[attr-defined]
     return run
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,8 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
     MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklJobTimeoutError,
     MiraklNotFoundError,
     MiraklPermissionError,
     MiraklReplyError,
@@ -333,3 +337,80 @@ def test_a_route_that_does_not_exist_and_one_without_a_connection(sandbox, run_t
     with pytest.raises(MiraklConfigurationError, match="the direct route needs a connection"):
         run_task(resync(REPAIRABLE, "direct", mirakl_conn_id=""))
     assert counts(run_task(resync(REPAIRABLE, "djust", mirakl_conn_id=""))) == (2, 0, 0, 2)
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_products_in_every_state_are_proved(sandbox, run_task, route):
+    sandbox.arrange_master_products(
+        {"id": "MKL-021", "acceptance": {"status": "NEW", "reason_code": "", "message": ""}},
+        {"id": "MKL-022", "validation": "INVALID"},
+    )
+    assert counts(run_task(resync("MKL-021;SKU-021\nMKL-022;SKU-022", route))) == (2, 2, 0, 0)
+
+
+def test_a_batch_is_not_sent_again_where_airflow_remembers(sandbox, run_task, tmp_path):
+    """The folder is lost, as on a worker with a disk of its own; Airflow's task state is not."""
+    repair = djust(["MKL-021;SKU-021", "MKL-022;SKU-022"], batch_size=1, mirakl_conn_id="mirakl_operator")
+    state = {}
+    run_task.state = SimpleNamespace(get=state.get, set=state.__setitem__)
+    sandbox.fault("status", "ADM-MIRAKL-100", status=403, skip=1, times=1)
+    with pytest.raises(MiraklPermissionError):
+        run_task(repair)
+    shutil.rmtree(tmp_path / "work")
+    result = run_task(repair)
+    assert (counts(result), result["synchronized"]) == ((2, 2, 0, 0), 2)
+    assert rows(result)["MKL-021"]["before"] == "PENDING"
+    assert [entry["status"] for entry in sandbox.journal("ADM-MIRAKL-100")] == [200, 403, 200]
+
+
+def test_a_confirmation_whose_reply_is_lost_is_sent_again(sandbox, run_task):
+    sandbox.fault("reset_after", "CM21", times=1)
+    assert counts(run_task(resync(REPAIRABLE, "direct"))) == (2, 2, 0, 0)
+    assert len(sandbox.journal("CM21")) == 2
+
+
+def test_a_retry_waits_for_the_job_that_is_there(sandbox, run_task):
+    sandbox.fault("status", "CM22", status=403, times=1)
+    with pytest.raises(MiraklPermissionError):
+        run_task(resync(REPAIRABLE, "direct"))
+    result = run_task(resync(REPAIRABLE, "direct"))
+    assert (counts(result), len(result["job_ids"])) == ((2, 2, 0, 0), 1)
+    assert len(sandbox.journal("CM21")) == 1
+    assert rows(result)["MKL-021"]["before"] == "PENDING"
+
+
+def test_a_job_that_failed_is_submitted_again_by_a_retry(sandbox, run_task):
+    sandbox.fault("fail_job", "CM21", times=1)
+    with pytest.raises(MiraklJobFailedError, match="ended FAILED"):
+        run_task(resync(REPAIRABLE, "direct"))
+    result = run_task(resync(REPAIRABLE, "direct"))
+    assert (counts(result), len(result["job_ids"])) == ((2, 2, 0, 0), 1)
+
+
+def test_a_job_that_does_not_end_in_time_is_named_and_waited_for_again(sandbox, run_task):
+    sandbox.fault("lost", "CM21", times=1)
+    for _ in range(2):
+        with pytest.raises(MiraklJobTimeoutError, match="it continues in Mirakl") as caught:
+            run_task(resync(REPAIRABLE, "direct", timeout=0))
+    (entry,) = sandbox.journal("CM21")
+    assert entry["status"] == 200
+    assert len(caught.value.job_ids) == 1
+
+
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_a_state_that_mirakl_does_not_document_is_unknown(sandbox, run_task, route):
+    sandbox.fault("unknown_enum", "CM51", field="status", times=20)
+    result = run_task(resync("MKL-021;SKU-021", route, timeout=0.5))
+    (row,) = rows(result).values()
+    assert (counts(result), row["status"]) == ((1, 0, 0, 1), "unknown")
+    assert row["code"] == row["after"]
+    assert "does not document the state" in row["message"]
+
+
+def test_products_or_source(sandbox, run_task):
+    with pytest.raises(MiraklInputError, match="either products or source, not both"):
+        run_task(djust(REPAIRABLE, source="x.csv"))
+    for products in (None, "None", "", [], ["", " "], "['', '']"):
+        with pytest.raises(MiraklInputError, match="There is no product"):
+            run_task(djust(products, source="None"))
+    assert not sandbox.journal()

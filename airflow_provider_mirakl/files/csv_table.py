@@ -1,0 +1,426 @@
+"""The one CSV reader: products, reports of jobs, pairs for a repair.
+
+It takes files as spreadsheets, shops and databases write them: a line ``sep=;`` above the heading, blank lines, columns
+without a name, short rows, a cell of any length. What cannot be read concerns its row; the rest of the file is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.files.text import AUTO, BLANK, not_utf8, text_blocks
+
+Quoting = Literal["auto", "none"]
+
+_Quotes = Literal[0, 3]
+
+DELIMITERS = ",;\t|"
+MAX_ROW_BYTES = 16 << 20
+"""A row longer than this is not a row: a file without line ends, or a quote that is never closed."""
+_MAX_HEADING_LINES = 100
+_SAMPLE_LINES = 6
+
+
+class Row(NamedTuple):
+    """A row below the heading.
+
+    :param line: the line where it begins, from 1.
+    :param cells: its cells, as many as the heading has names where nothing is wrong with it.
+    :param fault: why it cannot be used; then ``cells`` are what could be read of it.
+    """
+
+    line: int
+    cells: list[str]
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class Table:
+    """A CSV file below its heading.
+
+    :param name: the file, for errors.
+    :param header: names of the columns, without white space around them; ``""`` where a column has none.
+    :param delimiter: what stands between the cells.
+    :param line: the line of the heading.
+    :param rows: the rows, once.
+    :param repeated_headings: how often the heading stood among the rows so far, as in part files that were joined.
+    """
+
+    name: str
+    header: list[str]
+    delimiter: str
+    line: int
+    rows: Iterator[Row] = field(default_factory=lambda: iter(()))
+    repeated_headings: int = 0
+
+    def position(self, names: Sequence[str]) -> int | None:
+        """Position of the first of the columns that is there, however its name is written."""
+        folded = [fold(name) for name in self.header]
+        return next((folded.index(fold(name)) for name in names if fold(name) in folded), None)
+
+    def doubled(self) -> dict[str, list[int]]:
+        """Names that stand more than once, with their positions."""
+        places: dict[str, list[int]] = {}
+        for at, name in enumerate(self.header):
+            if name:
+                places.setdefault(name, []).append(at)
+        return {name: at for name, at in places.items() if len(at) > 1}
+
+
+def fold(name: str) -> str:
+    """A column's name without what differs between writers: case, and spaces around and inside."""
+    return " ".join(name.strip(BLANK).split()).casefold()
+
+
+def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
+    """Yield the lines of UTF-8 text with their ends, decoded one by one, so that a foreign byte is named by its line.
+
+    :param blocks: the text.
+    :param name: the file, for errors.
+    :param errors: what becomes of a byte that is not UTF-8, as for :func:`open`.
+    :raises MiraklInputError: a byte is not UTF-8, and ``errors`` is ``strict``.
+    """
+    rest = b""
+    line = 0
+    for block in itertools.chain(blocks, [b""]):
+        lines = (rest + block).split(b"\n") if block else [rest] if rest else []
+        rest = lines.pop() if block else b""
+        for at, part in enumerate(lines):
+            line += 1
+            try:
+                text = part.decode("utf-8", errors)
+            except UnicodeDecodeError as error:
+                words = _about(error, b"\n".join(lines[max(at - 50, 0) : at + 200]))
+                raise MiraklInputError(f"{name}, line {line}: {words}", [Problem(words, line=line)]) from None
+            yield text + "\n" if block else text
+        if len(rest) > MAX_ROW_BYTES:
+            raise too_long(name, line + 1)
+
+
+def _about(error: UnicodeDecodeError, around: bytes) -> str:
+    """Judge the encoding by more than the line: the lines around it say more."""
+    at = around.find(error.object)
+    return not_utf8(
+        error
+        if at < 0
+        else UnicodeDecodeError("utf-8", around, at + error.start, at + error.end, error.reason)
+    )
+
+
+def too_long(name: str, line: int) -> MiraklInputError:
+    """The error about a row that never ends."""
+    return MiraklInputError(
+        f"{name}: the row that starts on line {line} is longer than {MAX_ROW_BYTES >> 20} MB; "
+        "is a line end or a closing quote missing?"
+    )
+
+
+def read_table(
+    lines: Iterable[str],
+    name: str,
+    *,
+    delimiter: str | None = None,
+    quoting: Quoting = "auto",
+    hint: str = "",
+) -> Table:
+    """Read the heading; the rows are read as they are asked for.
+
+    :param lines: the lines with their ends.
+    :param name: the file, for errors.
+    :param delimiter: what stands between the cells; by default the one of ``, ; tab |`` that cuts the first lines into
+        equal rows. A line such as ``sep=;`` above the heading decides too.
+    :param quoting: ``auto``: a cell in double quotes may hold delimiters and line breaks; ``none``: a quote is a
+        character like any other.
+    :param hint: what helps against quotes that are characters, for errors.
+    :raises MiraklInputError: there is no heading, or it cannot be read.
+    """
+    numbered = _Lines(lines)
+    above = 0
+    first = ""
+    for first in numbered:
+        if not first.strip(BLANK):
+            above += 1
+            continue
+        stated = first.strip(BLANK + '"')
+        if stated[:4].lower() == "sep=" and len(stated) <= 5 and not delimiter:
+            delimiter = stated[4:] or "\t"
+            above += 1
+            first = ""
+            continue
+        break
+    if not first.strip(BLANK):
+        return Table(name, [], delimiter or DELIMITERS[0], above + 1)
+    heading = [first]
+    if quoting == "auto":
+        while "".join(heading).count('"') % 2 and len(heading) < _MAX_HEADING_LINES:
+            following = next(numbered, None)
+            if following is None:
+                break
+            heading.append(following)
+    sample, numbered.failed = _sampled(numbered)
+    quotes: _Quotes = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
+    delimiter = delimiter or _delimiter([*heading, *sample], quotes)
+    reader = csv.reader(heading, delimiter=delimiter, strict=True, quoting=quotes)
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        words = f"not CSV: {error}"
+        raise MiraklInputError(
+            f"{name}, line {above + 1}: {words}", [Problem(words, line=above + 1)]
+        ) from None
+    table = Table(name, [cell.strip(BLANK) for cell in cells], delimiter, above + 1)
+    numbered.push([*heading[reader.line_num :], *sample])
+    numbered.line = above + reader.line_num
+    table.rows = _Rows(table, numbered, quotes, hint).read()
+    return table
+
+
+def _sampled(lines: Iterator[str]) -> tuple[list[str], MiraklInputError | None]:
+    """The next lines; one that cannot be decoded is an error when it is read, not when the delimiter is looked for."""
+    sample: list[str] = []
+    try:
+        sample.extend(itertools.islice(lines, _SAMPLE_LINES))
+    except MiraklInputError as error:
+        return sample, error
+    return sample, None
+
+
+def _delimiter(lines: Sequence[str], quoting: _Quotes) -> str:
+    """The sign that cuts the lines into rows like the heading; of several, the one with the most columns."""
+    best = (0, 0, 0)
+    found = DELIMITERS[0]
+    for sign in DELIMITERS:
+        try:
+            rows = [row for row in csv.reader(lines, delimiter=sign, quoting=quoting) if row]
+        except csv.Error:
+            continue
+        columns = len(rows[0]) if rows else 0
+        alike = sum(len(row) == columns for row in rows) if columns > 1 else 0
+        # A sign that makes no columns of the heading is none; else agreement first, columns second.
+        if (score := (int(columns > 1), alike, columns)) > best:
+            best, found = score, sign
+    return found
+
+
+class _Lines:
+    """Lines that can be handed back, and that are remembered for the row that is being read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._rest = iter(lines)
+        self.line = 0
+        self.held: list[str] = []
+        self.failed: MiraklInputError | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = next(self._rest)
+        except StopIteration:
+            if self.failed is not None:
+                raise self.failed from None
+            raise
+        if line[:1] == "\ufeff":  # of a file that was joined to another
+            line = line.lstrip("\ufeff")
+        self.held.append(line)
+        self.line += 1
+        return line
+
+    def push(self, lines: Sequence[str]) -> None:
+        """Hand lines back."""
+        self._rest = itertools.chain(lines, self._rest)
+        self.held.clear()
+
+
+class _Rows:
+    """Reads rows, and goes on behind one that cannot be read."""
+
+    def __init__(self, table: Table, lines: _Lines, quoting: _Quotes, hint: str) -> None:
+        self._table = table
+        self._lines = lines
+        self._quoting = quoting
+        self._hint = hint
+        self._names = frozenset(fold(name) for name in table.header if name)
+
+    def read(self) -> Iterator[Row]:
+        table, lines, names = self._table, self._lines, self._names
+        width = len(table.header)
+        unnamed = [at for at, name in enumerate(table.header) if not name and at > 0]
+        held = lines.held
+        reader = csv.reader(lines, delimiter=table.delimiter, strict=True, quoting=self._quoting)
+        while True:
+            held.clear()
+            start = lines.line + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                cells, fault = self._recovered(error, start)
+                if fault:
+                    yield Row(start, cells, fault)
+                    continue
+            if not cells:
+                continue
+            first = cells[0].strip(BLANK)
+            if first.casefold() in names and self._is_heading(cells, start):
+                table.repeated_headings += 1
+            elif not first and not any(cell.strip(BLANK) for cell in cells):
+                pass  # a row of empty cells is nothing
+            elif len(cells) == width and not unnamed:
+                yield Row(start, cells)
+            else:
+                yield self._fitted(start, cells, width, unnamed)
+
+    def _fitted(self, line: int, cells: list[str], width: int, unnamed: list[int]) -> Row:
+        """A row of another width: empty cells at its end do not matter, missing ones are empty."""
+        surplus = next((at for at in range(width, len(cells)) if cells[at].strip(BLANK)), None)
+        if surplus is not None or (len(cells) > width and self._cuts_a_number(cells)):
+            words = f"has {len(cells)} cells, the heading has {width}; is a quote or a separator missing?"
+            return Row(line, cells, words)
+        filled = next((at for at in unnamed if at < len(cells) and cells[at].strip(BLANK)), None)
+        if filled is not None:
+            return Row(
+                line, cells, f"has the value {cells[filled]!r:.60} in column {filled + 1}, which has no name"
+            )
+        if len(cells) == 1 and width > 1:
+            return Row(
+                line,
+                cells,
+                f"has 1 cell, the heading has {width}; is it cut, or does it have another separator?",
+            )
+        return Row(line, [*cells, *[""] * (width - len(cells))] if len(cells) < width else cells[:width])
+
+    def _cuts_a_number(self, cells: list[str]) -> bool:
+        """Whether a decimal comma may be what made one cell too many, the empty last one pushed beyond the heading."""
+        return self._table.delimiter == "," and any(
+            whole.strip().isdigit() and part.strip().isdigit() and len(part.strip()) <= 2
+            for whole, part in itertools.pairwise(cells)
+        )
+
+    def _is_heading(self, cells: list[str], line: int) -> bool:
+        """Whether a row repeats the heading. One with the same names elsewhere ends the reading: nothing below fits."""
+        folded = [fold(cell) for cell in cells]
+        if folded == [fold(name) for name in self._table.header]:
+            return True
+        named = [name for name in folded if name]
+        if len(named) > 1 and len(set(named)) == len(named) and set(named) <= self._names:
+            words = (
+                "is another heading, with the columns in another order; join the files by their columns, "
+                "or send them one by one"
+            )
+            raise MiraklInputError(f"{self._table.name}, line {line}: {words}", [Problem(words, line=line)])
+        return False
+
+    def _recovered(self, error: csv.Error, start: int) -> tuple[list[str], str]:
+        """What the csv module cannot read: a cell beyond its limit, or a quote inside a cell.
+
+        The limit of the csv module belongs to the process. It is not raised for this file: others may rely on it.
+        """
+        lines = self._lines
+        text = "".join(lines.held)
+        if "field larger than field limit" not in str(error):
+            name = self._table.name
+            words = f"not CSV: {error}; is a closing quote missing?{self._hint}"
+            if "unexpected end" in str(error):
+                raise MiraklInputError(
+                    f"{name}, line {start}: {words}; the rest cannot be read", [Problem(words, line=start)]
+                ) from None
+            if len(lines.held) > 1:
+                words += f" (lines {start} to {start + len(lines.held) - 1})"
+            return [text.rstrip("\r\n")], words
+        parts = [text]
+        size = len(text)
+        quotes = 0 if self._quoting == csv.QUOTE_NONE else text.count('"')
+        while quotes % 2:
+            line = next(lines, None)
+            if line is None:
+                words = "not CSV: unexpected end of data; is a closing quote missing?"
+                raise MiraklInputError(
+                    f"{self._table.name}, line {start}: {words}", [Problem(words, line=start)]
+                ) from None
+            parts.append(line)
+            size += len(line)
+            quotes += line.count('"')
+            if size > MAX_ROW_BYTES:
+                raise too_long(self._table.name, start)
+        cells = _split(
+            "".join(parts).rstrip("\r\n"), self._table.delimiter, quoted=self._quoting != csv.QUOTE_NONE
+        )
+        return (
+            (cells, "") if cells is not None else (["".join(parts)[:1000]], "not CSV: a quote inside a cell")
+        )
+
+
+def _split(text: str, delimiter: str, *, quoted: bool) -> list[str] | None:
+    """Cut one row of any length into its cells; ``None`` where a quote stands inside a cell."""
+    if not quoted:
+        return text.split(delimiter)
+    cells: list[str] = []
+    at = 0
+    while True:
+        if text[at : at + 1] != '"':
+            end = text.find(delimiter, at)
+            cells.append(text[at:] if end < 0 else text[at:end])
+            if end < 0:
+                return cells
+            at = end + 1
+            continue
+        end = at + 1
+        while True:
+            end = text.find('"', end)
+            if end < 0:
+                return None
+            if text[end + 1 : end + 2] != '"':
+                break
+            end += 2
+        cells.append(text[at + 1 : end].replace('""', '"'))
+        if end + 1 == len(text):
+            return cells
+        if text[end + 1] != delimiter:
+            return None
+        at = end + 2
+
+
+def pasted_lines(text: str) -> Iterator[str]:
+    """The lines of pasted text with their ends."""
+    return iter(io.StringIO(text, newline=None))
+
+
+@contextmanager
+def open_table(
+    path: StoragePath,
+    *,
+    encoding: str = AUTO,
+    errors: str = "strict",
+    delimiter: str | None = None,
+    quoting: Quoting = "auto",
+) -> Iterator[Table]:
+    """Open a CSV file, also a compressed one.
+
+    :param path: the file.
+    :param encoding: ``auto`` or the name of an encoding.
+    :param errors: what becomes of a byte that is not UTF-8, as for :func:`open`. Files of users are read strictly; the
+        reports of Mirakl are not refused for a byte.
+    :param delimiter: as for :func:`read_table`.
+    :param quoting: as for :func:`read_table`.
+    :raises MiraklInputError: it is not CSV, or its heading cannot be read; its rows raise while they are read.
+    """
+    name = path.name
+    try:
+        with path.open("rb") as file:
+            blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
+            yield read_table(decoded_lines(blocks, name, errors), name, delimiter=delimiter, quoting=quoting)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise MiraklInputError(f"{name}: is not CSV that can be read ({error})") from None

@@ -1,0 +1,224 @@
+"""Text files as people have them: unpacked, decoded to UTF-8, and named by what they are when they are not text.
+
+One rule for encodings, for every file that a user hands over. ``auto`` takes UTF-8 with or without a byte order mark
+and UTF-16 or UTF-32 with one. It never guesses: a wrong guess changes names and descriptions without an error. It says
+which encoding a file seems to have, and the user decides.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import IO, Protocol, cast
+
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import BLOCK
+
+AUTO = "auto"
+
+BLANK = "".join(
+    [*(chr(code) for code in range(0x3001) if chr(code).isspace()), "\u180e\u200b\u200c\u200d\u2060\ufeff"]
+)
+"""White space, and characters that nobody sees: they surround cells of spreadsheets and of joined files."""
+
+_GZIP = b"\x1f\x8b"
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook (XLSX); unpack it, or save the sheet as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV (UTF-8)"),
+    (b"BZh", "compressed with bzip2; use gzip or no compression"),
+    (b"\xfd7zXZ\x00", "compressed with xz; use gzip or no compression"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd; use gzip or no compression"),
+    (b"%PDF", "a PDF"),
+    (b"<", "XML or HTML"),
+)
+# UTF-32 first: the mark of UTF-16 LE begins the one of UTF-32 LE.
+_MARKS: tuple[tuple[bytes, str], ...] = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_UTF7 = re.compile(rb"\+A[A-Za-z0-9]{2,}-")
+_MARK = codecs.BOM_UTF8
+
+
+class Readable(Protocol):
+    """What is needed of an open file."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+def check_encoding(encoding: str) -> str:
+    """Return an encoding by the name that Python has for it; ``auto`` stays.
+
+    :raises MiraklInputError: Python does not know it.
+    """
+    if encoding.strip().lower() in ("", AUTO):
+        return AUTO
+    try:
+        known = codecs.lookup(encoding.strip())
+        known.incrementaldecoder()  # of base64 and the like there is none, or it makes no text
+        "".join(["", known.decode(b"")[0]])
+    except (LookupError, TypeError):
+        raise MiraklInputError(
+            f"encoding must be 'auto' or a text encoding that Python knows, such as 'cp1252', not {encoding!r}"
+        ) from None
+    return known.name
+
+
+def text_blocks(
+    file: Readable, name: str, encoding: str = AUTO, *, empty: bool = False, size: int = BLOCK
+) -> Iterator[bytes]:
+    """Yield the text of a file as UTF-8 blocks: unpacked, decoded, without byte order marks.
+
+    With ``auto`` the bytes of a file without a mark come as they are: whoever reads lines names the line of a byte that
+    is not UTF-8, see :func:`not_utf8`.
+
+    :param file: the open file, at its start.
+    :param name: its name, for errors.
+    :param encoding: ``auto`` or the name of an encoding.
+    :param empty: take an empty file.
+    :param size: bytes read at once.
+    :raises MiraklInputError: it is empty, or not text; or it cannot be decoded.
+    """
+    encoding = check_encoding(encoding)
+    raw = _unpacked(file, size)
+    head = next(raw, b"")
+    for magic, words in _FOREIGN:
+        if head.removeprefix(_MARK).startswith(magic):
+            raise MiraklInputError(f"{name} is {words}")
+    marked = _marked(head, name, encoding)
+    raw = chain([head], raw)
+    blocks = raw if marked in (AUTO, "utf-8") else _decoded(raw, marked, name)
+    first = _first(blocks)
+    if not first and not empty:
+        raise MiraklInputError(f"{name} is empty; there is nothing to send")
+    if marked == AUTO and _seems_utf7(first[:4096]):
+        raise MiraklInputError(f"{name} seems to be UTF-7 (+ADs- stands for ;); set encoding='utf-7'")
+    if first:
+        yield first
+    yield from blocks
+
+
+def _unpacked(file: Readable, size: int) -> Iterator[bytes]:
+    head = file.read(size)
+    read: Callable[[int], bytes] = file.read
+    if head.startswith(_GZIP):
+        read = gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", _Rewound(head, file))).read
+        head = read(size)
+    while head:
+        yield head
+        head = read(size)
+
+
+def _first(blocks: Iterator[bytes]) -> bytes:
+    """The first block with content, without the byte order marks before it; empty lines stay, they count."""
+    first = b""
+    for block in blocks:
+        first += block
+        while first.startswith(_MARK):
+            first = first[len(_MARK) :]
+        if first.strip():
+            return first
+    return b""
+
+
+def _marked(head: bytes, name: str, encoding: str) -> str:
+    """The encoding, by the mark of the file where the user leaves it open."""
+    if encoding != AUTO:
+        return encoding
+    for mark, marked in _MARKS:
+        if head.startswith(mark):
+            return marked
+    if b"\0" in head[:4]:
+        wide = "utf-16-be" if head[:1] == b"\0" else "utf-16-le"
+        raise MiraklInputError(
+            f"{name} is not UTF-8 but looks like UTF-16 or UTF-32 without a byte order mark; set encoding={wide!r}, "
+            "or save it as UTF-8"
+        )
+    return encoding
+
+
+def _decoded(blocks: Iterator[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    for block in chain(blocks, [b""]):
+        try:
+            text = decoder.decode(block, not block)
+        except UnicodeError as error:
+            reason = getattr(error, "reason", str(error))
+            words = f"not {encoding}: {reason}; set encoding to the one the file has"
+            raise MiraklInputError(
+                f"{name}, after line {line}: {words}", [Problem(words, line=line)]
+            ) from None
+        line += text.count("\n")
+        if text:
+            yield text.encode("utf-8", "surrogatepass")
+
+
+def _seems_utf7(sample: bytes) -> bool:
+    if not _UTF7.search(sample):
+        return False
+    try:
+        text = sample.decode("utf-7", "ignore")
+    except UnicodeDecodeError:
+        return False
+    return any(sign in text and sign.encode() not in sample for sign in ';",|\t=@&<>')
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Say which byte is not UTF-8, what the text seems to be, and which setting helps.
+
+    :param error: as it was raised, with the text around the byte.
+    """
+    byte = f"not UTF-8: byte 0x{error.object[error.start]:02X}"
+    seems = _seems(bytes(error.object))
+    if seems is None:
+        return f"{byte}; save the file as UTF-8, or set encoding to the one it has"
+    return f"{byte}; the file seems to be {seems[0]}: set encoding={seems[1]!r}, or save it as UTF-8"
+
+
+_LIKELY = ("cp1252", "iso8859_15", "mac_roman", "cp1250", "cp1251", "cp850", "shift_jis", "gb18030", "euc_kr")
+_SPOKEN = {
+    "cp1252": "windows-1252",
+    "cp1250": "windows-1250",
+    "cp1251": "windows-1251",
+    "mac_roman": "Mac Roman",
+}
+
+
+def _seems(sample: bytes) -> tuple[str, str] | None:
+    """What a text seems to be: its name for a person and for the setting."""
+    from charset_normalizer import from_bytes  # only here: a good file never needs it
+
+    # A few letters say nothing to a statistician. Most feeds of a short list come from Excel on Windows.
+    high = bytes(byte for byte in sample if byte > 0x7F)
+    if len(high) < 16 and all(
+        byte >= 0xA0 or byte in b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\x99" for byte in high
+    ):
+        best = "cp1252"
+    else:
+        match = from_bytes(sample[: 1 << 16], cp_isolation=list(_LIKELY)).best()
+        if match is None:
+            return None
+        best = match.encoding
+    return _SPOKEN.get(best, best), best
+
+
+class _Rewound:
+    """A file whose first bytes were read already."""
+
+    def __init__(self, head: bytes, file: Readable) -> None:
+        self._head = head
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            if size < 0:
+                size = len(self._head)
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return self._file.read(size)
