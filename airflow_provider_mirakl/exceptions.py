@@ -223,6 +223,8 @@ class MiraklApiError(MiraklError):
     :param retry_at: the moment from which calling again makes sense, UTC. Set for every 429, elsewhere only where
         the reply says it.
     :param request_id: Mirakl's id of the request, for its support.
+    :param is_page: whether the reply was HTML or other text instead of JSON: then a proxy or a web server may have sent
+        it, and not the API.
     """
 
     def __init__(
@@ -237,6 +239,7 @@ class MiraklApiError(MiraklError):
         retry_after: float | None = None,
         retry_at: datetime | None = None,
         request_id: str | None = None,
+        is_page: bool = False,
     ) -> None:
         super().__init__(message)
         self.operation = operation
@@ -247,6 +250,7 @@ class MiraklApiError(MiraklError):
         self.retry_after = retry_after
         self.retry_at = retry_at
         self.request_id = request_id
+        self.is_page = is_page
 
 
 class MiraklBadRequestError(MiraklApiError):

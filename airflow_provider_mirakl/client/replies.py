@@ -76,7 +76,8 @@ def error_from(
     :param now: the present, UTC.
     :param interval: the operation's published interval in seconds, for a 429 that says nothing.
     """
-    faults, code = _read_envelope(_text_of(reply))
+    text = _text_of(reply)
+    faults, code = _read_envelope(text)
     kind = _KINDS.get(reply.status, MiraklServerError if reply.status >= 500 else MiraklBadRequestError)
     if reply.status == 400 and code in _REFUSED_CLIENT:
         kind = MiraklAuthenticationError
@@ -109,6 +110,7 @@ def error_from(
         retry_after=wait,
         retry_at=retry_at,
         request_id=request_id,
+        is_page=not _is_json(text),
     )
 
 
@@ -157,6 +159,13 @@ def _hidden(reply: Reply, text: str) -> str:
         return shown
     hidden = reply.without_secrets(read)
     return shown if hidden == read else hidden
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:

@@ -28,12 +28,15 @@ class DjustHook(MiraklBaseHook):
         super().__init__(djust_conn_id)
 
     def _probe(self, client: Client) -> str:
-        """Send an empty product list: a valid key gets 400 for it, and nothing is synchronized."""
+        """Send an empty product list: DJUST answers 400 to a valid key, and nothing is synchronized.
+
+        A page with status 400 proves nothing: a proxy or a web server sends such pages.
+        """
         from airflow_provider_mirakl.api.djust import synchronize_products
 
         try:
             client.send(synchronize_products([]))
         except MiraklBadRequestError as error:
-            if error.status != 400:
+            if error.status != 400 or error.is_page:
                 raise
         return "DJUST answers and accepts the key."

@@ -35,12 +35,24 @@ class MiraklHook(MiraklBaseHook):
         return [MiraklHook(self.conn_id, role=role) for role in roles]
 
     def _probe(self, client: Client) -> str:
-        """PC01, which every role may call as often as it likes."""
-        from airflow_provider_mirakl.api.platform import get_platform_configuration
-        from airflow_provider_mirakl.exceptions import MiraklReplyError
+        """PC01, which may be called at any time. For a seller it needs the rights of a shop administrator.
 
-        answer = client.send(get_platform_configuration())
+        Without them Mirakl answers 403, and only to a key that it knows.
+        """
+        from airflow_provider_mirakl.api.platform import get_platform_configuration
+        from airflow_provider_mirakl.exceptions import MiraklPermissionError, MiraklReplyError
+
+        role = self.values.role
+        try:
+            answer = client.send(get_platform_configuration())
+        except MiraklPermissionError as error:
+            if role != "shop" or error.is_page:
+                raise
+            return (
+                "Mirakl accepts the key of role shop. Its user is not a shop administrator, so PC01, which tells the "
+                "name of the instance, is not permitted."
+            )
         name = answer.get("platform_name")
         if not isinstance(name, str):
             raise MiraklReplyError("PC01: the reply has no platform_name", operation="PC01", status=200)
-        return f"{name} ({answer.get('tenant_name')}) accepts the key of role {self.values.role}."
+        return f"{name} ({answer.get('tenant_name')}) accepts the key of role {role}."
