@@ -48,7 +48,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     f"{_PACKAGE}.operators.catalog_manager",
                     f"{_PACKAGE}.operators.connect",
+                    f"{_PACKAGE}.operators.connect_conversations",
                     f"{_PACKAGE}.operators.connect_orders",
+                    f"{_PACKAGE}.operators.connect_returns",
                     f"{_PACKAGE}.operators.djust",
                     f"{_PACKAGE}.operators.offers",
                     f"{_PACKAGE}.operators.preflight",

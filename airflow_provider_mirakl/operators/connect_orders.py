@@ -7,11 +7,14 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, as_codes
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.extract.listings import Listing
     from airflow_provider_mirakl.extract.target import Format
 
@@ -109,3 +112,77 @@ class MiraklConnectExtractOrdersOperator(ExtractOperator):
     def filters(self) -> dict[str, Any]:
         """States and fulfillment."""
         return {"statuses": as_codes(self.statuses), "fulfillment_type": self.fulfillment_type}
+
+
+class MiraklConnectAcceptOrdersOperator(OrderActionsOperator):
+    """Accept or refuse order lines that are ``AWAITING_ACCEPTANCE`` (v2-acceptOrderLines).
+
+    Columns of a row: ``order_id`` and ``order_line_id``, and ``accepted`` (true or false; default true).
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "accept"
+
+
+class MiraklConnectShipOrdersOperator(OrderActionsOperator):
+    """Ship order lines (v2-createShipment): one action for each parcel.
+
+    Columns of a row: ``order_id``, ``order_line_id`` or ``product_id``, and ``quantity``; ``carrier``,
+    ``tracking_number``, ``tracking_url``, ``return_tracking_number`` and ``warehouse_id`` where they are known. Rows of
+    one order with the same carrier and numbers are one parcel.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "ship"
+
+
+class MiraklConnectCancelOrdersOperator(OrderActionsOperator):
+    """Cancel order lines, all of a line or a part of it (v2-cancelOrderLines).
+
+    Columns of a row: ``order_id``, ``order_line_id`` or ``product_id``, ``quantity``, ``price`` and ``shipping_price``
+    (amounts without taxes, for the whole quantity), ``currency`` and ``reason``; ``taxes`` and ``shipping_taxes`` as
+    lists of ``{"code", "amount": {"amount", "currency"}}``, in a CSV file as JSON.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "cancel"
+
+
+class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
+    """Refund order lines, all of a line or a part of it (v2-refundOrderLines).
+
+    Columns of a row: as of :class:`MiraklConnectCancelOrdersOperator`; ``quantity`` may be left out.
+
+    :param max_refund_amount: most that one task gives back in each currency, taxes and shipping included. More refuses
+        the whole source; default no limit.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "refund"
+
+    def __init__(self, *, max_refund_amount: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_refund_amount = max_refund_amount
+
+    def guard(self, rows: Sequence[Row]) -> None:
+        """Refuse more money than ``max_refund_amount``.
+
+        :raises MiraklInputError: it is more.
+        """
+        from airflow_provider_mirakl.actions.table import money
+
+        totals: dict[str, float] = {}
+        for row in rows:
+            totals[row["currency"]] = totals.get(row["currency"], 0.0) + money(row)
+        for currency, total in totals.items():
+            self.log.info("The rows refund %.2f %s", total, currency)
+            if self.max_refund_amount is not None and round(total, 6) > self.max_refund_amount:
+                raise MiraklInputError(
+                    f"source: refunds {total:,.2f} {currency} and max_refund_amount allows "
+                    f"{self.max_refund_amount:,.2f}; no call was made. Raise it if that much is meant"
+                )

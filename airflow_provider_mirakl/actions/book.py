@@ -1,0 +1,127 @@
+"""What one task has sent, noted before and after every action, and waited for.
+
+The book belongs to a task in a Dag run. Clearing the task does not begin it anew: rows that were sent are not sent
+again, because money moves. To send the same rows once more, trigger another run.
+
+==============  =====================================================  ===========================================
+phase           what is known                                          what the next try does
+==============  =====================================================  ===========================================
+no entry        nothing was sent                                       sends
+``intent``      it was about to be sent; whether it was is not known   asks the order; else a person decides
+``submitted``   Mirakl gave the action's id                            waits for the action
+``done``        it ended ``SUCCESS``, or the order shows that it did   nothing
+``failed``      it ended ``FAILED`` or was refused                     sends again where Mirakl was busy, else nothing
+==============  =====================================================  ===========================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_mirakl.actions.rows import Row
+from airflow_provider_mirakl.api.orders import get_action_status
+from airflow_provider_mirakl.api.steps import Steps, send
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
+
+BUSY = frozenset({"UNAVAILABLE", "TOO_MANY_REQUEST"})
+"""Codes of an action that failed because Mirakl or the channel was busy: nothing of it was done."""
+PLAN_FILE = "actions.ndjson"
+_LONGEST_MESSAGE = 200
+
+
+@dataclass(slots=True)
+class Entry:
+    """One action, or the intent to send it.
+
+    :param at: moment of the intent, in seconds since the epoch.
+    :param phase: see the table of the module.
+    :param action_id: Mirakl's id.
+    :param code: Mirakl's code of a failure.
+    :param message: Mirakl's words for it.
+    """
+
+    at: float
+    phase: Literal["intent", "submitted", "done", "failed"] = "intent"
+    action_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class Content(msgspec.Struct):
+    """``actions.json``.
+
+    :param plan: hash of the rows; empty before they were read.
+    :param entries: the actions by their place in the plan.
+    """
+
+    plan: str = ""
+    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
+
+
+BOOK = NoteKind(
+    file="actions.json",
+    holds="the actions that a task sent",
+    type=Content,
+    damaged="stop",
+    fix="Check in Mirakl Connect which orders were changed; then send the others in another run.",
+)
+
+
+def plan_hash(groups: Sequence[Sequence[Row]]) -> str:
+    """Tells one plan from another."""
+    return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()
+
+
+def write_plan(folder: StoragePath, groups: Sequence[Sequence[Row]]) -> None:
+    """Keep the rows of each action, so that a later try sends the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(group, ensure_ascii=False).encode() + b"\n" for group in groups)
+    write_bytes(folder / PLAN_FILE, b"".join(lines))
+
+
+def read_plan(folder: StoragePath) -> list[list[Row]] | None:
+    """The plan that was kept; ``None`` where there is none."""
+    try:
+        data = (folder / PLAN_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def actions_ended(notes: dict[str, Any], *, action_ids: Sequence[str]) -> Steps[dict[str, Any] | None]:
+    """Whether all of these actions have ended: a poll, see :mod:`airflow_provider_mirakl.jobs.waiting`.
+
+    :param notes: keeps the actions that ended before the others.
+    :return: ``failed``: code and message of each that did not succeed, by its id. Others succeeded.
+    """
+    ended: set[str] = notes.setdefault("ended", set())
+    failed: dict[str, Any] = notes.setdefault("failed", {})
+    for action_id in action_ids:
+        if action_id in ended:
+            continue
+        status = yield from send(get_action_status(action_id))
+        if status.get("status") == "PENDING":
+            continue
+        if status.get("status") in ("SUCCESS", "FAILED"):
+            ended.add(action_id)
+        if status.get("status") == "FAILED":
+            failed[action_id] = failure_of(status)
+    return {"failed": failed} if ended >= set(action_ids) else None
+
+
+def failure_of(status: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Code and message of an action that failed."""
+    errors = status.get("errors") or [{}]
+    first = errors[0] if isinstance(errors[0], dict) else {}
+    code, message = first.get("code"), first.get("message")
+    return (
+        str(code) if code else "UNEXPECTED",
+        str(message)[:_LONGEST_MESSAGE] if message else "Mirakl gives no reason",
+    )

@@ -1,0 +1,184 @@
+"""Rows that ask for actions: reading them from a list or a file, and the types of their columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import StoragePath
+
+Row: TypeAlias = dict[str, Any]
+Reader: TypeAlias = Callable[[Any], Any]
+
+_LINE = 2
+"""Line of a CSV file's first row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the rows.
+
+    :param read: gives the value in its type; raises ``ValueError`` with what it must be.
+    :param required: whether every row has it.
+    """
+
+    read: Reader
+    required: bool = False
+
+
+def text(value: Any) -> str:
+    """A text that is not empty; numbers as their digits, since a CSV reader or a table makes ids numbers."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be text")  # noqa: TRY004 - one error says that a cell is wrong
+    return str(value).strip()
+
+
+def quantity(value: Any) -> int:
+    """A whole number from 1."""
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        number = Decimal(0)
+    if isinstance(value, bool) or not number.is_finite() or number < 1 or number != int(number):
+        raise ValueError("must be a whole number of 1 or more")
+    return int(number)
+
+
+def amount(value: Any) -> float:
+    """An amount of money with a decimal point, 0 or more."""
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        number = Decimal(-1)
+    if isinstance(value, bool) or not number.is_finite() or number < 0:
+        raise ValueError("must be an amount of 0 or more with a decimal point, such as 12.50")
+    return float(number)
+
+
+def boolean(value: Any) -> bool:
+    """True or false, as a value or a word."""
+    found = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+        str(value).strip().lower()
+    )
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
+def word(*choices: str) -> Reader:
+    """One of a few words."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def taxes(value: Any) -> list[Row]:
+    """A list of taxes, ``[{"code": ..., "amount": {"amount": ..., "currency": ...}}]``, or its JSON."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+        return [
+            {
+                "code": text(tax["code"]),
+                "amount": {
+                    "amount": amount(tax["amount"]["amount"]),
+                    "currency": text(tax["amount"]["currency"]),
+                },
+            }
+            for tax in found
+        ]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            'must be a list such as [{"code": "VAT", "amount": {"amount": 1.5, "currency": "EUR"}}]'
+        ) from None
+
+
+def checked(
+    rows: Sequence[Any], columns: Mapping[str, Column], more: Callable[[Row], str | None]
+) -> list[Row]:
+    """The rows in their types. An empty cell counts as absent.
+
+    :param more: says what is wrong with a row whose cells are right.
+    :raises MiraklInputError: every problem is listed.
+    """
+    problems: list[Problem] = []
+    found: list[Row] = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            problems.append(Problem(f"row {number} must be an object with columns"))
+            continue
+        values: Row = {}
+        wrong = [
+            f"{name}: is not a column; there are {', '.join(columns)}" for name in row if name not in columns
+        ]
+        for name, column in columns.items():
+            cell = row.get(name)
+            if cell is None or cell == "":
+                if column.required:
+                    wrong.append(f"{name}: is required")
+                continue
+            try:
+                values[name] = column.read(cell)
+            except ValueError as error:
+                wrong.append(f"{name}: {error}")
+        if not wrong and (problem := more(values)):
+            wrong.append(problem)
+        problems += [Problem(f"row {number}: {one}") for one in wrong]
+        found.append(values)
+    if problems:
+        raise MiraklInputError(f"{len(problems)} problems in {len(rows):,} rows; no call was made", problems)
+    return found
+
+
+def read_file(path: StoragePath) -> list[Any]:
+    """The rows of a file: CSV with a comma or a semicolon, NDJSON, a JSON array, or Parquet, by its name.
+
+    :raises MiraklInputError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
+    name = path.name.lower()
+    try:
+        if name.endswith(".parquet"):
+            return _parquet(data)
+        content = data.decode("utf-8-sig")
+        if name.endswith(".csv"):
+            return list(_csv(content))
+        if content.lstrip().startswith("["):
+            return list(json.loads(content))
+        return [json.loads(line) for line in content.splitlines() if line.strip()]
+    except (ValueError, csv.Error) as error:
+        raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
+
+
+def _csv(content: str) -> Iterator[Row]:
+    head = content.partition("\n")[0]
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
+    for number, row in enumerate(reader, _LINE):
+        if None in row or None in row.values():
+            raise ValueError(f"line {number} does not have as many cells as the header")
+        yield dict(row)
+
+
+def _parquet(data: bytes) -> list[Any]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise MiraklConfigurationError(
+            "source: Parquet needs pyarrow; install it with: pip install 'airflow-provider-mirakl[parquet]'",
+            field="source",
+        ) from None
+    return list(pq.read_table(pa.BufferReader(data)).to_pylist())

@@ -1,0 +1,446 @@
+"""The base of the operators that change orders and returns of Mirakl Connect.
+
+Each action is asynchronous. Its intent is noted before the call and its id right after it, before anything else, so
+that no retry, crash or lost worker accepts, ships or refunds twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklJobTimeoutError,
+    MiraklNotFoundError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+    one_of,
+)
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.runtime.arguments import is_nothing, read_structure
+from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.actions.book import Content, Entry
+    from airflow_provider_mirakl.actions.rows import Row
+    from airflow_provider_mirakl.actions.table import ActionKind
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.notes import Note
+    from airflow_provider_mirakl.runtime.waiting import Wait
+
+POLL = "airflow_provider_mirakl.actions.book.actions_ended"
+SHORTEST_POLL = 60.0
+"""Seconds: how often Mirakl permits to ask for one action."""
+
+
+class OrderActionsOperator(BaseOperator):
+    """Sends actions on orders or returns, waits for them, and says what became of every row.
+
+    The rows are read and checked before the first call; a wrong one refuses all of them. Rows of one order become one
+    action. What a previous try sent is never sent again, even when the task is cleared or the source has changed: the
+    next try goes on with the rows that were planned. Where a call broke off and it is not known whether Mirakl took it,
+    the next try looks whether the order shows it; if not, the task stops with ``AirflowFailException`` for a person to
+    decide. Trigger another Dag run to send the same rows once more.
+
+    :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
+        storage). The operator's own documentation names the columns. Templated.
+    :param preview: read, check and log what would be sent; send nothing.
+    :param max_orders: most orders, or returns, of one task. More refuse the whole source.
+    :param wait_for_completion: wait for the end of the actions. Without it the task ends with the ids, for a sensor.
+    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two polls; Mirakl recommends 300 and permits 60 for each action.
+    :param timeout: longest wait in seconds, or a timedelta. The actions go on, and a retry waits for them.
+    :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
+    :param max_failed_items: failed rows that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed rows, 0 to 1, that does not fail the task.
+    :param on_unclear: ``fail``, or ``resend`` after a person has found that the action was not carried out. Templated.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :param work_folder: folder for plan, ids and outcome, as an object storage path that every worker reaches; default
+        ``[mirakl] work_folder``. Templated.
+    :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``), with ``action_ids``, ``orders``
+        and ``folder``; the rows' outcomes are in ``outcome.ndjson`` there.
+    :raises MiraklInputError: rows are wrong, or more than a guard allows; no call was made.
+    :raises MiraklItemsFailedError: more rows failed than allowed.
+    :raises AirflowFailException: it is not known whether an action was taken; a person has to decide.
+    """
+
+    action: ClassVar[str]
+    """Name of its row in the table of actions."""
+    template_fields: Sequence[str] = ("source", "on_unclear", "mirakl_connect_conn_id", "work_folder")
+    ui_color = "#f3e6d0"
+
+    def __init__(
+        self,
+        *,
+        source: str | Sequence[Mapping[str, Any]],
+        preview: bool = False,
+        max_orders: int = 1000,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 300.0,
+        timeout: float | timedelta = 24 * 3600.0,
+        max_failures: int = 5,
+        max_failed_items: int | None = 0,
+        max_failed_ratio: float | None = None,
+        on_unclear: Literal["fail", "resend"] = "fail",
+        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        work_folder: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.preview = preview
+        self.max_orders = max_orders
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.max_failures = max_failures
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+        self.on_unclear = on_unclear
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+        self.work_folder = work_folder
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
+
+    @property
+    def kind(self) -> ActionKind:
+        """What it does, as data."""
+        from airflow_provider_mirakl.actions.table import ACTIONS
+
+        return ACTIONS[self.action]
+
+    def guard(self, rows: Sequence[Row]) -> None:
+        """Refuse rows that are right one by one and too much together.
+
+        :raises MiraklInputError: they are.
+        """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send what was not sent yet, and wait."""
+        from airflow_provider_mirakl.outcome import FailurePolicy
+
+        one_of("on_unclear", self.on_unclear, ("fail", "resend"))
+        FailurePolicy(self.max_failed_items, self.max_failed_ratio)
+        if self.poll_interval < SHORTEST_POLL:
+            raise MiraklConfigurationError(
+                f"poll_interval: is {self.poll_interval}; Mirakl permits {SHORTEST_POLL:.0f} seconds or more",
+                field="poll_interval",
+            )
+        run = TaskRun(context, self.work_folder, begins=True)
+        note, book = self._opened(run, context)
+        groups = self._planned(run, note, book)
+        if self.preview:
+            return self._previewed(run, groups)
+        with self.hook.get_conn() as client:
+            self._clear_up(client, note, book, groups)
+            self._send(context, client, note, book, groups)
+            pending = _pending(book)
+            if pending and not self.wait_for_completion:
+                return {"action_ids": _ids(book), "orders": len(groups), "folder": str(run.folder)}
+            if pending:
+                wait = self._wait(pending, time.time() + self.timeout)
+                found = wait.once(client) if self.deferrable else wait.to_the_end(client)
+                if found is None and self.deferrable:
+                    self._defer(context, run, wait)
+                self._ended(note, book, found)
+        return self._concluded(run, book, groups)
+
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Take up what the trigger found.
+
+        Airflow resumes without an event when a task is cleared at the very moment it defers: the book knows what was
+        sent, so the try begins like any other.
+        """
+        from airflow_provider_mirakl.actions.book import BOOK, read_plan
+        from airflow_provider_mirakl.triggers.poll import read_event
+
+        if event is None:
+            return self.execute(context)
+        run = TaskRun(context, self.work_folder, begins=False)
+        note = BOOK.at(run.folder, store=run.memory)
+        book, groups = note.read(), read_plan(run.folder)
+        if book is None or groups is None:
+            raise AirflowFailException(_lost(run))
+        self._ended(note, book, read_event(event))
+        return self._concluded(run, book, groups)
+
+    # Planning
+
+    def _opened(self, run: TaskRun, context: Context) -> tuple[Note[Content], Content]:
+        """The book, noted before anything else, so that a lost one is told from none."""
+        from airflow_provider_mirakl.actions.book import BOOK, Content
+
+        note = BOOK.at(run.folder, store=run.memory)
+        book = note.read()
+        if book is None:
+            if context["ti"].try_number > 1 and not self.preview and self.on_unclear == "fail":
+                raise AirflowFailException(_lost(run))
+            book = Content()
+            note.write(book)
+        return note, book
+
+    def _planned(self, run: TaskRun, note: Note[Content], book: Content) -> list[list[Row]]:
+        """The rows of each action: those of a previous try where it sent any."""
+        from airflow_provider_mirakl.actions.book import plan_hash, read_plan, write_plan
+
+        kept = read_plan(run.folder) if book.entries else None
+        if kept is not None and plan_hash(kept) == book.plan:
+            self.log.info(
+                "Going on with the rows that a previous try planned; it sent %d actions", len(book.entries)
+            )
+            return kept
+        groups = self._read()
+        if book.entries and plan_hash(groups) != book.plan:
+            raise AirflowFailException(
+                f"A previous try sent {len(book.entries)} actions of other rows, and its plan in {run.folder} is gone. "
+                "Check which orders were changed, and send the others in another Dag run"
+            )
+        write_plan(run.folder, groups)
+        book.plan = plan_hash(groups)
+        note.write(book)
+        return groups
+
+    def _read(self) -> list[list[Row]]:
+        """Read and check the rows.
+
+        :raises MiraklInputError: any of them is wrong, or there are too many.
+        """
+        from airflow_provider_mirakl.actions.rows import checked, read_file
+        from airflow_provider_mirakl.files.paths import storage_path
+
+        given = read_structure(self.source)
+        if is_nothing(given):
+            raise MiraklInputError("source: is empty; enter a list of rows or the path of a file")
+        listed = read_file(storage_path(given)) if isinstance(given, str) else given
+        if isinstance(listed, Mapping) or not isinstance(listed, Sequence):
+            raise MiraklInputError(f"source: must be a list of rows or a path, not {type(listed).__name__}")
+        kind = self.kind
+        rows = checked(listed, kind.columns, kind.wrong)
+        if doubles := list(kind.doubles(rows)):
+            raise MiraklInputError(
+                f"source: names {', '.join(doubles[:10])} more than once; no call was made. Put them into one row"
+            )
+        groups = kind.grouped(rows)
+        entities = len({row[kind.key] for row in rows})
+        if entities > self.max_orders:
+            raise MiraklInputError(
+                f"source: names {entities:,} orders or returns and max_orders allows {self.max_orders:,}; no call was "
+                "made. Raise max_orders if that many are meant"
+            )
+        self.guard(rows)
+        return groups
+
+    def _previewed(self, run: TaskRun, groups: list[list[Row]]) -> dict[str, Any]:
+        from airflow_provider_mirakl.outcome import Outcome
+
+        for group in groups[:20]:
+            self.log.info("Preview: %s of %s", self.kind.title, ", ".join(map(self.kind.item_id, group)))
+        self.log.info("Preview: %d actions, %d rows; nothing was sent", len(groups), sum(map(len, groups)))
+        return Outcome().summary() | {
+            "planned": sum(map(len, groups)),
+            "orders": len(groups),
+            "folder": str(run.folder),
+        }
+
+    # Sending
+
+    def _clear_up(self, client: Client, note: Note[Content], book: Content, groups: list[list[Row]]) -> None:
+        """Look whether the orders show what is not known, and forget what surely was not done.
+
+        :raises AirflowFailException: an order does not show it; a person has to decide.
+        """
+        from airflow_provider_mirakl.actions.book import BUSY
+
+        for place in [place for place, entry in book.entries.items() if entry.phase == "failed"]:
+            if book.entries[place].code in BUSY:
+                del book.entries[place]
+        unclear = []
+        for place, entry in [*book.entries.items()]:
+            if entry.phase != "intent":
+                continue
+            group = groups[int(place)]
+            if self._shows(client, group, entry):
+                self.log.warning(
+                    "%s shows that its %s was carried out", group[0][self.kind.key], self.kind.title
+                )
+                entry.phase = "done"
+            elif self.on_unclear == "resend":
+                del book.entries[place]
+            else:
+                unclear.append(group[0][self.kind.key])
+        note.write(book)
+        if unclear:
+            raise AirflowFailException(
+                f"Whether Mirakl took the {self.kind.title} of {', '.join(unclear)} is not known, and Mirakl Connect "
+                "does not show it yet. Check it there: if it was carried out, or will be, clear the task later; if it "
+                "was not, clear the task with on_unclear='resend'. Nothing that was sent is sent again"
+            )
+
+    def _shows(self, client: Client, group: list[Row], entry: Entry) -> bool:
+        since = datetime.fromtimestamp(entry.at, UTC)
+        entity_id = group[0][self.kind.key]
+        found = next(
+            (row for row in self._looked_up(client, entity_id, since) if row.get("id") == entity_id), None
+        )
+        return found is not None and self.kind.done(found, group, since)
+
+    def _looked_up(self, client: Client, entity_id: str, since: datetime) -> Iterator[Row]:
+        from airflow_provider_mirakl.api.orders import list_orders
+        from airflow_provider_mirakl.api.returns import list_returns
+
+        if self.kind.key == "order_id":
+            first: Any = list_orders(order_ids=[entity_id])
+        else:  # returns have no filter by id; what was changed since the intent is among the first
+            first = list_returns(updated_from=since - timedelta(hours=1))
+        for page in client.pages(first):
+            yield from page.items
+
+    def _send(
+        self,
+        context: Context,
+        client: Client,
+        note: Note[Content],
+        book: Content,
+        groups: list[list[Row]],
+    ) -> None:
+        from airflow_provider_mirakl.actions.book import Entry
+
+        for index, group in enumerate(groups):
+            place = str(index)
+            if place in book.entries:
+                continue
+            entry = book.entries[place] = Entry(time.time())
+            note.write(book)
+            name = group[0][self.kind.key]
+            try:
+                entry.action_id = client.send(self.kind.call(group))
+                entry.phase = "submitted"
+            except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
+                entry.phase = "failed"
+                entry.code = refusal.code or str(refusal.status)
+                entry.message = str(refusal)[:200]
+                self.log.warning("%s", refusal)
+            except (MiraklServerError, MiraklTransportError, MiraklReplyError) as error:
+                if isinstance(error, MiraklTransportError) and error.surely_not_sent:
+                    del book.entries[place]
+                    note.write(book)
+                raise
+            except MiraklError:
+                del book.entries[place]
+                note.write(book)
+                raise
+            note.write(book)
+            if entry.action_id is not None:
+                self.log.info("The %s of %s is action %s", self.kind.title, name, entry.action_id)
+        context["ti"].xcom_push(key="action_ids", value=_ids(book))
+
+    # Waiting
+
+    def _wait(self, action_ids: list[str], deadline: float) -> Wait:
+        from airflow_provider_mirakl.runtime.waiting import Wait
+
+        return Wait(
+            poll=POLL,
+            arguments={"action_ids": action_ids},
+            hook=self.hook,
+            interval=self.poll_interval * self.hook.settings.interval_factor,
+            deadline=deadline,
+            max_failures=self.max_failures,
+            log=self.log,
+        )
+
+    def _defer(self, context: Context, run: TaskRun, wait: Wait) -> None:
+        ended = wait.notes.get("ended", ())
+        left = [action_id for action_id in wait.arguments["action_ids"] if action_id not in ended]
+        self._keep(run, wait.notes)
+        began = try_began(context)
+        self.defer(
+            trigger=wait.trigger(began=began, action_ids=left),
+            method_name=self.resume.__name__,
+            timeout=wait.backstop(time_left(self.execution_timeout, began)),
+        )
+
+    def _keep(self, run: TaskRun, notes: Mapping[str, Any]) -> None:
+        """Note the actions that ended before the others."""
+        from airflow_provider_mirakl.actions.book import BOOK
+
+        note = BOOK.at(run.folder, store=run.memory)
+        if (book := note.read()) is not None and notes.get("ended"):
+            _note_ended(book, notes["ended"], notes["failed"])
+            note.write(book)
+
+    def _ended(self, note: Note[Content], book: Content, found: Mapping[str, Any] | None) -> None:
+        """Note how the actions ended.
+
+        :raises MiraklJobTimeoutError: they did not, in time.
+        """
+        if found is None:
+            pending = _pending(book)
+            raise MiraklJobTimeoutError(
+                f"{len(pending)} actions did not end within {self.timeout:,.0f} s; they go on in Mirakl, and a retry "
+                "waits for them",
+                job_ids=pending,
+            )
+        _note_ended(book, _pending(book), found["failed"])
+        note.write(book)
+
+    def _concluded(self, run: TaskRun, book: Content, groups: list[list[Row]]) -> dict[str, Any]:
+        from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
+
+        with OutcomeWriter(run.folder / "outcome.ndjson", job_ids=_ids(book)) as writer:
+            for index, group in enumerate(groups):
+                entry = book.entries[str(index)]
+                status: Literal["succeeded", "failed"] = "succeeded" if entry.phase == "done" else "failed"
+                for row in group:
+                    writer.add(ItemResult(self.kind.item_id(row), status, entry.code, entry.message))
+        result = writer.outcome.summary() | {
+            "action_ids": _ids(book),
+            "orders": len(groups),
+            "folder": str(run.folder),
+        }
+        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        return result
+
+
+def _pending(book: Content) -> list[str]:
+    return [
+        entry.action_id for entry in book.entries.values() if entry.phase == "submitted" and entry.action_id
+    ]
+
+
+def _ids(book: Content) -> list[str]:
+    return [entry.action_id for entry in book.entries.values() if entry.action_id]
+
+
+def _note_ended(book: Content, ended: Sequence[str] | set[str], failed: Mapping[str, Any]) -> None:
+    for entry in book.entries.values():
+        if entry.phase == "submitted" and entry.action_id in ended:
+            reason = failed.get(entry.action_id or "")
+            entry.phase = "done" if reason is None else "failed"
+            entry.code, entry.message = reason or (None, None)
+
+
+def _lost(run: TaskRun) -> str:
+    return (
+        f"A previous try may have sent actions, and its notes in {run.folder} are gone. Check in Mirakl Connect which "
+        "orders were changed. Does every worker reach [mirakl] work_folder? If nothing was sent, clear the task with "
+        "on_unclear='resend'"
+    )

@@ -1,0 +1,138 @@
+"""Operators for the returns of Mirakl Connect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
+from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Codes, as_codes
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.extract.listings import Listing
+    from airflow_provider_mirakl.extract.target import Format
+
+
+class MiraklConnectExtractReturnsOperator(ExtractOperator):
+    """Extract the returns of Mirakl Connect that changed since the previous run (v2-listReturns).
+
+    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does. The
+    flat tables are ``returns`` and ``return_lines``. Personal data: the address that goods are sent back from, and the
+    label.
+
+    :param target: folder of the files. Templated.
+    :param format: ``ndjson`` or ``parquet``.
+    :param layout: ``nested`` or ``flat``.
+    :param since: where the first run begins; default 30 days ago. Templated.
+    :param updated_from: begin of a fixed interval. Templated.
+    :param updated_until: end of a fixed interval, itself not included. Templated.
+    :param statuses: only returns in these states, such as ``REQUEST_INITIATED``. Templated.
+    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param watermark: folder of the watermark. Templated.
+    :param personal_data: ``keep`` or ``drop``.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :return: as of the extract of orders.
+    """
+
+    template_fields: Sequence[str] = (
+        *ExtractOperator.template_fields,
+        "statuses",
+        "mirakl_connect_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        format: Format = "ndjson",  # noqa: A002 - as users say it
+        layout: Literal["nested", "flat"] = "nested",
+        since: datetime | str | None = None,
+        updated_from: datetime | str | None = None,
+        updated_until: datetime | str | None = None,
+        statuses: Codes = None,
+        overlap: float | timedelta = 600.0,
+        watermark: str | None = None,
+        personal_data: Literal["keep", "drop"] = "keep",
+        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            target=target,
+            format=format,
+            layout=layout,
+            since=since,
+            updated_from=updated_from,
+            updated_until=updated_until,
+            overlap=overlap,
+            watermark=watermark,
+            personal_data=personal_data,
+            **kwargs,
+        )
+        self.statuses = statuses
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
+
+    @property
+    def listing(self) -> Listing:
+        """v2-listReturns."""
+        from airflow_provider_mirakl.extract.listings import LISTINGS
+
+        return LISTINGS["returns"]
+
+    def filters(self) -> dict[str, Any]:
+        """States."""
+        return {"statuses": as_codes(self.statuses)}
+
+
+class MiraklConnectAcceptReturnsOperator(OrderActionsOperator):
+    """Accept or refuse returns that are ``REQUEST_INITIATED`` (v2-acceptReturn).
+
+    Columns of a row: ``return_id``; ``accepted`` (true or false; default true) and, of a refused one,
+    ``rejection_reason``.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "accept_return"
+
+
+class MiraklConnectReceiveReturnsOperator(OrderActionsOperator):
+    """Confirm that the goods of returns have arrived (v2-acknowledgeReturnReception).
+
+    Column of a row: ``return_id``.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "receive_return"
+
+
+class MiraklConnectCloseReturnsOperator(OrderActionsOperator):
+    """Close returns about which everything is done (v2-closeReturn).
+
+    Column of a row: ``return_id``.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "close_return"
+
+
+class MiraklConnectTrackReturnsOperator(OrderActionsOperator):
+    """Say how returns travel (v2-updateReturnTrackingInformation).
+
+    Columns of a row: ``return_id``, and any of ``carrier``, ``tracking_number``, ``tracking_url``, ``label_url`` and
+    ``rma_id``.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "track_return"

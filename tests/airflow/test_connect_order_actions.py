@@ -1,0 +1,257 @@
+"""Accept, ship, cancel, refund and returns on a real Airflow against the sandbox. Money moves: never twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.sandbox import Sandbox
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+    """An action is carried out before the next call is answered."""
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    with Sandbox(clock="stepped", limits="off", action_seconds=0) as server:
+        connection = {
+            "conn_type": "mirakl_connect",
+            "host": server.connect_url,
+            "login": "sandbox-client",
+            "password": "sandbox-secret",
+            "extra": {"token_url": server.token_url, "interval_factor": 0.00001},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        yield server
+
+
+DAG = """
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import DAG
+from airflow_provider_mirakl.operators.connect_{page} import {operator}
+
+with DAG("change_orders", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    {operator}(task_id="change", source={source!r}, retry_delay=timedelta(0), {more})
+"""
+
+
+def dag(action: str, source: Any, more: str = "", page: str = "orders") -> str:
+    operator = f"MiraklConnect{action}{page.capitalize()}Operator"
+    return DAG.format(page=page, operator=operator, source=source, more=more)
+
+
+def lines(sandbox: Sandbox, order_ids: list[str]) -> list[dict[str, Any]]:
+    orders = sandbox.orders()
+    return [
+        {"order_id": order_id, "order_line_id": line["id"]}
+        for order_id in order_ids
+        for line in orders[order_id]["order_lines"]
+    ]
+
+
+def refunds(sandbox: Sandbox, order_ids: list[str]) -> list[dict[str, Any]]:
+    orders = sandbox.orders()
+    return [
+        {
+            "order_id": order_id, "order_line_id": line["id"], "quantity": line["quantity"],
+            "price": line["price"]["amount"], "shipping_price": 0, "currency": "EUR", "reason": "DEFECT",
+        }
+        for order_id in order_ids
+        for line in orders[order_id]["order_lines"]
+    ]  # fmt: skip
+
+
+def sent(sandbox: Sandbox, operation: str) -> int:
+    return len([call for call in sandbox.journal(operation) if call["status"] in (202, 0)])
+
+
+def adjustments(sandbox: Sandbox, order_id: str) -> int:
+    return sum(len(line["adjustments"]) for line in sandbox.orders()[order_id]["order_lines"])
+
+
+def outcome(run: Any) -> dict[str, dict[str, Any]]:
+    file = Path(run.returned("change")["folder"]) / "outcome.ndjson"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return {row["item_id"]: row for row in rows}
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_accept(run_dag: Any, sandbox: Sandbox, deferrable: bool) -> None:
+    placed = sandbox.place_orders(3)
+    rows = lines(sandbox, placed)
+    rows[-1]["accepted"] = False
+    run = run_dag(dag("Accept", rows, f"deferrable={deferrable}"))
+    assert run.state == "success"
+    result = run.returned("change")
+    assert (result["sent"], result["succeeded"], result["orders"]) == (len(rows), len(rows), 3)
+    assert len(result["action_ids"]) == 3
+    assert run.xcoms["change", "action_ids"] == result["action_ids"]
+    assert {row["status"] for row in outcome(run).values()} == {"succeeded"}
+    orders = sandbox.orders()
+    assert {line["status"] for line in orders[placed[0]]["order_lines"]} == {"AWAITING_SHIPMENT"}
+    assert orders[placed[2]]["order_lines"][-1]["status_reason"] == "REFUSED"
+
+
+def test_ship_from_a_carrier_s_file(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    ready = sandbox.place_orders(2, status="AWAITING_SHIPMENT")
+    (late,) = sandbox.place_orders(1)
+    file = tmp_path / "carrier.csv"
+    orders = sandbox.orders()
+    cells = [
+        f"{order_id};{line['id']};{line['quantity']};UPS;1Z{order_id}"
+        for order_id in (*ready, late)
+        for line in orders[order_id]["order_lines"]
+    ]
+    file.write_text("order_id;order_line_id;quantity;carrier;tracking_number\n" + "\n".join(cells) + "\n")
+    run = run_dag(dag("Ship", str(file), "max_failed_items=None"))
+    assert run.state == "success"
+    assert {sandbox.orders()[order_id]["status"] for order_id in ready} == {"SHIPPED"}
+    failed = {key: row["code"] for key, row in outcome(run).items() if row["status"] == "failed"}
+    assert set(failed.values()) == {"ORDER_IN_WRONG_STATE"}
+    assert {key.partition("/")[0] for key in failed} == {late}
+    assert sent(sandbox, "v2-createShipment") == 3
+
+    again = run_dag(dag("Ship", str(file), "retries=1"))
+    assert again.state == "failed", "too many rows failed"
+    assert sent(sandbox, "v2-createShipment") == 6, "a retry sends nothing again"
+
+
+def test_a_refund_whose_reply_was_lost_is_found_at_the_order(run_dag: Any, sandbox: Sandbox) -> None:
+    placed = sandbox.place_orders(3, status="SHIPPED")
+    sandbox.fault("reset_after", operation="v2-refundOrderLines", skip=1, times=1)
+    run = run_dag(dag("Refund", refunds(sandbox, placed), "retries=1"))
+    assert run.state == "success"
+    orders = sandbox.orders()
+    assert all(adjustments(sandbox, key) == len(orders[key]["order_lines"]) for key in placed)
+    assert len(sandbox.journal("v2-refundOrderLines")) == 3
+
+
+def test_a_worker_that_dies_before_it_notes_the_id(
+    run_dag: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mirakl.files.notes import Note
+
+    (order_id,) = sandbox.place_orders(1, status="SHIPPED")
+    write, killed = Note.write, False
+
+    def dies(self: Any, content: Any) -> None:
+        nonlocal killed
+        if self.kind.file == "actions.json" and not killed:
+            killed = any(entry.phase == "submitted" for entry in content.entries.values())
+            if killed:
+                raise RuntimeError("killed")
+        write(self, content)
+
+    monkeypatch.setattr(Note, "write", dies)
+    run = run_dag(dag("Refund", refunds(sandbox, [order_id]), "retries=1"))
+    assert run.state == "success"
+    assert killed
+    assert len(sandbox.journal("v2-refundOrderLines")) == 1
+
+
+@pytest.mark.parametrize("on_unclear", ["fail", "resend"])
+def test_what_no_order_shows_is_for_a_person(run_dag: Any, sandbox: Sandbox, on_unclear: str) -> None:
+    """Read and never carried out: from outside it looks like a refund that is still at work."""
+    placed = sandbox.place_orders(2, status="SHIPPED")
+    sandbox.fault("status", operation="v2-refundOrderLines", status=502, times=1)
+    more = f"retries=3, on_unclear={on_unclear!r}"
+    run = run_dag(dag("Refund", refunds(sandbox, placed), more))
+    calls = sandbox.journal("v2-refundOrderLines")
+    if on_unclear == "fail":
+        assert run.state == "failed"
+        assert len(calls) == 1
+        assert not any(adjustments(sandbox, key) for key in placed)
+    else:
+        assert run.state == "success"
+        assert len(calls) == 3
+        orders = sandbox.orders()
+        assert all(adjustments(sandbox, key) == len(orders[key]["order_lines"]) for key in placed)
+
+
+@pytest.mark.parametrize(
+    ("more", "change"),
+    [
+        ("max_refund_amount=1", {}),
+        ("max_orders=1", {}),
+        ("", {"price": "a lot"}),
+        ("", {"price": None}),
+        ("", {"reason": "MOOD"}),
+        ("", {"nothing": 1}),
+        ("", {"order_line_id": None}),
+        ("", {"order_line_id": "twice"}),
+        ("preview=True", {}),
+    ],
+)
+def test_nothing_is_sent(run_dag: Any, sandbox: Sandbox, more: str, change: dict[str, Any]) -> None:
+    rows = refunds(sandbox, sandbox.place_orders(2, status="SHIPPED"))
+    rows[-1] |= change
+    if change.get("order_line_id") == "twice":
+        rows[-1] = dict(rows[-2])
+        rows.append(dict(rows[-1]))
+    run = run_dag(dag("Refund", rows, more))
+    assert run.state == ("success" if "preview" in more else "failed")
+    assert not sandbox.journal("v2-refundOrderLines")
+
+
+def test_cancel(run_dag: Any, sandbox: Sandbox) -> None:
+    (order_id,) = sandbox.place_orders(1, status="AWAITING_SHIPMENT")
+    run = run_dag(dag("Cancel", refunds(sandbox, [order_id])))
+    assert run.state == "success"
+    assert sandbox.orders()[order_id]["status"] == "CLOSED"
+
+
+def test_a_refusal_is_the_row_s_outcome(run_dag: Any, sandbox: Sandbox) -> None:
+    (order_id,) = sandbox.place_orders(1)
+    rows = [*lines(sandbox, [order_id]), {"order_id": "unknown", "order_line_id": "x"}]
+    run = run_dag(dag("Accept", rows, "max_failed_items=1"))
+    assert run.state == "success"
+    assert outcome(run)["unknown/x"]["code"] == "DATA_NOT_FOUND"
+
+
+def test_what_mirakl_was_too_busy_for_is_sent_by_a_retry(
+    run_dag: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mirakl.sandbox.systems import orders
+
+    accept, refused = orders.STEPS["accept"], False
+
+    def busy(*args: Any, **more: Any) -> Any:
+        nonlocal refused
+        if not refused:
+            refused = True
+            raise orders.RefusedError("UNAVAILABLE", "Try again later.")
+        return accept(*args, **more)
+
+    monkeypatch.setitem(orders.STEPS, "accept", busy)
+    placed = sandbox.place_orders(2)
+    run = run_dag(dag("Accept", lines(sandbox, placed), "retries=1"))
+    assert run.state == "success"
+    assert sent(sandbox, "v2-acceptOrderLines") == 3
+
+
+def test_returns(run_dag: Any, sandbox: Sandbox) -> None:
+    placed = sandbox.place_orders(2, status="DELIVERED")
+    first, second = (sandbox.request_return(order_id) for order_id in placed)
+    answers = [
+        {"return_id": first},
+        {"return_id": second, "accepted": "no", "rejection_reason": "FINAL_SALES"},
+    ]
+    assert run_dag(dag("Accept", answers, page="returns")).state == "success"
+    way = [{"return_id": first, "carrier": "UPS", "tracking_number": "1Z"}]
+    assert run_dag(dag("Track", way, page="returns")).state == "success"
+    sandbox.fault("reset_after", operation="v2-acknowledgeReturnReception", times=1)
+    assert run_dag(dag("Receive", [{"return_id": first}], "retries=1", page="returns")).state == "success"
+    assert run_dag(dag("Close", [{"return_id": first}], page="returns")).state == "success"
+    found = sandbox.returns()
+    assert (found[first]["status"], found[second]["status"]) == ("CLOSED", "REQUEST_DECLINED")
+    assert found[first]["tracking"]["carrier_name"] == "UPS"
+    assert len(sandbox.journal("v2-acknowledgeReturnReception")) == 1
+    late = run_dag(dag("Close", [{"return_id": first}], page="returns"))
+    assert late.state == "failed"
