@@ -5,6 +5,7 @@ The environment is set while this file is imported, because Airflow reads it at 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -29,6 +30,11 @@ AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 DAGS_FOLDER = AIRFLOW_HOME / "dags"
 DAGS_FOLDER.mkdir()
+_OWNS_SHARED = "MIRAKL_TESTS_SHARED" not in os.environ
+if _OWNS_SHARED:  # else xdist's controller has made it, and its workers inherit the variable
+    os.environ["MIRAKL_TESTS_SHARED"] = tempfile.mkdtemp(prefix="airflow-shared-")
+SHARED = Path(os.environ["MIRAKL_TESTS_SHARED"])
+"""What all processes of a test run share."""
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
@@ -47,6 +53,8 @@ os.environ |= {
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
+    if _OWNS_SHARED:
+        shutil.rmtree(SHARED, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,31 @@ RunDag = Callable[..., DagResult]
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> Path:
+def migrated_db() -> Path:
+    """A migrated database that nobody has written to: to be copied. Made once for all processes of a test run."""
+    made = SHARED / "migrated.db"
+    with (SHARED / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            command = [sys.executable, "-m", "airflow", "db", "migrate"]
+            draft = SHARED / "draft.db"
+            done = subprocess.run(
+                command,
+                env=os.environ | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{draft}"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+            draft.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def airflow_db(migrated_db: Path) -> Path:
     """A migrated database in the throw-away home; returns that home."""
-    command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    shutil.copyfile(migrated_db, AIRFLOW_HOME / "airflow.db")
     return AIRFLOW_HOME
 
 

@@ -15,10 +15,10 @@ from live_airflow import LiveAirflow
 
 
 @pytest.fixture(scope="session")
-def live() -> Iterator[LiveAirflow]:
+def live(migrated_db: Path) -> Iterator[LiveAirflow]:
     """A running Airflow: scheduler, triggerer, workers and whatever else its version needs."""
     with (
         tempfile.TemporaryDirectory(prefix="live-airflow-", ignore_cleanup_errors=True) as folder,
-        LiveAirflow(Path(folder) / "home", Path(folder) / "connections.json") as airflow,
+        LiveAirflow(Path(folder) / "home", Path(folder) / "connections.json", migrated_db) as airflow,
     ):
         yield airflow

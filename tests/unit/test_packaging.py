@@ -90,9 +90,11 @@ def test_airflow_lists_the_connection_types():
 def test_options_have_their_defaults_in_airflows_configuration():
     options = get_provider_info()["config"]["mirakl"]["options"]
     assert options
-    for name, option in options.items():
-        lines = airflow_says("config", "get-value", "mirakl", name).splitlines()
-        assert lines[-1] == option["default"]
+    code = "import json; from airflow.configuration import conf; print(json.dumps(conf.as_dict()['mirakl']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == {name: option["default"] for name, option in options.items()}
 
 
 # --- the installed distribution ---------------------------------------------------------------------------

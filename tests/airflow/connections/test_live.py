@@ -197,7 +197,7 @@ def mirakl() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def run(mirakl: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def run(mirakl: Sandbox, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One run of the Dag, ended, on an Airflow of its own: what it writes is searched.
 
     The keys are given to Airflow one by one, in its environment, and stand in a module outside of its home.
@@ -208,7 +208,7 @@ def run(mirakl: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections(mirakl).items()
     }
     settings |= {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "PYTHONPATH": str(modules)}
-    with LiveAirflow(place / "home", place / "connections.json", **settings) as airflow:
+    with LiveAirflow(place / "home", place / "connections.json", migrated_db, **settings) as airflow:
         airflow.add_dag("live", DAG.replace("__FAILING__", repr(FAILING)))
         run = airflow.trigger("live")
         run.until_done(PATIENCE)

@@ -67,6 +67,7 @@ def test_a_sensor_on_an_import_started_elsewhere(run_dag, mirakl_sandbox, mirakl
 
     with MiraklHook("mirakl_shop").get_conn() as client:
         import_id = client.send(import_products(PRODUCTS.encode(), "elsewhere.csv"))
+    mirakl_sandbox.advance(600)  # it has ended: the example polls once a minute of real time
     run = run_dag(example("mirakl_import_sensor.py"), conf={"import_id": import_id})
     assert run.state == "success"
     assert run.returned("wait_for_import")["states"] == {str(import_id): "COMPLETE"}

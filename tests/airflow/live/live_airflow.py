@@ -14,6 +14,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -161,14 +162,16 @@ class LiveAirflow:
     :param home: an empty folder; ``AIRFLOW_HOME``.
     :param connections: a file outside of ``home`` that Airflow reads connections from, so that a key found in ``home``
         is a leak.
+    :param migrated: a migrated SQLite database to begin with; else one is made.
     :param settings: more environment variables.
 
     ``commands`` names the components and what they run as; ``variables`` holds more environment variables of a
     component. Both may be changed before ``with``.
     """
 
-    def __init__(self, home: Path, connections: Path, **settings: str) -> None:
+    def __init__(self, home: Path, connections: Path, migrated: Path | None = None, **settings: str) -> None:
         self.home = home
+        self._migrated = migrated
         self._connections = connections
         self._processes: dict[str, psutil.Process] = {}
         self._keeper: subprocess.Popen[str] | None = None
@@ -268,7 +271,10 @@ class LiveAirflow:
 
     def prepare(self) -> None:
         """Make what the components need: here the database."""
-        self.cli("db", "migrate")
+        if self._migrated is None:
+            self.cli("db", "migrate")
+        else:
+            shutil.copyfile(self._migrated, self.database)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -34,6 +34,7 @@ with DAG({dag_id!r}, schedule=None, start_date=datetime(2024, 1, 1), catchup=Fal
 PRODUCTS = "category;shop_sku;title;ean;brand\n"
 GOOD = PRODUCTS + "headphones;A-1;One;2000000000001;nordlys\nheadphones;A-2;Two;2000000000002;akeba\n"
 BAD = PRODUCTS + "headphones;A-1;One;2000000000001;nordlys\nheadphones;A-3;;2000000000003;nordlys\n"
+OFFERS = "sku;product-id;product-id-type;price;quantity;state\nO-1;SKU-001;SKU;10;5;11\n"
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 20
 either = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
 
@@ -158,7 +159,14 @@ def test_exports_are_written_to_the_store(
 ) -> None:
     target = f"{store.root}/out/export.{ending}"
     conn_id = "mirakl_operator" if "Products" in kind else "mirakl_shop"
-    result = run(f"{kind}(task_id='task', target={target!r}, mirakl_conn_id={conn_id!r})").returned("task")
+    tasks = [f"task = {kind}(task_id='task', target={target!r}, mirakl_conn_id={conn_id!r})"]
+    if "Offers" in kind:
+        offers = store.write("in/offers.csv", OFFERS)
+        tasks += [
+            f"given = MiraklImportOffersOperator(task_id='given', source={offers!r}, mirakl_conn_id={conn_id!r})",
+            "given >> task",
+        ]
+    result = run(*tasks).returned("task")
     if ending == "ndjson":
         rows = lines(store.read(target))
     elif ending == "csv":
