@@ -79,6 +79,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [f"{_PACKAGE}.triggers.moment", f"{_PACKAGE}.triggers.poll"],
             }
         ],
+        "notifications": [f"{_PACKAGE}.notifications.MiraklOutcomeNotifier"],
         # Airflow 2.11 reads the older key.
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,
