@@ -363,7 +363,7 @@ def _send(
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
         if not location:
             return reply, token
-        route.follow(location)
+        route.follow(location, reply.status)
     code = call.operation.code
     raise MiraklReplyError(f"{code}: more than {MAX_REDIRECTS} redirects", operation=code)
 
@@ -384,7 +384,7 @@ class _Route:
         """Whether the address is the connection's own, where its credentials may go."""
         return self._origin == self._home
 
-    def follow(self, location: str) -> None:
+    def follow(self, location: str, status: int) -> None:
         """Take a redirect: reads only, and to another host only where Mirakl's own link began elsewhere anyway.
 
         :raises MiraklReplyError: when it must not be followed.
@@ -397,7 +397,11 @@ class _Route:
         if self._operation.method != "GET" or (there != self._origin and not self._is_link):
             scheme, host, port = there
             at = f"{scheme}://{host}" + ("" if port in (80, 443) else f":{port}")
-            raise self._wrong(f"redirects to {at}; use that address in the connection if it is your instance")
+            error = self._wrong(
+                f"redirects to {at}; use that address in the connection if it is your instance"
+            )
+            error.status = status
+            raise error
         self.url, self._origin = following, there
 
     def _check(self, url: str) -> tuple[str, str, int]:

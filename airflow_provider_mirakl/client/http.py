@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -81,6 +82,16 @@ class _Shared:
         self._pacer = pacer
         self._tokens = tokens
         self._clock = clock
+        self.clock_offset: float | None = None
+        """Seconds that the clock of the server is ahead of this machine's, by the ``Date`` of its last reply."""
+
+    def _note_date(self, request: Request, response: httpx.Response) -> None:
+        """Learn the server's clock. What comes from another server, such as a token, tells nothing about it."""
+        sent = response.headers.get("date")
+        if sent is None or not request.url.startswith(self.settings.base_url):
+            return
+        with contextlib.suppress(ValueError, TypeError):
+            self.clock_offset = parsedate_to_datetime(sent).timestamp() - self._clock()
 
     def _exchange(self, call: Call[T], max_wait: float | None) -> Exchange[T]:
         limit = self.settings.max_wait if max_wait is None else max_wait
@@ -195,6 +206,7 @@ class Client(_Shared):
         if isinstance(effect, NeedToken):
             return self._token(effect)
         response = self._send(effect.request)
+        self._note_date(effect.request, response)
         if effect.stream and response.is_success:
             opened.append(response)
             return _reply(effect.request, response, b"")
@@ -296,6 +308,7 @@ class AsyncClient(_Shared):
         if isinstance(effect, NeedToken):
             return await self._token(effect)
         response = await self._send(effect.request)
+        self._note_date(effect.request, response)
         if effect.stream and response.is_success:
             opened.append(response)
             return _reply(effect.request, response, b"")

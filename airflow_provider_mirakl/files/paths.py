@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ _BROUGHT_BY = {
 }
 """Module and package of the provider that brings a file system; Airflow names none where it is missing."""
 
-_UNSAFE = re.compile(r"[^\w.=+-]+")
+_UNSAFE = re.compile(r"[^\w.=+-]")
 
 
 def storage_path(path: str) -> StoragePath:
@@ -61,6 +62,11 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def is_local(path: StoragePath) -> bool:
+    """Whether a path is on a disk of this machine, which other machines may or may not reach."""
+    return isinstance(path, Path) and getattr(path, "protocol", "") in ("", "file", "local")
+
+
 def lies_in(path: str, folders: Iterable[str]) -> bool:
     """Whether a path lies in one of the folders, wherever its ``..`` and its links lead.
 
@@ -93,13 +99,25 @@ def folder_below(work_folder: str | None, *names: str) -> StoragePath:
     """A folder below the work folder.
 
     :param work_folder: as in :func:`task_folder`.
-    :param names: of the folders on the way; what is unsafe in a file name becomes ``_``.
+    :param names: of the folders on the way, as :func:`safe_folder` writes them.
     """
     # A template writes nothing as "None".
     folder = storage_path(_default_work_folder() if work_folder in (None, "", "None") else str(work_folder))
     for name in names:
-        folder = folder / _UNSAFE.sub("_", name)
+        folder = folder / safe_folder(name)
     return folder
+
+
+def safe_folder(name: str) -> str:
+    """A name as that of one folder: it cannot leave its parent, and two names never share a folder.
+
+    What is unsafe in a file name becomes ``_``; then a hash of the whole name follows, because ``a:b`` and ``a~b``
+    would become the same. A run id such as ``scheduled__2026-01-01T00:00:00+00:00`` keeps its readable part.
+    """
+    safe = _UNSAFE.sub("_", name)
+    if safe == name and name.strip("."):
+        return name
+    return f"{safe.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _default_work_folder() -> str:

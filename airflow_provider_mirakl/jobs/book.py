@@ -43,6 +43,7 @@ class Entry:
     :param items: items it carries, where that is known.
     :param status: Mirakl's last status of it, once it ended.
     :param clock: seconds that Mirakl's clock is ahead of this machine's, where a reply has told it.
+    :param span: seconds from ``at`` in which it may have been sent, where the moment itself is not known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Entry:
     items: int | None = None
     status: dict[str, Any] | None = None
     clock: float | None = None
+    span: float = 0.0
 
 
 class _Content(msgspec.Struct):
@@ -71,6 +73,21 @@ JOB_BOOK = NoteKind(
     fix="Check in Mirakl's back office whether the job is there; then remove the file and clear the task to submit "
     "again.",
     version=2,
+)
+
+
+class Claim(msgspec.Struct):
+    """Which task submitted a job."""
+
+    owner: str
+
+
+CLAIM = NoteKind(
+    file="submitted/*.json",
+    holds="which task submitted a job",
+    type=Claim,
+    damaged="anew",
+    fix="The job counts as not known to belong to another task.",
 )
 
 

@@ -54,6 +54,11 @@ class Memory:
         self.carried: dict[str, str] = dict(carried or {})
         """The notes, for the arguments of a trigger: small texts, without a secret."""
 
+    @property
+    def lasts(self) -> bool:
+        """Whether Airflow keeps the notes, so that a retry finds them."""
+        return self._state is not None
+
     def get(self, key: str) -> list[str]:
         """Every version of a note that is known."""
         kept = [] if self._state is None else [self._state.get(f"mirakl/{key}".replace("/", "."))]
@@ -95,6 +100,36 @@ class TaskRun:
     def started(self) -> float | None:
         """See :func:`try_began`."""
         return try_began(self._context)
+
+    @property
+    def run_began(self) -> float | None:
+        """When the Dag run began, in seconds since the epoch; ``None`` where Airflow does not tell."""
+        began = getattr(cast("Any", self._context).get("dag_run"), "start_date", None)
+        return began.timestamp() if isinstance(began, datetime) else None
+
+    @property
+    def may_have_lost_notes(self) -> bool:
+        """Whether a note that is not there may have been lost: a retry, before Airflow 3.3, on another disk."""
+        return not self.memory.lasts and not self._is_first_try
+
+    @property
+    def _is_first_try(self) -> bool:
+        """Whether no try came before this one since the task was last cleared, which raises ``max_tries``."""
+        ti = self._ti
+        retries = getattr(getattr(ti, "task", None), "retries", None)
+        return bool(ti.try_number <= (1 if retries is None else max(1, ti.max_tries - retries + 1)))
+
+    def announce(self, log: Any) -> None:
+        """Say where the notes and files of this task are, and whether other machines reach them."""
+        from airflow_provider_mirakl.files.paths import is_local
+
+        where = (
+            "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage "
+            "that all of them reach"
+            if is_local(self.folder)
+            else "on storage that every worker reaches"
+        )
+        log.info("Notes and files of this task are in %s, %s.", self.folder, where)
 
     @cached_property
     def folder(self) -> StoragePath:

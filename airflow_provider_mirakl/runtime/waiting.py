@@ -69,10 +69,13 @@ class Wait:
         """
         return self._wait(client, time.time() if first is None else first, self.deadline)
 
-    def trigger(self, *, began: float | None = None, **arguments: Any) -> PollTrigger:
+    def trigger(
+        self, *, began: float | None = None, carried: dict[str, str] | None = None, **arguments: Any
+    ) -> PollTrigger:
         """The trigger that goes on with the wait.
 
         :param began: moment at which the task's try began.
+        :param carried: notes of the task, which come back with the event.
         :param arguments: of the poll, beside those that are known.
         """
         from airflow_provider_mirakl.triggers.poll import PollTrigger
@@ -89,6 +92,7 @@ class Wait:
             deadline=self.deadline,
             max_failures=self.max_failures,
             began=began,
+            carried=carried,
         )
 
     def backstop(self, limit: timedelta | None = None) -> timedelta:

@@ -163,6 +163,7 @@ class Sandbox:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # the date is that of the sandbox's own clock
             lifespan="off",
             timeout_keep_alive=75,  # as a load balancer does; paced clients keep their connection
         )

@@ -19,7 +19,7 @@ class PollTrigger(BaseTrigger):
     """Makes a poll until it finds something or the deadline passes, and fires once.
 
     Its event is a mapping with a ``status``: ``found`` with what was found, ``timeout``, or ``error`` with the error.
-    It always brings ``deadline`` and ``began`` back. See :func:`read_event`.
+    It always brings ``deadline``, ``began`` and ``carried`` back. See :func:`read_event`.
 
     Airflow stores the arguments readable: ids, numbers and the connection's id, never a key.
 
@@ -34,6 +34,7 @@ class PollTrigger(BaseTrigger):
     :param deadline: moment of the last look, in seconds since the epoch.
     :param max_failures: looks that may fail one after another.
     :param began: moment at which the task's try began, for the task that comes back.
+    :param carried: notes of the task, for a worker that does not reach the work folder of the one before.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PollTrigger(BaseTrigger):
         role: str | None = None,
         max_failures: int = 5,
         began: float | None = None,
+        carried: dict[str, str] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.poll = poll
@@ -61,12 +63,13 @@ class PollTrigger(BaseTrigger):
         self.deadline = deadline
         self.max_failures = max_failures
         self.began = began
+        self.carried = carried
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class and arguments, as Airflow stores them."""
         names = (
             "poll", "arguments", "hook", "conn_id", "role", "first", "interval", "deadline", "max_failures",
-            "began",
+            "began", "carried",
         )  # fmt: skip
         return "airflow_provider_mirakl.triggers.poll.PollTrigger", {
             name: getattr(self, name) for name in names
@@ -79,7 +82,7 @@ class PollTrigger(BaseTrigger):
         from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
         from airflow_provider_mirakl.triggers.desk import open_desk
 
-        event: dict[str, Any] = {"deadline": self.deadline, "began": self.began}
+        event: dict[str, Any] = {"deadline": self.deadline, "began": self.began, "carried": self.carried}
         notes: dict[str, Any] = {}
         try:
             look = find_poll(self.poll)

@@ -1,7 +1,9 @@
 """The base of the operators that submit a job to Mirakl and wait for it.
 
-What was submitted is written down before and after every submission (:mod:`airflow_provider_mirakl.jobs.book`), so no
-retry, crash or lost worker submits a job again, deferrable or not.
+What was submitted is noted before and after every submission (:mod:`airflow_provider_mirakl.jobs.book`), in the work
+folder, from Airflow 3.3 on in the task's state too, and in what a trigger carries. So no retry, crash or lost worker
+submits a job again, deferrable or not. What is sent is a copy in the task's folder: a source that is written anew
+meanwhile cannot be sent under the hash of the old one, and no batch is read from another file than the one before it.
 """
 
 from __future__ import annotations
@@ -42,9 +44,15 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import Entry, JobBook
+    from airflow_provider_mirakl.jobs.lookup import Finding
     from airflow_provider_mirakl.jobs.table import JobId, JobKind
 
 OnUnclear = Literal["look", "resend", "fail"]
+
+LONGEST_SEARCH = 3600.0
+"""Seconds for which Mirakl's list is read again and again, until it tells how many lines a job has read."""
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which two clocks differ before the difference counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,21 @@ class Submission:
     items: int | None = None
 
 
+def _was_not_sent(error: MiraklError) -> bool:
+    """Whether an error says that Mirakl cannot have taken the submission: no connection, or a redirect."""
+    if isinstance(error, MiraklTransportError):
+        return error.surely_not_sent
+    return isinstance(error, MiraklReplyError) and error.status is not None and 300 <= error.status < 400
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
+
+
 class MiraklJobOperator(BaseOperator):
     """Submits a job, waits for its end, archives its reports and judges its items.
 
-    A retry takes up the job that a former try submitted, whatever became of that try, and gives the same result. A
+    A retry takes up the job that a previous try submitted, whatever became of that try, and returns the same result. A
     changed input is a new job; a job that ended ``FAILED`` is submitted again by a retry; clearing the task submits
     anew. When a task is killed the job goes on, since Mirakl has no way to cancel it: the task log and ``job.json``
     in the work folder name it, and a sensor can wait for it.
@@ -128,6 +147,7 @@ class MiraklJobOperator(BaseOperator):
         self.work_folder = work_folder
         self._book: JobBook | None = None
         self._first_began: float | None = None
+        self._lost = 0  # submissions of this try whose replies were lost
 
     # What a named operator says
 
@@ -144,6 +164,14 @@ class MiraklJobOperator(BaseOperator):
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """Write the failed items as input of a next run, where that can be done."""
+        return None
+
+    def has_copy(self) -> bool:
+        """Whether what is to be sent is there, as :meth:`payload` left it."""
+        return True
+
+    def lines(self) -> int | None:
+        """How many lines Mirakl will count in what is sent; ``None`` where that cannot be told."""
         return None
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
@@ -183,38 +211,84 @@ class MiraklJobOperator(BaseOperator):
         """Submit what is not submitted yet, and wait."""
         return self._begin(context)
 
-    def _begin(self, context: Context) -> dict[str, Any]:
+    def _begin(self, context: Context, carried: Mapping[str, str] | None = None) -> dict[str, Any]:
         from airflow_provider_mirakl.jobs.book import JobBook
         from airflow_provider_mirakl.outcome import FailurePolicy
 
         FailurePolicy(self.max_failed_items, self.max_failed_ratio)
         self._interval()
-        run = TaskRun(context, self.work_folder, begins=True)
-        former = JobBook.find(run.folder, generation=run.generation)
+        run = self._enter(context, begins=True, carried=carried)
+        run.announce(self.log)
+        previous = JobBook.find(run.folder, generation=run.generation, store=run.memory)
+        if previous is None:  # a retry that finds this note knows that nothing was sent
+            JobBook.open(run.folder, generation=run.generation, payload="", store=run.memory)
         try:
             payload = self.payload(self.caller)
         except MiraklInputError as error:
-            if former is None or not former.job_ids:
+            if previous is None or not previous.job_ids:
                 raise
-            self.log.warning("%s A former try submitted %s, which goes on.", error, self._named(former))
-            payload = former.payload
-        if former is not None and former.job_ids and former.payload != payload:
-            self.log.warning(
-                "The input has changed, so it is submitted as another job. %s of the former input goes on in Mirakl.",
-                self._named(former).capitalize(),
-            )
-        book = JobBook.open(run.folder, generation=run.generation, payload=payload)
+            self.log.warning("%s A previous try submitted %s, which goes on.", error, self._named(previous))
+            payload = previous.payload
+        if previous is not None and previous.payload not in ("", payload):
+            self._tell_changed(previous)
+        book = JobBook.open(run.folder, generation=run.generation, payload=payload, store=run.memory)
+        if previous is None and run.may_have_lost_notes:
+            self._suspect(book)
         if book.job_ids and book.result is None:
-            self.log.info("Taking up %s, which a former try submitted.", self._named(book))
+            self.log.info("Taking up %s, which a previous try submitted.", self._named(book))
         return self._proceed(context, run, book)
+
+    def _tell_changed(self, previous: JobBook) -> None:
+        """Say that a changed input is submitted as another job, and what is known of the first."""
+        if previous.job_ids:
+            self.log.warning(
+                "The input has changed, so it is submitted as another job. %s of the previous input goes on in Mirakl.",
+                self._named(previous).capitalize(),
+            )
+        for entry in previous.unclear:
+            self.log.warning(
+                "The input has changed. Whether Mirakl took the previous one, sent at %s UTC, is not known.",
+                _clock(entry.at),
+            )
+
+    def _suspect(self, book: JobBook) -> None:
+        """A previous try left no note: its disk is gone. What it may have submitted is cleared up before anything is
+        sent, as after a lost reply."""
+        if (self.on_unclear or self.kind.unclear) == "resend":
+            return
+        self.log.warning(
+            "This is a retry, and the notes of the previous try are gone: it ran on another disk. Set [mirakl] "
+            "work_folder to storage that every worker reaches."
+        )
+        # Not before the Dag run began; where that is not known, a day.
+        book.intend(0, None)
+        book.entries[0].at = self._run.run_began or time.time() - 24 * 3600.0
+        book.entries[0].span = time.time() - book.entries[0].at
+        book.save()
+
+    def _enter(self, context: Context, *, begins: bool, carried: Mapping[str, str] | None = None) -> TaskRun:
+        self._run = TaskRun(context, self.work_folder, begins=begins, carried=carried)
+        return self._run
 
     def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
         """Go on submitting, after the wait for a permitted moment. Without an event as :meth:`resume`."""
         if event is None:
             return self._begin(context)
-        if isinstance(event, Mapping):
-            self._first_began = event.get("state", {}).get("began")
-        run, book = self._taken_up(context)
+        state = event.get("state", {}) if isinstance(event, Mapping) else {}
+        self._first_began = state.get("began")
+        self._lost = state.get("lost", 0)
+        run, book = self._taken_up(context, state.get("notes"))
+        if not book.all_submitted and not self.has_copy():
+            # Another disk. The source is copied again; it has to be what the first batches were made of.
+            payload = self.payload(self.caller)
+            if payload != book.payload and book.entries:
+                raise MiraklInputError(
+                    f"The input has changed after {len(book.entries)} of its batches were submitted "
+                    f"({self._named(book)}), and {run.folder} with its copy is gone. Is [mirakl] work_folder shared "
+                    "by all workers? Clear the task to submit the new input as a whole"
+                )
+            if payload != book.payload:
+                return self._begin(context, state.get("notes"))
         return self._proceed(context, run, book)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
@@ -229,7 +303,7 @@ class MiraklJobOperator(BaseOperator):
 
         if event is None:
             return self._begin(context)
-        run, book = self._taken_up(context)
+        run, book = self._taken_up(context, event.get("carried") if isinstance(event, Mapping) else None)
         found = read_event(event)
         with self.hook.get_conn() as client:
             return self._conclude(run, client, book, found)
@@ -245,17 +319,17 @@ class MiraklJobOperator(BaseOperator):
                 entry.job_id,
             )
 
-    def _taken_up(self, context: Context) -> tuple[TaskRun, JobBook]:
+    def _taken_up(self, context: Context, carried: Mapping[str, str] | None) -> tuple[TaskRun, JobBook]:
         from airflow_provider_mirakl.jobs.book import JobBook
 
-        run = TaskRun(context, self.work_folder, begins=False)
-        self._book = JobBook.load(run.folder, generation=run.generation)
+        run = self._enter(context, begins=False, carried=carried)
+        self._book = JobBook.load(run.folder, generation=run.generation, store=run.memory)
         return run, self._book
 
     def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
         self._book = book
         if book.result is not None:
-            self.log.info("A former try submitted %s; its result stands.", self._named(book))
+            self.log.info("A previous try submitted %s; its result stands.", self._named(book))
             return self._judged(book.result)
         with self.hook.get_conn() as client:
             self._submit(context, client, book)
@@ -271,6 +345,7 @@ class MiraklJobOperator(BaseOperator):
             if entry.phase == "abandoned":
                 entry.phase = "submitted"
         if book.all_submitted:  # the source is not read again: it may be gone
+            book.save()
             context["ti"].xcom_push(key="job_ids", value=book.job_ids)
             return
         for index, submission in enumerate(self.submissions(self.caller, book)):
@@ -286,8 +361,21 @@ class MiraklJobOperator(BaseOperator):
     def _send(
         self, context: Context, client: Client, book: JobBook, index: int, submission: Submission
     ) -> Entry:
+        """Submit once, and note it.
+
+        ==============================  =====================================================================
+        What happens                    What follows
+        ==============================  =====================================================================
+        the intent cannot be noted      the task fails; nothing was sent
+        too early, or 429               the intent is withdrawn; wait for the moment, then again
+        surely not sent, or refused     the intent is withdrawn; the task fails, a retry submits
+        not known                       cleared up (:meth:`_cleared_up`): the job is adopted; or it was not
+                                        taken, and is sent again, once in this try; or a person has to decide
+        an id                           logged, noted, noted for other tasks
+        ==============================  =====================================================================
+        """
         while True:
-            entry = book.intend(index, submission.items)
+            entry = book.intend(index, submission.items, client.clock_offset)
             try:
                 # A longer wait is for the triggerer.
                 answer = client.send(submission.call, max_wait=SHORTEST_DEFERRAL if self.deferrable else None)
@@ -295,45 +383,56 @@ class MiraklJobOperator(BaseOperator):
                 book.withdraw(index)
                 self._postpone(context, wait)
             except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
-                if isinstance(error, MiraklTransportError) and error.surely_not_sent:
+                if _was_not_sent(error):
                     book.withdraw(index)
                     raise
                 self.log.warning("%s Whether Mirakl took it is not known.", error)
                 if (known := self._cleared_up(client, book, entry)) is not None:
                     return known
                 book.withdraw(index)
-                raise
-            except MiraklError:
+                self._lost += 1
+                if self._lost > 1:
+                    raise
+            except (MiraklError, OSError):  # refused; or the file could not be read to its end
                 book.withdraw(index)
                 raise
             else:
                 job_id: JobId = getattr(answer, "import_id", answer)
-                book.submitted(entry, job_id)
+                # In the log first: a disk may be full, and then no note tells the id.
                 self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
+                book.submitted(entry, job_id)
+                self._claim(client, job_id)
                 if (products := getattr(answer, "product_import_id", None)) is not None:
                     self.log.info("Its products are product import %s.", products)
                     context["ti"].xcom_push(key="product_import_id", value=products)
                 return entry
 
     def _cleared_up(self, client: Client, book: JobBook, entry: Entry) -> Entry | None:
-        """An intent of which nobody knows becomes a job, or nothing.
+        """An intent of which it is not known whether Mirakl took it becomes a job, or nothing.
 
         :return: ``None`` when it is to be sent again.
         :raises MiraklUnclearSubmissionError: a person has to decide.
         """
         kind, policy = self.kind, self.on_unclear or self.kind.unclear
         if policy == "look" and kind.listing is not None:
-            candidates = self._listed(client, book, entry)
-            if len(candidates) == 1:
-                self.log.warning("Mirakl lists %s %s, which fits; taking it up.", kind.title, candidates[0])
-                book.submitted(entry, candidates[0])
+            finding = self._find(client, book, entry)
+            if finding.proven is not None:
+                self.log.warning(
+                    "Mirakl lists %s %s, which is the one that was sent; taking it up.",
+                    kind.title,
+                    finding.proven,
+                )
+                book.submitted(entry, finding.proven)
+                self._claim(client, finding.proven)
                 return entry
-            if not candidates:
-                self.log.info("Mirakl lists no %s that fits: it was not taken.", kind.title)
+            if finding.absent:
+                self.log.warning("Mirakl lists no %s that fits: it was not taken. Sending it.", kind.title)
                 return None
+            candidates = (*finding.pending, *finding.possible)
             raise MiraklUnclearSubmissionError(
-                f"{kind.code}: the submission may be any of {', '.join(map(str, candidates))}; wait for the right "
-                "one with a sensor, or clear the task to submit again",
+                f"{kind.code}: the submission of {_clock(entry.at)} UTC may be any of "
+                f"{', '.join(map(str, candidates))}, or none of them; wait for the right one with a sensor, or clear "
+                "the task to submit again",
                 operation=kind.code,
                 candidates=[str(job_id) for job_id in candidates],
             )
@@ -341,27 +440,74 @@ class MiraklJobOperator(BaseOperator):
             self.log.info("Sending it again, which does no harm.")
             return None
         raise MiraklUnclearSubmissionError(
-            f"{kind.code}: whether Mirakl took the submission of {datetime.fromtimestamp(entry.at, UTC):%H:%M:%S} UTC "
-            "is not known, and there is no list to look into. Look into the back office; clear the task to submit "
-            "again, or set on_unclear to resend",
+            f"{kind.code}: whether Mirakl took the submission of {_clock(entry.at)} UTC is not known, and there is no "
+            "list to look into. Check in the back office; clear the task to submit again, or set on_unclear='resend'",
             operation=kind.code,
         )
 
-    def _listed(self, client: Client, book: JobBook, entry: Entry) -> list[JobId]:
-        """Jobs that may be the submission: none of another batch. Looks twice: the list may be a little behind."""
-        from airflow_provider_mirakl.jobs.lookup import earliest, matching
+    def _find(self, client: Client, book: JobBook, entry: Entry) -> Finding:
+        """Look for a submission in Mirakl's list, which may be a little behind, and tells lines once they are read."""
+        from airflow_provider_mirakl.jobs.lookup import earliest, find_submission
 
+        kind = self.kind
+        assert kind.listing is not None  # noqa: S101 - asked before
+        lines = self.lines() if entry.items is None else entry.items
+        end, attempt = time.monotonic() + min(LONGEST_SEARCH, self.timeout), 0
+        while True:
+            attempt += 1
+            clock = entry.clock if entry.clock is not None else client.clock_offset or 0.0
+            statuses = self._listed(client, earliest(entry, clock))
+            told = client.clock_offset or 0.0
+            if (
+                entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE
+            ):  # only this reply told Mirakl's clock
+                clock = told
+                statuses = self._listed(client, earliest(entry, clock))
+            ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
+            taken = {*book.job_ids, *(job_id for job_id in ids if self._is_claimed(client, job_id))}
+            finding = find_submission(
+                kind, statuses, entry, self.caller, lines=lines, taken=taken, clock=clock
+            )
+            if finding.proven is not None or finding.possible or (finding.absent and attempt > 1):
+                return finding
+            if finding.pending and time.monotonic() > end:
+                return finding
+            if finding.pending and attempt == 1:
+                self.log.info(
+                    "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
+                    kind.title,
+                    ", ".join(map(str, finding.pending)),
+                )
+
+    def _listed(self, client: Client, since: datetime) -> list[dict[str, Any]]:
         assert self.kind.listing is not None  # noqa: S101 - asked before
-        found: list[JobId] = []
-        for _ in range(2):
-            listing = self.kind.listing(self.caller, earliest(entry), ())
-            statuses = [status for page in client.pages(listing) for status in page.items]
-            found = [
-                job_id for job_id in matching(statuses, entry, self.caller) if job_id not in book.job_ids
-            ]
-            if found:
-                break
-        return found
+        listing = self.kind.listing(self.caller, since, ())
+        return [status for page in client.pages(listing) for status in page.items]
+
+    # Which task submitted which job is noted for all tasks, so that none takes another's job for its own.
+
+    def _claim(self, client: Client, job_id: JobId) -> None:
+        from airflow_provider_mirakl.jobs.book import CLAIM, Claim
+
+        claim = CLAIM.at(self._claims(client), name=f"{job_id}.json")
+        try:
+            claim.write(Claim(self._run.generation))
+        except MiraklError as error:
+            self.log.warning("%s Other tasks do not see that %s is this task's.", error, job_id)
+
+    def _is_claimed(self, client: Client, job_id: JobId) -> bool:
+        from airflow_provider_mirakl.jobs.book import CLAIM
+
+        claim = CLAIM.at(self._claims(client), name=f"{job_id}.json").read()
+        return claim is not None and claim.owner != self._run.generation
+
+    def _claims(self, client: Client) -> StoragePath:
+        import hashlib
+
+        from airflow_provider_mirakl.files.paths import folder_below
+
+        instance = hashlib.sha256(client.settings.base_url.encode()).hexdigest()[:12]
+        return folder_below(self.work_folder, "submitted", self.job, instance)
 
     def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
         """Wait for the moment at which Mirakl takes the next submission."""
@@ -373,7 +519,14 @@ class MiraklJobOperator(BaseOperator):
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             self.defer(
-                trigger=MomentTrigger(wait.retry_at.timestamp(), {"began": self._began(context)}),
+                trigger=MomentTrigger(
+                    wait.retry_at.timestamp(),
+                    {
+                        "began": self._began(context),
+                        "lost": self._lost,
+                        "notes": self._run.memory.carried,
+                    },
+                ),
                 method_name=self.resume_submission.__name__,
                 timeout=time_left(self.execution_timeout, self._began(context)),
             )
@@ -405,7 +558,7 @@ class MiraklJobOperator(BaseOperator):
         if found is None:
             left = time_left(self.execution_timeout, self._began(context))
             self.defer(
-                trigger=wait.trigger(since=wait.notes.get("since")),
+                trigger=wait.trigger(carried=self._run.memory.carried, since=wait.notes.get("since")),
                 method_name=self.resume.__name__,
                 timeout=wait.backstop(left),
             )
@@ -500,25 +653,67 @@ class FileJobOperator(MiraklJobOperator):
 
         return storage_path(read_path("source", self.source))
 
+    @property
+    def copy(self) -> StoragePath:
+        """The copy that is sent, in the task's folder."""
+        return self._run.folder / "sent" / self.path.name
+
+    def has_copy(self) -> bool:
+        """Whether the copy is there."""
+        return self.copy.exists()
+
     def content(self) -> Any:
-        """Open the file for a try to send it."""
-        return self.path.open("rb")
+        """Open the copy for a try to send it."""
+        return self.copy.open("rb")
 
     def payload(self, caller: Caller) -> str:
-        """Hash of the file, its options and the shop."""
+        """Copy the file, and hash the copy, its options and the shop."""
         import hashlib
         import json
+
+        from airflow_provider_mirakl.files.storage import BLOCK, writing
 
         digest = hashlib.sha256(
             json.dumps([self.job, self.options, caller.role, caller.shop_id], sort_keys=True).encode()
         )
         try:
             with self.path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                self.copy.parent.mkdir(parents=True, exist_ok=True)
+                with writing(self.copy) as copy:
+                    while block := file.read(BLOCK):
+                        digest.update(block)
+                        copy.write(block)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise MiraklInputError(f"source: {self.source!r} is no file that can be read ({error})") from None
+            raise MiraklInputError(
+                f"source: {self.source!r} is not a file that can be read ({error})"
+            ) from None
+        self.refuse_empty()
         return digest.hexdigest()
+
+    def refuse_empty(self) -> None:
+        """Refuse a file that says nothing, before its call is spent: P41's is worth 15 minutes, and a file that
+        replaces what Mirakl has would delete all of it.
+
+        :raises MiraklInputError: it is empty, or a CSV file of a heading only.
+        """
+        if self.copy.stat().st_size == 0:
+            raise MiraklInputError(f"source: {self.source!r} is empty; nothing was sent")
+        if self.lines() == 0:
+            raise MiraklInputError(
+                f"source: {self.source!r} has a heading and no line below it; nothing was sent"
+            )
+
+    def lines(self) -> int | None:
+        """Lines below the heading of a CSV file."""
+        from airflow_provider_mirakl.jobs.reports import is_csv, open_table
+
+        if not is_csv(self.copy.name):
+            return None
+        try:
+            with open_table(self.copy) as table:
+                return sum(1 for line in table.lines if any(cell.strip() for cell in line))
+        except MiraklInputError:  # Mirakl may read what is not read here
+            return None
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
         """The file, under a name that is its own."""
@@ -527,17 +722,17 @@ class FileJobOperator(MiraklJobOperator):
         yield Submission(self.upload(caller, name))
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """The failed lines, in the columns of the source; of CSV files alone."""
+        """The failed lines, in the columns of the source; of CSV files only."""
         from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
 
         reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
-        if not reports or not all(is_csv(path.name) for path in (self.path, *reports)):
+        if not reports or not all(is_csv(path.name) for path in (self.copy, *reports)):
             return None
-        if not self.path.exists():
-            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.source)
+        if not self.copy.exists():
+            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.copy)
             return None
         target = run.folder / "rejects.csv"
-        written = write_rejected_lines(self.path, reports, target, self.id_column)
+        written = write_rejected_lines(self.copy, reports, target, self.id_column)
         return None if written is None else target
 
     @property
@@ -569,21 +764,26 @@ class RowsJobOperator(MiraklJobOperator):
         """The call that sends encoded objects."""
 
     def payload(self, caller: Caller) -> str:
-        """Check every object, and hash them."""
+        """Check every object, hash them, and keep a copy of them."""
         import hashlib
         import json
+
+        from airflow_provider_mirakl.files.storage import writing
 
         if self.batch_size < 1:
             raise MiraklConfigurationError("batch_size: give 1 or more", field="batch_size")
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
         problems: list[Any] = []
         count = found = 0
-        for row in self.rows():
-            digest.update(row + b"\n")
-            count += 1
-            faults = self.check(json.loads(row))
-            found += len(faults)
-            problems += faults[: 1000 - len(problems)]
+        self.copy.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.copy) as copy:
+            for row in self.source_rows():
+                digest.update(row + b"\n")
+                copy.write(row.replace(b"\n", b" ") + b"\n")
+                count += 1
+                faults = self.check(json.loads(row))
+                found += len(faults)
+                problems += faults[: 1000 - len(problems)]
         if found:
             raise MiraklInputError(
                 f"source: {found:,} problems in {count:,} objects; nothing was sent",
@@ -605,8 +805,23 @@ class RowsJobOperator(MiraklJobOperator):
         if batch:
             yield Submission(self.batch(caller, batch), len(batch))
 
+    @property
+    def copy(self) -> StoragePath:
+        """The copy of the objects that is sent, one a line, in the task's folder."""
+        return self._run.folder / "sent" / "rows.ndjson"
+
+    def has_copy(self) -> bool:
+        """Whether the copy is there."""
+        return self.copy.exists()
+
     def rows(self) -> Iterator[bytes]:
-        """The objects, encoded."""
+        """The objects as they are sent, encoded."""
+        with self.copy.open("rb") as file:
+            for line in file:
+                yield line.rstrip(b"\n")
+
+    def source_rows(self) -> Iterator[bytes]:
+        """The objects of the source, encoded."""
         from airflow_provider_mirakl.catalog.source import open_source
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.runtime.arguments import read_structure

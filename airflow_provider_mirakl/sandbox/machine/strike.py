@@ -138,6 +138,8 @@ async def send(exchange: Exchange, reply: Reply, to: Send) -> None:
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()
     ]
+    clock = exchange.machine.clock
+    headers.append((b"date", formatdate(clock.wall(clock.now()), usegmt=True).encode()))
     if reply.media_type:
         headers.append((b"content-type", reply.media_type.encode("latin-1")))
     if reply.status != 204:

@@ -43,6 +43,7 @@ class Worker:
         self.left_at: list[float] = []
         self.reschedules = 0
         self.pushed: dict[str, Any] = {}
+        self.more: dict[str, Any] = {}
         self.ti = SimpleNamespace(
             dag_id="dag",
             task_id="task",
@@ -62,7 +63,7 @@ class Worker:
 
         self.began_at = time.time()
         self.ti.start_date = datetime.now(UTC)
-        context = {"ti": self.ti, "outlet_events": {}}
+        context = {"ti": self.ti, "outlet_events": {}} | self.more
         method, kwargs = None, None
         while True:
             operator = self.make()

@@ -136,7 +136,7 @@ def test_a_job_that_was_abandoned_is_adopted(worker, sense, tmp_path, mirakl_san
     )
     folder = operator.execute({"ti": worker(lambda: operator).ti})["folder"]
     operator.on_kill()
-    (entry,) = json.loads((Path(folder) / "job.json").read_text(encoding="utf-8"))["entries"]
+    (entry,) = json.loads((Path(folder) / "job.json").read_text(encoding="utf-8"))["content"]["entries"]
     result = sense(MiraklProductImportSensor, "mirakl_shop", job_ids=entry["job_id"], max_failed_items=None)
     assert result["failed"] == 1
 

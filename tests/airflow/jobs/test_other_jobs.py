@@ -16,7 +16,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklJobFailedError,
     MiraklNotFoundError,
     MiraklPermissionError,
-    MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.operators.catalog_manager import (
@@ -221,8 +220,6 @@ def test_an_unclear_stock_import_is_left_to_a_person_unless_told_otherwise(task,
             unclear.run()
     assert len(mirakl_sandbox.journal("STO01")) == 1
     resending = task(MiraklImportStockOperator, on_unclear="resend", max_failed_items=1, **options)
-    with pytest.raises(MiraklTransportError):
-        resending.run()
     assert resending.run()["job_ids"]
     assert len(mirakl_sandbox.journal("STO01")) == 3
 
@@ -260,8 +257,6 @@ def test_a_batch_that_got_lost_is_not_taken_for_the_one_before(task, mirakl_sand
         max_failed_items=None,
         mirakl_conn_id="mirakl_shop",
     )
-    with pytest.raises(MiraklTransportError):
-        running.run()
     job_ids = running.run()["job_ids"]
     assert len(set(job_ids)) == len(job_ids) == 2
 
@@ -476,4 +471,5 @@ def test_rejects_of_offers_whose_source_is_gone(task, file, mirakl_sandbox):
         running.run()
     Path(source).unlink()
     result = running.run()
-    assert (result["failed"], result["rejects"]) == (1, None)
+    assert result["failed"] == 1
+    assert [row["shop_sku"] for row in lines(result["rejects"])] == ["O-1"]  # out of the copy that was sent

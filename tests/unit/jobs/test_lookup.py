@@ -1,4 +1,4 @@
-"""Which listed job a submission may be of which nobody knows."""
+"""Which listed job a submission is whose reply was lost."""
 
 from __future__ import annotations
 
@@ -8,34 +8,65 @@ import pytest
 
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.jobs.book import Entry
-from airflow_provider_mirakl.jobs.lookup import matching
+from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
+from airflow_provider_mirakl.jobs.table import PRODUCT_IMPORT
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENTRY = Entry("abc123def456", NOW.timestamp())
+OPERATOR = Caller("operator", 2000)
 
 
-def status(job_id, minutes=0.0, **more):
-    return {"import_id": job_id, "date_created": (NOW + timedelta(minutes=minutes)).isoformat(), **more}
+def status(job_id, minutes=0.0, read=5, **more):
+    created = (NOW + timedelta(minutes=minutes)).isoformat()
+    return {"import_id": job_id, "date_created": created, "transform_lines_read": read, **more}
+
+
+def find(statuses, caller=OPERATOR, **options):
+    return find_submission(PRODUCT_IMPORT, statuses, ENTRY, caller, **{"lines": 5} | options)
 
 
 @pytest.mark.parametrize(
     ("statuses", "found"),
     [
-        ([], []),
-        ([status(1)], [1]),
-        ([status(1, -0.9), status(2, 14)], [1, 2]),
-        ([status(1, -1.1), status(2, 16)], []),
-        ([status(1, shop_id=2001)], []),
-        ([status(1, shop_id=2000)], [1]),
-        ([status(1, origin="FRONT"), status(2, origin="API")], [2]),
-        ([status(1), status(2, 600, file_name="products-abc123def456.csv")], [2]),
-        ([{"import_id": 1}], []),
-        ([{"date_created": NOW.isoformat()}], []),
+        ([], Finding()),
+        ([status(1)], Finding(proven=1)),
+        ([status(1, read=4)], Finding()),
+        ([status(1, read=0)], Finding(pending=(1,))),
+        ([status(1), status(2, read=0)], Finding(pending=(1, 2))),
+        ([status(1, read=0, import_status="FAILED")], Finding(possible=(1,))),
+        ([status(1), status(2, read=0, import_status="COMPLETE")], Finding(possible=(1, 2))),
+        ([status(1, -0.9), status(2, 14)], Finding(possible=(1, 2))),
+        ([status(1, -1.1), status(2, 16)], Finding()),
+        ([status(1, shop_id=2001)], Finding()),
+        ([status(1, shop_id=2000)], Finding(proven=1)),
+        ([status(1, origin="FRONT"), status(2, origin="API")], Finding(proven=2)),
+        ([status(1), status(2, 600, file_name="products-abc123def456.csv")], Finding(proven=2)),
+        ([{"import_id": 1}], Finding()),
+        ([{"date_created": NOW.isoformat()}], Finding()),
+        ([status(True)], Finding()),
     ],
 )
-def test_created_then_for_that_shop_and_by_that_way(statuses, found):
-    assert matching(statuses, ENTRY, Caller("operator", 2000)) == found
+def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, found):
+    assert find(statuses) == found
+    assert find(statuses).absent == (found == Finding())
+
+
+def test_without_lines_nothing_but_the_name_proves():
+    assert find([status(1)], lines=None) == Finding(possible=(1,))
+    assert find([status(1, name=f"x-{ENTRY.name}.xlsx")], lines=None) == Finding(proven=1)
+
+
+def test_what_is_another_submission_does_not_fit():
+    assert find([status(1), status(2)], taken={1}) == Finding(proven=2)
 
 
 def test_a_seller_s_default_shop_is_any():
-    assert matching([status(1, shop_id=2001)], ENTRY, Caller()) == [1]
+    assert find([status(1, shop_id=2001)], Caller()) == Finding(proven=1)
+
+
+@pytest.mark.parametrize("clock", [-70.0, 901.0, 86_400.0])
+def test_moments_are_mirakls(clock):
+    listed = status(1, clock / 60)
+    assert find([listed], clock=clock) == Finding(proven=1)
+    assert find([listed]) == Finding()
+    assert earliest(ENTRY, clock) == NOW + timedelta(seconds=clock - 60)

@@ -1,0 +1,323 @@
+"""What a job operator remembers: fresh disks, disks that fail, sources written anew, clocks that are off."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
+    MiraklError,
+    MiraklInputError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklStorageError,
+    MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.operators.catalog_manager import (
+    MiraklExportProductsOperator,
+    MiraklSynchronizeProductsOperator,
+)
+from airflow_provider_mirakl.operators.offers import (
+    MiraklImportOffersOperator,
+    MiraklImportPricesOperator,
+    MiraklImportStockOperator,
+    MiraklUpsertOffersOperator,
+)
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+PRODUCTS = "category;shop_sku;title;ean;brand\nheadphones;A-1;One;2000000000001;nordlys\n"
+STOCK = "offer-sku;quantity\nO-1;7\n"
+PAIR = {"mirakl_product_id": "MP-1", "product_sku": "SKU-001"}
+
+
+class TaskState:
+    """Stands in for Airflow's ``task_state_store``, which outlives every process of a task instance."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = json.loads(json.dumps(value))
+
+
+def kinds(tmp_path: Path) -> dict[str, tuple[type, str, dict[str, Any]]]:
+    """An operator of every kind, with the code of its submission."""
+
+    def file(name: str, text: str) -> str:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return {
+        "P41": (MiraklImportProductsOperator, "mirakl_shop", {"source": file("p.csv", PRODUCTS)}),
+        "STO01": (MiraklImportStockOperator, "mirakl_shop", {"source": file("s.csv", STOCK)}),
+        "CM21": (
+            MiraklSynchronizeProductsOperator,
+            "mirakl_operator",
+            {"source": [PAIR, PAIR], "batch_size": 1},
+        ),
+        "CM52": (MiraklExportProductsOperator, "mirakl_operator", {"target": str(tmp_path / "out.ndjson")}),
+    }
+
+
+@pytest.fixture
+def fleet(worker, tmp_path, mirakl_sandbox_connections):
+    """Runs a task whose every process finds an empty disk."""
+
+    def make(code: str, *, state: TaskState | None = None, keep: bool = False, **options: Any) -> Any:
+        kind, connection, more = kinds(tmp_path)[code]
+        options = {"mirakl_conn_id": connection, "deferrable": True} | more | options
+        if "target" not in options:
+            options.setdefault("max_failed_items", None)
+
+        def start() -> Any:
+            if not keep:
+                shutil.rmtree(tmp_path / "work", ignore_errors=True)
+            return kind(task_id="task", **options)
+
+        task = worker(start, max_tries=3)
+        if state is not None:
+            task.more = {"task_state_store": state}
+        return task
+
+    return make
+
+
+def accepted(sandbox: Any, code: str) -> int:
+    return len([call for call in sandbox.journal(code) if call["status"] in (200, 201, 202)])
+
+
+@pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
+def test_a_fresh_disk_after_every_deferral_submits_nothing_twice(fleet, mirakl_sandbox, code):
+    """Before Airflow 3.3 the trigger carries what is known."""
+    mirakl_sandbox.world.settings.limits = "off"
+    task = fleet(code)
+    result = task.run()
+    assert task.deferrals
+    assert accepted(mirakl_sandbox, code) == len(result["job_ids"]) == (2 if code == "CM21" else 1)
+
+
+@pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
+def test_a_retry_on_a_fresh_disk_submits_nothing_twice(fleet, mirakl_sandbox, code):
+    """From Airflow 3.3 on the task's state has what is known."""
+    mirakl_sandbox.world.settings.limits = "off"
+    status = {"P41": "P42", "STO01": "STO02", "CM21": "CM22", "CM52": "CM53"}[code]
+    mirakl_sandbox.fault("status", status, status=403)
+    mirakl_sandbox.fault("status", "P51", status=403)
+    task = fleet(code, state=TaskState())
+    with pytest.raises(MiraklError):
+        task.run()
+    task.ti.try_number = 2
+    result = task.run()
+    assert accepted(mirakl_sandbox, code) == len(result["job_ids"]) == (2 if code == "CM21" else 1)
+
+
+@pytest.mark.parametrize(("code", "policy"), [("P41", "look"), ("STO01", "fail")])
+def test_a_retry_whose_notes_are_gone_sends_nothing_on_a_guess(fleet, mirakl_sandbox, code, policy):
+    """Before Airflow 3.3, a retry on another disk: the list decides where there is one, else a person."""
+    mirakl_sandbox.world.settings.limits = "off"
+    task = fleet(code, wait_for_completion=False)
+    first = task.run()
+    shutil.rmtree(Path(first["folder"]).parents[2])
+    task.ti.try_number = 2
+    if policy == "fail":
+        with pytest.raises(MiraklUnclearSubmissionError, match="no list to look into"):
+            task.run()
+    else:
+        assert task.run()["job_ids"] == first["job_ids"]
+    assert accepted(mirakl_sandbox, code) == 1
+
+
+def test_a_retry_on_the_same_disk_knows_that_nothing_was_sent(fleet, mirakl_sandbox, tmp_path):
+    task = fleet("STO01", keep=True)
+    source = tmp_path / "s.csv"
+    source.unlink()
+    with pytest.raises(MiraklInputError, match="not a file that can be read"):
+        task.run()
+    source.write_text(STOCK, encoding="utf-8")
+    task.ti.try_number = 2
+    assert len(task.run()["job_ids"]) == 1
+
+
+@pytest.mark.parametrize("code", ["P41", "STO01", "CM21"])
+def test_what_cannot_be_noted_is_not_sent(fleet, mirakl_sandbox, monkeypatch, code):
+    """A full disk: the note has to be possible before the call is made."""
+    from airflow_provider_mirakl.files import notes
+
+    def full(path: Any, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    task = fleet(code, keep=True)
+    monkeypatch.setattr(notes, "write_bytes", full)
+    with pytest.raises(MiraklStorageError, match=r"job\.json cannot be written \(No space left on device\)"):
+        task.run()
+    assert not mirakl_sandbox.journal(code)
+
+
+def test_a_folder_that_is_removed_before_the_id_is_noted_is_made_again(fleet, mirakl_sandbox, monkeypatch):
+    from airflow_provider_mirakl.jobs.book import JobBook
+
+    noted = JobBook.submitted
+
+    def removing(self: JobBook, entry: Any, job_id: Any) -> None:
+        shutil.rmtree(str(self.note.folder))
+        noted(self, entry, job_id)
+
+    monkeypatch.setattr(JobBook, "submitted", removing)
+    task = fleet("STO01", keep=True, wait_for_completion=False)
+    assert task.run()["job_ids"] == task.run()["job_ids"]
+    assert accepted(mirakl_sandbox, "STO01") == 1
+
+
+def test_a_disk_that_is_full_when_the_id_comes_keeps_it_in_the_log(
+    fleet, mirakl_sandbox, monkeypatch, capsys, caplog
+):
+    from airflow_provider_mirakl.jobs.book import JobBook
+
+    def full(self: JobBook, entry: Any, job_id: Any) -> None:
+        raise MiraklStorageError("full", path="job.json")
+
+    task = fleet("STO01", keep=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobBook, "submitted", full)
+        with pytest.raises(MiraklStorageError):
+            task.run()
+    assert "is submitted." in capsys.readouterr().out + caplog.text
+    with pytest.raises(MiraklUnclearSubmissionError):
+        task.run()
+    assert accepted(mirakl_sandbox, "STO01") == 1
+
+
+def test_a_source_written_anew_while_the_submission_waits_is_not_sent_under_the_old_hash(
+    fleet, mirakl_sandbox, tmp_path
+):
+    """P41 is permitted every 15 minutes; the source changes while the task waits for its moment."""
+    fleet("P41", keep=True, wait_for_completion=False).run()
+    source = tmp_path / "p.csv"
+    task = fleet("P41", keep=True, wait_for_completion=False, id_column="shop_sku")
+    task.ti.run_id = "second"
+    fire = task.fire
+
+    def rewriting(trigger: Any) -> Any:
+        source.write_text(PRODUCTS.replace("A-1", "A-2"), encoding="utf-8")
+        return fire(trigger)
+
+    task.fire = rewriting
+    result = task.run()
+    assert task.deferrals, "it waited for its moment"
+    sent = [Path(result["folder"]) / "sent" / "p.csv"]
+    assert [path.read_text(encoding="utf-8") for path in sent] == [PRODUCTS]
+    again = task.run()
+    assert again["job_ids"] != result["job_ids"], "the new content is another job"
+
+
+def test_batches_are_cut_from_one_copy(fleet, mirakl_sandbox, tmp_path, worker):
+    """The source changes between two batches: no line is skipped, none is sent twice."""
+    mirakl_sandbox.world.settings.limits = "off"
+    offers = tmp_path / "offers.ndjson"
+
+    def rows(names: list[str]) -> str:
+        base = {"product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "state_code": "11"}
+        base |= {"quantity": 1, "update_delete": "update"}
+        return "".join(json.dumps({"shop_sku": name} | base) + "\n" for name in names)
+
+    offers.write_text(rows(["A", "B", "C"]), encoding="utf-8")
+    operator = MiraklUpsertOffersOperator(
+        task_id="task", source=str(offers), batch_size=1, mirakl_conn_id="mirakl_shop", max_failed_items=None
+    )
+    batch = type(operator).batch
+    sent: list[bytes] = []
+
+    def changing(self: Any, caller: Any, rows_: list[bytes]) -> Any:
+        offers.write_text(rows(["X", "A", "B", "C"]), encoding="utf-8")
+        sent.extend(rows_)
+        return batch(self, caller, rows_)
+
+    operator.batch = changing.__get__(operator)
+    worker(lambda: operator).run()
+    assert [json.loads(row)["shop_sku"] for row in sent] == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("seconds", [-70, 900, -3600])
+def test_a_clock_of_mirakls_that_is_off_does_not_hide_a_submission(fleet, mirakl_sandbox, seconds):
+    mirakl_sandbox.fault("clock_skew", "P41", seconds=seconds)
+    mirakl_sandbox.fault("reset_after", "P41")
+    result = fleet("P41", keep=True, wait_for_completion=False).run()
+    assert len(result["job_ids"]) == 1
+    assert len(mirakl_sandbox.journal("P41")) == 1
+
+
+def test_a_redirect_is_no_unclear_submission(fleet, mirakl_sandbox):
+    mirakl_sandbox.fault("status", "STO01", status=302, headers={"Location": "/elsewhere"})
+    task = fleet("STO01", keep=True, wait_for_completion=False)
+    with pytest.raises(MiraklReplyError):
+        task.run()
+    assert len(task.run()["job_ids"]) == 1
+
+
+def test_a_refusal_leaves_no_intent(fleet, mirakl_sandbox):
+    mirakl_sandbox.fault("status", "STO01", status=400)
+    task = fleet("STO01", keep=True, wait_for_completion=False)
+    with pytest.raises(MiraklBadRequestError):
+        task.run()
+    assert len(task.run()["job_ids"]) == 1
+
+
+def test_a_file_that_breaks_off_while_it_is_sent_leaves_no_intent(fleet, mirakl_sandbox, monkeypatch):
+    def unreadable(self: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    task = fleet("STO01", keep=True, wait_for_completion=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(MiraklImportStockOperator, "content", unreadable)
+        with pytest.raises(OSError, match="Input/output error"):
+            task.run()
+    assert not accepted(mirakl_sandbox, "STO01")
+    assert len(task.run()["job_ids"]) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        MiraklImportProductsOperator,
+        MiraklImportOffersOperator,
+        MiraklImportStockOperator,
+        MiraklImportPricesOperator,
+    ],
+)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "is empty"), ("sku;price\n", "no line below it"), ("sku;price\n;\n\n", "no line below it")],
+)
+def test_a_file_that_says_nothing_is_refused_before_its_call(
+    worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections, kind, text, words
+):
+    """OF01 with REPLACE would delete every offer of the shop."""
+    source = tmp_path / "empty.csv"
+    source.write_text(text, encoding="utf-8")
+    task = worker(lambda: kind(task_id="task", source=str(source), mirakl_conn_id="mirakl_shop"))
+    with pytest.raises(MiraklInputError, match=words):
+        task.run()
+    assert not any(mirakl_sandbox.journal(code) for code in ("P41", "OF01", "STO01", "PRI01"))
+
+
+def test_an_export_that_is_asked_for_again_asks_for_the_same(fleet, mirakl_sandbox):
+    """Whatever Mirakl does with repeated requests, it can tell that one is: they are identical."""
+    mirakl_sandbox.fault("reset_after", "CM52", times=1)
+    task = fleet("CM52", keep=True)
+    try:
+        task.run()
+    except MiraklServerError:
+        task.run()
+    requests = mirakl_sandbox.journal("CM52")
+    assert len({json.dumps(call.get("query"), sort_keys=True) for call in requests}) == 1
