@@ -68,6 +68,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "python-modules": [
                     f"{_PACKAGE}.sensors.connect",
+                    f"{_PACKAGE}.sensors.connect_orders",
                     f"{_PACKAGE}.sensors.jobs",
                     f"{_PACKAGE}.sensors.shop_documents",
                 ],

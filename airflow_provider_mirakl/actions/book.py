@@ -116,12 +116,12 @@ def actions_ended(notes: dict[str, Any], *, action_ids: Sequence[str]) -> Steps[
     return {"failed": failed} if ended >= set(action_ids) else None
 
 
-def failure_of(status: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Code and message of an action that failed."""
+def failure_of(status: dict[str, Any]) -> list[str]:
+    """Code and message of an action that failed. A list, which XCom and a trigger's event give back as it was."""
     errors = status.get("errors") or [{}]
     first = errors[0] if isinstance(errors[0], dict) else {}
     code, message = first.get("code"), first.get("message")
-    return (
+    return [
         str(code) if code else "UNEXPECTED",
         str(message)[:_LONGEST_MESSAGE] if message else "Mirakl gives no reason",
-    )
+    ]

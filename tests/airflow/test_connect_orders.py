@@ -217,3 +217,111 @@ def test_personal_data_stays_in_the_files(
     for file in (tmp_path / "work").rglob("*"):
         if file.is_file():
             assert not any(name in file.read_text() for name in names), file
+
+
+SENSOR = """
+import pendulum
+from airflow.sdk import DAG
+from airflow_provider_mirakl.sensors.connect_orders import {sensor}
+
+with DAG("wait", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    {sensor}(task_id="wait", poke_interval=1, {more})
+"""
+
+
+@pytest.mark.parametrize("more", ["mode='poke'", "deferrable=True"])
+def test_the_sensor_waits_for_orders_in_a_state(run_dag: Any, sandbox: Sandbox, more: str) -> None:
+    sandbox.place_orders(2, status="SHIPPED")
+    wanted = sandbox.place_orders(2)
+    statuses = f"statuses='AWAITING_ACCEPTANCE', {more}"
+    run = run_dag(SENSOR.format(sensor="MiraklConnectOrdersSensor", more=statuses))
+    assert run.state == "success"
+    assert sorted(run.returned("wait")["order_ids"]) == wanted
+    late = run_dag(
+        SENSOR.format(sensor="MiraklConnectOrdersSensor", more=f"{statuses}, min_orders=3, timeout=0")
+    )
+    assert late.state == "failed"
+
+
+def test_the_sensor_of_actions(run_dag: Any, sandbox: Sandbox) -> None:
+    from airflow_provider_mirakl.api.orders import accept_order_lines
+    from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+
+    (order_id,) = sandbox.place_orders()
+    lines = [{"id": line["id"], "accepted": True} for line in sandbox.orders()[order_id]["order_lines"]]
+    with MiraklConnectHook().get_conn() as client:
+        ids = [client.send(accept_order_lines(order_id, lines)) for _ in range(2)]
+    sandbox.advance(20)
+    first = SENSOR.format(sensor="MiraklConnectOrderActionsSensor", more=f"action_ids={ids[0]!r}")
+    assert run_dag(first).returned("wait") == {"failed": {}}
+    both = SENSOR.format(sensor="MiraklConnectOrderActionsSensor", more=f"action_ids={ids!r}")
+    assert run_dag(both).state == "failed"
+    allowed = both.replace("poke_interval=1", "poke_interval=1, max_failed_actions=1")
+    assert run_dag(allowed).returned("wait")["failed"][ids[1]][0] == "ORDER_IN_WRONG_STATE"
+
+
+OTHERS = DAG.replace("connect_orders", "connect_{page}").replace("ExtractOrders", "Extract{name}")
+
+
+@pytest.mark.parametrize("format_", ["ndjson", "parquet"])
+def test_returns_and_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Path, format_: str) -> None:
+    from airflow_provider_mirakl.api.conversations import create_conversation
+    from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+
+    if format_ == "parquet":
+        pytest.importorskip("pyarrow")
+    (order_id,) = sandbox.place_orders(1, status="DELIVERED")
+    sandbox.request_return(order_id)
+    with MiraklConnectHook().get_conn() as client:
+        client.send(create_conversation(order_id, topic="Delay", body="Hello"))
+    sandbox.advance(20)
+    for page, tables in (
+        ("returns", {"returns": 1, "return_lines": len(sandbox.orders()[order_id]["order_lines"])}),
+        ("conversations", {"conversations": 1}),
+    ):
+        source = OTHERS.format(
+            page=page,
+            name=page.capitalize(),
+            target=str(tmp_path / "lake"),
+            more=f"layout='flat', format={format_!r}",
+        )
+        run = run_dag(source)
+        assert run.returned("extract")["rows"] == tables
+        assert not any(run_dag(source).returned("extract")["rows"].values())
+
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+
+def example(name: str) -> str:
+    return (EXAMPLES / name).read_text().replace('"retries": 3', '"retries": 0')
+
+
+def test_the_examples(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    placed = sandbox.place_orders(3, status="AWAITING_SHIPMENT")
+    run = run_dag(example("mirakl_connect_orders_extract.py"), conf={"target": str(tmp_path / "lake")})
+    assert run.returned("extract")["rows"]["orders"] == 3
+
+    file = tmp_path / "carrier.csv"
+    cells = [
+        f"{order_id};{line['id']};{line['quantity']};UPS;1Z"
+        for order_id, order in sandbox.orders().items()
+        for line in order["order_lines"]
+    ]
+    file.write_text("order_id;order_line_id;quantity;carrier;tracking_number\n" + "\n".join(cells) + "\n")
+    source = example("mirakl_connect_shipments.py")
+    source = source.replace("deferrable=True", "wait_for_completion=False")  # time stands still here
+    shipped = run_dag(source, conf={"file": str(file)})
+    assert shipped.state == "success"
+    sandbox.advance(20)
+    assert {order["status"] for order in sandbox.orders().values()} == {"SHIPPED"}
+
+    asked = [sandbox.request_return(order_id) for order_id in placed[:2]]
+    source = example("mirakl_connect_returns.py").replace("deferrable=True", "deferrable=False")
+    source = source.replace('task_id="accept",', 'task_id="accept", wait_for_completion=False,')
+    run = run_dag(source, conf={"target": str(tmp_path / "lake")})
+    assert run.tasks == {"extract": "success", "to_accept": "success", "accept": "success"}
+    sandbox.advance(20)
+    assert {sandbox.returns()[return_id]["status"] for return_id in asked} == {"OPENED"}
+    assert run_dag(source, conf={"target": str(tmp_path / "lake")}).tasks["accept"] == "skipped"
