@@ -164,6 +164,10 @@ docs: .venv/.dev ## the documentation site in docs/_build/html
 demo: .venv/.runtime ## a catalog goes through a real Airflow into a local Mirakl
 	$(BIN)/python scripts/demo.py
 
+.PHONY: airflow
+airflow: .venv/.runtime ## a running Airflow with every example Dag beside a local Mirakl, until Ctrl-C
+	exec $(BIN)/mirakl-sandbox airflow --folder .demo-airflow --run
+
 .PHONY: build
 build: .venv/.dev ## wheel and sdist in dist/, checked
 	rm -rf dist
@@ -176,6 +180,6 @@ lock: .venv/.dev ## resolve the constraints files again
 
 .PHONY: clean
 clean: ## remove everything make has made
-	rm -rf .venv .venvs .cache .airflow .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf .venv .venvs .cache .airflow .demo .demo-airflow example_dags/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		dist docs/_build docs/reference
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

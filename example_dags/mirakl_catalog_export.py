@@ -1,11 +1,19 @@
-"""Export the master products that changed since the last run, for the data platform.
+"""# Export the master products, and what was deleted
 
-Needs a connection ``mirakl_operator`` of type Mirakl, with the key of the operator or the front office.
+Exports the products of the Catalog Manager (CM52) that are accepted or new as NDJSON or Parquet, and the
+deleted ones (CM61) as NDJSON.
+
+**Needs** a connection `mirakl_operator` of type Mirakl, with the key of the operator or the front office;
+Parquet needs `pip install 'airflow-provider-mirakl[parquet]'`.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the files are in
+`dags/out/catalog`.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -15,10 +23,13 @@ from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportProductsOperator,
 )
 
+# Yours may be a local path or any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_catalog_export",
-    description="Export the master products as Parquet, and what was deleted.",
-    schedule="@daily",
+    description="Export the master products, and what was deleted.",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     default_args={
@@ -26,12 +37,16 @@ with DAG(
         "retry_delay": timedelta(minutes=5),
         "mirakl_conn_id": "mirakl_operator",
     },
-    params={"folder": Param("s3://aws_default@catalog/mirakl", type="string", title="Folder to write to")},
+    params={
+        "folder": Param(f"{EXAMPLES}/out/catalog", type="string", title="Folder to write to"),
+        "format": Param("ndjson", enum=["ndjson", "parquet"], title="Format of the products"),
+    },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     MiraklExportProductsOperator(
         task_id="export_products",
-        target="{{ params.folder }}/products-{{ ds_nodash | default('manual') }}.parquet",
+        target="{{ params.folder }}/products-{{ ds_nodash | default('manual') }}.{{ params.format }}",
         filters={"acceptance_status": ["ACCEPTED", "NEW"], "validation_status": ["VALID", "INVALID"]},
         deferrable=True,
     )

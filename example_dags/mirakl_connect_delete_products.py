@@ -1,6 +1,12 @@
-"""Delete products from Mirakl Connect by a list of ids, and prove that they are gone.
+"""# Delete products from Mirakl Connect by a list of ids
 
-Manual only. Needs a connection ``mirakl_connect_default`` of type Mirakl Connect.
+Deletes the products with these ids, and reads the catalog back to prove that they are gone. An id that Mirakl
+does not know is not an error. At most 5,000 are deleted in one run.
+
+**Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*. The sandbox
+starts with the two products of the form's default; after the catalog sync, `SKU-0000001` is another one.
 """
 
 from __future__ import annotations
@@ -23,8 +29,14 @@ with DAG(
     catchup=False,
     render_template_as_native_obj=True,
     params={
-        "ids": Param([], type="array", items={"type": "string"}, title="Product ids, one a line"),
+        "ids": Param(
+            ["EXAMPLE-1", "EXAMPLE-2"],
+            type="array",
+            items={"type": "string"},
+            title="Product ids, one per line",
+        ),
     },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     delete = MiraklConnectDeleteProductsOperator(

@@ -1,25 +1,36 @@
-"""Write the whole catalog of Mirakl Connect to object storage, once a week.
+"""# Write the whole catalog of Mirakl Connect to a file
 
-Needs a connection ``mirakl_connect_default`` of type Mirakl Connect.
+Reads the catalog page by page at the pace that Mirakl permits, and writes it as NDJSON. A run that was killed
+goes on at the page where it stopped.
+
+**Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the file is in
+`dags/out/exports`.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_connect_export]
 from airflow_provider_mirakl.operators.connect import MiraklConnectExportCatalogOperator
 
+# Yours may be a local path or any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_connect_export",
     description="Write the whole catalog of Mirakl Connect to a file.",
-    schedule="@weekly",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    params={"folder": Param("s3://aws_default@catalog/exports", type="string", title="Folder to write to")},
+    params={"folder": Param(f"{EXAMPLES}/out/exports", type="string", title="Folder to write to")},
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     MiraklConnectExportCatalogOperator(

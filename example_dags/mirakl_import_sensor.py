@@ -1,6 +1,12 @@
-"""Wait for a product import that was started elsewhere: in the back office, by another tool, by a task that was killed.
+"""# Wait for a product import that was started elsewhere
 
-Needs a connection ``mirakl_default`` of type Mirakl, with the key of a shop.
+In the back office, by another tool, or by a task that was killed: the sensor follows the import to its end
+without a worker, and returns what became of its lines.
+
+**Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), trigger `mirakl_product_import`,
+then this one. The first import of a sandbox has the number 2001, the form's default.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     params={"import_id": Param(2001, type="integer", title="Import id", description="As Mirakl shows it.")},
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     MiraklProductImportSensor(

@@ -1,11 +1,18 @@
-"""Once a week, bring the documents of every shop of a marketplace to object storage.
+"""# Bring the documents of every shop of a marketplace to an archive
 
-Needs a connection ``mirakl_operator`` of type Mirakl with the role operator.
+Lists the shops, fetches the documents that the archive does not have yet, one mapped task per shop, and
+reports. A shop that fails stops no other; the report names it and fails the run.
+
+**Needs** a connection `mirakl_operator` of type Mirakl with the role operator.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first
+run stores three documents per shop in `dags/out/archive`, the second finds them there.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -15,22 +22,26 @@ from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopD
 # [START mirakl_kyc_archive]
 from airflow_provider_mirakl.operators.shops import MiraklListShopsOperator
 
+# Yours may be a local path or any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_kyc_archive",
     description="Archive the documents of every shop; a report names the shops that failed.",
-    schedule="@weekly",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "target": Param(
-            "s3://aws_default@kyc/archive",
+            f"{EXAMPLES}/out/archive",
             type="string",
             title="Archive",
             description="Folder of all shops: a local path, or any object storage that Airflow knows.",
         )
     },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     shops = MiraklListShopsOperator(task_id="shops", mirakl_conn_id="mirakl_operator")
@@ -45,7 +56,7 @@ with DAG(
 
     @task(trigger_rule="all_done", retries=0)
     def report(shop_ids: list[int], archived: Any) -> dict[str, Any]:
-        """Say what was archived, and fail when a shop is missing, so that somebody looks."""
+        """Say what was archived, and fail when a shop is missing."""
         results = [result for result in archived or () if result]
         missing = sorted(set(shop_ids) - {shop for result in results for shop in result["shop_ids"]})
         if missing:

@@ -1,11 +1,18 @@
-"""Bring offers to the marketplace, then their stock, then their prices.
+"""# Import offers, then their stock, then their prices
 
-Needs a connection ``mirakl_default`` of type Mirakl, with the key of a shop.
+Three files, three imports (OF01, STO01, PRI01), one after the other, each followed to its end. Up to 10 % of
+the lines may fail; the failed ones are in the rejects file of the task.
+
+**Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: 60 offers of the
+sandbox's products.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -16,10 +23,13 @@ from airflow_provider_mirakl.operators.offers import (
     MiraklImportStockOperator,
 )
 
+# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_offers_stock_prices",
     description="Import offers, stock and prices.",
-    schedule="@hourly",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -29,7 +39,15 @@ with DAG(
         "deferrable": True,
         "max_failed_ratio": 0.1,
     },
-    params={"folder": Param("s3://aws_default@offers", type="string", title="Folder of the files")},
+    params={
+        "folder": Param(
+            f"{EXAMPLES}/data",
+            type="string",
+            title="Folder of the files",
+            description="It holds offers.csv, stock.csv and prices.csv.",
+        )
+    },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     (

@@ -1,11 +1,19 @@
-"""Wait until a new shop has handed in every required document, then fetch them and start its review.
+"""# Start the review of a shop as soon as its documents are complete
 
-Needs a connection ``mirakl_operator`` of type Mirakl with the role operator.
+Waits, for two weeks if need be and without a worker, until a shop has handed in every required document; then
+fetches them and starts the review.
+
+**Needs** a connection `mirakl_operator` of type Mirakl with the role operator.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: every shop of
+the sandbox has the three documents. With `INSURANCE` as a fourth type it waits until
+`mirakl_upload_shop_documents` has brought it.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -13,6 +21,9 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 # [START mirakl_shop_review]
 from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
 from airflow_provider_mirakl.sensors.shop_documents import MiraklShopDocumentsSensor
+
+# Yours may be a local path or any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_shop_review",
@@ -29,8 +40,9 @@ with DAG(
             items={"type": "string"},
             title="Required documents",
         ),
-        "target": Param("s3://aws_default@kyc/review", type="string", title="Folder for the documents"),
+        "target": Param(f"{EXAMPLES}/out/review", type="string", title="Folder for the documents"),
     },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
     complete = MiraklShopDocumentsSensor(
@@ -52,7 +64,7 @@ with DAG(
 
     @task
     def start_review(found: dict[str, Any], fetched: dict[str, Any]) -> dict[str, Any]:
-        """Hand over to whoever reviews: a ticket, a message, another Dag."""
+        """Hand over to the reviewers: a ticket, a message, another Dag."""
         kinds = sorted(document["type"] for document in found["documents"])
         return {"shop_ids": fetched["shop_ids"], "types": kinds, "manifests": fetched["manifests"]}
 

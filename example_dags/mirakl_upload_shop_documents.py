@@ -1,30 +1,42 @@
-"""Upload the documents in a folder to a shop: those that the shop does not have yet.
+"""# Upload the documents in a folder that the shop does not have yet
 
-The name of a file, without its extension, is the code of its type, such as ``BANK_DETAILS.pdf``. Needs a connection
-``mirakl_shop`` of type Mirakl with the role shop.
+The name of a file, without its extension, is the code of its type, such as `BANK_DETAILS.pdf`. What the shop
+has already is skipped, so the Dag may run as often as you like.
+
+**Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: of three
+documents two are new.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 # [START mirakl_upload_shop_documents]
 from airflow_provider_mirakl.operators.shop_documents import MiraklUploadShopDocumentsOperator
 
+# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_upload_shop_documents",
     description="Upload the documents that a shop does not have yet.",
-    schedule="@daily",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "folder": Param("s3://aws_default@papers/my-shop", type="string", title="Folder"),
-        "shop_id": Param(None, type=["integer", "null"], title="Shop id", description="Empty: the default."),
+        "folder": Param(f"{EXAMPLES}/data/documents", type="string", title="Folder"),
+        "shop_id": Param(
+            None, type=["integer", "null"], title="Shop id", description="Empty: the default shop."
+        ),
     },
+    doc_md=__doc__,
     tags=["mirakl"],
 ):
 

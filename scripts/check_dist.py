@@ -14,7 +14,14 @@ from pathlib import Path
 from packaging.metadata import Metadata
 
 PACKAGE = "airflow_provider_mirakl"
-IN_WHEEL = ("__init__.py", "py.typed", "get_provider_info.py", "exceptions.py")
+IN_WHEEL = (
+    "__init__.py",
+    "py.typed",
+    "get_provider_info.py",
+    "exceptions.py",
+    "example_dags/mirakl_connect_catalog_sync.py",
+    "example_dags/data/products.ndjson",
+)
 IN_SDIST = (
     "CHANGELOG.md",
     "LICENSE",

@@ -1,9 +1,8 @@
 """``make demo``: a product file goes through the example Dag, on a real Airflow, into a local Mirakl Connect.
 
 Everything it writes is in ``.demo/``, made anew by every run: the product file, an Airflow home with its SQLite
-database, the log.
-The sandbox takes a free port and runs at sixty times the speed, so that Mirakl's one call a minute becomes one a
-second; nothing else is different from the real thing.
+database, the log. The sandbox takes a free port and runs at sixty times the speed, so that Mirakl's one call a minute
+becomes one a second; nothing else is different from the real thing.
 """
 
 from __future__ import annotations
@@ -34,14 +33,16 @@ def main() -> int:
     shutil.rmtree(DEMO, ignore_errors=True)
     (DEMO / "airflow").mkdir(parents=True)
     source = DEMO / "products.ndjson"
-    print(f"{PRODUCTS:,} products, generated into {source.relative_to(ROOT)}")
-    with source.open("wb") as file:
-        subprocess.run([_script("mirakl-sandbox"), "generate", str(PRODUCTS)], stdout=file, check=True)
 
     from airflow_provider_mirakl.sandbox import Sandbox
 
     with Sandbox(speed=SPEED) as sandbox:
-        print(f"a local Mirakl at {sandbox.url}, {SPEED} times as fast as the real one")
+        print(
+            f"{sandbox.url} is a local Mirakl, {SPEED} times as fast as the real one: watch it in a browser"
+        )
+        print(f"{PRODUCTS:,} products, generated into {source.relative_to(ROOT)}")
+        with source.open("wb") as file:
+            subprocess.run([_script("mirakl-sandbox"), "generate", str(PRODUCTS)], stdout=file, check=True)
         environment = _environment(sandbox.connect_url, sandbox.token_url)
         with (DEMO / "airflow.log").open("w") as log:
             print("a real Airflow in .demo/airflow (its log: .demo/airflow.log)")
@@ -90,6 +91,7 @@ def _report(result: dict[str, Any], journal: list[dict[str, Any]], stored: int, 
     print(f"Mirakl holds {stored:,} products; {seconds:.0f} s in all")
     print(f"demo: {sent:,} sent, {verified:,} verified, {failed:,} failed")
     good = result["state"] == "success" and sent == verified == stored == PRODUCTS and failed == 0
+    print("`make airflow` starts an Airflow to click in, with every example Dag, beside such a Mirakl.")
     return 0 if good else 1
 
 

@@ -1,4 +1,4 @@
-"""``mirakl-sandbox``: serve the sandbox, or generate a catalog."""
+"""``mirakl-sandbox``: serve the sandbox, generate feeds, or set up an Airflow beside it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
     name, _, value = text.partition("=")
     if name not in PLAIN:
-        raise argparse.ArgumentTypeError(f"{name!r} is no setting; there are {', '.join(sorted(PLAIN))}")
+        raise argparse.ArgumentTypeError(f"{name!r} is not a setting; there are {', '.join(sorted(PLAIN))}")
     try:
         found = json.loads(value)
     except ValueError:
@@ -102,22 +102,70 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="a fault rule; may be repeated",
     )
-    generate = commands.add_parser("generate", help="write a realistic catalog to standard output, as NDJSON")
-    generate.add_argument("count", type=int)
+    serve.add_argument(
+        "--examples",
+        action="store_true",
+        help="start with what the example Dags expect: documents of every shop",
+    )
+    generate = commands.add_parser(
+        "generate", help="write feeds: products, imports, offers, stock, documents"
+    )
+    generate.add_argument("count", type=int, help="lines of each file")
+    generate.add_argument(
+        "--kind",
+        default="products",
+        help="products (NDJSON for Mirakl Connect), import (a P41 file), offers, stock, prices, pairs (for a "
+        "resync), documents, or all (default: products)",
+    )
+    generate.add_argument("--folder", type=Path, help="write files into this folder, not to standard output")
     generate.add_argument("--seed", type=int, default=0)
+    airflow = commands.add_parser(
+        "airflow", help="the example Dags on an Airflow of their own, beside a sandbox"
+    )
+    airflow.add_argument("--folder", type=Path, default=Path("mirakl-demo"), help="default: ./mirakl-demo")
+    airflow.add_argument("--port", type=int, default=8099, help="port of the sandbox (default: 8099)")
+    airflow.add_argument("--airflow-port", type=int, default=8080, help="port of Airflow (default: 8080)")
+    airflow.add_argument("--speed", type=float, default=60.0, help="speed of the sandbox (default: 60)")
+    airflow.add_argument(
+        "--run", action="store_true", help="start both now, on free ports if these are busy, until Ctrl-C"
+    )
     return parser
 
 
-def _generate(count: int, seed: int) -> int:
-    from airflow_provider_mirakl.sandbox.generate import lines
+def _generate(options: argparse.Namespace) -> int:
+    from airflow_provider_mirakl.sandbox import feeds
 
+    if options.kind not in feeds.KINDS:
+        print(f"mirakl-sandbox: --kind must be one of {', '.join(feeds.KINDS)}", file=sys.stderr)
+        return 2
+    if options.folder is not None:
+        for path in feeds.write(options.folder, options.kind, options.count, options.seed):
+            print(path)
+        return 0
+    if options.kind not in feeds.FILES:
+        print(f"mirakl-sandbox: --kind {options.kind} needs --folder", file=sys.stderr)
+        return 2
     out = sys.stdout.buffer
     try:
-        out.writelines(lines(count, seed))
+        out.writelines(feeds.FILES[options.kind][1](options.count, options.seed))
         out.flush()
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    return 0
+
+
+def _airflow(options: argparse.Namespace) -> int:
+    from airflow_provider_mirakl.sandbox import showcase
+
+    try:
+        place = showcase.prepare(options.folder, options.port, options.airflow_port, options.speed)
+        if options.run:
+            return showcase.run(place)
+    except (ImportError, OSError) as error:
+        print(f"mirakl-sandbox: {error}", file=sys.stderr)
+        return 2
+    print(showcase.instructions(place))
     return 0
 
 
@@ -132,6 +180,7 @@ def _serve(options: argparse.Namespace) -> int:
             **dict(options.set),
             **_credentials(options.credentials),
         }
+        known = options.state is not None and options.state.exists()
         sandbox = Sandbox(
             speed=options.speed,
             port=options.port,
@@ -143,6 +192,10 @@ def _serve(options: argparse.Namespace) -> int:
         )
         for rule in options.fault:
             sandbox.fault(**rule)
+        if options.examples and not known:
+            from airflow_provider_mirakl.sandbox.feeds import fill
+
+            fill(sandbox)
         sandbox.bind()
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"mirakl-sandbox: {error}", file=sys.stderr)
@@ -163,9 +216,7 @@ def _serve(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    if options.command == "generate":
-        return _generate(options.count, options.seed)
-    return _serve(options)
+    return {"generate": _generate, "airflow": _airflow, "serve": _serve}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -42,34 +42,9 @@ def mirakl_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 def connections(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
     """Airflow connections to a sandbox by their ids, as Airflow reads them from JSON."""
-    factor = 1 / sandbox.world.clock.speed
-    client = sandbox.settings.clients[0]
-    found: dict[str, dict[str, Any]] = {
-        "mirakl_connect_default": {
-            "conn_type": "mirakl_connect",
-            "host": sandbox.connect_url,
-            "login": client.client_id,
-            "password": client.secret,
-            "extra": {"token_url": sandbox.token_url, "interval_factor": factor},
-        },
-        "djust_default": {
-            "conn_type": "djust",
-            "host": sandbox.djust_url,
-            "password": sandbox.settings.djust_keys[0],
-        },
-    }
-    for key in sandbox.settings.keys:
-        found.setdefault(
-            f"mirakl_{key.role}",
-            {
-                "conn_type": "mirakl",
-                "host": sandbox.mirakl_url,
-                "password": key.key,
-                "extra": {"role": key.role, "interval_factor": factor},
-            },
-        )
-    found["mirakl_default"] = found[f"mirakl_{sandbox.settings.keys[0].role}"]
-    return found
+    from airflow_provider_mirakl.sandbox.connections import connections
+
+    return connections(sandbox.url, sandbox.settings)
 
 
 @pytest.fixture

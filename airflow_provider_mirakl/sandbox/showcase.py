@@ -1,0 +1,239 @@
+"""An Airflow with the example Dags beside a sandbox, all of it in one folder and on the loopback address."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.sandbox.connections import connections
+from airflow_provider_mirakl.sandbox.feeds import fill
+from airflow_provider_mirakl.sandbox.machine.settings import Settings
+
+HOST = "127.0.0.1"
+#: Seconds that a first start may take on a slow machine, and that Airflow has to end by itself.
+START, END = 300.0, 10.0
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a showcase lives: its folder, both ports, the sandbox's speed."""
+
+    folder: Path
+    port: int
+    airflow_port: int
+    speed: float
+
+    @property
+    def sandbox_url(self) -> str:
+        """Address of the sandbox."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow."""
+        return f"http://{HOST}:{self.airflow_port}"
+
+    @property
+    def state(self) -> Path:
+        """The sandbox's state, so that it outlives a restart as Airflow's database does."""
+        return self.folder / "sandbox.state"
+
+
+def examples() -> Path:
+    """The folder of the example Dags: in the wheel inside the package, in a clone beside it.
+
+    :raises FileNotFoundError: when the installation has none.
+    """
+    for folder in (_PACKAGE / "example_dags", _PACKAGE.parent / "example_dags"):
+        if (folder / "data").is_dir():
+            return folder
+    raise FileNotFoundError("this installation of airflow-provider-mirakl has no example Dags")
+
+
+def prepare(folder: Path, port: int, airflow_port: int, speed: float) -> Place:
+    """Copy the example Dags with their data, and write connections and environment. An edited copy is kept."""
+    place = Place(folder.resolve(), port, airflow_port, speed)
+    source, dags = examples(), place.folder / "dags"
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(source)
+        if file.is_dir() or name.parts[0] in ("out", "__pycache__"):
+            continue
+        target = dags / name
+        if not target.exists() or target.stat().st_mtime < file.stat().st_mtime:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, target)
+    home = place.folder / "airflow"
+    home.mkdir(exist_ok=True)
+    # Airflow 2 asks for a password unless this file says otherwise; Airflow 3 has a setting.
+    (home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
+    _write_settings(place)
+    return place
+
+
+def _write_settings(place: Place) -> None:
+    found = connections(place.sandbox_url, Settings(speed=place.speed))
+    path = place.folder / "connections.json"
+    path.write_text(json.dumps(found, indent=2) + "\n")
+    path.chmod(0o600)
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment(place).items()]
+    path = place.folder / "env.sh"
+    path.write_text("\n".join(["# The settings of this Airflow, for a shell: . env.sh", *lines]) + "\n")
+    path.chmod(0o600)
+
+
+def environment(place: Place) -> dict[str, str]:
+    """Airflow's settings: everything in the folder, on the loopback address, without a login, Dags unpaused."""
+    url, folder = place.airflow_url, place.folder
+    settings = {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(place.airflow_port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": HOST,
+        "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(place.airflow_port),
+        "AIRFLOW__WEBSERVER__BASE_URL": url,
+        "AIRFLOW__WEBSERVER__WORKERS": "1",
+        "AIRFLOW__MIRAKL__WORK_FOLDER": str(folder / "work"),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    for conn_id, connection in connections(place.sandbox_url, Settings(speed=place.speed)).items():
+        settings[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
+    return settings
+
+
+def instructions(place: Place) -> str:
+    """What to run, in two terminals."""
+    folder = shlex.quote(os.path.relpath(place.folder))
+    serve = f"mirakl-sandbox serve --port {place.port} --speed {place.speed:g} --examples"
+    return "\n".join(
+        (
+            f"{folder}/dags holds the example Dags, {folder}/connections.json their connections.",
+            "Run these two, each in a terminal of its own:",
+            "",
+            f"  {serve} --state {folder}/sandbox.state",
+            f"  . {folder}/env.sh && airflow standalone",
+            "",
+            f"The sandbox then answers at {place.sandbox_url}, Airflow at {place.airflow_url}.",
+            "`mirakl-sandbox airflow --run` starts both in this terminal.",
+        )
+    )
+
+
+def _free(wanted: int) -> int:
+    """The port if it is free, another one otherwise."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise OSError("no port is free on the loopback address")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - a loopback address of our own
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _group(command: list[str], variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a group of its own. At the end the whole group ends, whatever it started in between."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(  # noqa: S603 - Airflow's own command
+            command, env=variables, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        for name in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, name)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END)
+
+
+def run(place: Place) -> int:
+    """Start both, say where they are, and wait for Ctrl-C; returns the exit code.
+
+    :raises ImportError: when Airflow is not installed.
+    """
+    if find_spec("airflow") is None:
+        raise ImportError("Airflow is not installed: pip install apache-airflow")
+    began, ended = time.monotonic(), threading.Event()
+    handlers = {name: signal.signal(name, lambda *_: ended.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    place = replace(place, port=_free(place.port), airflow_port=_free(place.airflow_port))
+    _write_settings(place)
+    new = not place.state.exists()
+    try:
+        with Sandbox(speed=place.speed, port=place.port, state=place.state) as sandbox:
+            print(f"Sandbox   {sandbox.url}", flush=True)
+            if new:
+                fill(sandbox)
+            log = place.folder / "airflow.log"
+            kept = {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
+            }
+            ports = {
+                f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT": str(_free(0)) for name in ("WORKER", "TRIGGER")
+            }
+            variables = {**kept, **environment(place), **ports, "PYTHONUNBUFFERED": "1"}
+            # The environment's own `airflow` comes first, since `airflow standalone` starts its parts by that name.
+            variables["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
+            with _group([sys.executable, "-m", "airflow", "standalone"], variables, log) as airflow:
+                return _watch(airflow, ended, place, began, log)
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+
+
+def _watch(
+    airflow: subprocess.Popen[bytes], ended: threading.Event, place: Place, began: float, log: Path
+) -> int:
+    while not ended.is_set() and airflow.poll() is None and not _answers(place.airflow_url):
+        if time.monotonic() - began > START:
+            break
+        ended.wait(0.3)
+    else:
+        if not ended.is_set() and airflow.poll() is None:
+            seconds = time.monotonic() - began
+            print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
+            print("Trigger an example Dag and watch the sandbox. Ctrl-C ends both.", flush=True)
+            while not ended.is_set() and airflow.poll() is None:
+                ended.wait(0.5)
+    if ended.is_set():
+        print("\nended", flush=True)
+        return 0
+    print(f"Airflow did not start or ended; the end of {log}:", file=sys.stderr)
+    print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
+    return 1
