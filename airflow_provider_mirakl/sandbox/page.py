@@ -2,68 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.sandbox.machine.wire import loads
+from airflow_provider_mirakl.sandbox.machine.faults import KINDS
+from airflow_provider_mirakl.sandbox.machine.wire import dumps, loads
+from airflow_provider_mirakl.sandbox.systems.connect import Change
+from airflow_provider_mirakl.sandbox.systems.jobs import Job
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.world import World
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #16202c; --soft: #51606f; --line: #d9e0e7; --paper: #f4f6f8; --card: #fff;
-  --accent: #0b5cad; --good: #18794e; --bad: #b3261e; --warn: #8a5300; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #a5b2bf; --line: #303a45; --paper: #12171d;
-  --card: #1a2129; --accent: #7ab8ff; --good: #6fd3a0; --bad: #ff8a80; --warn: #f2bf6b; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-header, main { max-width: 76rem; margin: 0 auto; padding: 1rem 1.25rem; }
-header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; }
-h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
-p { margin: .25rem 0; } .soft { color: var(--soft); } a { color: var(--accent); }
-a:focus-visible, input:focus-visible, button:focus-visible, .scroll:focus-visible { outline: 3px solid var(--accent);
-  outline-offset: 2px; }
-.skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; top: .5rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 0 0 1rem;
-  padding: 0; list-style: none; }
-.cards li, section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
-.cards li { padding: .6rem .9rem; } .cards b { display: block; font-size: 1.45rem; font-variant-numeric: tabular-nums; }
-section { padding: .9rem 1rem; margin: 0 0 1rem; } .pair { display: grid; gap: 0 1rem; grid-template-columns:
-  repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
-.scroll { overflow-x: auto; max-height: 24rem; overflow-y: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { position: sticky; top: 0; background: var(--card); font-weight: 600; color: var(--soft); white-space: nowrap; }
-td.num { text-align: right; } code { font: 13px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
-.ok { color: var(--good); } .no { color: var(--bad); font-weight: 600; } .wait { color: var(--warn); font-weight: 600; }
-form { display: flex; gap: .5rem; flex-wrap: wrap; margin: 0 0 .6rem; } input, button { font: inherit; padding: .3rem
-  .6rem; border: 1px solid var(--line); border-radius: .4rem; background: var(--card); color: inherit; }
-button { background: var(--accent); color: var(--card); border-color: var(--accent); cursor: pointer; }
-"""
+_STYLE, _SCRIPT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
+#: The time line shows so many simulated seconds before now and after it; now is at four fifths.
+PAST, FUTURE = 480.0, 120.0
 
-_SCRIPT = """
-const state = document.getElementById("state"), live = document.getElementById("live");
-async function refresh() {
-  try {
-    const answer = await fetch("/_sandbox/page" + location.search);
-    if (!answer.ok) throw new Error(answer.status);
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const part of fresh.querySelectorAll("[data-part]")) {
-      const old = live.querySelector(`[data-part="${part.dataset.part}"]`);
-      if (!old) live.append(part);
-      else if (old.innerHTML !== part.innerHTML && !old.contains(document.activeElement)) {
-        const box = old.querySelector(".scroll"), top = box ? box.scrollTop : 0;
-        old.innerHTML = part.innerHTML;
-        const now = old.querySelector(".scroll"); if (now) now.scrollTop = top;
-      }
-    }
-    if (state.textContent !== "live") state.textContent = "live";
-  } catch (error) { state.textContent = "the sandbox does not answer"; }
-  setTimeout(refresh, document.hidden ? 5000 : 1000);
-}
-setTimeout(refresh, 1000);
-"""
+#: Faults at a click: words, and the rule.
+CLICKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("Answer the next call 429", {"kind": "throttle"}),
+    ("Answer the next call 503", {"kind": "status", "status": 503}),
+    ("Delay the next call by a minute", {"kind": "delay", "seconds": 60}),
+    ("Reset the next connection before the call", {"kind": "reset_before"}),
+    ("Process the next call, reset its connection", {"kind": "reset_after"}),
+    ("Cut the next JSON", {"kind": "broken_json"}),
+    ("Lose the next write", {"kind": "lost", "method": "POST"}),
+    ("Let the next import fail", {"kind": "fail_job", "operation": "*01"}),
+    ("Revoke the next token", {"kind": "revoke_token"}),
+)
 
 
 class Markup(str):
@@ -72,16 +40,17 @@ class Markup(str):
     __slots__ = ()
 
 
-def _cell(value: Any) -> str:
+def _cell(title: str, value: Any) -> str:
+    label = f' data-label="{escape(title)}"'
     if isinstance(value, Markup):
-        return f"<td>{value}</td>"
+        return f"<td{label}>{value}</td>"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f'<td class="num">{value:,}</td>'
-    return f"<td>{escape('' if value is None else str(value))}</td>"
+        return f'<td class="num"{label}>{value:,}</td>'
+    return f"<td{label}>{escape('' if value is None else str(value))}</td>"
 
 
 def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]], empty: str) -> str:
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_cell, head, row))}</tr>" for row in rows)
     if not body:
         return f'<p class="soft">{escape(empty)}</p>'
     titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
@@ -93,21 +62,22 @@ def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]], empty:
 
 def _section(part: str, title: str, content: str) -> str:
     heading = f'<h2 id="h-{part}">{escape(title)}</h2>'
-    return f'<section data-part="{part}" aria-labelledby="h-{part}">{heading}{content}</section>'
+    return f'<section id="{part}" data-part="{part}" aria-labelledby="h-{part}">{heading}{content}</section>'
 
 
 def _code(text: str) -> Markup:
     return Markup(f"<code>{escape(text)}</code>")
 
 
+def _kind(status: int) -> str:
+    return "wait" if status == 429 else "ok" if 0 < status < 400 else "no"
+
+
 def _status(status: int) -> Markup:
-    if status == 0:
-        return Markup('<span class="no">reset</span>')
-    kind = "ok" if status < 400 else "wait" if status == 429 else "no"
-    return Markup(f'<span class="{kind}">{status}</span>')
+    return Markup(f'<span class="{_kind(status)}">{status or "reset"}</span>')
 
 
-def _cards(world: World) -> str:
+def _figures(world: World) -> str:
     calls = sum(world.journal.totals.values())
     errors = sum(count for (_, status), count in world.journal.totals.items() if status >= 400 or status == 0)
     figures = (
@@ -119,31 +89,99 @@ def _cards(world: World) -> str:
         ("faults ordered", len(world.faults.rules)),
     )
     items = "".join(f"<li><b>{count:,}</b>{escape(name)}</li>" for name, count in figures)
-    return f'<ul class="cards" data-part="cards">{items}</ul>'
+    return f'<ul class="figures" data-part="figures">{items}</ul>'
 
 
-def _product_row(account: str, body: bytes) -> Sequence[Any]:
-    product = loads(body)
+def _ago(world: World, moment: float) -> str:
+    seconds = max(0.0, world.clock.now() - moment)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _lane(name: str, calls: list[dict[str, Any]], limit: dict[str, Any] | None, now: float) -> str:
+    """One operation: a mark per call, a hatched bar while its interval runs, and the same in words."""
+
+    def place(moment: float) -> float:
+        return min(100.0, max(0.0, (moment - now + PAST) / (PAST + FUTURE) * 100))
+
+    marks = "".join(
+        f'<i class="{_kind(call["status"])}" style="left:{place(call["moment"]):.2f}%"></i>' for call in calls
+    )
+    bar = ""
+    words = f"{len(calls)} call{'' if len(calls) == 1 else 's'}"
+    early = sum(call["status"] == 429 for call in calls)
+    if early:
+        words += f', <span class="wait">{early} x 429</span>'
+    if limit is not None:
+        start, end = place(limit["since"]), place(limit["since"] + limit["interval"])
+        bar = f'<b style="left:{start:.2f}%;width:{end - start:.2f}%"></b>'
+        words += f', <span class="soft">free in {limit["free_in"]:.1f} s</span>'
+    track = f'<span class="track" aria-hidden="true">{bar}{marks}<u></u></span>'
+    return f"<li><span><b>{escape(name)}</b></span>{track}<span>{words}</span></li>"
+
+
+def _now(world: World) -> str:
+    """The time line of the last minutes."""
+    now = world.clock.now()
+    lanes: dict[str, list[dict[str, Any]]] = {}
+    for call in world.journal.entries(last=2000):
+        if call["moment"] > now - PAST:
+            lanes.setdefault(call["operation"] or "unknown", []).append(call)
+    limits: dict[str, dict[str, Any]] = {}
+    for row in world.limits.table():
+        if row["operation"] not in limits or row["free_in"] > limits[row["operation"]]["free_in"]:
+            limits[row["operation"]] = row
+    rows = "".join(_lane(name, calls, limits.get(name), now) for name, calls in sorted(lanes.items()))
+    if not rows:
+        return _section(
+            "now", "Now", '<p class="soft">No call in the last eight minutes of Mirakl\'s time.</p>'
+        )
+    legend = (
+        '<p class="legend"><span>eight minutes of Mirakl\'s time, then two to come</span>'
+        '<span class="ok">▮ answered</span><span class="wait">▮ 429, too early</span><span class="no">▮ failed</span>'
+        '<span class="wait">▨ the interval that is running</span></p>'
+    )
+    return _section("now", "Now", f'<ol class="lanes">{rows}</ol>{legend}')
+
+
+def _card(world: World, key: str, body: bytes | None, change: Change) -> str:
+    product = loads(body) if body else {}
     titles = product.get("titles") or [{}]
-    prices = product.get("standard_prices") or []
-    price = f"{prices[0]['price']['amount']} {prices[0]['price']['currency']}" if prices else ""
-    stock = sum(quantity["available_quantity"] for quantity in product.get("quantities") or [])
-    return (_code(product["id"]), titles[0].get("value", ""), product.get("brand", ""), price, stock, account)
+    facts = [product.get("brand", "")]
+    facts += [
+        f"{p['price']['amount']} {p['price']['currency']}" for p in product.get("standard_prices") or []
+    ][:1]
+    if product.get("quantities"):
+        facts.append(f"stock {sum(quantity['available_quantity'] for quantity in product['quantities'])}")
+    what = ", ".join(change.fields[:6]) + (", …" if len(change.fields) > 6 else "")
+    words = f"{change.result} {_ago(world, change.moment)}" + (f": {what}" if what else "")
+    fresh = world.clock.now() - change.moment < max(60.0, 3 * world.clock.speed)
+    kinds = " ".join(filter(None, ("fresh" if fresh else "", "" if body else "gone")))
+    return (
+        f'<li class="{kinds}"><h3>{escape(str(titles[0].get("value") or key))}</h3>{_code(key)}'
+        f'<div class="facts">{"".join(f"<span>{escape(str(fact))}</span>" for fact in facts if fact)}</div>'
+        f'<p class="change soft">{escape(words)}</p></li>'
+    )
 
 
 def _products(world: World, wanted: str) -> str:
-    rows = []
-    for account, shelf in world.connect.shelves.items():
-        keys = [wanted] if wanted else list(reversed(shelf.recent))
-        rows += [_product_row(account, shelf.products[key]) for key in keys if key in shelf.products]
+    cards = []
+    for shelf in world.connect.shelves.values():
+        changes = {wanted: shelf.changes.get(wanted, Change("there", 0.0))} if wanted else shelf.changes
+        for key, change in reversed(changes.items()):
+            body = shelf.products.get(key)
+            if body is not None or not wanted:
+                cards.append(_card(world, key, body, change))
     form = (
-        '<form method="get" role="search"><label for="id">Product id</label>'
-        f'<input id="id" name="id" value="{escape(wanted)}"><button>Find</button></form>'
+        '<form method="get" role="search"><label>Product id'
+        f'<input name="id" value="{escape(wanted)}"></label><button>Find</button></form>'
     )
     empty = f"No product has the id {wanted}." if wanted else "No products yet."
-    head = ("Id", "Title", "Brand", "Price", "Stock", "Account")
+    content = f'<ul class="cards">{"".join(cards)}</ul>' if cards else f'<p class="soft">{escape(empty)}</p>'
     title = "Connect products" if wanted else "Connect products, latest changes first"
-    return _section("products", title, form + _table(title, head, rows, empty))
+    return _section("products", title, form + content)
 
 
 def _call_row(call: dict[str, Any]) -> Sequence[Any]:
@@ -185,19 +223,52 @@ def _limits(world: World) -> str:
     return _section("limits", "Limits", _table("Limits", head, rows, "Every operation may be called now."))
 
 
+def _call_button(words: str, call: str, body: dict[str, Any] | None = None, key: str = "") -> str:
+    data = f' data-body="{escape(dumps(body).decode())}"' if body else ""
+    name = f' id="{escape(key)}"' if key else ""
+    return f'<button type="button"{name} data-call="{call}"{data}>{escape(words)}</button>'
+
+
 def _faults(world: World) -> str:
-    rows = [
-        (
-            rule["kind"],
-            rule["operation"] or rule["path"] or "every call",
-            f"{rule['struck']} of {'any' if rule['times'] is None else rule['times']}",
-            f"{rule['probability']:.0%}",
+    """The rules in force, each with a button that takes it back."""
+    rules = []
+    for rule in world.faults.table():
+        where = rule["operation"] or rule["path"] or rule["method"] or "every call"
+        times = "for ever" if rule["times"] is None else f"of {rule['times']}"
+        words = f"<b>{escape(rule['kind'])}</b> {escape(where)}: struck {rule['struck']} {times}"
+        if rule["probability"] < 1:
+            words += f", chance {rule['probability']:.0%}"
+        button = _call_button(
+            "Take back", f"DELETE faults?number={rule['number']}", key=f"rule-{rule['number']}"
         )
-        for rule in world.faults.table()
-    ]
-    head = ("Fault", "Strikes", "Struck", "Chance")
-    return _section(
-        "faults", "Faults", _table("Faults", head, rows, "None ordered: everything works as it should.")
+        rules.append(f"<li><span>{words}</span>{button}</li>")
+    listed = (
+        f'<ul class="rules">{"".join(rules)}</ul>' if rules else '<p class="soft">No fault is ordered.</p>'
+    )
+    return f'<div data-part="rules">{listed}</div>'
+
+
+def _controls(world: World) -> str:
+    """Faults and time at a click. Only the list of rules is refreshed, so that a form keeps what was typed."""
+    clicks = "".join(_call_button(words, "POST faults", rule) for words, rule in CLICKS)
+    kinds = "".join(
+        f'<option value="{kind}" title="{escape(words)}">{kind}</option>' for kind, words in KINDS.items()
+    )
+    form = (
+        f'<form id="fault-form"><label>Kind<select name="kind">{kinds}</select></label>'
+        '<label>Operation (empty: every)<input name="operation" placeholder="P4*" size="12"></label>'
+        '<label>Times (0: for ever)<input name="times" type="number" min="0" value="1" size="4"></label>'
+        '<button class="main">Order</button></form>'
+    )
+    clock = "".join(
+        _call_button(words, "POST clock", {"advance": seconds})
+        for words, seconds in (("A minute passes", 60), ("An hour passes", 3600), ("A day passes", 86400))
+    )
+    more = _call_button("Forget the limits", "DELETE limits") + _call_button("Revoke tokens", "DELETE tokens")
+    return (
+        '<section id="faults" aria-labelledby="h-faults"><h2 id="h-faults">Faults and time</h2>'
+        f'<div class="buttons">{clicks}</div>{form}{_faults(world)}'
+        f'<div class="buttons">{clock}{more}</div><p role="status" id="told" class="soft"></p></section>'
     )
 
 
@@ -219,23 +290,78 @@ def _ledger(world: World) -> str:
     return _section("ledger", "Ledger of writes", content)
 
 
-def _instance(world: World) -> str:
-    parts = []
-    for part, title, head, rows, empty in world.instance.overview():
-        parts.append(_section(part, title, _table(title, head, rows, empty)))
-    return "".join(parts)
+def _stages(job: Job) -> str:
+    failed = job.finished is not None and not job.status.startswith("COMPLETE")
+    stages = list(job.stages) or [job.status]
+    if job.status not in stages:  # it ended early
+        stages.append(job.status)
+    here = stages.index(job.status)
+    chips = []
+    for place, name in enumerate(stages):
+        kind = "done" if place < here or (job.finished is not None and not failed and place == here) else ""
+        if place == here and not kind:
+            kind = "failed" if failed else "now"
+        current = ' aria-current="step"' if place == here else ""
+        chips.append(f'<li class="{kind}"{current}>{escape(name)}</li>')
+    return f'<ol class="stages">{"".join(chips)}</ol>'
+
+
+def _jobs(world: World) -> str:
+    cards = []
+    now = world.clock.now()
+    for job in sorted(world.jobs.all.values(), key=lambda job: job.changed, reverse=True)[:24]:
+        shop = f" of shop {job.shop}" if job.shop else ""
+        files = ", ".join(name.replace("_", " ") for name in job.files if name != "upload")
+        words = f"changed {_ago(world, job.changed)}" + (f"; files: {files}" if files else "")
+        bar = ""
+        if job.finished is None:
+            label = f"{job.kind} {job.id}"
+            bar = f'<progress aria-label="{escape(label)}" max="1" value="{job.part(now):.2f}"></progress>'
+        reason = f'<p class="no">{escape(job.reason)}</p>' if job.reason else ""
+        cards.append(
+            f"<li><h3>{escape(job.kind)}{escape(shop)}</h3>{_code(job.id)}{_stages(job)}{bar}{reason}"
+            f'<p class="change soft">{escape(words)}</p></li>'
+        )
+    content = f'<ul class="cards">{"".join(cards)}</ul>' if cards else '<p class="soft">No job yet.</p>'
+    return _section("jobs", "Imports, synchronizations and exports", content)
+
+
+def _master(world: World) -> str:
+    products = world.instance.catalog.products.values()
+    states = Counter(
+        (product["synchronization"], "stuck" if product["stuck"] else "") for product in products
+    )
+    rows = [(status, stuck, count) for (status, stuck), count in sorted(states.items())]
+    head = ("Synchronization", "", "Products")
+    title = "Master products of the Catalog Manager"
+    return _section("master", title, _table(title, head, rows, "No master products."))
+
+
+def _documents(world: World) -> str:
+    newest = sorted(world.instance.documents.all.values(), key=lambda document: -document["id"])[:24]
+    cards = [
+        f'<li class="{"gone" if document["deleted"] is not None else ""}"><h3>{escape(document["type"])}</h3>'
+        f'{_code(document["name"])}<div class="facts"><span>shop {document["shop"]}</span>'
+        f"<span>{len(document['body']):,} bytes</span><span>id {document['id']}</span></div>"
+        f'<p class="change soft">{"deleted" if document["deleted"] is not None else "uploaded"} '
+        f"{_ago(world, document['deleted'] if document['deleted'] is not None else document['uploaded'])}</p></li>"
+        for document in newest
+    ]
+    content = f'<ul class="cards">{"".join(cards)}</ul>' if cards else '<p class="soft">No documents yet.</p>'
+    return _section("documents", "Shop documents", content)
+
+
+def _parts(world: World, wanted: str) -> tuple[str, str]:
+    """What stands before the controls, and what stands behind them."""
+    first = _figures(world) + _now(world) + _products(world, wanted) + _jobs(world) + _documents(world)
+    second = f'{_calls(world)}<div class="pair">{_limits(world)}{_master(world)}</div>{_ledger(world)}'
+    return first, second
 
 
 def fragment(world: World, wanted: str = "") -> str:
     """The parts of the page that change."""
-    return (
-        _cards(world)
-        + _products(world, wanted)
-        + _calls(world)
-        + f'<div class="pair">{_limits(world)}{_faults(world)}</div>'
-        + _ledger(world)
-        + _instance(world)
-    )
+    first, second = _parts(world, wanted)
+    return first + _faults(world) + second
 
 
 def page(world: World, url: str, wanted: str = "") -> str:
@@ -245,9 +371,9 @@ def page(world: World, url: str, wanted: str = "") -> str:
     :param wanted: a product id to show.
     """
     clock = world.clock
-    pace = "time moves by hand" if clock.stepped else f"speed {clock.speed:g}"
-    addresses = " · ".join(
-        f"{escape(name)} <code>{escape(url + path)}</code>"
+    pace = "time moves by hand" if clock.stepped else f"{clock.speed:g} times as fast as the real one"
+    addresses = "".join(
+        f"<span>{escape(name)} <code>{escape(url + path)}</code></span>"
         for name, path in (
             ("Connect", "/connect"),
             ("instance", "/mirakl"),
@@ -255,14 +381,28 @@ def page(world: World, url: str, wanted: str = "") -> str:
             ("DJUST", "/djust"),
         )
     )
+    places = (
+        ("#now", "Now"),
+        ("#products", "Products"),
+        ("#jobs", "Jobs"),
+        ("#documents", "Documents"),
+        ("#faults", "Faults and time"),
+        ("#calls", "Calls"),
+        ("#ledger", "Ledger"),
+        ("/_sandbox/status", "status as JSON"),
+        ("/_sandbox/journal", "journal as JSON"),
+    )
+    links = "".join(f'<li><a href="{address}">{name}</a></li>' for address, name in places)
+    first, second = _parts(world, wanted)
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Mirakl sandbox</title>'
+        '<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Mirakl sandbox</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>'
         '<a class="skip" href="#live">Skip to content</a>'
-        f'<header><h1>Mirakl sandbox</h1><span>{escape(pace)}</span><span role="status" id="state">live</span>'
-        f'<p class="soft">{addresses}</p><p class="soft">Control: <a href="/_sandbox/status">status</a>, '
-        '<a href="/_sandbox/journal">journal</a>, <a href="/_sandbox/ledger">ledger</a>, '
-        '<a href="/_sandbox/faults">faults</a>, <a href="/_sandbox/products?limit=100">products</a></p></header>'
-        f'<main id="live">{fragment(world, wanted)}</main><script>{_SCRIPT}</script></body></html>'
+        f'<header><div class="top"><h1>Mirakl sandbox</h1><span>{escape(pace)}</span>'
+        '<span role="status" id="state">live</span><button type="button" id="theme">Dark</button></div>'
+        f'<div class="addresses">{addresses}</div>'
+        f'<nav aria-label="On this page"><ul>{links}</ul></nav></header>'
+        f'<main id="live" tabindex="-1">{first}{_controls(world)}{second}</main>'
+        f"<script>{_SCRIPT}</script></body></html>"
     )

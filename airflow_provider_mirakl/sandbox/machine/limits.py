@@ -61,7 +61,7 @@ class Limits:
         return f"{interval:g} seconds"
 
     def table(self) -> list[dict[str, Any]]:
-        """What is limited now, and for how long (real seconds)."""
+        """What is limited: since when (simulated), for how long (simulated), and when it is free (real seconds)."""
         now = self._clock.now()
         return [
             {
@@ -69,6 +69,7 @@ class Limits:
                 "account": account,
                 "resource": resource,
                 "interval": interval,
+                "since": moment,
                 "free_in": round(max(0.0, self._clock.real(moment + interval - now)), 3),
             }
             for (code, account, resource), (moment, interval) in self._last.items()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_mirakl.sandbox.machine import checks, paging
 from airflow_provider_mirakl.sandbox.machine.checks import Check, array, fields, nullable, number, text
@@ -15,6 +14,7 @@ from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
 from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps, loads
 
 PAGE = 1000
+RECENT = 24
 CALL = 1000
 
 _ATTRIBUTE_VALUES: dict[str, Check] = {
@@ -117,6 +117,14 @@ def _request_check(delete: bool, strict: bool) -> Check:
     return shape({"products": array(item, 1, CALL)}, frozenset({"products"}))
 
 
+class Change(NamedTuple):
+    """The latest change of a product, for the page: what became of it, when, and which of its fields."""
+
+    result: str
+    moment: float
+    fields: tuple[str, ...] = ()
+
+
 class Shelf:
     """The products of one company, as the bytes that listProducts will send."""
 
@@ -124,9 +132,16 @@ class Shelf:
         self.products: dict[str, bytes] = {}
         self._order: list[str] = []
         self._sorted = True
-        self.recent: deque[str] = deque(maxlen=25)
+        self.changes: dict[str, Change] = {}
 
-    def upsert(self, patch: dict[str, Any]) -> str:
+    def _note(self, key: str, change: Change) -> None:
+        """Keep the latest changes, the newest at the end."""
+        self.changes.pop(key, None)
+        self.changes[key] = change
+        if len(self.changes) > RECENT:
+            del self.changes[next(iter(self.changes))]
+
+    def upsert(self, patch: dict[str, Any], moment: float) -> str:
         """Create or patch a product: top-level elements replace, null erases, absent keeps."""
         key = patch["id"]
         before = self.products.get(key)
@@ -140,26 +155,31 @@ class Shelf:
         if after == before:
             return "unchanged"
         self.products[key] = after
-        self.recent.append(key)
+        old = {} if before is None else loads(before)
+        changed = tuple(
+            name for name in {**old, **merged} if old.get(name) != merged.get(name) and name != "id"
+        )
+        self._note(key, Change("created" if before is None else "updated", moment, changed))
         if before is not None:
             return "updated"
         self._order.append(key)
         self._sorted = False
         return "created"
 
-    def put(self, key: str, body: bytes) -> None:
+    def put(self, key: str, body: bytes, moment: float) -> None:
         """Store a product as it is."""
         if key not in self.products:
             self._order.append(key)
             self._sorted = False
         self.products[key] = body
-        self.recent.append(key)
+        self._note(key, Change("stored", moment))
 
-    def delete(self, key: str) -> str:
+    def delete(self, key: str, moment: float) -> str:
         """Remove a product, if it is there."""
         if self.products.pop(key, None) is None:
             return "absent"
         self._sorted = False
+        self._note(key, Change("deleted", moment))
         return "deleted"
 
     def order(self) -> list[str]:
@@ -195,9 +215,9 @@ class ConnectCatalog(Part):
     def _apply(self, payload: Any) -> None:
         shelf = self.shelf(payload["account"])
         entry = self._machine.ledger.calls.get(payload["entry"])
-        delete = payload["kind"] == "delete"
+        delete, now = payload["kind"] == "delete", self._machine.clock.now()
         for index, product in enumerate(payload["products"]):
-            result = shelf.delete(product["id"]) if delete else shelf.upsert(product)
+            result = shelf.delete(product["id"], now) if delete else shelf.upsert(product, now)
             if entry is not None:
                 entry.mark(index, result)
         if entry is not None:
@@ -228,7 +248,7 @@ class ConnectCatalog(Part):
                 raise ValueError(f"line {line_number}: {problems[0].field} {problems[0].message}")
             if None in product.values():
                 line = dumps({key: value for key, value in product.items() if value is not None})
-            shelf.put(product["id"], line.strip())
+            shelf.put(product["id"], line.strip(), self._machine.clock.now())
             count += 1
         return count
 
@@ -250,7 +270,7 @@ class ConnectCatalog(Part):
             company = loads(header)
             shelf = self.shelf(company["account"])
             for line in islice(rest, company["products"]):
-                shelf.put(loads(line)["id"], line)
+                shelf.put(loads(line)["id"], line, 0.0)
 
 
 def list_products(exchange: Exchange) -> Reply:

@@ -37,6 +37,7 @@ class Job:
     :param kind: code of the operation that submitted it.
     :param entry: its entry in the ledger, 0 for none.
     :param data: what the kind needs, as JSON.
+    :param stages: the statuses that it is to go through.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Job:
     working: tuple[float, float] = (0.0, 0.0)
     reason: str = ""
     digest: str = ""
+    stages: list[str] = field(default_factory=list)
     files: dict[str, File] = field(default_factory=dict)
 
     @property
@@ -120,6 +122,7 @@ class Jobs(Part):
             entry=entry,
             changed=now,
             digest=digest,
+            stages=[*(status for status, _ in stages), end],
         )
         self.all[job.id] = job
         if exchange.fault("lost"):
