@@ -1,4 +1,4 @@
-"""# Export the master products, and what was deleted
+"""### Export the master products, and what was deleted
 
 Exports the products of the Catalog Manager (CM52) that are accepted or new as NDJSON or Parquet, and the
 deleted ones (CM61) as NDJSON.

@@ -1,4 +1,4 @@
-"""# Send a product file to Mirakl Connect, and prove that it arrived
+"""### Send a product file to Mirakl Connect, and prove that it arrived
 
 Reads a file of products, checks each of them, sends them in calls of up to 1,000 at the pace that Mirakl
 permits, and reads the catalog back to prove what arrived. Products that Mirakl would refuse fail the run

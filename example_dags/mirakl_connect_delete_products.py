@@ -1,4 +1,4 @@
-"""# Delete products from Mirakl Connect by a list of ids
+"""### Delete products from Mirakl Connect by a list of ids
 
 Deletes the products with these ids, and reads the catalog back to prove that they are gone. An id that Mirakl
 does not know is not an error. At most 5,000 are deleted in one run.

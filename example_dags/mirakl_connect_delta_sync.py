@@ -1,4 +1,4 @@
-"""# Bring Mirakl Connect to what a catalog file says, sending only what changed
+"""### Bring Mirakl Connect to what a catalog file says, sending only what changed
 
 Compares the file with what was sent before, sends what is new or different, and deletes what left the file,
 at most 5 % of the catalog. Products that Mirakl would refuse go to a rejects file. Other Dags can wait for

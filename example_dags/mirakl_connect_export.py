@@ -1,4 +1,4 @@
-"""# Write the whole catalog of Mirakl Connect to a file
+"""### Write the whole catalog of Mirakl Connect to a file
 
 Reads the catalog page by page at the pace that Mirakl permits, and writes it as NDJSON. A run that was killed
 goes on at the page where it stopped.

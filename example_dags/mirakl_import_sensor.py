@@ -1,4 +1,4 @@
-"""# Wait for a product import that was started elsewhere
+"""### Wait for a product import that was started elsewhere
 
 In the back office, by another tool, or by a task that was killed: the sensor follows the import to its end
 without a worker, and returns what became of its lines.

@@ -5,8 +5,8 @@ For the person on call: paste the products, see what would happen, run it, and g
 **Needs** a connection `mirakl_operator` of type Mirakl with the key of the operator, and for the route `djust` a
 connection `djust_default`. Approval by a second person needs Airflow 3.1 and the standard provider 1.13.
 
-**Try it** without Mirakl: run `mirakl-sandbox serve`, create the connections that it prints, and trigger the Dag with
-`MKL-021;SKU-021`. First leave *Dry run* on, then switch it off: the report shows PENDING before and SYNCHRONIZED after.
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* with `MKL-021;SKU-021`
+and a reason. First leave *Dry run* on, then switch it off: the report shows PENDING before and SYNCHRONIZED after.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""# Bring the documents of every shop of a marketplace to an archive
+"""### Bring the documents of every shop of a marketplace to an archive
 
 Lists the shops, fetches the documents that the archive does not have yet, one mapped task per shop, and
 reports. A shop that fails stops no other; the report names it and fails the run.

@@ -1,4 +1,4 @@
-"""# Import offers, then their stock, then their prices
+"""### Import offers, then their stock, then their prices
 
 Three files, three imports (OF01, STO01, PRI01), one after the other, each followed to its end. Up to 10 % of
 the lines may fail; the failed ones are in the rejects file of the task.

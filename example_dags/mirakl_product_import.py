@@ -1,4 +1,4 @@
-"""# Import a product file, keep the error report, and let a share of bad lines pass
+"""### Import a product file, keep the error report, and let a share of bad lines pass
 
 Sends a product file (P41), follows the import until the operator has taken the products, and fetches the
 reports. Up to 5 % of the lines may fail; their rows and reasons are in the rejects file.

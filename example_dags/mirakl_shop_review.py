@@ -1,4 +1,4 @@
-"""# Start the review of a shop as soon as its documents are complete
+"""### Start the review of a shop as soon as its documents are complete
 
 Waits, for two weeks if need be and without a worker, until a shop has handed in every required document; then
 fetches them and starts the review.

@@ -1,4 +1,4 @@
-"""# Upload the documents in a folder that the shop does not have yet
+"""### Upload the documents in a folder that the shop does not have yet
 
 The name of a file, without its extension, is the code of its type, such as `BANK_DETAILS.pdf`. What the shop
 has already is skipped, so the Dag may run as often as you like.

@@ -1,13 +1,17 @@
 """### Compare the own catalog with the Catalog Manager every week
 
-It lists what is missing, extra and different there, and proposes a resync where too much differs. **Needs** a
-connection `mirakl_operator` with the key of the operator. **Try it** without Mirakl: run `mirakl-sandbox serve`, create
-the connections that it prints, and trigger the Dag with a CSV file: a column `sku`, rows `SKU-001` to `SKU-035`.
+It lists what is missing, extra and different there, and proposes a resync where too much differs.
+
+**Needs** a connection `mirakl_operator` with the key of the operator.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the file that comes
+with it knows 20 of the 40 products of the sandbox. In production, set `schedule="@weekly"`.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -16,10 +20,13 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductsOperator
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
 
+# Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_weekly_reconciliation",
     description="What is missing, extra and different in the Catalog Manager.",
-    schedule="@weekly",
+    schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -27,12 +34,12 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "source": Param(
-            "s3://aws_default@catalog/products.csv",
+            f"{EXAMPLES}/data/pairs.csv",
             type="string",
             title="1. Own catalog",
             description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`.",
         ),
-        "folder": Param("s3://aws_default@catalog/weekly", type="string", title="2. Folder of the export"),
+        "folder": Param(f"{EXAMPLES}/out/weekly", type="string", title="2. Folder of the export"),
         "threshold": Param(
             20,
             type="integer",

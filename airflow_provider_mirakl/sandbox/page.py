@@ -29,7 +29,8 @@ CLICKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("Process the next call, reset its connection", {"kind": "reset_after"}),
     ("Cut the next JSON", {"kind": "broken_json"}),
     ("Lose the next write", {"kind": "lost", "method": "POST"}),
-    ("Let the next import fail", {"kind": "fail_job", "operation": "*01"}),
+    ("Let the next product import fail", {"kind": "fail_job", "operation": "P41"}),
+    ("Let the next offer import fail", {"kind": "fail_job", "operation": "OF01"}),
     ("Revoke the next token", {"kind": "revoke_token"}),
 )
 

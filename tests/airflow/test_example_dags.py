@@ -28,6 +28,9 @@ def copied(tmp_path: Path, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: 
 #: What must be run before it.
 BEFORE = {"mirakl_import_sensor": "mirakl_product_import"}
 
+#: What only a person can say.
+FORM = {"mirakl_incident_resync": {"products": ["MKL-021;SKU-021"], "reason": "tried out"}}
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DAGS)
@@ -36,7 +39,7 @@ def test_an_example_runs_with_its_defaults(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     for stem in filter(None, (BEFORE.get(name), name)):
-        run = run_dag(copied / f"{stem}.py")
+        run = run_dag(copied / f"{stem}.py", conf=FORM.get(stem))
         assert run.state == "success", run.tasks
 
 
@@ -62,6 +65,6 @@ def test_an_example_waits_for_its_first_click_and_says_what_it_is_for(name: str,
     assert dag.dag_id == name
     assert (getattr(dag, "schedule_interval", None) or getattr(dag, "schedule", None)) is None
     text = dag.doc_md or ""
-    assert text.startswith("# ")
+    assert text.startswith("### ")
     assert "**Needs**" in text
     assert "**Try it:**" in text

@@ -14,7 +14,7 @@ from airflow_provider_mirakl.sandbox.machine.exchange import Exchange
 from airflow_provider_mirakl.sandbox.machine.wire import JSON, ApiError, Problem, Reply, dumps, loads
 
 PAGE = 1000
-RECENT = 24
+RECENT = 16
 CALL = 1000
 
 _ATTRIBUTE_VALUES: dict[str, Check] = {
