@@ -107,12 +107,14 @@ class Reply:
             raise self.unreadable("a JSON object", value)
         return value
 
-    def list_of_objects(self, key: str) -> list[dict[str, Json]]:
+    def list_of_objects(self, key: str, *, optional: bool = False) -> list[dict[str, Json]]:
         """The list of objects under ``key`` of the body.
 
+        :param optional: Mirakl's document does not require the list: one that is absent is empty.
         :raises MiraklReplyError: when there is none.
         """
-        return self.objects(self.json_object().get(key), f"under {key!r}")
+        found = self.json_object().get(key)
+        return [] if optional and found is None else self.objects(found, f"under {key!r}")
 
     def objects(self, items: Json, where: str = "as the body") -> list[dict[str, Json]]:
         """Part of the body, checked to be a list of objects.

@@ -29,7 +29,8 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 MAX_PAGE = 100
 NEWEST_FIRST = "dateCreated,DESC"
 REQUIRED_OFFER_FIELDS = ("shop_sku", "product_id", "product_id_type", "price", "state_code", "update_delete")
-"""Fields that every offer of OF24 needs, one to be deleted too."""
+"""Fields that Mirakl's document requires of every offer of OF24, also of one to be deleted."""
+_FEW_FIELDS = {"delete": ("shop_sku", "update_delete"), "update": ("shop_sku", "price", "state_code")}
 IMPORTS, STOCK, PRICES = "/api/offers/imports", "/api/offers/stock/imports", "/api/offers/pricing/imports"
 EXPORT = "/api/offers/export/async"
 
@@ -122,6 +123,17 @@ def list_offer_imports(
     return _listing(OF04, caller, params)
 
 
+def required_fields(offer: Mapping[str, Json], *, few: bool = False) -> tuple[str, ...]:
+    """The fields that an offer of OF24 has to have.
+
+    :param few: by the descriptions of Mirakl's document, which call the product optional at an update, instead of its
+        list of required fields. That a delete needs only the SKU is uncertain.
+    """
+    if not few:
+        return REQUIRED_OFFER_FIELDS
+    return _FEW_FIELDS["delete" if offer.get("update_delete") == "delete" else "update"]
+
+
 def upsert_offers(offers: Sequence[Mapping[str, Json]] | bytes, *, caller: Caller = SELLER) -> Call[int]:
     """OF24: create, update or delete offers. At most once a minute.
 
@@ -138,7 +150,6 @@ def upsert_offers(offers: Sequence[Mapping[str, Json]] | bytes, *, caller: Calle
         parse=lambda reply: number_id(reply, "import_id"),
         body=body,
         params=caller.params("OF24"),
-        paced_by=caller.name,
     )
 
 
@@ -219,7 +230,13 @@ def start_offer_export(
     :param options: further fields of the body by Mirakl's names: ``include_fields``, ``rename_fields``,
         ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``.
     :return: a call that returns the tracking id, or the existing export's if Mirakl recognizes a duplicate.
+    :raises MiraklInputError: inactive offers are asked for together with ``updated_since``, which Mirakl refuses.
     """
+    if updated_since is not None and (options or {}).get("include_inactive_offers"):
+        raise MiraklInputError(
+            "include_inactive_offers cannot be used with updated_since: leave out one of them (OF52 exports changes "
+            "with the offers that became inactive, or everything)"
+        )
     body: dict[str, object] = {
         "last_request_date": moment(updated_since),
         "export_type": export_type,
@@ -259,7 +276,6 @@ def _upload(operation: Operation, content: Content, file_name: str, caller: Call
         parse=lambda reply: text_id(reply, "import_id", "importId"),
         body=Multipart((*caller.parts(operation.code), file_part(content, file_name))),
         params=caller.params(operation.code),
-        paced_by=caller.name,
     )
 
 

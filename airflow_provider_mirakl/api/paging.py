@@ -34,31 +34,48 @@ def seek_page(
 
 
 def offset_page(
-    reply: Reply, key: str, follow: Callable[[int], Call[Page[dict[str, Json]]]]
+    reply: Reply,
+    key: str,
+    follow: Callable[[int], Call[Page[dict[str, Json]]]],
+    *,
+    offset: int = 0,
+    page_size: int | None = None,
+    optional: bool = False,
 ) -> Page[dict[str, Json]]:
-    """Read a page of an offset listing (``max``, ``offset``, ``Link`` header).
+    """Read a page of an offset listing (``max``, ``offset``, ``Link`` header, ``total_count``).
 
-    Only the offset is taken from the link, never its host. A page without items is the last one, whatever its
-    header says.
+    Only the offset is taken from the link, never its host. Where a reply has no ``Link`` header, as behind a proxy that
+    removes it, ``total_count`` says whether a page follows; where that is absent too, a full page has another one
+    behind it. A page without items is always the last one.
 
     :param reply: the reply.
     :param key: where the items are.
     :param follow: builds the call for an offset.
+    :param offset: of this page.
+    :param page_size: items that were asked for.
+    :param optional: whether Mirakl leaves out an empty list.
     :raises MiraklReplyError: when the reply is not such a page.
 
     Source: :ref:`paging <facts-paging>`.
     """
-    items = reply.list_of_objects(key)
-    link = next_link(reply.headers.get("link", ""))
-    if link is None or not items:
+    items = reply.list_of_objects(key, optional=optional)
+    header = reply.headers.get("link", "")
+    link = next_link(header)
+    if not items:
         return Page(items, None)
-    try:
-        offset = numeric_id(dict(parse_qsl(urlsplit(link).query)).get("offset"))
-    except ValueError:  # no address
-        offset = None
-    if offset is None:
-        raise reply.unreadable("a next link with an offset in the Link header", link)
-    return Page(items, follow(offset))
+    if link is not None:
+        try:
+            following = numeric_id(dict(parse_qsl(urlsplit(link).query)).get("offset"))
+        except ValueError:  # not an address
+            following = None
+        if following is None:
+            raise reply.unreadable("a next link with an offset in the Link header", link)
+        return Page(items, follow(following))
+    if header:
+        return Page(items, None)
+    end, total = offset + len(items), reply.json_object().get("total_count")
+    has_more = end < total if isinstance(total, int) else len(items) == page_size
+    return Page(items, follow(end) if has_more else None)
 
 
 def next_link(header: str) -> str | None:

@@ -127,7 +127,9 @@ def list_additional_fields(
 
 def list_channels(*, locale: str | None = None, shop_id: int | None = None) -> Call[list[Coded]]:
     """CH11: the enabled channels. At most once a day."""
-    return Call(CH11, parse=_coded("channels", Coded), params=query(locale=locale, shop_id=shop_id))
+    return Call(
+        CH11, parse=_coded("channels", Coded, optional=True), params=query(locale=locale, shop_id=shop_id)
+    )
 
 
 def list_currencies(*, locale: str | None = None, shop_id: int | None = None) -> Call[list[Currency]]:
@@ -142,7 +144,7 @@ def list_locales(*, shop_id: int | None = None) -> Call[list[Locale]]:
 
 def list_shop_roles(*, shop_id: int | None = None) -> Call[list[Coded]]:
     """RO02: the roles that users of shops can have."""
-    return Call(RO02, parse=_coded("roles", Coded), params=query(shop_id=shop_id))
+    return Call(RO02, parse=_coded("roles", Coded, optional=True), params=query(shop_id=shop_id))
 
 
 def list_hierarchies(
@@ -191,21 +193,28 @@ def list_values_lists(*, code: str | None = None, shop_id: int | None = None) ->
 
     :param code: only this list.
     """
-    return _hourly(VL11, "values_lists", ValuesList, query(code=code, shop_id=shop_id))
+    return _hourly(VL11, "values_lists", ValuesList, query(code=code, shop_id=shop_id), optional=True)
 
 
 def _hourly(
-    operation: Operation, key: str, kind: type[C], params: tuple[tuple[str, str], ...]
+    operation: Operation,
+    key: str,
+    kind: type[C],
+    params: tuple[tuple[str, str], ...],
+    *,
+    optional: bool = False,
 ) -> Call[list[C]]:
     """A part of the catalog's configuration. Somebody who asks for each category in turn does not ask again."""
-    return Call(operation, parse=_coded(key, kind), params=params, paced_by=urlencode(params))
+    return Call(
+        operation, parse=_coded(key, kind, optional=optional), params=params, paced_by=urlencode(params)
+    )
 
 
-def _coded(key: str, kind: type[C]) -> Callable[[Reply], list[C]]:
+def _coded(key: str, kind: type[C], *, optional: bool = False) -> Callable[[Reply], list[C]]:
     """A parser of lists whose entries have a ``code``."""
 
     def parse(reply: Reply) -> list[C]:
-        entries = reply.list_of_objects(key)
+        entries = reply.list_of_objects(key, optional=optional)
         for entry in entries:
             code = entry.get("code")
             if not isinstance(code, str) or not code:

@@ -130,6 +130,9 @@ def list_imports(
                 offset=at,
                 limit=limit,
             ),
+            offset=offset,
+            page_size=limit,
+            optional=True,
         ),
         params=caller.params("P51")
         + query(

@@ -163,6 +163,8 @@ def list_shops(
             lambda following: list_shops(
                 shop_ids=shop_ids, updated_since=updated_since, page_size=page_size, offset=following
             ),
+            offset=offset,
+            page_size=page_size,
         ),
         params=query(
             shop_ids=comma(shop_ids),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
 from airflow_provider_mirakl.operators.bases.exports import ExportOperator
 from airflow_provider_mirakl.operators.bases.jobs import FileJobOperator, RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import read_moment
@@ -80,6 +80,10 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     :param source: the offers by Mirakl's field names: a list, or a file (NDJSON or a JSON array; a local path or
         object storage). Templated.
     :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
+    :param required_fields: which fields an offer has to have before a call is spent. ``all``: the six that Mirakl's
+        document requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
+        ``update_delete``). ``few``: only ``shop_sku`` and ``update_delete`` of a delete, and no product of an update,
+        which the document's descriptions call optional. Which of the two an instance checks is uncertain.
     :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
@@ -89,12 +93,15 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     roles = _SELLERS_AND_OPERATORS
     _key = "shop_sku"
 
-    def __init__(self, *, batch_size: int = 1000, **kwargs: Any) -> None:
+    def __init__(
+        self, *, batch_size: int = 1000, required_fields: Literal["all", "few"] = "all", **kwargs: Any
+    ) -> None:
         super().__init__(batch_size=batch_size, **kwargs)
+        self.required_fields = one_of("required_fields", required_fields, ("all", "few"))
 
     def check(self, item: Any) -> list[Any]:
         """Whether the fields are there that every offer needs. Mirakl checks the rest."""
-        from airflow_provider_mirakl.api.offers import REQUIRED_OFFER_FIELDS
+        from airflow_provider_mirakl.api.offers import required_fields
         from airflow_provider_mirakl.exceptions import Problem
 
         if not isinstance(item, dict):
@@ -102,7 +109,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         name = item.get(self._key)
         return [
             Problem("is missing", field, item_id=name if isinstance(name, str) else None)
-            for field in REQUIRED_OFFER_FIELDS
+            for field in required_fields(item, few=self.required_fields == "few")
             if item.get(field) is None
         ]
 
@@ -182,7 +189,7 @@ class MiraklImportPricesOperator(FileJobOperator):
 
 
 class MiraklExportOffersOperator(ExportOperator):
-    """Export offers in the background (OF52 to OF54) into one file.
+    """Export offers in the background (OF52 to OF54) into one file. For every role.
 
     Mirakl allows an export of everything once a day, and one of changes a minute.
 
@@ -200,7 +207,6 @@ class MiraklExportOffersOperator(ExportOperator):
     """
 
     job = "offer_export"
-    roles = _SELLERS_AND_OPERATORS
     template_fields: Sequence[str] = ("updated_since", "options", *ExportOperator.template_fields)
 
     def __init__(

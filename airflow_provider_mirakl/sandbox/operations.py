@@ -272,8 +272,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _write("PRI01", _PRICE, offers.pri01, SHOP | OPERATOR, per="handler", consumes=_FILES),
     _read("PRI02", _PRICE, offers.pri02, SHOP | OPERATOR, MINUTE),
     _read("PRI03", f"{_PRICE}/{{import_id}}/error_report", offers.pri03, SHOP | OPERATOR, MINUTE, (CSV,)),
-    _write("OF52", "/offers/export/async", offers.of52, SHOP | OPERATOR, per="handler", consumes=(JSON,)),
-    _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, SHOP | OPERATOR, 10.0),
+    _write("OF52", "/offers/export/async", offers.of52, ALL, per="handler", consumes=(JSON,)),
+    _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, ALL, 10.0),
     # The files of exports have addresses that only the status tells
     Operation(
         "CM54",
@@ -290,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         "/dynamic/OF54/{tracking_id}/{file}",
         offers.of54,
-        SHOP | OPERATOR,
+        ALL,
         produces=(JSON, CSV),
     ),
     # DJUST

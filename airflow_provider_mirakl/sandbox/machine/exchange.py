@@ -150,17 +150,20 @@ class Exchange:
             )
         return self.machine.clock.at_wall(stamp)
 
-    def take(self, interval: float, resource: str = "", shop: int | None = None) -> None:
+    def take(
+        self, interval: float, resource: str = "", shop: int | None = None, *, by_account: bool = False
+    ) -> None:
         """Count this call against its published frequency.
 
         :param interval: simulated seconds between two calls.
         :param resource: what is counted apart.
         :param shop: count by this shop instead of the caller.
+        :param by_account: count by the caller's account, whichever shop is meant.
         :raises ApiError: 429 if it comes too early.
         """
         assert self.operation is not None  # noqa: S101 - nothing is counted before routing
         shop = self.shop if shop is None else shop
-        account = self.principal.account if shop is None else f"shop {shop}"
+        account = self.principal.account if shop is None or by_account else f"shop {shop}"
         limits = self.machine.limits
         interval = limits.interval(self.operation.code, self.system, interval)
         self.undo_limit = limits.take((self.operation.code, account, resource), interval)

@@ -96,6 +96,9 @@ class Settings:
     :param integration_seconds: from SENT to COMPLETE of a product import.
     :param report_seconds: how long the reports and files of a finished job can be fetched.
     :param cm21_max_items: products per CM21 call (not published), 0 for no limit.
+    :param of24_fields: fields that an offer of OF24 needs: ``all`` six that Mirakl's document lists as required; or
+        ``few``, since its descriptions call the product optional in an update: only the SKU in a delete, and no product
+        in an update.
     :param upload_errors_key: the key of S32's error list: OpenAPI's schema says ``documents``, its sample
         ``shop_documents``; ``both`` sends both.
     :param unlisted_document_types: refuse a file whose extension Mirakl's page does not list.
@@ -126,6 +129,7 @@ class Settings:
     integration_seconds: float = 120.0
     report_seconds: float = 7 * 86400.0
     cm21_max_items: int = 0
+    of24_fields: Literal["all", "few"] = "all"
     upload_errors_key: Literal["documents", "shop_documents", "both"] = "documents"
     unlisted_document_types: Literal["accept", "reject"] = "reject"
     locked_shop_fields: frozenset[str] = frozenset()

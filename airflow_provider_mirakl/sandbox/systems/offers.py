@@ -463,31 +463,38 @@ def _created(exchange: Exchange, job: Job, path: str, number: bool) -> Reply:
     return Reply.json(body, 201, {"Location": f"{exchange.base_url}{path}"})
 
 
-_OFFER = fields(
-    {
-        "shop_sku": text(1),
-        "product_id": text(1),
-        "product_id_type": text(1),
-        "state_code": text(1),
-        "update_delete": text(),
-        "price": number(0),
-        "quantity": checks.nullable(number(0, 1e9, whole=True)),
-        "description": checks.nullable(text()),
-        "discount": checks.nullable(fields({"price": checks.nullable(number(0))}, strict=False)),
-    },
-    frozenset({"shop_sku", "product_id", "product_id_type", "state_code", "update_delete", "price"}),
-    strict=False,
-)
-_OFFERS = fields({"offers": array(_OFFER, 1)}, frozenset({"offers"}), strict=False)
+_OFFER_FIELDS = {
+    "shop_sku": text(1),
+    "product_id": text(1),
+    "product_id_type": text(1),
+    "state_code": text(1),
+    "update_delete": text(),
+    "price": number(0),
+    "quantity": checks.nullable(number(0, 1e9, whole=True)),
+    "description": checks.nullable(text()),
+    "discount": checks.nullable(fields({"price": checks.nullable(number(0))}, strict=False)),
+}
+_REQUIRED = {
+    "all": frozenset({"shop_sku", "product_id", "product_id_type", "state_code", "update_delete", "price"}),
+    "few": frozenset({"shop_sku"}),
+}
+_OFFERS = {
+    name: fields(
+        {"offers": array(fields(_OFFER_FIELDS, required, strict=False), 1)},
+        frozenset({"offers"}),
+        strict=False,
+    )
+    for name, required in _REQUIRED.items()
+}
 
 
 async def of24(exchange: Exchange) -> Reply:
     """OF24: offers as JSON, each replaced as a whole."""
     shop = shop_of(exchange, exchange.query.get("shop", ""), "shop")
-    exchange.take(MINUTE, shop=shop)
+    exchange.take(MINUTE, by_account=True)
     document = await exchange.json()
     problems: list[Problem] = []
-    _OFFERS(document, "$", problems)
+    _OFFERS[exchange.machine.settings.of24_fields](document, "$", problems)
     if problems:
         named = [Problem(f"{found.field} {found.message}", found.field) for found in problems]
         raise ApiError(400, named[0].message, problems=named)
@@ -504,14 +511,14 @@ def _as_row(offer: dict[str, Any]) -> Row:
     discount = (offer.get("discount") or {}).get("price")
     return {
         "sku": offer["shop_sku"],
-        "product-id": offer["product_id"],
-        "product-id-type": offer["product_id_type"],
+        "product-id": offer.get("product_id", ""),
+        "product-id-type": offer.get("product_id_type", ""),
         "description": str(offer.get("description") or ""),
-        "price": str(offer["price"]),
+        "price": str(offer.get("price", "")),
         "quantity": str(offer.get("quantity") or 0),
-        "state": offer["state_code"],
+        "state": offer.get("state_code", ""),
         "discount-price": "" if discount is None else str(discount),
-        "update-delete": offer["update_delete"],
+        "update-delete": offer.get("update_delete", ""),
     }
 
 
@@ -546,8 +553,8 @@ async def pri01(exchange: Exchange) -> Reply:
 
 async def _lines(exchange: Exchange, kind: str, shop_part: str, path: str) -> Reply:
     form = await uploads.form(exchange)
-    shop = shop_of(exchange, form.text(shop_part), shop_part)
-    exchange.take(MINUTE, shop=shop)
+    shop_of(exchange, form.text(shop_part), shop_part)
+    exchange.take(MINUTE, by_account=True)
     part = form.file()
     job = exchange.part(Offers).submit(exchange, kind, part.body, {"file_name": part.file_name})
     return _created(exchange, job, path.format(job.id), number=False)
@@ -613,6 +620,8 @@ async def of52(exchange: Exchange) -> Reply:
     body = await exports.body(exchange)
     since = exports.date(exchange, body, "last_request_date")
     exchange.take(86400.0 if since is None else MINUTE, "full" if since is None else "differential")
+    if since is not None and body.get("include_inactive_offers") is True:
+        raise ApiError(400, "include_inactive_offers cannot be used with last_request_date.")
     rename = body.get("rename_fields") or {}
     if not isinstance(rename, dict) or not all(isinstance(name, str) for name in rename.values()):
         raise ApiError(400, "rename_fields must be an object of strings.")

@@ -323,3 +323,58 @@ def test_an_empty_download(bench: Any, server: Any, steps: Any) -> None:
 def test_the_calls_own_parser_is_not_used(bench: Any, server: Any, steps: Any) -> None:
     server.script(steps.reply(200, b"no JSON", content_type="application/json"))
     assert bench.client(server.url).download(Call(FILE, parse=Reply.json_object))[1] == b"no JSON"
+
+
+# --- a listing whose Link header is lost on the way ------------------------------------------------------------
+
+
+def by_size(offset: int = 0) -> Call[Page[Any]]:
+    return Call(
+        LIST,
+        parse=lambda reply: offset_page(reply, "data", by_size, offset=offset, page_size=2, optional=True),
+        params=query(max=2, offset=offset or None),
+    )
+
+
+def test_without_a_link_the_total_count_says_whether_a_page_follows(
+    bench: Any, server: Any, steps: Any
+) -> None:
+    server.script(
+        steps.reply(200, page(1, 2) | {"total_count": 4}), steps.reply(200, page(3, 4) | {"total_count": 4})
+    )
+    assert items(bench.client(server.url).pages(by_size())) == [1, 2, 3, 4]
+    assert [seen.target.partition("?")[2] for seen in server.seen] == ["max=2", "max=2&offset=2"]
+
+
+def test_a_short_page_is_not_the_last_one_where_the_total_count_is_higher(
+    bench: Any, server: Any, steps: Any
+) -> None:
+    server.script(
+        steps.reply(200, page(1) | {"total_count": 2}), steps.reply(200, page(2) | {"total_count": 2})
+    )
+    assert items(bench.client(server.url).pages(by_size())) == [1, 2]
+
+
+@pytest.mark.parametrize("last", [page(3), page(), {}], ids=["short", "empty", "no list"])
+def test_without_link_and_total_count_a_full_page_has_another_behind_it(
+    bench: Any, server: Any, steps: Any, last: dict[str, Any]
+) -> None:
+    server.script(steps.reply(200, page(1, 2)), steps.reply(200, last))
+    assert items(bench.client(server.url).pages(by_size())) == [
+        1,
+        2,
+        *[item["id"] for item in last.get("data", [])],
+    ]
+
+
+def test_a_link_header_without_a_next_link_ends_a_listing(bench: Any, server: Any, steps: Any) -> None:
+    server.script(
+        steps.reply(200, page(1, 2) | {"total_count": 9}, Link='<https://x/?offset=0>; rel="previous"')
+    )
+    assert items(bench.client(server.url).pages(by_size())) == [1, 2]
+
+
+def test_a_list_that_the_document_requires_has_to_be_there(bench: Any, server: Any, steps: Any) -> None:
+    server.script(steps.reply(200, {}))
+    with pytest.raises(MiraklReplyError, match="under 'data'"):
+        list(bench.client(server.url).pages(by_offset()))

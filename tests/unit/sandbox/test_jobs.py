@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.sandbox.systems.offers import Offers
 from airflow_provider_mirakl.sandbox.systems.tables import Table, read
 
 pytestmark = pytest.mark.mirakl_sandbox_settings(limits="off")
@@ -423,6 +424,15 @@ def test_cm51_filters_and_cm61_remembers(sandbox: Sandbox, operator: httpx.Clien
     assert errors == {"PIM-17|The PIM refused the brand.|brand"}
 
 
+def test_by_default_only_accepted_and_valid_products_are_exported(
+    sandbox: Sandbox, operator: httpx.Client
+) -> None:
+    sandbox.arrange_master_products({"id": "MKL-001", "validation": "INVALID"})
+    path, product = "/api/mcm/products/export", {"product_id": "MKL-001"}
+    assert operator.get(path, params=product).json() == []
+    assert len(operator.get(path, params=product | {"validation_status": "VALID,INVALID"}).json()) == 1
+
+
 def test_an_export_comes_in_chunks_that_expire(sandbox: Sandbox, operator: httpx.Client) -> None:
     start = operator.post("/api/mcm/products/export/async", json={"items_per_chunk": 25})
     path = f"/api/mcm/products/export/async/status/{start.json()['tracking_id']}"
@@ -550,6 +560,54 @@ def test_offers_as_json(sandbox: Sandbox, shop: httpx.Client, operator: httpx.Cl
     assert (bad.status_code, bad.json()["errors"][0]["field"]) == (400, "$.offers[0].price")
     assert operator.post("/api/offers", json={"offers": [offer]}).status_code == 400
     assert operator.post("/api/offers", params={"shop": 2001}, json={"offers": [offer]}).status_code == 201
+
+
+@pytest.mark.mirakl_sandbox_settings(of24_fields="few", limits="off")
+def test_an_update_without_product_and_a_delete_without_price(sandbox: Sandbox, shop: httpx.Client) -> None:
+    offer = {
+        "shop_sku": "O-1", "product_id": "MKL-001", "product_id_type": "MIRAKL_PRODUCT_ID", "price": 9.5,
+        "state_code": "11", "update_delete": "",
+    }  # fmt: skip
+    update = {"shop_sku": "O-1", "price": 7, "state_code": "11", "quantity": 3}
+    for body in (offer, update):
+        assert shop.post("/api/offers", json={"offers": [body]}).status_code == 201
+        sandbox.advance(100)
+    stored = sandbox.call(lambda world: dict(world.part(Offers).offers["2000|O-1"]))
+    assert (stored["product_sku"], stored["price"], stored["quantity"]) == ("SKU-001", 7, 3)
+    answer = shop.post("/api/offers", json={"offers": [{"shop_sku": "O-1", "update_delete": "delete"}]})
+    assert answer.status_code == 201
+    sandbox.advance(100)
+    assert sandbox.call(lambda world: world.part(Offers).offers["2000|O-1"]["deleted"])
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="published")
+def test_json_offers_stock_and_prices_have_one_frequency_for_all_shops(
+    sandbox: Sandbox, operator: httpx.Client
+) -> None:
+    offer = {
+        "shop_sku": "O-1", "product_id": "MKL-001", "product_id_type": "MIRAKL_PRODUCT_ID", "price": 9.5,
+        "state_code": "11", "update_delete": "",
+    }  # fmt: skip
+    for wait, status in ((0, 201), (0, 429), (60, 201)):
+        sandbox.advance(wait)
+        query = {"shop": 2001 if status == 429 else 2000}
+        assert operator.post("/api/offers", params=query, json={"offers": [offer]}).status_code == status
+
+
+def test_the_front_office_exports_offers(sandbox: Sandbox, shop: httpx.Client, front: httpx.Client) -> None:
+    of01(shop, OFFER_HEAD + "O-1;SKU-001;SKU;10;5;11;\n")
+    sandbox.advance(100)
+    answer = front.post("/api/offers/export/async", json={"export_type": "application/json"})
+    assert answer.status_code == 200
+    sandbox.advance(200)
+    status = front.get(f"/api/offers/export/async/status/{answer.json()['tracking_id']}").json()
+    assert status["status"] == "COMPLETED"
+    assert front.get(status["urls"][0]).status_code == 200
+
+
+def test_inactive_offers_and_changes_are_two_exports(front: httpx.Client) -> None:
+    body = {"last_request_date": "2026-01-01T00:00:00Z", "include_inactive_offers": True}
+    assert front.post("/api/offers/export/async", json=body).status_code == 400
 
 
 def test_stock_and_prices_reach_the_offers(sandbox: Sandbox, shop: httpx.Client) -> None:
