@@ -102,13 +102,13 @@ def find_submission(
             or caller.shop_id not in (None, status.get("shop_id", caller.shop_id))
         ):
             continue
-        read = status.get(kind.lines) if kind.lines else None
-        if lines is not None and isinstance(read, int) and read > 0:
-            if read == lines:
-                proven.append(job_id)
-        elif lines is None or judge(kind, status).ended:
+        verdict = judge(kind, status)
+        read = verdict.counts.total
+        if lines is None or (verdict.ended and not read):
             possible.append(job_id)  # waiting for its lines tells nothing
-        else:
+        elif read == lines:
+            proven.append(job_id)
+        elif not verdict.ended and read < lines:
             pending.append(job_id)
     if len(proven) == 1 and not pending and not possible:
         return Finding(proven=proven[0])

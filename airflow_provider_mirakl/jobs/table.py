@@ -93,7 +93,6 @@ class JobKind:
     :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
         tasks share it.
     :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
-    :param lines: field of the status with the lines that Mirakl has read of a file.
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
     :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
@@ -114,7 +113,6 @@ class JobKind:
     reports: tuple[Report, ...] = ()
     listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
     changes: bool = False
-    lines: str | None = None
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
 
@@ -303,7 +301,6 @@ PRODUCT_IMPORT = JobKind(
             lambda job_id, caller: products.get_transformed_file(job_id, caller=caller),
         ),
     ),
-    lines="transform_lines_read",
     listing=lambda caller, since, ids: products.list_imports(caller=caller, changed_since=since),
     changes=True,
     early=frozenset({"SENT"}),
@@ -340,7 +337,6 @@ OFFER_IMPORT = JobKind(
     reports=_error_report(
         "OF03", lambda job_id, caller: offers.get_offer_error_report(job_id, caller=caller)
     ),
-    lines="lines_read",
     listing=lambda caller, since, ids: offers.list_offer_imports(caller=caller, created_since=since),
 )
 
@@ -377,7 +373,6 @@ PRICE_IMPORT = JobKind(
     reports=_error_report(
         "PRI03", lambda job_id, caller: offers.get_price_error_report(job_id, caller=caller)
     ),
-    lines="lines_read",
     listing=lambda caller, since, ids: offers.list_price_imports(
         caller=caller, import_ids=ids, created_since=None if ids else since
     ),

@@ -30,7 +30,9 @@ def find(statuses, caller=OPERATOR, **options):
     [
         ([], Finding()),
         ([status(1)], Finding(proven=1)),
-        ([status(1, read=4)], Finding()),
+        ([status(1, read=4, import_status="SENT")], Finding()),
+        ([status(1, read=4)], Finding(pending=(1,))),
+        ([status(1, read=6)], Finding()),
         ([status(1, read=0)], Finding(pending=(1,))),
         ([status(1), status(2, read=0)], Finding(pending=(1, 2))),
         ([status(1, read=0, import_status="FAILED")], Finding(possible=(1,))),
