@@ -16,6 +16,9 @@ from airflow_provider_mirakl.jobs.waiting import Poll
 
 log = logging.getLogger(__name__)
 
+UNTOLD_POLLS = 60
+"""How often a job that is done is polled again until it tells what became of its lines. How long Mirakl takes for that
+is not published; with the recommended interval this is an hour."""
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -67,6 +70,23 @@ def jobs_ended(
             continue  # a shared listing has no news of it yet
         notes.setdefault("since", status.get("date_created"))
         verdict = judge(row, status, early=early)
+        if verdict.phase == "done" and not early and not row.told(status):
+            polls: dict[str, int] = notes.setdefault("untold", {})
+            polls[str(job_id)] = polls.get(str(job_id), 0) + 1
+            if polls[str(job_id)] <= UNTOLD_POLLS:
+                log.info(
+                    "%s %s is %s; Mirakl does not tell yet what became of its lines. Polling again.",
+                    row.title.capitalize(),
+                    job_id,
+                    verdict.state,
+                )
+                continue
+            log.warning(
+                "%s %s is %s, and Mirakl still does not tell what became of its lines: they are unknown",
+                row.title.capitalize(),
+                job_id,
+                verdict.state,
+            )
         if verdict.ended:
             # The addresses of an export's files may be signed: they do not travel.
             statuses[str(job_id)] = {name: value for name, value in status.items() if name != "urls"}

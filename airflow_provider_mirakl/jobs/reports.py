@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +27,18 @@ ID_COLUMNS = (
     "mirakl_product_id", "mirakl-product-id", "product_id", "product-id", "ean",
 )  # fmt: skip
 """Columns that name an item, the first one found wins; a user may name another."""
+ERROR_COLUMNS = (
+    "errors",
+    "error",
+    "error-message",
+    "error_message",
+    "error message",
+    "error-reason",
+    "reason",
+)
+"""The names by which reports call the column with the reason. A column of the source such as ``return_reason`` comes
+only where none of them is there."""
+WARNING_COLUMNS = ("warnings", "warning", "warning-message", "warning_message", "warning message")
 _MAX_FIELD = 1 << 24
 _CODED = re.compile(r"[\w.-]+\|")
 _NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
@@ -108,26 +120,46 @@ def _lines(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
 
 
 def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[ItemResult]:
-    """The lines of an error report as failed items.
+    """The lines of an error report as failed items. A line that has a warning and no error did not fail.
 
     :param path: the report, CSV.
     :param id_column: the column that names an item; default the first of :data:`ID_COLUMNS`, else the first of all.
     :raises MiraklInputError: a line cannot be read.
     """
     with open_table(path) as table:
-        reason = _reason_column(table.header)
+        reason, warning = _reason_column(table), table.position(WARNING_COLUMNS)
         item = table.position([id_column, *ID_COLUMNS] if id_column else ID_COLUMNS)
         if item is None:
-            item = next((at for at in range(len(table.header)) if at != reason), 0)
+            item = next((at for at in range(len(table.header)) if at not in (reason, warning)), 0)
         for line in table.lines:
-            if line:
+            if line and not _is_warning(line, reason, warning):
                 code, message = _split(_cell(line, reason))
                 yield ItemResult(_cell(line, item), "failed", code, message)
 
 
-def _reason_column(header: Sequence[str]) -> int | None:
-    """The column with the reason: the last that speaks of an error, and not of a line."""
-    found = None
+def read_warnings(path: StoragePath) -> Counter[str]:
+    """The warnings of a report, each with the number of its lines.
+
+    :raises MiraklInputError: a line cannot be read.
+    """
+    with open_table(path) as table:
+        warning = table.position(WARNING_COLUMNS)
+        if warning is None:
+            return Counter()
+        return Counter(text for line in table.lines if (text := _cell(line, warning).strip()))
+
+
+def _is_warning(line: Sequence[str], reason: int | None, warning: int | None) -> bool:
+    """Whether a line has a warning and no error."""
+    return warning is not None and bool(_cell(line, warning).strip()) and not _cell(line, reason).strip()
+
+
+def _reason_column(table: Table) -> int | None:
+    """The column with the reason: by its exact name, else the last that speaks of an error, and not of a line."""
+    exact = table.position(ERROR_COLUMNS)
+    if exact is not None:
+        return exact
+    header, found = table.header, None
     for position, name in enumerate(header):
         word = name.casefold()
         if ("error" in word or "reason" in word) and "line" not in word and "code" not in word:
@@ -254,11 +286,13 @@ def _rejected_lines(
     for path in reports:
         with open_table(path, "surrogateescape") as report:
             places = report.positions(table.header)
+            reason, warning = _reason_column(report), report.position(WARNING_COLUMNS)
+            failed = (line for line in report.lines if line and not _is_warning(line, reason, warning))
             if None not in places:
-                yield from (tuple(_cell(line, at) for at in places) for line in report.lines if line)
+                yield from (tuple(_cell(line, at) for at in places) for line in failed)
             elif (place := report.position(shared)) is not None:
                 column = report.header[place].casefold()
-                wanted[column] |= {_cell(line, place).strip() for line in report.lines} - {""}
+                wanted[column] |= {_cell(line, place).strip() for line in failed} - {""}
             elif report.header:
                 raise LookupError(path.name)
     items = [(table.position([column]), named) for column, named in wanted.items() if named]

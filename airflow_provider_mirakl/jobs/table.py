@@ -93,6 +93,7 @@ class JobKind:
     :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
         tasks share it.
     :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
+    :param told: whether a job that is done tells already what became of its items.
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
     :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
@@ -113,6 +114,7 @@ class JobKind:
     reports: tuple[Report, ...] = ()
     listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
     changes: bool = False
+    told: Callable[[Status], bool] = lambda status: True
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
 
@@ -208,9 +210,8 @@ def _count_product_import(status: Status) -> Counts:
     succeeded = _number(details, "products_successfully_synchronized") + _number(
         details, "products_reimported"
     )
-    # Without details only a report of errors tells how many were not integrated: then nobody knows of a single line.
-    if details is None and status.get("import_status") in DONE and status.get("has_error_report") is not True:
-        succeeded = _number(status, "transform_lines_in_success")
+    # Mirakl may add the details some time after COMPLETE. Until then it is not known what became of any line that was
+    # converted: all of them may be rejected.
     return Counts(succeeded, failed, max(0, read - succeeded - failed))
 
 
@@ -303,6 +304,7 @@ PRODUCT_IMPORT = JobKind(
     ),
     listing=lambda caller, since, ids: products.list_imports(caller=caller, changed_since=since),
     changes=True,
+    told=lambda status: isinstance(status.get("integration_details"), Mapping),
     early=frozenset({"SENT"}),
 )
 

@@ -47,6 +47,13 @@ def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iter
                 file.write(chunk)
         if piece.stat().st_size:
             yield piece
+        elif download.reply.status != 204:
+            raise MiraklReplyError(
+                f"{call.operation.code}: Mirakl answered {download.reply.status} with an empty file. Only 204, an "
+                "empty JSON list or a CSV heading mean that there is nothing; a retry fetches it again",
+                operation=call.operation.code,
+                status=download.reply.status,
+            )
         if piece.exists():
             piece.unlink()
 

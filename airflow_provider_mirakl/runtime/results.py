@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklJobFailedError, MiraklNotFoundError
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklNotFoundError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Reply
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
+    from airflow_provider_mirakl.outcome import Outcome
 
 
 _HEAD = 64
@@ -74,7 +80,13 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
     Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``. Where a
     report names failures that the counts do not have, the report counts: what it names did not succeed.
     """
-    from airflow_provider_mirakl.jobs.reports import global_errors, is_csv, read_failures, read_items
+    from airflow_provider_mirakl.jobs.reports import (
+        global_errors,
+        is_csv,
+        read_failures,
+        read_items,
+        read_warnings,
+    )
     from airflow_provider_mirakl.outcome import SHOWN_LETTERS, OutcomeWriter
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +107,10 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
                         for result in read_failures(path, id_column):
                             writer.add(result)
                             rows[result.status] += 1
+                        messages += [
+                            f"warning on {count:,} lines of {report.name}: {text}"
+                            for text, count in read_warnings(path).most_common(3)
+                        ]
                     except MiraklInputError as error:
                         messages.append(str(error))
                     named += rows["failed"] if report.certain else 0
@@ -142,21 +158,52 @@ def refuse_failed(kind: JobKind, jobs: Sequence[Ended]) -> None:
 
 
 def judge_items(
-    result: dict[str, Any], max_failed_items: int | None, max_failed_ratio: float | None, log: Any
+    result: dict[str, Any],
+    max_failed_items: int | None,
+    max_failed_ratio: float | None,
+    log: Any,
+    push: Callable[[dict[str, Any]], object] | None = None,
 ) -> None:
     """Say what became of the items, and raise when too many failed.
 
-    :raises MiraklItemsFailedError: with the commonest errors.
+    :param result: the task's result.
+    :param push: makes the result the task's XCom. Called before the error is raised: a task that fails returns nothing,
+        and the tasks and notifications behind it would know neither counts nor rejects.
+    :raises MiraklItemsFailedError: with the result as data. The log ends with the commonest errors, the place of the
+        rejects and what to do next.
     """
     from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
 
     outcome = Outcome.from_summary(result)
-    log.info("Outcome of %s: %s", ", ".join(map(str, result["job_ids"])), outcome)
+    log.info("Outcome of %s: %s", ", ".join(map(str, outcome.job_ids)) or "the task", outcome)
     for message in result.get("messages", ()):
         log.warning("%s", message)
-    for error in outcome.errors:
-        log.warning("%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))))
-    FailurePolicy(max_failed_items, max_failed_ratio).judge(outcome)
+    failure: MiraklItemsFailedError | None = None
+    try:
+        FailurePolicy(max_failed_items, max_failed_ratio).judge(outcome)
+    except MiraklItemsFailedError as error:
+        failure = error
+    if failure is None:
+        _tell_errors(outcome, log.warning)
+        return
+    failure.outcome = dict(result)
+    if push is not None:
+        push(result)
+    log.error("%d of %d items failed.", outcome.failed, outcome.total)
+    _tell_errors(outcome, log.error)
+    if rejects := result.get("rejects"):
+        log.error("The failed items are in %s: fix them and use that file as source.", rejects)
+    else:
+        rows = ", ".join(outcome.rows) or result.get("folder")
+        log.error("The items are listed in %s: fix the failed ones in the source, and clear this task.", rows)
+    raise failure
+
+
+def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
+    for error in outcome.errors[:3]:
+        tell(
+            "%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))) or "no reason given"
+        )
 
 
 def _ending(reply: Reply, head: bytes) -> str:

@@ -155,6 +155,10 @@ class TaskRun:
         """Which instance of a mapped task this is; -1 for a task that is not mapped."""
         return -1 if self._ti.map_index is None else int(self._ti.map_index)
 
+    def push_result(self, result: dict[str, Any]) -> None:
+        """Make a result the task's XCom, as if it had returned it, before an error ends it."""
+        self._ti.xcom_push(key="return_value", value=result)
+
     @property
     def is_mapped(self) -> bool:
         """Whether this is one of several instances of a mapped task."""

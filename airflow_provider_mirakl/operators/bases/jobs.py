@@ -611,7 +611,9 @@ class MiraklJobOperator(BaseOperator):
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         """Say what became of the items, and fail the task when too many failed."""
-        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        judge_items(
+            result, self.max_failed_items, self.max_failed_ratio, self.log, push=self._run.push_result
+        )
         return result
 
     @property

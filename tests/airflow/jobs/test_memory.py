@@ -13,6 +13,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
     MiraklError,
     MiraklInputError,
+    MiraklItemsFailedError,
     MiraklReplyError,
     MiraklServerError,
     MiraklStorageError,
@@ -321,3 +322,47 @@ def test_an_export_that_is_asked_for_again_asks_for_the_same(fleet, mirakl_sandb
         task.run()
     requests = mirakl_sandbox.journal("CM52")
     assert len({json.dumps(call.get("query"), sort_keys=True) for call in requests}) == 1
+
+
+def test_a_complete_import_that_does_not_tell_yet_is_polled_again(fleet, mirakl_sandbox, monkeypatch):
+    """All its lines may be rejected: integration_details come later."""
+    from airflow_provider_mirakl.jobs import polls, table
+
+    asked: list[str] = []
+    judge = table.judge
+
+    def hiding(kind: Any, status: Any, **options: Any) -> Any:
+        if status.get("import_status") == "COMPLETE" and len(asked) < 3:
+            asked.append("COMPLETE")
+            status.pop("integration_details", None)
+        return judge(kind, status, **options)
+
+    monkeypatch.setattr(polls, "judge", hiding)
+    result = fleet("P41", keep=True, deferrable=False, until="complete").run()
+    assert (result["succeeded"], result["unknown"]) == (1, 0)
+    assert len(asked) == 3
+
+
+def test_items_that_fail_leave_the_whole_outcome_behind(fleet, mirakl_sandbox, tmp_path, capsys, caplog):
+    """The tasks behind and the notifications see counts, errors, reports and rejects."""
+    mirakl_sandbox.world.settings.limits = "off"
+    source = tmp_path / "bad.csv"
+    source.write_text(PRODUCTS + "moon;A-4;Four;2000000000004;nordlys\n", encoding="utf-8")
+    task = fleet("P41", keep=True, source=str(source), until="complete", max_failed_items=0)
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        task.run()
+    pushed = task.pushed["return_value"]
+    assert (pushed["sent"], pushed["failed"]) == (2, 1)
+    assert pushed["errors"]
+    assert pushed["reports"]
+    assert Path(pushed["rejects"]).exists()
+    assert caught.value.outcome == pushed
+    told = capsys.readouterr().out + caplog.text
+    assert "1 of 2 items failed." in told
+    assert f"The failed items are in {pushed['rejects']}" in told
+
+
+def test_an_export_with_an_empty_file_is_no_export_without_items(fleet, mirakl_sandbox):
+    mirakl_sandbox.fault("empty_body", "CM54")
+    with pytest.raises(MiraklReplyError, match="empty file"):
+        fleet("CM52", keep=True).run()

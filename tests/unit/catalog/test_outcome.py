@@ -143,3 +143,21 @@ def test_a_limit_out_of_range_is_named(limits: dict[str, float]) -> None:
     with pytest.raises(MiraklConfigurationError) as caught:
         FailurePolicy(**limits)  # type: ignore[arg-type]
     assert caught.value.field == next(iter(limits))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "total"),
+    [
+        (Outcome(succeeded=1, failed=2, unknown=4), 7),
+        (Outcome(sent=9, succeeded=1, failed=2, unknown=4), 9),
+        (Outcome(sent=3, unknown=5), 5),
+        (Outcome(sent=3), 3),
+    ],
+)
+def test_the_total_counts_every_item_once(outcome: Outcome, total: int) -> None:
+    assert outcome.total == total
+    # ... and so does the share: 4 unknown items are not failed ones, and count in the whole
+    if outcome.failed:
+        FailurePolicy(max_failed_ratio=outcome.failed / total).judge(outcome)
+        with pytest.raises(MiraklItemsFailedError):
+            FailurePolicy(max_failed_ratio=outcome.failed / total - 0.01).judge(outcome)

@@ -12,6 +12,7 @@ from airflow_provider_mirakl.jobs.reports import (
     global_errors,
     read_failures,
     read_items,
+    read_warnings,
     rejected_items,
     write_rejected_lines,
 )
@@ -67,6 +68,35 @@ def write(tmp_path):
 )
 def test_columns_are_found_by_name(write, text, expected):
     assert list(read_failures(write("report.csv", text))) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # a column of the source behind the report's own is not Mirakl's word
+        ("sku;errors;return_reason\nA;no;too small\n", [ItemResult("A", "failed", None, "no")]),
+        ("sku;error_count;errors;reason\nA;1;no;none\n", [ItemResult("A", "failed", None, "no")]),
+        # a warning is no failure; an error beside it is
+        (
+            "sku;errors;warnings\nA;;odd\nB;no;odd\nC;no;\n",
+            [ItemResult("B", "failed", None, "no"), ItemResult("C", "failed", None, "no")],
+        ),
+        ("sku;warnings\nA;odd\n", []),
+        ("sku;errors;warnings\nA;;\n", [ItemResult("A", "failed", None, None)]),
+    ],
+)
+def test_exact_names_come_first_and_a_warning_is_no_failure(write, text, expected):
+    assert list(read_failures(write("report.csv", text))) == expected
+
+
+def test_warnings_are_told_as_warnings_and_are_no_rejects(write, tmp_path):
+    report = write("P47.csv", "sku;title;errors;warnings\nA;One;;odd\nB;Two;no;odd\nC;Three;;odd\n")
+    assert read_warnings(report) == {"odd": 3}
+    target = tmp_path / "rejects.csv"
+    assert (
+        write_rejected_lines(write("source.csv", "sku;title\nA;One\nB;Two\nC;Three\n"), [report], target) == 1
+    )
+    assert target.read_text(encoding="utf-8").splitlines() == ['"sku";"title"', '"B";"Two"']
 
 
 def test_a_column_can_be_named(write):

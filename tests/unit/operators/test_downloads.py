@@ -13,16 +13,34 @@ from airflow_provider_mirakl.exceptions import MiraklReplyError
 from airflow_provider_mirakl.runtime.downloads import write_files
 
 
+class Piece(bytes):
+    """What a call asks for, and is answered with."""
+
+    operation = SimpleNamespace(code="CM54")
+
+
 class Files:
-    """Gives what it is asked for."""
+    """Gives what it is asked for: nothing is 204, unless told otherwise."""
+
+    def __init__(self, empty: int = 204) -> None:
+        self.empty = empty
 
     @contextmanager
     def stream(self, call: bytes) -> Iterator[Any]:
-        yield SimpleNamespace(chunks=iter([call[:3], call[3:]]))
+        reply = SimpleNamespace(status=200 if call else self.empty)
+        yield SimpleNamespace(chunks=iter([call[:3], call[3:]]), reply=reply)
 
 
-def written(target: Any, target_format: str, *pieces: bytes) -> int | None:
-    return write_files(Files(), pieces, target, target_format)
+def written(target: Any, target_format: str, *pieces: bytes, empty: int = 204) -> int | None:
+    return write_files(Files(empty), [Piece(piece) for piece in pieces], target, target_format)
+
+
+@pytest.mark.parametrize("target_format", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize("pieces", [[b""], [b'[{"a":1}]', b""]])
+def test_an_empty_file_is_nothing_only_where_mirakl_says_so(tmp_path, target_format, pieces):
+    with pytest.raises(MiraklReplyError, match="CM54: Mirakl answered 200 with an empty file"):
+        written(tmp_path / "t", target_format, *pieces, empty=200)
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize(

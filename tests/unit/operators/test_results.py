@@ -93,7 +93,7 @@ CM23 = json.dumps(
             {"has_transformation_error_report": True, "transform_lines_read": 4, "transform_lines_in_success": 4},
             "sku;errors\nA;mind\n",
             None,
-            (4, 4, 0, 0),
+            (4, 0, 0, 4),
         ),
         # CM23 against CM22
         ("product_synchronization", CM22, CM23, 3, (3, 2, 1, 0)),
