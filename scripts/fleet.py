@@ -49,8 +49,8 @@ from measure import table  # noqa: E402
 from airflow_provider_mirakl.sandbox import Sandbox  # noqa: E402
 from airflow_provider_mirakl.sandbox.pytest_plugin import connections  # noqa: E402
 
-SPEED, LONG = 20.0, 5.0
-"""Mirakl's minute takes three seconds; twelve where a task has to wait outside of a worker: a short wait is slept."""
+SPEED, LONG = 20.0, 3.0
+"""Mirakl's minute takes three seconds; twenty where a task has to wait outside of a worker: a short wait is slept."""
 CHUNKS, BATCH = 20, 50
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
@@ -305,7 +305,15 @@ def kill_triggerer(fleet: Fleet, scenario: Scenario) -> None:
     fleet.until(
         lambda: len(scenario.writes()) >= CHUNKS // 4, f"{scenario.name}: a quarter is sent", PATIENCE
     )
-    name = fleet.until(lambda: fleet.holder(scenario.name), f"{scenario.name} is in a triggerer", PATIENCE)
+    run = scenario.runs[-1]
+    name = fleet.until(
+        lambda: fleet.holder(scenario.name) or run.state not in ("queued", "running"),
+        f"{scenario.name} is in a triggerer",
+        PATIENCE,
+    )
+    if not isinstance(name, str):
+        print(f"  {scenario.name}: never was in a triggerer", flush=True)
+        return
     at = len(scenario.writes())
     fleet.kill(name)
     fleet.start(name)
