@@ -13,6 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 # The newest Airflow we support: what `.venv` holds.
 AIRFLOW ?= 3.3.2
 MATRIX ?= 2.11.2 3.3.2
+SMOKE ?= $(AIRFLOW)
 PYTEST_ARGS ?=
 FLEET_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own.
@@ -138,6 +139,16 @@ stores: .venvs/fleet/.fleet $(CACHE)/azurite/node_modules/.bin/azurite-blob ## S
 	PATH="$(CACHE)/azurite/node_modules/.bin:$$PATH" MIRAKL_STORES=azure,gcs \
 		.venvs/fleet/bin/python -m pytest -p no:cacheprovider tests/airflow/stores $(PYTEST_ARGS)
 
+# The oldest release of everything that pyproject.toml names, the rest as on the oldest Airflow's constraints.
+.PHONY: lowest
+lowest: ## every test on the lowest versions that pyproject.toml allows
+	$(call make_venv,.venvs/lowest,2.11.2)
+	$(BIN)/python scripts/lowest.py > .venvs/lowest/constraints.txt
+	.venvs/lowest/bin/uv pip install --quiet --python .venvs/lowest/bin/python --resolution lowest-direct \
+		--constraint .venvs/lowest/constraints.txt --build-constraints constraints/tools.txt \
+		--editable '.[sandbox$(comma)parquet]' --group test
+	.venvs/lowest/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: check
@@ -150,7 +161,7 @@ check: .venv/.dev ## lint, format, types, import rules, parse cost, docs
 	$(MAKE) --no-print-directory docs
 
 .PHONY: format
-format: .venv/.dev ## mend what can be mended by a tool
+format: .venv/.dev ## fix what a tool can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -173,6 +184,35 @@ build: .venv/.dev ## wheel and sdist in dist/, checked
 	rm -rf dist
 	$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints/tools.txt --out-dir dist
 	$(BIN)/python scripts/check_dist.py dist
+	$(MAKE) --no-print-directory supply SUPPLY_ARGS="--offline $(SUPPLY_ARGS)"
+
+# What a user has after `pip install`: the wheel and what it needs.
+.venvs/user/.base: .venv/.base
+	rm -rf $(@D)
+	$(BIN)/python -m venv $(@D)
+	@touch $@
+
+.venvs/supply/.base: constraints/supply.txt
+	$(call make_venv,$(@D),$(AIRFLOW))
+	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python --constraint constraints/supply.txt --group supply
+	@touch $@
+
+.PHONY: supply
+supply: .venvs/user/.base .venvs/supply/.base ## bill of materials, licences and vulnerabilities of what dist/ installs
+	$(BIN)/uv pip install --quiet --python .venvs/user/bin/python --constraint $(PINS) apache-airflow==$(AIRFLOW) \
+		--reinstall-package airflow-provider-mirakl $(CURDIR)/dist/*.whl
+	.venvs/supply/bin/python scripts/supply.py .venvs/user $(SUPPLY_ARGS)
+
+.PHONY: smoke
+smoke: build $(SMOKE:%=smoke-%) ## the wheel in an empty environment of each Airflow of SMOKE; one Dag runs
+
+.PHONY: smoke-%
+smoke-%:
+	$(call make_venv,.venvs/smoke-$*,$*)
+	$(call uv_install,.venvs/smoke-$*,$*,"$$(ls $(CURDIR)/dist/*.whl)[sandbox]")
+	cd /tmp && $(CURDIR)/.venvs/smoke-$*/bin/python -c 'import airflow_provider_mirakl as it; \
+		assert "site-packages" in it.__file__, it.__file__'
+	.venvs/smoke-$*/bin/python scripts/demo.py
 
 .PHONY: lock
 lock: .venv/.dev ## resolve the constraints files again
@@ -181,5 +221,5 @@ lock: .venv/.dev ## resolve the constraints files again
 .PHONY: clean
 clean: ## remove everything make has made
 	rm -rf .venv .venvs .cache .airflow .demo .demo-airflow example_dags/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
-		dist docs/_build docs/reference
+		build dist docs/_build docs/reference
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

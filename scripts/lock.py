@@ -28,7 +28,7 @@ class Release:
 
     :param version: the exact Airflow version.
     :param exclude_newer: nothing published after this day is considered.
-    :param pins: requirements that mend what the index of that day gets wrong.
+    :param pins: requirements that correct what the index of that day gets wrong.
     :param newer: packages that may come from any later day.
     """
 
