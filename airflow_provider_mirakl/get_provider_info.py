@@ -52,6 +52,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.connect_orders",
                     f"{_PACKAGE}.operators.connect_returns",
                     f"{_PACKAGE}.operators.djust",
+                    f"{_PACKAGE}.operators.extract",
                     f"{_PACKAGE}.operators.offers",
                     f"{_PACKAGE}.operators.preflight",
                     f"{_PACKAGE}.operators.products",

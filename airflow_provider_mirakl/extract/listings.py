@@ -1,15 +1,16 @@
-"""The listings of Mirakl Connect that can be extracted, as data."""
+"""The listings that can be extracted, as data: those of Mirakl Connect, and those of an instance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from airflow_provider_mirakl.api.call import Call, Json, Page
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Reply, moment, query
 from airflow_provider_mirakl.api.conversations import list_conversations
 from airflow_provider_mirakl.api.orders import list_orders
+from airflow_provider_mirakl.api.paging import offset_page, seek_page
 from airflow_provider_mirakl.api.returns import list_returns
 from airflow_provider_mirakl.extract.fields import CONVERSATION, ORDER, RETURN, Shape
 
@@ -22,12 +23,15 @@ class Listing:
     :param shape: what its rows are.
     :param id: field that names a row.
     :param updated: field with the moment of a row's last change.
+    :param newest_first: whether the last change is listed first, so that the first page says up to where it reaches.
+        Otherwise the moment before the first call says so, by this machine's clock; the overlap covers the difference.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
     shape: Shape
     id: str = "id"
     updated: str = "updated_at"
+    newest_first: bool = True
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
         """The call of the first page."""
@@ -63,3 +67,79 @@ LISTINGS: dict[str, Listing] = {
     ),
 }
 """By name."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceListing:
+    """A listing of an instance: of the Marketplace or the Catalog Manager.
+
+    :param code: Mirakl's code.
+    :param path: path below the instance.
+    :param items: field of a page that holds the rows.
+    :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``).
+    :param since: query parameter for rows that changed since a moment.
+    :param updated: field with the moment of a row's last change.
+    :param id: field that names a row.
+    :param table: name of the folder of the files.
+    :param interval: shortest published time between two calls, in seconds.
+    :param personal: paths of what names a person.
+    """
+
+    code: str
+    path: str
+    items: str
+    paging: Literal["offset", "seek"]
+    since: str
+    updated: str
+    id: str = "id"
+    table: str = "rows"
+    interval: float = 60.0
+    personal: tuple[tuple[str, ...], ...] = field(default=())
+
+    def listing(self) -> Listing:
+        """The listing, to be read with further query parameters."""
+
+        def first(*, updated_from: datetime, **filters: Any) -> Call[Page[dict[str, Json]]]:
+            return self._call(
+                {"max" if self.paging == "offset" else "limit": 100}
+                | filters
+                | {self.since: moment(updated_from)}
+            )
+
+        shape = Shape(self.table, personal=self.personal)
+        return Listing(first, shape, id=self.id, updated=self.updated, newest_first=False)
+
+    def _call(self, params: Mapping[str, Any]) -> Call[Page[dict[str, Json]]]:
+        def parse(reply: Reply) -> Page[dict[str, Json]]:
+            if self.paging == "seek":
+                return seek_page(reply, self.items, lambda token: self._call({"page_token": token}))
+            return offset_page(reply, self.items, lambda offset: self._call({**params, "offset": offset}))
+
+        # Whatever an instance lists may name a person, so no message quotes it.
+        operation = Operation(self.code, "GET", self.path, replay=True, interval=self.interval, personal=True)
+        return Call(operation, parse=parse, params=query(**params))
+
+
+_ADDRESSES = (("customer",), ("customer_notification_email",))
+INSTANCE_LISTINGS: dict[str, InstanceListing] = {
+    row.code: row
+    for row in (
+        InstanceListing(
+            "OR11", "/api/orders", "orders", "offset", "start_update_date", "last_updated_date", "order_id",
+            "orders", personal=_ADDRESSES,
+        ),
+        InstanceListing("IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices"),
+        InstanceListing(
+            "TL02", "/api/sellerpayment/transactions_logs", "data", "seek", "last_updated_from", "last_updated",
+            table="transactions",
+        ),
+        InstanceListing(
+            "RT11", "/api/returns", "data", "seek", "return_last_updated_from", "last_updated_date", table="returns",
+        ),
+        InstanceListing(
+            "M11", "/api/inbox/threads", "data", "seek", "updated_since", "date_updated", table="threads",
+            personal=(("authorized_participants",), ("current_participants",), ("topic", "value")),
+        ),
+    )
+}  # fmt: skip
+"""By Mirakl's code. Their documents are not part of the package's tests, so names of fields are uncertain."""

@@ -13,7 +13,8 @@ run is killed         the page that was not noted is read again
 ===================  ==========================================================================================
 
 All of it rests on one rule: the watermark is the latest moment **of the first page**, read before anything could
-change, and it moves only after the target is complete.
+change, and it moves only after the target is complete. Where a listing is sorted otherwise, the moment before the first
+call takes its place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -120,6 +121,8 @@ class ExtractWork:
             self._forget()
             before = Watermark.load(window.watermark) if window.watermark is not None else None
             progress = Progress(window.begins, {} if before is None else before.delivered)
+            if not listing.newest_first:
+                progress.newest = datetime.now(UTC)
             self._note.write(progress)  # a later try begins at the same moment
         self._progress = progress
         self._window = replace(window, begins=progress.begins)
@@ -154,7 +157,7 @@ class ExtractWork:
         """Take a page, and after the last one write the target and move the watermark."""
         progress = self._progress
         rows = list(self._wanted(result.items))
-        if not progress.pages:
+        if not progress.pages and self._listing.newest_first:
             moments = [found for row in result.items if (found := moment_in(row.get(self._listing.updated)))]
             progress.newest = max(moments, default=None)
         self._remember(result.items)

@@ -1,0 +1,116 @@
+"""The operator that extracts any listing of an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import read_caller, read_mapping
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.extract.listings import InstanceListing, Listing
+
+
+class MiraklExtractOperator(ExtractOperator):
+    """Extract a listing of an instance, each run from where the previous one ended.
+
+    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does, with
+    the same watermark, for rows as Mirakl sends them (nested NDJSON). These listings are not sorted by the last change:
+    a row that changes while pages are read is delivered as it was when it was read, and by the next run again.
+
+    :param operation: ``OR11`` (orders), ``IV01`` (invoices), ``TL02`` (transactions), ``RT11`` (returns) or ``M11``
+        (threads); or a mapping that describes another: ``code``, ``path``, ``items``, ``paging`` (``offset`` or
+        ``seek``), ``since`` and ``updated``, and where they differ from the defaults ``id``, ``table`` and
+        ``interval`` in seconds.
+    :param target: folder of the files: a local path or object storage. Templated.
+    :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. Templated.
+    :param since: where the first run begins; default 30 days ago. Templated.
+    :param updated_from: begin of a fixed interval; neither reads nor moves a watermark. Templated.
+    :param updated_until: end of a fixed interval, itself not included. Templated.
+    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param watermark: folder of the watermark. Templated.
+    :param personal_data: ``keep``; or ``drop`` what is known to name a customer, of OR11 and M11.
+    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: the shop of a seller with several; default the connection's own. Templated.
+    :return: as of the extract of Mirakl Connect's orders.
+    :raises MiraklConfigurationError: there is no such operation, or arguments that do not fit; no call was spent.
+    """
+
+    template_fields: Sequence[str] = (*ExtractOperator.template_fields, "query", "mirakl_conn_id", "shop_id")
+
+    def __init__(
+        self,
+        *,
+        operation: str | Mapping[str, Any],
+        target: str,
+        query: Mapping[str, Any] | str | None = None,
+        since: datetime | str | None = None,
+        updated_from: datetime | str | None = None,
+        updated_until: datetime | str | None = None,
+        overlap: float | timedelta = 600.0,
+        watermark: str | None = None,
+        personal_data: Literal["keep", "drop"] = "keep",
+        mirakl_conn_id: str = MiraklHook.default_conn_name,
+        role: str | None = None,
+        shop_id: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            target=target,
+            since=since,
+            updated_from=updated_from,
+            updated_until=updated_until,
+            overlap=overlap,
+            watermark=watermark,
+            personal_data=personal_data,
+            **kwargs,
+        )
+        self.operation = operation
+        self.query = query
+        self.mirakl_conn_id = mirakl_conn_id
+        self.role = role
+        self.shop_id = shop_id
+
+    @cached_property
+    def hook(self) -> MiraklHook:
+        """The hook of the operator's connection."""
+        return MiraklHook(self.mirakl_conn_id, role=self.role)
+
+    @property
+    def listing(self) -> Listing:
+        """The listing of the operation."""
+        return self._described.listing()
+
+    def filters(self) -> dict[str, Any]:
+        """The query, and the seller's shop."""
+        shop = dict(read_caller(self.hook, self.shop_id).params(self._described.code))
+        return {**shop, **(read_mapping("query", self.query) or {})}
+
+    @property
+    def _described(self) -> InstanceListing:
+        from airflow_provider_mirakl.extract.listings import INSTANCE_LISTINGS, InstanceListing
+
+        if isinstance(self.operation, str):
+            if self.operation not in INSTANCE_LISTINGS:
+                raise MiraklConfigurationError(
+                    f"operation: must be one of {', '.join(INSTANCE_LISTINGS)} or a mapping, not {self.operation!r}",
+                    field="operation",
+                )
+            return INSTANCE_LISTINGS[self.operation]
+        try:
+            described = InstanceListing(**self.operation)
+        except TypeError as error:
+            raise MiraklConfigurationError(
+                f"operation: cannot be read ({error})", field="operation"
+            ) from None
+        if described.paging not in ("offset", "seek"):
+            raise MiraklConfigurationError(
+                f"operation: paging must be offset or seek, not {described.paging!r}", field="operation"
+            )
+        return described

@@ -1,0 +1,96 @@
+"""An extract of 100,000 orders from the sandbox: memory, processor time, and pages a minute at the published limit.
+
+    python benchmarks/bench_extract.py               # 10,000 and 100,000 orders, two ways to write them
+
+The sandbox runs in a process of its own. Limits are off, so the time is what the client, the walk and the target cost;
+at the published limit, a page of 100 orders a minute, the same extract takes the minutes of the last column.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from measure import measured, run, table
+
+SIZES = (10_000, 100_000)
+WAYS = (("ndjson", "nested"), ("parquet", "flat"))
+SERVER = """
+import sys
+from airflow_provider_mirakl.sandbox import Sandbox
+with Sandbox(clock="stepped", limits="off") as sandbox:
+    for _ in range(int(sys.argv[1]) // 1000):
+        sandbox.place_orders(1000)
+        sandbox.advance(1)
+    print(sandbox.connect_url, sandbox.token_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def extract(connect_url: str, token_url: str, format_: str, layout: str, folder: Path) -> int:
+    """What the operator does between its waits."""
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.client.settings import ClientCredentials, Settings
+    from airflow_provider_mirakl.extract.listings import LISTINGS
+    from airflow_provider_mirakl.extract.target import Target
+    from airflow_provider_mirakl.extract.work import ExtractWork, Window
+
+    auth = ClientCredentials(token_url, "sandbox-client", "sandbox-secret")
+    target = Target(folder / "lake", "run_id=1", "part-00000", format_, layout == "flat")  # type: ignore[arg-type]
+    window = Window(datetime(2020, 1, 1, tzinfo=UTC), watermark=folder / "watermark")
+    work = ExtractWork(LISTINGS["orders"], {}, window, target, folder / "work", generation="1")
+    with Client(Settings(connect_url, auth, interval_factor=1e-9)) as client:
+        while (call := work.next_call()) is not None:
+            work.accept(client.send(call), datetime.now(UTC))
+    assert work.progress.counts is not None
+    return work.progress.counts["orders"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--job", nargs="*")
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    arguments = parser.parse_args()
+    if arguments.job:
+        connect_url, token_url, format_, layout, count = arguments.job
+        with tempfile.TemporaryDirectory() as folder:
+
+            def job() -> None:
+                found = extract(connect_url, token_url, format_, layout, Path(folder))
+                assert found == int(count), found
+
+            measured(job)
+        return
+    rows: list[tuple[str, ...]] = [
+        ("orders", "format", "layout", "peak MB", "processor s", "wall s", "at the limit")
+    ]
+    for size in arguments.sizes:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert server.stdout is not None
+        urls = server.stdout.readline().split()
+        try:
+            for format_, layout in WAYS:
+                cost = run(__file__, *urls, format_, layout, str(size))
+                numbers = (
+                    f"{cost.megabytes:.0f}",
+                    f"{cost.seconds:.1f}",
+                    f"{cost.wall:.1f}",
+                    f"{size // 100:,} min",
+                )
+                rows.append((f"{size:,}", format_, layout, *numbers))
+        finally:
+            server.communicate("")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
