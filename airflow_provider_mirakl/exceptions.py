@@ -68,17 +68,25 @@ class MiraklConfigurationError(MiraklError):
         self.field = field
 
 
+def words_of(choices: Sequence[str]) -> str:
+    """The choices, for a message: ``'fail' or 'reject'``."""
+    *others, last = [repr(choice) for choice in choices]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def one_of(field: str, value: str, choices: Sequence[str]) -> str:
-    """A word that has to be one of a few: a slip would count as one of them, and nobody would notice.
+    """A word that has to be one of a few.
 
     :param field: the argument.
-    :param value: what was given.
-    :param choices: what there is.
-    :return: the value.
-    :raises MiraklConfigurationError: it is none of them.
+    :param value: the word.
+    :param choices: what it may be.
+    :return: the word.
+    :raises MiraklConfigurationError: it is another one.
     """
     if value not in choices:
-        raise MiraklConfigurationError(f"{field}: is {value!r}; give {' or '.join(choices)}", field=field)
+        raise MiraklConfigurationError(
+            f"{field} must be {words_of(choices)}, not {value!r:.200}", field=field
+        )
     return value
 
 

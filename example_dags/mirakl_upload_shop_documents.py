@@ -54,6 +54,6 @@ with DAG(
         documents=find_documents("{{ params.folder }}"),
         shop_id="{{ params.shop_id or '' }}",
         if_exists="skip",
-        check_types=True,
+        check_codes=True,
     )
 # [END mirakl_upload_shop_documents]

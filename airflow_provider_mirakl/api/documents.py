@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -371,24 +371,3 @@ def _document_types(reply: Reply) -> list[DocumentType]:
 
 def _text(value: Json) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def as_ids(values: int | str | Iterable[int | str] | None, name: str) -> list[int]:
-    """Ids from what an argument or a template gives: one, a text with commas, or a list.
-
-    :param name: of the argument, for the message.
-    :raises MiraklInputError: for anything that is no id.
-    """
-    if values is None or values == "":
-        return []
-    if isinstance(values, str):
-        values = [part for part in values.strip("[] ").split(",") if part.strip()]
-    elif isinstance(values, int):
-        values = [values]
-    ids = []
-    for value in values:
-        number = numeric_id(value)
-        if number is None:
-            raise MiraklInputError(f"{name} holds {value!r}; give Mirakl's numeric ids")
-        ids.append(number)
-    return ids

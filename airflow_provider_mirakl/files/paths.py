@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.values import check_path, is_nothing
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
@@ -35,6 +36,7 @@ def storage_path(path: str) -> StoragePath:
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+    check_path("path", path)
     if path.startswith("file://"):
         return Path(path.removeprefix("file://"))
     scheme, mark, _ = path.partition("://")
@@ -101,8 +103,7 @@ def folder_below(work_folder: str | None, *names: str) -> StoragePath:
     :param work_folder: as in :func:`task_folder`.
     :param names: of the folders on the way, as :func:`safe_folder` writes them.
     """
-    # A template writes nothing as "None".
-    folder = storage_path(_default_work_folder() if work_folder in (None, "", "None") else str(work_folder))
+    folder = storage_path(_default_work_folder() if is_nothing(work_folder) else str(work_folder))
     for name in names:
         folder = folder / safe_folder(name)
     return folder

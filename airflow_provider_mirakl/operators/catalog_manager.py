@@ -5,20 +5,37 @@ Source: :ref:`CM21 <facts-cm21>`, :ref:`CM52 <facts-cm52>`, :ref:`CM11 <facts-cm
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.operators.bases.exports import DirectExportOperator, ExportOperator
-from airflow_provider_mirakl.operators.bases.jobs import RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import read_moment
+from airflow_provider_mirakl.operators.bases.exports import (
+    DirectExportArguments,
+    DirectExportOperator,
+    ExportArguments,
+    ExportOperator,
+)
+from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, RowsJobOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Mappings, Maybe, Moment, Text
 from airflow_provider_mirakl.runtime.results import Ended
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.arguments import (
+        MappingArg,
+        MomentArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
     from airflow_provider_mirakl.runtime.task_run import TaskRun
+
+SourceStatus = Literal["LIVE", "NOT_LIVE"]
 
 
 class MiraklSynchronizeProductsOperator(RowsJobOperator):
@@ -49,8 +66,10 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     job = "product_synchronization"
     roles = ("operator", "front")
 
-    def __init__(self, *, batch_size: int = 500, **kwargs: Any) -> None:
-        super().__init__(batch_size=batch_size, **kwargs)
+    def __init__(
+        self, *, source: RowsArg, batch_size: WholeArg = 500, **kwargs: Unpack[JudgedJobArguments]
+    ) -> None:
+        super().__init__(source=source, batch_size=batch_size, **kwargs)
 
     def check(self, item: Any) -> list[Any]:
         """Every reason why the object has none of the six uses."""
@@ -102,23 +121,23 @@ class MiraklExportProductsOperator(ExportOperator):
 
     job = "catalog_export"
     roles = ("operator", "front")
-    template_fields: Sequence[str] = (
-        "updated_since",
-        "updated_to",
-        "filters",
-        *ExportOperator.template_fields,
-    )
+
+    updated_since = Maybe(Moment())
+    updated_to = Maybe(Moment())
+    filters = Maybe(Mappings())
+    channel = Maybe(Text())
 
     def __init__(
         self,
         *,
-        updated_since: datetime | str | None = None,
-        updated_to: datetime | str | None = None,
-        filters: Mapping[str, Collection[str]] | None = None,
-        channel: str | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        updated_since: MomentArg | None = None,
+        updated_to: MomentArg | None = None,
+        filters: MappingArg | None = None,
+        channel: TextArg | None = None,
+        **kwargs: Unpack[ExportArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(target=target, **kwargs)
         self.updated_since = updated_since
         self.updated_to = updated_to
         self.filters = filters
@@ -129,25 +148,24 @@ class MiraklExportProductsOperator(ExportOperator):
         from airflow_provider_mirakl.api.catalog_manager import start_export
 
         return start_export(
-            updated_since=read_moment("updated_since", self.updated_since),
-            updated_to=read_moment("updated_to", self.updated_to),
+            updated_since=self.updated_since,
+            updated_to=self.updated_to,
             filters=self._lists(),
             channel=self.channel,
             export_type=self.export_type,
-            items_per_chunk=self.items_per_chunk,
+            items_per_chunk=self.chunk_size,
         )
 
     def _lists(self) -> dict[str, list[str]]:
         from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-        from airflow_provider_mirakl.runtime.arguments import is_nothing, read_mapping, read_structure
+        from airflow_provider_mirakl.files.values import read_structure
 
-        lists = {
-            name: read_structure(given)
-            for name, given in (read_mapping("filters", self.filters) or {}).items()
-        }
+        lists = {name: read_structure(given) for name, given in (self.filters or {}).items()}
         for name, given in lists.items():
-            if is_nothing(given) or isinstance(given, str | int | float):
-                raise MiraklConfigurationError(f"filters: {name} is {given!r}; give a list", field="filters")
+            if isinstance(given, str) or not isinstance(given, Collection):
+                raise MiraklConfigurationError(
+                    f"filters must hold lists, and {name} is {given!r:.200}", field="filters"
+                )
         # Natively rendered, an id of digits is a number.
         return {name: [str(value) for value in given] for name, given in lists.items()}
 
@@ -165,14 +183,19 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
     The operator and the front office have to name the shop.
     """
 
+    operation = "CM11"
+    status = Maybe(Choice[SourceStatus](get_args(SourceStatus)))
+    locale = Maybe(Text())
+
     def __init__(
         self,
         *,
-        status: Literal["LIVE", "NOT_LIVE"] | None = None,
-        locale: str | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        status: SourceStatus | TextArg | None = None,
+        locale: TextArg | None = None,
+        **kwargs: Unpack[DirectExportArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(target=target, **kwargs)
         self.status = status
         self.locale = locale
 
@@ -195,6 +218,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
     """
 
+    operation = "CM61"
     roles = ("operator", "front")
 
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
@@ -13,17 +13,62 @@ from airflow_provider_mirakl.exceptions import (
     MiraklItemsFailedError,
 )
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.paced import PacedOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Flag,
+    Location,
+    Mappings,
+    Maybe,
+    Number,
+    Seconds,
+    Submitted,
+    Table,
+    Text,
+    Whole,
+)
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.catalog.ledger import Ledger
     from airflow_provider_mirakl.catalog.mapping import Columns
     from airflow_provider_mirakl.catalog.plan import Plan
-    from airflow_provider_mirakl.catalog.source import Format
     from airflow_provider_mirakl.catalog.sync import SyncPlan
     from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork, Work
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        MappingArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
+
+Format = Literal["ndjson", "json", "csv", "parquet"]
+OnInvalid = Literal["fail", "reject"]
+UnknownFields = Literal["refuse", "send"]
+OnMissing = Literal["delete", "keep"]
+MOST_IN_A_CALL = 1000
+"""Products that Mirakl Connect takes in one call."""
+
+
+class ConnectArguments(PacedArguments, total=False):
+    """What all operators of Mirakl Connect take."""
+
+    mirakl_connect_conn_id: TextArg
+
+
+class SendArguments(ConnectArguments, total=False):
+    """What all operators take that send products to Mirakl Connect."""
+
+    source_format: Format | TextArg | None
+    on_invalid: OnInvalid | TextArg
+    batch_size: WholeArg
+    preview: FlagArg
 
 
 class _ConnectOperator(PacedOperator):
@@ -32,10 +77,13 @@ class _ConnectOperator(PacedOperator):
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     """
 
-    ui_color = "#d8ecf6"
+    mirakl_connect_conn_id = Text()
 
     def __init__(
-        self, *, mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name, **kwargs: Any
+        self,
+        *,
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
@@ -49,34 +97,29 @@ class _ConnectOperator(PacedOperator):
 class _SendProductsOperator(_ConnectOperator):
     """Plans, then sends the plan chunk by chunk."""
 
+    source = Table()
+    source_format = Maybe(Choice[Format](get_args(Format)))
+    on_invalid = Choice[OnInvalid](get_args(OnInvalid))
+    batch_size = Whole(most=MOST_IN_A_CALL)
+    preview = Flag()
+
     def __init__(
         self,
         *,
-        source: str | Sequence[Mapping[str, Any] | str],
-        source_format: Format | None = None,
-        columns: Mapping[str, Any] | None = None,
-        on_invalid: Literal["fail", "reject"] = "fail",
-        batch_size: int = 1000,
-        preview: bool = False,
-        **kwargs: Any,
+        source: RowsArg,
+        source_format: Format | TextArg | None = None,
+        on_invalid: OnInvalid | TextArg = "fail",
+        batch_size: WholeArg = MOST_IN_A_CALL,
+        preview: FlagArg = False,
+        **kwargs: Unpack[ConnectArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.source_format = source_format
-        self.columns = columns
         self.on_invalid = on_invalid
         self.batch_size = batch_size
         self.preview = preview
-        self._may_continue = True  # what a former try planned; not what this one planned, nor twice
-
-    def flat_columns(self) -> Columns | None:
-        """The column mapping as the catalog engine takes it.
-
-        :raises MiraklConfigurationError: every setting that does not exist or does not fit.
-        """
-        from airflow_provider_mirakl.catalog.mapping import Columns
-
-        return None if self.columns is None else Columns.from_settings(self.columns)
+        self._may_continue = True  # what a previous try planned; not what this one planned, nor twice
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
         """Say where a later try begins, and when the source changed since it was planned.
@@ -117,7 +160,7 @@ class _SendPlanOperator(_SendProductsOperator):
         interval = 60.0 * self.hook.settings.interval_factor
         ledger = resume(run.folder, generation=run.generation, store=run.memory)
         if ledger is None:
-            plan = self._plan(as_source(self.source), run.folder)
+            plan = self._plan(_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
             ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
@@ -174,10 +217,19 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`the product <facts-product>`.
     """
 
-    template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
+    columns = Maybe(Mappings())
+    unknown_fields = Choice[UnknownFields](get_args(UnknownFields))
 
-    def __init__(self, *, unknown_fields: Literal["refuse", "send"] = "refuse", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        source: RowsArg,
+        columns: MappingArg | None = None,
+        unknown_fields: UnknownFields | TextArg = "refuse",
+        **kwargs: Unpack[SendArguments],
+    ) -> None:
+        super().__init__(source=source, **kwargs)
+        self.columns = columns
         self.unknown_fields = unknown_fields
 
     def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
@@ -188,7 +240,7 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
             folder,
             source_format=self.source_format,
             on_invalid=self.on_invalid,
-            columns=self.flat_columns(),
+            columns=_columns(self.columns),
             unknown_fields=self.unknown_fields,
             locales=self.hook.locales,
             batch_size=self.batch_size,
@@ -218,11 +270,13 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     Source: :ref:`deleteProducts <facts-deleteproducts>`.
     """
 
-    template_fields: Sequence[str] = ("source", "mirakl_connect_conn_id", "work_folder")
+    max_deletes = Maybe(Whole(least=0))
     ui_color = "#f6dcd8"
 
-    def __init__(self, *, max_deletes: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, *, source: RowsArg, max_deletes: WholeArg | None = None, **kwargs: Unpack[SendArguments]
+    ) -> None:
+        super().__init__(source=source, **kwargs)
         self.max_deletes = max_deletes
 
     def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
@@ -279,23 +333,31 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`deleteProducts <facts-deleteproducts>`.
     """
 
-    template_fields: Sequence[str] = ("source", "state", "full", "mirakl_connect_conn_id", "work_folder")
+    state = Maybe(Location())
+    full = Flag()
+    on_missing = Choice[OnMissing](get_args(OnMissing))
+    max_delete_ratio = Number(least=0, most=1)
+    columns = Maybe(Mappings())
+    unknown_fields = Choice[UnknownFields](get_args(UnknownFields))
 
     def __init__(
         self,
         *,
-        state: str | None = None,
-        full: bool | str = False,
-        on_missing: Literal["delete", "keep"] = "delete",
-        max_delete_ratio: float = 0.1,
-        unknown_fields: Literal["refuse", "send"] = "refuse",
-        **kwargs: Any,
+        source: RowsArg,
+        state: PathArg | None = None,
+        full: FlagArg = False,
+        on_missing: OnMissing | TextArg = "delete",
+        max_delete_ratio: NumberArg = 0.1,
+        columns: MappingArg | None = None,
+        unknown_fields: UnknownFields | TextArg = "refuse",
+        **kwargs: Unpack[SendArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(source=source, **kwargs)
         self.state = state
         self.full = full
         self.on_missing = on_missing
         self.max_delete_ratio = max_delete_ratio
+        self.columns = columns
         self.unknown_fields = unknown_fields
 
     def open_work(self, run: TaskRun) -> Work | None:
@@ -346,15 +408,15 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         from airflow_provider_mirakl.catalog.sync import plan_sync
 
         return plan_sync(
-            as_source(self.source),
+            _source(self.source),
             run.folder,
             self._state(run),
-            full=as_flag("full", self.full),
+            full=self.full,
             on_missing=self.on_missing,
             max_delete_ratio=self.max_delete_ratio,
             source_format=self.source_format,
             on_invalid=self.on_invalid,
-            columns=self.flat_columns(),
+            columns=_columns(self.columns),
             unknown_fields=self.unknown_fields,
             locales=self.hook.locales,
             batch_size=self.batch_size,
@@ -363,7 +425,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     def _state(self, run: TaskRun) -> StoragePath:
         from airflow_provider_mirakl.files.paths import storage_path
 
-        if self.state:
+        if self.state is not None:
             return storage_path(self.state)
         if run.is_mapped:
             raise MiraklConfigurationError(
@@ -388,9 +450,9 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
     Source: :ref:`listProducts <facts-listproducts>`.
     """
 
-    template_fields: Sequence[str] = ("target", "mirakl_connect_conn_id", "work_folder")
+    target = Location()
 
-    def __init__(self, *, target: str, **kwargs: Any) -> None:
+    def __init__(self, *, target: PathArg, **kwargs: Unpack[ConnectArguments]) -> None:
         super().__init__(**kwargs)
         self.target = target
 
@@ -401,7 +463,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """How many products the file holds."""
-        return {"products": self._work(run).products, "target": self.target}
+        return {"items": self._work(run).products, "target": self.target, "folder": str(run.folder)}
 
     def _work(self, run: TaskRun) -> ListWork:
         from airflow_provider_mirakl.catalog.work import ListWork
@@ -438,19 +500,25 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     Source: :ref:`listProducts <facts-listproducts>`.
     """
 
-    template_fields: Sequence[str] = ("submitted", "mirakl_connect_conn_id", "work_folder")
+    submitted = Submitted()
+    sample = Maybe(Whole())
+    rounds = Whole()
+    round_interval = Seconds(least=0)
+    resend_failed = Flag()
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def __init__(
         self,
         *,
-        submitted: str | Mapping[str, Any],
-        sample: int | None = None,
-        rounds: int = 3,
-        round_interval: float = 300.0,
-        resend_failed: bool = True,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        **kwargs: Any,
+        submitted: MappingArg | PathArg,
+        sample: WholeArg | None = None,
+        rounds: WholeArg = 3,
+        round_interval: NumberArg = 300.0,
+        resend_failed: FlagArg = True,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        **kwargs: Unpack[ConnectArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.submitted = submitted
@@ -486,15 +554,13 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         except MiraklItemsFailedError:
             work.restart()  # a retry reads again instead of repeating the verdict
             raise
-        return outcome.summary()
+        return outcome.summary() | {"folder": str(run.folder)}
 
     @property
     def _submitted_folder(self) -> StoragePath:
         from airflow_provider_mirakl.files.paths import storage_path
 
-        return storage_path(
-            self.submitted["folder"] if isinstance(self.submitted, Mapping) else self.submitted
-        )
+        return storage_path(self.submitted)
 
     def _work(self, run: TaskRun) -> VerifyWork:
         from airflow_provider_mirakl.catalog.reading import plans_in
@@ -510,24 +576,18 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         )
 
 
-def as_source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:
-    """A source as the catalog engine takes it: a path or a list.
-
-    :raises MiraklConfigurationError: it is empty, or lies where there is no file system.
-    """
+def _source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:
+    """A source as the catalog engine takes it: a path or a list."""
     from airflow_provider_mirakl.files.paths import storage_path
 
-    if isinstance(source, str) and not source.strip():
-        raise MiraklConfigurationError("source: is empty; give the path of a file or a list", field="source")
     return storage_path(source) if isinstance(source, str) else source
 
 
-def as_flag(name: str, value: bool | str) -> bool:
-    """A flag that may have come through a template.
+def _columns(settings: Mapping[str, Any] | None) -> Columns | None:
+    """A column mapping as the catalog engine takes it.
 
-    :raises MiraklConfigurationError: for a word that is none.
+    :raises MiraklConfigurationError: every setting that does not exist or does not fit.
     """
-    word = str(value).strip().lower()
-    if word not in ("true", "false"):
-        raise MiraklConfigurationError(f"{name}: must be true or false, not {value!r}", field=name)
-    return word == "true"
+    from airflow_provider_mirakl.catalog.mapping import Columns
+
+    return None if settings is None else Columns.from_settings(settings)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, as_codes
+from airflow_provider_mirakl.operators.bases.actions import OrderActionArguments, OrderActionsOperator
+from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Number
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.extract.listings import Listing
-    from airflow_provider_mirakl.extract.target import Format
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, NumberArg, PathArg, RowsArg, TextArg
+
+Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
 
 
 class MiraklConnectExtractOrdersOperator(ExtractOperator):
@@ -58,49 +59,20 @@ class MiraklConnectExtractOrdersOperator(ExtractOperator):
     :raises MiraklApiError: Mirakl rejects the call.
     """
 
-    template_fields: Sequence[str] = (
-        *ExtractOperator.template_fields,
-        "statuses",
-        "mirakl_connect_conn_id",
-    )
+    statuses = Codes()
+    fulfillment_type = Maybe(Choice[Fulfillment](get_args(Fulfillment)))
 
     def __init__(
         self,
         *,
-        target: str,
-        format: Format = "ndjson",  # noqa: A002 - as users say it
-        layout: Literal["nested", "flat"] = "nested",
-        since: datetime | str | None = None,
-        updated_from: datetime | str | None = None,
-        updated_until: datetime | str | None = None,
-        statuses: Codes = None,
-        fulfillment_type: Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"] | None = None,
-        overlap: float | timedelta = 600.0,
-        watermark: str | None = None,
-        personal_data: Literal["keep", "drop"] = "keep",
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
-        **kwargs: Any,
+        target: PathArg,
+        statuses: CodesArg | None = None,
+        fulfillment_type: Fulfillment | TextArg | None = None,
+        **kwargs: Unpack[ExtractArguments],
     ) -> None:
-        super().__init__(
-            target=target,
-            format=format,
-            layout=layout,
-            since=since,
-            updated_from=updated_from,
-            updated_until=updated_until,
-            overlap=overlap,
-            watermark=watermark,
-            personal_data=personal_data,
-            **kwargs,
-        )
+        super().__init__(target=target, **kwargs)
         self.statuses = statuses
         self.fulfillment_type = fulfillment_type
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     def listing(self) -> Listing:
@@ -111,7 +83,7 @@ class MiraklConnectExtractOrdersOperator(ExtractOperator):
 
     def filters(self) -> dict[str, Any]:
         """States and fulfillment."""
-        return {"statuses": as_codes(self.statuses), "fulfillment_type": self.fulfillment_type}
+        return {"statuses": self.statuses, "fulfillment_type": self.fulfillment_type}
 
 
 class MiraklConnectAcceptOrdersOperator(OrderActionsOperator):
@@ -165,8 +137,16 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
 
     action = "refund"
 
-    def __init__(self, *, max_refund_amount: float | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    max_refund_amount = Maybe(Number(least=0))
+
+    def __init__(
+        self,
+        *,
+        source: RowsArg,
+        max_refund_amount: NumberArg | None = None,
+        **kwargs: Unpack[OrderActionArguments],
+    ) -> None:
+        super().__init__(source=source, **kwargs)
         self.max_refund_amount = max_refund_amount
 
     def guard(self, rows: Sequence[Row]) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, as_codes
+from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.extract.listings import Listing
-    from airflow_provider_mirakl.extract.target import Format
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
 
 
 class MiraklConnectExtractReturnsOperator(ExtractOperator):
@@ -38,47 +36,13 @@ class MiraklConnectExtractReturnsOperator(ExtractOperator):
     :return: as of the extract of orders.
     """
 
-    template_fields: Sequence[str] = (
-        *ExtractOperator.template_fields,
-        "statuses",
-        "mirakl_connect_conn_id",
-    )
+    statuses = Codes()
 
     def __init__(
-        self,
-        *,
-        target: str,
-        format: Format = "ndjson",  # noqa: A002 - as users say it
-        layout: Literal["nested", "flat"] = "nested",
-        since: datetime | str | None = None,
-        updated_from: datetime | str | None = None,
-        updated_until: datetime | str | None = None,
-        statuses: Codes = None,
-        overlap: float | timedelta = 600.0,
-        watermark: str | None = None,
-        personal_data: Literal["keep", "drop"] = "keep",
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
-        **kwargs: Any,
+        self, *, target: PathArg, statuses: CodesArg | None = None, **kwargs: Unpack[ExtractArguments]
     ) -> None:
-        super().__init__(
-            target=target,
-            format=format,
-            layout=layout,
-            since=since,
-            updated_from=updated_from,
-            updated_until=updated_until,
-            overlap=overlap,
-            watermark=watermark,
-            personal_data=personal_data,
-            **kwargs,
-        )
+        super().__init__(target=target, **kwargs)
         self.statuses = statuses
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     def listing(self) -> Listing:
@@ -89,7 +53,7 @@ class MiraklConnectExtractReturnsOperator(ExtractOperator):
 
     def filters(self) -> dict[str, Any]:
         """States."""
-        return {"statuses": as_codes(self.statuses)}
+        return {"statuses": self.statuses}
 
 
 class MiraklConnectAcceptReturnsOperator(OrderActionsOperator):

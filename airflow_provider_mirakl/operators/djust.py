@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
 
 
 class DjustSynchronizeProductsOperator(ProductRepairOperator):
@@ -49,24 +62,24 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
     def __init__(
         self,
         *,
-        products: str | Sequence[Any] | None = None,
-        source: str | None = None,
+        products: RowsArg | None = None,
+        source: PathArg | None = None,
         source_folders: Sequence[str] | None = None,
-        encoding: str = "auto",
-        djust_conn_id: str = DjustHook.default_conn_name,
-        client_specification_id: str | None = None,
-        mirakl_conn_id: str | None = None,
-        batch_size: int = 100,
-        preview: bool | str = False,
-        max_products: int = 1000,
+        encoding: TextArg = "auto",
+        djust_conn_id: TextArg = DjustHook.default_conn_name,
+        client_specification_id: TextArg | None = None,
+        mirakl_conn_id: TextArg | None = None,
+        batch_size: WholeArg = 100,
+        preview: FlagArg = False,
+        max_products: WholeArg = 1000,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 60.0,
-        timeout: float | timedelta | str = 600.0,
+        poll_interval: float | timedelta = 60.0,
+        timeout: NumberArg | timedelta = 600.0,
         max_failures: int = 5,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(
             products=products,

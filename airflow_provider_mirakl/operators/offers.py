@@ -5,22 +5,40 @@ Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
-from airflow_provider_mirakl.operators.bases.exports import ExportOperator
-from airflow_provider_mirakl.operators.bases.jobs import FileJobOperator, RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import read_moment
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.operators.bases.exports import ExportArguments, ExportOperator
+from airflow_provider_mirakl.operators.bases.jobs import (
+    FileJobArguments,
+    FileJobOperator,
+    JudgedJobArguments,
+    RowsJobOperator,
+)
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        FlagArg,
+        MappingArg,
+        MomentArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
     from airflow_provider_mirakl.runtime.results import Ended
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
+RequiredFields = Literal["all", "few"]
+ImportMode = Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"]
 _SELLERS_AND_OPERATORS = ("shop", "operator")
 
 
@@ -42,15 +60,20 @@ class MiraklImportOffersOperator(FileJobOperator):
     job = "offer_import"
     roles = _SELLERS_AND_OPERATORS
 
+    import_mode = Choice[ImportMode](get_args(ImportMode))
+    with_products = Flag()
+    operator_format = Flag()
+
     def __init__(
         self,
         *,
-        import_mode: Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"] = "NORMAL",
-        with_products: bool = False,
-        operator_format: bool = False,
-        **kwargs: Any,
+        source: PathArg,
+        import_mode: ImportMode | TextArg = "NORMAL",
+        with_products: FlagArg = False,
+        operator_format: FlagArg = False,
+        **kwargs: Unpack[FileJobArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(source=source, **kwargs)
         self.import_mode = import_mode
         self.with_products = with_products
         self.operator_format = operator_format
@@ -93,11 +116,18 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     roles = _SELLERS_AND_OPERATORS
     _key = "shop_sku"
 
+    required_fields = Choice[RequiredFields](get_args(RequiredFields))
+
     def __init__(
-        self, *, batch_size: int = 1000, required_fields: Literal["all", "few"] = "all", **kwargs: Any
+        self,
+        *,
+        source: RowsArg,
+        batch_size: WholeArg = 1000,
+        required_fields: RequiredFields | TextArg = "all",
+        **kwargs: Unpack[JudgedJobArguments],
     ) -> None:
-        super().__init__(batch_size=batch_size, **kwargs)
-        self.required_fields = one_of("required_fields", required_fields, ("all", "few"))
+        super().__init__(source=source, batch_size=batch_size, **kwargs)
+        self.required_fields = required_fields
 
     def check(self, item: Any) -> list[Any]:
         """Whether the fields are there that every offer needs. Mirakl checks the rest."""
@@ -207,17 +237,21 @@ class MiraklExportOffersOperator(ExportOperator):
     """
 
     job = "offer_export"
-    template_fields: Sequence[str] = ("updated_since", "options", *ExportOperator.template_fields)
+
+    updated_since = Maybe(Moment())
+    channel_codes = Codes()
+    options = Maybe(Mappings())
 
     def __init__(
         self,
         *,
-        updated_since: datetime | str | None = None,
-        channel_codes: Sequence[str] = (),
-        options: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        updated_since: MomentArg | None = None,
+        channel_codes: CodesArg = (),
+        options: MappingArg | None = None,
+        **kwargs: Unpack[ExportArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(target=target, **kwargs)
         self.updated_since = updated_since
         self.channel_codes = channel_codes
         self.options = options
@@ -225,13 +259,12 @@ class MiraklExportOffersOperator(ExportOperator):
     def begin(self, caller: Caller) -> Call[str]:
         """OF52."""
         from airflow_provider_mirakl.api.offers import start_offer_export
-        from airflow_provider_mirakl.runtime.arguments import read_mapping
 
         return start_offer_export(
             caller=caller,
-            updated_since=read_moment("updated_since", self.updated_since),
+            updated_since=self.updated_since,
             export_type=self.export_type,
-            items_per_chunk=self.items_per_chunk,
+            items_per_chunk=self.chunk_size,
             channel_codes=self.channel_codes,
-            options=read_mapping("options", self.options),
+            options=self.options,
         )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.runtime.arguments import CodesArg
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
-class MiraklPreflightOperator(BaseOperator):
+
+class MiraklPreflightOperator(MiraklBaseOperator):
     """Check connections: what they say, their keys, their roles' rights. Nothing is changed in Mirakl.
 
     :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``: a list, or a text with commas.
@@ -25,12 +29,14 @@ class MiraklPreflightOperator(BaseOperator):
     :raises MiraklConfigurationError: a check failed, with every one that did; or no connection is given.
     """
 
-    template_fields: Sequence[str] = ("conn_ids", "require")
     ui_color = "#e2f0d9"
+    conn_ids = Codes()
+    require = Codes()
 
     def __init__(
-        self, *, conn_ids: str | Sequence[str], require: str | Sequence[str] = (), **kwargs: Any
+        self, *, conn_ids: CodesArg, require: CodesArg = (), **kwargs: Unpack[TaskArguments]
     ) -> None:
+        kwargs.setdefault("multiple_outputs", False)  # the keys are connections, not parts of a result
         super().__init__(**kwargs)
         self.conn_ids = conn_ids
         self.require = require
@@ -38,12 +44,12 @@ class MiraklPreflightOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Check each, and log what was found."""
         from airflow_provider_mirakl import preflight
-        from airflow_provider_mirakl.runtime.arguments import as_codes
 
-        conn_ids, require = as_codes(self.conn_ids), as_codes(self.require)
-        if not conn_ids:  # a check of nothing would pass
-            raise MiraklConfigurationError("conn_ids: is empty; give connections to check", field="conn_ids")
-        found = {conn_id: preflight.check(conn_id, require=require) for conn_id in conn_ids}
+        if not self.conn_ids:  # a check of nothing would pass
+            raise MiraklConfigurationError(
+                "conn_ids must name the connections to check, not nothing", field="conn_ids"
+            )
+        found = {conn_id: preflight.check(conn_id, require=self.require) for conn_id in self.conn_ids}
         wrong = []
         for conn_id, findings in found.items():
             for finding in findings:

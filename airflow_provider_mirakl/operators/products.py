@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import one_of
-from airflow_provider_mirakl.operators.bases.jobs import FileJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, PathArg, TextArg
+
+Until = Literal["sent", "complete"]
+ConversionType = Literal["AI_CONVERTER", "STANDARD"]
 
 
 class MiraklImportProductsOperator(FileJobOperator):
@@ -38,18 +43,24 @@ class MiraklImportProductsOperator(FileJobOperator):
 
     job = "product_import"
 
+    until = Choice[Until](get_args(Until), templated=False)
+    operator_format = Flag()
+    conversion_type = Maybe(Choice[ConversionType](get_args(ConversionType)))
+    conversion_options = Maybe(Mappings())
+
     def __init__(
         self,
         *,
-        until: Literal["sent", "complete"] = "sent",
-        operator_format: bool = False,
-        conversion_type: Literal["AI_CONVERTER", "STANDARD"] | None = None,
-        conversion_options: Mapping[str, bool] | None = None,
-        **kwargs: Any,
+        source: PathArg,
+        until: Until = "sent",
+        operator_format: FlagArg = False,
+        conversion_type: ConversionType | TextArg | None = None,
+        conversion_options: MappingArg | None = None,
+        **kwargs: Unpack[FileJobArguments],
     ) -> None:
-        super().__init__(**kwargs)
-        self.until = one_of("until", until, ("sent", "complete"))
-        self.early = until == "sent"
+        super().__init__(source=source, **kwargs)
+        self.until = until
+        self.early = self.until == "sent"
         self.operator_format = operator_format
         self.conversion_type = conversion_type
         self.conversion_options = conversion_options

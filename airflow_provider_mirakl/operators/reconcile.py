@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_mirakl.runtime.arguments import read_structure
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import Location, Mappings, Maybe, Table, Text
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, RowsArg, TextArg
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
-class MiraklReconcileProductsOperator(BaseOperator):
+
+class MiraklReconcileProductsOperator(MiraklBaseOperator):
     """Compare the own products with those of the other side, and write what is missing, extra and different there.
 
     A side is a file or a list: the own catalog, an export of the Catalog Manager
@@ -40,20 +44,26 @@ class MiraklReconcileProductsOperator(BaseOperator):
     :raises MiraklInputError: a side cannot be read, has products without a key, or the source is empty.
     """
 
-    template_fields: Sequence[str] = ("source", "other", "work_folder")
     ui_color = "#e2f0d9"
+    source = Table()
+    other = Table()
+    source_key = Maybe(Text())
+    other_key = Maybe(Text())
+    fields = Maybe(Mappings())
+    encoding = Text()
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        source: str | Sequence[Mapping[str, Any]],
-        other: str | Sequence[Mapping[str, Any]],
-        source_key: str | None = None,
-        other_key: str | None = None,
-        fields: Mapping[str, str] | None = None,
-        encoding: str = "auto",
-        work_folder: str | None = None,
-        **kwargs: Any,
+        source: RowsArg,
+        other: RowsArg,
+        source_key: TextArg | None = None,
+        other_key: TextArg | None = None,
+        fields: MappingArg | None = None,
+        encoding: TextArg = "auto",
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
@@ -90,5 +100,5 @@ class MiraklReconcileProductsOperator(BaseOperator):
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.repair.reconcile import read_side
 
-        data = read_structure(getattr(self, name))
+        data = getattr(self, name)
         return read_side(storage_path(data) if isinstance(data, str) else data, name, self.encoding)

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.runtime.arguments import is_nothing, read_mapping, read_path
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Flag,
+    Given,
+    Location,
+    Mappings,
+    Maybe,
+    Seconds,
+    Text,
+)
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.call import Call, Page
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, NumberArg, PathArg, TextArg
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+Paging = Literal["offset", "seek"]
 MAX_XCOM = 64 * 1024
 """Bytes of a reply that go to XCom; a larger one needs a target."""
 READS = ("GET", "HEAD")
 
 
-class MiraklRequestOperator(BaseOperator):
+class MiraklRequestOperator(MiraklBaseOperator):
     """Call any operation of an instance, or of Mirakl Connect, with the connection's authentication.
 
     Pacing, retries and errors are those of every other call. A write is sent again only when it surely did not arrive,
@@ -52,29 +68,39 @@ class MiraklRequestOperator(BaseOperator):
     :raises MiraklApiError: Mirakl says no.
     """
 
-    template_fields: Sequence[str] = (
-        "path", "query", "body", "target", "mirakl_conn_id", "mirakl_connect_conn_id",
-    )  # fmt: skip
-    ui_color = "#d8ecf6"
+    path = Text()
+    method = Choice[Method](get_args(Method))
+    query = Maybe(Mappings())
+    body = Given()
+    content_type = Text()
+    accept = Text()
+    paging = Maybe(Choice[Paging](get_args(Paging)))
+    items = Maybe(Text())
+    target = Maybe(Location())
+    replay = Maybe(Flag())
+    interval = Seconds(least=0)
+    mirakl_conn_id = Text()
+    mirakl_connect_conn_id = Maybe(Text())
+    role = Maybe(Choice(get_args(Role)))
 
     def __init__(
         self,
         *,
-        path: str,
-        method: str = "GET",
-        query: Mapping[str, Any] | None = None,
+        path: TextArg,
+        method: Method | TextArg = "GET",
+        query: MappingArg | None = None,
         body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-        paging: Literal["offset", "seek"] | None = None,
-        items: str | None = None,
-        target: str | None = None,
-        replay: bool | None = None,
-        interval: float = 0.0,
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        mirakl_connect_conn_id: str | None = None,
-        role: str | None = None,
-        **kwargs: Any,
+        content_type: TextArg = "application/json",
+        accept: TextArg = "application/json",
+        paging: Paging | TextArg | None = None,
+        items: TextArg | None = None,
+        target: PathArg | None = None,
+        replay: FlagArg | None = None,
+        interval: NumberArg | timedelta = 0.0,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg | None = None,
+        role: TextArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.path = path
@@ -95,7 +121,7 @@ class MiraklRequestOperator(BaseOperator):
     @cached_property
     def hook(self) -> MiraklBaseHook:
         """The hook of the operator's connection."""
-        if self.mirakl_connect_conn_id is not None and not is_nothing(self.mirakl_connect_conn_id):
+        if self.mirakl_connect_conn_id is not None:
             return MiraklConnectHook(self.mirakl_connect_conn_id)
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
@@ -106,11 +132,11 @@ class MiraklRequestOperator(BaseOperator):
             return self._paged(client) if self.paging else self._single(client)
 
     def _check(self) -> None:
-        if not str(self.path).startswith("/"):
+        if not self.path.startswith("/"):
             raise MiraklConfigurationError(
-                f"path: {self.path!r} has to begin with a slash, such as /api/hierarchies", field="path"
+                f"path must begin with a slash, such as /api/hierarchies, not {self.path!r}", field="path"
             )
-        if self.paging and (not self.items or self.method.upper() != "GET"):
+        if self.paging and (not self.items or self.method != "GET"):
             raise MiraklConfigurationError(
                 "paging: needs the method GET, and in items the field that holds a page's items",
                 field="paging",
@@ -120,14 +146,14 @@ class MiraklRequestOperator(BaseOperator):
         import json
 
         call = self._call(parse=lambda reply: reply)
-        if not is_nothing(self.target):
+        if self.target is not None:
             from airflow_provider_mirakl.files.paths import storage_path
             from airflow_provider_mirakl.runtime.downloads import writing_target
 
             size = 0
             with (
                 client.stream(call) as download,
-                writing_target(storage_path(read_path("target", self.target))) as file,
+                writing_target(storage_path(self.target)) as file,
             ):
                 for chunk in download.chunks:
                     file.write(chunk)
@@ -152,9 +178,9 @@ class MiraklRequestOperator(BaseOperator):
         from airflow_provider_mirakl.runtime.downloads import writing_target
 
         pages = client.pages(self._call(parse=self._page))
-        if not is_nothing(self.target):
+        if self.target is not None:
             count = 0
-            with writing_target(storage_path(read_path("target", self.target))) as file:
+            with writing_target(storage_path(self.target)) as file:
                 for page in pages:
                     for item in page.items:
                         file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
@@ -186,13 +212,13 @@ class MiraklRequestOperator(BaseOperator):
 
     @property
     def _query(self) -> dict[str, Any]:
-        return dict(read_mapping("query", self.query) or {})
+        return dict(self.query or {})
 
     def _call(self, parse: Any, params: Mapping[str, Any] | None = None) -> Call[Any]:
         from airflow_provider_mirakl.api.call import Call, Operation, encode
         from airflow_provider_mirakl.api.call import query as parameters
 
-        method = self.method.upper()
+        method = self.method
         operation = Operation(
             code=f"{method} {self.path.partition('?')[0]}",
             method=method,

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
-from airflow_provider_mirakl.runtime.arguments import read_mapping
+from airflow_provider_mirakl.runtime.arguments import Mappings, Maybe
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        MappingArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
 
 
 class MiraklResyncProductsOperator(ProductRepairOperator):
@@ -69,25 +83,25 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
     def __init__(
         self,
         *,
-        route: Literal["direct", "djust"] | str,  # noqa: PYI051 - a template, too
-        products: str | Sequence[Any] | None = None,
-        source: str | None = None,
+        route: TextArg,
+        products: RowsArg | None = None,
+        source: PathArg | None = None,
         source_folders: Sequence[str] | None = None,
-        encoding: str = "auto",
-        mirakl_conn_id: str | None = MiraklHook.default_conn_name,
-        djust_conn_id: str = DjustHook.default_conn_name,
-        client_specification_id: str | None = None,
-        batch_size: int = 100,
-        preview: bool | str = False,
-        max_products: int = 1000,
+        encoding: TextArg = "auto",
+        mirakl_conn_id: TextArg | None = MiraklHook.default_conn_name,
+        djust_conn_id: TextArg = DjustHook.default_conn_name,
+        client_specification_id: TextArg | None = None,
+        batch_size: WholeArg = 100,
+        preview: FlagArg = False,
+        max_products: WholeArg = 1000,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 60.0,
-        timeout: float | timedelta | str = 600.0,
+        poll_interval: float | timedelta = 60.0,
+        timeout: NumberArg | timedelta = 600.0,
         max_failures: int = 5,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(
             products=products,
@@ -112,7 +126,7 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
         )
 
 
-class MiraklReportResyncOperator(BaseOperator):
+class MiraklReportResyncOperator(MiraklBaseOperator):
     """Write what became of each product as ``report.md``, for a ticket; fail where a product failed.
 
     The last task of a Dag whose first task previews a resync and whose next task, which may be skipped, sends it. Give
@@ -126,16 +140,18 @@ class MiraklReportResyncOperator(BaseOperator):
     :raises AirflowFailException: a product failed; a retry cannot change that.
     """
 
-    template_fields: Sequence[str] = ("previewed", "resynced", "about")
+    previewed = Mappings()
+    resynced = Maybe(Mappings())
+    about = Maybe(Mappings())
     ui_color = ProductRepairOperator.ui_color
 
     def __init__(
         self,
         *,
-        previewed: Any,
-        resynced: Any = None,
-        about: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        previewed: MappingArg,
+        resynced: MappingArg | None = None,
+        about: MappingArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.previewed = previewed
@@ -147,7 +163,7 @@ class MiraklReportResyncOperator(BaseOperator):
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.repair.report import COUNTS, write_report
 
-        result = read_mapping("resynced", self.resynced) or read_mapping("previewed", self.previewed) or {}
+        result = self.resynced or self.previewed
         (rows,) = map(storage_path, result["rows"])
         about = {**(self.about or {}), "run": context["ti"].run_id}
         file, text = write_report(result, rows, storage_path(result["folder"]), about)

@@ -3,70 +3,124 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklInputError,
     MiraklPermissionError,
-    one_of,
 )
-from airflow_provider_mirakl.operators.shops import MiraklInstanceOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Ids, as_codes, as_moment
+from airflow_provider_mirakl.operators.shops import (
+    InstanceArguments,
+    MiraklInstanceOperator,
+    StoringArguments,
+    StoringOperator,
+)
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Codes,
+    Elements,
+    Flag,
+    Id,
+    Ids,
+    Location,
+    Maybe,
+    Moment,
+    Number,
+    Whole,
+)
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.documents import ShopDocument
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.outcome import ItemResult
+    from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        FlagArg,
+        IdsArg,
+        MomentArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
     from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
+IfExists = Literal["skip", "upload"]
+IfMissing = Literal["fail", "ignore"]
 
-class _DocumentsOperator(MiraklInstanceOperator):
-    """Lists, and judges."""
 
-    def shops(self, given: Ids) -> list[int]:
-        """The shops that an argument names; for a seller the connection's, else none for the default shop."""
-        from airflow_provider_mirakl.api.documents import as_ids
+class JudgedArguments(StoringArguments, total=False):
+    """What the operators share that judge their documents."""
 
-        if ids := as_ids(given, "shop_ids"):
-            return list(dict.fromkeys(ids))
-        own = self.own_shop(None)
-        return [] if own is None else [own]
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
+class _ListingOperator(MiraklInstanceOperator):
+    """Lists."""
+
+    operation = "S30"
+
+    def shops(self, given: Sequence[int]) -> list[int]:
+        """The shops that an argument names, else the connection's, else none for the default shop."""
+        own = self.caller_of().shop_id
+        return list(given) or ([] if own is None else [own])
 
     def listed(
         self,
         client: Client,
         shops: Sequence[int],
-        updated_since: datetime | str | None,
+        updated_since: datetime | None,
+        type_codes: Sequence[str],
         *,
         include_deleted: bool = False,
-        type_codes: Codes = None,
     ) -> list[ShopDocument]:
         """What S30 lists of these shops, of these types."""
         from airflow_provider_mirakl.api.documents import list_documents
 
-        since = as_moment(updated_since, "updated_since")
         call = list_documents(
-            self.caller_role, shop_ids=shops, updated_since=since, include_deleted=include_deleted
+            self.caller_of().role,
+            shop_ids=shops,
+            updated_since=updated_since,
+            include_deleted=include_deleted,
         )
-        types = as_codes(type_codes)
-        return [document for document in client.send(call) if not types or document.type in types]
+        return [document for document in client.send(call) if not type_codes or document.type in type_codes]
 
-    def conclude(
+
+class _JudgedOperator(_ListingOperator, StoringOperator):
+    """Judges document by document.
+
+    :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    """
+
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+
+    def __init__(
         self,
-        run: TaskRun,
-        results: Iterable[ItemResult],
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-    ) -> dict[str, Any]:
+        *,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        **kwargs: Unpack[StoringArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    def conclude(self, run: TaskRun, results: Iterable[ItemResult]) -> dict[str, Any]:
         """Write the rows and judge them.
 
         :raises MiraklItemsFailedError: more failed than allowed.
@@ -77,11 +131,11 @@ class _DocumentsOperator(MiraklInstanceOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(results)
         self.log.info("Outcome: %s", writer.outcome)
-        FailurePolicy(max_failed_items, max_failed_ratio).judge(writer.outcome)
-        return writer.outcome.summary()
+        FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(writer.outcome)
+        return writer.outcome.summary() | {"folder": str(run.folder)}
 
 
-class MiraklListShopDocumentsOperator(_DocumentsOperator):
+class MiraklListShopDocumentsOperator(_ListingOperator):
     """List the documents of shops.
 
     :param shop_ids: the shops. The operator and the front office give these, or ``updated_since``. A seller gives one
@@ -91,32 +145,29 @@ class MiraklListShopDocumentsOperator(_DocumentsOperator):
     :param include_deleted: list deleted documents too. Not for sellers.
     :param type_codes: only these types. Templated.
     :param target: NDJSON file for the documents, a local path or object storage; then they are not in XCom. Templated.
-    :return: ``count``, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``, ``date_uploaded``,
-        ``date_deleted``), or ``target`` in their place.
+    :return: ``items``, how many, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``,
+        ``date_uploaded``, ``date_deleted``), or ``target`` in their place.
     :raises MiraklInputError: what the role has not, or has to give.
     :raises MiraklPermissionError: the key may not read documents.
 
     Source: :ref:`S30 <facts-s30>`.
     """
 
-    template_fields: Sequence[str] = (
-        "shop_ids",
-        "updated_since",
-        "type_codes",
-        "target",
-        "mirakl_conn_id",
-        "work_folder",
-    )
+    shop_ids = Ids()
+    updated_since = Maybe(Moment())
+    include_deleted = Flag()
+    type_codes = Codes()
+    target = Maybe(Location())
 
     def __init__(
         self,
         *,
-        shop_ids: Ids = None,
-        updated_since: datetime | str | None = None,
-        include_deleted: bool = False,
-        type_codes: Codes = None,
-        target: str | None = None,
-        **kwargs: Any,
+        shop_ids: IdsArg | None = None,
+        updated_since: MomentArg | None = None,
+        include_deleted: FlagArg = False,
+        type_codes: CodesArg | None = None,
+        target: PathArg | None = None,
+        **kwargs: Unpack[InstanceArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.shop_ids = shop_ids
@@ -132,13 +183,13 @@ class MiraklListShopDocumentsOperator(_DocumentsOperator):
                 client,
                 self.shops(self.shop_ids),
                 self.updated_since,
+                self.type_codes,
                 include_deleted=self.include_deleted,
-                type_codes=self.type_codes,
             )
         rows = [asdict(document) for document in documents]
         self.log.info("%d documents", len(rows))
         found = {
-            "count": len(rows),
+            "items": len(rows),
             "shop_ids": sorted({document.shop_id for document in documents if document.shop_id is not None}),
         }
         if self.target is None:
@@ -151,7 +202,7 @@ class MiraklListShopDocumentsOperator(_DocumentsOperator):
         return found | {"target": self.target}
 
 
-class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
+class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     """Bring the documents of shops to storage: only what is new, each checked.
 
     Documents lie in ``<target>/<shop>/<id>-<file name>``, the name made safe, beside a ``manifest.json`` with id, type,
@@ -183,31 +234,30 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
     Source: :ref:`S30 <facts-s30>`, :ref:`S31 <facts-s31>`.
     """
 
-    template_fields: Sequence[str] = (
-        "target",
-        "shop_ids",
-        "document_ids",
-        "type_codes",
-        "updated_since",
-        "mirakl_conn_id",
-        "work_folder",
-    )
+    operation = "S31"
+    target = Location()
+    shop_ids = Ids()
+    document_ids = Ids()
+    type_codes = Codes()
+    updated_since = Maybe(Moment())
+    max_files = Whole()
+    max_file_bytes = Whole()
+    max_total_bytes = Whole()
+    max_ratio = Number(above=0)
 
     def __init__(
         self,
         *,
-        target: str,
-        shop_ids: Ids = None,
-        document_ids: Ids = None,
-        type_codes: Codes = None,
-        updated_since: datetime | str | None = None,
-        max_files: int = 1_000,
-        max_file_bytes: int = 1 << 30,
-        max_total_bytes: int = 4 << 30,
-        max_ratio: float = 200.0,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        shop_ids: IdsArg | None = None,
+        document_ids: IdsArg | None = None,
+        type_codes: CodesArg | None = None,
+        updated_since: MomentArg | None = None,
+        max_files: WholeArg = 1_000,
+        max_file_bytes: WholeArg = 1 << 30,
+        max_total_bytes: WholeArg = 4 << 30,
+        max_ratio: NumberArg = 200.0,
+        **kwargs: Unpack[JudgedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
@@ -219,8 +269,6 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
         self.max_file_bytes = max_file_bytes
         self.max_total_bytes = max_total_bytes
         self.max_ratio = max_ratio
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and judge."""
@@ -232,17 +280,13 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
         limits = Limits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
         fetched: list[Fetched] = []
         with self.hook.get_conn() as client:
-            documents = self._chosen(
-                self.listed(client, shops, self.updated_since, type_codes=self.type_codes)
-            )
-            fetcher = Fetcher(client, self.caller_role, limits=limits)
+            documents = self._chosen(self.listed(client, shops, self.updated_since, self.type_codes))
+            fetcher = Fetcher(client, self.caller_of().role, limits=limits)
             for shop, own in self._by_shop(documents, shops).items():
                 fetched.append(self._fetch(fetcher, shop, own, target))
         outcome = self.conclude(
             TaskRun(context, self.work_folder, begins=True),
             (result for part in fetched for result in part.results),
-            self.max_failed_items,
-            self.max_failed_ratio,
         )
         return outcome | {
             "stored": sum(part.stored for part in fetched),
@@ -270,16 +314,14 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
             return Fetched(tuple(results), 0, 0, str(target / str(shop) / "manifest.json"))
 
     def _chosen(self, documents: list[ShopDocument]) -> list[ShopDocument]:
-        from airflow_provider_mirakl.api.documents import as_ids
-
-        ids = as_ids(self.document_ids, "document_ids")
+        ids = self.document_ids
         if not ids:
             return documents
         unknown = sorted(set(ids) - {document.id for document in documents})
         if unknown:
             raise MiraklInputError(
                 f"document_ids holds {', '.join(map(str, unknown))}, which S30 does not list here; "
-                "nothing was fetched. Mirakl knows no such document, or it is of another shop or type"
+                "nothing was fetched. Mirakl does not have them, or they are of another shop or type"
             )
         return [document for document in documents if document.id in ids]
 
@@ -288,7 +330,7 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
     ) -> dict[int | None, list[ShopDocument]]:
         from airflow_provider_mirakl.api.documents import VARIANTS
 
-        if VARIANTS[self.caller_role].own_shop:
+        if VARIANTS[self.caller_of().role].own_shop:
             return {(shops[0] if shops else None): documents} if documents else {}
         found: dict[int | None, list[ShopDocument]] = {}
         for document in documents:
@@ -296,7 +338,7 @@ class MiraklDownloadShopDocumentsOperator(_DocumentsOperator):
         return found
 
 
-class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
+class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     """Attach files to a shop, up to 50.
 
     Every file is looked at before a call is spent: there, not empty, distinct names, one of each type. Then they are
@@ -312,7 +354,7 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
         shop. Templated.
     :param if_exists: what to do with a file of which the shop has one of the same name and type: ``skip`` it, or
         ``upload`` it all the same.
-    :param check_types: compare types and media types with what the instance takes (DO01, asked once a day) before the
+    :param check_codes: compare types and media types with what the instance takes (DO01, asked once a day) before the
         call is spent.
     :param max_failed_items: refused documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
@@ -326,27 +368,27 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
     Source: :ref:`S32 <facts-s32>`.
     """
 
-    template_fields: Sequence[str] = ("documents", "shop_id", "mirakl_conn_id", "work_folder")
+    operation = "S32"
     template_fields_renderers = {"documents": "json"}
+    documents = Elements()
+    shop_id = Maybe(Id())
+    if_exists = Choice[IfExists](get_args(IfExists))
+    check_codes = Flag()
 
     def __init__(
         self,
         *,
-        documents: Sequence[Mapping[str, Any]],
-        shop_id: int | str | None = None,
-        if_exists: Literal["skip", "upload"] = "skip",
-        check_types: bool = False,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        **kwargs: Any,
+        documents: RowsArg,
+        shop_id: WholeArg | None = None,
+        if_exists: IfExists | TextArg = "skip",
+        check_codes: FlagArg = True,
+        **kwargs: Unpack[JudgedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.documents = documents
         self.shop_id = shop_id
-        self.if_exists = one_of("if_exists", if_exists, ("skip", "upload"))
-        self.check_types = check_types
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
+        self.if_exists = if_exists
+        self.check_codes = check_codes
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, ask what is there, send the rest, and judge."""
@@ -357,9 +399,11 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
 
         run = TaskRun(context, self.work_folder, begins=True)
         with self.hook.get_conn() as client:
-            types = self.kept_settings(client).document_types(self.caller_role) if self.check_types else None
+            types = (
+                self.kept_settings(client).document_types(self.caller_of().role) if self.check_codes else None
+            )
             files = check_files(self.documents, storage_path, types=types)
-            uploader = Uploader(client, self.caller_role, self.own_shop(self.shop_id))
+            uploader = Uploader(client, self.caller_of().role, self.caller_of(self.shop_id).shop_id)
             there = uploader.listed()
             known = set(_remembered(run, "known.json", [document.id for document in there]))
             counted = there if self.if_exists == "skip" else [d for d in there if d.id not in known]
@@ -374,11 +418,11 @@ class MiraklUploadShopDocumentsOperator(_DocumentsOperator):
             if left:
                 results += uploader.upload(left, known=known)
         self.log.info("%d uploaded or refused, %d were there already", len(left), len(skipped))
-        outcome = self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
+        outcome = self.conclude(run, results)
         return outcome | {"uploaded": outcome["succeeded"] - len(skipped), "skipped": len(skipped)}
 
 
-class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
+class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
     """Delete documents of shops, one by one.
 
     A retry of the task does not mind that documents are gone which it deleted itself.
@@ -395,43 +439,40 @@ class MiraklDeleteShopDocumentsOperator(_DocumentsOperator):
     Source: :ref:`S33 <facts-s33>`.
     """
 
-    template_fields: Sequence[str] = ("document_ids", "shop_id", "mirakl_conn_id", "work_folder")
+    operation = "S33"
+    document_ids = Ids()
+    shop_id = Maybe(Id())
+    if_missing = Choice[IfMissing](get_args(IfMissing))
     ui_color = "#f6dcd8"
 
     def __init__(
         self,
         *,
-        document_ids: Ids,
-        shop_id: int | str | None = None,
-        if_missing: Literal["fail", "ignore"] = "fail",
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        **kwargs: Any,
+        document_ids: IdsArg,
+        shop_id: WholeArg | None = None,
+        if_missing: IfMissing | TextArg = "fail",
+        **kwargs: Unpack[JudgedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.document_ids = document_ids
         self.shop_id = shop_id
-        self.if_missing = one_of("if_missing", if_missing, ("fail", "ignore"))
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
+        self.if_missing = if_missing
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete one after the other."""
-        from airflow_provider_mirakl.api.documents import as_ids
         from airflow_provider_mirakl.shops.remove import remove
 
-        run, shop = TaskRun(context, self.work_folder, begins=True), self.own_shop(self.shop_id)
-        ids = list(dict.fromkeys(as_ids(self.document_ids, "document_ids")))
+        run, shop = TaskRun(context, self.work_folder, begins=True), self.caller_of(self.shop_id).shop_id
         tried = set(_remembered(run, "tried.json", []))
         results = []
         with self.hook.get_conn() as client:
-            for document_id in ids:
+            for document_id in self.document_ids:
                 may_be_gone = self.if_missing == "ignore" or document_id in tried
                 _remember(run, "tried.json", tried := tried | {document_id})
                 results.append(
-                    remove(client, self.caller_role, document_id, shop_id=shop, may_be_gone=may_be_gone)
+                    remove(client, self.caller_of().role, document_id, shop_id=shop, may_be_gone=may_be_gone)
                 )
-        return self.conclude(run, results, self.max_failed_items, self.max_failed_ratio)
+        return self.conclude(run, results)
 
 
 def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:

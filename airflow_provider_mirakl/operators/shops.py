@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Argument,
+    Choice,
+    Choices,
+    Codes,
+    Flag,
+    Id,
+    Location,
+    Maybe,
+    Moment,
+    Text,
+    Whole,
+    check_role,
+    read_caller,
+)
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.platform import PlatformSettings
+    from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        FlagArg,
+        MappingArg,
+        MomentArg,
+        PathArg,
+        TextArg,
+        WholeArg,
+    )
+
+UnknownFields = Literal["refuse", "send"]
+ShopState = Literal["OPEN", "CLOSE", "SUSPENDED", "TERMINATED"]
+Period = Literal["ALL_SINCE_BEGINNING", "LAST_MONTH", "LAST_THREE_MONTHS", "LAST_SIX_MONTHS", "LAST_YEAR"]
 
 SHOP_FIELDS = (
     "shop_id",
@@ -42,50 +75,71 @@ SHOP_FIELDS = (
 """What :class:`MiraklGetShopOperator` returns unless it is told otherwise: no address and no bank account."""
 
 
-class MiraklInstanceOperator(BaseOperator):
+class InstanceArguments(TaskArguments, total=False):
+    """The parameters of :class:`MiraklInstanceOperator`, for the operators built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+
+
+class StoringArguments(InstanceArguments, total=False):
+    """The parameters of :class:`StoringOperator`, for the operators built on it."""
+
+    work_folder: PathArg | None
+
+
+class MiraklInstanceOperator(MiraklBaseOperator):
     """What all operators of a Mirakl instance share: the connection.
 
-    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
+    :param mirakl_conn_id: connection of type ``mirakl``.
     :param role: whose key of the connection is used: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param work_folder: folder for outcomes and kept answers, as an object storage path that every worker reaches;
-        default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
-    ui_color = "#d8ecf6"
+    roles: Sequence[str] = ("shop", "operator", "front")
+    """Roles that Mirakl lets make the operator's calls."""
+    operation: str
+    """Mirakl's code of what the operator is for."""
+
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
 
     def __init__(
         self,
         *,
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: Literal["shop", "operator", "front"] | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
-        self.work_folder = work_folder
 
     @cached_property
     def hook(self) -> MiraklHook:
         """The hook of the operator's connection."""
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
-    @property
-    def caller_role(self) -> str:
-        """The role that the calls are made in."""
-        return self.hook.values.role or "shop"
+    def caller_of(self, shop_id: int | None = None) -> Caller:
+        """Whose key it is, and for which shop.
 
-    def own_shop(self, given: int | str | None) -> int | None:
-        """The shop an argument names, else that of a seller's connection, else ``None``."""
-        from airflow_provider_mirakl.api.documents import as_ids
+        :param shop_id: the shop; ``None`` takes the connection's own.
+        :raises MiraklConfigurationError: the role may not make the operator's calls.
+        """
+        return check_role(read_caller(self.hook, shop_id), self.roles, self.hook, self.operation)
 
-        ids = as_ids(given, "shop_id")
-        if len(ids) > 1:
-            raise MiraklInputError(f"shop_id holds {len(ids)} shops; give one")
-        if ids:
-            return ids[0]
-        return self.hook.values.shop_id if self.caller_role == "shop" else None
+
+class StoringOperator(MiraklInstanceOperator):
+    """What the operators share that keep files of their own.
+
+    :param work_folder: folder for outcomes and kept answers, as an object storage path that every worker reaches;
+        default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
+    """
+
+    work_folder = Maybe(Location())
+
+    def __init__(self, *, work_folder: PathArg | None = None, **kwargs: Unpack[InstanceArguments]) -> None:
+        super().__init__(**kwargs)
+        self.work_folder = work_folder
 
     def kept_settings(self, client: Client) -> PlatformSettings:
         """Settings of the instance that are asked no more often than permitted."""
@@ -94,7 +148,7 @@ class MiraklInstanceOperator(BaseOperator):
         return PlatformSettings(client, self.work_folder)
 
 
-class MiraklGetShopOperator(MiraklInstanceOperator):
+class MiraklGetShopOperator(StoringOperator):
     """Give what Mirakl knows of a seller's shop.
 
     Mirakl permits this once a day, so the answer is kept in the work folder for a day and given again. It holds
@@ -105,36 +159,40 @@ class MiraklGetShopOperator(MiraklInstanceOperator):
     :param fields: what to return, in Mirakl's names; ``None`` for everything, which puts addresses and bank accounts
         into XCom. Default :data:`SHOP_FIELDS`.
     :return: the fields that Mirakl gave.
-    :raises MiraklPermissionError: the key is not a seller's.
+    :raises MiraklConfigurationError: the key is not a seller's; no call was made.
 
     Source: :ref:`A01 <facts-a01>`.
     """
 
-    template_fields: Sequence[str] = ("shop_id", "mirakl_conn_id", "work_folder")
+    operation = "A01"
+    roles = ("shop",)
+    shop_id = Maybe(Id())
+    fields = Maybe(Codes())
 
     def __init__(
         self,
         *,
-        shop_id: int | str | None = None,
-        fields: Collection[str] | None = SHOP_FIELDS,
-        **kwargs: Any,
+        shop_id: WholeArg | None = None,
+        fields: CodesArg | None = SHOP_FIELDS,
+        **kwargs: Unpack[StoringArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.shop_id = shop_id
         self.fields = fields
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make the call, or give the kept answer."""
+        """Make the call, or return the kept answer."""
         from airflow_provider_mirakl.api.shops import get_account
 
+        shop_id = self.caller_of(self.shop_id).shop_id
         with self.hook.get_conn() as client:
-            account = self.kept_settings(client).get(get_account(shop_id=self.own_shop(self.shop_id)))
+            account = self.kept_settings(client).get(get_account(shop_id=shop_id))
         self.log.info("Shop %s is %s", account.get("shop_id"), account.get("shop_state"))
         wanted = account if self.fields is None else self.fields
         return {name: account[name] for name in wanted if name in account}
 
 
-class MiraklGetShopStatisticsOperator(MiraklInstanceOperator):
+class MiraklGetShopStatisticsOperator(StoringOperator):
     """Give the sales figures of a seller's shop.
 
     Mirakl permits this once a day, so the answer is kept in the work folder for a day and given again.
@@ -145,20 +203,24 @@ class MiraklGetShopStatisticsOperator(MiraklInstanceOperator):
     :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
         Templated.
     :return: Mirakl's answer: for every figure a list of ``period`` and ``value``.
-    :raises MiraklInputError: for a period that does not exist.
+    :raises MiraklConfigurationError: a period that does not exist, or a key that is not a seller's; no call was made.
 
     Source: :ref:`A21 <facts-a01>`.
     """
 
-    template_fields: Sequence[str] = ("channel_code", "shop_id", "mirakl_conn_id", "work_folder")
+    operation = "A21"
+    roles = ("shop",)
+    periods = Choices(get_args(Period))
+    channel_code = Maybe(Text())
+    shop_id = Maybe(Id())
 
     def __init__(
         self,
         *,
-        periods: Collection[str] = (),
-        channel_code: str | None = None,
-        shop_id: int | str | None = None,
-        **kwargs: Any,
+        periods: CodesArg = (),
+        channel_code: TextArg | None = None,
+        shop_id: WholeArg | None = None,
+        **kwargs: Unpack[StoringArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.periods = periods
@@ -166,20 +228,45 @@ class MiraklGetShopStatisticsOperator(MiraklInstanceOperator):
         self.shop_id = shop_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make the call, or give the kept answer."""
+        """Make the call, or return the kept answer."""
         from airflow_provider_mirakl.api.shops import get_statistics
-        from airflow_provider_mirakl.runtime.arguments import is_nothing
 
+        call = get_statistics(
+            periods=self.periods,
+            channel_code=self.channel_code,
+            shop_id=self.caller_of(self.shop_id).shop_id,
+        )
         with self.hook.get_conn() as client:
-            call = get_statistics(
-                periods=self.periods,
-                channel_code=None if is_nothing(self.channel_code) else self.channel_code,
-                shop_id=self.own_shop(self.shop_id),
-            )
             return self.kept_settings(client).get(call)
 
 
-class MiraklUpdateShopOperator(MiraklInstanceOperator):
+class Changes(Argument["Mapping[str, Any] | str"]):
+    """Fields of a shop, or the path of a JSON file with them. No message shows them: they may hold bank accounts."""
+
+    expected = "a mapping of fields, or the path of a JSON file with them"
+
+    def waits(self, value: object) -> bool:
+        """A text in braces is a mapping already."""
+        return not (isinstance(value, str) and isinstance(read_structure(value), Mapping)) and super().waits(
+            value
+        )
+
+    def read(self, value: object) -> Mapping[str, Any] | str:
+        found = read_structure(value)
+        if isinstance(found, Mapping):
+            return found
+        if isinstance(found, str) and found.lstrip().startswith("{"):
+            raise MiraklConfigurationError(
+                f"{self.name} begins like a mapping, but is neither JSON nor Python", field=self.name
+            )
+        if isinstance(found, str | PathLike) and not is_nothing(found):
+            return check_path(self.name, str(found).strip())
+        raise MiraklConfigurationError(
+            f"{self.name} must be {self.expected}, not {type(value).__name__}", field=self.name
+        )
+
+
+class MiraklUpdateShopOperator(StoringOperator):
     """Change some fields of a seller's shop.
 
     A field that is left out stays as it is; ``null`` erases it, where Mirakl allows that. Mirakl answers 200 even where
@@ -193,7 +280,8 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
     :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
         Templated.
     :param unknown_fields: ``refuse`` fields that A02 does not document, or ``send`` them.
-    :param check: compare ``channels`` with those of the instance (CH11, asked once a day) before the call is spent.
+    :param check_codes: compare ``channels`` with those of the instance (CH11, asked once a day) before the call is
+        spent.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors`` and ``rows``, the file with a line for each
         field.
     :raises MiraklInputError: ``changes`` is wrong; every fault is listed and nothing was sent.
@@ -202,23 +290,28 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
     Source: :ref:`A02 <facts-a01>`.
     """
 
-    template_fields: Sequence[str] = ("changes", "shop_id", "mirakl_conn_id", "work_folder")
+    operation = "A02"
+    roles = ("shop",)
     template_fields_renderers = {"changes": "json"}
+    changes = Changes()
+    shop_id = Maybe(Id())
+    unknown_fields = Choice[UnknownFields](get_args(UnknownFields))
+    check_codes = Flag()
 
     def __init__(
         self,
         *,
-        changes: Mapping[str, Any] | str,
-        shop_id: int | str | None = None,
-        unknown_fields: Literal["refuse", "send"] = "refuse",
-        check: bool = True,
-        **kwargs: Any,
+        changes: MappingArg | PathArg,
+        shop_id: WholeArg | None = None,
+        unknown_fields: UnknownFields | TextArg = "refuse",
+        check_codes: FlagArg = True,
+        **kwargs: Unpack[StoringArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.changes = changes
         self.shop_id = shop_id
         self.unknown_fields = unknown_fields
-        self.check = check
+        self.check_codes = check_codes
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, send, and judge field by field."""
@@ -230,10 +323,10 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
         run = TaskRun(context, self.work_folder, begins=True)
         changes = self._read_changes()
         call = update_account(
-            changes, shop_id=self.own_shop(self.shop_id), unknown_fields=self.unknown_fields
+            changes, shop_id=self.caller_of(self.shop_id).shop_id, unknown_fields=self.unknown_fields
         )
         with self.hook.get_conn() as client:
-            if self.check and changes.get("channels"):
+            if self.check_codes and changes.get("channels"):
                 self.kept_settings(client).check(channels=changes["channels"])
             answer = client.send(call)
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -241,27 +334,26 @@ class MiraklUpdateShopOperator(MiraklInstanceOperator):
             writer.add_all(judge_update(list(changes), answer))
         self.log.info("Outcome: %s", writer.outcome)
         FailurePolicy().judge(writer.outcome)
-        return writer.outcome.summary()
+        return writer.outcome.summary() | {"folder": str(run.folder)}
 
     def _read_changes(self) -> Mapping[str, Any]:
         import json
 
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.runtime.arguments import read_path, read_structure
 
-        given = read_structure(self.changes)
+        given = self.changes
         if isinstance(given, Mapping):
             return given
-        if isinstance(given, str) and given.lstrip().startswith("{"):  # not shown: it may hold bank accounts
-            raise MiraklInputError("changes: looks like a mapping, but is neither JSON nor Python")
         try:
-            changes = json.loads(storage_path(read_path("changes", given)).read_bytes())
+            changes = json.loads(storage_path(given).read_bytes())
         except OSError as error:
-            raise MiraklInputError(f"changes: {given!r:.200} is no file that can be read ({error})") from None
+            raise MiraklInputError(
+                f"changes: {given!r:.200} is not a file that can be read ({error})"
+            ) from None
         except ValueError as error:
             raise MiraklInputError(f"{self.changes} is not JSON ({error})") from None
         if not isinstance(changes, dict):
-            raise MiraklInputError(f"{self.changes} holds no JSON object")
+            raise MiraklInputError(f"{self.changes} does not hold a JSON object")
         return changes
 
 
@@ -279,16 +371,21 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
     Source: :ref:`S20 <facts-s20>`.
     """
 
-    template_fields: Sequence[str] = ("updated_since", "mirakl_conn_id", "work_folder")
+    operation = "S20"
+    roles = ("operator",)
+    states = Choices(get_args(ShopState))
+    updated_since = Maybe(Moment())
+    group_size = Maybe(Whole())
 
     def __init__(
         self,
         *,
-        states: Collection[str] = ("OPEN", "CLOSE", "SUSPENDED"),
-        updated_since: datetime | str | None = None,
-        group_size: int | None = None,
-        **kwargs: Any,
+        states: CodesArg = ("OPEN", "CLOSE", "SUSPENDED"),
+        updated_since: MomentArg | None = None,
+        group_size: WholeArg | None = None,
+        **kwargs: Unpack[InstanceArguments],
     ) -> None:
+        kwargs.setdefault("multiple_outputs", False)  # a list has no keys
         super().__init__(**kwargs)
         self.states = states
         self.updated_since = updated_since
@@ -297,13 +394,12 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
     def execute(self, context: Context) -> list[int] | list[list[int]]:
         """Read every page."""
         from airflow_provider_mirakl.api.shops import list_shops
-        from airflow_provider_mirakl.runtime.arguments import as_moment
 
-        since = as_moment(self.updated_since, "updated_since")
+        self.caller_of()
         with self.hook.get_conn() as client:
             found = [
                 int(str(shop["shop_id"]))
-                for page in client.pages(list_shops(updated_since=since))
+                for page in client.pages(list_shops(updated_since=self.updated_since))
                 for shop in page.items
                 if not self.states or shop.get("shop_state") in self.states
             ]

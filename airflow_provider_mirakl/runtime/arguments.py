@@ -1,125 +1,542 @@
-"""What a template makes of a value that is no text: Airflow writes it as text, unless a Dag renders native objects."""
+"""The arguments of operators and sensors: one reader for each kind, and one moment at which it reads.
+
+An operator declares its arguments as class attributes::
+
+    class MyOperator(MiraklBaseOperator):
+        target = Location()
+        preview = Flag()
+        max_failed_items = Maybe(Whole(least=0))
+
+        def __init__(self, *, target: PathArg, preview: FlagArg = False, ...) -> None:
+            self.target = target
+
+A value is read when it is set: by ``__init__`` when Airflow parses the Dag, or when Airflow renders the template. So a
+wrong value fails the parse, the text ``"False"`` means false, and the code behind it never sees a text where a number
+is due. A value that only a run knows (a template, the result of another task) waits until it is rendered; an argument
+that is not templated refuses it.
+
+The policy, for every argument:
+
+- nothing: ``None``, an empty text, and the text ``None`` that a template makes of it
+- flags: true and false, also as text in any case
+- numbers: also as text
+- moments: a ``datetime`` or ISO 8601; without a time zone it is UTC
+- lists: a list, one element, a text with commas, or a list as JSON or Python text
+- paths: see :func:`~airflow_provider_mirakl.files.values.check_path`
+- one error: :class:`~airflow_provider_mirakl.exceptions.MiraklConfigurationError`, whose ``field`` is the argument
+"""
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.api.call import numeric_id
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
+from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
 
 if TYPE_CHECKING:
+    from typing import Self
+
+    from airflow.providers.common.compat.sdk import ObjectStoragePath, XComArg
+
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
-Ids = int | str | Collection[int | str] | None
-"""One id, a text with commas, or a list."""
-Codes = str | Collection[str] | None
-"""One code, a text with commas, or a list."""
+    TextArg: TypeAlias = str | XComArg
+    """A text. Templated."""
+    FlagArg: TypeAlias = bool | str | XComArg
+    """True or false. Templated, so it may be a text."""
+    WholeArg: TypeAlias = int | str | XComArg
+    """A whole number. Templated, so it may be a text."""
+    NumberArg: TypeAlias = float | str | XComArg
+    """A number. Templated, so it may be a text."""
+    MomentArg: TypeAlias = datetime | str | XComArg
+    """A moment: a ``datetime`` or ISO 8601. Templated."""
+    PathArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | XComArg
+    """A local path or an address of object storage. Templated."""
+    IdsArg: TypeAlias = int | str | Collection[int | str] | XComArg
+    """One id, a text with commas, or a list. Templated."""
+    CodesArg: TypeAlias = str | Collection[str] | XComArg
+    """One code, a text with commas, or a list. Templated."""
+    MappingArg: TypeAlias = Mapping[str, Any] | str | XComArg
+    """A mapping. Templated, so it may be JSON or Python as text."""
+    RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | XComArg
+    """The path of a file, or a list. Templated."""
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_PLAIN_ID = re.compile(r"[0-9A-Za-z-]+")
 
 
-def is_nothing(value: object) -> bool:
-    """Whether nothing was given, or a template rendered nothing."""
-    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+class Argument(Generic[T_co]):
+    """An argument of an operator or a sensor, read when it is set.
 
-
-def read_structure(value: Any) -> Any:
-    """A list or a mapping that a template wrote as text, in Python's words or as JSON; anything else as it is."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
-        for read in (ast.literal_eval, json.loads):
-            try:
-                return read(value.strip())
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                continue
-    return value
-
-
-def read_mapping(name: str, value: Any) -> Mapping[str, Any] | None:
-    """A mapping, or ``None`` where there is nothing.
-
-    :param name: of the argument, for the message.
-    :raises MiraklConfigurationError: it is something else.
+    :param templated: whether it may be a template; such arguments become the operator's ``template_fields``.
     """
-    if is_nothing(value):
-        return None
-    found = read_structure(value)
-    if not isinstance(found, Mapping):
-        raise MiraklConfigurationError(f"{name}: {value!r:.200} is no mapping of names to values", field=name)
+
+    expected: str
+    """What the argument must be, for the message."""
+
+    def __init__(self, *, templated: bool = True) -> None:
+        self.templated = templated
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, operator: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, operator: object, owner: type | None = None) -> T_co: ...
+    def __get__(self, operator: object | None, owner: type | None = None) -> Self | T_co:
+        if operator is None:
+            return self
+        try:
+            value: T_co = operator.__dict__[self.name]
+        except KeyError:
+            raise AttributeError(self.name) from None
+        return value
+
+    def __set__(self, operator: object, value: object) -> None:
+        if self.waits(value):
+            if not self.templated:
+                raise MiraklConfigurationError(
+                    f"{self.name} is not templated, so {value!r:.200} would never be rendered; set a value",
+                    field=self.name,
+                )
+            operator.__dict__[self.name] = value
+        else:
+            operator.__dict__[self.name] = self.read(value)
+
+    def waits(self, value: object) -> bool:
+        """Whether only a run knows the value: a template, or what Airflow resolves, such as another task's result."""
+        if isinstance(value, str):
+            return "{{" in value or "{%" in value
+        if isinstance(value, list | tuple | set):
+            return any(self.waits(element) for element in value)
+        return hasattr(value, "iter_references")
+
+    def read(self, value: object) -> T_co:
+        """The value of what was given.
+
+        :raises MiraklConfigurationError: it cannot be one.
+        """
+        try:
+            return self.convert(value)
+        except MiraklConfigurationError:
+            raise
+        except (TypeError, ValueError, OverflowError):
+            raise MiraklConfigurationError(
+                f"{self.name} must be {self.expected}, not {value!r:.200}", field=self.name
+            ) from None
+
+    def convert(self, value: object) -> T_co:
+        """The value of what was given.
+
+        :raises ValueError: it cannot be one.
+        """
+        raise NotImplementedError
+
+
+class Maybe(Argument[T | None], Generic[T]):
+    """An argument that may be nothing.
+
+    :param argument: reads what is not nothing.
+    """
+
+    def __init__(self, argument: Argument[T]) -> None:
+        super().__init__(templated=argument.templated)
+        self.argument = argument
+        self.expected = argument.expected
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.argument.name = name
+
+    def waits(self, value: object) -> bool:
+        """As of the argument."""
+        return self.argument.waits(value)
+
+    def convert(self, value: object) -> T | None:
+        return None if is_nothing(value) else self.argument.convert(value)
+
+
+class Text(Argument[str]):
+    """A text that is not empty."""
+
+    expected = "a text"
+
+    def convert(self, value: object) -> str:
+        if is_nothing(value) or not isinstance(value, str):
+            raise ValueError
+        return value
+
+
+class Flag(Argument[bool]):
+    """True or false."""
+
+    expected = "true or false"
+
+    def convert(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word not in ("true", "false"):
+            raise ValueError
+        return word == "true"
+
+
+class Number(Argument[float]):
+    """A number.
+
+    :param least: the smallest.
+    :param most: the largest.
+    :param above: what it has to exceed.
+    """
+
+    def __init__(
+        self,
+        *,
+        least: float | None = None,
+        most: float | None = None,
+        above: float | None = None,
+        templated: bool = True,
+    ) -> None:
+        super().__init__(templated=templated)
+        self.least, self.most, self.above = least, most, above
+        self.expected = f"{self.noun}{self._range()}"
+
+    noun: ClassVar[str] = "a number"
+
+    def _range(self) -> str:
+        if self.above is not None:
+            return f" above {self.above:,g}"
+        if self.least is None:
+            return ""
+        return (
+            f", {self.least:,g} or more" if self.most is None else f" from {self.least:,g} to {self.most:,g}"
+        )
+
+    def convert(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError
+        return self._fits(float(value))
+
+    def _fits(self, number: float) -> float:
+        low = (self.least is not None and number < self.least) or (
+            self.above is not None and number <= self.above
+        )
+        if low or not isfinite(number) or (self.most is not None and number > self.most):
+            raise ValueError
+        return number
+
+
+class Seconds(Number):
+    """A duration in seconds, also as ``timedelta``."""
+
+    noun = "a number of seconds"
+
+    def convert(self, value: object) -> float:
+        return super().convert(value.total_seconds() if isinstance(value, timedelta) else value)
+
+
+class Whole(Argument[int]):
+    """A whole number.
+
+    :param least: the smallest.
+    :param most: the largest.
+    """
+
+    def __init__(self, *, least: int = 1, most: int | None = None, templated: bool = True) -> None:
+        super().__init__(templated=templated)
+        self.least, self.most = least, most
+        self.expected = (
+            f"a whole number, {least:,} or more"
+            if most is None
+            else f"a whole number from {least:,} to {most:,}"
+        )
+
+    def convert(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError
+        number = int(value)
+        if number != value and not isinstance(value, str):
+            raise ValueError
+        if number < self.least or (self.most is not None and number > self.most):
+            raise ValueError
+        return number
+
+
+class Choice(Argument[T_co]):
+    """One of a few words.
+
+    :param words: the words, of a ``Literal`` type: ``get_args(Role)``.
+    """
+
+    def __init__(self, words: tuple[T_co, ...], *, templated: bool = True) -> None:
+        super().__init__(templated=templated)
+        self.words = words
+        self.expected = words_of([str(word) for word in words])
+
+    def convert(self, value: object) -> T_co:
+        for word in self.words:
+            if word == value:
+                return word
+        raise ValueError
+
+
+class Moment(Argument[datetime]):
+    """A moment, of which one without a time zone is UTC."""
+
+    expected = "a date-time such as 2026-01-31T10:00:00Z"
+
+    def convert(self, value: object) -> datetime:
+        moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            raise TypeError
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+class Id(Argument[int]):
+    """One of Mirakl's numeric ids."""
+
+    expected = "one of Mirakl's numeric ids"
+
+    def convert(self, value: object) -> int:
+        number = numeric_id(value)
+        if number is None:
+            raise ValueError
+        return number
+
+
+class Ids(Argument[list[int]]):
+    """Mirakl's numeric ids, each once; nothing is no id."""
+
+    expected = "Mirakl's numeric ids"
+
+    def convert(self, value: object) -> list[int]:
+        numbers = [numeric_id(element) for element in _elements(value)]
+        if None in numbers:
+            raise ValueError
+        return list(dict.fromkeys(number for number in numbers if number is not None))
+
+
+class Codes(Argument[list[str]]):
+    """Codes, each once; nothing is no code."""
+
+    expected = "codes: one, a text with commas, or a list"
+
+    def convert(self, value: object) -> list[str]:
+        codes = [element.strip() if isinstance(element, str) else "" for element in _elements(value)]
+        if not all(codes):
+            raise ValueError
+        return list(dict.fromkeys(codes))
+
+
+class JobIds(Codes):
+    """Ids of jobs: numbers or UUIDs, as Mirakl has them."""
+
+    expected = "the id of a job, or a list such as the job_ids of an operator"
+
+    def convert(self, value: object) -> list[str]:
+        """Each as text: of which kind they are, only the job knows."""
+        elements = [str(element).strip() for element in _elements(value) if not isinstance(element, bool)]
+        if not elements or not all(_PLAIN_ID.fullmatch(element) for element in elements):
+            raise ValueError
+        return list(dict.fromkeys(elements))
+
+
+class Choices(Codes):
+    """Some of a few words.
+
+    :param words: the words.
+    """
+
+    def __init__(self, words: Sequence[str], *, templated: bool = True) -> None:
+        super().__init__(templated=templated)
+        self.words = words
+
+    def convert(self, value: object) -> list[str]:
+        return [one_of(self.name, code, self.words) for code in super().convert(value)]
+
+
+class Location(Argument[str]):
+    """A path: local, or object storage."""
+
+    expected = "the path of a file or folder"
+
+    def convert(self, value: object) -> str:
+        return check_path(self.name, _path_text(value))
+
+
+class _Structure(Argument[T_co]):
+    """A list or a mapping. Its own texts may hold ``{{``: they are data, unless Airflow renders them in place."""
+
+    def waits(self, value: object) -> bool:
+        found = read_structure(value)
+        return super().waits(found) if isinstance(found, str) else hasattr(found, "iter_references")
+
+
+class Table(_Structure["str | Sequence[Any]"]):
+    """Rows: the path of a file, or a list."""
+
+    expected = "the path of a file, or a list"
+
+    def convert(self, value: object) -> str | Sequence[Any]:
+        found = read_structure(value)
+        if isinstance(found, Sequence) and not isinstance(found, str | bytes):
+            return found
+        return check_path(self.name, _path_text(found))
+
+
+class Elements(_Structure[Sequence[Any]]):
+    """A list."""
+
+    expected = "a list"
+
+    def convert(self, value: object) -> Sequence[Any]:
+        found = read_structure(value)
+        if not isinstance(found, Sequence) or isinstance(found, str | bytes):
+            raise TypeError
+        return found
+
+
+class Given(_Structure[Any]):
+    """Whatever was set, such as lines of text that the operator reads itself."""
+
+    expected = "anything"
+
+    def convert(self, value: object) -> Any:
+        return value
+
+
+class Mappings(_Structure[Mapping[str, Any]]):
+    """A mapping of names to values."""
+
+    expected = "a mapping of names to values"
+
+    def convert(self, value: object) -> Mapping[str, Any]:
+        found = read_structure(value)
+        if not isinstance(found, Mapping):
+            raise TypeError
+        return found
+
+
+class Submitted(_Structure[str]):
+    """The folder of what was sent: as a path, or in the result of the operator that sent it."""
+
+    expected = "the result of an operator that sends products, or its folder"
+
+    def convert(self, value: object) -> str:
+        found = read_structure(value)
+        folder = found.get("folder") if isinstance(found, Mapping) else found
+        return check_path(self.name, _path_text(folder))
+
+
+class ReadsArguments:
+    """What operators and sensors share: their :class:`Argument` attributes become their ``template_fields``."""
+
+    template_fields: Collection[str] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "template_fields" not in cls.__dict__:
+            cls.template_fields = tuple(
+                name for name, argument in arguments_of(cls).items() if argument.templated
+            )
+
+    def pre_execute(self, context: Any) -> None:
+        """Refuse a template that was not rendered: code would take its text for a value."""
+        super().pre_execute(context)  # type: ignore[misc]
+        for name, argument in arguments_of(type(self)).items():
+            if argument.waits(value := getattr(self, name, None)):
+                raise MiraklConfigurationError(f"{name} is {value!r:.200} after rendering", field=name)
+
+
+def arguments_of(operator: type) -> dict[str, Argument[Any]]:
+    """The arguments that a class declares and inherits, by name."""
+    found: dict[str, Argument[Any]] = {}
+    for kind in operator.__mro__:
+        for name, value in vars(kind).items():
+            if name not in found and isinstance(value, Argument):
+                found[name] = value
     return found
 
 
-def read_path(name: str, value: Any) -> str:
-    """The text of a path that has to be given.
-
-    :param name: of the argument, for the message.
-    :raises MiraklConfigurationError: there is none.
-    """
-    if is_nothing(value) or not isinstance(value, str | PathLike):
-        raise MiraklConfigurationError(f"{name}: is {value!r:.200}; give the path of a file", field=name)
-    return str(value)
-
-
-def read_moment(name: str, value: datetime | str | None) -> datetime | None:
-    """A moment that a template may have rendered; one without a zone is UTC.
-
-    :raises MiraklConfigurationError: it cannot be read.
-    """
-    if is_nothing(value):
-        return None
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        moment = None
-    if not isinstance(moment, datetime):
-        raise MiraklConfigurationError(
-            f"{name}: {value!r} is no date-time; give one such as 2026-01-31T10:00:00Z", field=name
-        )
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def as_codes(values: Codes) -> list[str]:
-    """Codes from what an argument or a template gives: one, a text with commas, or a list, also rendered as text."""
-    if values == "None":
-        return []
-    if isinstance(values, str):
-        listed = values.strip().startswith("[")
-        parts = values.strip("[] ").split(",")
-        values = [part.strip().strip("'\"") for part in parts] if listed else parts
-    return [code.strip() for code in values or () if code.strip()]
-
-
-def as_moment(value: datetime | str | None, name: str) -> datetime | None:
-    """A moment from what an argument or a template gives.
-
-    :param name: of the argument, for the message.
-    :raises MiraklInputError: no date-time, or one without a time zone.
-    """
-    if value is None or value == "":
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise MiraklInputError(
-            f"{name} is {value!r}; give a date-time such as 2026-01-31T08:00:00+00:00"
-        ) from None
-    if moment.tzinfo is None:
-        raise MiraklInputError(f"{name} is {value!r} and has no time zone; put one behind it, such as Z")
-    return moment
-
-
-def read_caller(hook: MiraklHook, shop_id: int | str | None) -> Caller:
+def read_caller(hook: MiraklHook, shop_id: int | None = None) -> Caller:
     """Whose key a connection holds, and for which shop.
 
-    :param shop_id: the shop, as a number or its text; empty takes the connection's own.
-    :raises MiraklConfigurationError: the shop is no number.
+    :param shop_id: the shop; ``None`` takes the connection's own.
     """
     from airflow_provider_mirakl.api.caller import Caller
 
     values = hook.values
-    chosen = values.shop_id if shop_id in (None, "", "None") else shop_id
-    if chosen is not None and not str(chosen).isdecimal():
-        raise MiraklConfigurationError(f"shop_id: {shop_id!r} is no shop id; give a number", field="shop_id")
-    return Caller(values.role or "shop", None if chosen is None else int(chosen))
+    return Caller(values.role or "shop", values.shop_id if shop_id is None else shop_id)
+
+
+def check_role(caller: Caller, roles: Collection[str], hook: MiraklHook, operation: str) -> Caller:
+    """The caller, whose role has to be one of those that Mirakl lets make the call.
+
+    :param operation: Mirakl's code, for the message.
+    :raises MiraklConfigurationError: it is another role; no call was made.
+    """
+    if caller.role not in roles:
+        raise MiraklConfigurationError(
+            f"role must be {words_of(list(roles))} for {operation}, and connection {hook.conn_id!r} has the key of "
+            f"role {caller.role!r}",
+            field="role",
+        )
+    return caller
+
+
+def stretched(field: str, seconds: float, *, factor: float, shortest: float, what: str) -> float:
+    """An interval, stretched by the connection's ``interval_factor``.
+
+    :param field: name of the argument.
+    :param seconds: as it was set.
+    :param factor: the connection's ``interval_factor``.
+    :param shortest: seconds that Mirakl publishes as the shortest interval.
+    :param what: what is asked for, for the message.
+    :raises MiraklConfigurationError: stretched, it is still shorter than what Mirakl publishes. A factor below 1, of a
+        connection to a local Mirakl, shortens what Mirakl publishes too.
+    """
+    interval = seconds * factor
+    if interval < shortest * min(1.0, factor):
+        raise MiraklConfigurationError(
+            f"{field} must be {shortest:g} s or more for {what}, not {seconds:g} s: Mirakl publishes that as the "
+            "shortest interval",
+            field=field,
+        )
+    return interval
+
+
+def _path_text(value: object) -> str:
+    if isinstance(value, str | PathLike):
+        text = fspath(value)
+    elif hasattr(value, "conn_id") and hasattr(
+        value, "protocol"
+    ):  # ObjectStoragePath, which is not PathLike everywhere
+        text = str(value)
+    else:
+        raise TypeError
+    if is_nothing(text) or not isinstance(text, str) or text.strip()[:1] in ("[", "{"):
+        raise ValueError
+    return text.strip()
+
+
+def _elements(value: object) -> list[object]:
+    """What a list holds, however it is written."""
+    if is_nothing(value):
+        return []
+    found = read_structure(value)
+    if isinstance(found, str):
+        parts = found.strip().strip("[]").split(",")
+        return [part.strip().strip("'\"") for part in parts if part.strip()]
+    if isinstance(found, Mapping | bytes) or not isinstance(found, Collection):
+        return [found]
+    return list(found)

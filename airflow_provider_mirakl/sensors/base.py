@@ -16,10 +16,15 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
+from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
@@ -28,7 +33,14 @@ if TYPE_CHECKING:
 _FAILURES_FILE = "failures.txt"
 
 
-class MiraklBaseSensor(BaseSensorOperator):
+class SensorArguments(SensorTaskArguments, total=False):
+    """The parameters of :class:`MiraklBaseSensor`, for the sensors built on it, which each have a ``poke_interval``."""
+
+    deferrable: bool
+    max_failures: int
+
+
+class MiraklBaseSensor(ReadsArguments, BaseSensorOperator):
     """Base of the sensors.
 
     A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to do with what was found::
@@ -41,7 +53,7 @@ class MiraklBaseSensor(BaseSensorOperator):
         # in the sensor's module
         class MiraklOrderShippedSensor(MiraklBaseSensor):
             poll = "my_package.polls.order_shipped"
-            template_fields = ("order_id", "mirakl_conn_id")
+            order_id, mirakl_conn_id = Text(), Text()
 
             def __init__(self, *, order_id, mirakl_conn_id="mirakl_default", **kwargs):
                 super().__init__(**kwargs)
@@ -68,6 +80,8 @@ class MiraklBaseSensor(BaseSensorOperator):
     - Up to ``max_failures`` polls may fail one after another (5xx, broken connection, unreadable reply). Any other
       refusal by Mirakl, such as 401, 403 or 404, is an error at once. A 429 is a wait.
 
+    :param poke_interval: seconds between two polls, as Airflow has it. The connection's ``interval_factor`` stretches
+        it.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` is then
         without effect.
     :param max_failures: polls that may fail one after another.
@@ -76,15 +90,19 @@ class MiraklBaseSensor(BaseSensorOperator):
     poll: ClassVar[str]
     """Path of the poll: ``package.module.function``."""
     ui_color = "#e3ecd6"
+    deferrable = Flag(templated=False)
+    max_failures = Whole(least=0, templated=False)
 
     def __init__(
         self,
         *,
+        poke_interval: float | timedelta = 60.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_failures: int = 5,
-        **kwargs: Any,
+        **kwargs: Unpack[SensorTaskArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.deferrable = deferrable
         self.max_failures = max_failures
         self._event: object = None
@@ -101,6 +119,18 @@ class MiraklBaseSensor(BaseSensorOperator):
     @abstractmethod
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's keyword arguments. JSON-able and no secret: Airflow stores them readable."""
+
+    def interval(self) -> float:
+        """Seconds between two polls: ``poke_interval``, stretched by the connection's ``interval_factor``.
+
+        :raises MiraklConfigurationError: it is shorter than Mirakl allows.
+        """
+        return self.poke_interval * self.hook.settings.interval_factor
+
+    def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
+        """Airflow's own, which backs off too, stretched as :meth:`interval`."""
+        airflows: float = super()._get_next_poke_interval(*arguments, **keywords)
+        return airflows * self.interval() / self.poke_interval
 
     def conclude(self, context: Context, found: Found) -> Any:
         """Judge what was found, and return the value for XCom."""
@@ -173,7 +203,7 @@ class MiraklBaseSensor(BaseSensorOperator):
             poll=self.poll,
             arguments=self.poll_arguments(),
             hook=self.hook,
-            interval=self.poke_interval,
+            interval=self.interval(),
             deadline=self._deadline,
             max_failures=self.max_failures,
             notes=self._notes,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.runtime.arguments import is_nothing, read_structure
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Text, Whole
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.jobs.waiting import Found
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, MappingArg, PathArg, TextArg, WholeArg
 
+Expect = Literal["present", "absent"]
 MAX_IDS = 1000
 """Ids that may be named one by one: they travel to the triggerer."""
 
@@ -37,27 +40,29 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
     :param sample: with ``submitted``: look at only so many products; default all.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two looks; by default 300, which Mirakl recommends.
-    :param kwargs: of :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`, such as ``deferrable`` and
-        ``timeout`` in seconds.
     :return: how many products were found as expected, under ``succeeded``.
     :raises AirflowSensorTimeout: not in time.
 
     Source: :ref:`listProducts <facts-listproducts>`.
     """
 
-    template_fields: Sequence[str] = ("product_ids", "submitted", "mirakl_connect_conn_id")
+    product_ids = Codes()
+    expect = Choice[Expect](get_args(Expect))
+    submitted = Maybe(Submitted())
+    sample = Maybe(Whole())
+    mirakl_connect_conn_id = Text()
     poll = "airflow_provider_mirakl.sensors.connect_poll.catalog_matches"
 
     def __init__(
         self,
         *,
-        product_ids: Sequence[str] | str | None = None,
-        expect: Literal["present", "absent"] = "present",
-        submitted: str | Mapping[str, Any] | None = None,
-        sample: int | None = None,
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        product_ids: CodesArg | None = None,
+        expect: Expect | TextArg = "present",
+        submitted: MappingArg | PathArg | None = None,
+        sample: WholeArg | None = None,
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.product_ids = product_ids
@@ -77,30 +82,18 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         :raises MiraklConfigurationError: both or neither of ``product_ids`` and ``submitted``, one that cannot be
             used, or too many ids.
         """
-        if self.expect not in ("present", "absent"):
+        if bool(self.product_ids) == (self.submitted is not None):
             raise MiraklConfigurationError(
-                f"expect: is {self.expect!r}; give present or absent", field="expect"
+                "product_ids or submitted must be set, and not both", field="product_ids"
             )
-        if is_nothing(self.product_ids) == is_nothing(self.submitted):
-            raise MiraklConfigurationError("name either product_ids or submitted", field="product_ids")
-        if not is_nothing(self.submitted):
-            submitted = read_structure(self.submitted)
-            folder = submitted.get("folder") if isinstance(submitted, Mapping) else submitted
-            if not isinstance(folder, str) or not folder:
-                raise MiraklConfigurationError(
-                    f"submitted: {self.submitted!r:.200} names no folder; give the result of an operator that upserts, "
-                    "deletes or syncs, or its folder",
-                    field="submitted",
-                )
-            return {"folder": folder, "sample": self.sample, "reader": f"sensor-{self.task_id}"}
-        given: Any = read_structure(self.product_ids)
-        ids = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-        if not 0 < len(ids) <= MAX_IDS or not all(isinstance(one, str) and one for one in ids):
+        if self.submitted is not None:
+            return {"folder": self.submitted, "sample": self.sample, "reader": f"sensor-{self.task_id}"}
+        if len(self.product_ids) > MAX_IDS:
             raise MiraklConfigurationError(
-                f"product_ids: name 1 to {MAX_IDS:,} ids, each a text; for more, use submitted",
+                f"product_ids must be {MAX_IDS:,} ids or fewer, not {len(self.product_ids):,}; for more, use submitted",
                 field="product_ids",
             )
-        return {"product_ids": ids, "expect": self.expect}
+        return {"product_ids": self.product_ids, "expect": self.expect}
 
     def conclude(self, context: Context, found: Found) -> Any:
         """Say how many products are as expected."""

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of
+from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import read_structure
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Id,
+    JobIds,
+    Location,
+    Maybe,
+    Number,
+    Text,
+    Whole,
+    read_caller,
+    stretched,
+)
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.task_run import TaskRun
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.jobs.table import JobId, JobKind
     from airflow_provider_mirakl.jobs.waiting import Found
+    from airflow_provider_mirakl.runtime.arguments import IdsArg, NumberArg, PathArg, TextArg, WholeArg
+
+Until = Literal["sent", "complete"]
+
+
+class JobSensorArguments(SensorArguments, total=False):
+    """The parameters of :class:`MiraklJobSensor` that have a default, for the sensors built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    id_column: TextArg | None
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+    poke_interval: float | timedelta | None
+    work_folder: PathArg | None
 
 
 class MiraklJobSensor(MiraklBaseSensor):
@@ -51,21 +78,28 @@ class MiraklJobSensor(MiraklBaseSensor):
     early: bool = True
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_ended"
-    template_fields: Sequence[str] = ("job_ids", "mirakl_conn_id", "shop_id", "work_folder")
+    job_ids = JobIds()
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
+    id_column = Maybe(Text())
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        job_ids: int | str | Sequence[int | str],
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: str | None = None,
-        shop_id: int | str | None = None,
-        id_column: str | None = None,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
+        job_ids: IdsArg,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        shop_id: WholeArg | None = None,
+        id_column: TextArg | None = None,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
         poke_interval: float | timedelta | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         # A parameter of its own, so that default_args reaches it.
         interval = self.recommended if poke_interval is None else poke_interval
@@ -92,31 +126,26 @@ class MiraklJobSensor(MiraklBaseSensor):
         """
         from airflow_provider_mirakl.jobs.table import JOBS
 
-        given: Any = read_structure(self.job_ids)
-        ids = list(given) if isinstance(given, list | tuple) else [given]
         kind = JOBS[self.job]
-        checked = [_read_id(kind, value) for value in ids]
-        if not checked or None in checked:
+        try:
+            ids = [kind.id(text) for text in self.job_ids]
+        except ValueError:
+            ids = []
+        if not ids:
             raise MiraklConfigurationError(
-                f"job_ids: {self.job_ids!r:.200} is no id of a {kind.title}; give one, or a list such as the job_ids "
-                "of an operator",
+                f"job_ids must be the id of a {kind.title}, or a list such as the job_ids of an operator, not "
+                f"{self.job_ids!r:.200}",
                 field="job_ids",
             )
-        return list(dict.fromkeys(job_id for job_id in checked if job_id is not None))
+        return list(dict.fromkeys(ids))
 
     @property
     def caller(self) -> Caller:
         """Whose key it is, and for which shop."""
-        from airflow_provider_mirakl.runtime.arguments import read_caller
-
         return read_caller(self.hook, self.shop_id)
 
     def poll_arguments(self) -> dict[str, Any]:
-        """Which jobs, and who asks.
-
-        :raises MiraklConfigurationError: ``poke_interval`` is shorter than Mirakl allows.
-        """
-        self._check_interval()
+        """Which jobs, and who asks."""
         return {
             "kind": self.job,
             "job_ids": self.ids,
@@ -126,17 +155,21 @@ class MiraklJobSensor(MiraklBaseSensor):
             "since": self._notes.get("since"),
         }
 
-    def _check_interval(self) -> None:
+    def interval(self) -> float:
+        """Seconds between two polls.
+
+        :raises MiraklConfigurationError: it is shorter than Mirakl allows.
+        """
         from airflow_provider_mirakl.jobs.table import JOBS
 
         kind = JOBS[self.job]
-        shortest = kind.shortest * self.hook.settings.interval_factor
-        if self.poke_interval < shortest:
-            raise MiraklConfigurationError(
-                f"poke_interval: {self.poke_interval:g} s is shorter than Mirakl allows for a {kind.title}; give at "
-                f"least {shortest:g}",
-                field="poke_interval",
-            )
+        return stretched(
+            "poke_interval",
+            self.poke_interval,
+            factor=self.hook.settings.interval_factor,
+            shortest=kind.shortest,
+            what=f"a {kind.title}",
+        )
 
     def conclude(self, context: Context, found: Found) -> dict[str, Any]:
         """Archive the reports and judge the items."""
@@ -155,21 +188,6 @@ class MiraklJobSensor(MiraklBaseSensor):
         return result
 
 
-_PLAIN_ID = re.compile(r"[^\s,()\[\]{}'\"]+")
-"""Mirakl's ids are numbers and UUIDs: with anything of this a template has rendered something else."""
-
-
-def _read_id(kind: JobKind, value: object) -> JobId | None:
-    """An id as Mirakl gives it; ``None`` for what is none."""
-    text = str(value).strip()
-    if isinstance(value, bool) or text == "None" or not _PLAIN_ID.fullmatch(text):
-        return None
-    try:
-        return kind.id(text)
-    except ValueError:
-        return None
-
-
 class MiraklProductImportSensor(MiraklJobSensor):
     """Waits for a product import (P42, or P51 for many tasks at once).
 
@@ -181,10 +199,14 @@ class MiraklProductImportSensor(MiraklJobSensor):
 
     job = "product_import"
 
-    def __init__(self, *, until: Literal["sent", "complete"] = "sent", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.until = one_of("until", until, ("sent", "complete"))
-        self.early = until == "sent"
+    until = Choice[Until](get_args(Until), templated=False)
+
+    def __init__(
+        self, *, job_ids: IdsArg, until: Until = "sent", **kwargs: Unpack[JobSensorArguments]
+    ) -> None:
+        super().__init__(job_ids=job_ids, **kwargs)
+        self.until = until
+        self.early = self.until == "sent"
 
 
 class MiraklProductSynchronizationSensor(MiraklJobSensor):

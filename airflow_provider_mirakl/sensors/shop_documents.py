@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
+from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import Codes, Ids, as_codes, as_moment
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Ids, Maybe, Moment, Text, read_caller
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, IdsArg, MomentArg, TextArg
 
 
 class MiraklShopDocumentsSensor(MiraklBaseSensor):
@@ -27,26 +32,32 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         ``{{ data_interval_start }}``. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: whose key of the connection is used: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :return: ``count`` and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``, ``date_uploaded``), the first
-        300.
+    :param poke_interval: seconds between two polls.
+    :return: ``items``, how many, and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``, ``date_uploaded``),
+        the first 300.
     :raises MiraklInputError: what the role has not, or has to give.
     :raises MiraklPermissionError: the key may not read documents.
     """
 
     poll = "airflow_provider_mirakl.shops.arrival.shop_documents"
-    template_fields: Sequence[str] = ("shop_ids", "type_codes", "uploaded_after", "mirakl_conn_id")
+    shop_ids = Ids()
+    type_codes = Codes()
+    uploaded_after = Maybe(Moment())
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
 
     def __init__(
         self,
         *,
-        shop_ids: Ids = None,
-        type_codes: Codes = None,
-        uploaded_after: datetime | str | None = None,
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: Literal["shop", "operator", "front"] | None = None,
-        **kwargs: Any,
+        shop_ids: IdsArg | None = None,
+        type_codes: CodesArg | None = None,
+        uploaded_after: MomentArg | None = None,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        poke_interval: float | timedelta = 60.0,  # a parameter of its own, so that default_args reaches it
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.shop_ids = shop_ids
         self.type_codes = type_codes
         self.uploaded_after = uploaded_after
@@ -60,16 +71,11 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
 
     def poll_arguments(self) -> dict[str, Any]:
         """What travels to the triggerer."""
-        from airflow_provider_mirakl.api.documents import as_ids
-
-        values = self.hook.values
-        shops = as_ids(self.shop_ids, "shop_ids")
-        if not shops and values.role == "shop" and values.shop_id is not None:
-            shops = [values.shop_id]
-        moment = as_moment(self.uploaded_after, "uploaded_after")
+        caller = read_caller(self.hook)
+        own = [] if caller.shop_id is None else [caller.shop_id]
         return {
-            "role": values.role or "shop",
-            "shop_ids": shops,
-            "type_codes": as_codes(self.type_codes),
-            "uploaded_after": None if moment is None else moment.isoformat(),
+            "role": caller.role,
+            "shop_ids": self.shop_ids or own,
+            "type_codes": self.type_codes,
+            "uploaded_after": None if self.uploaded_after is None else self.uploaded_after.isoformat(),
         }

@@ -121,4 +121,4 @@ def shop_documents(
     if not found.done:
         return None
     documents = [asdict(document) for document in found.documents[:SHOWN]]
-    return {"count": len(found.documents), "documents": documents}
+    return {"items": len(found.documents), "documents": documents}

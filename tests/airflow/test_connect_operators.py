@@ -168,7 +168,7 @@ def test_the_catalog_is_exported_page_by_page(run_dag: Any, sandbox: Sandbox, tm
     assert run.state == "success"
     result = run.returned("export")
     lines = Path(result["target"]).read_text().splitlines()
-    assert result["products"] == len(lines) == 2_100
+    assert result["items"] == len(lines) == 2_100
     assert [json.loads(line)["id"] for line in lines] == [f"sku-{number:05d}" for number in range(2_100)]
     assert operations(sandbox)["listProducts"] == 3
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.operators.connect import as_source
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_a_file_system_that_nobody_has() -> None:
 
 @pytest.mark.parametrize("source", ["", " "])
 def test_an_empty_source_is_no_folder(source: str) -> None:
-    with pytest.raises(MiraklConfigurationError, match="source: is empty"):
-        as_source(source)
+    with pytest.raises(MiraklConfigurationError, match="source must be the path of a file, or a list, not"):
+        MiraklConnectUpsertProductsOperator(task_id="upsert", source=source)

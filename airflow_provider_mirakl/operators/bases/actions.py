@@ -10,13 +10,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
-    MiraklConfigurationError,
     MiraklError,
     MiraklInputError,
     MiraklJobTimeoutError,
@@ -24,14 +23,28 @@ from airflow_provider_mirakl.exceptions import (
     MiraklReplyError,
     MiraklServerError,
     MiraklTransportError,
-    one_of,
 )
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.runtime.arguments import is_nothing, read_structure
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Flag,
+    Location,
+    Maybe,
+    Number,
+    Seconds,
+    Table,
+    Text,
+    Whole,
+    stretched,
+)
 from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.actions.book import Content, Entry
@@ -39,14 +52,42 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.actions.table import ActionKind
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.notes import Note
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
     from airflow_provider_mirakl.runtime.waiting import Wait
+
+OnUnclear = Literal["fail", "resend"]
+
+
+class OrderActionArguments(TaskArguments, total=False):
+    """The parameters of :class:`OrderActionsOperator` that have a default, for the operators built on it."""
+
+    preview: FlagArg
+    max_orders: WholeArg
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float | timedelta
+    timeout: float | timedelta
+    max_failures: int
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+    on_unclear: OnUnclear | TextArg
+    mirakl_connect_conn_id: TextArg
+    work_folder: PathArg | None
+
 
 POLL = "airflow_provider_mirakl.actions.book.actions_ended"
 SHORTEST_POLL = 60.0
 """Seconds: how often Mirakl permits to ask for one action."""
 
 
-class OrderActionsOperator(BaseOperator):
+class OrderActionsOperator(MiraklBaseOperator):
     """Sends actions on orders or returns, waits for them, and says what became of every row.
 
     The rows are read and checked before the first call; a wrong one refuses all of them. Rows of one order become one
@@ -79,26 +120,38 @@ class OrderActionsOperator(BaseOperator):
 
     action: ClassVar[str]
     """Name of its row in the table of actions."""
-    template_fields: Sequence[str] = ("source", "on_unclear", "mirakl_connect_conn_id", "work_folder")
     ui_color = "#f3e6d0"
+    source = Table()
+    preview = Flag()
+    max_orders = Whole()
+    wait_for_completion = Flag(templated=False)
+    deferrable = Flag(templated=False)
+    poll_interval = Seconds(above=0, templated=False)
+    timeout = Seconds(above=0, templated=False)
+    max_failures = Whole(least=0, templated=False)
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+    on_unclear = Choice[OnUnclear](get_args(OnUnclear))
+    mirakl_connect_conn_id = Text()
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        source: str | Sequence[Mapping[str, Any]],
-        preview: bool = False,
-        max_orders: int = 1000,
+        source: RowsArg,
+        preview: FlagArg = False,
+        max_orders: WholeArg = 1000,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float = 300.0,
+        poll_interval: float | timedelta = 300.0,
         timeout: float | timedelta = 24 * 3600.0,
         max_failures: int = 5,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        on_unclear: Literal["fail", "resend"] = "fail",
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        on_unclear: OnUnclear | TextArg = "fail",
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
@@ -107,7 +160,7 @@ class OrderActionsOperator(BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.timeout = timeout
         self.max_failures = max_failures
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
@@ -135,15 +188,7 @@ class OrderActionsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what was not sent yet, and wait."""
-        from airflow_provider_mirakl.outcome import FailurePolicy
-
-        one_of("on_unclear", self.on_unclear, ("fail", "resend"))
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio)
-        if self.poll_interval < SHORTEST_POLL:
-            raise MiraklConfigurationError(
-                f"poll_interval: is {self.poll_interval}; Mirakl permits {SHORTEST_POLL:.0f} seconds or more",
-                field="poll_interval",
-            )
+        self._interval()  # a wrong one shows before a call is spent
         run = TaskRun(context, self.work_folder, begins=True)
         note, book = self._opened(run, context)
         groups = self._planned(run, note, book)
@@ -226,12 +271,8 @@ class OrderActionsOperator(BaseOperator):
         from airflow_provider_mirakl.actions.rows import checked, read_file
         from airflow_provider_mirakl.files.paths import storage_path
 
-        given = read_structure(self.source)
-        if is_nothing(given):
-            raise MiraklInputError("source: is empty; enter a list of rows or the path of a file")
+        given = self.source
         listed = read_file(storage_path(given)) if isinstance(given, str) else given
-        if isinstance(listed, Mapping) or not isinstance(listed, Sequence):
-            raise MiraklInputError(f"source: must be a list of rows or a path, not {type(listed).__name__}")
         kind = self.kind
         rows = checked(listed, kind.columns, kind.wrong)
         if doubles := list(kind.doubles(rows)):
@@ -354,6 +395,15 @@ class OrderActionsOperator(BaseOperator):
 
     # Waiting
 
+    def _interval(self) -> float:
+        return stretched(
+            "poll_interval",
+            self.poll_interval,
+            factor=self.hook.settings.interval_factor,
+            shortest=SHORTEST_POLL,
+            what="an action",
+        )
+
     def _wait(self, action_ids: list[str], deadline: float) -> Wait:
         from airflow_provider_mirakl.runtime.waiting import Wait
 
@@ -361,7 +411,7 @@ class OrderActionsOperator(BaseOperator):
             poll=POLL,
             arguments={"action_ids": action_ids},
             hook=self.hook,
-            interval=self.poll_interval * self.hook.settings.interval_factor,
+            interval=self._interval(),
             deadline=deadline,
             max_failures=self.max_failures,
             log=self.log,

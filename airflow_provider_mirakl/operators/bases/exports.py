@@ -8,17 +8,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNotFoundError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.bases.jobs import MiraklJobOperator, Submission
-from airflow_provider_mirakl.runtime.arguments import read_caller, read_moment
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator, Submission
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Id,
+    Location,
+    Maybe,
+    Moment,
+    Seconds,
+    Text,
+    Whole,
+    check_role,
+    read_caller,
+)
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.call import Call
@@ -26,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.results import Ended
 
 TargetFormat = Literal["ndjson", "csv", "parquet"]
@@ -35,6 +50,28 @@ _ENDINGS: dict[str, TargetFormat] = {
     ".csv": "csv",
     ".parquet": "parquet",
 }
+
+
+class ExportArguments(JobArguments, total=False):
+    """The parameters of :class:`ExportOperator` that have a default, for the operators built on it."""
+
+    target_format: TargetFormat | TextArg | None
+    items_per_chunk: WholeArg | None
+
+
+class DirectExportArguments(TaskArguments, total=False):
+    """The parameters of :class:`DirectExportOperator` that have a default, for the operators built on it."""
+
+    updated_since: MomentArg | None
+    updated_to: MomentArg | None
+    overlap: NumberArg
+    watermark: PathArg | None
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    work_folder: PathArg | None
+
+
 _PARQUET_CHUNK = 10_000
 """Items in one of Mirakl's files, where the target is Parquet: each is held in memory once."""
 
@@ -44,15 +81,12 @@ def target_format(target: str, chosen: TargetFormat | None) -> TargetFormat:
 
     :raises MiraklConfigurationError: the ending is none of the known ones.
     """
-    from airflow_provider_mirakl.runtime.arguments import read_path
-
-    target = read_path("target", target)
     found = chosen or next((kind for ending, kind in _ENDINGS.items() if target.endswith(ending)), None)
-    if found not in _ENDINGS.values():
+    if found is None:
         raise MiraklConfigurationError(
-            f"target: {target!r} ends in none of {', '.join(_ENDINGS)}; set target_format", field="target"
+            f"target must end in {', '.join(_ENDINGS)}, not {target!r}; or set target_format", field="target"
         )
-    return found  # type: ignore[return-value]
+    return found
 
 
 class ExportOperator(MiraklJobOperator):
@@ -63,20 +97,22 @@ class ExportOperator(MiraklJobOperator):
     :param items_per_chunk: items in one of Mirakl's files; default Mirakl's own, for Parquet 10,000.
     """
 
-    template_fields: Sequence[str] = ("target", *MiraklJobOperator.template_fields)
+    target = Location()
+    target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
+    items_per_chunk = Maybe(Whole())
 
     def __init__(
         self,
         *,
-        target: str,
-        target_format: TargetFormat | None = None,
-        items_per_chunk: int | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        target_format: TargetFormat | TextArg | None = None,
+        items_per_chunk: WholeArg | None = None,
+        **kwargs: Unpack[JobArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
         self.target_format = target_format
-        self._items_per_chunk = items_per_chunk
+        self.items_per_chunk = items_per_chunk
 
     @abstractmethod
     def begin(self, caller: Caller) -> Call[str]:
@@ -93,11 +129,11 @@ class ExportOperator(MiraklJobOperator):
         return "text/csv" if self.format == "csv" else "application/json"
 
     @property
-    def items_per_chunk(self) -> int | None:
-        """Items in one of Mirakl's files."""
-        if self._items_per_chunk is None and self.format == "parquet":
+    def chunk_size(self) -> int | None:
+        """Items in one of Mirakl's files; ``None`` for Mirakl's own."""
+        if self.items_per_chunk is None and self.format == "parquet":
             return _PARQUET_CHUNK
-        return self._items_per_chunk
+        return self.items_per_chunk
 
     def payload(self, caller: Caller) -> str:
         """Hash of what is asked for."""
@@ -122,10 +158,10 @@ class ExportOperator(MiraklJobOperator):
         file = self.kind.file
         assert file is not None  # noqa: S101 - exports have files
         calls = [file(url, accept=self.export_type) for url in urls]
-        items = write_files(client, calls, storage_path(str(self.target)), self.format)
+        items = write_files(client, calls, storage_path(self.target), self.format)
         counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
         self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
-        return {"target": str(self.target), "items": items, "files": len(urls)}
+        return {"target": self.target, "items": items, "files": len(urls)}
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Take up what the trigger found."""
@@ -153,7 +189,7 @@ class ExportOperator(MiraklJobOperator):
         return {name: result[name] for name in kept}
 
 
-class DirectExportOperator(BaseOperator):
+class DirectExportOperator(MiraklBaseOperator):
     """Base of the operators whose export answers at once, with what changed since the last time.
 
     The last time is a watermark, kept in a file beside the work of all runs. It moves forward only when the target is
@@ -174,24 +210,32 @@ class DirectExportOperator(BaseOperator):
     """
 
     roles: Sequence[str] = ("shop", "operator", "front")
-    template_fields: Sequence[str] = (
-        "target", "updated_since", "updated_to", "watermark", "mirakl_conn_id", "shop_id", "work_folder",
-    )  # fmt: skip
-    ui_color = "#d8ecf6"
+    operation: ClassVar[str]
+    """Mirakl's code of the export."""
+
+    target = Location()
+    updated_since = Maybe(Moment())
+    updated_to = Maybe(Moment())
+    overlap = Seconds(least=0)
+    watermark = Maybe(Location())
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        target: str,
-        updated_since: datetime | str | None = None,
-        updated_to: datetime | str | None = None,
-        overlap: float = 300.0,
-        watermark: str | None = None,
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: str | None = None,
-        shop_id: int | str | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        target: PathArg,
+        updated_since: MomentArg | None = None,
+        updated_to: MomentArg | None = None,
+        overlap: NumberArg = 300.0,
+        watermark: PathArg | None = None,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        shop_id: WholeArg | None = None,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
@@ -217,22 +261,15 @@ class DirectExportOperator(BaseOperator):
         """Ask, write, move the watermark."""
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.files.storage import write_bytes
-        from airflow_provider_mirakl.runtime.arguments import read_path
         from airflow_provider_mirakl.runtime.downloads import write_files
 
-        caller = read_caller(self.hook, self.shop_id)
-        if caller.role not in self.roles:
-            raise MiraklConfigurationError(
-                f"role: this is for {' and '.join(self.roles)}, and connection {self.mirakl_conn_id!r} has the key of "
-                f"role {caller.role}",
-                field="role",
-            )
-        target, begun = read_path("target", self.target), datetime.now(UTC)
+        caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
+        target, begun = self.target, datetime.now(UTC)
         watermark, run = self._watermark(context), _run_of(context)
-        given = read_moment("updated_since", self.updated_since)
+        given = self.updated_since
         last = None if given is not None else _read_watermark(watermark)
         since = given if last is None else last.since(run, timedelta(seconds=self.overlap))
-        until = read_moment("updated_to", self.updated_to) or begun
+        until = self.updated_to or begun
         if since is not None and until is not begun and until <= since:
             raise MiraklConfigurationError(
                 f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
@@ -255,10 +292,9 @@ class DirectExportOperator(BaseOperator):
 
     def _watermark(self, context: Context) -> StoragePath:
         from airflow_provider_mirakl.files.paths import folder_below, storage_path
-        from airflow_provider_mirakl.runtime.arguments import is_nothing, read_path
 
-        if not is_nothing(self.watermark):
-            return storage_path(read_path("watermark", self.watermark))
+        if self.watermark is not None:
+            return storage_path(self.watermark)
         ti = context["ti"]
         folder = folder_below(self.work_folder, ti.dag_id, ti.task_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -299,16 +335,20 @@ def _read_watermark(path: StoragePath) -> Watermark | None:
         moment, _, note = path.read_bytes().decode().strip().partition("\n")
     except FileNotFoundError:
         return None
-    until = read_moment("watermark", moment.strip())
-    if until is None:
+    if not moment.strip():
         return None
     try:
         kept = json.loads(note) if note else {}
-        return Watermark(until, kept.get("run"), read_moment("watermark", kept.get("since")))
-    except (ValueError, AttributeError):
+        since = kept.get("since")
+        return Watermark(_utc(moment), kept.get("run"), None if since is None else _utc(since))
+    except (TypeError, ValueError, AttributeError):
         raise MiraklConfigurationError(
             f"watermark: {path} cannot be read; leave its first line alone in it", field="watermark"
         ) from None
+
+
+def _utc(text: str) -> datetime:
+    return Moment().convert(text)
 
 
 def _run_of(context: Context) -> str:

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of
-from airflow_provider_mirakl.operators.bases.paced import PacedOperator
-from airflow_provider_mirakl.runtime.arguments import is_nothing, read_moment, read_path
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Location, Maybe, Moment, Seconds, Text
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.extract.listings import Listing
-    from airflow_provider_mirakl.extract.target import Format, Target
+    from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
+    from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
+
+Format = Literal["ndjson", "parquet"]
+Layout = Literal["nested", "flat"]
+PersonalData = Literal["keep", "drop"]
+
+
+class ExtractArguments(PacedArguments, total=False):
+    """The parameters of :class:`ExtractOperator` that have a default, for the operators built on it."""
+
+    format: Format | TextArg
+    layout: Layout | TextArg
+    since: MomentArg | None
+    updated_from: MomentArg | None
+    updated_until: MomentArg | None
+    overlap: NumberArg | timedelta
+    watermark: PathArg | None
+    personal_data: PersonalData | TextArg
+    mirakl_connect_conn_id: TextArg
+
 
 FIRST_RUN = timedelta(days=30)
 """How far the first run reaches back by default: what Mirakl lists by default."""
@@ -37,31 +60,35 @@ class ExtractOperator(PacedOperator):
     :param overlap: how far a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
     :param personal_data: ``keep`` or ``drop``.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
     """
 
-    template_fields: Sequence[str] = (
-        "target",
-        "since",
-        "updated_from",
-        "updated_until",
-        "watermark",
-        "work_folder",
-    )
     ui_color = "#dcefe4"
+    target = Location()
+    format = Choice[Format](get_args(Format))
+    layout = Choice[Layout](get_args(Layout))
+    since = Maybe(Moment())
+    updated_from = Maybe(Moment())
+    updated_until = Maybe(Moment())
+    overlap = Seconds(least=0)
+    watermark = Maybe(Location())
+    personal_data = Choice[PersonalData](get_args(PersonalData))
+    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
         *,
-        target: str,
-        format: Format = "ndjson",  # noqa: A002 - as users say it
-        layout: Literal["nested", "flat"] = "nested",
-        since: datetime | str | None = None,
-        updated_from: datetime | str | None = None,
-        updated_until: datetime | str | None = None,
-        overlap: float | timedelta = 600.0,
-        watermark: str | None = None,
-        personal_data: Literal["keep", "drop"] = "keep",
-        **kwargs: Any,
+        target: PathArg,
+        format: Format | TextArg = "ndjson",  # noqa: A002 - as users say it
+        layout: Layout | TextArg = "nested",
+        since: MomentArg | None = None,
+        updated_from: MomentArg | None = None,
+        updated_until: MomentArg | None = None,
+        overlap: NumberArg | timedelta = 600.0,
+        watermark: PathArg | None = None,
+        personal_data: PersonalData | TextArg = "keep",
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
@@ -70,9 +97,15 @@ class ExtractOperator(PacedOperator):
         self.since = since
         self.updated_from = updated_from
         self.updated_until = updated_until
-        self.overlap = overlap if isinstance(overlap, timedelta) else timedelta(seconds=overlap)
+        self.overlap = overlap
         self.watermark = watermark
         self.personal_data = personal_data
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     @abstractmethod
@@ -85,7 +118,6 @@ class ExtractOperator(PacedOperator):
 
     def open_work(self, run: TaskRun) -> ExtractWork | None:
         """Begin the walk, or go on where it was broken off."""
-        self._check()
         work = self._work(run)
         if run.begins and work.progress.pages and not work.finished:
             self.log.info("Continuing the previous try: %s were read", work.describe(0.0))
@@ -111,13 +143,6 @@ class ExtractOperator(PacedOperator):
         self.log.info("Extracted %s from %d pages into %s", words, result["pages"], self.target)
         return result
 
-    def _check(self) -> None:
-        one_of("format", self.format, ("ndjson", "parquet"))
-        one_of("layout", self.layout, ("nested", "flat"))
-        one_of("personal_data", self.personal_data, ("keep", "drop"))
-        if self.overlap < timedelta():
-            raise MiraklConfigurationError("overlap: must not be negative", field="overlap")
-
     def _work(self, run: TaskRun) -> ExtractWork:
         from airflow_provider_mirakl.extract.work import ExtractWork
 
@@ -138,7 +163,7 @@ class ExtractOperator(PacedOperator):
         from airflow_provider_mirakl.files.paths import storage_path
 
         return Target(
-            storage_path(read_path("target", self.target)),
+            storage_path(self.target),
             f"run_id={_UNSAFE.sub('_', run.run_id)}",
             f"part-{run.map_index:05d}" if run.is_mapped else "part-00000",
             self.format,
@@ -155,14 +180,14 @@ class ExtractOperator(PacedOperator):
         from airflow_provider_mirakl.extract.work import Window
         from airflow_provider_mirakl.files.paths import storage_path
 
-        begins = read_moment("updated_from", self.updated_from)
-        ends = read_moment("updated_until", self.updated_until)
+        begins = self.updated_from
+        ends = self.updated_until
         if begins is None and ends is not None:
             raise MiraklConfigurationError(
                 "updated_until: a fixed interval needs updated_from too", field="updated_from"
             )
         if begins is not None:
-            if not is_nothing(self.since) or not is_nothing(self.watermark):
+            if self.since is not None or self.watermark is not None:
                 raise MiraklConfigurationError(
                     "updated_from: is a fixed interval; since and watermark belong to extracts without one",
                     field="updated_from",
@@ -173,14 +198,15 @@ class ExtractOperator(PacedOperator):
                     field="updated_until",
                 )
             return Window(begins, ends)
-        if is_nothing(self.watermark):
+        if self.watermark is None:
             if run.is_mapped:
                 raise MiraklConfigurationError(
                     "watermark: a mapped task needs a folder of its own for each instance", field="watermark"
                 )
             place = run.lasting_folder("watermarks", self.hook.conn_id)
         else:
-            place = storage_path(str(self.watermark))
+            place = storage_path(self.watermark)
         known = Watermark.load(place)
-        first = read_moment("since", self.since) or datetime.now(UTC) - FIRST_RUN
-        return Window(first if known is None else known.begins(self.overlap), None, place, self.overlap)
+        first = self.since or datetime.now(UTC) - FIRST_RUN
+        overlap = timedelta(seconds=self.overlap)
+        return Window(first if known is None else known.begins(overlap), None, place, overlap)

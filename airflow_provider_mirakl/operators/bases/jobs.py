@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.exceptions import (
-    MiraklConfigurationError,
     MiraklError,
     MiraklInputError,
     MiraklJobTimeoutError,
@@ -31,12 +31,30 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import read_caller
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Flag,
+    Id,
+    Location,
+    Maybe,
+    Number,
+    Seconds,
+    Table,
+    Text,
+    Whole,
+    check_role,
+    read_caller,
+    stretched,
+)
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.call import Call
@@ -46,6 +64,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.book import Entry, JobBook
     from airflow_provider_mirakl.jobs.lookup import Finding
     from airflow_provider_mirakl.jobs.table import JobId, JobKind
+    from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, RowsArg, TextArg, WholeArg
 
 OnUnclear = Literal["look", "resend", "fail"]
 
@@ -53,6 +72,34 @@ LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is read again and again, until it tells how many lines a job has read."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks differ before the difference counts."""
+
+
+class JobArguments(TaskArguments, total=False):
+    """The parameters of :class:`MiraklJobOperator`, for the operators built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float | timedelta | None
+    timeout: float | timedelta
+    max_failures: int
+    on_unclear: OnUnclear | None
+    work_folder: PathArg | None
+
+
+class JudgedJobArguments(JobArguments, total=False):
+    """The parameters of :class:`JudgedJobOperator`, for the operators built on it."""
+
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
+class FileJobArguments(JudgedJobArguments, total=False):
+    """The parameters of :class:`FileJobOperator`, for the operators built on it."""
+
+    id_column: TextArg | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +125,7 @@ def _clock(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
 
 
-class MiraklJobOperator(BaseOperator):
+class MiraklJobOperator(MiraklBaseOperator):
     """Submits a job, waits for its end, archives its reports and judges its items.
 
     A retry takes up the job that a previous try submitted, whatever became of that try, and returns the same result. A
@@ -97,8 +144,6 @@ class MiraklJobOperator(BaseOperator):
         connection's ``interval_factor`` stretches it.
     :param timeout: longest wait for the job in seconds. The job goes on, and a retry takes it up.
     :param max_failures: looks that may fail one after another (5xx, broken connection) before the task fails.
-    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
     :param on_unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` for it in Mirakl's
         list, ``resend`` it, or ``fail`` and let a person decide. Default what is safe for the job.
     :param work_folder: folder for ids, reports, rows and rejects, as an object storage path that every worker
@@ -112,25 +157,31 @@ class MiraklJobOperator(BaseOperator):
     early: bool = True
     """Whether the job's early states count as its end."""
 
-    template_fields: Sequence[str] = ("mirakl_conn_id", "shop_id", "work_folder")
-    ui_color = "#d8ecf6"
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
+    wait_for_completion = Flag(templated=False)
+    deferrable = Flag(templated=False)
+    poll_interval = Maybe(Seconds(above=0, templated=False))
+    timeout = Seconds(above=0, templated=False)
+    max_failures = Whole(least=0, templated=False)
+    on_unclear = Maybe(Choice[OnUnclear](get_args(OnUnclear)))
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: str | None = None,
-        shop_id: int | str | None = None,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        shop_id: WholeArg | None = None,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | None = None,
+        poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 24 * 3600.0,
         max_failures: int = 5,
-        max_failed_items: int | None = 0,
-        max_failed_ratio: float | None = None,
-        on_unclear: OnUnclear | None = None,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        on_unclear: OnUnclear | TextArg | None = None,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mirakl_conn_id = mirakl_conn_id
@@ -139,10 +190,8 @@ class MiraklJobOperator(BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.timeout = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        self.timeout = timeout
         self.max_failures = max_failures
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
         self.on_unclear = on_unclear
         self.work_folder = work_folder
         self._book: JobBook | None = None
@@ -198,14 +247,7 @@ class MiraklJobOperator(BaseOperator):
 
         :raises MiraklConfigurationError: the role may not submit this job, or the shop is no number.
         """
-        caller = read_caller(self.hook, self.shop_id)
-        if caller.role not in self.roles:
-            raise MiraklConfigurationError(
-                f"role: {self.kind.code} is for {' and '.join(self.roles)}, and connection "
-                f"{self.mirakl_conn_id!r} has the key of role {caller.role}",
-                field="role",
-            )
-        return caller
+        return check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.kind.code)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit what is not submitted yet, and wait."""
@@ -213,9 +255,7 @@ class MiraklJobOperator(BaseOperator):
 
     def _begin(self, context: Context, carried: Mapping[str, str] | None = None) -> dict[str, Any]:
         from airflow_provider_mirakl.jobs.book import JobBook
-        from airflow_provider_mirakl.outcome import FailurePolicy
 
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio)
         self._interval()
         run = self._enter(context, begins=True, carried=carried)
         run.announce(self.log)
@@ -536,7 +576,6 @@ class MiraklJobOperator(BaseOperator):
 
     def _await_end(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
         """Wait for the jobs: poll once, then defer; or poll in this worker until the end."""
-        interval = self._interval() * self.hook.settings.interval_factor
         wait = Wait(
             poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
             arguments={
@@ -547,7 +586,7 @@ class MiraklJobOperator(BaseOperator):
                 "early": self.early,
             },
             hook=self.hook,
-            interval=interval,
+            interval=self._interval(),
             deadline=time.time() + self.timeout,
             max_failures=self.max_failures,
             log=self.log,
@@ -565,14 +604,15 @@ class MiraklJobOperator(BaseOperator):
         return found
 
     def _interval(self) -> float:
+        """Seconds between two polls, stretched by the connection."""
         kind = self.kind
-        if self.poll_interval is not None and self.poll_interval < kind.shortest:
-            raise MiraklConfigurationError(
-                f"poll_interval: {self.poll_interval:g} s is shorter than Mirakl allows for a {kind.title}; "
-                f"give at least {kind.shortest:g}",
-                field="poll_interval",
-            )
-        return kind.recommended if self.poll_interval is None else self.poll_interval
+        return stretched(
+            "poll_interval",
+            kind.recommended if self.poll_interval is None else self.poll_interval,
+            factor=self.hook.settings.interval_factor,
+            shortest=kind.shortest,
+            what=f"a {kind.title}",
+        )
 
     def _began(self, context: Context) -> float | None:
         """When this try began, whether or not it was away meanwhile."""
@@ -610,10 +650,7 @@ class MiraklJobOperator(BaseOperator):
         return self._judged(result)
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Say what became of the items, and fail the task when too many failed."""
-        judge_items(
-            result, self.max_failed_items, self.max_failed_ratio, self.log, push=self._run.push_result
-        )
+        """The result of a task that did its work, or the error of one whose items failed."""
         return result
 
     @property
@@ -624,16 +661,48 @@ class MiraklJobOperator(BaseOperator):
         return f"{self.kind.title} {', '.join(map(str, book.job_ids))}"
 
 
-class FileJobOperator(MiraklJobOperator):
+class JudgedJobOperator(MiraklJobOperator):
+    """Base of the operators whose jobs carry items, of which some may fail.
+
+    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
+    """
+
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+
+    def __init__(
+        self,
+        *,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        **kwargs: Unpack[JobArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Log what became of the items, and fail the task when too many failed."""
+        judge_items(
+            result, self.max_failed_items, self.max_failed_ratio, self.log, push=self._run.push_result
+        )
+        return result
+
+
+class FileJobOperator(JudgedJobOperator):
     """Base of the operators that upload a file.
 
-    :param source: the file: a local path or object storage. Templated.
+    :param source: the file: a local path or object storage.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     """
 
-    template_fields: Sequence[str] = ("source", *MiraklJobOperator.template_fields)
+    source = Location()
+    id_column = Maybe(Text())
 
-    def __init__(self, *, source: str, id_column: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, source: PathArg, id_column: TextArg | None = None, **kwargs: Unpack[JudgedJobArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.id_column = id_column
@@ -651,9 +720,8 @@ class FileJobOperator(MiraklJobOperator):
     def path(self) -> StoragePath:
         """The file."""
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.runtime.arguments import read_path
 
-        return storage_path(read_path("source", self.source))
+        return storage_path(self.source)
 
     @property
     def copy(self) -> StoragePath:
@@ -742,17 +810,20 @@ class FileJobOperator(MiraklJobOperator):
         return self.id_column
 
 
-class RowsJobOperator(MiraklJobOperator):
+class RowsJobOperator(JudgedJobOperator):
     """Base of the operators that send JSON objects in batches, each a job of its own.
 
     :param source: the objects: a list, or a file (NDJSON, a JSON array, CSV or Parquet; a local path or object
-        storage). Templated.
+        storage).
     :param batch_size: objects in one job.
     """
 
-    template_fields: Sequence[str] = ("source", *MiraklJobOperator.template_fields)
+    source = Table()
+    batch_size = Whole()
 
-    def __init__(self, *, source: str | Sequence[Any], batch_size: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *, source: RowsArg, batch_size: WholeArg, **kwargs: Unpack[JudgedJobArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.batch_size = batch_size
@@ -772,8 +843,6 @@ class RowsJobOperator(MiraklJobOperator):
 
         from airflow_provider_mirakl.files.storage import writing
 
-        if self.batch_size < 1:
-            raise MiraklConfigurationError("batch_size: give 1 or more", field="batch_size")
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
         problems: list[Any] = []
         count = found = 0
@@ -826,10 +895,8 @@ class RowsJobOperator(MiraklJobOperator):
         """The objects of the source, encoded."""
         from airflow_provider_mirakl.catalog.source import open_source
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.runtime.arguments import read_structure
 
-        given = read_structure(self.source)
-        source = open_source(storage_path(given) if isinstance(given, str) else given)
+        source = open_source(storage_path(self.source) if isinstance(self.source, str) else self.source)
         for batch in source.batches():
             if batch.refused:
                 raise MiraklInputError(

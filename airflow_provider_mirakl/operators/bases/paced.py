@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.exceptions import (
     MiraklNotYetError,
@@ -22,14 +22,29 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     MiraklTriggerEventError,
 )
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Whole
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.runtime.arguments import PathArg
+
+
+class PacedArguments(TaskArguments, total=False):
+    """The parameters of :class:`PacedOperator`, for the operators built on it."""
+
+    deferrable: bool
+    max_failures: int
+    work_folder: PathArg | None
+
 
 FIRST_LEAD = 3.0
 """Seconds a task wakes early before it has learned how long coming back takes: the least that was ever measured."""
@@ -85,7 +100,7 @@ class Pace:
         self.lead = max(0.0, min(learned, LONGEST_LEAD))
 
 
-class PacedOperator(BaseOperator):
+class PacedOperator(MiraklBaseOperator):
     """Base of the operators that make many paced calls.
 
     :param deferrable: wait in the triggerer between calls; default Airflow's ``[operators] default_deferrable``.
@@ -96,13 +111,17 @@ class PacedOperator(BaseOperator):
         reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
+    deferrable = Flag(templated=False)
+    max_failures = Whole(least=0, templated=False)
+    work_folder = Maybe(Location())
+
     def __init__(
         self,
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_failures: int = 5,
-        work_folder: str | None = None,
-        **kwargs: Any,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable

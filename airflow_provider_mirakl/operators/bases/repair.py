@@ -8,67 +8,98 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, one_of
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import is_nothing, read_structure
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Codes,
+    Flag,
+    Given,
+    Location,
+    Maybe,
+    Number,
+    Seconds,
+    Text,
+    Whole,
+)
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.repair.pairs import Pairs
     from airflow_provider_mirakl.repair.routes import Route
     from airflow_provider_mirakl.repair.run import RepairRun
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
+
+RouteName = Literal["direct", "djust"]
 
 
-class ProductRepairOperator(BaseOperator):
+class ProductRepairOperator(MiraklBaseOperator):
     """Base of the operators that repair single products: input, preview, one of two routes, wait, report.
 
     The parameters are those of :class:`~airflow_provider_mirakl.operators.resync.MiraklResyncProductsOperator`.
     """
 
-    template_fields: Sequence[str] = (
-        "products",
-        "source",
-        "route",
-        "mirakl_conn_id",
-        "djust_conn_id",
-        "client_specification_id",
-        "preview",
-        "timeout",
-        "work_folder",
-    )
     ui_color = "#fbe4d5"
+    products = Given()
+    source = Maybe(Location())
+    source_folders = Maybe(Codes(templated=False))
+    encoding = Text()
+    route = Choice(get_args(RouteName))
+    mirakl_conn_id = Maybe(Text())
+    djust_conn_id = Text()
+    client_specification_id = Maybe(Text())
+    batch_size = Whole()
+    preview = Flag()
+    max_products = Whole()
+    deferrable = Flag(templated=False)
+    poll_interval = Seconds(above=0, templated=False)
+    timeout = Seconds(least=0)
+    max_failures = Whole(least=0, templated=False)
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+    work_folder = Maybe(Location())
 
     def __init__(
         self,
         *,
-        products: str | Sequence[Any] | None,
-        source: str | None,
+        products: RowsArg | None,
+        source: PathArg | None,
         source_folders: Sequence[str] | None,
-        encoding: str,
-        route: str,
-        mirakl_conn_id: str | None,
-        djust_conn_id: str,
-        client_specification_id: str | None,
-        batch_size: int,
-        preview: bool | str,
-        max_products: int,
+        encoding: TextArg,
+        route: TextArg,
+        mirakl_conn_id: TextArg | None,
+        djust_conn_id: TextArg,
+        client_specification_id: TextArg | None,
+        batch_size: WholeArg,
+        preview: FlagArg,
+        max_products: WholeArg,
         deferrable: bool,
-        poll_interval: float,
-        timeout: float | timedelta | str,
+        poll_interval: float | timedelta,
+        timeout: NumberArg | timedelta,
         max_failures: int,
-        max_failed_items: int | None,
-        max_failed_ratio: float | None,
-        work_folder: str | None,
-        **kwargs: Any,
+        max_failed_items: WholeArg | None,
+        max_failed_ratio: NumberArg | None,
+        work_folder: PathArg | None,
+        **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.products = products
@@ -95,11 +126,10 @@ class ProductRepairOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, send, wait, report."""
         run = TaskRun(context, self.work_folder, begins=True)
-        self._check()
         found = self._read()
         with self._opened(run) as repair:
-            repair.begin(found, keep=not self.is_preview)
-            if self.is_preview:
+            repair.begin(found, keep=not self.preview)
+            if self.preview:
                 self._test_djust()
                 return repair.preview()
             repair.send(self.batch_size)
@@ -134,19 +164,19 @@ class ProductRepairOperator(BaseOperator):
             arguments=question.arguments,
             hook=hook,
             interval=interval,
-            deadline=now + self._seconds,
+            deadline=now + self.timeout,
             max_failures=self.max_failures,
             log=self.log,
         )
         with hook.get_conn() as client:
             found = wait.once(client)
-            if found is not None or not self._seconds:
+            if found is not None or not self.timeout:
                 return found
             if self.deferrable and interval >= SHORTEST_DEFERRAL:
                 self.log.info(
                     "Waiting in the triggerer for %d products, at most %d s.",
                     len(repair.repair.products),
-                    self._seconds,
+                    self.timeout,
                 )
                 self.defer(
                     trigger=wait.trigger(),
@@ -176,7 +206,7 @@ class ProductRepairOperator(BaseOperator):
 
         :raises MiraklConfigurationError: the direct route has no connection, or its key is a shop's.
         """
-        if self.mirakl_conn_id is None or is_nothing(self.mirakl_conn_id):
+        if self.mirakl_conn_id is None:
             if self.route == "djust":
                 return None
             raise MiraklConfigurationError(
@@ -220,21 +250,6 @@ class ProductRepairOperator(BaseOperator):
 
     # The arguments
 
-    def _check(self) -> None:
-        """Refuse wrong arguments before a call is spent."""
-        from airflow_provider_mirakl.outcome import FailurePolicy
-
-        one_of("route", self.route, ("djust", "direct"))
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio)
-        for name, value in (("batch_size", self.batch_size), ("max_products", self.max_products)):
-            if value < 1:
-                raise MiraklConfigurationError(f"{name} must be 1 or more, not {value}", field=name)
-        if not 0 < self.poll_interval < float("inf"):
-            raise MiraklConfigurationError(
-                f"poll_interval must be more than 0 seconds, not {self.poll_interval}", field="poll_interval"
-            )
-        _ = self._seconds, self.is_preview
-
     def _read(self) -> Pairs:
         """Read and check the products.
 
@@ -243,7 +258,7 @@ class ProductRepairOperator(BaseOperator):
         from airflow_provider_mirakl.repair.pairs import read_file, read_pairs
 
         products = read_structure(self.products)
-        has_products, has_source = _holds(products), not is_nothing(self.source)
+        has_products, has_source = _holds(products), self.source is not None
         if has_products and has_source:
             raise MiraklInputError("Set either products or source, not both")
         if not has_products and not has_source:
@@ -254,9 +269,8 @@ class ProductRepairOperator(BaseOperator):
 
     def _file(self) -> StoragePath:
         from airflow_provider_mirakl.files.paths import lies_in, storage_path
-        from airflow_provider_mirakl.runtime.arguments import read_path
 
-        path = read_path("source", self.source)
+        path = str(self.source)
         if self.source_folders is not None and not lies_in(path, self.source_folders):
             raise MiraklInputError(
                 f"source: {path!r} may not be read; use a file in {' or '.join(self.source_folders)}"
@@ -264,37 +278,14 @@ class ProductRepairOperator(BaseOperator):
         return storage_path(path)
 
     @property
-    def is_preview(self) -> bool:
-        """Whether nothing is to be sent.
-
-        :raises MiraklConfigurationError: the text is neither true nor false. To guess would be to send.
-        """
-        word = str(self.preview).strip().casefold()
-        return one_of("preview", word, ("true", "false")) == "true"
-
-    @property
-    def _seconds(self) -> float:
-        try:
-            seconds = (
-                self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else float(self.timeout)
-            )
-        except (TypeError, ValueError):
-            seconds = -1.0
-        if not 0 <= seconds < float("inf"):
-            raise MiraklConfigurationError(
-                f"timeout must be a number of seconds, not {self.timeout!r}", field="timeout"
-            )
-        return seconds
-
-    @property
     def chosen_client(self) -> str | None:
         """The Mirakl client configuration that DJUST is to use.
 
         :raises MiraklConfigurationError: it is not a UUID.
         """
-        if is_nothing(self.client_specification_id):
+        if self.client_specification_id is None:
             return self.djust_hook.values.client_specification_id
-        text = str(self.client_specification_id).strip()
+        text = self.client_specification_id.strip()
         try:
             return str(uuid.UUID(text))
         except ValueError:

@@ -68,7 +68,7 @@ def test_the_papers_of_a_shop_are_complete(wait: Any, sandbox: Sandbox, mode: st
     thread.join(10)
     assert run.state == "success"
     found = run.returned("t")
-    assert found["count"] == 2
+    assert found["items"] == 2
     assert [(d["id"], d["type"], d["shop_id"]) for d in found["documents"]] == [
         (first, "BANK_DETAILS", 2000),
         (first + 2, "INSURANCE", 2000),

@@ -72,7 +72,7 @@ def sense(request, worker, mirakl_sandbox_connections):
     mode = {"deferrable": True} if request.param == "deferrable" else {"mode": request.param}
 
     def run(**options):
-        options = {"timeout": 30, "poke_interval": 0.05} | options
+        options = {"timeout": 30, "poke_interval": 30} | options
         run.worker = worker(lambda: PatientSensor(task_id="task", **mode, **options))
         return run.worker.run()
 
@@ -256,7 +256,7 @@ def test_a_disabled_connection_skips(sense, monkeypatch, mirakl_sandbox_connecti
 
 def test_no_key_travels_in_a_trigger(worker, mirakl_sandbox_connections):
     running = worker(
-        lambda: PatientSensor(task_id="task", deferrable=True, times=2, timeout=30, poke_interval=0.05)
+        lambda: PatientSensor(task_id="task", deferrable=True, times=2, timeout=30, poke_interval=30)
     )
     running.run()
     assert len(running.deferrals) == 1
@@ -264,7 +264,7 @@ def test_no_key_travels_in_a_trigger(worker, mirakl_sandbox_connections):
 
 
 def test_without_an_event_it_looks_anew(worker, polls, mirakl_sandbox_connections):
-    sensor = PatientSensor(task_id="task", deferrable=True, timeout=30, poke_interval=0.05)
+    sensor = PatientSensor(task_id="task", deferrable=True, timeout=30, poke_interval=30)
     assert sensor.execute_complete({"ti": worker(lambda: sensor).ti}) == "Sandbox Marketplace"
     assert polls.answers == 1
 
@@ -291,7 +291,7 @@ class Patient(MiraklBaseSensor):
 
 
 with DAG(dag_id="strict", schedule=None, start_date=datetime(2026, 1, 1)):
-    Patient(task_id="wait", deferrable=True, poke_interval=0.05, timeout=30, allow_nested_operators=False)
+    Patient(task_id="wait", deferrable=True, poke_interval=30, timeout=30, allow_nested_operators=False)
 """
 
 

@@ -43,6 +43,8 @@ CASES: dict[str, tuple[str, Make]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_slip_names_the_field_and_the_choices(case: str, tmp_path: Path) -> None:
     field, make = CASES[case]
-    with pytest.raises(MiraklConfigurationError, match=rf"^{field}: is 'Fial'; give \w+ or \w+$") as caught:
+    with pytest.raises(
+        MiraklConfigurationError, match=rf"^{field} must be '\w+' or '\w+', not 'Fial'$"
+    ) as caught:
         make(tmp_path / "plan", "Fial")
     assert caught.value.field == field

@@ -287,10 +287,10 @@ def test_a_wrong_key_and_one_that_may_not(sandbox, run_task, monkeypatch):
     [
         ({"client_specification_id": "abc"}, "client_specification_id must be a UUID .* not 'abc'"),
         ({"preview": "maybe"}, "preview.* 'maybe'"),
-        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
-        ({"poll_interval": -5}, "poll_interval must be more than 0 seconds, not -5"),
-        ({"timeout": None}, "timeout must be a number of seconds, not None"),
-        ({"max_products": 0}, "max_products must be 1 or more, not 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number, 1 or more, not 0"),
+        ({"poll_interval": -5}, "poll_interval must be a number of seconds above 0, not -5"),
+        ({"timeout": None}, "timeout must be a number of seconds, 0 or more, not None"),
+        ({"max_products": 0}, "max_products must be a whole number, 1 or more, not 0"),
         ({"mirakl_conn_id": "mirakl_shop"}, "CM51.* has the key of role shop"),
     ],
 )

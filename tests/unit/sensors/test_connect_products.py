@@ -49,14 +49,14 @@ def test_a_result_in_every_form_that_a_template_makes(given):
     ("options", "words"),
     [
         # read as absent, a slip would end the waiting for products that are missing
-        ({"product_ids": ["A"], "expect": "Present"}, "expect: is 'Present'; give present or absent"),
-        ({"product_ids": [1, 2]}, "each a text"),  # no product is ever found under a number
-        ({"product_ids": 7}, "each a text"),
-        ({"product_ids": "[]"}, "each a text"),
-        ({"product_ids": "None"}, "either product_ids or submitted"),
-        ({"product_ids": ["A"], "submitted": "/f"}, "either product_ids or submitted"),
-        ({"submitted": {"sent": 3}}, "names no folder"),
-        ({"submitted": "{'sent': 3}"}, "names no folder"),
+        ({"product_ids": ["A"], "expect": "Present"}, "expect must be 'present' or 'absent', not 'Present'"),
+        ({"product_ids": [1, 2]}, "product_ids must be codes"),  # no product is ever found under a number
+        ({"product_ids": 7}, "product_ids must be codes"),
+        ({"product_ids": "[]"}, "product_ids or submitted must be set"),
+        ({"product_ids": "None"}, "product_ids or submitted must be set"),
+        ({"product_ids": ["A"], "submitted": "/f"}, "product_ids or submitted must be set"),
+        ({"submitted": {"sent": 3}}, "submitted must be the result of an operator"),
+        ({"submitted": "{'sent': 3}"}, "submitted must be the result of an operator"),
     ],
 )
 def test_what_cannot_be_waited_for(options, words):

@@ -1,0 +1,66 @@
+"""Values that came as text: a template, a form and a file write everything as text. Plain Python, for every room."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/*)")
+"""Two characters at least: ``C:`` is a drive."""
+_NOT_STORAGE = {
+    "http": "download the file to storage first, such as with MiraklRequestOperator and its target",
+    "https": "download the file to storage first, such as with MiraklRequestOperator and its target",
+    "ftp": "copy the file to storage first, such as with Airflow's FTPFileTransmitOperator",
+    "sftp": "copy the file to storage first, such as with Airflow's SFTPOperator",
+}
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a value is ``None``, an empty text, or the text ``None`` that a template makes of ``None``."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
+def read_structure(value: Any) -> Any:
+    """A list or a mapping that a template wrote as text, as JSON or as Python; anything else unchanged."""
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                return read(value.strip())
+            except (TypeError, ValueError, SyntaxError, MemoryError, RecursionError):
+                continue
+    return value
+
+
+def check_path(field: str, path: str) -> str:
+    """The text of a path, which has to be a local one or an address of Airflow's object storage.
+
+    What storage would take for a file of that name in the worker's current folder is refused.
+
+    :param field: name of the argument, for the message.
+    :raises MiraklConfigurationError: with the fix.
+    """
+
+    def refuse(reason: str) -> MiraklConfigurationError:
+        return MiraklConfigurationError(f"{field} is {path!r}: {reason}", field=field)
+
+    if path.startswith("~"):
+        raise refuse("~ is not expanded here; write the whole path")
+    if (found := _SCHEME.match(path)) is None:
+        return path
+    scheme, slashes = found.groups()
+    if len(slashes) < 2 and not (slashes or scheme.lower() in _KNOWN):
+        return path  # a file name with a colon
+    if slashes in ("", "/"):
+        raise refuse(f"two slashes belong after the scheme; write {scheme.lower()}://...")
+    if scheme != scheme.lower():
+        raise refuse(f"write the scheme in lower case: {scheme.lower()}://...")
+    if fix := _NOT_STORAGE.get(scheme):
+        raise refuse(f"{scheme}:// is not storage that Airflow reads and writes; {fix}")
+    return path
+
+
+_KNOWN = frozenset({"file", "s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", *_NOT_STORAGE})
