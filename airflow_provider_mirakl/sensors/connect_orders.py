@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.runtime.arguments import Codes, as_codes, read_moment
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.jobs.waiting import Found
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, TextArg, WholeArg
 
 
 class MiraklConnectOrdersSensor(MiraklBaseSensor):
@@ -29,24 +31,25 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
     :param min_orders: how many orders are enough, 1 to 100.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends.
-    :param kwargs: of :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`, such as ``deferrable`` and
-        ``timeout`` in seconds.
     :return: ``order_ids``, at most 100, and whether there are ``more``.
     :raises AirflowSensorTimeout: not in time.
     """
 
-    template_fields: Sequence[str] = ("statuses", "updated_from", "mirakl_connect_conn_id")
     poll = "airflow_provider_mirakl.sensors.connect_orders_poll.orders_listed"
+    statuses = Codes()
+    updated_from = Maybe(Moment())
+    min_orders = Whole(most=100)
+    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
         *,
-        statuses: Codes,
-        updated_from: datetime | str | None = None,
-        min_orders: int = 1,
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        statuses: CodesArg,
+        updated_from: MomentArg | None = None,
+        min_orders: WholeArg = 1,
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.statuses = statuses
@@ -62,21 +65,16 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
     def poll_arguments(self) -> dict[str, Any]:
         """What to look for.
 
-        :raises MiraklConfigurationError: no state, or a number that a page cannot hold.
+        :raises MiraklConfigurationError: there is no state.
         """
-        statuses = as_codes(self.statuses)
-        if not statuses:
+        if not self.statuses:
             raise MiraklConfigurationError(
-                "statuses: enter at least one, such as AWAITING_ACCEPTANCE", field="statuses"
+                "statuses must be one state or more, such as AWAITING_ACCEPTANCE, not nothing",
+                field="statuses",
             )
-        if not 1 <= self.min_orders <= 100:
-            raise MiraklConfigurationError(
-                f"min_orders: is {self.min_orders}; enter 1 to 100", field="min_orders"
-            )
-        since = read_moment("updated_from", self.updated_from)
         return {
-            "statuses": statuses,
-            "updated_from": None if since is None else since.isoformat(),
+            "statuses": self.statuses,
+            "updated_from": None if self.updated_from is None else self.updated_from.isoformat(),
             "min_orders": self.min_orders,
         }
 
@@ -90,31 +88,31 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``.
 
     :param action_ids: Mirakl's ids, such as the ``action_ids`` of the operator. Templated.
-    :param max_failed_actions: failed actions that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_items: failed actions that do not fail the task; ``None`` lets any number pass.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends; it permits 60.
-    :param kwargs: of :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`, such as ``deferrable`` and
-        ``timeout`` in seconds.
     :return: ``failed``: code and message of each action that failed, by its id.
     :raises MiraklItemsFailedError: more actions failed than allowed.
     :raises AirflowSensorTimeout: not in time.
     """
 
-    template_fields: Sequence[str] = ("action_ids", "mirakl_connect_conn_id")
     poll = "airflow_provider_mirakl.actions.book.actions_ended"
+    action_ids = Codes()
+    max_failed_items = Maybe(Whole(least=0))
+    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
         *,
-        action_ids: Codes,
-        max_failed_actions: int | None = 0,
-        mirakl_connect_conn_id: str = MiraklConnectHook.default_conn_name,
+        action_ids: CodesArg,
+        max_failed_items: WholeArg | None = 0,
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.action_ids = action_ids
-        self.max_failed_actions = max_failed_actions
+        self.max_failed_items = max_failed_items
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
 
     @cached_property
@@ -124,7 +122,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
 
     def poll_arguments(self) -> dict[str, Any]:
         """The actions."""
-        return {"action_ids": as_codes(self.action_ids)}
+        return {"action_ids": self.action_ids}
 
     def conclude(self, context: Context, found: Found) -> Any:
         """Say which failed, and fail the task when too many did.
@@ -134,8 +132,8 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         failed = found["failed"]
         for action_id, (code, message) in failed.items():
             self.log.warning("Action %s: %s: %s", action_id, code, message)
-        if self.max_failed_actions is not None and len(failed) > self.max_failed_actions:
+        if self.max_failed_items is not None and len(failed) > self.max_failed_items:
             raise MiraklItemsFailedError(
-                f"{len(failed)} actions failed; {self.max_failed_actions} are allowed", outcome=dict(found)
+                f"{len(failed)} actions failed; {self.max_failed_items} are allowed", outcome=dict(found)
             )
         return found

@@ -256,7 +256,7 @@ def test_the_sensor_of_actions(run_dag: Any, sandbox: Sandbox) -> None:
     assert run_dag(first).returned("wait") == {"failed": {}}
     both = SENSOR.format(sensor="MiraklConnectOrderActionsSensor", more=f"action_ids={ids!r}")
     assert run_dag(both).state == "failed"
-    allowed = both.replace("poke_interval=1", "poke_interval=1, max_failed_actions=1")
+    allowed = both.replace("poke_interval=1", "poke_interval=1, max_failed_items=1")
     assert run_dag(allowed).returned("wait")["failed"][ids[1]][0] == "ORDER_IN_WRONG_STATE"
 
 
