@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.extract.listings import Listing
 
 
-class MiraklConnectExtractConversationsOperator(ExtractOperator):
+class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     """Extract the conversations of Mirakl Connect that changed since the previous run (listConversations).
 
     Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does. The

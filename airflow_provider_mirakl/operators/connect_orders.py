@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.bases.actions import OrderActionArguments, OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Number
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
 
 
-class MiraklConnectExtractOrdersOperator(ExtractOperator):
+class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     """Extract the orders of Mirakl Connect that changed since the previous run.
 
     Reads v2-listOrders, 100 orders a page and a page a minute, and writes them to files: the last version of every
@@ -68,7 +68,7 @@ class MiraklConnectExtractOrdersOperator(ExtractOperator):
         target: PathArg,
         statuses: CodesArg | None = None,
         fulfillment_type: Fulfillment | TextArg | None = None,
-        **kwargs: Unpack[ExtractArguments],
+        **kwargs: Unpack[ConnectExtractArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
         self.statuses = statuses

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
 
 
-class MiraklConnectExtractReturnsOperator(ExtractOperator):
+class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     """Extract the returns of Mirakl Connect that changed since the previous run (v2-listReturns).
 
     Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does. The
@@ -39,7 +39,7 @@ class MiraklConnectExtractReturnsOperator(ExtractOperator):
     statuses = Codes()
 
     def __init__(
-        self, *, target: PathArg, statuses: CodesArg | None = None, **kwargs: Unpack[ExtractArguments]
+        self, *, target: PathArg, statuses: CodesArg | None = None, **kwargs: Unpack[ConnectExtractArguments]
     ) -> None:
         super().__init__(target=target, **kwargs)
         self.statuses = statuses

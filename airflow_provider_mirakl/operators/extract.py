@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
+from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
-from airflow_provider_mirakl.runtime.arguments import read_caller, read_mapping
+from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Argument, Choice, Id, Mappings, Maybe, Text, read_caller
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.extract.listings import InstanceListing, Listing
+    from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
+
+
+class Operation(Argument["str | Mapping[str, Any]"]):
+    """The code of an operation, or a mapping that describes one."""
+
+    expected = "the code of an operation, or a mapping that describes one"
+
+    def convert(self, value: object) -> str | Mapping[str, Any]:
+        found = read_structure(value)
+        if isinstance(found, Mapping) or (isinstance(found, str) and not is_nothing(found)):
+            return found
+        raise TypeError
 
 
 class MiraklExtractOperator(ExtractOperator):
@@ -42,35 +58,24 @@ class MiraklExtractOperator(ExtractOperator):
     :raises MiraklConfigurationError: there is no such operation, or arguments that do not fit; no call was spent.
     """
 
-    template_fields: Sequence[str] = (*ExtractOperator.template_fields, "query", "mirakl_conn_id", "shop_id")
+    operation = Operation()
+    query = Maybe(Mappings())
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
 
     def __init__(
         self,
         *,
-        operation: str | Mapping[str, Any],
-        target: str,
-        query: Mapping[str, Any] | str | None = None,
-        since: datetime | str | None = None,
-        updated_from: datetime | str | None = None,
-        updated_until: datetime | str | None = None,
-        overlap: float | timedelta = 600.0,
-        watermark: str | None = None,
-        personal_data: Literal["keep", "drop"] = "keep",
-        mirakl_conn_id: str = MiraklHook.default_conn_name,
-        role: str | None = None,
-        shop_id: int | str | None = None,
-        **kwargs: Any,
+        operation: MappingArg,
+        target: PathArg,
+        query: MappingArg | None = None,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        shop_id: WholeArg | None = None,
+        **kwargs: Unpack[ExtractArguments],
     ) -> None:
-        super().__init__(
-            target=target,
-            since=since,
-            updated_from=updated_from,
-            updated_until=updated_until,
-            overlap=overlap,
-            watermark=watermark,
-            personal_data=personal_data,
-            **kwargs,
-        )
+        super().__init__(target=target, **kwargs)
         self.operation = operation
         self.query = query
         self.mirakl_conn_id = mirakl_conn_id
@@ -90,7 +95,7 @@ class MiraklExtractOperator(ExtractOperator):
     def filters(self) -> dict[str, Any]:
         """The query, and the seller's shop."""
         shop = dict(read_caller(self.hook, self.shop_id).params(self._described.code))
-        return {**shop, **(read_mapping("query", self.query) or {})}
+        return {**shop, **(self.query or {})}
 
     @property
     def _described(self) -> InstanceListing:

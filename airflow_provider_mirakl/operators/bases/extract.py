@@ -30,14 +30,19 @@ PersonalData = Literal["keep", "drop"]
 class ExtractArguments(PacedArguments, total=False):
     """The parameters of :class:`ExtractOperator` that have a default, for the operators built on it."""
 
-    format: Format | TextArg
-    layout: Layout | TextArg
     since: MomentArg | None
     updated_from: MomentArg | None
     updated_until: MomentArg | None
     overlap: NumberArg | timedelta
     watermark: PathArg | None
     personal_data: PersonalData | TextArg
+
+
+class ConnectExtractArguments(ExtractArguments, total=False):
+    """The parameters of :class:`ConnectExtractOperator` that have a default, for the operators built on it."""
+
+    format: Format | TextArg
+    layout: Layout | TextArg
     mirakl_connect_conn_id: TextArg
 
 
@@ -60,7 +65,6 @@ class ExtractOperator(PacedOperator):
     :param overlap: how far a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
     :param personal_data: ``keep`` or ``drop``.
-    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
     """
 
     ui_color = "#dcefe4"
@@ -73,7 +77,6 @@ class ExtractOperator(PacedOperator):
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
     personal_data = Choice[PersonalData](get_args(PersonalData))
-    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
@@ -87,7 +90,6 @@ class ExtractOperator(PacedOperator):
         overlap: NumberArg | timedelta = 600.0,
         watermark: PathArg | None = None,
         personal_data: PersonalData | TextArg = "keep",
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
@@ -100,12 +102,6 @@ class ExtractOperator(PacedOperator):
         self.overlap = overlap
         self.watermark = watermark
         self.personal_data = personal_data
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     @abstractmethod
@@ -210,3 +206,29 @@ class ExtractOperator(PacedOperator):
         first = self.since or datetime.now(UTC) - FIRST_RUN
         overlap = timedelta(seconds=self.overlap)
         return Window(first if known is None else known.begins(overlap), None, place, overlap)
+
+
+class ConnectExtractOperator(ExtractOperator):
+    """Reads a listing of Mirakl Connect.
+
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
+    """
+
+    mirakl_connect_conn_id = Text()
+
+    def __init__(
+        self,
+        *,
+        target: PathArg,
+        format: Format | TextArg = "ndjson",  # noqa: A002 - as users say it
+        layout: Layout | TextArg = "nested",
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        **kwargs: Unpack[ExtractArguments],
+    ) -> None:
+        super().__init__(target=target, format=format, layout=layout, **kwargs)
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    @cached_property
+    def hook(self) -> MiraklConnectHook:
+        """The hook of the operator's connection."""
+        return MiraklConnectHook(self.mirakl_connect_conn_id)
