@@ -10,6 +10,13 @@ from typing import Any
 _TEXT = "A phone with a bright display, two cameras and a battery for the whole day. In the box: phone, cable, manual. "
 
 
+def gtin(number: int) -> str:
+    """A GTIN of 13 digits with its check digit."""
+    body = f"{number:012d}"
+    total = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(body))
+    return f"{body}{-total % 10}"
+
+
 def product(number: int, *, price_change: bool = False) -> dict[str, Any]:
     """Return one product.
 
@@ -25,7 +32,7 @@ def product(number: int, *, price_change: bool = False) -> dict[str, Any]:
         "descriptions": [{"locale": "en_US", "value": _TEXT * 2}],
         "brand": "ACME",
         "category": {"id": "phones", "labels": [{"locale": "en_US", "value": "Phones"}]},
-        "gtins": [{"value": f"{number:013d}"}],
+        "gtins": [{"value": gtin(number)}],
         "images": [{"url": f"https://img.example.com/{number}.jpg"}],
         "attributes": [
             {"id": "color", "name": "Color", "type": "STRING", "value": "Purple"},

@@ -9,6 +9,10 @@ A target names a field of Connect, where needed with a key in brackets::
     standard_prices.amount   standard_prices[EUR_FR].currency   the key is the scope
     discount_prices.amount   .currency   .start_date   .end_date
 
+The other way round, a target may be made of several columns, or of a constant::
+
+    "id": "{Handle}-{Option1 Value}"     "titles[en_US]": "{Brand} {Name}"     "brand": "=Acme"
+
 Without a mapping the columns name their targets themselves, as a target or by a common word: ``sku``, ``ean``,
 ``price``, ``stock``, ``title_en_US``, ``description-fr``.
 
@@ -18,36 +22,59 @@ A cell that does not fit its target goes there as it is, so that the check of th
 from __future__ import annotations
 
 import difflib
+import html
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
+from airflow_provider_mirakl.catalog.numbers import number_of, split_money
 from airflow_provider_mirakl.catalog.product import FORMS, Currency, Locale
+from airflow_provider_mirakl.catalog.rows import as_number, is_nothing
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
+from airflow_provider_mirakl.files.csv_table import fold
+from airflow_provider_mirakl.files.text import BLANK
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """How a flat source becomes products.
 
-    :param mapping: column to target, as this module's text says; columns that are not named are left aside. ``None``:
-        the columns name their targets themselves, and a column that does not is an error.
+    :param mapping: column to target, or target to a text of columns in braces or a constant behind ``=``, as this
+        module's text says; columns that are not named are left aside. Names are found whatever their case and the
+        spaces around them. ``None``: the columns name their targets themselves, and a column that does not is an error.
     :param languages: the source's own name of a language to Connect's locale, such as ``{"FR": "fr_FR"}``; it is looked
         up for every key in brackets or behind a title or description column. ``None``: the source names locales.
     :param locale: locale of texts whose target has none.
-    :param currency: currency of prices that have no column for it, ISO 4217.
-    :param separator: what stands between several values of a cell (gtins, images).
+    :param currency: currency of prices that have no column for it, ISO 4217; ``cell`` where each price brings its own,
+        such as ``12.50 EUR``. A currency in the cell of a price counts in any case.
+    :param separator: what stands between several values of a cell (gtins, images). ``None`` finds it: a pipe, a line
+        break, a semicolon or a comma, of which the last two count between addresses only where an address follows.
     :param decimal: the decimal sign of numbers written as text.
+    :param thousands: the signs that may stand between groups of three digits, such as ``.`` or ``,``; a space stands
+        for every kind of space, ``'`` for both apostrophes; ``""`` says that there is none. ``None``: a number that has
+        such a group and could be read in two ways is refused.
     :param empty: what an empty cell means: ``absent`` keeps what Mirakl has, ``null`` erases it.
-    :param delimiter: what stands between the cells of a CSV; default found in its heading.
+    :param strip: take white space, and characters that cannot be seen, from both ends of every cell.
+    :param delimiter: what stands between the cells of a CSV; default found in its first lines.
+    :param quoting: ``auto``: cells of a CSV may stand in double quotes; ``none``: a quote is a character like any
+        other.
+    :param group_by: the column that all rows of a product or of its variants share; such rows stand together.
+    :param fill_down: columns that the first row of a group has for all of its rows.
+    :param collect: columns whose values in all rows of a group belong to each of its products, such as images.
+    :param category_path: what a category written as ``A > B > C`` means: ``leaf`` takes C as its id and, where no
+        column is mapped to labels, as its label; ``whole`` takes the text as it is.
+    :param attribute_types: type of attributes by their id, such as ``{"weight": "NUMERIC"}``.
+    :param truncate: cut titles and descriptions that are too long at a word, instead of refusing the product.
+    :param html: ``text`` makes plain text of titles and descriptions that are written in HTML; ``keep`` leaves them.
     :raises MiraklConfigurationError: every setting that cannot work.
     """
 
@@ -55,34 +82,76 @@ class Columns:
     languages: Mapping[str, str] | None = None
     locale: str | None = None
     currency: str | None = None
-    separator: str = "|"
+    separator: str | None = None
     decimal: Literal[".", ","] = "."
+    thousands: str | None = None
     empty: Literal["absent", "null"] = "absent"
+    strip: bool = True
     delimiter: str | None = None
+    quoting: Literal["auto", "none"] = "auto"
+    group_by: str | None = None
+    fill_down: tuple[str, ...] = ()
+    collect: tuple[str, ...] = ()
+    category_path: Literal["leaf", "whole"] = "leaf"
+    attribute_types: Mapping[str, Literal["STRING", "NUMERIC", "BOOLEAN"]] | None = None
+    truncate: bool = False
+    html: Literal["keep", "text"] = "keep"
 
     def __post_init__(self) -> None:
         faults = []
-        if not self.separator:
-            faults.append("separator: is empty; give what stands between several values of a cell, such as |")
-        if self.delimiter and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+        if self.separator == "":
             faults.append(
-                f"delimiter: is {self.delimiter!r}; give one character such as ; or nothing to find it"
+                "separator: must be what stands between several values of a cell, such as '|', not ''"
             )
-        if self.decimal not in (".", ","):
-            faults.append(f"decimal: is {self.decimal!r}; give . or ,")
-        if self.empty not in ("absent", "null"):
-            faults.append(f"empty: is {self.empty!r}; give absent or null")
-        if self.currency is not None and not FORMS[Currency].pattern.match(self.currency):
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            faults.append(f"delimiter: must be one character such as ';', not {self.delimiter!r}")
+        choices = {
+            "decimal": (".", ","),
+            "empty": ("absent", "null"),
+            "quoting": ("auto", "none"),
+            "category_path": ("leaf", "whole"),
+            "html": ("keep", "text"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                faults.append(
+                    f"{name}: must be {' or '.join(map(repr, allowed))}, not {getattr(self, name)!r}"
+                )
+        if self.thousands is not None and (
+            self.decimal in self.thousands or set(self.thousands) - set(".,' \u2019_")
+        ):
+            faults.append(
+                f"thousands: must be of the signs . , ' and space, without the decimal sign {self.decimal!r}, "
+                f"not {self.thousands!r}"
+            )
+        if self.currency not in (None, CELL) and not FORMS[Currency].pattern.match(str(self.currency)):
             faults.append(f"currency: {self.currency!r} {FORMS[Currency].says}")
+        if self.group_by is None and (self.fill_down or self.collect):
+            faults.append("group_by: is needed by fill_down and collect")
         if faults:
             raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
 
+    def without_groups(self) -> Columns:
+        """The same for rows that stand for themselves."""
+        return replace(self, group_by=None, fill_down=(), collect=())
+
+    def sources(self) -> list[str]:
+        """The columns that the mapping reads."""
+        names: list[str] = []
+        for name, spec in (self.mapping or {}).items():
+            names += _columns_of(spec) if _is_expression(spec) else [name]
+        return list(dict.fromkeys(names))
+
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Columns:
+    def from_settings(cls, settings: Mapping[str, Any] | str) -> Columns:
         """Make it from plain values, as a Dag file or a form passes them.
 
+        :param settings: the settings; or the name of a ready mapping, such as ``shopify``. Settings with ``preset``
+            begin with that ready mapping and say what differs; a column of its mapping that is set to ``""`` is left
+            out.
         :raises MiraklConfigurationError: every setting that does not exist or does not fit.
         """
+        settings = _with_preset({"preset": settings} if isinstance(settings, str) else settings)
         unknown = [name for name in settings if name not in cls.__dataclass_fields__]
         faults = [
             f"{name}: there is no such setting{_hint(name, list(cls.__dataclass_fields__))}"
@@ -101,6 +170,31 @@ class Columns:
         if faults:
             raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
         return columns
+
+
+CELL = "cell"
+"""Currency: each price brings its own."""
+
+PRESETS = ("akeneo", "google_merchant", "magento", "shopify", "woocommerce")
+"""Ready mappings; each is a file of ``presets/``."""
+
+
+def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings on top of the ready mapping that they name."""
+    own = dict(settings)
+    name = own.pop("preset", None)
+    if name is None:
+        return own
+    if name not in PRESETS:
+        raise MiraklConfigurationError(
+            f"columns: preset must be one of {', '.join(PRESETS)}, not {name!r}{_hint(str(name), PRESETS)}",
+            field="columns",
+        )
+    text = resources.files(__package__).joinpath("presets", f"{name}.json").read_text("utf-8")
+    ready: dict[str, Any] = json.loads(text)
+    ready.pop("about", None)
+    mapping = {**ready.get("mapping", {}), **(own.get("mapping") or {})}
+    return {**ready, **own, "mapping": {column: target for column, target in mapping.items() if target}}
 
 
 Build = Callable[[Mapping[str, Any]], bytes]
@@ -176,6 +270,59 @@ _HEADING = re.compile(
 )
 
 
+_FIELD = re.compile(r"\{([^{}]+)\}")
+
+
+def _is_expression(spec: str) -> bool:
+    """Whether the value of a mapping is made of columns or a constant; then its key is the target."""
+    return spec.startswith("=") or bool(_FIELD.search(spec))
+
+
+def _columns_of(spec: str) -> list[str]:
+    return [] if spec.startswith("=") else _FIELD.findall(spec)
+
+
+def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -> dict[str, str]:
+    """Every column that is read, by the name that the user has for it; as the heading writes it."""
+    exact = set(heading)
+    folded: dict[str, list[str]] = {}
+    for name in dict.fromkeys(heading):
+        folded.setdefault(fold(name), []).append(name)
+    doubled = {name for name in exact if name and heading.count(name) > 1}
+    found: dict[str, str] = {}
+    every = [
+        *columns.sources(),
+        *(name for name in (columns.group_by, *columns.fill_down, *columns.collect) if name),
+    ]
+    for name in dict.fromkeys(every):
+        alike = [name] if name in exact else folded.get(fold(name), [])
+        if len(alike) > 1:
+            faults.append(
+                Problem(f"stands in the heading as {' and as '.join(map(repr, alike))}; name one", name)
+            )
+        elif not alike:
+            faults.append(
+                Problem(f"there is no such column{_hint(name, [one for one in heading if one])}", name)
+            )
+        elif alike[0] in doubled:
+            at = [number for number, one in enumerate(heading, 1) if one == alike[0]]
+            faults.append(Problem(f"the name {alike[0]!r} stands twice", f"column {at[1]}"))
+        else:
+            found[name] = alike[0]
+    return found
+
+
+def id_columns(columns: Columns, heading: Sequence[str]) -> list[str]:
+    """The columns of a heading that make the id."""
+    if columns.mapping is None:
+        return [name for name, spec in _automatic(heading, []).items() if spec == "id"]
+    for name, spec in columns.mapping.items():
+        if spec == "id" or (name == "id" and _is_expression(spec)):
+            wanted = [name] if spec == "id" else _columns_of(spec)
+            return [one for one in heading if fold(one) in {fold(column) for column in wanted}]
+    return []
+
+
 def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
     """Check a mapping against the columns there are, and return the builder of rows.
 
@@ -188,27 +335,62 @@ def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
     mapping = columns.mapping
     if mapping is None:
         mapping = _automatic(heading or (), faults)
-    elif heading is not None:
-        faults += [
-            Problem(f"there is no such column{_hint(name, heading)}", name)
-            for name in mapping
-            if name not in heading
-        ]
+        columns = replace(columns, mapping=mapping)
+    names = {name: name for name in columns.sources()}
+    if heading is not None:
+        names = _resolved(columns, heading, faults)
+    steps: list[tuple[_Read, _Target]] = []
     targets: dict[str, _Target] = {}
     for name, spec in mapping.items():
+        expression = _is_expression(spec)
         try:
-            targets[name] = _target(spec, columns)
+            target = _target(name if expression else spec, columns)
         except ValueError as error:
             faults.append(Problem(str(error), name))
+            continue
+        targets[name] = target
+        steps.append((_reader(name, spec, names, target), target))
     faults += _whole(targets, columns)
     if faults:
         raise MiraklInputError("the column mapping cannot work", faults)
-    return _Builder(targets, columns)
+    return _Builder(steps, columns)
+
+
+_Read = Callable[[Mapping[str, Any]], Any]
+
+
+def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> _Read:
+    """What reads the value of a target from the cells."""
+    if not _is_expression(spec):
+        column = names.get(name, name)
+        return lambda cells: cells.get(column)
+    if spec.startswith("="):
+        return lambda cells: spec[1:]
+    parts = _FIELD.split(spec)
+    pieces = [(names.get(part, part), bool(number % 2)) for number, part in enumerate(parts) if part]
+    whole = target.field == "id"
+
+    def read(cells: Mapping[str, Any]) -> Any:
+        values = [_cell_text(cells.get(part)) if is_column else part for part, is_column in pieces]
+        filled = [bool(value) for value, (_, is_column) in zip(values, pieces, strict=True) if is_column]
+        # An id of which a part is missing would be the id of something else.
+        return "".join(values).strip(BLANK) if (all(filled) if whole else any(filled)) else None
+
+    return read
+
+
+def _cell_text(value: Any) -> str:
+    if is_nothing(value):
+        return ""
+    text = _text(value)
+    return text.strip(BLANK) if isinstance(text, str) else str(text)
 
 
 def _automatic(heading: Iterable[str], faults: list[Problem]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for name in heading:
+        if not name:
+            continue
         word = name.strip().lower().replace(" ", "_")
         localised = _HEADING.match(name.strip())
         if (
@@ -263,7 +445,7 @@ def _target(spec: str, columns: Columns) -> _Target:
         raise ValueError(
             f"{spec!r} needs a key, such as {field}[{'color' if field == 'attributes' else 'P1'}]"
         )
-    kind = match["kind"] or "STRING"
+    kind = match["kind"] or ((columns.attribute_types or {}).get(key or "", "STRING"))
     if kind not in _KINDS or (match["kind"] and field != "attributes"):
         raise ValueError(f"{spec!r}: the type of an attribute is {', '.join(_KINDS)}")
     return _Target(field, sub, key, kind)
@@ -312,27 +494,42 @@ _NULLABLE = ("titles", "descriptions", "brand", "category", "images", "attribute
 class _Builder:
     """Makes rows of cells."""
 
-    def __init__(self, targets: Mapping[str, _Target], columns: Columns) -> None:
+    def __init__(self, steps: Sequence[tuple[_Read, _Target]], columns: Columns) -> None:
         self._columns = columns
-        self._steps = [(name, target, _PUTS[target.field]) for name, target in targets.items()]
+        self._steps = [(read, target, _PUTS[target.field]) for read, target in steps]
         self._empty: dict[str, Any] = {}
+        self._has_prices = any(target.field in _PRICES for _, target in steps)
+        self._has_category = any(target.field == "category" for _, target in steps)
+        locales = [target.key for _, target in steps if target.field in ("titles", "descriptions")]
+        self._locale = columns.locale or next((locale for locale in locales if locale), None)
         if columns.empty == "null":
-            fields = {target.field for target in targets.values()}
+            fields = {target.field for _, target in steps}
             self._empty = {field: None for field in fields if field in _NULLABLE}
             self._empty |= {"gtins": []} if "gtins" in fields else {}
 
     def __call__(self, cells: Mapping[str, Any]) -> bytes:
         product: dict[str, Any] = {}
-        for name, target, put in self._steps:
-            value = cells.get(name)
+        strip = self._columns.strip
+        for read, target, put in self._steps:
+            value = read(cells)
+            if strip and type(value) is str:
+                value = value.strip(BLANK)
             if value is not None and value != "":
                 put(product, target, value, self._columns)
-        for field in _PRICES:
-            _settle_prices(product, field, self._columns)
+        if self._has_prices:
+            for field in _PRICES:
+                _settle_prices(product, field, self._columns)
+        if self._has_category and "category" in product:
+            _settle_category(product["category"], self._locale)
         return msgspec.json.encode({**self._empty, **product}, enc_hook=str)
 
 
 def _text(value: Any) -> Any:
+    if type(value) is str:
+        return value
+    if is_nothing(value):
+        return msgspec.Raw(b"NaN")  # NaN, NaT, NA: the check names it
+    value = value if (number := as_number(value)) is None else number
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -357,27 +554,25 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?\Z")
-
-
-def _number(value: Any, columns: Columns) -> Any:
+def _number(value: Any, columns: Columns, *, whole: bool = False) -> Any:
     """Return a number digit by digit as it was written; nothing passes through a float."""
     if not isinstance(value, str | Decimal):
-        return _as_it_is(value)
-    text = format(value, "f") if isinstance(value, Decimal) else value.strip()
-    if columns.decimal == "," and isinstance(value, str):
-        if "." in text:
-            return value  # of thousands, or of a fraction: nobody knows
-        text = text.replace(",", ".")
-    return msgspec.Raw(text.encode()) if _NUMBER.match(text) else str(value)
+        number = as_number(value)
+        return _as_it_is(value if number is None else number)
+    text = format(value, "f") if isinstance(value, Decimal) else value.strip(BLANK)
+    if isinstance(value, Decimal):
+        written: str | None = text if value.is_finite() else None
+    else:
+        written = number_of(text, columns.decimal, columns.thousands, whole=whole)
+    return str(value) if written is None else msgspec.Raw(written.encode())
 
 
 def _whole_number(value: Any, columns: Columns) -> Any:
     """Return a whole number, also where a table could only hold it as 5.0."""
-    number = _number(value, columns)
+    number = _number(value, columns, whole=True)
     if isinstance(number, msgspec.Raw):
         whole, _, fraction = bytes(number).partition(b".")
-        return number if fraction.strip(b"0") else msgspec.Raw(whole)
+        return number if fraction.strip(b"0") or not whole.lstrip(b"-").isdigit() else msgspec.Raw(whole)
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
@@ -388,30 +583,97 @@ def _boolean(value: Any, columns: Columns) -> Any:
     return _TRUTH.get(str(value).strip().lower(), value)
 
 
+_LENGTHS = {"titles": 255, "descriptions": 6000, "labels": 255}
+
+
+def truncated(text: str, length: int) -> str:
+    """Cut a text at the last word that fits.
+
+    :param text: the text.
+    :param length: most characters.
+    """
+    if len(text) <= length:
+        return text
+    cut = text[: length + 1].rsplit(None, 1)[0] if " " in text[: length + 1].strip() else text[:length]
+    return cut[:length].rstrip()
+
+
+_BREAKS = re.compile(r"<(?:br|/p|/div|/li|/h\d|/tr)\b[^>]*>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+
+
+def plain_text(text: str) -> str:
+    """Make plain text of HTML: paragraphs become lines, tags go, entities become characters."""
+    text = _TAG.sub("", _BREAKS.sub("\n", _HIDDEN.sub("", text)))
+    lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
+    return "\n".join(line for line in lines if line)
+
+
 def _put_text(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
     product[target.field] = _text(value)
 
 
 def _put_localised(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
-    product.setdefault(target.field, []).append({"locale": target.key, "value": _text(value)})
+    text = _text(value)
+    if isinstance(text, str) and target.field in _LENGTHS:
+        if columns.html == "text":
+            text = plain_text(text)
+        if columns.truncate:
+            text = truncated(text, _LENGTHS[target.field])
+    if text != "":
+        product.setdefault(target.field, []).append({"locale": target.key, "value": text})
+
+
+_PATH = re.compile(r"\s+>\s+|\s*(?:&gt;)\s*")
 
 
 def _put_category(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
     category = product.setdefault("category", {"labels": []})
+    text = _text(value)
+    leaf = None
+    if isinstance(text, str) and columns.category_path == "leaf":
+        text = text.partition("|")[0].strip() if _PATH.search(text) and "|" in text else text
+        parts = [part for part in _PATH.split(text) if part]
+        leaf = parts[-1].strip() if len(parts) > 1 else None
     if target.sub == "id":
-        category["id"] = _text(value)
+        category["id"] = leaf or text
+        if leaf:
+            category["leaf"] = leaf
     else:
-        _put_localised(category, _Target("labels", key=target.key), value, columns)
+        _put_localised(category, _Target("labels", key=target.key), leaf or text, columns)
+
+
+def _settle_category(category: dict[str, Any], locale: str | None) -> None:
+    """Give a category that came as a path its leaf as label, where it has no other."""
+    leaf = category.pop("leaf", None)
+    if leaf and not category["labels"] and locale is not None:
+        category["labels"] = [{"locale": locale, "value": leaf}]
+
+
+_AUTOMATIC = {
+    "gtins": re.compile(r"[|;,\s]+"),
+    "images": re.compile(r"[|\r\n]+|[;,\s]+(?=https?://)"),
+}
+"""Between several values of a cell, where no setting says what. An address may hold a comma or a semicolon."""
 
 
 def _put_several(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
     part = "value" if target.field == "gtins" else "url"
     several = value if isinstance(value, list | tuple) else [value]
     values: list[Any] = []
-    for text in (_text(one) for one in several if one is not None):
-        values += text.split(columns.separator) if isinstance(text, str) else [text]
-    values = [one.strip() if isinstance(one, str) else one for one in values]
-    product.setdefault(target.field, []).extend({part: one} for one in values if one)
+    for text in (_text(one) for one in several if not is_nothing(one)):
+        if not isinstance(text, str):
+            values.append(text)
+        elif columns.separator is not None:
+            values += text.split(columns.separator)
+        else:
+            values += _AUTOMATIC[target.field].split(text.strip(BLANK + ";,"))
+    values = [one.strip(BLANK) if isinstance(one, str) else one for one in values]
+    known = product.setdefault(target.field, [])
+    known.extend({part: one} for one in values if one != "" and {part: one} not in known)
+    if not known:
+        del product[target.field]
 
 
 _CONVERT: dict[str, Callable[[Any, Columns], Any]] = {
@@ -440,9 +702,17 @@ def _put_price(product: dict[str, Any], target: _Target, value: Any, columns: Co
         entry = {"price": {}} if target.key is None else {"price": {}, "scope": target.key}
         entries.append(entry)
     if target.sub == "amount":
-        entry["price"]["amount"] = _number(value, columns)
+        amount, currency = split_money(value, columns.currency) if isinstance(value, str) else (value, None)
+        entry["price"]["amount"] = _number(amount, columns)
+        if currency is not None and "currency" not in entry["price"]:
+            entry["price"]["currency"] = currency
+        elif currency is not None and entry["price"]["currency"] != currency:
+            entry["price"]["amount"] = value  # two currencies: nobody knows which counts
     elif target.sub == "currency":
-        entry["price"]["currency"] = _text(value)
+        known = entry["price"].get("currency")
+        entry["price"]["currency"] = text = _text(value)
+        if known is not None and known != text:
+            entry["price"]["amount"] = f"{known} beside {text}"
     else:
         entry[target.sub] = _text(value)
 
@@ -453,7 +723,7 @@ def _settle_prices(product: dict[str, Any], field: str, columns: Columns) -> Non
         return
     entries = [entry for entry in product[field] if "amount" in entry["price"]]
     for entry in entries:
-        if columns.currency is not None:
+        if columns.currency is not None and columns.currency != CELL:
             entry["price"].setdefault("currency", columns.currency)
     product[field] = entries
     if not entries:

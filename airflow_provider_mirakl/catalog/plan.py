@@ -12,6 +12,7 @@ alone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -33,13 +34,18 @@ from airflow_provider_mirakl.catalog.planner import (
 from airflow_provider_mirakl.catalog.product import (
     MAX_PRODUCTS_PER_CALL,
     Checker,
+    GtinCheck,
     ProductChecker,
     ProductIdentifier,
 )
-from airflow_provider_mirakl.catalog.source import Fingerprint, Format, Source, open_source
+from airflow_provider_mirakl.catalog.rows import Fingerprint, Source
+from airflow_provider_mirakl.catalog.source import Format, open_source
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
+from airflow_provider_mirakl.files.text import AUTO
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["upsert", "delete"]
 
@@ -173,9 +179,15 @@ def plan_upsert(
     *,
     source_format: Format | None = None,
     columns: Columns | None = None,
+    encoding: str = AUTO,
+    items: str | None = None,
+    transform: str | None = None,
+    strip: bool = True,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     locales: Sequence[str] = (),
+    gtin_check: GtinCheck = "reject",
+    normalize_gtins: bool = False,
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
@@ -185,29 +197,49 @@ def plan_upsert(
     :param folder: where the plan goes; made if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
+    :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
     :param locales: locales that texts may have; empty takes any.
+    :param gtin_check: what a wrong check digit means: ``reject`` the product, ``warn`` in the log, or ``off``.
+    :param normalize_gtins: write GTINs in Connect's form where only one can be meant.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder.
     :raises MiraklInputError: the source cannot be read, or ``fail`` and rows are wrong; the rejects file then names
         every one of them and the folder holds no plan.
     """
-    checker = ProductChecker(unknown_fields, locales)
+    checker = ProductChecker(
+        unknown_fields, locales, strip=strip, gtin_check=gtin_check, normalize_gtins=normalize_gtins
+    )
 
     def prepare(row: bytes) -> tuple[str, bytes, None]:
-        return checker.check(row).id, row, None
+        item, row = checker.prepare(row)
+        return item.id, row, None
 
     folder = begin(folder)
-    rows = open_source(source, source_format, columns)
+    rows = open_source(
+        source, source_format, columns, encoding=encoding, items=items, transform=transform, strip=strip
+    )
     laid = Planner(rows, folder, Layout(batch_size, max_chunk_bytes)).run(prepare, on_invalid)
+    for note in checker.notes():
+        log.warning("%s: %s", rows.name, note)
     options = (
         source_format,
         columns,
         on_invalid,
         unknown_fields,
         tuple(locales),
+        encoding,
+        items,
+        transform,
+        strip,
+        gtin_check,
+        normalize_gtins,
         batch_size,
         max_chunk_bytes,
     )
@@ -220,6 +252,10 @@ def plan_delete(
     *,
     source_format: Format | None = None,
     columns: Columns | None = None,
+    encoding: str = AUTO,
+    items: str | None = None,
+    transform: str | None = None,
+    strip: bool = True,
     on_invalid: OnInvalid = "fail",
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
@@ -231,25 +267,33 @@ def plan_delete(
     :param folder: where the plan goes; made if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
+    :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` deletes by the good rows.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder. An id named twice is taken once: deleting twice is deleting.
     :raises MiraklInputError: as for :func:`plan_upsert`.
     """
-    checker = Checker(ProductIdentifier)
+    checker = Checker(ProductIdentifier, strip=strip)
 
     def prepare(row: bytes) -> tuple[str, bytes, None]:
         item_id = checker.check(b'{"id":%s}' % row if row.startswith(b'"') else row).id
         return item_id, b'{"id":%s}' % msgspec.json.encode(item_id), None
 
     folder = begin(folder)
-    rows = open_source(source, source_format, columns)
+    rows = open_source(
+        source, source_format, columns, encoding=encoding, items=items, transform=transform, strip=strip
+    )
     layout = Layout(batch_size, max_chunk_bytes)
     laid = Planner(rows, folder, layout, keep_repeats_silent=True).run(prepare, on_invalid)
-    return save(
-        "delete", folder, rows, laid, (source_format, columns, on_invalid, batch_size, max_chunk_bytes)
-    )
+    options = (
+        source_format, columns, encoding, items, transform, strip, on_invalid, batch_size, max_chunk_bytes,
+    )  # fmt: skip
+    return save("delete", folder, rows, laid, options)
 
 
 def begin(folder: StoragePath | str) -> StoragePath:

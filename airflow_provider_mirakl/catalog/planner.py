@@ -6,6 +6,7 @@ a file goes to local temporary files.
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from array import array
@@ -17,7 +18,7 @@ from typing import IO, Any, Literal, NamedTuple, Protocol, get_args
 import msgspec
 
 from airflow_provider_mirakl.catalog.product import MAX_PRODUCTS_PER_CALL, ProductIdentifier, RowError
-from airflow_provider_mirakl.catalog.source import Batch, Source
+from airflow_provider_mirakl.catalog.rows import Batch, Source
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, one_of
 from airflow_provider_mirakl.files.storage import (
     BLOCK,
@@ -27,6 +28,8 @@ from airflow_provider_mirakl.files.storage import (
     remove,
     writing,
 )
+
+log = logging.getLogger(__name__)
 
 OnInvalid = Literal["fail", "reject"]
 
@@ -181,7 +184,14 @@ class _Rejects:
         self.problem_count = 0
         self.kept: list[Problem] = []
 
-    def add(self, row: bytes, at: int, problems: list[Problem], item_id: str | None = None) -> None:
+    def add(
+        self,
+        row: bytes,
+        at: int,
+        problems: list[Problem],
+        item_id: str | None = None,
+        form: Literal["row", "cells"] = "row",
+    ) -> None:
         """Reject a row."""
         line, prefix = self._source.place(at)
         placed = [
@@ -202,7 +212,7 @@ class _Rejects:
             "problems": [
                 ": ".join(part for part in (problem.field, problem.message) if part) for problem in placed
             ],
-            "row": _raw_or_text(row),
+            form: _raw_or_text(row),
         }
         self._buffer += msgspec.json.encode(entry) + b"\n"
         if len(self._buffer) > BLOCK:
@@ -371,6 +381,8 @@ class Planner:
     def _read(self, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]) -> None:
         for batch in self._source.batches():
             self._take(batch, prepare, rejects, file, places)
+        for note in self._source.notes:
+            log.warning("%s", note)
 
     def _take(
         self, batch: Batch, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]
@@ -398,7 +410,7 @@ class Planner:
             marks.append(mark)
             at.append(place)
         for refused in batch.refused:
-            rejects.add(refused.row, refused.at, refused.problems)
+            rejects.add(refused.row, refused.at, refused.problems, form=refused.form)
             self._index.note_rejected(None)
         if good:
             self._layout.add(good)

@@ -19,13 +19,16 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, Any, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import inspect as types
 
+from airflow_provider_mirakl.catalog.gtins import check_digit, gtin_fault, normalized
+from airflow_provider_mirakl.catalog.numbers import grouped_number, readings
 from airflow_provider_mirakl.exceptions import Problem, one_of
+from airflow_provider_mirakl.files.text import BLANK
 
 MAX_PRODUCTS_PER_CALL = 1000
 """Products one upsert or delete may carry."""
@@ -295,7 +298,7 @@ class RowError(ValueError):
 
     def __init__(self, problems: list[Problem], item_id: str | None = None) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
-        self.problems = problems
+        self.problems: list[Problem] = problems
         self.item_id = item_id
 
 
@@ -310,12 +313,15 @@ class Checker(Generic[Model]):
     """Checks rows against one model.
 
     :param model: :class:`Product`, :class:`OpenProduct` or :class:`ProductIdentifier`.
+    :param strip: refuse an id with white space at its ends or characters that cannot be seen: it would be the id of
+        another product. ``False`` takes ids as they are.
     """
 
-    def __init__(self, model: type[Model]) -> None:
+    def __init__(self, model: type[Model], *, strip: bool = True) -> None:
+        self._strip = strip
         self._decode: Callable[[bytes], Model] = msgspec.json.Decoder(model).decode
         self._skips = not model.__struct_config__.forbid_unknown_fields
-        self._walk = _Walk(model)
+        self._walk: _Walk = _Walk(model)
 
     def check(self, row: bytes) -> Model:
         """Return the row as an object.
@@ -331,17 +337,31 @@ class Checker(Generic[Model]):
             raise self._refusal(row, str(refusal)) from None
         if _NUL in row and self.problems(row):
             raise self._refusal(row, "")
+        if self._strip and _is_hidden(item.id):
+            raise self._refusal(row, "")
         return item
 
     def problems(self, row: bytes) -> list[Problem]:
         """Return every problem the walk finds; an empty list exactly when :meth:`check` accepts the row."""
-        return self._walk.problems(row)[1]
+        return self._found(row)[1]
+
+    def _found(self, row: bytes) -> tuple[str | None, list[Problem]]:
+        item_id, walked = self._walk.problems(row)
+        if not self._strip or not item_id or not _is_hidden(item_id):
+            return item_id, walked
+        clean = item_id.strip(BLANK)
+        problems = [Problem(_hidden(item_id, clean), "id", item_id=_short(clean))]
+        problems.extend(walked)
+        return clean or None, problems
 
     def _refusal(self, row: bytes, reason: str) -> RowError:
-        item_id, problems = self._walk.problems(row)
+        item_id, problems = self._found(row)
         if reason and not problems:
             problems = [Problem(reason, item_id=item_id)]
         return RowError(problems, item_id)
+
+
+GtinCheck = Literal["reject", "warn", "off"]
 
 
 class ProductChecker(Checker[Product]):
@@ -349,21 +369,76 @@ class ProductChecker(Checker[Product]):
 
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them.
     :param locales: the locales texts may have; empty takes any.
+    :param strip: as for :class:`Checker`.
+    :param gtin_check: ``reject`` a product with a GTIN whose check digit is wrong, ``warn``: count it in
+        :attr:`wrong_gtins`, or ``off``.
+    :param normalize_gtins: fix GTINs that are refused where only one can be meant: :func:`~.gtins.normalized`.
     """
 
     def __init__(
-        self, unknown_fields: Literal["refuse", "send"] = "refuse", locales: Iterable[str] = ()
+        self,
+        unknown_fields: Literal["refuse", "send"] = "refuse",
+        locales: Iterable[str] = (),
+        *,
+        strip: bool = True,
+        gtin_check: GtinCheck = "reject",
+        normalize_gtins: bool = False,
     ) -> None:
         one_of("unknown_fields", unknown_fields, ("refuse", "send"))
-        super().__init__(OpenProduct if unknown_fields == "send" else Product)
+        one_of("gtin_check", gtin_check, get_args(GtinCheck))
+        super().__init__(OpenProduct if unknown_fields == "send" else Product, strip=strip)
         self._locales = frozenset(locales)
+        self._gtin_check = gtin_check
+        self.wrong_gtins = 0
+        """Products with a wrong check digit that were let pass."""
+        self.fixed_gtins = 0
+        """GTINs that were fixed."""
+        self._normalize = normalize_gtins
 
     def check(self, row: bytes) -> Product:
         """Return the row as an object. See :meth:`Checker.check`."""
         item = super().check(row)
+        if self._gtin_check != "off" and item.gtins and (wrong := list(_wrong_digits(item))):
+            if self._gtin_check == "reject":
+                raise RowError(wrong, item.id)
+            self.wrong_gtins += 1
         if self._locales and (problems := list(self._strangers(item))):
             raise RowError(problems, item.id)
         return item
+
+    def prepare(self, row: bytes) -> tuple[Product, bytes]:
+        """Check a row; where GTINs may be fixed, fix them first if the check refuses it.
+
+        :return: the product and the row to send.
+        :raises RowError: as :meth:`check`.
+        """
+        try:
+            return self.check(row), row
+        except RowError as refusal:
+            if not self._normalize or not any(
+                problem.field.startswith("gtins") for problem in refusal.problems
+            ):
+                raise
+            fixed, count = _with_gtins(row)
+            if not count:
+                raise
+            try:
+                item = self.check(fixed)
+            except RowError as second:
+                raise RowError(second.problems, second.item_id) from None
+        self.fixed_gtins += count
+        return item, fixed
+
+    def notes(self) -> list[str]:
+        """What a person should know of the rows that were let pass."""
+        notes = []
+        if self.fixed_gtins:
+            notes.append(f"{self.fixed_gtins:,} GTINs were written in the form that Connect takes")
+        if self.wrong_gtins:
+            notes.append(
+                f"{self.wrong_gtins:,} products have a GTIN whose check digit is wrong; they are sent"
+            )
+        return notes
 
     def _strangers(self, item: Product) -> Iterator[Problem]:
         texts: dict[str, Any] = {"titles": item.titles, "descriptions": item.descriptions}
@@ -375,6 +450,55 @@ class ProductChecker(Checker[Product]):
                     known = ", ".join(sorted(self._locales))
                     message = f"{str(text.locale)!r} is no locale of the connection, which has {known}"
                     yield Problem(message, f"{field}[{index}].locale", item_id=item.id)
+
+
+def _with_gtins(row: bytes) -> tuple[bytes, int]:
+    """The row with its GTINs as Connect takes them, and how many were changed; the rest keeps its digits."""
+    try:
+        fields = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
+        gtins = msgspec.json.decode(fields["gtins"], type=list[dict[str, Any]])
+    except (*_REFUSED, KeyError):
+        return row, 0
+    count = 0
+    for gtin in gtins:
+        value = gtin.get("value")
+        text = str(value) if type(value) is int else value
+        fixed = normalized(text) if isinstance(text, str) else None
+        if fixed is not None and fixed != value:
+            gtin["value"] = fixed
+            count += 1
+    fields["gtins"] = msgspec.Raw(msgspec.json.encode(gtins))
+    return msgspec.json.encode(fields), count
+
+
+def _wrong_digits(item: Product) -> Iterator[Problem]:
+    for index, gtin in enumerate(item.gtins or ()):
+        if (right := check_digit(gtin.value)) != gtin.value[-1]:
+            message = (
+                f"{gtin.value!r} has the check digit {gtin.value[-1]}, and {right} would be right; is a digit wrong? "
+                "gtin_check='warn' lets it pass"
+            )
+            yield Problem(message, f"gtins[{index}].value", item_id=item.id)
+
+
+def _is_hidden(item_id: str) -> bool:
+    return not item_id.isprintable() or item_id[0] == " " or item_id[-1] == " "
+
+
+def _hidden(item_id: str, clean: str) -> str:
+    if not clean:
+        return "is blank"
+    if clean != item_id:
+        ends = item_id[: len(item_id) - len(item_id.lstrip(BLANK))] + item_id[len(item_id.rstrip(BLANK)) :]
+        shown = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in ends))
+        return (
+            f"{_short(item_id)!r} begins or ends with white space ({shown}), and would be another product than "
+            f"{_short(clean)!r}; remove it, or set strip=False if the id is so"
+        )
+    signs = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in item_id if not sign.isprintable()))
+    return (
+        f"{_short(item_id)!r} holds a character that cannot be seen ({signs}); remove it, or set strip=False"
+    )
 
 
 # --- Bad rows ---------------------------------------------------------------------------------------------------
@@ -534,9 +658,16 @@ def _look_struct(kind: types.StructType, value: Any, path: str, says: str) -> Fo
         yield from _look_calendar(value, path)
     for name in [name for name in value if name not in fields and name != kind.tag_field]:
         if kind.forbid_unknown_fields:
-            yield _join(path, name), _unknown(name, list(fields))
+            words = _unknown(name, list(fields))
+            if not path and "id" not in value and _holds_objects(value[name]):
+                words = f"is a list; if the products stand in it, set items={name!r}"
+            yield _join(path, name), words
         else:
             yield from _look_any({name: value[name]}, path)
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
 
 
 def _look_any(value: Any, path: str) -> Found:
@@ -597,13 +728,35 @@ def _look_text(kind: types.StrType, value: Any, path: str, says: str) -> Found:
     if kind.max_length is not None and len(value) > kind.max_length:
         yield path, f"has {len(value)} characters; Connect takes at most {kind.max_length}"
     if kind.pattern is not None and re.search(kind.pattern, value) is None:
-        yield path, _gtin(value) if says == "gtin" else f"{_short(value)!r} {says}"
+        yield path, gtin_fault(value) if says == "gtin" else f"{_short(value)!r} {says}"
     yield from _look_characters(value, path)
 
 
 def _look_form(kind: types.EnumType, value: Any, path: str, says: str) -> Found:
     rule = FORMS[cast("type[Form]", kind.cls)]
     yield from _look_text(types.StrType(pattern=rule.pattern.pattern), value, path, rule.says)
+
+
+def _number_in_text(value: str, word: str) -> str:
+    """Say what to do about a text that is a number for a person; empty for any other."""
+    text = value.strip()
+    if two := readings(text):
+        sign = text.lstrip("-0123456789")[:1]
+        return (
+            f"the number {value!r} could be {two[1]} or {two[0]}; write one of them plainly, or set thousands={sign!r} "
+            "in columns (thousands='' if there are no groups of three)"
+        )
+    if grouped := grouped_number(text):
+        amount, sign, decimal = grouped
+        other = ".".join(re.split(r"\D", text.lstrip("-"))[:2])
+        return (
+            f"the number {value!r} could be {amount} or {other}; set thousands={sign!r} and decimal={decimal!r} in "
+            f"columns, or write {amount}"
+        )
+    if _NUMBER.match(text):
+        plain = text.lstrip("+").replace(",", ".")
+        return f"the text {value!r} stands where {word} belongs; write {plain} without quotes"
+    return ""
 
 
 def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, says: str) -> Found:
@@ -614,9 +767,8 @@ def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, s
         yield path, f"{shown} is no number JSON or Connect knows; give {word}"
     elif isinstance(value, _Huge):
         yield path, "has too many digits"
-    elif isinstance(value, str) and _NUMBER.match(value.strip()):
-        mend = value.strip().lstrip("+").replace(",", ".")
-        yield path, f"the text {value!r} stands where {word} belongs; write {mend} without quotes"
+    elif isinstance(value, str) and (words := _number_in_text(value, word)):
+        yield path, words
     elif not _is_number(value) or (whole and isinstance(value, float) and not value.is_integer()):
         yield path, f"expected {word}, got {_kind(value)}"
     elif kind.ge is not None and value < kind.ge:
@@ -676,12 +828,6 @@ def _no_null(kind: types.Type) -> str:
     if isinstance(kind, types.ListType) and not kind.min_length:
         return "null is not allowed here; send [] to empty it, or leave the field out to keep what Mirakl has"
     return "null is not allowed here; leave the field out to keep what Mirakl has"
-
-
-def _gtin(value: str) -> str:
-    if value.isascii() and value.isdigit():
-        return f"{_short(value)!r} has {len(value)} digits; Connect takes 8, 12 or 13"
-    return f"{_short(value)!r} is no GTIN; Connect takes 8, 12 or 13 digits and nothing else"
 
 
 _HABITS: dict[str, str] = {

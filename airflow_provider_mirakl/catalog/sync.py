@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from array import array
 from bisect import bisect_left
@@ -24,15 +25,20 @@ from airflow_provider_mirakl.catalog.planner import (
 )
 from airflow_provider_mirakl.catalog.product import (
     MAX_PRODUCTS_PER_CALL,
+    GtinCheck,
     ProductChecker,
     content_hash,
     row_hash,
 )
-from airflow_provider_mirakl.catalog.source import Batch, Format, Source, open_source
+from airflow_provider_mirakl.catalog.rows import Batch, Source
+from airflow_provider_mirakl.catalog.source import Format, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove
+from airflow_provider_mirakl.files.text import AUTO
+
+log = logging.getLogger(__name__)
 
 SYNC_FILE = "sync.json"
 _FLUSH_ROWS = 1 << 16
@@ -171,9 +177,15 @@ def plan_sync(
     max_delete_ratio: float = 0.1,
     source_format: Format | None = None,
     columns: Columns | None = None,
+    encoding: str = AUTO,
+    items: str | None = None,
+    transform: str | None = None,
+    strip: bool = True,
     on_invalid: OnInvalid = "fail",
     unknown_fields: Literal["refuse", "send"] = "refuse",
     locales: Sequence[str] = (),
+    gtin_check: GtinCheck = "reject",
+    normalize_gtins: bool = False,
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> SyncPlan:
@@ -187,10 +199,17 @@ def plan_sync(
     :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
+    :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows. A rejected product
         is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
     :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
     :param locales: locales that texts may have; empty takes any.
+    :param gtin_check: what a wrong check digit means: ``reject`` the product, ``warn`` in the log, or ``off``.
+    :param normalize_gtins: write GTINs in Connect's form where only one can be meant.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
@@ -206,20 +225,26 @@ def plan_sync(
     known = State(state)
     sync_id = uuid.uuid4().hex
     known.begin(sync_id)
-    checker = ProductChecker(unknown_fields, locales)
+    checker = ProductChecker(
+        unknown_fields, locales, strip=strip, gtin_check=gtin_check, normalize_gtins=normalize_gtins
+    )
 
     def prepare(row: bytes) -> tuple[str, bytes, _Mark]:
-        item = checker.check(row)
+        item, row = checker.prepare(row)
         return item.id, row, (content_hash(item, row), row_hash(row))
 
     changes = Changes(known, full=full)
     upserts = begin(folder / "upsert")
-    rows = open_source(source, source_format, columns)
+    rows = open_source(
+        source, source_format, columns, encoding=encoding, items=items, transform=transform, strip=strip
+    )
     planner = Planner(rows, upserts, Layout(batch_size, max_chunk_bytes), index=changes, staged=True)
     deletes = on_missing == "delete"
     laid = planner.run(
         prepare, on_invalid, lambda: _guard(changes, rows.name, max_delete_ratio) if deletes else None
     )
+    for note in checker.notes():
+        log.warning("%s: %s", rows.name, note)
     deleted = deletes and not changes.unreadable
     options = (
         source_format,
@@ -227,6 +252,12 @@ def plan_sync(
         on_invalid,
         unknown_fields,
         tuple(locales),
+        encoding,
+        items,
+        transform,
+        strip,
+        gtin_check,
+        normalize_gtins,
         batch_size,
         max_chunk_bytes,
         full,
@@ -236,6 +267,7 @@ def plan_sync(
     delete = plan_delete(
         changes.missing() if deleted else [],
         folder / "delete",
+        strip=False,  # ids that Mirakl has
         batch_size=batch_size,
         max_chunk_bytes=max_chunk_bytes,
     )

@@ -29,7 +29,7 @@ from zlib import crc32
 import msgspec
 
 from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
-from airflow_provider_mirakl.catalog.source import dump
+from airflow_provider_mirakl.catalog.rows import dump
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes

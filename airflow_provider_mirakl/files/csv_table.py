@@ -420,6 +420,9 @@ def open_table(
     name = path.name
     try:
         with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                raise MiraklInputError(f"{name}: is Parquet, which is not read here; use CSV or NDJSON")
+            file.seek(0)
             blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
             yield read_table(decoded_lines(blocks, name, errors), name, delimiter=delimiter, quoting=quoting)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

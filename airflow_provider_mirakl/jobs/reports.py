@@ -7,18 +7,15 @@ columns are found by name. XML and XLSX reports are archived, not read.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import itertools
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import Any
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.csv_table import Table, fold, open_table
 from airflow_provider_mirakl.files.storage import StoragePath, remove, writing
 from airflow_provider_mirakl.outcome import ItemResult, Status
 
@@ -39,84 +36,13 @@ ERROR_COLUMNS = (
 """The names by which reports call the column with the reason. A column of the source such as ``return_reason`` comes
 only where none of them is there."""
 WARNING_COLUMNS = ("warnings", "warning", "warning-message", "warning_message", "warning message")
-_MAX_FIELD = 1 << 24
 _CODED = re.compile(r"[\w.-]+\|")
 _NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
-_NO_TABLES = {b"PAR1": "Parquet", b"PK\x03\x04": "XLSX"}
-
-
-@dataclass(slots=True)
-class Table:
-    """A CSV file, opened.
-
-    :param header: its columns.
-    :param delimiter: as found in the header.
-    :param lines: the lines below.
-    """
-
-    header: list[str]
-    delimiter: str
-    lines: Iterator[list[str]]
-
-    def position(self, names: Sequence[str]) -> int | None:
-        """Position of the first of the columns that is there."""
-        folded = [name.casefold() for name in self.header]
-        return next((folded.index(name.casefold()) for name in names if name.casefold() in folded), None)
-
-    def positions(self, names: Sequence[str]) -> list[int | None]:
-        """Position of each of the columns; of several of one name the first takes the first."""
-        places = defaultdict(list)
-        for at, name in enumerate(self.header):
-            places[name.casefold()].append(at)
-        return [places[name.casefold()].pop(0) if places[name.casefold()] else None for name in names]
 
 
 def is_csv(name: str) -> bool:
     """Whether a file is one whose lines can be read here, by its name."""
     return name.casefold().endswith((".csv", ".txt"))
-
-
-@contextmanager
-def open_table(path: StoragePath, errors: str = "replace") -> Iterator[Table]:
-    """Open a CSV file. The delimiter is the one of ``; , tab |`` that parts the header into the most cells.
-
-    :param errors: what becomes of a byte that is no UTF-8, as for :func:`open`.
-    :raises MiraklInputError: a line cannot be read, as after a quote that never ends; or it is Parquet or XLSX.
-    """
-    csv.field_size_limit(_MAX_FIELD)
-    with (
-        path.open("rb") as binary,
-        io.TextIOWrapper(_unpacked(binary, path.name), "utf-8-sig", errors=errors, newline="") as file,
-    ):
-        head = next((line for line in file if line.strip()), "")
-        delimiter = max(";,\t|", key=lambda sign: _cells(head, sign))
-        lines = _lines(csv.reader(itertools.chain([head], file), delimiter=delimiter), path.name)
-        yield Table([name.strip() for name in next(lines, [])], delimiter, lines)
-
-
-def _unpacked(file: IO[bytes], name: str) -> IO[bytes]:
-    head = file.read(4)
-    file.seek(0)
-    for sign, kind in _NO_TABLES.items():
-        if head == sign:
-            raise MiraklInputError(f"{name}: is {kind}, which is not read here; give CSV or NDJSON")
-    return cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if head.startswith(b"\x1f\x8b") else file
-
-
-def _cells(head: str, delimiter: str) -> int:
-    """Cells of a first line that a sign makes; of none where quotes say that it is not the one."""
-    strict = head.count('"') % 2 == 0  # else the last name goes on in the next line
-    try:
-        return len(next(csv.reader([head], delimiter=delimiter, strict=strict), []))
-    except csv.Error:
-        return 0
-
-
-def _lines(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except (csv.Error, gzip.BadGzipFile, EOFError) as error:
-        raise MiraklInputError(f"{name}: is no CSV that can be read ({error})") from None
 
 
 def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[ItemResult]:
@@ -126,15 +52,15 @@ def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[I
     :param id_column: the column that names an item; default the first of :data:`ID_COLUMNS`, else the first of all.
     :raises MiraklInputError: a line cannot be read.
     """
-    with open_table(path) as table:
+    with open_table(path, errors="replace") as table:
         reason, warning = _reason_column(table), table.position(WARNING_COLUMNS)
         item = table.position([id_column, *ID_COLUMNS] if id_column else ID_COLUMNS)
         if item is None:
             item = next((at for at in range(len(table.header)) if at not in (reason, warning)), 0)
-        for line in table.lines:
-            if line and not _is_warning(line, reason, warning):
-                code, message = _split(_cell(line, reason))
-                yield ItemResult(_cell(line, item), "failed", code, message)
+        for row in table.rows:
+            if not _is_warning(row.cells, reason, warning):
+                code, message = _split(_cell(row.cells, reason))
+                yield ItemResult(_cell(row.cells, item), "failed", code, message)
 
 
 def read_warnings(path: StoragePath) -> Counter[str]:
@@ -142,11 +68,11 @@ def read_warnings(path: StoragePath) -> Counter[str]:
 
     :raises MiraklInputError: a line cannot be read.
     """
-    with open_table(path) as table:
+    with open_table(path, errors="replace") as table:
         warning = table.position(WARNING_COLUMNS)
         if warning is None:
             return Counter()
-        return Counter(text for line in table.lines if (text := _cell(line, warning).strip()))
+        return Counter(text for row in table.rows if (text := _cell(row.cells, warning).strip()))
 
 
 def _is_warning(line: Sequence[str], reason: int | None, warning: int | None) -> bool:
@@ -257,7 +183,7 @@ def write_rejected_lines(
     known: set[int] = set()  # of lines that are written: a hash of each, since a file may fail as a whole
     try:
         # Bytes that are no UTF-8 come out as they went in.
-        with open_table(source, "surrogateescape") as table, writing(target) as binary:
+        with open_table(source, errors="surrogateescape") as table, writing(target) as binary:
             text = io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", write_through=True)
             try:
                 writer = csv.writer(
@@ -284,10 +210,10 @@ def _rejected_lines(
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     shared = [name for name in id_columns if table.position([name]) is not None]
     for path in reports:
-        with open_table(path, "surrogateescape") as report:
-            places = report.positions(table.header)
+        with open_table(path, errors="surrogateescape") as report:
+            places = _positions(report.header, table.header)
             reason, warning = _reason_column(report), report.position(WARNING_COLUMNS)
-            failed = (line for line in report.lines if line and not _is_warning(line, reason, warning))
+            failed = (row.cells for row in report.rows if not _is_warning(row.cells, reason, warning))
             if None not in places:
                 yield from (tuple(_cell(line, at) for at in places) for line in failed)
             elif (place := report.position(shared)) is not None:
@@ -296,6 +222,14 @@ def _rejected_lines(
             elif report.header:
                 raise LookupError(path.name)
     items = [(table.position([column]), named) for column, named in wanted.items() if named]
-    for line in table.lines if items else ():
-        if any(_cell(line, place).strip() in named for place, named in items):
-            yield tuple(line)
+    for row in table.rows if items else ():
+        if any(_cell(row.cells, place).strip() in named for place, named in items):
+            yield tuple(row.cells)
+
+
+def _positions(header: Sequence[str], names: Sequence[str]) -> list[int | None]:
+    """Position of each of the columns; of several of one name the first takes the first."""
+    places = defaultdict(list)
+    for at, name in enumerate(header):
+        places[fold(name)].append(at)
+    return [places[fold(name)].pop(0) if places[fold(name)] else None for name in names]

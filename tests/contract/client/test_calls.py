@@ -36,7 +36,7 @@ PRODUCT: dict[str, Any] = {
     "id": "p1",
     "titles": [{"locale": "en_US", "value": "Chair"}],
     "descriptions": None,
-    "gtins": [{"value": "12345678"}],
+    "gtins": [{"value": "12345670"}],
     "attributes": [{"id": "c", "name": "Colour", "type": "STRING", "value": "red"}],
     "quantities": [{"available_quantity": 3}],
     "standard_prices": [{"price": {"amount": 1.5, "currency": "EUR"}, "scope": None}],

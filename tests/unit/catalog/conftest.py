@@ -12,6 +12,13 @@ import pytest
 Product = dict[str, Any]
 
 
+def gtin(number: int) -> str:
+    """A GTIN of 13 digits: the digits at even places count three times, and the last makes a full ten."""
+    body = f"{number:012d}"
+    total = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(body))
+    return f"{body}{-total % 10}"
+
+
 @pytest.fixture
 def product() -> Callable[..., Product]:
     """Return a maker of good products; keywords replace fields."""
@@ -26,7 +33,7 @@ def product() -> Callable[..., Product]:
             "descriptions": [{"locale": "en_US", "value": "A “fine” phone.\nWith a charger."}],
             "brand": "ACME",
             "category": {"id": "phones", "labels": [{"locale": "en_US", "value": "Phones"}]},
-            "gtins": [{"value": f"{number:013d}"}],
+            "gtins": [{"value": gtin(number)}],
             "images": [{"url": f"https://img.example.com/{number}.jpg"}],
             "attributes": [
                 {"id": "color", "name": "Color", "type": "STRING", "value": "Purple"},

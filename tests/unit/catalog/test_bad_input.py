@@ -44,8 +44,12 @@ def price(amount: str) -> str:
             "gtins[0].value",
             "'01942520342791' has 14 digits; Connect takes 8, 12 or 13",
         ),
-        ('{"id":"A","gtins":[{"value":"019425203-79"}]}', "gtins[0].value", "is no GTIN"),
-        ('{"id":"A","gtins":[{"value":"0194252034279\\n"}]}', "gtins[0].value", "is no GTIN"),
+        ('{"id":"A","gtins":[{"value":"019425203-79"}]}', "gtins[0].value", "is not a GTIN"),
+        (
+            '{"id":"A","gtins":[{"value":"0194252034279\\n"}]}',
+            "gtins[0].value",
+            "or a space around it; remove it",
+        ),
         ('{"id":"A","gtins":null}', "gtins", "send [] to empty it"),
         (price("NaN"), "standard_prices[0].price.amount", "NaN is no number JSON or Connect knows"),
         (price("-Infinity"), "standard_prices[0].price.amount", "-Infinity is no number"),
@@ -131,10 +135,10 @@ def test_a_mended_rejects_file_is_input_again(product: Make, write: Make, tmp_pa
     plan = plan_upsert(write(lines), tmp_path / "plan", on_invalid="reject")
     assert (plan.products, plan.rejected) == (1, 2)
     text = (tmp_path / "plan" / "rejects.ndjson").read_text()
-    mended = text.replace('{"value": "1"}', '{"value": "12345678"}').replace("NaN", "1.5")
+    mended = text.replace('{"value": "1"}', '{"value": "12345670"}').replace("NaN", "1.5")
     again = plan_upsert(write(mended, "mended.ndjson"), tmp_path / "again")
     assert [json.loads(row) for row in read_chunk(again.folder, again.chunks[0])] == [
-        product(2, gtins=[{"value": "12345678"}]),
+        product(2, gtins=[{"value": "12345670"}]),
         json.loads(price("1.5")),
     ]
 
@@ -217,7 +221,6 @@ def test_damaged_gzip(product: Make, write: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("\ufeff[]".encode("utf-16-le"), "looks like UTF-16"),
         ('{"id":"A"}'.encode("utf-16-be"), "looks like UTF-16"),
         (b"PK\x03\x04....", "Excel workbook"),
         (b"<?xml version='1.0'?>", "XML"),
@@ -244,7 +247,7 @@ def test_another_encoding_is_named_by_line_and_byte(write: Make, tmp_path: Path)
         ('[\n {"id": "A"}', 2, "expected , or ] after a product"),
         ('[\n {"id": "A"},\n {"id": "B', 3, "not JSON: Unterminated string"),
         ('[\n {"id": "A"}\n]\n[]', 4, "text after the end of the list"),
-        ('{"products": [\n {"id": "A"}\n], "more": 1}', 3, "expected } after the list of products"),
+        ('{"products": [\n {"id": "A"}\n]; "more": 1}', 3, "expected } after the list of products"),
     ],
 )
 def test_broken_json_list(text: str, line: int, words: str, write: Make, tmp_path: Path) -> None:

@@ -69,12 +69,12 @@ def test_bytes_are_a_bad_row(tmp_path: Any) -> None:
 
 
 def test_a_list_is_several_values(tmp_path: Any) -> None:
-    row = {"id": "A", "ean": ["12345678", None, 4006381333931.0], "image": ["https://a/1|2"]}
+    row = {"id": "A", "ean": ["12345670", None, 4006381333931.0], "image": ["https://a/1|2"]}
     columns = Columns({"id": "id", "ean": "gtins", "image": "images"}, separator=";")
     plan = plan_upsert([row], tmp_path, columns=columns)
     assert json.loads(read_chunk(plan.folder, plan.chunks[0])[0]) == {
         "id": "A",
-        "gtins": [{"value": "12345678"}, {"value": "4006381333931"}],
+        "gtins": [{"value": "12345670"}, {"value": "4006381333931"}],
         "images": [{"url": "https://a/1|2"}],
     }
 

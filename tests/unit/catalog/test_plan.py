@@ -21,8 +21,9 @@ from airflow_provider_mirakl.catalog.plan import (
     read_chunk,
     request_body,
 )
-from airflow_provider_mirakl.catalog.source import MAX_ROW_BYTES, FileSource
+from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.files.csv_table import MAX_ROW_BYTES
 
 Make = Callable[..., Any]
 
@@ -129,7 +130,7 @@ def test_blocks_may_end_anywhere(rows: list[Any], size: int, indent: int | None,
         if shape == "list"
         else "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     )
-    source = FileSource(Drops(text.encode(), size), "json" if shape == "list" else "ndjson")  # type: ignore[arg-type]
+    source = open_source(Drops(text.encode(), size), "json" if shape == "list" else "ndjson")  # type: ignore[arg-type]
     assert [json.loads(row) for batch in source.batches() for row in batch.rows] == rows
 
 

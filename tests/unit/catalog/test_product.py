@@ -41,7 +41,7 @@ def accepted(row: bytes, checker: Checker[Any] = CHECKER) -> bool:
         {"gtins": [], "titles": [], "images": [], "attributes": []},
         {"id": "x" * 256, "brand": "x" * 255, "titles": [{"locale": "de", "value": ""}]},
         {"id": "日本🇯🇵 \\u0000 as text"},
-        {"gtins": [{"value": "12345678"}, {"value": "123456789012"}, {"value": "1234567890123"}]},
+        {"gtins": [{"value": "12345670"}, {"value": "123456789012"}, {"value": "1234567890128"}]},
         {"category": {"id": None, "labels": []}},
         {"images": [{"url": "http://a"}] * 15},
         {"quantities": [{"available_quantity": 0}, {"available_quantity": 1_000_000_000}]},
@@ -59,7 +59,7 @@ def test_good_products(fields: dict[str, Any], product: Callable[..., Any]) -> N
     [
         ("titles", {"locale": "en", "value": "x"}, 10),
         ("descriptions", {"locale": "en", "value": "x"}, 10),
-        ("gtins", {"value": "12345678"}, 10),
+        ("gtins", {"value": "12345670"}, 10),
         ("images", {"url": "https://x"}, 15),
         ("attributes", {"id": "a", "name": "a", "type": "STRING", "value": "x"}, 1000),
         ("quantities", {"available_quantity": 1}, 20),
@@ -148,7 +148,7 @@ def limits(schema: Any, components: dict[str, Any], path: str = "") -> set[tuple
 _texts = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
-        ["en", "en_US", "EUR", "12345678", "01942520342791", "https://x", "STRING", "TEXT", "1.5"]
+        ["en", "en_US", "EUR", "12345670", "01942520342791", "https://x", "STRING", "TEXT", "1.5"]
     ),
     st.sampled_from(["2026-02-19T16:46:00Z", "2026-02-30T16:46:00Z", "2026-02-19T16:46:60Z", "\0", "\ud800"]),
     st.sampled_from(["x" * length for length in (255, 256, 257, 2000, 2001, 6001)]),
@@ -229,7 +229,7 @@ GOOD = {
     "descriptions": [{"locale": "en", "value": "x"}],
     "brand": "b",
     "category": {"id": "c", "labels": [{"locale": "en", "value": "x"}]},
-    "gtins": [{"value": "12345678"}],
+    "gtins": [{"value": "12345670"}],
     "images": [{"url": "https://x"}],
     "attributes": [
         {"id": "a", "name": "a", "type": "STRING", "value": "x"},

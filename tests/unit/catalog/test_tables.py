@@ -22,14 +22,14 @@ Make = Callable[..., Any]
 HEADING = (
     "sku,title_en_US,title-fr,description_en,brand,category,category_label_en,ean,image,stock,price,currency"
 )
-ROW = 'A1,Phone,Téléphone,"Fine, big\nand ""new""",ACME,phones,Phones,12345678|123456789012,https://a|https://b,5,12.50,EUR'
+ROW = 'A1,Phone,Téléphone,"Fine, big\nand ""new""",ACME,phones,Phones,12345670|123456789012,https://a|https://b,5,12.50,EUR'
 WHOLE = {
     "id": "A1",
     "titles": [{"locale": "en_US", "value": "Phone"}, {"locale": "fr", "value": "Téléphone"}],
     "descriptions": [{"locale": "en", "value": 'Fine, big\nand "new"'}],
     "brand": "ACME",
     "category": {"id": "phones", "labels": [{"locale": "en", "value": "Phones"}]},
-    "gtins": [{"value": "12345678"}, {"value": "123456789012"}],
+    "gtins": [{"value": "12345670"}, {"value": "123456789012"}],
     "images": [{"url": "https://a"}, {"url": "https://b"}],
     "quantities": [{"available_quantity": 5}],
     "standard_prices": [{"price": {"amount": 12.5, "currency": "EUR"}}],
@@ -199,12 +199,12 @@ def test_a_heading_nobody_knows(write: Make, tmp_path: Path) -> None:
         ),
         ('id,price\nA,1\nB,"12,50"\n', 3, "standard_prices[0].price.amount", "write 12.50 without quotes"),
         ('id,title_en\nA,"two\nlines"\n,no id\n', 4, "id", "missing"),
-        ("id,ean\nA,12345678\nB,01942520342791\n", 3, "gtins[0].value", "has 14 digits"),
+        ("id,ean\nA,12345670\nB,01942520342791\n", 3, "gtins[0].value", "has 14 digits"),
         ("id,stock\nA,1\nB,1.5\n", 3, "quantities[0].available_quantity", "expected a whole number"),
         ("id,brand\nA,b\nA,c\n", 3, "id", "the same id stands in line 2 already"),
         ('id,brand\nA,b\nB,"never closed\nC,c\n', 3, "", "not CSV: "),
         ("id,id\nA,B\n", None, "column 2", "the name 'id' stands twice"),
-        ("id,,x\nA,B,C\n", None, "column 2", "has no name"),
+        ("id,,brand\nA,,C\nA,B,C\n", 3, "", "has the value 'B' in column 2, which has no name"),
     ],
 )
 def test_bad_csv(text: str, line: int | None, field: str, words: str, write: Make, tmp_path: Path) -> None:

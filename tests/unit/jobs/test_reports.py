@@ -111,7 +111,7 @@ def test_a_named_column_that_a_report_does_not_have_leaves_the_usual_ones(write)
 
 def test_a_quote_without_an_end_is_no_bare_error(write, tmp_path):
     report = write("r.csv", 'sku;error\nA;no\nB;"' + "x" * (17 << 20))
-    with pytest.raises(MiraklInputError, match="is no CSV that can be read"):
+    with pytest.raises(MiraklInputError, match="is a line end or a closing quote missing"):
         list(read_failures(report))
     assert write_rejected_lines(write("source.csv", SOURCE), [report], tmp_path / "rejects.csv") is None
 

@@ -1,0 +1,123 @@
+"""Rejected rows as input again: reject, fix, feed the same operator.
+
+A rejects file has one object a line: ``line``, ``id``, ``problems``, and ``row``, the product as it would have been
+sent, or ``cells``, the cells of a table's row that never became a product. It is recognised by what is in it, whatever
+tool wrote it again: jq, an editor, ``json.dumps``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+import msgspec
+
+from airflow_provider_mirakl.catalog.json_rows import PRETTY
+from airflow_provider_mirakl.catalog.rows import Batch, Refused
+from airflow_provider_mirakl.catalog.shaping import Shaping
+from airflow_provider_mirakl.exceptions import Problem
+
+_FIELDS = {"line", "id", "problems", "row", "cells"}
+SURPLUS = re.compile(r"\(column \d+\)\Z")
+
+
+class _Entry(msgspec.Struct):
+    row: msgspec.Raw = msgspec.Raw()
+    cells: msgspec.Raw = msgspec.Raw()
+
+
+_entries = msgspec.json.Decoder(_Entry)
+
+
+def cells_row(header: list[str], cells: list[str]) -> bytes:
+    """The cells of a row by their columns, for a rejects file; a cell without a named column keeps its number."""
+    named = {
+        (header[at] if at < len(header) and header[at] else f"(column {at + 1})"): cell
+        for at, cell in enumerate(cells)
+    }
+    return msgspec.json.encode(named)
+
+
+def is_reject(row: bytes) -> bool:
+    """Whether a row is a line of a rejects file."""
+    if b'"problems"' not in row:
+        return False
+    try:
+        entry = json.loads(row)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(entry, dict)
+        and "problems" in entry
+        and not entry.keys() - _FIELDS
+        and bool(entry.keys() & {"row", "cells"})
+    )
+
+
+def is_rejects_file(head: bytes) -> bool:
+    """Whether a file begins as a rejects file does."""
+    if head.lstrip()[:1] != b"{" or b'"problems"' not in head:
+        return False
+    if PRETTY.match(head):
+        try:
+            text = head.decode("utf-8", "ignore").lstrip()
+            entry, _ = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            return False
+        return is_reject(json.dumps(entry).encode())
+    return is_reject(head.lstrip().partition(b"\n")[0])
+
+
+def unwrapped(batches: Iterator[Batch], shaping: Shaping) -> Iterator[Batch]:
+    """Shape rows of JSON; of a rejects file, what was rejected goes on where it stopped."""
+    first = next(batches, None)
+    while first is not None and not first.rows and not first.refused:
+        first = next(batches, None)
+    if first is None:
+        return
+    every = chain([first], batches)
+    if first.rows and is_reject(first.rows[0]):
+        yield from (_again(batch, shaping) for batch in every)
+    else:
+        yield from every if shaping.is_plain else shaping.json_batches(every)
+
+
+def _again(batch: Batch, shaping: Shaping) -> Batch:
+    rows: list[bytes] = []
+    at: list[int] = []
+    refused = list(batch.refused)
+    for row, place in zip(batch.rows, batch.at, strict=True):
+        try:
+            entry = _entries.decode(row) if is_reject(row) else _Entry(msgspec.Raw(row))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            entry = _Entry(msgspec.Raw(row))
+        inner = bytes(entry.row)
+        if bytes(entry.cells):
+            shaped = _cells(bytes(entry.cells), place, shaping)
+        elif inner.startswith(b'"'):
+            # The text of a row that was not JSON: fixed, it is what the source would have held.
+            text = Batch([msgspec.json.decode(inner, type=str).encode()], [place])
+            shaped = text if shaping.is_plain else shaping.of_json(text)
+        else:
+            shaped = Batch([inner], [place])
+        rows += shaped.rows
+        at += shaped.at
+        refused += shaped.refused
+    return Batch(rows, at, refused)
+
+
+def _cells(cells: bytes, place: int, shaping: Shaping) -> Batch:
+    try:
+        named = msgspec.json.decode(cells, type=dict[str, str | int | float | bool | None])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Batch([], [], [Refused(cells, place, [Problem(f"cells: {error}")], "cells")])
+    surplus = [name for name, cell in named.items() if SURPLUS.match(name) and cell not in ("", None)]
+    if surplus:
+        words = (
+            f"still has a value under {', '.join(surplus)}; move it to the column it belongs to, or remove it"
+        )
+        return Batch([], [], [Refused(cells, place, [Problem(words)], "cells")])
+    named = {name: cell for name, cell in named.items() if not SURPLUS.match(name)}
+    return shaping.of_table_row(named, place)

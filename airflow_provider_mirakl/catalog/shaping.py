@@ -1,0 +1,194 @@
+"""Records of a flat source become rows of products: grouped, transformed, mapped.
+
+A record is a dictionary with its place. The three steps are the same for every source, so that a setting means the same
+in CSV, Parquet, JSON, a list and a DataFrame.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from airflow_provider_mirakl.catalog.grouping import grouped
+from airflow_provider_mirakl.catalog.mapping import Build, Columns, compile_columns
+from airflow_provider_mirakl.catalog.rows import Batch, Chunk, Record, Refused, dump
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
+
+Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
+
+
+class Shaping:
+    """What a user says about flat records.
+
+    :param columns: how columns become products; ``None``: objects are products already, and the columns of a table
+        name their targets themselves.
+    :param transform: a function of the user, as ``package.module.function``. It takes a list of records and gives
+        as many; ``None`` for one that is left out.
+    :param strip: take white space from both ends of cells.
+    :raises MiraklConfigurationError: there is no such function.
+    """
+
+    def __init__(
+        self, columns: Columns | None = None, transform: str | None = None, *, strip: bool = True
+    ) -> None:
+        self.columns = columns if columns is None or strip else replace(columns, strip=False)
+        self.table_columns = self.columns or Columns(strip=strip)
+        """Those of a table, which needs no mapping where its columns speak for themselves."""
+        self._transform = None if transform is None else load_transform(transform)
+        self._name = transform
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether objects go on as they are."""
+        return self.columns is None and self._transform is None
+
+    def batches(
+        self, chunks: Iterable[Chunk], *, heading: Sequence[str] | None = None, table: bool = False
+    ) -> Iterator[Batch]:
+        """Make rows of records.
+
+        :param chunks: the records.
+        :param heading: the columns there are, where they are known before the records.
+        :param table: records are rows of a table: without a mapping, the columns name their targets.
+        :raises MiraklInputError: the mapping cannot work.
+        """
+        columns = self.table_columns if table else self.columns
+        build: Build | None = None
+        if columns is not None and self._transform is None:
+            build = compile_columns(columns, heading)
+        if columns is not None and columns.group_by is not None:
+            chunks = grouped(chunks, columns)
+        for chunk in chunks:
+            records, refused = chunk.records, chunk.refused
+            if self._transform is not None:
+                records, failed = self._transformed(records)
+                refused = [*refused, *failed]
+                if columns is not None and build is None and records:
+                    first = next((record for _, record in records if isinstance(record, Mapping)), {})
+                    build = compile_columns(columns, list(first))
+            yield _built(records, refused, build)
+
+    def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Make rows of flat JSON objects; what is none goes on as it is, for the check to name it."""
+        return self.batches(map(_decoded, batches))
+
+    def of_json(self, batch: Batch) -> Batch:
+        """Make rows of some flat JSON objects, which stand for themselves."""
+        return next(self._alone().batches([_decoded(batch)]))
+
+    def of_table_row(self, record: Mapping[str, Any], place: int) -> Batch:
+        """Make a row of one row of a table."""
+        try:
+            return next(self._alone().batches([Chunk([(place, record)])], heading=list(record), table=True))
+        except MiraklInputError as error:
+            return Batch([], [], [Refused(dump(record), place, list(error.problems), "cells")])
+
+    def _alone(self) -> Shaping:
+        """The same without groups: a row that comes back has what its group gave it."""
+        other = Shaping()
+        other.columns = None if self.columns is None else self.columns.without_groups()
+        other.table_columns = self.table_columns.without_groups()
+        other._transform = self._transform
+        return other
+
+    def _transformed(self, records: list[Record]) -> tuple[list[Record], list[Refused]]:
+        taken = [record for record in records if isinstance(record[1], Mapping)]
+        try:
+            results = self._call([record for _, record in taken])
+        except Exception:  # noqa: BLE001 - one by one, to name the row
+            return self._one_by_one(records)
+        given = iter(results)
+        made = [(at, next(given) if isinstance(record, Mapping) else record) for at, record in records]
+        return [record for record in made if record[1] is not None], []
+
+    def _one_by_one(self, records: list[Record]) -> tuple[list[Record], list[Refused]]:
+        made: list[Record] = []
+        refused = []
+        for at, record in records:
+            if not isinstance(record, Mapping):
+                made.append((at, record))
+                continue
+            try:
+                result = self._call([record])[0]
+            except Exception as error:  # noqa: BLE001 - of the user's function
+                words = f"{self._name} failed: {type(error).__name__}: {error}"
+                refused.append(Refused(_written(record), at, [Problem(words)], "cells"))
+            else:
+                if result is not None:
+                    made.append((at, result))
+        return made, refused
+
+    def _call(self, records: list[Mapping[str, Any]]) -> list[Any]:
+        results = list(self._transform([dict(record) for record in records]))  # type: ignore[misc]
+        if len(results) != len(records):
+            raise ValueError(
+                f"it returned {len(results)} rows for {len(records)}; return one for each, None to leave one out"
+            )
+        for result in results:
+            if result is not None and not isinstance(result, Mapping):
+                raise TypeError(f"it returned {type(result).__name__} for a row; return a dictionary or None")
+        return results
+
+
+def load_transform(path: str) -> Transform:
+    """Import a function by its path.
+
+    :param path: ``package.module.function``.
+    :raises MiraklConfigurationError: there is no such function.
+    """
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise MiraklConfigurationError(
+            f"transform must be 'package.module.function', not {path!r}", field="transform"
+        )
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise MiraklConfigurationError(
+            f"transform: {path} cannot be imported: {error}", field="transform"
+        ) from error
+    if not callable(function):
+        raise MiraklConfigurationError(f"transform: {path} is not a function", field="transform")
+    found: Transform = function
+    return found
+
+
+def _built(records: list[Record], refused: list[Refused], build: Build | None) -> Batch:
+    rows: list[bytes] = []
+    at: list[int] = []
+    refused = list(refused)
+    for place, record in records:
+        try:
+            if type(record) is bytes:
+                row = record
+            elif build is None or not isinstance(record, Mapping):
+                row = dump(record)
+            else:
+                row = build(record)
+        except (TypeError, ValueError) as error:
+            refused.append(Refused(_written(record), place, [Problem(f"cannot be written as JSON: {error}")]))
+        else:
+            rows.append(row)
+            at.append(place)
+    return Batch(rows, at, refused)
+
+
+def _written(record: Any) -> bytes:
+    try:
+        return dump(record)
+    except (TypeError, ValueError):
+        return repr(record).encode("utf-8", "backslashreplace")
+
+
+def _decoded(batch: Batch) -> Chunk:
+    records: list[Record] = []
+    for place, row in zip(batch.at, batch.rows, strict=True):
+        try:
+            value = json.loads(row)
+        except (ValueError, RecursionError):
+            value = None
+        records.append((place, value if isinstance(value, dict) else row))
+    return Chunk(records, batch.refused)
