@@ -775,13 +775,14 @@ class FileJobOperator(JudgedJobOperator):
 
     def lines(self) -> int | None:
         """Lines below the heading of a CSV file."""
-        from airflow_provider_mirakl.jobs.reports import is_csv, open_table
+        from airflow_provider_mirakl.files.csv_table import open_table
+        from airflow_provider_mirakl.jobs.reports import is_csv
 
         if not is_csv(self.copy.name):
             return None
         try:
-            with open_table(self.copy) as table:
-                return sum(1 for line in table.lines if any(cell.strip() for cell in line))
+            with open_table(self.copy, errors="replace") as table:
+                return sum(1 for _ in table.rows)
         except MiraklInputError:  # Mirakl may read what is not read here
             return None
 
