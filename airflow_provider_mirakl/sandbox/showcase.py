@@ -107,7 +107,7 @@ def environment(place: Place) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__API__HOST": HOST,
@@ -118,6 +118,9 @@ def environment(place: Place) -> dict[str, str]:
         "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(place.airflow_port),
         "AIRFLOW__WEBSERVER__BASE_URL": url,
         "AIRFLOW__WEBSERVER__WORKERS": "1",
+        # A laptop that starts everything at once answers slowly for a while.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__MIRAKL__WORK_FOLDER": str(folder / "work"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
