@@ -78,6 +78,11 @@ help: ## this list
 	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox]')
 	@touch $@
 
+# What every example Dag needs.
+.venv/.showcase: .venv/.runtime
+	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]')
+	@touch $@
+
 # What a developer has.
 .venv/.dev: .venv/.runtime constraints/tools.txt
 	$(call uv_install,.venv,$(AIRFLOW),--editable '.[sandbox$(comma)parquet]' \
@@ -176,7 +181,7 @@ demo: .venv/.runtime ## a catalog goes through a real Airflow into a local Mirak
 	$(BIN)/python scripts/demo.py
 
 .PHONY: airflow
-airflow: .venv/.runtime ## a running Airflow with every example Dag beside a local Mirakl, until Ctrl-C
+airflow: .venv/.showcase ## a running Airflow with every example Dag beside a local Mirakl, until Ctrl-C
 	exec $(BIN)/mirakl-sandbox airflow --folder .demo-airflow --run
 
 .PHONY: build

@@ -1,9 +1,19 @@
-"""Returns of Mirakl Connect: accept every new one, then tell a person's system which goods are on their way."""
+"""### Accept the new returns of Mirakl Connect
+
+Lists what customers want to send back, writes it to files, and accepts every return, with an outcome for
+each.
+
+**Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the sandbox
+starts with two returns. In production, set `schedule="*/15 * * * *"`.
+"""
 
 from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pendulum
@@ -14,14 +24,18 @@ from airflow_provider_mirakl.operators.connect_returns import (
     MiraklConnectExtractReturnsOperator,
 )
 
+# Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
 with DAG(
     dag_id="mirakl_connect_returns",
-    schedule="*/15 * * * *",
+    schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
-    params={"target": Param("/data/mirakl", description="Folder of the files.")},
+    params={"target": Param(f"{EXAMPLES}/out/returns", type="string", title="Folder of the files")},
+    doc_md=__doc__,
     tags=["mirakl", "returns"],
 ):
     # [START returns]

@@ -1,13 +1,27 @@
-"""Shipments from a carrier's CSV file to Mirakl Connect, with an outcome for every row."""
+"""### Post the shipments in a carrier's file to Mirakl Connect
+
+Reads a CSV file, posts a shipment for each order, and returns an outcome for every row. Up to 5 % of the rows
+may fail. What may have been posted already is not posted again: the run stops for a person, who checks Mirakl
+Connect and triggers again with `on_unclear` set to `resend`.
+
+**Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the file ships
+three of the five orders of the sandbox.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectShipOrdersOperator
+
+# Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_connect_shipments",
@@ -16,9 +30,10 @@ with DAG(
     catchup=False,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
-        "file": Param("s3://aws_default@carrier/today.csv", description="The carrier's file."),
+        "file": Param(f"{EXAMPLES}/data/shipments.csv", type="string", title="The carrier's file"),
         "on_unclear": Param("fail", description="resend, after Mirakl Connect was checked by a person."),
     },
+    doc_md=__doc__,
     tags=["mirakl", "orders"],
 ):
     # [START ship]

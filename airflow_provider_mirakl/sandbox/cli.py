@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--examples",
         action="store_true",
-        help="start with what the example Dags expect: documents of every shop",
+        help="start with what the example Dags expect: documents, orders, returns",
     )
     generate = commands.add_parser(
         "generate", help="write feeds: products, imports, offers, stock, documents"
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--kind",
         default="products",
         help="products (NDJSON for Mirakl Connect), import (a P41 file), offers, stock, prices, pairs (for a "
-        "resync), documents, or all (default: products)",
+        "resync), shipments (a carrier's file), documents, or all (default: products)",
     )
     generate.add_argument("--folder", type=Path, help="write files into this folder, not to standard output")
     generate.add_argument("--seed", type=int, default=0)

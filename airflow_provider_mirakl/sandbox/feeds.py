@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.sandbox.generate import lines, product
+from airflow_provider_mirakl.sandbox.systems.orders import order
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.server import Sandbox
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 FIRST_DAY = 40
 #: One line in so many of a P41 file names a category that does not exist, so that there is a report to read.
 BAD_LINE = 50
+#: Orders that the carrier's file ships, and those whose customers want to send them back.
+SHIPPED, RETURNED = 3, 2
 #: What an upload brings, and what every shop of an example has already.
 UPLOADS = ("BANK_DETAILS", "INSURANCE", "PRICE_LIST")
 ON_FILE = ("BUSINESS_REGISTRATION", "IDENTITY_PROOF", "BANK_DETAILS")
@@ -80,6 +83,15 @@ def _pairs(count: int, seed: int) -> Iterator[bytes]:
         yield f"MKL-{number:03d},SKU-{number:03d}\n".encode()
 
 
+def _shipments(count: int, seed: int) -> Iterator[bytes]:
+    """A carrier's file of the first orders (of those that :func:`fill` places)."""
+    yield _csv("order_id", "order_line_id", "quantity", "carrier", "tracking_number")
+    for index in range(1, min(count, SHIPPED) + 1):
+        row = order(index, seed, "")
+        for line in row["order_lines"]:
+            yield _csv(row["id"], line["id"], line["quantity"], "UPS", f"1Z999AA1{index:010d}")
+
+
 def document(title: str) -> bytes:
     """A PDF of one page that says its title."""
     text = f"BT /F1 24 Tf 72 720 Td ({title}) Tj ET".encode("ascii", "replace")
@@ -112,6 +124,7 @@ FILES: dict[str, tuple[str, Feed]] = {
     "stock": ("stock.csv", _stock),
     "prices": ("prices.csv", _prices),
     "pairs": ("pairs.csv", _pairs),
+    "shipments": ("shipments.csv", _shipments),
 }
 KINDS = (*FILES, "documents", "all")
 
@@ -139,7 +152,10 @@ def write(folder: Path, kind: str, count: int, seed: int = 0) -> list[Path]:
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Put into a sandbox what the example Dags expect: documents of every shop, and two products to delete."""
+    """Put into a sandbox what the example Dags expect: documents, products to delete, orders, returns."""
+    sandbox.place_orders(SHIPPED, status="AWAITING_SHIPMENT")
+    for order_id in sandbox.place_orders(RETURNED, status="SHIPPED"):
+        sandbox.request_return(order_id)
     for shop in sandbox.call(lambda world: sorted(world.instance.shops)):
         for code in ON_FILE:
             title = f"{code.replace('_', ' ').capitalize()} of shop {shop}"
