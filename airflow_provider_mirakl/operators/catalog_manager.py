@@ -10,13 +10,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.operators.bases.exports import (
+    ChangesExportArguments,
+    ChangesExportOperator,
     DirectExportArguments,
     DirectExportOperator,
-    ExportArguments,
-    ExportOperator,
 )
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Mappings, Maybe, Moment, Text
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Text
 from airflow_provider_mirakl.runtime.results import Ended
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        FlagArg,
         MappingArg,
         MomentArg,
         PathArg,
@@ -99,20 +101,29 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
         return target
 
 
-class MiraklExportProductsOperator(ExportOperator):
+class MiraklExportProductsOperator(ChangesExportOperator):
     """Export master products in the background (CM52 to CM54) into one file. For the operator and the front office.
 
-    Without filters Mirakl exports what is accepted and valid.
+    Without filters Mirakl exports only products that are accepted and valid.
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Parquet needs pyarrow.
     :param updated_since: only products that changed since this moment. A date-time or its ISO 8601 text, such as
         ``{{ data_interval_start }}``. Templated.
+    :param changes_only: only products that changed since the last run that wrote its target; the first run exports all.
+        Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the last one ended; default 300.
+        Templated.
+    :param watermark: with ``changes_only``: the file that keeps where the last window ended; default one of the task in
+        the work folder. Templated.
     :param updated_to: only products that changed before this moment. Templated.
     :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
         ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
         of 100 values at the most. Templated.
-    :param channel: code of the channel whose statuses are told.
+    :param channel: code of the channel whose statuses are exported. Templated.
+    :param restrict_attributes: with a channel: only its attributes; default Mirakl's own, true. Templated.
+    :param include_data_provider_origins: also where each value comes from, in JSON and Parquet; default Mirakl's own,
+        false. Templated.
     :param items_per_chunk: products in one of Mirakl's files.
     :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
 
@@ -122,36 +133,41 @@ class MiraklExportProductsOperator(ExportOperator):
     job = "catalog_export"
     roles = ("operator", "front")
 
-    updated_since = Maybe(Moment())
     updated_to = Maybe(Moment())
     filters = Maybe(Mappings())
     channel = Maybe(Text())
+    restrict_attributes = Maybe(Flag())
+    include_data_provider_origins = Maybe(Flag())
 
     def __init__(
         self,
         *,
         target: PathArg,
-        updated_since: MomentArg | None = None,
         updated_to: MomentArg | None = None,
         filters: MappingArg | None = None,
         channel: TextArg | None = None,
-        **kwargs: Unpack[ExportArguments],
+        restrict_attributes: FlagArg | None = None,
+        include_data_provider_origins: FlagArg | None = None,
+        **kwargs: Unpack[ChangesExportArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
-        self.updated_since = updated_since
         self.updated_to = updated_to
         self.filters = filters
         self.channel = channel
+        self.restrict_attributes = restrict_attributes
+        self.include_data_provider_origins = include_data_provider_origins
 
     def begin(self, caller: Caller) -> Call[str]:
         """CM52."""
         from airflow_provider_mirakl.api.catalog_manager import start_export
 
         return start_export(
-            updated_since=self.updated_since,
+            updated_since=self.since,
             updated_to=self.updated_to,
             filters=self._lists(),
             channel=self.channel,
+            restrict_attributes=self.restrict_attributes,
+            include_data_provider_origins=self.include_data_provider_origins,
             export_type=self.export_type,
             items_per_chunk=self.chunk_size,
         )
@@ -175,8 +191,13 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
 
     Mirakl allows a delta every 5 minutes and everything every 4 hours, which the first run of a watermark is.
 
-    :param status: only ``LIVE`` or only ``NOT_LIVE``.
-    :param locale: language of labels.
+    A call that comes too early waits for the moment.
+
+    :param status: only ``LIVE`` or only ``NOT_LIVE``. Templated.
+    :param provider_unique_identifiers: only the products with these identifiers of the shop, 100 at most. Templated.
+    :param unique_identifiers: only the products with these identifiers, such as ``EAN|4006381333931``, 100 at most.
+        Templated.
+    :param locale: language of labels. Templated.
     :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
@@ -185,6 +206,8 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
 
     operation = "CM11"
     status = Maybe(Choice[SourceStatus](get_args(SourceStatus)))
+    provider_unique_identifiers = Codes()
+    unique_identifiers = Codes()
     locale = Maybe(Text())
 
     def __init__(
@@ -192,11 +215,15 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
         *,
         target: PathArg,
         status: SourceStatus | TextArg | None = None,
+        provider_unique_identifiers: CodesArg = (),
+        unique_identifiers: CodesArg = (),
         locale: TextArg | None = None,
         **kwargs: Unpack[DirectExportArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
         self.status = status
+        self.provider_unique_identifiers = provider_unique_identifiers
+        self.unique_identifiers = unique_identifiers
         self.locale = locale
 
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
@@ -204,7 +231,13 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
         from airflow_provider_mirakl.api.catalog_manager import export_source_status
 
         return export_source_status(
-            caller=caller, updated_since=since, updated_to=until, status=self.status, locale=self.locale
+            caller=caller,
+            updated_since=since,
+            updated_to=until,
+            status=self.status,
+            provider_unique_identifiers=self.provider_unique_identifiers,
+            unique_identifiers=self.unique_identifiers,
+            locale=self.locale,
         )
 
 
@@ -213,6 +246,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
 
     Mirakl remembers a deletion for a year.
 
+    :param product_ids: only these of Mirakl's ids. Templated.
     :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
@@ -220,9 +254,16 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
 
     operation = "CM61"
     roles = ("operator", "front")
+    product_ids = Codes()
+
+    def __init__(
+        self, *, target: PathArg, product_ids: CodesArg = (), **kwargs: Unpack[DirectExportArguments]
+    ) -> None:
+        super().__init__(target=target, **kwargs)
+        self.product_ids = product_ids
 
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
         """CM61."""
         from airflow_provider_mirakl.api.catalog_manager import export_deleted_products
 
-        return export_deleted_products(deleted_from=since, deleted_to=until)
+        return export_deleted_products(deleted_from=since, deleted_to=until, product_ids=self.product_ids)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.operators.bases.exports import ExportArguments, ExportOperator
+from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
 from airflow_provider_mirakl.operators.bases.jobs import (
     FileJobArguments,
     FileJobOperator,
     JudgedJobArguments,
     RowsJobOperator,
 )
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         CodesArg,
         FlagArg,
         MappingArg,
-        MomentArg,
         PathArg,
         RowsArg,
         TextArg,
@@ -218,7 +217,7 @@ class MiraklImportPricesOperator(FileJobOperator):
         return import_prices(self.content, file_name, caller=caller)
 
 
-class MiraklExportOffersOperator(ExportOperator):
+class MiraklExportOffersOperator(ChangesExportOperator):
     """Export offers in the background (OF52 to OF54) into one file. For every role.
 
     Mirakl allows an export of everything once a day, and one of changes a minute.
@@ -227,6 +226,12 @@ class MiraklExportOffersOperator(ExportOperator):
     :param target_format: ``csv``, ``ndjson`` or ``parquet``; default by the target's ending.
     :param updated_since: only offers that changed since this moment; default all. A date-time or its ISO 8601 text,
         such as ``{{ data_interval_start }}``. Templated.
+    :param changes_only: only offers that changed since the last run that wrote its target; the first run exports all.
+        Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the last one ended; default 300.
+        Templated.
+    :param watermark: with ``changes_only``: the file that keeps where the last window ended; default one of the task in
+        the work folder. Templated.
     :param channel_codes: only these channels.
     :param options: further fields of the request by Mirakl's names: ``include_fields``, ``rename_fields``,
         ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``. Templated.
@@ -238,7 +243,6 @@ class MiraklExportOffersOperator(ExportOperator):
 
     job = "offer_export"
 
-    updated_since = Maybe(Moment())
     channel_codes = Codes()
     options = Maybe(Mappings())
 
@@ -246,13 +250,11 @@ class MiraklExportOffersOperator(ExportOperator):
         self,
         *,
         target: PathArg,
-        updated_since: MomentArg | None = None,
         channel_codes: CodesArg = (),
         options: MappingArg | None = None,
-        **kwargs: Unpack[ExportArguments],
+        **kwargs: Unpack[ChangesExportArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
-        self.updated_since = updated_since
         self.channel_codes = channel_codes
         self.options = options
 
@@ -262,7 +264,7 @@ class MiraklExportOffersOperator(ExportOperator):
 
         return start_offer_export(
             caller=caller,
-            updated_since=self.updated_since,
+            updated_since=self.since,
             export_type=self.export_type,
             items_per_chunk=self.chunk_size,
             channel_codes=self.channel_codes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -365,7 +365,9 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
     :param states: only shops in these states: ``OPEN``, ``CLOSE``, ``SUSPENDED``, ``TERMINATED``; none for all.
     :param updated_since: only shops that changed since then. Templated.
     :param group_size: gives lists of so many ids instead of ids. Airflow maps over 1,024 elements at most
-        (``[core] max_map_length``).
+        (``[core] max_map_length``). Templated.
+    :param target: an NDJSON file for the whole shops as Mirakl has them, such as for a table of them: a local path or
+        object storage. They hold addresses: keep it private. Templated.
     :return: the ids in Mirakl's order.
 
     Source: :ref:`S20 <facts-s20>`.
@@ -376,6 +378,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
     states = Choices(get_args(ShopState))
     updated_since = Maybe(Moment())
     group_size = Maybe(Whole())
+    target = Maybe(Location())
 
     def __init__(
         self,
@@ -383,6 +386,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
         states: CodesArg = ("OPEN", "CLOSE", "SUSPENDED"),
         updated_since: MomentArg | None = None,
         group_size: WholeArg | None = None,
+        target: PathArg | None = None,
         **kwargs: Unpack[InstanceArguments],
     ) -> None:
         kwargs.setdefault("multiple_outputs", False)  # a list has no keys
@@ -390,19 +394,29 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
         self.states = states
         self.updated_since = updated_since
         self.group_size = group_size
+        self.target = target
 
     def execute(self, context: Context) -> list[int] | list[list[int]]:
         """Read every page."""
         from airflow_provider_mirakl.api.shops import list_shops
+        from airflow_provider_mirakl.runtime.downloads import write_rows
 
         self.caller_of()
+        found: list[int] = []
+
+        def shops(client: Client) -> Iterator[dict[str, Any]]:
+            for page in client.pages(list_shops(updated_since=self.updated_since)):
+                for shop in page.items:
+                    if not self.states or shop.get("shop_state") in self.states:
+                        found.append(int(str(shop["shop_id"])))
+                        yield shop
+
         with self.hook.get_conn() as client:
-            found = [
-                int(str(shop["shop_id"]))
-                for page in client.pages(list_shops(updated_since=self.updated_since))
-                for shop in page.items
-                if not self.states or shop.get("shop_state") in self.states
-            ]
+            if self.target is None:
+                for _ in shops(client):
+                    pass
+            else:
+                write_rows(shops(client), self.target)
         self.log.info("%d shops", len(found))
         if self.group_size is None:
             return found

@@ -6,7 +6,7 @@ In constant memory; but a piece that goes into Parquet is held whole.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -68,6 +68,25 @@ def writing_target(target: StoragePath) -> Iterator[IO[bytes]]:
         target.parent.mkdir(parents=True, exist_ok=True)
     with writing(target) as file:
         yield file
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], target: str) -> int:
+    """Write objects as NDJSON.
+
+    :param rows: the objects; the file appears when all of them are written.
+    :param target: a local path or an address of object storage.
+    :return: how many.
+    """
+    import json
+
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    count = 0
+    with writing_target(storage_path(target)) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+            count += 1
+    return count
 
 
 def _join_csv(pieces: Iterator[Path], target: StoragePath) -> None:

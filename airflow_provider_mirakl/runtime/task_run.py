@@ -146,6 +146,12 @@ class TaskRun:
         annotate(self._context["outlet_events"], outlets, outcome)
 
     @property
+    def instance(self) -> str:
+        """Names the task instance; the same in every try, also after the task was cleared."""
+        ti = self._ti
+        return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"
+
+    @property
     def run_id(self) -> str:
         """The Dag run."""
         return str(self._ti.run_id)

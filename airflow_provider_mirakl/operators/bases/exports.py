@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from airflow.providers.common.compat.sdk import conf
+
 from airflow_provider_mirakl.api.caller import Role
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNotFoundError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklNotFoundError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+)
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator, Submission
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
+    Flag,
     Id,
     Location,
     Maybe,
@@ -28,7 +36,8 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
 )
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
-from airflow_provider_mirakl.runtime.task_run import TaskRun
+from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -38,9 +47,15 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        MomentArg,
+        NumberArg,
+        PathArg,
+        TextArg,
+        WholeArg,
+    )
     from airflow_provider_mirakl.runtime.results import Ended
 
 TargetFormat = Literal["ndjson", "csv", "parquet"]
@@ -59,6 +74,15 @@ class ExportArguments(JobArguments, total=False):
     items_per_chunk: WholeArg | None
 
 
+class ChangesExportArguments(ExportArguments, total=False):
+    """The parameters of :class:`ChangesExportOperator`, for the operators built on it."""
+
+    updated_since: MomentArg | None
+    changes_only: FlagArg
+    overlap: NumberArg
+    watermark: PathArg | None
+
+
 class DirectExportArguments(TaskArguments, total=False):
     """The parameters of :class:`DirectExportOperator` that have a default, for the operators built on it."""
 
@@ -69,9 +93,12 @@ class DirectExportArguments(TaskArguments, total=False):
     mirakl_conn_id: TextArg
     role: TextArg | None
     shop_id: WholeArg | None
+    deferrable: bool
     work_folder: PathArg | None
 
 
+LONGEST_POSTPONEMENT = 24 * 3600.0
+"""Seconds that a direct export waits at most for the moment at which Mirakl permits it."""
 _PARQUET_CHUNK = 10_000
 """Items in one of Mirakl's files, where the target is Parquet: each is held in memory once."""
 
@@ -189,11 +216,70 @@ class ExportOperator(MiraklJobOperator):
         return {name: result[name] for name in kept}
 
 
+class ChangesExportOperator(ExportOperator):
+    """Base of the exports in the background that can export only what changed.
+
+    :param updated_since: only items that changed since this moment; default all. A date-time or its ISO 8601 text, such
+        as ``{{ data_interval_start }}``. Templated.
+    :param changes_only: only items that changed since the last run that wrote its target; the first run exports all.
+        Up to when is kept in a file beside the work of all runs (the watermark). Not together with ``updated_since``.
+        Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
+        may differ from ours. What changed then is exported twice. Templated.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    """
+
+    updated_since = Maybe(Moment())
+    changes_only = Flag()
+    overlap = Seconds(least=0)
+    watermark = Maybe(Location())
+
+    def __init__(
+        self,
+        *,
+        target: PathArg,
+        updated_since: MomentArg | None = None,
+        changes_only: FlagArg = False,
+        overlap: NumberArg = 300.0,
+        watermark: PathArg | None = None,
+        **kwargs: Unpack[ExportArguments],
+    ) -> None:
+        super().__init__(target=target, **kwargs)
+        self.updated_since = updated_since
+        self.changes_only = changes_only
+        self.overlap = overlap
+        self.watermark = watermark
+
+    @property
+    def since(self) -> datetime | None:
+        """Where the window begins; ``None`` for everything.
+
+        :raises MiraklConfigurationError: it is set in two ways.
+        """
+        if not self.changes_only:
+            return self.updated_since
+        if self.updated_since is not None:
+            raise MiraklConfigurationError(
+                "changes_only begins at its own watermark; leave out updated_since", field="changes_only"
+            )
+        last = Watermark.load(watermark_path(self._run, self.watermark))
+        return None if last is None else last.since(self._run.instance, timedelta(seconds=self.overlap))
+
+    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
+        """Write the target, then move the watermark to the moment at which the export was submitted."""
+        since, book = self.since, self._book
+        result = super().deliver(run, client, caller, jobs)
+        if self.changes_only and book is not None:
+            submitted = datetime.fromtimestamp(book.entries[0].at, UTC)
+            Watermark(submitted, run.instance, since).save(watermark_path(run, self.watermark))
+        return result
+
+
 class DirectExportOperator(MiraklBaseOperator):
     """Base of the operators whose export answers at once, with what changed since the last time.
 
     The last time is a watermark, kept in a file beside the work of all runs. It moves forward only when the target is
-    written; a run that is retried or cleared begins its window where it began. Give the window yourself, such as
+    written; a run that is retried or cleared begins its window where it began. Set the window yourself, such as to
     ``{{ data_interval_start }}``, where older runs are to be repeated.
 
     :param target: the NDJSON file to write: a local path or object storage. Empty when nothing changed. Templated.
@@ -201,11 +287,13 @@ class DirectExportOperator(MiraklBaseOperator):
         text. Templated.
     :param updated_to: end of the window; default now. Templated.
     :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
-        What changed then is told twice.
+        What changed then is exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. Templated.
+    :param deferrable: wait in the triggerer where Mirakl does not permit the call yet; default Airflow's
+        ``[operators] default_deferrable``.
     :param work_folder: folder of the watermark; default ``[mirakl] work_folder``. Templated.
     """
 
@@ -221,6 +309,7 @@ class DirectExportOperator(MiraklBaseOperator):
     mirakl_conn_id = Text()
     role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
+    deferrable = Flag(templated=False)
     work_folder = Maybe(Location())
 
     def __init__(
@@ -234,6 +323,7 @@ class DirectExportOperator(MiraklBaseOperator):
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
@@ -246,6 +336,7 @@ class DirectExportOperator(MiraklBaseOperator):
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
         self.shop_id = shop_id
+        self.deferrable = deferrable
         self.work_folder = work_folder
 
     @abstractmethod
@@ -258,100 +349,58 @@ class DirectExportOperator(MiraklBaseOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask, write, move the watermark."""
+        """Ask, write, move the watermark; where Mirakl does not permit the call yet, wait for the moment."""
+        while True:
+            try:
+                return self._export(TaskRun(context, self.work_folder, begins=True))
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                self._postpone(context, wait)
+
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Ask after the wait in the triggerer."""
+        return self.execute(context)
+
+    def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+        """Wait for the moment at which Mirakl permits the call: of everything, it may be hours away."""
+        remaining = wait.retry_at.timestamp() - time.time()
+        if remaining > LONGEST_POSTPONEMENT:
+            raise wait
+        self.log.info("%s Waiting.", wait)
+        if self.deferrable and remaining >= SHORTEST_DEFERRAL:
+            from airflow_provider_mirakl.triggers.moment import MomentTrigger
+
+            self.defer(
+                trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
+                method_name=self.resume.__name__,
+                timeout=time_left(self.execution_timeout, try_began(context)),
+            )
+        time.sleep(max(0.0, remaining))
+
+    def _export(self, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.files.storage import write_bytes
         from airflow_provider_mirakl.runtime.downloads import write_files
 
         caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
-        target, begun = self.target, datetime.now(UTC)
-        watermark, run = self._watermark(context), _run_of(context)
+        begun, path = datetime.now(UTC), watermark_path(run, self.watermark)
         given = self.updated_since
-        last = None if given is not None else _read_watermark(watermark)
-        since = given if last is None else last.since(run, timedelta(seconds=self.overlap))
+        last = None if given is not None else Watermark.load(path)
+        since = given if last is None else last.since(run.instance, timedelta(seconds=self.overlap))
         until = self.updated_to or begun
         if since is not None and until is not begun and until <= since:
             raise MiraklConfigurationError(
                 f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
-                "repeat an older window give updated_since as well",
+                "repeat an older window set updated_since as well",
                 field="updated_to",
             )
         with self.hook.get_conn() as client:
-            items = write_files(client, [self.ask(caller, since, until)], storage_path(target), "ndjson")
+            items = write_files(client, [self.ask(caller, since, until)], storage_path(self.target), "ndjson")
         if given is None:
-            # What changes after this moment is not told yet, whatever the window says.
-            moved = Watermark(min(until, begun), run, since)
-            write_bytes(watermark, moved.dump())
-        self.log.info("Wrote %s: %d items since %s", target, items or 0, since or "ever")
+            # What changes after this moment is not exported yet, whatever the window says.
+            Watermark(min(until, begun), run.instance, since).save(path)
+        self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")
         return {
-            "target": target,
+            "target": self.target,
             "items": items,
             "updated_since": since.isoformat() if since else None,
             "updated_to": until.isoformat(),
         }
-
-    def _watermark(self, context: Context) -> StoragePath:
-        from airflow_provider_mirakl.files.paths import folder_below, storage_path
-
-        if self.watermark is not None:
-            return storage_path(self.watermark)
-        ti = context["ti"]
-        folder = folder_below(self.work_folder, ti.dag_id, ti.task_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        mapped = ti.map_index is not None and ti.map_index >= 0
-        return folder / (f"watermark-{ti.map_index}.txt" if mapped else "watermark.txt")
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """Up to when a direct export has told everything.
-
-    :param until: that moment.
-    :param run: the task instance that moved it there; ``None`` where a person wrote the file.
-    :param begin: where its window began. A retry begins there again: the target it writes takes the place of the first.
-    """
-
-    until: datetime
-    run: str | None = None
-    begin: datetime | None = None
-
-    def since(self, run: str, overlap: timedelta) -> datetime | None:
-        """Where the window of a task instance begins."""
-        return self.begin if run == self.run else self.until - overlap
-
-    def dump(self) -> bytes:
-        """The file: the moment, and in a second line whose it is."""
-        import json
-
-        began = None if self.begin is None else self.begin.isoformat()
-        note = json.dumps({"run": self.run, "since": began}, ensure_ascii=False)
-        return f"{self.until.isoformat()}\n{note}\n".encode()
-
-
-def _read_watermark(path: StoragePath) -> Watermark | None:
-    import json
-
-    try:
-        moment, _, note = path.read_bytes().decode().strip().partition("\n")
-    except FileNotFoundError:
-        return None
-    if not moment.strip():
-        return None
-    try:
-        kept = json.loads(note) if note else {}
-        since = kept.get("since")
-        return Watermark(_utc(moment), kept.get("run"), None if since is None else _utc(since))
-    except (TypeError, ValueError, AttributeError):
-        raise MiraklConfigurationError(
-            f"watermark: {path} cannot be read; leave its first line alone in it", field="watermark"
-        ) from None
-
-
-def _utc(text: str) -> datetime:
-    return Moment().convert(text)
-
-
-def _run_of(context: Context) -> str:
-    """What the tries of one task instance share, also when it is cleared."""
-    ti = context["ti"]
-    return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"

@@ -1,0 +1,110 @@
+"""The operator for the settings of an instance.
+
+Source: :ref:`H11 <facts-h11>` and the other calls of that section.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.operators.request import MAX_XCOM
+from airflow_provider_mirakl.operators.shops import StoringArguments, StoringOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
+
+SettingName = Literal[
+    "additional_fields",
+    "attributes",
+    "channels",
+    "configuration",
+    "currencies",
+    "document_types",
+    "hierarchies",
+    "locales",
+    "shop_roles",
+    "values_lists",
+]
+
+
+class MiraklGetSettingsOperator(StoringOperator):
+    """Read a setting of an instance. For every role.
+
+    ======================  ======  ====================  =========================================================
+    ``setting``             call    at most               ``query``
+    ======================  ======  ====================  =========================================================
+    ``additional_fields``   AF01    once a day            ``entities``, ``locale``
+    ``attributes``          PM11    once an hour          ``hierarchy``, ``max_level``, ``all_operator_attributes``,
+                                                          ``channels``, ``with_roles``
+    ``channels``            CH11    once a day            ``locale``
+    ``configuration``       PC01    not published
+    ``currencies``          CUR01   once a day            ``locale``
+    ``document_types``      DO01    once a day            ``entities``, ``locale``
+    ``hierarchies``         H11     once an hour          ``hierarchy``, ``max_level``
+    ``locales``             L01     once a day
+    ``shop_roles``          RO02    not published
+    ``values_lists``        VL11    once an hour          ``code``
+    ======================  ======  ====================  =========================================================
+
+    An answer is kept in the work folder for as long as Mirakl does not permit the next call, and returned again.
+
+    :param setting: which one. Templated.
+    :param query: narrows the answer, by Mirakl's names of the table. Templated.
+    :param target: an NDJSON file for the entries: a local path or object storage. Needed where the answer is larger
+        than 64 kB. Templated.
+    :param shop_id: the shop, for a seller who is user of several; default the connection's own. Templated.
+    :return: the entries, a list; for ``configuration`` a mapping; with ``target``: ``target`` and ``items``, a count.
+    :raises MiraklInputError: the call does not take a question of ``query``; no call was made.
+    :raises MiraklConfigurationError: the answer is too large for XCom.
+    """
+
+    operation = "PM11"
+    setting = Choice[SettingName](get_args(SettingName))
+    query = Maybe(Mappings())
+    target = Maybe(Location())
+    shop_id = Maybe(Id())
+
+    def __init__(
+        self,
+        *,
+        setting: SettingName | TextArg,
+        query: MappingArg | None = None,
+        target: PathArg | None = None,
+        shop_id: WholeArg | None = None,
+        **kwargs: Unpack[StoringArguments],
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", False)  # a list has no keys
+        super().__init__(**kwargs)
+        self.setting = setting
+        self.query = query
+        self.target = target
+        self.shop_id = shop_id
+
+    def execute(self, context: Context) -> Any:
+        """Ask, or return the kept answer."""
+        import json
+
+        from airflow_provider_mirakl.api.settings import get_setting
+        from airflow_provider_mirakl.runtime.downloads import write_rows
+
+        caller = self.caller_of(self.shop_id)
+        call = get_setting(self.setting, self.query, role=caller.role, shop_id=caller.shop_id)
+        with self.hook.get_conn() as client:
+            answer = self.kept_settings(client).get(call)
+        entries = answer if isinstance(answer, list) else [answer]
+        self.log.info("%s (%s): %d entries", self.setting, call.operation.code, len(entries))
+        if self.target is not None:
+            return {"target": self.target, "items": write_rows(entries, self.target)}
+        size = len(json.dumps(answer).encode())
+        if size > MAX_XCOM:
+            raise MiraklConfigurationError(
+                f"target: the answer has {size:,} bytes, which is too much for XCom; set a file for it",
+                field="target",
+            )
+        return answer
