@@ -112,6 +112,11 @@ class Ledger:
         chunks = self.plan.chunks
         return chunks[self.next_chunk] if self.next_chunk < len(chunks) else None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the note still says what this object knows: no other process has gone on with the plan."""
+        return self._note.read() == self._content
+
     def record(self, chunk_index: int, submitted_at: datetime) -> None:
         """Note that a chunk was accepted.
 
@@ -123,11 +128,18 @@ class Ledger:
             raise ValueError(f"chunk {chunk_index} cannot be recorded: chunk {self.next_chunk} is due")
         if submitted_at.tzinfo is None:
             raise ValueError("submitted_at needs a time zone")
-        content = self._content
-        content.accepted += self.chunk.products
-        content.next_chunk += 1
-        content.submitted_at = submitted_at.astimezone(UTC)
-        self.save()
+        before = self._content
+        self._content = msgspec.structs.replace(
+            before,
+            accepted=before.accepted + self.chunk.products,
+            next_chunk=before.next_chunk + 1,
+            submitted_at=submitted_at.astimezone(UTC),
+        )
+        try:
+            self.save()
+        except BaseException:
+            self._content = before  # so that the same chunk can be recorded again
+            raise
 
     def finish(self) -> None:
         """Note that everything after the sending is done too.

@@ -5,16 +5,24 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from zlib import crc32
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Call, Page
-from airflow_provider_mirakl.api.connect import Product, delete_products, list_products, upsert_products
+from airflow_provider_mirakl.api.call import Call, Operation, Page
+from airflow_provider_mirakl.api.connect import (
+    DELETE_PRODUCTS,
+    LIST_PRODUCTS,
+    UPSERT_PRODUCTS,
+    Product,
+    delete_products,
+    list_products,
+    upsert_products,
+)
 from airflow_provider_mirakl.catalog.ledger import Ledger
-from airflow_provider_mirakl.catalog.plan import read_chunk, request_body
+from airflow_provider_mirakl.catalog.plan import PLAN_FILE, read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
 from airflow_provider_mirakl.catalog.verify import Verifier, read_page
 from airflow_provider_mirakl.exceptions import MiraklNoteError
@@ -24,7 +32,7 @@ from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
 
 
 class Work(Protocol):
-    """A row of calls, to be made one after the other, whose progress outlives the process."""
+    """Calls to be made one after the other, whose progress outlives the process."""
 
     @property
     def last_call_at(self) -> datetime | None:
@@ -34,16 +42,28 @@ class Work(Protocol):
     def not_before(self) -> datetime | None:
         """Moment before which the next call makes no sense, beside the published interval."""
 
+    @property
+    def operation(self) -> Operation | None:
+        """The operation of the next call, without reading anything; ``None`` when all calls are made."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the progress on storage is still what this object knows; false when another process went on."""
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """How far it has come, small and JSON-able, for the event of a trigger and for messages."""
+
     def next_call(self) -> Call[Any] | None:
-        """The call to make now; ``None`` when the work is done."""
+        """Read the call to make now; ``None`` when all calls are made."""
 
     def intend(self) -> None:
         """Note that the call is made now, after all waiting."""
 
     def accept(self, result: Any, at: datetime) -> None:
-        """Note that the call succeeded.
+        """Note that the call succeeded. When this raises, nothing has changed and it may be called again.
 
-        :param result: what the call gave.
+        :param result: of the call.
         :param at: the moment of the reply, UTC.
         """
 
@@ -72,6 +92,35 @@ class SendWork:
     def last_call_at(self) -> datetime | None:
         """Moment of the last accepted chunk."""
         return self._ledger.submitted_at
+
+    @property
+    def operation(self) -> Operation | None:
+        """What the plan is made of; ``None`` when every chunk is accepted."""
+        if self._ledger.chunk is None:
+            return None
+        return DELETE_PRODUCTS if self._ledger.plan.kind == "delete" else UPSERT_PRODUCTS
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no other process has sent chunks meanwhile.
+
+        :raises FileNotFoundError: the plan is gone.
+        """
+        path = self._ledger.plan.folder / PLAN_FILE
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is gone: the work folder was removed, or is not shared")
+        return self._ledger.is_current
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """The plan, and the first chunk that is not known to be accepted."""
+        ledger = self._ledger
+        return {
+            "plan": ledger.plan.id,
+            "next_chunk": ledger.next_chunk,
+            "chunks": len(ledger.plan.chunks),
+            "accepted": ledger.accepted,
+        }
 
     def next_call(self) -> Call[None] | None:
         """The next chunk, read from where it begins."""
@@ -108,6 +157,8 @@ class _Progress(msgspec.Struct):
     page_token: str | None = None
     last_call_at: datetime | None = None
     not_before: datetime | None = None
+    read: bool = False
+    """Whether the pages of this round are all read, and it remains to end the round."""
     finished: bool = False
     outcome: dict[str, Any] | None = None
 
@@ -135,9 +186,11 @@ class _Walk(ABC):
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
         if progress is None:
-            progress = _Progress()
+            self._progress = _Progress()
             self._forget()
-        self._progress = progress
+            self._save()  # the triggerer tells by it that it sees the same storage
+        else:
+            self._progress = progress
 
     @property
     def last_call_at(self) -> datetime | None:
@@ -154,34 +207,64 @@ class _Walk(ABC):
         """Whether there is nothing more to read."""
         return self._progress.finished
 
+    @property
+    def operation(self) -> Operation | None:
+        """``None`` when the round is read."""
+        return None if self.finished or self._progress.read else LIST_PRODUCTS
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no other process has read pages meanwhile."""
+        return self._note.read() == self._progress
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Round and pages."""
+        progress = self._progress
+        return {"round": progress.round, "pages": len(progress.pages), "products": progress.products}
+
     def next_call(self) -> Call[Page[Product]] | None:
         """The next page."""
-        return None if self.finished else list_products(page_token=self._progress.page_token)
+        return None if self.operation is None else list_products(page_token=self._progress.page_token)
 
     def intend(self) -> None:  # noqa: B027 - reading twice does no harm, so there is nothing to note
         """Nothing to note: reading twice does no harm."""
 
     def accept(self, result: Page[Product], at: datetime) -> None:
-        """Take a page, and at the end of the catalog end the walk."""
+        """Take a page."""
+        before = self._progress
+        self._progress = progress = msgspec.structs.replace(before, pages=list(before.pages))
+        try:
+            if progress.page_token is None:
+                self._forget()  # a process killed at the end of a walk leaves its pages
+            is_last = self._take(result.items)
+            progress.products += len(result.items)
+            progress.last_call_at = at
+            progress.not_before = None
+            progress.page_token = dict(result.following.params)["page_token"] if result.following else None
+            progress.read = is_last or result.following is None
+            self._save()
+        except BaseException:
+            self._progress = before
+            raise
+
+    def end_round(self) -> bool:
+        """End the round if all its pages are read. For a worker: it may compare a whole catalog.
+
+        :return: whether a round was ended.
+        """
         progress = self._progress
-        if progress.page_token is None:
-            self._forget()  # a process killed at the end of a walk leaves its pages
-        is_last = self._take(result.items)
-        progress.products += len(result.items)
-        progress.last_call_at = at
-        progress.not_before = None
-        progress.page_token = dict(result.following.params)["page_token"] if result.following else None
-        ended = is_last or result.following is None
-        if ended:
-            progress.page_token = None
-            try:
-                self._end(at)
-            except MiraklNoteError:  # a page that was kept is damaged: a retry reads the catalog again
-                self.restart()
-                raise
+        if self.finished or not progress.read:
+            return False
+        progress.page_token, progress.read = None, False
+        try:
+            self._end(progress.last_call_at or datetime.now(UTC))
+        except MiraklNoteError:  # a page that was kept is damaged: a retry reads the catalog again
+            self.restart()
+            raise
         self._save()
-        if ended:
-            self._tidy()
+        self._tidy()
+        return True
 
     def restart(self) -> None:
         """Forget what was read, so that the next try reads again."""
@@ -195,7 +278,7 @@ class _Walk(ABC):
 
     @abstractmethod
     def _end(self, at: datetime) -> None:
-        """End a walk: set ``finished``, or the next round."""
+        """End a round: set ``finished``, or begin the next one."""
 
     @abstractmethod
     def _tidy(self) -> None:

@@ -1,7 +1,7 @@
 """Everything a client decides between a call and its result, as a generator that does no I/O.
 
-The generator yields what it needs done (:class:`Send`, :class:`Wait`, :class:`NeedToken`) and is handed what
-came of it, or has the error thrown in. The sync and the async client differ only in how they do these three things.
+The generator yields what it needs done (:class:`Send`, :class:`Wait`, :class:`NeedToken`, :class:`Parse`) and is handed
+what came of it, or has the error thrown in. The sync and the async client differ only in how they do these.
 """
 
 from __future__ import annotations
@@ -87,7 +87,19 @@ class NeedToken:
     refused: Secret | None
 
 
-Effect: TypeAlias = Send | Wait | NeedToken
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """Parse a reply. A large one would hold an event loop up.
+
+    :param parse: does it.
+    :param size: bytes of the reply.
+    """
+
+    parse: Callable[[], None] = field(repr=False)
+    size: int
+
+
+Effect: TypeAlias = Send | Wait | NeedToken | Parse
 Exchange: TypeAlias = Generator[Effect, Reply | Secret | None, T]
 Failure: TypeAlias = MiraklTransportError | MiraklApiError
 
@@ -97,7 +109,9 @@ def exchange(
 ) -> Exchange[T]:
     """Send a call and read its result. See :func:`exchange_reply` for what it may raise."""
     reply = yield from exchange_reply(call, settings, pacer, clock=clock, max_wait=max_wait)
-    return call.parse(reply)
+    parsed: list[T] = []
+    yield Parse(lambda: parsed.append(call.parse(reply)), len(reply.body))
+    return parsed[0]
 
 
 def exchange_reply(

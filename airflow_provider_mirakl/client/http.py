@@ -24,12 +24,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from airflow_provider_mirakl.api.call import Call, Multipart, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Multipart, Operation, Page, Reply
 from airflow_provider_mirakl.api.steps import drive, drive_async
 from airflow_provider_mirakl.client.exchange import (
     Effect,
     Exchange,
     NeedToken,
+    Parse,
     Request,
     Wait,
     exchange,
@@ -52,6 +53,8 @@ T = TypeVar("T")
 MAX_ERROR_BODY = 64 * 1024
 MAX_BODY = 256 * 1024 * 1024
 """A larger reply must be streamed."""
+LARGE_BODY = 256 * 1024
+"""A reply of more bytes is parsed in a thread by the async client."""
 STREAM_CHUNK = 64 * 1024
 MAX_EMPTY_PAGES = 20
 """Pages without items in a row that are believed to lead on to more."""
@@ -93,14 +96,24 @@ class _Shared:
         with contextlib.suppress(ValueError, TypeError):
             self.clock_offset = parsedate_to_datetime(sent).timestamp() - self._clock()
 
+    def next_permitted(self, operation: Operation, paced_by: str = "") -> float:
+        """Seconds until the next call of an operation is permitted, as far as this process knows.
+
+        :param paced_by: as of :class:`~airflow_provider_mirakl.api.call.Call`.
+        """
+        key = (self.settings.account, operation.code, paced_by)
+        return self._pacer.wait(key, now=self._clock())
+
     def _exchange(self, call: Call[T], max_wait: float | None) -> Exchange[T]:
         limit = self.settings.max_wait if max_wait is None else max_wait
         return exchange(call, self.settings, self._pacer, clock=self._clock, max_wait=limit)
 
-    def _exchange_stream(self, call: Call[T], max_wait: float | None) -> Exchange[Reply]:
+    def _exchange_reply(
+        self, call: Call[T], max_wait: float | None, *, stream: bool = False
+    ) -> Exchange[Reply]:
         limit = self.settings.max_wait if max_wait is None else max_wait
         return exchange_reply(
-            call, self.settings, self._pacer, clock=self._clock, max_wait=limit, stream=True
+            call, self.settings, self._pacer, clock=self._clock, max_wait=limit, stream=stream
         )
 
     def _claim(self, need: NeedToken, *, blocking: bool) -> Secret | Flight:
@@ -178,7 +191,8 @@ class Client(_Shared):
         opened: list[httpx.Response] = []
         try:
             reply = drive(
-                self._exchange_stream(call, max_wait), functools.partial(self._perform, opened=opened)
+                self._exchange_reply(call, max_wait, stream=True),
+                functools.partial(self._perform, opened=opened),
             )
             yield Download(reply, _read(opened[-1], reply.operation))
         finally:
@@ -202,6 +216,9 @@ class Client(_Shared):
     def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
             self._sleep(effect.seconds)
+            return None
+        if isinstance(effect, Parse):
+            effect.parse()
             return None
         if isinstance(effect, NeedToken):
             return self._token(effect)
@@ -293,7 +310,8 @@ class AsyncClient(_Shared):
         opened: list[httpx.Response] = []
         try:
             reply = await drive_async(
-                self._exchange_stream(call, max_wait), functools.partial(self._perform, opened=opened)
+                self._exchange_reply(call, max_wait, stream=True),
+                functools.partial(self._perform, opened=opened),
             )
             async with contextlib.aclosing(_aread(opened[-1], reply.operation)) as chunks:
                 yield Download(reply, chunks)
@@ -304,6 +322,12 @@ class AsyncClient(_Shared):
     async def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
             await self._sleep(effect.seconds)
+            return None
+        if isinstance(effect, Parse):
+            if effect.size > LARGE_BODY:
+                await asyncio.to_thread(effect.parse)
+            else:
+                effect.parse()
             return None
         if isinstance(effect, NeedToken):
             return await self._token(effect)

@@ -19,8 +19,8 @@ NOISE = 0.001
 class _Line:
     """The queue of one key.
 
-    :param free: the first moment that is promised to nobody.
-    :param floor: nobody may call before, promised or not: learned from replies.
+    :param free: the first moment that is not promised yet.
+    :param floor: no call is permitted before, promised or not: learned from replies.
     :param seen: the clock when the two were noted.
     """
 
@@ -61,8 +61,15 @@ class Pacer:
                 line.free = now + wait + interval
             return wait
 
+    def wait(self, key: Key, *, now: float) -> float:
+        """Seconds until the next turn; asks for none."""
+        with self._lock:
+            line = self._line(key, now)
+            wait = max(line.free - now, line.floor - now)
+            return wait if wait > NOISE else 0.0
+
     def give_back(self, key: Key, *, interval: float, moment: float, now: float) -> None:
-        """Return a turn that was not used, unless somebody has queued behind it already.
+        """Return a turn that was not used, unless another caller has queued behind it already.
 
         :param interval: as the turn was taken with.
         :param moment: the moment of the turn: when it was taken plus the wait.
@@ -75,7 +82,7 @@ class Pacer:
     def leave(self, key: Key, *, interval: float, now: float) -> float:
         """The holder of a turn wants to call.
 
-        :return: 0 when it may, and nobody else before an interval is over; else the seconds to wait on.
+        :return: 0 when it may, and no other before an interval is over; else the seconds to wait on.
         """
         with self._lock:
             line = self._line(key, now)

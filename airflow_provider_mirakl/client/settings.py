@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,6 +47,11 @@ class HeaderAuth:
         return _digest(*(part for header in self.headers for part in header))
 
     @property
+    def account(self) -> tuple[str, ...]:
+        """Whose calls are counted together."""
+        return tuple(part for header in self.headers for part in header)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, even if a server repeats it."""
         values = [value for name, value in self.headers if name.lower() not in _NOT_SECRET]
@@ -81,6 +87,11 @@ class ClientCredentials:
     def identity(self) -> str:
         """Distinguishes two accounts without revealing their secrets."""
         return _digest(self.token_url, self.client_id, self.client_secret, self.audience or "")
+
+    @property
+    def account(self) -> tuple[str, ...]:
+        """Whose calls are counted together: whichever of the client's secrets is used, but each company by itself."""
+        return (self.token_url, self.client_id, self.audience or "")
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -144,7 +155,18 @@ class Settings:
 
     @property
     def account(self) -> str:
-        """Whose call frequencies are counted together."""
+        """Whose call frequencies are counted together: the same client id, or the same key on the same host.
+
+        A keyed hash that means nothing outside this process and its children: it is made of a secret.
+        """
+        host = "\x00".join(map(str, origin(self.base_url)))
+        return hashlib.blake2b(
+            "\x00".join((host, *self.auth.account)).encode(), digest_size=16, key=_PROCESS_KEY
+        ).hexdigest()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells the folders of two accounts apart, on disk."""
         return _digest(self.base_url, self.auth.identity)
 
     def check(self) -> None:
@@ -291,6 +313,9 @@ def _is_proxy(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+_PROCESS_KEY = os.urandom(32)
 
 
 def _digest(*parts: str) -> str:

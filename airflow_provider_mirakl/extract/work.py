@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Call, Json, Page
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.extract.fields import Row, moment_in
 from airflow_provider_mirakl.extract.listings import Listing
@@ -143,6 +143,21 @@ class ExtractWork:
         """Whether target and watermark are complete."""
         return self._progress.counts is not None
 
+    @property
+    def operation(self) -> Operation | None:
+        """The listing; ``None`` when all is written."""
+        return None if self.finished else self._first.operation
+
+    @property
+    def is_current(self) -> bool:
+        """One process reads at a time."""
+        return True
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Pages and rows."""
+        return {"pages": len(self._progress.pages), "rows": self._progress.rows}
+
     def next_call(self) -> Call[Page[dict[str, Json]]] | None:
         """The next page; ``None`` when all is written."""
         if self.finished:
@@ -155,6 +170,19 @@ class ExtractWork:
 
     def accept(self, result: Page[dict[str, Json]], at: datetime) -> None:
         """Take a page, and after the last one write the target and move the watermark."""
+        before = self._progress
+        self._progress = msgspec.structs.replace(
+            before, pages=list(before.pages), delivered=dict(before.delivered)
+        )
+        try:
+            self._take(result, at)
+        except BaseException:
+            self._progress = before
+            raise
+        if self.finished:
+            self._forget()
+
+    def _take(self, result: Page[dict[str, Json]], at: datetime) -> None:
         progress = self._progress
         rows = list(self._wanted(result.items))
         if not progress.pages and self._listing.newest_first:
@@ -170,8 +198,6 @@ class ExtractWork:
         if result.following is None:
             self._end()
         self._note.write(progress)
-        if self.finished:
-            self._forget()
 
     def describe(self, interval: float) -> str:
         """Such as ``page 12, 1,200 rows``."""

@@ -88,6 +88,20 @@ class MiraklBaseHook(BaseHook):
         """
         import asyncio
 
+        from airflow_provider_mirakl._compat import amask_secret
+
+        await self.aread()
+
+        def make() -> AsyncClient:
+            from airflow_provider_mirakl.client.http import AsyncClient
+
+            return AsyncClient(self.settings, on_secret=amask_secret)
+
+        # Importing httpx and reading the certificates take long enough to hold up every other trigger.
+        return await asyncio.to_thread(make)
+
+    async def aread(self) -> None:
+        """Read the connection on an event loop, unless it was read. See :attr:`values` for what it raises."""
         from airflow.providers.common.compat.connection import get_async_connection
 
         from airflow_provider_mirakl._compat import amask_secret, read_extra
@@ -98,14 +112,6 @@ class MiraklBaseHook(BaseHook):
             for secret in _secrets(connection, extra):
                 await amask_secret(secret)
             self.values = self._read(connection, extra)
-
-        def make() -> AsyncClient:
-            from airflow_provider_mirakl.client.http import AsyncClient
-
-            return AsyncClient(self.settings, on_secret=amask_secret)
-
-        # Importing httpx and reading the certificates take long enough to hold up every other trigger.
-        return await asyncio.to_thread(make)
 
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection without changing anything in Mirakl.

@@ -57,7 +57,7 @@ class PlatformSettings:
         from airflow_provider_mirakl.files.paths import folder_below
 
         self._client = client
-        self._folder = folder_below(work_folder, FOLDER, client.settings.account)
+        self._folder = folder_below(work_folder, FOLDER, client.settings.fingerprint)
         self._clock = clock
 
     def get(self, call: Call[T]) -> T:

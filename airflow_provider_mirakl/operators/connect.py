@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.mapping import Columns
     from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.catalog.sync import SyncPlan
-    from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork, Work
+    from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         FlagArg,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.triggers.places import Place
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 OnInvalid = Literal["fail", "reject"]
@@ -152,10 +153,10 @@ class _SendProductsOperator(_ConnectOperator):
 class _SendPlanOperator(_SendProductsOperator):
     """Sends one plan."""
 
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Plan, or find the plan of a former try."""
+    def prepare(self, run: TaskRun) -> Place | None:
+        """Plan, or find the plan of a previous try."""
         from airflow_provider_mirakl.catalog.ledger import Ledger, resume
-        from airflow_provider_mirakl.catalog.work import SendWork
+        from airflow_provider_mirakl.triggers.places import open_plan, place_of
 
         interval = 60.0 * self.hook.settings.interval_factor
         ledger = resume(run.folder, generation=run.generation, store=run.memory)
@@ -165,7 +166,9 @@ class _SendPlanOperator(_SendProductsOperator):
             ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
             self.note_continuing(run, ledger, interval)
-        return None if self.preview or ledger.chunk is None else SendWork(ledger)
+        if self.preview or ledger.chunk is None:
+            return None
+        return place_of(open_plan, folder=str(run.folder), generation=run.generation)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """The outcome of the sending, or of the planning alone."""
@@ -360,11 +363,11 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         self.columns = columns
         self.unknown_fields = unknown_fields
 
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Compare source and state, or find the plan of a former try: upserts first, then deletes."""
+    def prepare(self, run: TaskRun) -> Place | None:
+        """Compare source and state, or find the plan of a previous try: upserts first, then deletes."""
         from airflow_provider_mirakl.catalog.ledger import Ledger, resume
         from airflow_provider_mirakl.catalog.sync import SyncPlan
-        from airflow_provider_mirakl.catalog.work import SendWork
+        from airflow_provider_mirakl.triggers.places import open_sync, place_of
 
         interval = 60.0 * self.hook.settings.interval_factor
         if resume(run.folder / "delete", generation=run.generation) is None:
@@ -380,7 +383,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             return None
         if any(ledger.accepted for ledger in ledgers):
             self.note_continuing(run, due, interval)
-        return SendWork(due, sync)
+        return place_of(
+            open_sync, folder=str(run.folder), generation=run.generation, state=str(self._state(run))
+        )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """What was sent, and what did not have to be."""
@@ -456,10 +461,16 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
         super().__init__(**kwargs)
         self.target = target
 
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Continue the walk; ``None`` once the file is written."""
+    def prepare(self, run: TaskRun) -> Place | None:
+        """Continue the walk; write the file once all pages are read."""
+        from airflow_provider_mirakl.triggers.places import open_list, place_of
+
         work = self._work(run)
-        return None if work.finished else work
+        if work.end_round():
+            self.log.info("%s", work.describe(0))
+        if work.finished:
+            return None
+        return place_of(open_list, folder=str(run.folder), generation=run.generation, target=self.target)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """How many products the file holds."""
@@ -529,10 +540,24 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Continue the reading; ``None`` once the last round is judged."""
+    def prepare(self, run: TaskRun) -> Place | None:
+        """Judge a round that is read, and continue; ``None`` once the last round is judged."""
+        from airflow_provider_mirakl.triggers.places import open_verify, place_of
+
         work = self._work(run)
-        return None if work.finished else work
+        if work.end_round():
+            self.log.info("%s", work.describe(0))
+        if work.finished:
+            return None
+        return place_of(
+            open_verify,
+            folder=str(run.folder),
+            generation=run.generation,
+            submitted=str(self._submitted_folder),
+            sample=self.sample,
+            rounds=self.rounds,
+            pause=self._pause,
+        )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Judge the outcome by the limits on failed items."""
@@ -572,8 +597,12 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
             run.folder,
             generation=run.generation,
             rounds=self.rounds,
-            pause=self.round_interval * self.hook.settings.interval_factor,
+            pause=self._pause,
         )
+
+    @property
+    def _pause(self) -> float:
+        return self.round_interval * self.hook.settings.interval_factor
 
 
 def _source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:

@@ -1,4 +1,8 @@
-"""What the triggers of one connection share on an event loop: a client, and the listings of jobs."""
+"""What the triggers of one connection share on an event loop: a client, and how their steps are performed.
+
+All calls of an account whose frequency Mirakl limits go through one queue for each operation (:mod:`.line`), whichever
+task and connection they come from.
+"""
 
 from __future__ import annotations
 
@@ -8,192 +12,289 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_mirakl._compat import in_thread
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+)
+from airflow_provider_mirakl.triggers.board import Board, board_of
+from airflow_provider_mirakl.triggers.board import Key as BoardKey
+from airflow_provider_mirakl.triggers.line import line_of
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.call import Call, Operation
     from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.polls import JobQuestion
+    from airflow_provider_mirakl.triggers.line import Line
+
+    Perform = Callable[[Step], Awaitable[object]]
+
+T = TypeVar("T")
+P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
-FRESH = 0.97
-"""Share of an interval for which a listing is news. Less than all of it, or a look that comes a moment early would
-wait for the next one; the client still keeps the published interval."""
-PAGE = 100
-"""Jobs on a page of a listing."""
-WHOLE_EVERY = 10
-"""Readings of which one asks for every job, and not for changes alone."""
-OVERLAP = 120.0
-"""Seconds by which a reading of changes reaches behind the one before, since Mirakl's clock may differ from ours."""
-FORGET_AFTER = 3
-"""Intervals after which a job that nobody asks for any more leaves a listing."""
-
 AT_ONCE = 50
 """Calls of a connection under way at once; more would wait for each other inside the HTTP library, and time out."""
+RECHECK = 60.0
+"""Seconds after which a connection is read again, so that a task that sends for hours notices that it was disabled, or
+that its key was changed."""
+FIRST_LEAD = 1.0
+"""Seconds before the permitted moment at which a turn is given, to read the call; more where reading takes longer."""
+LONGEST_LEAD = 15.0
+KEPT_SLEEP = 2.0
+"""Seconds. A longer sleep gives the turn to the next one."""
+PATIENCE = 10.0
+"""Seconds a call may wait inside the client, which keeps its turn meanwhile."""
+GRACE = 60.0
+"""Seconds that a call under way has to end when its trigger is cancelled."""
 
-Send = Callable[["Call[Any]"], Awaitable[Any]]
+
+class DeadlinePassedError(Exception):
+    """The time of a task is over. Not an error of this package, so that no generator takes it for Mirakl's."""
 
 
 class Desk:
-    """One client for all triggers of a connection, and one reading of each listing.
-
-    Made by :func:`open_desk`.
-    """
+    """One client for all triggers of a connection. Made by :func:`open_desk`."""
 
     def __init__(self, make_hook: Callable[[], MiraklBaseHook]) -> None:
         self._make_hook = make_hook
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._client: AsyncClient | None = None
+        self._read_at = float("-inf")
         self._clients = AsyncExitStack()
-        self._boards: dict[tuple[str, str, int | None], Board] = {}
         self.users = 0
 
-    def performer(self, interval: float, deadline: float) -> Callable[[Step], Awaitable[object]]:
-        """What performs the steps of a wait.
+    @asynccontextmanager
+    async def caller(self, *, deadline: float | None = None) -> AsyncIterator[Perform]:
+        """What performs the steps of a task that makes calls.
+
+        :param deadline: moment at which its time is over.
+        """
+        performer = _Performer(self, deadline=deadline)
+        try:
+            yield performer.perform
+        finally:
+            performer.leave()
+
+    @asynccontextmanager
+    async def poller(self, *, interval: float, deadline: float) -> AsyncIterator[Perform]:
+        """What performs the steps of a task that polls.
 
         :param interval: seconds between two polls.
-        :param deadline: moment after which no call may wait for its turn.
+        :param deadline: moment of the last poll: no call waits longer for its turn.
         """
-        from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
-        from airflow_provider_mirakl.jobs.polls import JobQuestion
+        performer = _Performer(self, interval=interval, patience=deadline)
+        try:
+            yield performer.perform
+        finally:
+            performer.leave()
 
-        async def send(call: Call[Any]) -> Any:
-            return await self._send(call, deadline)
+    async def client(self) -> AsyncClient:
+        """The client, as the connection is now.
 
-        async def perform(step: Step) -> object:
-            match step:
-                case Sleep():
-                    await asyncio.sleep(step.seconds)
-                case Blocking():
-                    return await in_thread(step.function)
-                case JobQuestion() if step.kind.listing is not None:
-                    key = (step.kind.name, step.caller.role, step.caller.shop_id)
-                    return await self._boards.setdefault(key, Board()).look(step, interval, send)
-                case Send():
-                    return await send(step.call)
-            return None
+        :raises MiraklConnectionDisabledError: the connection is disabled.
+        :raises MiraklConfigurationError: with every fault of the connection.
+        """
+        async with self._opening:
+            if self._client is None or time.monotonic() - self._read_at > RECHECK:
+                await self._read()
+            assert self._client is not None  # noqa: S101 - just made
+            return self._client
 
-        return perform
+    async def send(self, call: Call[T], max_wait: float) -> T:
+        """Send a call. One that is refused with 401 is sent again if the key was changed meanwhile."""
+        client = await self.client()
+        async with self._slots:
+            try:
+                return await client.send(call, max_wait=max_wait)
+            except MiraklAuthenticationError:
+                async with self._opening:
+                    if self._client is client:
+                        await self._read()
+                    changed = self._client
+                if changed is None or changed is client:
+                    raise
+                log.info("The key of the connection was changed; sending again with the new one")
+                return await changed.send(call, max_wait=max_wait)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._clients.aclose()
 
-    async def _send(self, call: Call[Any], deadline: float) -> Any:
-        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
-
-        client = await self._open()
+    async def _read(self) -> None:
+        hook = self._make_hook()
         try:
-            async with self._slots:
-                patience = max(0.0, min(client.settings.max_wait, deadline - time.time()))
-                return await client.send(call, max_wait=patience)
-        except MiraklAuthenticationError:
-            # The key may have been changed in the connection: whoever comes next reads it anew.
-            if self._client is client:
-                self._client = None
-            raise
-
-    async def _open(self) -> AsyncClient:
-        async with self._opening:
-            if self._client is None:
-                client = await self._make_hook().get_async_conn()
-                self._client = await self._clients.enter_async_context(client)
-            return self._client
+            await hook.aread()
+        except Exception as error:
+            if self._client is None or isinstance(error, MiraklError):
+                raise
+            # Airflow's own trouble, such as an API server that restarts.
+            log.warning("The connection cannot be read again (%s); going on as before", type(error).__name__)
+            self._read_at = time.monotonic()
+            return
+        self._read_at = time.monotonic()
+        if self._client is None or hook.settings != self._client.settings:
+            self._client = await self._clients.enter_async_context(await hook.get_async_conn())
 
 
-class Board:
-    """One reading of a listing for all who wait for a job in it.
+class _Performer:
+    """Performs the steps of one task, and holds its turn.
 
-    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. What is not on the page is
-    asked for alone. Where a listing tells changes, most readings ask for these, which fit on a page however many wait.
+    A trigger that is cancelled stops between two calls: the call or the note that is under way ends first.
     """
 
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._asked: dict[Any, tuple[datetime, float]] = {}
-        self._statuses: dict[Any, Any] = {}
-        self._alone: set[Any] = set()
-        self._read_at = float("-inf")
-        self._read_since: datetime | None = None
-        self._readings = 0
-        self._error: Exception | None = None
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        deadline: float | None = None,
+        interval: float = 0.0,
+        patience: float | None = None,
+    ) -> None:
+        self._desk = desk
+        self._deadline = deadline
+        self._patience = patience
+        self._interval = interval
+        self._line: Line | None = None
+        self._numbers: dict[Line, int] = {}
+        self._boards: dict[BoardKey, Board] = {}
+        self._lead = FIRST_LEAD
+        self._turn_began = 0.0
+        self._is_cancelled = False
 
-    async def look(self, question: JobQuestion, interval: float, send: Send) -> Any:
-        """The status of a job: from the last reading while that is fresh, else from a new one.
+    async def perform(self, step: Step) -> object:
+        """Perform a step, and return its result."""
+        from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Turn
+        from airflow_provider_mirakl.jobs.polls import JobQuestion
 
-        :return: ``None`` where the readings have no news of it.
-        :raises MiraklError: why the last reading failed, where asking for the job alone would not help.
-        """
-        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
+        match step:
+            case Sleep():
+                if step.seconds > KEPT_SLEEP:
+                    self.leave()
+                await self._sleep(step.seconds)
+            case Blocking():
+                return await self._finish(in_thread(step.function))
+            case Turn():
+                await self._take_turn(step.operation, step.paced_by)
+            case JobQuestion() if step.kind.listing is not None:
+                return await (await self._board(step)).ask(step, self._interval, self._send)
+            case Send():
+                return await self._send(step.call)
+        return None
 
-        job_id = question.job_id
-        new = job_id not in self._asked
-        self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
-        async with self._lock:
-            refused = isinstance(self._error, MiraklAuthenticationError)
-            if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
-                await self._read(question, interval, send)
-        if self._error is not None:
-            if isinstance(self._error, MiraklAuthenticationError):
-                # Whoever waits for it ends now; who comes later may have come because the key was changed.
-                self._asked.pop(job_id, None)
-            raise self._error
-        if job_id in self._alone:
-            self._alone.discard(job_id)
-            self._statuses[job_id] = await send(question.call)
-        return self._statuses.get(job_id)
+    def leave(self) -> None:
+        """Give the turn to the next one, if this task has it."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.leave()
 
-    async def _read(self, question: JobQuestion, interval: float, send: Send) -> None:
-        from airflow_provider_mirakl.exceptions import (
-            MiraklBadRequestError,
-            MiraklError,
-            MiraklNotFoundError,
-            MiraklPermissionError,
-        )
+    async def _board(self, question: JobQuestion) -> Board:
+        account = (await self._desk.client()).settings.account
+        key = (account, question.kind.name, question.caller.role, question.caller.shop_id)
+        return self._boards.setdefault(key, board_of(key))
 
-        now, began = time.monotonic(), datetime.now(UTC)
-        self._asked = {
-            job_id: asked
-            for job_id, asked in self._asked.items()
-            if asked[1] >= now or job_id == question.job_id
-        }
-        wanted = set(self._asked)  # a copy: others come while the call is under way
-        # Of these nothing is known yet, so what changed lately does not tell enough.
-        new = wanted - self._statuses.keys()
-        since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
-        changes = (
-            question.kind.changes and self._readings % WHOLE_EVERY != 0 and (not new or len(wanted) > PAGE)
-        )
-        if changes and self._read_since is not None:
-            since = self._read_since
-        assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
-        self._error = None
+    async def _take_turn(self, operation: Operation, paced_by: str) -> None:
+        """Join the queue, and wait there until the moment of the call is near."""
+        client = await self._desk.client()
+        interval = operation.interval * client.settings.interval_factor
+        if interval <= 0 or self._line is not None:
+            return
+        line = line_of((client.settings.account, operation.code, paced_by))
+        number = self._numbers.setdefault(line, line.number())
+        ahead = line.ahead(number)
+        wait = client.next_permitted(operation, paced_by) + ahead * interval
+        moment = datetime.fromtimestamp(time.time() + wait, UTC)
+        if self._patience is not None and wait > self._longest(client):
+            raise MiraklNotYetError(
+                f"{operation.code}: {ahead} other calls of this account come first; the next permitted call is at "
+                f"{moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
+                operation=operation.code,
+                retry_at=moment,
+            )
+        if ahead and self._patience is None:
+            log.info(
+                "%s: %d other %s of this account first; this one about %s",
+                operation.code,
+                ahead,
+                "call" if ahead == 1 else "calls",
+                f"{moment:%H:%M:%S} UTC",
+            )
+        await self._limited(line.join, number)
+        self._line = line
+        while (wait := client.next_permitted(operation, paced_by) - self._lead) > 0:
+            await self._sleep(wait)
+        self._turn_began = time.monotonic()
+
+    async def _send(self, call: Call[T]) -> T:
+        """Send a call at its permitted moment."""
+        client = await self._desk.client()
+        if call.operation.interval * client.settings.interval_factor <= 0:
+            return await self._finish(self._desk.send(call, self._longest(client)))
+        if self._line is None:
+            await self._take_turn(call.operation, call.paced_by)
+        else:  # how long reading took says how early the next turn has to begin
+            taken = 1.5 * (time.monotonic() - self._turn_began)
+            self._lead = min(LONGEST_LEAD, max(FIRST_LEAD, max(self._lead, taken)))
+        line = self._line
+        assert line is not None  # noqa: S101 - just taken
         try:
-            page = await send(question.kind.listing(question.caller, since, sorted(wanted)[-PAGE:]))
-        except (MiraklBadRequestError, MiraklNotFoundError, MiraklPermissionError) as error:
-            # Whoever may not list jobs may still ask for his own, as a sensor that pokes does.
-            log.warning("%s Asking for each job alone.", error)
-            self._alone, self._statuses = wanted, {}
-        except MiraklError as error:
-            self._error = error
+            while (wait := client.next_permitted(call.operation, call.paced_by)) > 0:
+                await self._sleep(wait)
+            result = await self._finish(self._desk.send(call, PATIENCE))
+        except (MiraklNotYetError, MiraklRateLimitError):
+            raise  # its number is kept, and so its place
+        except BaseException:
+            self._numbers.pop(line, None)
+            raise
         else:
-            listed = {status.get("import_id"): status for status in page.items}
-            found = {job_id: listed[job_id] for job_id in wanted & listed.keys()}
-            kept = {job_id: self._statuses[job_id] for job_id in wanted & self._statuses.keys()}
-            self._alone = (new if changes and page.following is None else wanted) - found.keys()
-            self._statuses = (kept if changes else {}) | found
-            self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
-            self._readings += 1
-        # Not where the reader was cancelled: then it is for the next one to read.
-        self._read_at = time.monotonic()
+            self._numbers.pop(line, None)
+            return result
+        finally:
+            self.leave()
+
+    def _longest(self, client: AsyncClient) -> float:
+        """Seconds that a call may wait."""
+        longest = client.settings.max_wait
+        return longest if self._patience is None else max(0.0, min(longest, self._patience - time.time()))
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._limited(asyncio.sleep, seconds)
+
+    async def _limited(self, wait: Callable[[P], Awaitable[None]], argument: P) -> None:
+        """Wait, but not beyond the deadline, and not when the trigger is to stop."""
+        if self._is_cancelled:
+            raise asyncio.CancelledError
+        left = None if self._deadline is None else max(0.0, self._deadline - time.time())
+        try:
+            async with asyncio.timeout(left):
+                await wait(argument)
+        except TimeoutError:
+            raise DeadlinePassedError from None
+
+    async def _finish(self, work: Awaitable[T]) -> T:
+        """Do what must not be broken off: when the trigger is cancelled meanwhile, it ends first."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            self._is_cancelled = True
+            done, _ = await asyncio.wait({task}, timeout=GRACE)
+            if not done:
+                task.cancel()
+                raise
+            return task.result()
 
 
 _DESKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | None], Desk]] = (
@@ -203,7 +304,7 @@ _DESKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | 
 
 @asynccontextmanager
 async def open_desk(hook: str, conn_id: str, role: str | None) -> AsyncIterator[Desk]:
-    """The desk of a connection on the running event loop; the last one to leave closes it.
+    """The desk of a connection on the running event loop; the last user to leave closes it.
 
     :param hook: path of the hook's class.
     """

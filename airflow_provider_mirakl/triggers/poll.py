@@ -92,8 +92,11 @@ class PollTrigger(BaseTrigger):
                 Tolerance(self.max_failures),
                 on_failure=_log_failure,
             )
-            async with open_desk(self.hook, self.conn_id, self.role) as desk:
-                found = await drive_async(steps, desk.performer(self.interval, self.deadline))
+            async with (
+                open_desk(self.hook, self.conn_id, self.role) as desk,
+                desk.poller(interval=self.interval, deadline=self.deadline) as perform,
+            ):
+                found = await drive_async(steps, perform)
         except Exception as error:
             # Whatever it is: were it to leave the trigger, Airflow would fail the task without asking its flags.
             if not isinstance(error, MiraklError):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
+    from airflow_provider_mirakl.triggers.places import Here
 
 Format = Literal["ndjson", "parquet"]
 Layout = Literal["nested", "flat"]
@@ -112,12 +113,14 @@ class ExtractOperator(PacedOperator):
         """Further filters of the listing."""
         return {}
 
-    def open_work(self, run: TaskRun) -> ExtractWork | None:
+    def prepare(self, run: TaskRun) -> Here | None:
         """Begin the walk, or go on where it was broken off."""
+        from airflow_provider_mirakl.triggers.places import Here
+
         work = self._work(run)
         if run.begins and work.progress.pages and not work.finished:
             self.log.info("Continuing the previous try: %s were read", work.describe(0.0))
-        return None if work.finished else work
+        return None if work.finished else Here(work)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Say what was written, and where."""

@@ -1,7 +1,8 @@
-"""Operators that make many calls, one at a time, at the pace Mirakl publishes, without holding a worker between them.
+"""Operators that make many calls, one at a time, at the pace Mirakl publishes, without holding a worker.
 
-A worker makes a call and notes it; then the task waits in the triggerer until the next call is permitted. What has been
-done is kept by the work itself, on storage, so that a killed worker, a killed triggerer or a retry continues there.
+A worker plans and judges. In between, the triggerer makes the calls: one deferral for a whole catalog. Where the
+triggerer cannot reach the plan, workers make the calls and defer between them. What has been done is on storage, so
+that a killed worker, a killed triggerer or a retry continues there.
 """
 
 from __future__ import annotations
@@ -10,20 +11,15 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
-from airflow_provider_mirakl.exceptions import (
-    MiraklNotYetError,
-    MiraklRateLimitError,
-    MiraklServerError,
-    MiraklTransportError,
-    MiraklTriggerEventError,
-)
+from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Whole
+from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left
 
@@ -32,10 +28,13 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.api.steps import Step
+    from airflow_provider_mirakl.catalog.loop import Limits, Pace
     from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.runtime.arguments import PathArg
+    from airflow_provider_mirakl.triggers.places import Here, Place
 
 
 class PacedArguments(TaskArguments, total=False):
@@ -43,6 +42,7 @@ class PacedArguments(TaskArguments, total=False):
 
     deferrable: bool
     max_failures: int
+    refused_timeout: float | timedelta
     work_folder: PathArg | None
 
 
@@ -50,52 +50,32 @@ FIRST_LEAD = 3.0
 """Seconds a task wakes early before it has learned how long coming back takes: the least that was ever measured."""
 LONGEST_LEAD = 15.0
 """Seconds. A task that takes longer to come back does not wake even earlier for it."""
-LONGEST_PAUSE = 15 * 60.0
-"""Seconds between two tries of a call that fails again and again."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """What a task takes along through a deferral. Travels in the trigger's arguments: small, and no secret.
+class Journey:
+    """What a task takes along through a deferral, beside the pace. Travels in the trigger's arguments.
 
-    :param not_before: moment of the next try after a failure or a 429, in seconds since the epoch.
-    :param failures: calls that failed one after another.
+    :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
+    :param in_worker: the triggerer cannot reach the plan, so workers make the calls.
     :param lead: seconds from a trigger's moment until the task was ready to call again, as learned so far; ``None``
         before it ever came back.
-    :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
     """
 
-    not_before: float = 0.0
-    failures: int = 0
-    lead: float | None = None
     began: float | None = None
+    in_worker: bool = False
+    lead: float | None = None
 
     @property
     def early(self) -> float:
         """Seconds that the task wakes early."""
         return FIRST_LEAD if self.lead is None else self.lead
 
-    @classmethod
-    def from_event(cls, event: object) -> tuple[Pace, float]:
-        """Take the state back from a trigger's event.
-
-        :return: the state, and the moment for which the trigger was set.
-        :raises MiraklTriggerEventError: for anything but the event of a ``MomentTrigger``.
-        """
-        if not isinstance(event, Mapping) or not isinstance(event.get("state"), Mapping):
-            raise MiraklTriggerEventError(f"expected the event of a MomentTrigger, got {event!r}")
-        try:
-            return cls(**event["state"]), float(event["moment"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise MiraklTriggerEventError(f"the event of the trigger is not understood: {error}") from None
-
     def learn(self, lag: float) -> None:
         """Learn how long coming back took.
 
         :param lag: seconds from the trigger's moment until the task was ready to call.
         """
-        if lag < -LONGEST_LEAD:  # the clock was set back: what was to be waited for has been waited for
-            self.not_before = 0.0
         learned = lag if self.lead is None else 0.7 * self.lead + 0.3 * lag
         self.lead = max(0.0, min(learned, LONGEST_LEAD))
 
@@ -103,16 +83,18 @@ class Pace:
 class PacedOperator(MiraklBaseOperator):
     """Base of the operators that make many paced calls.
 
-    :param deferrable: wait in the triggerer between calls; default Airflow's ``[operators] default_deferrable``.
-        Without it the worker sleeps, with the same results.
-    :param max_failures: calls that may fail one after another (5xx, broken connection) before the task fails.
-        A 429 is a wait, not a failure.
+    :param deferrable: let the triggerer make the calls; default Airflow's ``[operators] default_deferrable``.
+        Without it the worker makes them and sleeps in between, with the same results.
+    :param max_failures: calls that may fail one after another (5xx, broken connection) before the task fails, and
+        failures of the storage likewise. A 429 is a wait, not a failure.
+    :param refused_timeout: longest time, in seconds, during which Mirakl may answer nothing but 429.
     :param work_folder: folder for plans, progress, rejects and outcomes, as an object storage path that every worker
-        reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
+        and triggerer reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
     deferrable = Flag(templated=False)
     max_failures = Whole(least=0, templated=False)
+    refused_timeout = Seconds(least=0, templated=False)
     work_folder = Maybe(Location())
 
     def __init__(
@@ -120,12 +102,14 @@ class PacedOperator(MiraklBaseOperator):
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_failures: int = 5,
+        refused_timeout: float | timedelta = 24 * 3600.0,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self.max_failures = max_failures
+        self.refused_timeout = refused_timeout
         self.work_folder = work_folder
 
     @property
@@ -134,91 +118,172 @@ class PacedOperator(MiraklBaseOperator):
         """The hook of the operator's connection."""
 
     @abstractmethod
-    def open_work(self, run: TaskRun) -> Work | None:
-        """Begin or continue the next piece of work; ``None`` when all is done.
+    def prepare(self, run: TaskRun) -> Place | Here | None:
+        """Plan, or continue what a previous try planned; judge what the calls so far have brought.
 
-        Called again after each piece, and after each deferral: it has to find its progress on storage.
+        Called again after each piece of work, and after each deferral: it has to find its progress on storage.
+
+        :return: where the next piece of work lies; ``None`` when all calls are made.
         """
 
     @abstractmethod
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """Judge what was done and give the operator's result."""
+        """Judge what was done, and return the operator's result."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Begin, or continue what a former try began."""
-        return self._proceed(TaskRun(context, self.work_folder, begins=True), Pace())
+        """Begin, or continue what a previous try began."""
+        return self._begin(context)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Continue after a wait in the triggerer.
+        """Continue after a deferral.
 
         Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: what
         was done is on storage, so the try begins like any other.
 
-        :raises MiraklTriggerEventError: for an event that is not understood.
+        :raises MiraklError: the error that the triggerer met.
+        :raises MiraklTriggerEventError: for an event that cannot be read.
         """
-        if event is None:
-            return self._proceed(TaskRun(context, self.work_folder, begins=True), Pace())
-        pace, moment = Pace.from_event(event)
-        return self._proceed(TaskRun(context, self.work_folder, begins=False), pace, moment)
+        from airflow_provider_mirakl.triggers.poll import load_error
 
-    def _proceed(self, run: TaskRun, pace: Pace, woken_for: float | None = None) -> dict[str, Any]:
-        with self.hook.get_conn() as client:
-            while (work := self.open_work(run)) is not None:
+        if event is None:
+            return self._begin(context)
+        pace, journey, event = read_event(event)
+        run = TaskRun(context, self.work_folder, begins=False, carried=event["state"].get("carried"))
+        match event.get("status"):
+            case "error":
+                self.log.error("The triggerer stopped at %s", event.get("position"))
+                raise load_error(event["error"])
+            case "timeout":
+                raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
+            case "unreachable":
+                journey.in_worker = True
+                self.log.warning(
+                    "The triggerer cannot reach the plan in %s (%s). Workers make the calls, one process for each. Set "
+                    "[mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers share.",
+                    run.folder,
+                    event.get("reason"),
+                )
+        return self._proceed(run, pace, journey, event.get("moment"))
+
+    def _begin(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_mirakl.catalog.loop import Pace
+
+        run = TaskRun(context, self.work_folder, begins=True)
+        return self._proceed(run, Pace(), Journey(began=run.started))
+
+    def _proceed(
+        self, run: TaskRun, pace: Pace, journey: Journey, woken_for: float | None = None
+    ) -> dict[str, Any]:
+        from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.catalog.loop import make_calls
+        from airflow_provider_mirakl.triggers.places import Place
+
+        limits = self._limits
+        while (place := self.prepare(run)) is not None:
+            work = place.open(run.memory)
+            if self.deferrable and not journey.in_worker and isinstance(place, Place) and work is not None:
+                self._hand_over(place, work, run, pace, journey, limits)
+            with self.hook.get_conn() as client:
                 if woken_for is not None:  # only now is everything loaded that the call needs
-                    pace.learn(time.time() - woken_for)
+                    journey.learn(time.time() - woken_for)
                     woken_for = None
-                self._complete(work, client, pace, run)
+                drive(
+                    make_calls(partial(place.open, run.memory), pace, limits, self.log),
+                    lambda step: self._perform(step, client, run, pace, journey),
+                )
         result = self.conclude(run)
         if self.outlets:
             run.annotate_assets(self.outlets, result)
         return result
 
-    def _complete(self, work: Work, client: Client, pace: Pace, run: TaskRun) -> None:
-        while (call := work.next_call()) is not None:
-            interval = call.operation.interval * client.settings.interval_factor
-            # Never further away than the interval, should the clock have been set back.
-            last = min(work.last_call_at.timestamp(), time.time()) + interval if work.last_call_at else 0.0
-            not_before = work.not_before.timestamp() if work.not_before else 0.0
-            self._wait(max(last, not_before, pace.not_before), pace, run)
-            work.intend()
-            try:
-                result = client.send(call, max_wait=SHORTEST_DEFERRAL)
-            except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                pace.not_before = wait.retry_at.timestamp()
-                self.log.info("%s Waiting.", wait)
-            except (MiraklServerError, MiraklTransportError) as failure:
-                pace.failures += 1
-                if pace.failures > self.max_failures:
-                    raise
-                pause = min(LONGEST_PAUSE, max(interval, 2.0**pace.failures))
-                pace.not_before = time.time() + pause
-                self.log.warning(
-                    "%s Failure %d of %d in a row; trying again in %.0f s.",
-                    failure,
-                    pace.failures,
-                    self.max_failures,
-                    pause,
-                )
-            else:
-                pace.failures = 0
-                work.accept(result, datetime.now(UTC))
-                self.log.info("%s", work.describe(interval))
+    @property
+    def _limits(self) -> Limits:
+        from airflow_provider_mirakl.catalog.loop import Limits
 
-    def _wait(self, moment: float, pace: Pace, run: TaskRun) -> None:
-        """Wait for a moment: in the triggerer when that pays, else here."""
-        remaining = moment - time.time()
-        if remaining <= 0:
+        return Limits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
+
+    def _hand_over(
+        self, place: Place, work: Work, run: TaskRun, pace: Pace, journey: Journey, limits: Limits
+    ) -> None:
+        """Let the triggerer make the calls, unless they are so quick that a deferral does not pay."""
+        from airflow_provider_mirakl.triggers.paced import PacedTrigger
+
+        operation = work.operation
+        if operation is None or operation.interval * limits.interval_factor < SHORTEST_DEFERRAL:
             return
-        if self.deferrable and remaining - pace.early >= SHORTEST_DEFERRAL:
+        left = time_left(self.execution_timeout, journey.began)
+        hook = self.hook
+        self.log.info("The triggerer makes the calls from here on: %s", work.position)
+        self.defer(
+            trigger=PacedTrigger(
+                opener=place.opener,
+                arguments=place.arguments,
+                hook=f"{type(hook).__module__}.{type(hook).__name__}",
+                conn_id=hook.conn_id,
+                role=hook.role,
+                max_failures=limits.max_failures,
+                refused_timeout=limits.refused_timeout,
+                earliest=time.time() + SHORTEST_DEFERRAL,
+                deadline=None if left is None else time.time() + left.total_seconds(),
+                state=_state(run, pace, journey),
+                position=work.position,
+            ),
+            method_name=self.resume.__name__,
+            timeout=left,
+        )
+
+    def _perform(self, step: Step, client: Client, run: TaskRun, pace: Pace, journey: Journey) -> object:
+        """Perform a step in this worker."""
+        from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
+
+        match step:
+            case Send():
+                return client.send(step.call, max_wait=SHORTEST_DEFERRAL)
+            case Blocking():
+                return step.function()
+            case Sleep():
+                self._wait(step.seconds, run, pace, journey)
+        return None
+
+    def _wait(self, seconds: float, run: TaskRun, pace: Pace, journey: Journey) -> None:
+        """Wait: in the triggerer when that pays, else here."""
+        if self.deferrable and seconds - journey.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
-            pace.began = pace.began or run.started
-            state = asdict(pace) | {"not_before": moment}
+            state = _state(run, pace, journey)
             self.defer(
-                trigger=MomentTrigger(moment - pace.early, state),
+                trigger=MomentTrigger(time.time() + seconds - journey.early, state),
                 method_name=self.resume.__name__,
-                timeout=time_left(self.execution_timeout, pace.began),
+                timeout=time_left(self.execution_timeout, journey.began),
             )
-        if not self.deferrable and remaining >= SHORTEST_DEFERRAL:
-            self.log.info("Waiting %.0f s in this worker; deferrable=True would free it.", remaining)
-        time.sleep(remaining)
+        if not self.deferrable and seconds >= SHORTEST_DEFERRAL:
+            self.log.info("Waiting %.0f s in this worker; deferrable=True would free it.", seconds)
+        time.sleep(seconds)
+
+
+def _state(run: TaskRun, pace: Pace, journey: Journey) -> dict[str, Any]:
+    """What the task takes along through a deferral."""
+    return {"pace": asdict(pace), "journey": asdict(journey), "carried": run.memory.carried}
+
+
+def read_event(event: object) -> tuple[Pace, Journey, dict[str, Any]]:
+    """What a trigger hands back: the pace, the journey, and the event with what else it says.
+
+    :raises MiraklTriggerEventError: for anything but the event of a ``MomentTrigger`` or a ``PacedTrigger``.
+    """
+    from airflow_provider_mirakl.catalog.loop import Pace
+
+    if not isinstance(event, Mapping):
+        raise MiraklTriggerEventError(f"expected the event of a trigger, got {event!r:.200}")
+    moment = event.get("moment")
+    state = event.get("state")
+    known = isinstance(moment, int | float) if moment is not None else event.get("status") in _STATUSES
+    if not known or not isinstance(state, Mapping):
+        raise MiraklTriggerEventError(f"expected the event of a trigger, got {event!r:.200}")
+    try:
+        return Pace(**state["pace"]), Journey(**state["journey"]), dict(event)
+    except (KeyError, TypeError) as error:
+        raise MiraklTriggerEventError(f"the event of the trigger cannot be read: {error}") from None
+
+
+_STATUSES = ("done", "error", "timeout", "unreachable")

@@ -30,6 +30,12 @@ def page(*ids: str, following: str | None = None) -> Page[Any]:
     return Page([{"id": item_id} for item_id in ids], call)
 
 
+def take(work: ListWork | VerifyWork, taken: Page[Any]) -> None:
+    """Take a page, and do what a worker does when the round is read."""
+    work.accept(taken, NOON)
+    work.end_round()
+
+
 def kill_at_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Die instead of writing ``progress.json``, so everything before it has happened."""
     write = storage.write_bytes
@@ -48,13 +54,13 @@ def test_a_list_killed_before_its_end_is_noted_is_finished_by_the_next_try(
     def work() -> ListWork:
         return ListWork(tmp_path / "all.ndjson", tmp_path / "work", generation="run-1")
 
-    work().accept(page("A", following="2"), NOON)
+    take(work(), page("A", following="2"))
     with monkeypatch.context() as patch:
         kill_at_note(patch)
         with pytest.raises(Killed):
-            work().accept(page("B"), NOON)
+            take(work(), page("B"))
     again = work()
-    again.accept(page("B"), NOON)
+    take(again, page("B"))
     assert again.finished
     assert (tmp_path / "all.ndjson").read_text().splitlines() == ['{"id":"A"}', '{"id":"B"}']
     assert not list((tmp_path / "work").glob("page-*"))
@@ -68,13 +74,13 @@ def test_a_verification_killed_between_two_rounds_proves_no_delete_from_the_last
     def work() -> VerifyWork:
         return VerifyWork([Verifier(plan)], tmp_path / "work", generation="run-1", rounds=2, pause=0)
 
-    work().accept(page("A", following="2"), NOON)
+    take(work(), page("A", following="2"))
     with monkeypatch.context() as patch:
         kill_at_note(patch)
         with pytest.raises(Killed):
-            work().accept(page("B"), NOON)
+            take(work(), page("B"))
     again = work()
-    again.accept(page("B"), NOON)
+    take(again, page("B"))
     assert not again.finished
     assert again.outcome is not None
     assert (again.outcome.failed, again.outcome.succeeded) == (1, 0)
@@ -92,13 +98,13 @@ def test_a_round_does_not_see_what_an_earlier_one_saw(
         raise Killed
 
     first = work()
-    first.accept(page("A", following="2"), NOON)
+    take(first, page("A", following="2"))
     with monkeypatch.context() as patch:
         patch.setattr(Verifier, "restart", dying)
         with pytest.raises(Killed):
-            first.accept(page("B"), NOON)
+            take(first, page("B"))
     again = work()
-    again.accept(page("B"), NOON)
+    take(again, page("B"))
     assert again.outcome is not None
     assert (again.outcome.failed, again.outcome.succeeded) == (0, 1)
 

@@ -12,6 +12,7 @@ from airflow_provider_mirakl.api.call import Call, Operation, Reply
 from airflow_provider_mirakl.client.exchange import (
     NOT_RETRIED_SERVER_ERRORS,
     NeedToken,
+    Parse,
     Send,
     Wait,
     backoff,
@@ -70,6 +71,10 @@ class Hand:
             except StopIteration as stop:
                 assert next(supply, None) is None, "an answer was not asked for"
                 return stop.value
+            if isinstance(effect, Parse):
+                effect.parse()
+                step = lambda: self.steps.send(None)  # noqa: E731
+                continue
             self.effects.append(effect)
             if isinstance(effect, Wait):
                 self.now += effect.seconds
@@ -230,8 +235,11 @@ def test_interval_runs_from_the_reply() -> None:
     first = Hand(call(interval=60), pacer=pacer, now=1000)
     effect = next(first.steps)
     first.now = 1007  # the reply takes seven seconds
+    parse = first.steps.send(reply())
+    assert isinstance(parse, Parse)
+    parse.parse()
     with pytest.raises(StopIteration):
-        first.steps.send(reply())
+        first.steps.send(None)
     assert isinstance(effect, Send)
     second = Hand(call(interval=60), pacer=pacer, now=1007)
     second.run(reply())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.api.call import Call, Operation, Reply
-from airflow_provider_mirakl.client.exchange import Send, Wait, exchange
+from airflow_provider_mirakl.client.exchange import Parse, Send, Wait, exchange
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.settings import Settings, api_key
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklTransportError
@@ -82,7 +82,10 @@ def run(
             continue
         with contextlib.suppress(StopIteration, MiraklError):
             effect = steps.throw(answer) if isinstance(answer, MiraklError) else steps.send(answer)
-            if isinstance(effect, Wait):
+            if isinstance(effect, Parse):
+                effect.parse()
+                later(0, place, steps, None)
+            elif isinstance(effect, Wait):
                 later(effect.seconds, place, steps, None)
             else:
                 later(calls[place][0][1], place, steps, effect)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -198,6 +200,18 @@ def test_accounts_are_told_apart_without_their_secret() -> None:
     assert len(set(accounts)) == len(accounts)
     assert accounts[0] == Settings(base_url=HOME, auth=api_key("a-very-long-key"), timeout=5).account
     assert not any("key" in account for account in accounts)
+
+
+def test_one_account_has_one_frequency_whatever_the_connection_says_besides() -> None:
+    def client(**options: Any) -> Settings:
+        return Settings(
+            base_url=HOME, auth=ClientCredentials("https://t/", "i", **{"client_secret": "s"} | options)
+        )
+
+    assert client().account == client(client_secret="rotated").account
+    assert client().account != client(audience="7").account
+    keyed = Settings(base_url=HOME, auth=api_key("a-very-long-key"))
+    assert keyed.account == Settings(base_url=f"{HOME}/api", auth=api_key("a-very-long-key")).account
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -25,7 +25,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.jobs.table import JOBS
-from airflow_provider_mirakl.triggers.desk import Board
+from airflow_provider_mirakl.triggers.board import Board
 from airflow_provider_mirakl.triggers.poll import PollTrigger, dump_error, load_error, read_event
 
 P41 = JOBS["product_import"]
@@ -136,8 +136,8 @@ def question(job_id):
 
 async def test_those_who_wait_share_one_reading():
     board, mirakl = Board(), Listing([1, 2, 3])
-    await board.look(question(1), 60, mirakl.send)
-    answers = await asyncio.gather(*(board.look(question(n), 60, mirakl.send) for n in (1, 2, 3)))
+    await board.ask(question(1), 60, mirakl.send)
+    answers = await asyncio.gather(*(board.ask(question(n), 60, mirakl.send) for n in (1, 2, 3)))
     assert mirakl.calls == ["P51"]
     # 2 and 3 came after the reading, which did not look for them: no news yet
     assert [answer and answer["import_id"] for answer in answers] == [1, None, None]
@@ -145,7 +145,7 @@ async def test_those_who_wait_share_one_reading():
 
 async def test_a_reading_is_one_page_and_what_is_not_on_it_is_asked_for_alone():
     board, mirakl = Board(), Listing([9, 8], more=True)
-    assert (await board.look(question(5), 60, mirakl.send))["alone"]
+    assert (await board.ask(question(5), 60, mirakl.send))["alone"]
     assert mirakl.calls == ["P51", "P42"]
 
 
@@ -157,7 +157,7 @@ async def test_most_readings_ask_for_changes_and_what_did_not_change_keeps_its_s
         return await mirakl.send(call)
 
     for _ in range(3):
-        assert (await board.look(question(1), 0.0, send))["import_id"] == 1
+        assert (await board.ask(question(1), 0.0, send))["import_id"] == 1
         assert mirakl.calls.count("P42") == 0
     assert mirakl.calls == ["P51", "P51", "P51"]
     assert since[0] == "2026-11-19T23:59:59Z"
@@ -169,38 +169,38 @@ async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once(
     mirakl = Listing(error=MiraklServerError("503", operation="P51", status=503))
     for n in (1, 2, 3):
         with pytest.raises(MiraklServerError):
-            await board.look(question(n), 60, mirakl.send)
+            await board.ask(question(n), 60, mirakl.send)
     assert mirakl.calls == ["P51"]
 
 
 async def test_a_key_that_was_refused_is_not_held_against_those_who_come_later():
     board, mirakl = Board(), Listing([1, 2])
     for n in (1, 2):
-        await board.look(question(n), 60, mirakl.send)
+        await board.ask(question(n), 60, mirakl.send)
     mirakl.calls.clear()
     mirakl.error = MiraklAuthenticationError("401", operation="P51", status=401)
     with pytest.raises(MiraklAuthenticationError):
-        await board.look(question(1), 0.0, mirakl.send)
+        await board.ask(question(1), 0.0, mirakl.send)
     with pytest.raises(MiraklAuthenticationError):
-        await board.look(question(2), 60, mirakl.send)
+        await board.ask(question(2), 60, mirakl.send)
     assert mirakl.calls == ["P51"]
     mirakl.error = None  # the key was changed, and the task that failed is tried again
-    assert (await board.look(question(1), 60, mirakl.send))["import_id"] == 1
+    assert (await board.ask(question(1), 60, mirakl.send))["import_id"] == 1
 
 
 async def test_where_the_listing_is_refused_each_job_is_asked_for_alone():
     board = Board()
     mirakl = Listing(error=MiraklPermissionError("403", operation="P51", status=403))
     for n in (1, 2):
-        answer = await board.look(question(n), 0.0, mirakl.send)
+        answer = await board.ask(question(n), 0.0, mirakl.send)
         assert answer["alone"]
     assert mirakl.calls == ["P51", "P42", "P51", "P42"]
 
 
 async def test_a_job_that_nobody_asks_for_any_more_is_forgotten():
     board, mirakl = Board(), Listing([1], [2])
-    await board.look(question(1), 0.0, mirakl.send)
-    await board.look(question(2), 0.0, mirakl.send)
+    await board.ask(question(1), 0.0, mirakl.send)
+    await board.ask(question(2), 0.0, mirakl.send)
     assert board._asked.keys() == {2}
 
 
@@ -216,11 +216,11 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
     hook = "airflow_provider_mirakl.hooks.mirakl.MiraklHook"
     async with open_desk(hook, "mirakl_shop", None) as first, open_desk(hook, "mirakl_shop", None) as second:
         assert first is second
-        perform = first.performer(60, time.time() + 60)
-        with pytest.raises(MiraklAuthenticationError):
-            await perform(Send(get_platform_configuration()))
-        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right))
-        assert (await perform(Send(get_platform_configuration())))["platform_name"]
+        async with first.poller(interval=60, deadline=time.time() + 60) as perform:
+            with pytest.raises(MiraklAuthenticationError):
+                await perform(Send(get_platform_configuration()))
+            monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right))
+            assert (await perform(Send(get_platform_configuration())))["platform_name"]
     async with open_desk(hook, "mirakl_shop", None) as later:
         assert later is not first
 
@@ -229,10 +229,10 @@ async def test_those_who_come_when_many_wait_are_asked_for_alone_once():
     board, mirakl = Board(), Listing(list(range(200)), [])
     for n in range(150):
         board._asked[n] = (SINCE, time.monotonic() + 60)
-    await board.look(question(0), 0.0, mirakl.send)
+    await board.ask(question(0), 0.0, mirakl.send)
     assert mirakl.calls == ["P51"]
     for _ in range(2):
-        assert (await board.look(question(999), 0.0, mirakl.send))["alone"]
+        assert (await board.ask(question(999), 0.0, mirakl.send))["alone"]
     assert mirakl.calls == ["P51", "P51", "P42", "P51"]
 
 
@@ -244,7 +244,7 @@ async def test_those_who_come_when_few_wait_are_looked_for_in_the_whole_list():
         return await mirakl.send(call)
 
     for n in (1, 2, 2):
-        assert (await board.look(question(n), 0.0, send))["import_id"] == n
+        assert (await board.ask(question(n), 0.0, send))["import_id"] == n
     assert since[0] == since[1] < since[2]
     assert mirakl.calls == ["P51"] * 3
 
@@ -256,9 +256,9 @@ async def test_a_reader_who_is_cancelled_leaves_the_reading_to_the_next():
         began.set()
         await asyncio.Event().wait()
 
-    first = asyncio.create_task(board.look(question(1), 60, for_ever))
+    first = asyncio.create_task(board.ask(question(1), 60, for_ever))
     await began.wait()
-    second = asyncio.create_task(board.look(question(2), 60, mirakl.send))
+    second = asyncio.create_task(board.ask(question(2), 60, mirakl.send))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second)["import_id"] == 2

@@ -1,0 +1,227 @@
+"""The paced loop: which call to make next, when, and what to do when it fails. Decisions only: no I/O.
+
+A worker and the triggerer perform the same steps (:mod:`airflow_provider_mirakl.api.steps`). Progress is on storage,
+not in the loop: the process may die between any two steps, and another goes on.
+
+One round of the loop::
+
+    is the work still where it was?   another process may have gone on with it meanwhile: then it is opened again
+    sleep                             until just before the moment that the last call, a failure or a 429 permits
+    turn                              in the account's queue; only the triggerer has one
+    read the call                     a chunk of products; in memory only while its call is near
+    sleep                             what is left
+    note the intent, send, note the result
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from airflow_provider_mirakl.api.clock import SteadyClock
+from airflow_provider_mirakl.api.steps import Sleep, Steps, Turn, blocking, send
+from airflow_provider_mirakl.exceptions import (
+    MiraklError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklServerError,
+    MiraklStorageError,
+    MiraklTransportError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.catalog.work import Work
+
+T = TypeVar("T")
+
+READ_AHEAD = 1.0
+"""Seconds before its moment at which a call is read, so that reading does not delay it."""
+LONGEST_PAUSE = 15 * 60.0
+"""Seconds between two tries of a call that fails again and again."""
+_LIBRARIES = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
+"""Where the errors of object stores come from, if they are not an ``OSError``."""
+_STAYING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+class Log(Protocol):
+    """Where the loop says what it does."""
+
+    def info(self, message: str, /, *args: object) -> object:
+        """Log progress."""
+
+    def warning(self, message: str, /, *args: object) -> object:
+        """Log a failure that is tolerated."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What the loop remembers beside the progress on storage. Travels with a deferral: small, and not secret.
+
+    :param not_before: moment of the next call after a failure or a 429, in seconds since the epoch.
+    :param failures: calls that failed one after another.
+    :param refused_since: moment of the first 429 after the last accepted call; ``None`` if there was none.
+    """
+
+    not_before: float = 0.0
+    failures: int = 0
+    refused_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the loop tolerates.
+
+    :param interval_factor: stretches the published intervals.
+    :param max_failures: failures one after another: of calls, and of the storage.
+    :param refused_timeout: seconds during which Mirakl may answer nothing but 429.
+    """
+
+    interval_factor: float
+    max_failures: int
+    refused_timeout: float
+
+
+def make_calls(
+    open_work: Callable[[], Work | None],
+    pace: Pace,
+    limits: Limits,
+    log: Log,
+    *,
+    clock: Callable[[], float] | None = None,
+) -> Steps[None]:
+    """Make every call of a piece of work, and of the next ones, until there is none.
+
+    :param open_work: finds the work and its progress on storage; ``None`` when all calls are made. Called again when
+        another process has gone on with the work.
+    :param pace: what an earlier part of the loop remembered; changed in place.
+    :param clock: seconds since the epoch; default one that never runs backwards.
+    :raises MiraklError: a failure that does not pass, or one too many.
+    """
+    loop = _Loop(pace, limits, log, clock or SteadyClock())
+    while (work := (yield from loop.stored(open_work))) is not None:
+        yield from loop.make_calls(work)
+
+
+class _Loop:
+    def __init__(self, pace: Pace, limits: Limits, log: Log, clock: Callable[[], float]) -> None:
+        self._pace = pace
+        self._limits = limits
+        self._log = log
+        self._now = clock
+
+    def make_calls(self, work: Work) -> Steps[None]:
+        while (operation := work.operation) is not None:
+            interval = operation.interval * self._limits.interval_factor
+            due = self._due(work, interval)
+            yield from self._sleep_until(due - min(READ_AHEAD, interval / 10))
+            yield Turn(operation)
+            if not (yield from self.stored(lambda: work.is_current)):
+                self._log.info("Another process has gone on with this work meanwhile; following it.")
+                return
+            call = yield from self.stored(work.next_call)
+            if call is None:
+                return
+            yield from self._sleep_until(due)
+            yield from self.stored(work.intend)
+            try:
+                result = yield from send(call)
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                self._refused(wait)
+            except (MiraklServerError, MiraklTransportError) as failure:
+                self._failed(failure, interval)
+            else:
+                self._pace.failures, self._pace.refused_since = 0, None
+                at = datetime.now(UTC)
+                # Noted however long the storage takes: a call that was accepted must not be made again.
+                yield from self.stored(lambda result=result, at=at: work.accept(result, at))  # type: ignore[misc]
+                self._log.info("%s", work.describe(interval))
+
+    def stored(self, function: Callable[[], T]) -> Steps[T]:
+        """Work on the storage. A failure that may pass is tried again."""
+        failures = 0
+        while True:
+            try:
+                return (yield from blocking(lambda: _tell_storage(function)))
+            except MiraklStorageError as error:
+                failures += 1
+                if failures > self._limits.max_failures:
+                    raise
+                pause = min(LONGEST_PAUSE, 2.0**failures)
+                self._log.warning(
+                    "%s (failure %d of %d in a row; trying again in %.0f s)",
+                    error,
+                    failures,
+                    self._limits.max_failures,
+                    pause,
+                )
+                yield Sleep(pause)
+
+    def _due(self, work: Work, interval: float) -> float:
+        """The moment of the next call."""
+        # Never further away than the interval, should the clock have been set back.
+        last = min(work.last_call_at.timestamp(), self._now()) + interval if work.last_call_at else 0.0
+        not_before = work.not_before.timestamp() if work.not_before else 0.0
+        return max(last, not_before, self._pace.not_before)
+
+    def _sleep_until(self, moment: float) -> Steps[None]:
+        while (remaining := moment - self._now()) > 0:
+            yield Sleep(remaining)
+
+    def _refused(self, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+        """A 429 is a wait, not a failure; but one that never ends is an error."""
+        pace, now = self._pace, self._now()
+        seconds = max(0.0, wait.retry_at.timestamp() - time.time())
+        pace.refused_since = min(now, pace.refused_since or now)
+        end = pace.refused_since + self._limits.refused_timeout
+        pace.not_before = now + seconds
+        if pace.not_before > end:
+            self._log.warning(
+                "Mirakl has accepted no call since %s; giving up after refused_timeout=%.0f s.",
+                _clock_time(pace.refused_since),
+                self._limits.refused_timeout,
+            )
+            raise wait
+        self._log.info(
+            "%s Waiting; giving up at %s unless a call is accepted before (refused_timeout=%.0f s).",
+            wait,
+            _clock_time(end),
+            self._limits.refused_timeout,
+        )
+
+    def _failed(self, failure: MiraklServerError | MiraklTransportError, interval: float) -> None:
+        pace = self._pace
+        pace.failures += 1
+        if pace.failures > self._limits.max_failures:
+            raise failure
+        pause = min(LONGEST_PAUSE, max(interval, 2.0**pace.failures))
+        pace.not_before = self._now() + pause
+        self._log.warning(
+            "%s Failure %d of %d in a row; trying again in %.0f s.",
+            failure,
+            pace.failures,
+            self._limits.max_failures,
+            pause,
+        )
+
+
+def _clock_time(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _tell_storage(function: Callable[[], T]) -> T:
+    """Do work on the storage; a failure that may pass becomes an error of this package."""
+    try:
+        return function()
+    except MiraklError:
+        raise
+    except Exception as error:
+        library = type(error).__module__.partition(".")[0] in _LIBRARIES
+        if isinstance(error, _STAYING) or not (library or isinstance(error, OSError)):
+            raise
+        raise MiraklStorageError(
+            f"The work folder cannot be reached: {type(error).__name__}: {error}",
+            path=str(getattr(error, "filename", None) or ""),
+        ) from error

@@ -1,0 +1,130 @@
+"""The listings of jobs that waiting tasks share on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.jobs.polls import JobQuestion
+
+log = logging.getLogger(__name__)
+
+FRESH = 0.97
+"""Share of an interval for which a listing is current. Less than all of it, or a poll that comes a moment early would
+wait for the next one; the client still keeps the published interval."""
+PAGE = 100
+"""Jobs on a page of a listing."""
+WHOLE_EVERY = 10
+"""Readings of which one asks for every job, and not only for changes."""
+OVERLAP = 120.0
+"""Seconds by which a reading of changes reaches behind the one before, since Mirakl's clock may differ from ours."""
+FORGET_AFTER = 3
+"""Intervals after which a job that no task asks for leaves a listing."""
+
+SendCall = Callable[["Call[Any]"], Awaitable[Any]]
+
+
+class Board:
+    """One reading of a listing for all tasks that wait for a job in it.
+
+    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. What is not on the page is
+    asked for by itself. Where a listing tells changes, most readings ask for these, which fit on a page however many
+    wait.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._asked: dict[Any, tuple[datetime, float]] = {}
+        self._statuses: dict[Any, Any] = {}
+        self._alone: set[Any] = set()
+        self._read_at = float("-inf")
+        self._read_since: datetime | None = None
+        self._readings = 0
+        self._error: Exception | None = None
+
+    async def ask(self, question: JobQuestion, interval: float, send: SendCall) -> Any:
+        """The status of a job: from the last reading while that is fresh, else from a new one.
+
+        :return: ``None`` where the readings have no news of it.
+        :raises MiraklError: why the last reading failed, where asking for the job alone would not help.
+        """
+        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
+
+        job_id = question.job_id
+        new = job_id not in self._asked
+        self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
+        async with self._lock:
+            refused = isinstance(self._error, MiraklAuthenticationError)
+            if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
+                await self._read(question, interval, send)
+        if self._error is not None:
+            if isinstance(self._error, MiraklAuthenticationError):
+                # Tasks that wait for it end now; later ones may have come because the key was changed.
+                self._asked.pop(job_id, None)
+            raise self._error
+        if job_id in self._alone:
+            self._alone.discard(job_id)
+            self._statuses[job_id] = await send(question.call)
+        return self._statuses.get(job_id)
+
+    async def _read(self, question: JobQuestion, interval: float, send: SendCall) -> None:
+        from airflow_provider_mirakl.exceptions import (
+            MiraklBadRequestError,
+            MiraklError,
+            MiraklNotFoundError,
+            MiraklPermissionError,
+        )
+
+        now, began = time.monotonic(), datetime.now(UTC)
+        self._asked = {
+            job_id: asked
+            for job_id, asked in self._asked.items()
+            if asked[1] >= now or job_id == question.job_id
+        }
+        wanted = set(self._asked)  # a copy: others come while the call is under way
+        # Of these nothing is known yet, so what changed lately does not tell enough.
+        new = wanted - self._statuses.keys()
+        since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
+        changes = (
+            question.kind.changes and self._readings % WHOLE_EVERY != 0 and (not new or len(wanted) > PAGE)
+        )
+        if changes and self._read_since is not None:
+            since = self._read_since
+        assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
+        self._error = None
+        try:
+            page = await send(question.kind.listing(question.caller, since, sorted(wanted)[-PAGE:]))
+        except (MiraklBadRequestError, MiraklNotFoundError, MiraklPermissionError) as error:
+            # A key that may not list jobs may still ask for one, as a sensor that pokes does.
+            log.warning("%s Asking for each job by itself.", error)
+            self._alone, self._statuses = wanted, {}
+        except MiraklError as error:
+            self._error = error
+        else:
+            listed = {status.get("import_id"): status for status in page.items}
+            found = {job_id: listed[job_id] for job_id in wanted & listed.keys()}
+            kept = {job_id: self._statuses[job_id] for job_id in wanted & self._statuses.keys()}
+            self._alone = (new if changes and page.following is None else wanted) - found.keys()
+            self._statuses = (kept if changes else {}) | found
+            self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
+            self._readings += 1
+        # Not where the reader was cancelled: then it is for the next one to read.
+        self._read_at = time.monotonic()
+
+
+Key = tuple[str, str, str, int | None]
+"""Account, kind of job, role and shop."""
+_BOARDS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, Board]] = WeakKeyDictionary()
+
+
+def board_of(key: Key) -> Board:
+    """The listing of an account on the running event loop. It lives as long as a task holds it."""
+    boards = _BOARDS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    return boards.setdefault(key, Board())

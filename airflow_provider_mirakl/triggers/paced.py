@@ -1,0 +1,186 @@
+"""The trigger that makes the calls of a piece of work: one deferral for a whole catalog."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.catalog.loop import Pace
+    from airflow_provider_mirakl.triggers.places import Place
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Version of the arguments. Raised when an older trigger could be misread; then :func:`_upgraded` learns to read it."""
+
+
+class _Carried:
+    """The notes that the trigger takes back to the worker, besides those on storage."""
+
+    def __init__(self, notes: dict[str, str]) -> None:
+        self.notes = notes
+
+    def get(self, key: str) -> list[str]:
+        """The note, if there is one."""
+        return [self.notes[key]] if key in self.notes else []
+
+    def set(self, key: str, value: str) -> bool:
+        """Keep a note. It does not outlive this process unless the trigger fires."""
+        self.notes[key] = value
+        return False
+
+
+class PacedTrigger(BaseTrigger):
+    """Makes the calls of a piece of work, and fires once.
+
+    Only calls that may be made twice without harm are handed to it: upserts, deletes and reads. A triggerer that dies
+    is replaced, and for a moment two may run the same trigger; both go on from the progress on storage.
+
+    Its event is a mapping with a ``status``: ``done``; ``unreachable`` with a ``reason``, when the plan cannot be seen
+    from here; ``timeout``; or ``error`` with the error. It always brings ``state`` and ``position`` back.
+
+    Airflow stores the arguments readable: ids, numbers, paths and the connection's id, never a key or a product.
+
+    :param opener: path of the function that opens the work; see
+        :class:`~airflow_provider_mirakl.triggers.places.Place`.
+    :param arguments: of the function.
+    :param hook: path of the hook's class.
+    :param conn_id: the connection.
+    :param role: whose key of the connection, for hooks that ask.
+    :param max_failures: failures that may follow one another.
+    :param refused_timeout: seconds during which Mirakl may answer nothing but 429.
+    :param earliest: moment before which it does not fire, in seconds since the epoch: Airflow's scheduler has a race.
+    :param deadline: moment at which ``execution_timeout`` is over, in seconds since the epoch.
+    :param state: what the task takes along: ``pace`` of the loop, its ``journey``, and ``carried``, its notes.
+    :param position: how far the work had come; see :attr:`~airflow_provider_mirakl.catalog.work.Work.position`.
+    :param version: of these arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        opener: str = "",
+        arguments: dict[str, Any] | None = None,
+        hook: str = "",
+        conn_id: str = "",
+        role: str | None = None,
+        max_failures: int = 5,
+        refused_timeout: float = 24 * 3600.0,
+        earliest: float = 0.0,
+        deadline: float | None = None,
+        state: dict[str, Any] | None = None,
+        position: dict[str, Any] | None = None,
+        version: int = VERSION,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.opener = opener
+        self.arguments = arguments or {}
+        self.hook = hook
+        self.conn_id = conn_id
+        self.role = role
+        self.max_failures = max_failures
+        self.refused_timeout = refused_timeout
+        self.earliest = earliest
+        self.deadline = deadline
+        self.state = state or {}
+        self.position = position or {}
+        self.version = version
+        self._unknown = unknown
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, as Airflow stores them."""
+        names = (
+            "opener", "arguments", "hook", "conn_id", "role", "max_failures", "refused_timeout", "earliest",
+            "deadline", "state", "position", "version",
+        )  # fmt: skip
+        return f"{__name__}.{type(self).__name__}", {
+            name: getattr(self, name) for name in names
+        } | self._unknown
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire once: when all calls are made, at an error that does not pass, or where the plan cannot be seen."""
+        from airflow_provider_mirakl._compat import in_thread
+        from airflow_provider_mirakl.exceptions import MiraklError
+        from airflow_provider_mirakl.triggers.poll import dump_error
+
+        began, may_fire = time.monotonic(), self.earliest - time.time()
+        event: dict[str, Any]
+        try:
+            event = await self._make_calls(*await in_thread(self._read_arguments))
+        except Exception as error:
+            # An error that leaves the trigger would make Airflow fail the task without its own words.
+            if not isinstance(error, MiraklError):
+                log.exception("The trigger broke")
+            event = {"status": "error", "error": dump_error(error)}
+        if (left := min(may_fire, 60.0) - (time.monotonic() - began)) > 0:
+            await asyncio.sleep(left)
+        yield TriggerEvent(event | {"state": self.state, "position": self.position})  # type: ignore[no-untyped-call]
+
+    def _read_arguments(self) -> tuple[Pace, Place]:
+        """The arguments as objects. In a thread: it imports the catalog engine.
+
+        :raises MiraklTriggerEventError: another version of the package wrote them.
+        """
+        from airflow_provider_mirakl.catalog.loop import Pace
+        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+        from airflow_provider_mirakl.triggers.places import Place
+
+        if self.version != VERSION or self._unknown:
+            raise MiraklTriggerEventError(
+                f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
+                f"{self.version}, this one reads {VERSION}); clear the task to begin anew"
+            )
+        return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
+
+    async def _make_calls(self, pace: Pace, place: Place) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from airflow_provider_mirakl.api.steps import drive_async
+        from airflow_provider_mirakl.catalog.loop import Limits, make_calls
+        from airflow_provider_mirakl.catalog.work import Work
+        from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError
+        from airflow_provider_mirakl.triggers.desk import DeadlinePassedError, open_desk
+
+        seen: list[Work] = []
+        carried = _Carried(dict(self.state.get("carried") or {}))
+
+        def opened() -> Work | None:
+            work = place.open(carried)
+            seen[:] = [work] if work is not None else seen
+            return work
+
+        reason: Exception | None = None
+        async with open_desk(self.hook, self.conn_id, self.role) as desk:
+            client = await desk.client()
+            limits = Limits(client.settings.interval_factor, self.max_failures, self.refused_timeout)
+            try:
+                async with desk.caller(deadline=self.deadline) as perform:
+                    await drive_async(make_calls(opened, pace, limits, log), perform)
+            except DeadlinePassedError:
+                return {"status": "timeout"}
+            except MiraklStorageError as error:
+                reason = error
+            except MiraklError:
+                raise
+            except (OSError, ImportError) as error:
+                reason = error
+            finally:
+                self.state = self.state | {"pace": asdict(pace), "carried": carried.notes}
+                if seen:
+                    self.position = seen[0].position
+        if reason is None:
+            return {"status": "done"}
+        words = f"{type(reason).__name__}: {reason}"
+        log.warning("The plan cannot be reached from this triggerer: %s", words)
+        return {"status": "unreachable", "reason": words}
+
+    async def on_kill(self) -> None:
+        """Say how far it had come. Airflow calls it from 3.3 on."""
+        log.warning("Stopped between two calls at %s; what Mirakl has accepted stays", self.position)

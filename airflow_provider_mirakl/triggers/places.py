@@ -1,0 +1,126 @@
+"""Where a piece of work lies, as plain data, so that another process can open it: a worker, or the triggerer.
+
+Opening never begins anything. Where the plan or the progress cannot be seen, it raises ``FileNotFoundError``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_mirakl.catalog.ledger import Ledger, resume
+from airflow_provider_mirakl.catalog.plan import PLAN_FILE
+from airflow_provider_mirakl.catalog.reading import plans_in
+from airflow_provider_mirakl.catalog.sync import SyncPlan
+from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.notes import Store
+from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import StoragePath
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece of work lies.
+
+    :param opener: path of the function that opens it, ``package.module.function``. It returns the work, or ``None``
+        when all its calls are made.
+    :param arguments: of the function; JSON-able and not secret: Airflow stores them readable.
+    """
+
+    opener: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def open(self, store: Store | None = None) -> Work | None:
+        """Open the work.
+
+        :param store: the second place of its notes.
+        :raises FileNotFoundError: its plan or its progress cannot be seen from here.
+        :raises MiraklConfigurationError: there is no such function.
+        """
+        module, _, name = self.opener.rpartition(".")
+        try:
+            opener: Callable[..., Work | None] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise MiraklConfigurationError(
+                f"opener: there is no {self.opener!r} ({error})", field="opener"
+            ) from None
+        return opener(**self.arguments, store=store)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Work that only this process does: it cannot be handed to a triggerer.
+
+    :param work: the work.
+    """
+
+    work: Work
+
+    def open(self, store: Store | None = None) -> Work | None:
+        """The work; ``None`` when all its calls are made."""
+        return None if self.work.operation is None else self.work
+
+
+def place_of(opener: Callable[..., Work | None], **arguments: Any) -> Place:
+    """The place that a function of this module opens."""
+    return Place(f"{opener.__module__}.{opener.__qualname__}", arguments)
+
+
+def open_plan(*, folder: str, generation: str, store: Store | None = None) -> Work | None:
+    """The chunks of a plan that are still to be sent."""
+    place = storage_path(folder)
+    ledger = resume(place, generation=generation, store=store) if (place / PLAN_FILE).exists() else None
+    if ledger is None:
+        raise FileNotFoundError(f"there is no plan of this task in {folder}")
+    return None if ledger.chunk is None else SendWork(ledger)
+
+
+def open_sync(*, folder: str, generation: str, state: str, store: Store | None = None) -> Work | None:
+    """The chunks of a sync that are still to be sent: upserts first, then deletes."""
+    place = storage_path(folder)
+    if resume(place / "delete", generation=generation) is None:
+        raise FileNotFoundError(f"there is no plan of this task in {folder}")
+    sync = SyncPlan.load(place, storage_path(state))
+    for plan in (sync.upsert, sync.delete):
+        ledger = Ledger.open(plan, generation=generation)
+        if ledger.chunk is not None:
+            return SendWork(ledger, sync)
+    return None
+
+
+def open_list(*, folder: str, generation: str, target: str, store: Store | None = None) -> Work | None:
+    """The pages of the catalog that are still to be read."""
+    work = ListWork(storage_path(target), _begun(folder), generation=generation)
+    return None if work.operation is None else work
+
+
+def open_verify(
+    *,
+    folder: str,
+    generation: str,
+    submitted: str,
+    sample: int | None,
+    rounds: int,
+    pause: float,
+    store: Store | None = None,
+) -> Work | None:
+    """The pages of this round of a verification that are still to be read."""
+    work = VerifyWork(
+        [Verifier(plan, sample=sample) for plan in plans_in(storage_path(submitted))],
+        _begun(folder),
+        generation=generation,
+        rounds=rounds,
+        pause=pause,
+    )
+    return None if work.operation is None else work
+
+
+def _begun(folder: str) -> StoragePath:
+    place = storage_path(folder)
+    if not (place / PROGRESS.file).exists():
+        raise FileNotFoundError(f"there is no {PROGRESS.file} of this task in {folder}")
+    return place

@@ -1,0 +1,373 @@
+"""The trigger that makes the calls: against a sandbox, on one event loop, as in a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.catalog.ledger import Ledger
+from airflow_provider_mirakl.catalog.plan import plan_upsert
+from airflow_provider_mirakl.client.pacing import PACER
+from airflow_provider_mirakl.client.tokens import TOKENS
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklError,
+    MiraklTriggerEventError,
+)
+from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
+from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.triggers import desk, line
+from airflow_provider_mirakl.triggers.paced import PacedTrigger
+from airflow_provider_mirakl.triggers.poll import load_error
+
+HOOK = "airflow_provider_mirakl.hooks.mirakl_connect.MiraklConnectHook"
+OPENER = "airflow_provider_mirakl.triggers.places.open_plan"
+INTERVAL = 60 / 600
+Plan = Callable[..., PacedTrigger]
+
+pytestmark = pytest.mark.usefixtures("mirakl_sandbox_connections")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> None:
+    PACER.forget()
+    TOKENS.forget()
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Plan:
+    """Plans an upsert of some chunks, as a worker does, and makes its trigger."""
+
+    def make(name: str = "task", chunks: int = 3, *, size: int = 2, **options: Any) -> PacedTrigger:
+        products = [{"id": f"{name}-{number:04d}"} for number in range(chunks * size)]
+        folder = tmp_path / name
+        Ledger.open(plan_upsert(products, folder, batch_size=size), generation="run")
+        stored = PacedTrigger(
+            opener=OPENER,
+            arguments={"folder": str(folder), "generation": "run"},
+            hook=HOOK,
+            conn_id="mirakl_connect_default",
+            state={"pace": {}, "journey": {"began": 1.0}, "carried": {}},
+            **options,
+        ).serialize()[1]
+        return PacedTrigger(**json.loads(json.dumps(stored)))
+
+    return make
+
+
+async def fire(trigger: PacedTrigger) -> dict[str, Any]:
+    events = [json.loads(json.dumps(event.payload)) async for event in trigger.run()]
+    assert len(events) == 1
+    return events[0]
+
+
+def sent(sandbox: Sandbox) -> list[str]:
+    """The first product of every accepted call, in order."""
+    calls: dict[int, str] = {}
+    for row in sandbox.ledger():
+        calls.setdefault(row["call"], row["item"])
+    return list(calls.values())
+
+
+def statuses(sandbox: Sandbox) -> Counter[int]:
+    return Counter(call["status"] for call in sandbox.journal("upsertProducts"))
+
+
+def ledger(tmp_path: Path, name: str = "task") -> Any:
+    return json.loads((tmp_path / name / "ledger.json").read_text())["content"]
+
+
+async def test_one_trigger_makes_every_call_and_brings_the_position_back(
+    planned: Plan, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    event = await fire(planned(chunks=4))
+    assert event["status"] == "done"
+    assert event["position"]["next_chunk"] == event["position"]["chunks"] == 4
+    assert event["state"]["journey"] == {"began": 1.0}
+    assert sent(mirakl_sandbox) == [f"task-{number:04d}" for number in (0, 2, 4, 6)]
+    assert statuses(mirakl_sandbox) == {202: 4}
+    assert ledger(tmp_path)["next_chunk"] == 4
+    assert '"next_chunk":4' in event["state"]["carried"]["ledger.json"]
+
+
+async def test_it_goes_on_from_the_ledger_not_from_its_arguments(
+    planned: Plan, mirakl_sandbox: Sandbox
+) -> None:
+    stored = planned(chunks=3).serialize()[1]
+    await fire(PacedTrigger(**stored))
+    assert (await fire(PacedTrigger(**stored)))["status"] == "done"
+    assert statuses(mirakl_sandbox) == {202: 3}
+
+
+async def test_a_plan_that_cannot_be_seen_is_left_to_the_workers(
+    planned: Plan, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    trigger = planned()
+    (tmp_path / "task").rename(tmp_path / "on another machine")
+    event = await fire(trigger)
+    assert event["status"] == "unreachable"
+    assert "FileNotFoundError" in event["reason"]
+    assert not (tmp_path / "task").exists()
+    assert mirakl_sandbox.journal("upsertProducts") == []
+
+
+async def test_a_plan_that_goes_away_meanwhile_is_left_to_the_workers_with_its_ledger(
+    planned: Plan, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    running = asyncio.create_task(fire(planned(chunks=30)))
+    await until(lambda: len(sent(mirakl_sandbox)) >= 2)
+    (tmp_path / "task").rename(tmp_path / "gone")
+    event = await running
+    assert event["status"] == "unreachable"
+    assert '"next_chunk":' in event["state"]["carried"]["ledger.json"]
+
+
+@pytest.mark.parametrize("arguments", [{"version": 99}, {"of_a_later_version": 1}])
+async def test_a_trigger_of_an_unknown_version_says_so(
+    planned: Plan, mirakl_sandbox: Sandbox, arguments: dict[str, Any]
+) -> None:
+    event = await fire(planned(**arguments))
+    with pytest.raises(MiraklTriggerEventError, match="another version of airflow-provider-mirakl"):
+        raise load_error(event["error"])
+    assert mirakl_sandbox.journal() == []
+
+
+async def test_a_trigger_stored_before_an_argument_was_added_resumes(
+    planned: Plan, mirakl_sandbox: Sandbox
+) -> None:
+    stored = planned().serialize()[1]
+    for later in ("refused_timeout", "earliest", "deadline", "position", "role"):
+        del stored[later]
+    assert (await fire(PacedTrigger(**stored)))["status"] == "done"
+
+
+async def test_no_secret_is_stored(planned: Plan) -> None:
+    _, arguments = planned().serialize()
+    assert "sandbox-secret" not in json.dumps(arguments)
+    assert len(json.dumps(arguments)) < 64 * 1024
+
+
+async def test_it_does_not_fire_before_its_time(planned: Plan) -> None:
+    began = time.time()
+    await fire(planned(chunks=1, earliest=began + 1.0))
+    assert time.time() - began >= 0.99
+
+
+async def test_a_deadline_ends_it_between_two_calls(planned: Plan, mirakl_sandbox: Sandbox) -> None:
+    event = await fire(planned(chunks=500, deadline=time.time() + 1.0))
+    assert event["status"] == "timeout"
+    assert 1 <= len(sent(mirakl_sandbox)) < 500
+
+
+async def test_a_cancelled_trigger_ends_the_call_under_way_and_notes_it(
+    planned: Plan, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    slow = mirakl_sandbox.fault("delay", "upsertProducts", skip=1, seconds=600)  # a second
+    running = asyncio.create_task(fire(planned(chunks=50)))
+    await until(lambda: bool(slow.struck))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert ledger(tmp_path)["next_chunk"] == len(sent(mirakl_sandbox)) == 2
+    assert PACER.wait(("nobody", "upsertProducts", ""), now=time.time()) == 0
+
+
+async def test_two_that_run_the_same_trigger_for_a_moment_do_no_harm(
+    planned: Plan, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    stored = planned(chunks=4).serialize()[1]
+    events = await asyncio.gather(*(fire(PacedTrigger(**stored)) for _ in range(2)))
+    assert [event["status"] for event in events] == ["done", "done"]
+    assert set(sent(mirakl_sandbox)) == {f"task-{number:04d}" for number in (0, 2, 4, 6)}
+    assert 429 not in statuses(mirakl_sandbox)
+    assert ledger(tmp_path)["next_chunk"] == 4
+
+
+# Faults meanwhile
+
+
+async def test_a_token_that_expires_is_fetched_again(planned: Plan, mirakl_sandbox: Sandbox) -> None:
+    mirakl_sandbox.fault("revoke_token", "upsertProducts", skip=1)
+    assert (await fire(planned()))["status"] == "done"
+    assert statuses(mirakl_sandbox) == {202: 3, 401: 1}
+
+
+async def test_a_429_of_another_client_is_waited_for(planned: Plan, mirakl_sandbox: Sandbox) -> None:
+    mirakl_sandbox.fault("throttle", "upsertProducts", skip=1)
+    assert (await fire(planned()))["status"] == "done"
+    assert statuses(mirakl_sandbox)[202] == 3
+
+
+async def test_a_connection_that_is_disabled_stops_it(
+    planned: Plan,
+    mirakl_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    mirakl_sandbox_connections: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(desk, "RECHECK", 0.0)
+    running = asyncio.create_task(fire(planned(chunks=200)))
+    await until(lambda: len(sent(mirakl_sandbox)) >= 2)
+    connection = mirakl_sandbox_connections["mirakl_connect_default"]
+    connection = connection | {"extra": connection["extra"] | {"enabled": False}}
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+    event = await running
+    assert isinstance(load_error(event["error"]), MiraklConnectionDisabledError)
+    assert 2 <= event["position"]["next_chunk"] < 200
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_secret_that_is_changed_is_read_again(
+    planned: Plan,
+    mirakl_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    mirakl_sandbox_connections: dict[str, Any],
+    known: bool,
+) -> None:
+    right = mirakl_sandbox_connections["mirakl_connect_default"]
+    wrong = right | {"password": "was-changed"}
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(wrong))
+    read = desk.Desk._read
+
+    async def reading(self: Any) -> None:
+        await read(self)
+        if known:  # the connection is mended after it was read
+            monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(right))
+
+    monkeypatch.setattr(desk.Desk, "_read", reading)
+    event = await fire(planned(chunks=1))
+    if known:
+        assert event["status"] == "done"
+    else:
+        assert isinstance(load_error(event["error"]), MiraklAuthenticationError)
+
+
+async def test_an_object_store_that_fails_for_a_while_repeats_no_call(
+    planned: Plan, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mirakl.catalog import loop, work
+
+    accept, failures = work.SendWork.accept, [OSError("503 Slow Down"), OSError("503 Slow Down")]
+
+    def failing(self: Any, result: None, at: Any) -> None:
+        if failures:
+            raise failures.pop()
+        accept(self, result, at)
+
+    monkeypatch.setattr(work.SendWork, "accept", failing)
+    monkeypatch.setattr(loop, "LONGEST_PAUSE", 0.05)
+    assert (await fire(planned()))["status"] == "done"
+    assert statuses(mirakl_sandbox) == {202: 3}
+
+
+# One voice per account
+
+
+async def test_fifty_tasks_of_one_account_are_served_in_turn_without_a_429(
+    planned: Plan, mirakl_sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    tasks = [f"t{number:02d}" for number in range(50)]
+    await asyncio.gather(*(fire(planned(task, 2, size=1)) for task in tasks))
+    assert statuses(mirakl_sandbox) == {202: 100}
+    served = [item.partition("-")[0] for item in sent(mirakl_sandbox)]
+    assert sorted(served[:50]) == tasks  # nobody twice before everybody once
+    assert served[:50] == served[50:]
+    assert any("49 other calls of this account first; this one about" in line for line in caplog.messages)
+
+
+async def test_two_connections_of_one_client_are_one_account(
+    planned: Plan,
+    mirakl_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    mirakl_sandbox_connections: dict[str, Any],
+) -> None:
+    same = mirakl_sandbox_connections["mirakl_connect_default"]
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_AGAIN", json.dumps(same))
+    again = planned("again", 5)
+    again.conn_id = "mirakl_connect_again"
+    await asyncio.gather(fire(planned("first", 5)), fire(again))
+    assert statuses(mirakl_sandbox) == {202: 10}
+
+
+async def test_one_that_fails_in_its_turn_gives_it_to_the_next(
+    planned: Plan, mirakl_sandbox: Sandbox
+) -> None:
+    mirakl_sandbox.fault("status", "upsertProducts", status=403)
+    one, other = await asyncio.gather(fire(planned("one")), fire(planned("other")))
+    assert {one["status"], other["status"]} == {"error", "done"}
+
+
+async def test_a_line_keeps_the_place_of_one_whose_call_was_refused() -> None:
+    queue, order = line.Line(), []
+
+    async def one(name: str, number: int) -> None:
+        await queue.join(number)
+        order.append(name)
+        queue.leave()
+
+    numbers = [queue.number() for _ in range(4)]
+    await queue.join(numbers[0])
+    waiting = [
+        asyncio.create_task(one(name, number)) for name, number in zip("bcd", numbers[1:], strict=True)
+    ]
+    await asyncio.sleep(0)
+    assert queue.ahead(numbers[3]) == 3
+    refused = asyncio.create_task(one("a again", numbers[0]))
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    queue.leave()
+    await asyncio.gather(*waiting, refused, return_exceptions=True)
+    assert order == ["a again", "b", "d"]
+    await queue.join(queue.number())  # nothing holds it any more
+
+
+# The event loop
+
+
+async def test_the_loop_is_never_held(
+    planned: Plan, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work on storage that takes long is done in threads, and so is parsing a large page."""
+    from airflow_provider_mirakl.catalog import work
+
+    threads: set[str] = set()
+    for name in ("next_call", "intend", "accept"):
+        monkeypatch.setattr(work.SendWork, name, in_which_thread(getattr(work.SendWork, name), threads))
+    await fire(planned())
+    import threading
+
+    assert threads
+    assert threading.current_thread().name not in threads
+
+
+def in_which_thread(function: Any, threads: set[str]) -> Any:
+    import threading
+
+    def noted(*arguments: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return function(*arguments)
+
+    return noted
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Let the loop run until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        await asyncio.sleep(0.01)
+
+
+def test_an_error_of_another_kind_is_an_event_too(planned: Plan) -> None:
+    trigger = planned()
+    trigger.opener = "nowhere.at_all"
+    event = asyncio.run(fire(trigger))
+    with pytest.raises(MiraklError, match=r"there is no 'nowhere\.at_all'"):
+        raise load_error(event["error"])
