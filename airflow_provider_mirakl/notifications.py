@@ -62,7 +62,9 @@ def _line(entry: Mapping[str, Any]) -> str:
 
 
 class MiraklOutcomeNotifier(BaseNotifier):
-    """Base of a notifier that sends :func:`outcome_text` somewhere. A subclass says where::
+    """Base of a notifier that sends :func:`outcome_text` somewhere.
+
+    A subclass says where::
 
     class TicketNotifier(MiraklOutcomeNotifier):
         def send(self, text, context):

@@ -37,7 +37,7 @@ _LONGEST_MESSAGE = 200
 
 
 @dataclass(slots=True)
-class Entry:
+class ActionEntry:
     """One action, or the intent to send it.
 
     :param at: moment of the intent, in seconds since the epoch.
@@ -62,7 +62,7 @@ class Content(msgspec.Struct):
     """
 
     plan: str = ""
-    entries: dict[str, Entry] = msgspec.field(default_factory=dict)
+    entries: dict[str, ActionEntry] = msgspec.field(default_factory=dict)
 
 
 BOOK = NoteKind(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.actions.book import Content, Entry
+    from airflow_provider_mirakl.actions.book import Content, ActionEntry
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.actions.table import ActionKind
     from airflow_provider_mirakl.client.http import Client
@@ -335,7 +335,7 @@ class OrderActionsOperator(MiraklBaseOperator):
                 "was not, clear the task with on_unclear='resend'. Nothing that was sent is sent again"
             )
 
-    def _shows(self, client: Client, group: list[Row], entry: Entry) -> bool:
+    def _shows(self, client: Client, group: list[Row], entry: ActionEntry) -> bool:
         since = datetime.fromtimestamp(entry.at, UTC)
         entity_id = group[0][self.kind.key]
         found = next(
@@ -362,13 +362,13 @@ class OrderActionsOperator(MiraklBaseOperator):
         book: Content,
         groups: list[list[Row]],
     ) -> None:
-        from airflow_provider_mirakl.actions.book import Entry
+        from airflow_provider_mirakl.actions.book import ActionEntry
 
         for index, group in enumerate(groups):
             place = str(index)
             if place in book.entries:
                 continue
-            entry = book.entries[place] = Entry(time.time())
+            entry = book.entries[place] = ActionEntry(time.time())
             note.write(book)
             name = group[0][self.kind.key]
             try:
