@@ -64,14 +64,7 @@ def _line(entry: Mapping[str, Any]) -> str:
 class MiraklOutcomeNotifier(BaseNotifier):
     """Base of a notifier that sends :func:`outcome_text` somewhere.
 
-    A subclass says where::
-
-    class TicketNotifier(MiraklOutcomeNotifier):
-        def send(self, text, context):
-            open_ticket(title=f"{context['ti'].task_id} failed", body=text)
-
-
-    MiraklImportProductsOperator(..., on_failure_callback=TicketNotifier())
+    A subclass says where, in its method :meth:`send`; the docs' cookbook has an example.
     """
 
     @abstractmethod

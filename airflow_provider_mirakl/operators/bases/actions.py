@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.actions.book import Content, ActionEntry
+    from airflow_provider_mirakl.actions.book import ActionEntry, Content
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.actions.table import ActionKind
     from airflow_provider_mirakl.client.http import Client
