@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shlex
@@ -15,8 +16,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +30,13 @@ from airflow_provider_mirakl.sandbox.machine.settings import Settings
 HOST = "127.0.0.1"
 #: Seconds that a first start may take on a slow machine, and that Airflow has to end by itself.
 START, END = 300.0, 10.0
+_VERSION = version("apache-airflow") if find_spec("airflow") else ""
+#: The commands of Airflow, the web server first.
+_PARTS = (
+    (("webserver",), ("scheduler",), ("triggerer",))
+    if _VERSION.startswith("2.")
+    else (("api-server",), ("scheduler",), ("dag-processor",), ("triggerer",))
+)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -70,21 +79,36 @@ def examples() -> Path:
 def prepare(folder: Path, port: int, airflow_port: int, speed: float) -> Place:
     """Copy the example Dags with their data, and write connections and environment. An edited copy is kept."""
     place = Place(folder.resolve(), port, airflow_port, speed)
-    source, dags = examples(), place.folder / "dags"
-    for file in sorted(source.rglob("*")):
-        name = file.relative_to(source)
-        if file.is_dir() or name.parts[0] in ("out", "__pycache__"):
-            continue
-        target = dags / name
-        if not target.exists() or target.stat().st_mtime < file.stat().st_mtime:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, target)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    _copy(examples(), place.folder / "dags", place.folder / "copied.json")
     home = place.folder / "airflow"
     home.mkdir(exist_ok=True)
     # Airflow 2 asks for a password unless this file says otherwise; Airflow 3 has a setting.
     (home / "webserver_config.py").write_text('AUTH_ROLE_PUBLIC = "Admin"\n')
     _write_settings(place)
     return place
+
+
+def _copy(source: Path, target: Path, notes: Path) -> None:
+    """Bring a folder up to date. A copy that was edited since the last time is left alone.
+
+    :param notes: file with the digest of each copy, which tells an edited copy from one of an older version.
+    """
+    known: dict[str, str] = json.loads(notes.read_text()) if notes.exists() else {}
+    for file in sorted(source.rglob("*")):
+        name = file.relative_to(source).as_posix()
+        if file.is_dir() or name.startswith("out/") or "__pycache__" in name:
+            continue
+        copy = target / name
+        if not copy.exists() or known.get(name) == _digest(copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            known[name] = _digest(copy)
+    notes.write_text(json.dumps(known, indent=2) + "\n")
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _write_settings(place: Place) -> None:
@@ -107,6 +131,7 @@ def environment(place: Place) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        **({"AIRFLOW__CORE__EXECUTOR": "SequentialExecutor"} if _VERSION.startswith("2.") else {}),
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -168,11 +193,15 @@ def _answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _group(command: list[str], variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _group(command: Sequence[str], variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process with a group of its own. At the end the whole group ends, whatever it started in between."""
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         process = subprocess.Popen(  # noqa: S603 - Airflow's own command
-            command, env=variables, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, "-m", "airflow", *command],
+            env=variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield process
@@ -189,7 +218,7 @@ def run(place: Place) -> int:
 
     :raises ImportError: when Airflow is not installed.
     """
-    if find_spec("airflow") is None:
+    if not _VERSION:
         raise ImportError("Airflow is not installed: pip install apache-airflow")
     began, ended = time.monotonic(), threading.Event()
     handlers = {name: signal.signal(name, lambda *_: ended.set()) for name in (signal.SIGINT, signal.SIGTERM)}
@@ -213,30 +242,48 @@ def run(place: Place) -> int:
             variables = {**kept, **environment(place), **ports, "PYTHONUNBUFFERED": "1"}
             # The environment's own `airflow` comes first, since `airflow standalone` starts its parts by that name.
             variables["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
-            with _group([sys.executable, "-m", "airflow", "standalone"], variables, log) as airflow:
-                return _watch(airflow, ended, place, began, log)
+            _migrate(place, variables, log)
+            with contextlib.ExitStack() as group:
+                parts = [group.enter_context(_group(_PARTS[0], variables, log))]
+                if not _until_it_answers(parts, ended, place):
+                    return _end(ended, log)
+                # The rest comes afterwards: on two cores the address would take twice as long beside it.
+                parts += [group.enter_context(_group(part, variables, log)) for part in _PARTS[1:]]
+                seconds = time.monotonic() - began
+                print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
+                print("Trigger an example Dag and watch the sandbox. Ctrl-C ends both.", flush=True)
+                while not ended.is_set() and all(part.poll() is None for part in parts):
+                    ended.wait(0.5)
+                return _end(ended, log)
     finally:
         for name, handler in handlers.items():
             signal.signal(name, handler)
 
 
-def _watch(
-    airflow: subprocess.Popen[bytes], ended: threading.Event, place: Place, began: float, log: Path
-) -> int:
-    while not ended.is_set() and airflow.poll() is None and not _answers(place.airflow_url):
-        if time.monotonic() - began > START:
-            break
+def _migrate(place: Place, variables: dict[str, str], log: Path) -> None:
+    """Create the database, or bring it to this Airflow; a second start of the same version has nothing to do."""
+    done = place.folder / "airflow" / "migrated.txt"
+    if done.exists() and done.read_text() == _VERSION:
+        return
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        subprocess.run(command, env=variables, stdout=out, stderr=subprocess.STDOUT, check=True)  # noqa: S603
+    done.write_text(_VERSION)
+
+
+def _until_it_answers(parts: list[subprocess.Popen[bytes]], ended: threading.Event, place: Place) -> bool:
+    limit = time.monotonic() + START
+    while time.monotonic() < limit and not ended.is_set() and all(part.poll() is None for part in parts):
+        if _answers(place.airflow_url):
+            return True
         ended.wait(0.3)
-    else:
-        if not ended.is_set() and airflow.poll() is None:
-            seconds = time.monotonic() - began
-            print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
-            print("Trigger an example Dag and watch the sandbox. Ctrl-C ends both.", flush=True)
-            while not ended.is_set() and airflow.poll() is None:
-                ended.wait(0.5)
+    return False
+
+
+def _end(ended: threading.Event, log: Path) -> int:
     if ended.is_set():
         print("\nended", flush=True)
         return 0
-    print(f"Airflow did not start or ended; the end of {log}:", file=sys.stderr)
+    print(f"Airflow did not start, or a part of it ended; the end of {log}:", file=sys.stderr)
     print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-20:]), file=sys.stderr)
     return 1
