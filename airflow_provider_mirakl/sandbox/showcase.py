@@ -29,7 +29,7 @@ from airflow_provider_mirakl.sandbox.machine.settings import Settings
 
 HOST = "127.0.0.1"
 #: Seconds that a first start may take on a slow machine, and that Airflow has to end by itself.
-START, END = 300.0, 10.0
+START, END = 300.0, 5.0
 _VERSION = version("apache-airflow") if find_spec("airflow") else ""
 #: The commands of Airflow, the web server first.
 _PARTS = (
