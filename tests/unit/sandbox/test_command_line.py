@@ -107,7 +107,7 @@ def test_settings_credentials_faults_and_the_ledger_from_the_command_line(tmp_pa
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (["--set", "colour=blue"], "is no setting"),
+        (["--set", "colour=blue"], "is not a setting"),
         (["--set", "pages_count=1"], "must be a bool"),
         (["--set", "token_seconds=soon"], "must be a float"),
         (["--set", "unknown_fields=often"], "unknown_fields must be 'reject' or"),
