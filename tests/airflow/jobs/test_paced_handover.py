@@ -67,7 +67,7 @@ def test_a_catalog_is_one_deferral_whatever_is_done_with_it(worker, mirakl_sandb
         assert kinds(task.deferrals) == [PACED], name
         mirakl_sandbox.advance(3600)
     assert results["sync"]["upserted"] == 8
-    assert results["export"]["products"] == 8
+    assert results["export"]["items"] == 8
     assert len((tmp_path / "all.ndjson").read_text().splitlines()) == 8
     assert results["delete"]["sent"] == 3
     assert statuses(mirakl_sandbox) == {202: 4}
