@@ -27,6 +27,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
+from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     )
 
 RouteName = Literal["direct", "djust"]
+MAX_CARRIED = 48 * 1024
+"""Characters of a note that travel with a trigger: Airflow stores its arguments in a row of the database."""
 
 
 class ProductRepairOperator(MiraklBaseOperator):
@@ -134,7 +137,7 @@ class ProductRepairOperator(MiraklBaseOperator):
                 return repair.preview()
             repair.send(self.batch_size)
             context["ti"].xcom_push(key="job_ids", value=repair.repair.job_ids)
-            return self._judged(repair.conclude(self._wait(context, repair)))
+            return self._judged(run, repair.conclude(self._wait(context, run, repair)))
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Judge, after the wait in the triggerer.
@@ -149,11 +152,13 @@ class ProductRepairOperator(MiraklBaseOperator):
         if event is None:
             return self.execute(context)
         found = read_event(event)
-        with self._opened(TaskRun(context, self.work_folder, begins=False)) as repair:
+        carried = event.get("carried") if isinstance(event, dict) else None
+        run = TaskRun(context, self.work_folder, begins=False, carried=carried)
+        with self._opened(run) as repair:
             repair.take_up()
-            return self._judged(repair.conclude(found))
+            return self._judged(run, repair.conclude(found))
 
-    def _wait(self, context: Context, repair: RepairRun) -> dict[str, Any] | None:
+    def _wait(self, context: Context, run: TaskRun, repair: RepairRun) -> dict[str, Any] | None:
         """Wait until there is an answer for every product, in the triggerer where that pays."""
         question, hook = repair.question, self.mirakl_hook
         if question is None or hook is None:
@@ -179,18 +184,14 @@ class ProductRepairOperator(MiraklBaseOperator):
                     self.timeout,
                 )
                 self.defer(
-                    trigger=wait.trigger(),
+                    trigger=wait.trigger(carried=_carried(run)),
                     method_name=self.resume.__name__,
                     timeout=wait.backstop(time_left(self.execution_timeout, try_began(context))),
                 )
             return wait.to_the_end(client, first=now + interval)
 
-    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
-
-        outcome = Outcome.from_summary(result)
-        self.log.info("Outcome: %s", outcome)
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(outcome)
+    def _judged(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
+        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log, run.push_result)
         return result
 
     # The clients
@@ -294,6 +295,12 @@ class ProductRepairOperator(MiraklBaseOperator):
                 f"it, or empty to let DJUST resolve it, not {text!r}",
                 field="client_specification_id",
             ) from None
+
+
+def _carried(run: TaskRun) -> dict[str, str] | None:
+    """The note, for a worker that does not reach the folder; one of very many products is too large for a trigger."""
+    carried = run.memory.carried
+    return carried if sum(map(len, carried.values())) <= MAX_CARRIED else None
 
 
 def _holds(products: object) -> bool:

@@ -47,6 +47,7 @@ def run_task() -> Callable[..., Any]:
         from airflow.providers.common.compat.sdk import TaskDeferred
 
         context = context_of(operator, max_tries) | {"task_state_store": run.state}
+        context["ti"].xcom_push = lambda key, value, **_: run.pushed.__setitem__(key, value)
         step, arguments = operator.execute, {}
         while True:
             try:
@@ -55,7 +56,10 @@ def run_task() -> Callable[..., Any]:
                 run.deferrals.append(deferred)
                 step = getattr(operator, deferred.method_name)
                 arguments = {"event": asyncio.run(_event(deferred.trigger))}
+                run.before_resume()
 
+    run.before_resume = lambda: None  # type: ignore[attr-defined]
+    run.pushed = {}  # type: ignore[attr-defined]
     run.context_of = context_of  # type: ignore[attr-defined]
     run.deferrals = []  # type: ignore[attr-defined]
     run.state = None  # type: ignore[attr-defined]

@@ -363,6 +363,36 @@ def test_a_batch_is_not_sent_again_where_airflow_remembers(sandbox, run_task, tm
     assert [entry["status"] for entry in sandbox.journal("ADM-MIRAKL-100")] == [200, 403, 200]
 
 
+@pytest.mark.parametrize("route", ["djust", "direct"])
+def test_a_worker_that_does_not_reach_the_folder_judges_after_the_wait(
+    sandbox, run_task, tmp_path, monkeypatch, route
+):
+    from airflow_provider_mirakl.operators.bases import repair
+    from airflow_provider_mirakl.runtime import waiting
+
+    for module in (repair, waiting):
+        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+    # The first poll finds nothing; what the task defers with is all that the other worker has.
+    sandbox.fault(
+        "status", "CM51" if route == "djust" else "CM22", status=503, skip=route == "djust", times=4
+    )
+    run_task.before_resume = lambda: shutil.rmtree(tmp_path / "work")
+    result = run_task(resync(REPAIRABLE, route, deferrable=True, timeout=60, poll_interval=1))
+    assert len(run_task.deferrals) == 1
+    assert counts(result) == (2, 2, 0, 0)
+    assert rows(result)["MKL-021"]["before"] == "PENDING"
+
+
+def test_the_outcome_is_there_although_products_failed(sandbox, run_task):
+    task = djust(f"MKL-021;SKU-021\n{STUCK}", mirakl_conn_id="mirakl_operator", timeout=1)
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        run_task(task)
+    pushed = run_task.pushed["return_value"]
+    assert pushed == caught.value.outcome
+    assert counts(pushed) == (2, 1, 1, 0)
+    assert json.loads(Path(pushed["rejects"]).read_text("utf-8"))["mirakl_product_id"] == "MKL-040"
+
+
 def test_a_confirmation_whose_reply_is_lost_is_sent_again(sandbox, run_task):
     sandbox.fault("reset_after", "CM21", times=1)
     assert counts(run_task(resync(REPAIRABLE, "direct"))) == (2, 2, 0, 0)
