@@ -203,7 +203,7 @@ def plan_upsert(
     :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
         as they are.
     :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
-    :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them as they are.
+    :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
     :param locales: locales that texts may have; empty takes any.
     :param gtin_check: what a wrong check digit means: ``reject`` the product, ``warn`` in the log, or ``off``.
     :param normalize_gtins: write GTINs in Connect's form where only one can be meant.

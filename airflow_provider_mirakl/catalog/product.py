@@ -24,6 +24,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, cast, get_args
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import inspect as types
+from msgspec.structs import replace
 
 from airflow_provider_mirakl.catalog.gtins import check_digit, gtin_fault, normalized
 from airflow_provider_mirakl.catalog.numbers import grouped_number, readings
@@ -250,7 +251,7 @@ class Product(_Strict):
 
 
 class OpenProduct(Product, forbid_unknown_fields=False):
-    """A product that may carry top-level fields this package does not know."""
+    """A product that may carry fields and types of attributes that this package does not know, at any depth."""
 
 
 class ProductIdentifier(Struct, gc=False):
@@ -270,12 +271,29 @@ def content_hash(item: Product, row: bytes = b"") -> str:
     """
     content = _encode(item)
     if isinstance(item, OpenProduct):
-        extra = {
-            name: value for name, value in _decode_any(row).items() if name not in item.__struct_fields__
-        }
-        if extra:
+        extra = _foreign(_decode_any(row), _decode_any(content))
+        if extra is not None:
             content += msgspec.json.encode(extra, order="sorted")
     return blake2b(content, digest_size=16).hexdigest()
+
+
+def _foreign(whole: Any, known: Any) -> Any:
+    """What a row holds beside what this package knows of it; ``None`` where it holds nothing else."""
+    if isinstance(whole, dict) and isinstance(known, dict):
+        extra = {
+            name: more
+            for name, value in whole.items()
+            if (more := _foreign(value, known[name]) if name in known else value) is not None
+            or name not in known
+        }
+        return extra or None
+    if isinstance(whole, list) and isinstance(known, list):
+        if len(whole) != len(known):
+            return whole
+        pairs = enumerate(zip(whole, known, strict=True))
+        found = {str(at): more for at, pair in pairs if (more := _foreign(*pair)) is not None}
+        return found or None
+    return None
 
 
 def row_hash(row: bytes) -> int:
@@ -334,7 +352,9 @@ class Checker(Generic[Model]):
             if self._skips:
                 _decode_any(row)  # the typed decoder does not look into what it skips
         except _REFUSED as refusal:
-            raise self._refusal(row, str(refusal)) from None
+            if not self._skips or self.problems(row):
+                raise self._refusal(row, str(refusal)) from None
+            item = self._decode(self._walk.known(row))
         if _NUL in row and self.problems(row):
             raise self._refusal(row, "")
         if self._strip and _is_hidden(item.id):
@@ -367,7 +387,7 @@ GtinCheck = Literal["reject", "warn", "off"]
 class ProductChecker(Checker[Product]):
     """Checks products, also for what the account knows and Connect's limits do not.
 
-    :param unknown_fields: ``refuse`` top-level fields Connect does not document, or ``send`` them.
+    :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
     :param locales: the locales texts may have; empty takes any.
     :param strip: as for :class:`Checker`.
     :param gtin_check: ``reject`` a product with a GTIN whose check digit is wrong, ``warn``: count it in
@@ -558,7 +578,12 @@ class _Walk:
 
     @cached_property
     def _root(self) -> types.Type:
-        return types.type_info(self._model)
+        root = types.type_info(self._model)
+        return _opened(root) if self._model is OpenProduct else root
+
+    def known(self, row: bytes) -> bytes:
+        """A row that has no problems, without what this package does not know."""
+        return json.dumps(_known(self._root, json.loads(row)), ensure_ascii=False).encode()
 
     def problems(self, row: bytes) -> tuple[str | None, list[Problem]]:
         """Return the row's id, where it has one, and its problems."""
@@ -572,6 +597,46 @@ class _Walk:
         for path, message in _look(self._root, value, ""):
             found.append(Problem(message, field=path, item_id=None if named is None else _short(named)))
         return named, found
+
+
+def _opened(kind: types.Type) -> types.Type:
+    """The same type, whose objects at any depth may have other fields too."""
+    if isinstance(kind, types.Metadata):
+        return replace(kind, type=_opened(kind.type))
+    if isinstance(kind, types.UnionType):
+        return replace(kind, types=tuple(map(_opened, kind.types)))
+    if isinstance(kind, types.ListType):
+        return replace(kind, item_type=_opened(kind.item_type))
+    if isinstance(kind, types.StructType):
+        fields = tuple(replace(field, type=_opened(field.type)) for field in kind.fields)
+        return replace(kind, fields=fields, forbid_unknown_fields=False)
+    return kind
+
+
+_UNKNOWN = object()
+
+
+def _known(kind: types.Type, value: Any) -> Any:
+    """What a type knows of a value; ``_UNKNOWN`` for an object of a type it does not know."""
+    if isinstance(kind, types.Metadata):
+        return _known(kind.type, value)
+    if isinstance(kind, types.UnionType):
+        structs = [choice for choice in kind.types if isinstance(choice, types.StructType)]
+        if isinstance(value, dict) and structs and structs[0].tag_field:
+            structs = [choice for choice in structs if choice.tag == value.get(str(choice.tag_field))]
+            return _known(structs[0], value) if structs else _UNKNOWN
+        choices = [choice for choice in kind.types if not isinstance(choice, types.NoneType)]
+        return value if value is None or len(choices) != 1 else _known(choices[0], value)
+    if isinstance(kind, types.ListType):
+        return [kept for entry in value if (kept := _known(kind.item_type, entry)) is not _UNKNOWN]
+    if isinstance(kind, types.StructType):
+        fields = {field.encode_name: field.type for field in kind.fields}
+        return {
+            name: _known(fields[name], entry) if name in fields else entry
+            for name, entry in value.items()
+            if name in fields or name == kind.tag_field
+        }
+    return value
 
 
 def _read(row: bytes) -> Any:
@@ -635,6 +700,8 @@ def _look_tagged(kinds: list[types.StructType], value: Any, path: str) -> Found:
         yield _join(path, field), f"missing; {takes}"
     elif isinstance(tag, str) and tag in by_tag:
         yield from _look(by_tag[tag], value, path)
+    elif isinstance(tag, str) and tag and not kinds[0].forbid_unknown_fields:
+        yield from _look_any(value, path)
     else:
         hint = " (a text is STRING)" if isinstance(tag, str) and tag.upper() in ("TEXT", "STR") else ""
         yield _join(path, field), f"{_kind(tag)} is no attribute type; {takes}{hint}"
