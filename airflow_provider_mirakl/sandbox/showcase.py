@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -192,25 +192,28 @@ def _answers(url: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def _group(command: Sequence[str], variables: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a group of its own. At the end the whole group ends, whatever it started in between."""
+def _start(command: Sequence[str], variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A part of Airflow in a process group of its own."""
     with log.open("ab") as out:
-        process = subprocess.Popen(  # noqa: S603 - Airflow's own command
+        return subprocess.Popen(  # noqa: S603 - Airflow's own command
             [sys.executable, "-m", "airflow", *command],
             env=variables,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        for name in (signal.SIGTERM, signal.SIGKILL):
+
+
+def _stop(parts: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End the groups, all at once, with everything that they started in between."""
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        for part in parts:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, name)
+                os.killpg(part.pid, name)
+        limit = time.monotonic() + END
+        for part in parts:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(END)
+                part.wait(max(0.0, limit - time.monotonic()))
 
 
 def run(place: Place) -> int:
@@ -243,18 +246,20 @@ def run(place: Place) -> int:
             # The environment's own `airflow` comes first, since `airflow standalone` starts its parts by that name.
             variables["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
             _migrate(place, variables, log)
-            with contextlib.ExitStack() as group:
-                parts = [group.enter_context(_group(_PARTS[0], variables, log))]
+            parts = [_start(_PARTS[0], variables, log)]
+            try:
                 if not _until_it_answers(parts, ended, place):
                     return _end(ended, log)
                 # The rest comes afterwards: on two cores the address would take twice as long beside it.
-                parts += [group.enter_context(_group(part, variables, log)) for part in _PARTS[1:]]
+                parts += [_start(part, variables, log) for part in _PARTS[1:]]
                 seconds = time.monotonic() - began
                 print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
                 print("Trigger an example Dag and watch the sandbox. Ctrl-C ends both.", flush=True)
                 while not ended.is_set() and all(part.poll() is None for part in parts):
                     ended.wait(0.5)
                 return _end(ended, log)
+            finally:
+                _stop(parts)
     finally:
         for name, handler in handlers.items():
             signal.signal(name, handler)

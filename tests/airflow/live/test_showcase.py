@@ -1,0 +1,103 @@
+"""``mirakl-sandbox airflow --run``: a click on an example Dag, products in the sandbox, nothing left at the end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_provider_mirakl.sandbox import showcase
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(showcase._VERSION.startswith("2."), reason="Airflow 2 has another API"),
+]
+
+
+def call(url: str, token: str = "", body: dict[str, Any] | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = httpx.request("POST" if body else "GET", url, headers=headers, json=body, timeout=60)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"{what} took more than {seconds} seconds"
+        time.sleep(0.5)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of processes whose environment names the folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"AIRFLOW_HOME={folder}".encode() in (place / "environ").read_bytes():
+                found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def busy_ports() -> Iterator[tuple[int, int]]:
+    with socket.socket() as first, socket.socket() as second:
+        for held in (first, second):
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+        yield first.getsockname()[1], second.getsockname()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_click_brings_products_and_ctrl_c_ends_everything(
+    tmp_path: Path, busy_ports: tuple[int, int]
+) -> None:
+    folder, (port, airflow_port) = tmp_path / "demo", busy_ports
+    command = [sys.executable, "-m", "airflow_provider_mirakl.sandbox.cli", "airflow", "--run"]
+    command += ["--folder", str(folder), "--port", str(port), "--airflow-port", str(airflow_port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            sandbox = first.split()[1]
+            assert first.startswith("Sandbox   http://127.0.0.1:"), "its address is the first line"
+            told = process.stdout.readline()
+            address = re.match(r"Airflow   (http://127.0.0.1:\d+) ", told)
+            assert address, told + process.stdout.read()
+            assert {sandbox.rpartition(":")[2], address[1].rpartition(":")[2]}.isdisjoint(
+                map(str, busy_ports)
+            )
+
+            token = call(f"{address[1]}/auth/token")["access_token"]
+            dag = f"{address[1]}/api/v2/dags/mirakl_connect_catalog_sync"
+            dags = {path.stem for path in (folder / "dags").glob("*.py")}
+
+            def parsed() -> bool:
+                found = call(f"{address[1]}/api/v2/dags?limit=100", token)["dags"]
+                assert not [row["dag_id"] for row in found if row["is_paused"]]
+                return {row["dag_id"] for row in found} == dags
+
+            until(parsed, "reading every example Dag")
+            call(f"{dag}/dagRuns", token, {"dag_run_id": "click", "logical_date": None})
+            run = f"{dag}/dagRuns/click"
+            until(lambda: call(run, token)["state"] in ("success", "failed"), "the run")
+            assert call(run, token)["state"] == "success"
+            assert call(f"{sandbox}/_sandbox/status")["products"] == {"sandbox-company": 60 + 2}
+            assert processes_of(folder / "airflow")
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+    assert processes_of(folder / "airflow") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
