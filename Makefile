@@ -163,6 +163,7 @@ check: .venv/.dev ## lint, format, types, import rules, parse cost, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_imports.py
+	$(BIN)/python scripts/check_user_code.py
 	$(MAKE) --no-print-directory docs
 
 .PHONY: format

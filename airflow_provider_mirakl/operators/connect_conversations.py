@@ -21,7 +21,7 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins; default 30 days ago. Templated.
     :param updated_from: begin of a fixed interval. Templated.
-    :param updated_until: end of a fixed interval, itself not included. Templated.
+    :param updated_to: end of a fixed interval, itself not included. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
     :param personal_data: ``keep`` or ``drop``.

@@ -43,7 +43,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
         with the same columns in every run.
     :param since: where the first run begins, before there is a watermark; default 30 days ago. Templated.
     :param updated_from: begin of a fixed interval. Neither reads nor moves a watermark. Templated.
-    :param updated_until: end of a fixed interval, itself not included; default no end. Templated.
+    :param updated_to: end of a fixed interval, itself not included; default no end. Templated.
     :param statuses: only orders in these states, such as ``AWAITING_SHIPMENT``. Templated.
     :param fulfillment_type: only ``FULFILLED_BY_SELLER`` or ``FULFILLED_BY_PARTNER``.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
@@ -54,7 +54,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.
     :param max_failures: pages that may fail one after another (5xx, broken connection) before the task fails.
     :param work_folder: folder for progress, pages and watermarks; default ``[mirakl] work_folder``. Templated.
-    :return: ``rows`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_until``, ``watermark``.
+    :return: ``rows`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark``.
     :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
     :raises MiraklApiError: Mirakl rejects the call.
     """

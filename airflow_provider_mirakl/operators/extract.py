@@ -47,7 +47,7 @@ class MiraklExtractOperator(ExtractOperator):
     :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. Templated.
     :param since: where the first run begins; default 30 days ago. Templated.
     :param updated_from: begin of a fixed interval; neither reads nor moves a watermark. Templated.
-    :param updated_until: end of a fixed interval, itself not included. Templated.
+    :param updated_to: end of a fixed interval, itself not included. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
     :param personal_data: ``keep``; or ``drop`` what is known to name a customer, of OR11 and M11.

@@ -2,74 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from airflow.providers.common.compat.sdk import AirflowFailException
+
 from airflow_provider_mirakl.api.caller import Role
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import (
+    MiraklApiError,
+    MiraklConfigurationError,
+    MiraklNotYetError,
+    MiraklServerError,
+    MiraklTransportError,
+)
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Flag,
     Given,
+    Id,
     Location,
     Mappings,
     Maybe,
     Seconds,
     Text,
+    read_caller,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.api.call import Call, Page
+    from airflow_provider_mirakl.api.call import Call, Page, Reply
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, NumberArg, PathArg, TextArg
+    from airflow_provider_mirakl.jobs.requests import PagesWork
+    from airflow_provider_mirakl.runtime.arguments import (
+        FlagArg,
+        MappingArg,
+        NumberArg,
+        PathArg,
+        TextArg,
+        WholeArg,
+    )
+    from airflow_provider_mirakl.triggers.places import Here
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 Paging = Literal["offset", "seek"]
 MAX_XCOM = 64 * 1024
-"""Bytes of a reply that go to XCom; a larger one needs a target."""
+"""Most bytes of a reply that go to XCom; a larger one needs a target."""
 READS = ("GET", "HEAD")
 
 
-class MiraklRequestOperator(MiraklBaseOperator):
+class _Method(Choice[Method]):
+    """A method, in any case."""
+
+    def convert(self, value: object) -> Method:
+        return super().convert(value.upper() if isinstance(value, str) else value)
+
+
+class MiraklRequestOperator(PacedOperator):
     """Call any operation of an instance, or of Mirakl Connect, with the connection's authentication.
 
-    Pacing, retries and errors are those of every other call. A write is sent again only when it surely did not arrive,
-    or after a 429, unless ``replay`` says that a second one does no harm.
+    Pacing, retries and errors are those of every other call.
 
-    :param path: path below the instance, such as ``/api/hierarchies``. Templated.
-    :param method: ``GET``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
-    :param query: query parameters; a list repeats one. Templated.
-    :param body: sent as JSON; a text is sent as it is. Templated.
+    A write is sent once. A note stands in the work folder before its call; when it is not known whether Mirakl took it,
+    a retry stops with ``AirflowFailException`` for a person to decide. ``replay=True`` says that a second one does no
+    harm; clearing the task sends it again.
+
+    With ``paging`` every page is read and kept; a retry goes on with the page that was not read. With ``interval`` too,
+    a deferrable task waits in the triggerer between the pages.
+
+    :param path: path below the instance, such as ``/api/hierarchies``.
+    :param method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
+    :param query: query parameters; a list repeats one.
+    :param body: sent as JSON; a text is sent as it is.
     :param content_type: of the body.
     :param accept: wanted format of the reply.
     :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``): read all pages.
     :param items: with ``paging``, the field of a page that holds the items.
     :param target: file to write: a local path or object storage. The reply as it comes; with ``paging`` the items as
-        NDJSON. Needed for replies over 64 kB. Templated.
-    :param replay: whether the call may be sent twice; default for reads alone.
+        NDJSON. Needed for replies over 64 kB.
+    :param replay: whether the call may be sent twice; default only for reads.
     :param interval: seconds between two calls that Mirakl publishes for the operation; tasks of one worker process keep
-        it.
-    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
-    :param mirakl_connect_conn_id: instead of it one of type ``mirakl_connect``. Templated.
+        it. The connection's ``interval_factor`` stretches it.
+    :param mirakl_conn_id: connection of type ``mirakl``.
+    :param mirakl_connect_conn_id: one of type ``mirakl_connect`` instead.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :return: ``status``, and ``body`` (the reply's JSON, or its text), ``items`` (with ``paging``) or ``target`` with
-        ``size``.
-    :raises MiraklApiError: Mirakl says no.
+    :param shop_id: the shop of a seller with several, sent as ``shop_id`` in the query unless ``query`` has one;
+        default the connection's own. The operator and the front office write the shop into ``path`` or ``query``, where
+        each operation has it under another name.
+    :param deferrable: with ``paging``: wait in the triggerer between pages; default Airflow's
+        ``[operators] default_deferrable``.
+    :param max_failures: with ``paging``: pages that may fail one after another (5xx, broken connection).
+    :param refused_timeout: with ``paging``: longest time, in seconds, during which Mirakl may answer nothing but 429.
+    :param work_folder: folder for pages and notes, as an object storage path that every worker reaches; default
+        ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
+    :return: ``status``, ``folder``, and ``body``: the reply's JSON, or its text; with ``paging`` the list of items, and
+        ``items``, how many. With ``target`` that in place of ``body``, and its ``size``.
+    :raises MiraklConfigurationError: arguments that do not fit; no call was made.
+    :raises MiraklApiError: Mirakl rejects the call.
+    :raises AirflowFailException: a previous try may have sent the write.
     """
 
     path = Text()
-    method = Choice[Method](get_args(Method))
+    method = _Method(get_args(Method))
     query = Maybe(Mappings())
     body = Given()
     content_type = Text()
@@ -82,6 +126,7 @@ class MiraklRequestOperator(MiraklBaseOperator):
     mirakl_conn_id = Text()
     mirakl_connect_conn_id = Maybe(Text())
     role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
 
     def __init__(
         self,
@@ -100,7 +145,8 @@ class MiraklRequestOperator(MiraklBaseOperator):
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         mirakl_connect_conn_id: TextArg | None = None,
         role: TextArg | None = None,
-        **kwargs: Unpack[TaskArguments],
+        shop_id: WholeArg | None = None,
+        **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.path = path
@@ -117,6 +163,7 @@ class MiraklRequestOperator(MiraklBaseOperator):
         self.mirakl_conn_id = mirakl_conn_id
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
         self.role = role
+        self.shop_id = shop_id
 
     @cached_property
     def hook(self) -> MiraklBaseHook:
@@ -128,8 +175,12 @@ class MiraklRequestOperator(MiraklBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Call, and keep the reply."""
         self._check()
-        with self.hook.get_conn() as client:
-            return self._paged(client) if self.paging else self._single(client)
+        if self.paging:
+            return super().execute(context)
+        run = TaskRun(context, self.work_folder, begins=True)
+        with self.hook.get_conn() as client, self._once(run):
+            result = self._single(client)
+        return result | {"folder": str(run.folder)}
 
     def _check(self) -> None:
         if not self.path.startswith("/"):
@@ -138,23 +189,55 @@ class MiraklRequestOperator(MiraklBaseOperator):
             )
         if self.paging and (not self.items or self.method != "GET"):
             raise MiraklConfigurationError(
-                "paging: needs the method GET, and in items the field that holds a page's items",
+                "paging needs the method GET, and in items the field that holds a page's items",
                 field="paging",
             )
+        _ = self._query
+
+    @contextmanager
+    def _once(self, run: TaskRun) -> Iterator[None]:
+        """Make a call that must not be repeated once.
+
+        :raises AirflowFailException: a previous try may have made it.
+        """
+        from airflow_provider_mirakl.jobs.requests import WRITTEN, Written
+
+        if self._may_repeat:
+            yield
+            return
+        note = WRITTEN.at(run.folder, generation=run.generation, store=run.memory)
+        written = note.read()
+        if written is not None and written.phase != "refused":
+            known = "was answered" if written.phase == "answered" else "may have reached Mirakl"
+            raise AirflowFailException(
+                f"{self._name} of a previous try at {written.at:%H:%M:%S} UTC {known}, so it is not sent again. Check "
+                "in Mirakl what it changed. Clear the task to send it once more, or set replay=True where a second one "
+                "does no harm"
+            )
+        note.write(Written("intent", datetime.now(UTC)))
+        try:
+            yield
+        except (MiraklApiError, MiraklNotYetError, MiraklTransportError) as error:
+            sent = error.surely_not_sent is False if isinstance(error, MiraklTransportError) else False
+            if not sent and not isinstance(error, MiraklServerError):
+                note.write(Written("refused", datetime.now(UTC)))
+            raise
+        note.write(Written("answered", datetime.now(UTC)))
+
+    @property
+    def _may_repeat(self) -> bool:
+        return self.method in READS if self.replay is None else self.replay
 
     def _single(self, client: Client) -> dict[str, Any]:
         import json
 
-        call = self._call(parse=lambda reply: reply)
+        call = self._call(lambda reply: reply)
         if self.target is not None:
             from airflow_provider_mirakl.files.paths import storage_path
             from airflow_provider_mirakl.runtime.downloads import writing_target
 
             size = 0
-            with (
-                client.stream(call) as download,
-                writing_target(storage_path(self.target)) as file,
-            ):
+            with client.stream(call) as download, writing_target(storage_path(self.target)) as file:
                 for chunk in download.chunks:
                     file.write(chunk)
                     size += len(chunk)
@@ -162,7 +245,7 @@ class MiraklRequestOperator(MiraklBaseOperator):
         reply = client.send(call)
         if len(reply.body) > MAX_XCOM:
             raise MiraklConfigurationError(
-                f"target: the reply has {len(reply.body):,} bytes, too many for XCom; name a file for it",
+                f"target must name a file: the reply has {len(reply.body):,} bytes, too many for XCom",
                 field="target",
             )
         try:
@@ -171,59 +254,95 @@ class MiraklRequestOperator(MiraklBaseOperator):
             body = reply.body.decode("utf-8", "replace")
         return {"status": reply.status, "body": body}
 
-    def _paged(self, client: Client) -> dict[str, Any]:
-        import json
+    # Paging
 
-        from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.runtime.downloads import writing_target
+    def prepare(self, run: TaskRun) -> Here | None:
+        """Go on with the next page; ``None`` once all are read."""
+        from airflow_provider_mirakl.triggers.places import Here
 
-        pages = client.pages(self._call(parse=self._page))
+        work = self._work(run)
+        return None if work.listed.finished else Here(work)
+
+    def conclude(self, run: TaskRun) -> dict[str, Any]:
+        """The items, or where they are."""
+        work = self._work(run)
+        result = {"status": 200, "items": work.listed.items, "folder": str(run.folder)}
         if self.target is not None:
-            count = 0
-            with writing_target(storage_path(self.target)) as file:
-                for page in pages:
-                    for item in page.items:
-                        file.write(json.dumps(item, ensure_ascii=False).encode() + b"\n")
-                        count += 1
-            return {"status": 200, "target": self.target, "items": count}
-        items: list[Any] = []
-        size = 0
-        for page in pages:
-            items += page.items
-            size += sum(len(json.dumps(item)) for item in page.items)
-            if size > MAX_XCOM:
-                raise MiraklConfigurationError(
-                    f"target: after {len(items):,} items there are too many for XCom; name a file for them",
-                    field="target",
-                )
-        return {"status": 200, "items": items}
+            return result | {"target": self.target, "size": work.listed.size}
+        if work.listed.size > MAX_XCOM:
+            raise MiraklConfigurationError(
+                f"target must name a file: {work.listed.items:,} items are too many for XCom", field="target"
+            )
+        return result | {"body": work.items()}
 
-    def _page(self, reply: Any) -> Page[Any]:
+    def _work(self, run: TaskRun) -> PagesWork:
+        from airflow_provider_mirakl.api.call import query
+        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.jobs.requests import LISTED, PagesWork
+
+        return PagesWork(
+            list(query(**self._query)),
+            self._page_call,
+            LISTED.at(run.folder, generation=run.generation, store=run.memory),
+            run.folder,
+            None if self.target is None else storage_path(self.target),
+        )
+
+    def _page_call(self, params: Iterable[tuple[str, str]]) -> Call[Page[Any]]:
+        from airflow_provider_mirakl.api.call import numeric_id, query
         from airflow_provider_mirakl.api.paging import offset_page, seek_page
 
-        assert self.items is not None  # noqa: S101 - checked
-        if self.paging == "seek":
-            return seek_page(reply, self.items, lambda token: self._call(self._page, {"page_token": token}))
-        return offset_page(
-            reply,
-            self.items,
-            lambda offset: self._call(self._page, {**self._query, "offset": offset}),
-        )
+        asked, items = list(params), str(self.items)  # a parameter may be there more than once
+        others = [(name, value) for name, value in asked if name != "offset"]
+
+        def parse(reply: Reply) -> Page[Any]:
+            if self.paging == "seek":  # the token carries the other parameters
+                return seek_page(reply, items, lambda token: self._page_call(query(page_token=token)))
+            return offset_page(
+                reply,
+                items,
+                lambda offset: self._page_call([*others, ("offset", str(offset))]),
+                offset=numeric_id(dict(asked).get("offset")) or 0,
+                page_size=numeric_id(dict(asked).get("max")),
+            )
+
+        return self._call(parse, asked)
+
+    # The call
+
+    @property
+    def _name(self) -> str:
+        return f"{self.method} {self.path.partition('?')[0]}"
 
     @property
     def _query(self) -> dict[str, Any]:
-        return dict(self.query or {})
+        """The query, with the seller's shop.
 
-    def _call(self, parse: Any, params: Mapping[str, Any] | None = None) -> Call[Any]:
-        from airflow_provider_mirakl.api.call import Call, Operation, encode
-        from airflow_provider_mirakl.api.call import query as parameters
+        :raises MiraklConfigurationError: ``shop_id`` for a key that names the shop otherwise.
+        """
+        given = dict(self.query or {})
+        seller = None
+        if isinstance(self.hook, MiraklHook):
+            caller = read_caller(self.hook, self.shop_id)
+            seller = caller.shop_id if caller.role == "shop" else None
+        if self.shop_id is not None and seller is None:
+            raise MiraklConfigurationError(
+                "shop_id must be left out with this connection: only a seller's key takes it for every operation; "
+                "write the shop into path or query, under the name that the operation has for it",
+                field="shop_id",
+            )
+        return given if seller is None else {"shop_id": seller} | given
 
-        method = self.method
+    def _call(
+        self, parse: Callable[[Reply], Any], params: Iterable[tuple[str, str]] | None = None
+    ) -> Call[Any]:
+        from airflow_provider_mirakl.api.call import Call, Operation, encode, query
+
         operation = Operation(
-            code=f"{method} {self.path.partition('?')[0]}",
-            method=method,
+            code=self._name,
+            method=self.method,
             path=self.path,
-            replay=method in READS if self.replay is None else self.replay,
+            replay=self._may_repeat,
             interval=self.interval,
         )
         body = self.body.encode() if isinstance(self.body, str) else self.body
@@ -232,7 +351,7 @@ class MiraklRequestOperator(MiraklBaseOperator):
         return Call(
             operation,
             parse=parse,
-            params=parameters(**self._query if params is None else params),
+            params=query(**self._query) if params is None else tuple(params),
             body=body,
             content_type=self.content_type,
             accept=self.accept,

@@ -156,8 +156,8 @@ class MiraklGetShopOperator(StoringOperator):
 
     :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
         Templated.
-    :param fields: what to return, in Mirakl's names; ``None`` for everything, which puts addresses and bank accounts
-        into XCom. Default :data:`SHOP_FIELDS`.
+    :param include_fields: what to return, in Mirakl's names; ``None`` for everything, which puts addresses and bank
+        accounts into XCom. Default :data:`SHOP_FIELDS`.
     :return: the fields that Mirakl gave.
     :raises MiraklConfigurationError: the key is not a seller's; no call was made.
 
@@ -167,18 +167,18 @@ class MiraklGetShopOperator(StoringOperator):
     operation = "A01"
     roles = ("shop",)
     shop_id = Maybe(Id())
-    fields = Maybe(Codes())
+    include_fields = Maybe(Codes())
 
     def __init__(
         self,
         *,
         shop_id: WholeArg | None = None,
-        fields: CodesArg | None = SHOP_FIELDS,
+        include_fields: CodesArg | None = SHOP_FIELDS,
         **kwargs: Unpack[StoringArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.shop_id = shop_id
-        self.fields = fields
+        self.include_fields = include_fields
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the call, or return the kept answer."""
@@ -188,7 +188,7 @@ class MiraklGetShopOperator(StoringOperator):
         with self.hook.get_conn() as client:
             account = self.kept_settings(client).get(get_account(shop_id=shop_id))
         self.log.info("Shop %s is %s", account.get("shop_id"), account.get("shop_state"))
-        wanted = account if self.fields is None else self.fields
+        wanted = account if self.include_fields is None else self.include_fields
         return {name: account[name] for name in wanted if name in account}
 
 

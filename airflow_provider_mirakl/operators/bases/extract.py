@@ -33,7 +33,7 @@ class ExtractArguments(PacedArguments, total=False):
 
     since: MomentArg | None
     updated_from: MomentArg | None
-    updated_until: MomentArg | None
+    updated_to: MomentArg | None
     overlap: NumberArg | timedelta
     watermark: PathArg | None
     personal_data: PersonalData | TextArg
@@ -62,7 +62,7 @@ class ExtractOperator(PacedOperator):
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins. Templated.
     :param updated_from: begin of a fixed interval. Templated.
-    :param updated_until: end of a fixed interval. Templated.
+    :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
     :param personal_data: ``keep`` or ``drop``.
@@ -74,7 +74,7 @@ class ExtractOperator(PacedOperator):
     layout = Choice[Layout](get_args(Layout))
     since = Maybe(Moment())
     updated_from = Maybe(Moment())
-    updated_until = Maybe(Moment())
+    updated_to = Maybe(Moment())
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
     personal_data = Choice[PersonalData](get_args(PersonalData))
@@ -87,7 +87,7 @@ class ExtractOperator(PacedOperator):
         layout: Layout | TextArg = "nested",
         since: MomentArg | None = None,
         updated_from: MomentArg | None = None,
-        updated_until: MomentArg | None = None,
+        updated_to: MomentArg | None = None,
         overlap: NumberArg | timedelta = 600.0,
         watermark: PathArg | None = None,
         personal_data: PersonalData | TextArg = "keep",
@@ -99,7 +99,7 @@ class ExtractOperator(PacedOperator):
         self.layout = layout
         self.since = since
         self.updated_from = updated_from
-        self.updated_until = updated_until
+        self.updated_to = updated_to
         self.overlap = overlap
         self.watermark = watermark
         self.personal_data = personal_data
@@ -135,7 +135,7 @@ class ExtractOperator(PacedOperator):
             "files": {table: str(self._target(run).path(table)) for table, count in counts.items() if count},
             "pages": len(progress.pages),
             "updated_from": progress.begins.isoformat(),
-            "updated_until": None if window.ends is None else window.ends.isoformat(),
+            "updated_to": None if window.ends is None else window.ends.isoformat(),
             "watermark": None if moved is None else moved.moment.isoformat(),
         }
         words = ", ".join(f"{count:,} {table}" for table, count in counts.items())
@@ -180,10 +180,10 @@ class ExtractOperator(PacedOperator):
         from airflow_provider_mirakl.files.paths import storage_path
 
         begins = self.updated_from
-        ends = self.updated_until
+        ends = self.updated_to
         if begins is None and ends is not None:
             raise MiraklConfigurationError(
-                "updated_until: a fixed interval needs updated_from too", field="updated_from"
+                "updated_to: a fixed interval needs updated_from too", field="updated_from"
             )
         if begins is not None:
             if self.since is not None or self.watermark is not None:
@@ -193,8 +193,8 @@ class ExtractOperator(PacedOperator):
                 )
             if ends is not None and ends <= begins:
                 raise MiraklConfigurationError(
-                    f"updated_until: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
-                    field="updated_until",
+                    f"updated_to: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
+                    field="updated_to",
                 )
             return Window(begins, ends)
         if self.watermark is None:

@@ -318,7 +318,8 @@ def test_a_retry_of_a_delete_does_not_mind_its_own_work(run: Any, sandbox: Sandb
 def test_a_shop_is_asked_for_once_a_day_and_given_as_often_as_wanted(run: Any, sandbox: Sandbox) -> None:
     ran = run(
         "a = MiraklGetShopOperator(task_id='a', mirakl_conn_id='mirakl_shop')",
-        "b = MiraklGetShopOperator(task_id='b', mirakl_conn_id='mirakl_shop', fields=['payment_info', 'shop_id'])",
+        "b = MiraklGetShopOperator(task_id='b', mirakl_conn_id='mirakl_shop',"
+        " include_fields=['payment_info', 'shop_id'])",
         "c = MiraklGetShopOperator(task_id='c', mirakl_conn_id='mirakl_shop', shop_id=2001)",
         "d = MiraklGetShopStatisticsOperator(task_id='d', mirakl_conn_id='mirakl_shop', periods=['LAST_YEAR'])",
         "a >> b >> c >> d",

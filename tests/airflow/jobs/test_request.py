@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
@@ -72,7 +73,8 @@ def test_all_pages_are_read(request_, tmp_path, mirakl_sandbox, target):
         items="shops",
         target=target and str(tmp_path / target),
     )
-    count = result["items"] if target else len(result["items"])
+    count = result["items"]
+    assert target or len(result["body"]) == count
     assert count == len(mirakl_sandbox.world.instance.shops) > 2
     assert len(mirakl_sandbox.journal("S20")) == -(-count // 2)
     if target:
@@ -88,7 +90,7 @@ def test_connect_is_read_by_tokens(request_, mirakl_sandbox):
         items="data",
         mirakl_connect_conn_id="mirakl_connect_default",
     )
-    assert [item["id"] for item in result["items"]] == [f"p{number}" for number in range(5)]
+    assert [item["id"] for item in result["body"]] == [f"p{number}" for number in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,73 @@ def test_a_reply_too_large_for_xcom_needs_a_file(request_, monkeypatch):
         request_(path="/api/hierarchies")
     with pytest.raises(MiraklConfigurationError, match="too many for XCom"):
         request_(path="/api/shops", paging="offset", items="shops")
+
+
+def test_a_write_of_which_nobody_knows_is_left_to_a_person(
+    worker, mirakl_sandbox, mirakl_sandbox_connections
+):
+    item = [{"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}]
+    options = {"path": SYNC, "method": "POST", "body": item, "mirakl_conn_id": "mirakl_operator"}
+    task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
+    mirakl_sandbox.fault("reset_after", "CM21")
+    with pytest.raises(MiraklTransportError):
+        task.run()
+    with pytest.raises(
+        AirflowFailException, match="POST /api/mcm/products/synchronization of a previous try"
+    ):
+        task.run()
+    assert len(mirakl_sandbox.journal("CM21")) == 1
+    task.ti.max_tries += 1  # as clearing the task does
+    assert task.run()["status"] == 200
+    with pytest.raises(AirflowFailException, match="was answered"):
+        task.run()
+    assert len(mirakl_sandbox.journal("CM21")) == 2
+
+
+def test_a_write_that_was_refused_may_be_sent_again(worker, mirakl_sandbox, mirakl_sandbox_connections):
+    options = {"path": SYNC, "method": "POST", "body": {}, "mirakl_conn_id": "mirakl_operator"}
+    task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
+    for _ in range(2):
+        with pytest.raises(MiraklBadRequestError):
+            task.run()
+    assert len(mirakl_sandbox.journal("CM21")) == 2
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_retry_goes_on_with_the_page_that_was_not_read(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, deferrable
+):
+    options = {
+        "path": "/api/shops",
+        "query": {"max": 1},
+        "paging": "offset",
+        "items": "shops",
+        "max_failures": 0,
+        "mirakl_conn_id": "mirakl_operator",
+        "deferrable": deferrable,
+    }
+    task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
+    mirakl_sandbox.fault("status", "S20", status=400, skip=1)
+    with pytest.raises(MiraklBadRequestError):
+        task.run()
+    before = len(mirakl_sandbox.journal("S20"))
+    result = task.run()
+    assert result["items"] == len(result["body"]) == len(mirakl_sandbox.world.instance.shops)
+    assert "offset=1" in mirakl_sandbox.journal("S20")[before]["query"]
+
+
+def test_a_sellers_shop_is_sent_with_every_request(request_, mirakl_sandbox):
+    seller = {"path": "/api/account", "mirakl_conn_id": "mirakl_shop"}
+    assert request_(**seller, shop_id="2001")["body"]["shop_id"] == 2001
+    assert mirakl_sandbox.journal("A01")[-1]["query"] == "shop_id=2001"
+    with pytest.raises(MiraklConfigurationError, match="shop_id must be left out"):
+        request_(path="/api/shops", shop_id=2001)
+
+
+def test_the_connections_shop_is_sent_with_every_request(
+    request_, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch
+):
+    connection = mirakl_sandbox_connections["mirakl_shop"]
+    connection["extra"]["shop_id"] = 2001
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
+    assert request_(path="/api/account", mirakl_conn_id="mirakl_shop")["body"]["shop_id"] == 2001

@@ -1,0 +1,162 @@
+"""What a free request remembers: how far a listing was read, and whether a write may have arrived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from zlib import crc32
+
+import msgspec
+
+from airflow_provider_mirakl.api.call import Call, Operation, Page
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.notes import Note, NoteKind
+from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes, writing
+
+Params: TypeAlias = list[tuple[str, str]]
+
+
+class Listed(msgspec.Struct):
+    """How far a listing was read.
+
+    :param following: query of the next page; ``None`` before the first, and after the last.
+    :param pages: a checksum of each page that was kept.
+    :param size: bytes of the items.
+    """
+
+    following: Params | None = None
+    pages: list[int] = []
+    items: int = 0
+    size: int = 0
+    finished: bool = False
+    last_call_at: datetime | None = None
+
+
+class Written(msgspec.Struct):
+    """A write that must not be repeated.
+
+    :param phase: ``intent`` before its call, ``answered`` after it, ``refused`` when it surely changed nothing.
+    """
+
+    phase: Literal["intent", "answered", "refused"]
+    at: datetime
+
+
+LISTED = NoteKind(
+    "listed.json", "how far a listing was read", Listed, "anew", "The listing is read from its first page."
+)
+WRITTEN = NoteKind(
+    "written.json",
+    "whether a request was sent",
+    Written,
+    "stop",
+    "Check in Mirakl whether the request arrived; clear the task to send it again.",
+)
+
+
+class PagesWork:
+    """Reads a listing page by page. Each page is kept, so that a retry goes on with the next one.
+
+    :param first: query of the first page.
+    :param call: makes the call for a query.
+    :param note: where it remembers how far it has come.
+    :param folder: where the pages are kept.
+    :param target: the NDJSON file that appears when all are read; ``None`` for :meth:`items`.
+    """
+
+    not_before: datetime | None = None
+
+    def __init__(
+        self,
+        first: Params,
+        call: Callable[[Params], Call[Page[Any]]],
+        note: Note[Listed],
+        folder: StoragePath,
+        target: StoragePath | None,
+    ) -> None:
+        self._first, self._call, self._note = first, call, note
+        self._folder, self._target = plain(folder), target
+        self.listed = note.read() or Listed()
+
+    @property
+    def last_call_at(self) -> datetime | None:
+        """Moment of the last page."""
+        return self.listed.last_call_at
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation of the next page."""
+        call = self.next_call()
+        return None if call is None else call.operation
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the note is still what this object knows."""
+        return (self._note.read() or Listed()).pages == self.listed.pages
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """How far it has come."""
+        return {"pages": len(self.listed.pages), "items": self.listed.items}
+
+    def next_call(self) -> Call[Page[Any]] | None:
+        """The next page."""
+        if self.listed.finished:
+            return None
+        following = self.listed.following
+        return self._call(self._first if following is None else following)
+
+    def intend(self) -> None:
+        """Nothing to note: a page may be read twice."""
+
+    def accept(self, result: Page[Any], at: datetime) -> None:
+        """Keep a page; after the last one, write the target."""
+        listed = self.listed
+        rows = b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in result.items)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(self._page(len(listed.pages)), rows)
+        following = None if result.following is None else list(result.following.params)
+        listed = Listed(
+            following=following,
+            pages=[*listed.pages, crc32(rows)],
+            items=listed.items + len(result.items),
+            size=listed.size + len(rows),
+            finished=following is None,
+            last_call_at=at,
+        )
+        if listed.finished:
+            self._end(listed)
+        self._note.write(listed)
+        self.listed = listed
+
+    def describe(self, interval: float) -> str:
+        """Such as ``page 12, 1,200 items``."""
+        return f"page {len(self.listed.pages):,}, {self.listed.items:,} items"
+
+    def items(self) -> list[Any]:
+        """Every item."""
+        return [json.loads(line) for rows in self._rows(self.listed) for line in rows.splitlines()]
+
+    def _end(self, listed: Listed) -> None:
+        if self._target is not None:
+            target = plain(self._target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with writing(target) as file:
+                for rows in self._rows(listed):
+                    file.write(rows)
+
+    def _rows(self, listed: Listed) -> Iterator[bytes]:
+        for number, checksum in enumerate(listed.pages):
+            page = self._page(number)
+            rows = page.read_bytes()
+            if crc32(rows) != checksum:
+                raise MiraklNoteError(
+                    f"{page} is not as it was written; clear the task to read the listing again",
+                    path=str(page),
+                )
+            yield rows
+
+    def _page(self, number: int) -> StoragePath:
+        return self._folder / f"page-{number:06d}.ndjson"
