@@ -28,11 +28,11 @@ class PollTrigger(BaseTrigger):
     :param hook: path of the hook's class.
     :param conn_id: the connection.
     :param role: whose key of the connection, for hooks that ask; ``None`` is the connection's own.
-    :param first: moment of the first look, in seconds since the epoch. An absolute moment, so that the beat survives
+    :param first: moment of the first poll, in seconds since the epoch. An absolute moment, so that the beat survives
         a triggerer that dies.
-    :param interval: seconds between two looks.
-    :param deadline: moment of the last look, in seconds since the epoch.
-    :param max_failures: looks that may fail one after another.
+    :param interval: seconds between two polls.
+    :param deadline: moment of the last poll, in seconds since the epoch.
+    :param max_failures: polls that may fail one after another.
     :param began: moment at which the task's try began, for the task that comes back.
     :param carried: notes of the task, for a worker that does not reach the work folder of the one before.
     """
@@ -76,7 +76,8 @@ class PollTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once: at the first look that finds something, at an error that does not pass, or at the deadline."""
+        """Fire once: at the first poll that finds something, at an error that does not pass, or at the deadline."""
+        from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.api.steps import drive_async
         from airflow_provider_mirakl.exceptions import MiraklError
         from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
@@ -85,9 +86,9 @@ class PollTrigger(BaseTrigger):
         event: dict[str, Any] = {"deadline": self.deadline, "began": self.began, "carried": self.carried}
         notes: dict[str, Any] = {}
         try:
-            look = find_poll(self.poll)
+            poll = await in_thread(lambda: find_poll(self.poll))  # it may import a large module
             steps = waiting(
-                lambda: look(notes, **self.arguments),
+                lambda: poll(notes, **self.arguments),
                 Schedule(self.first, self.interval, self.deadline),
                 Tolerance(self.max_failures),
                 on_failure=_log_failure,
@@ -169,4 +170,4 @@ def load_error(dumped: dict[str, Any]) -> Exception:
 
 
 def _log_failure(error: Exception, tolerance: Any) -> None:
-    log.warning("%s (failure %d of %d in a row; looking again)", error, tolerance.failures, tolerance.limit)
+    log.warning("%s (failure %d of %d in a row; polling again)", error, tolerance.failures, tolerance.limit)

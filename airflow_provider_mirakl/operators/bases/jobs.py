@@ -196,6 +196,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         self.work_folder = work_folder
         self._book: JobBook | None = None
         self._first_began: float | None = None
+        self._refused_since: float | None = None
         self._lost = 0  # submissions of this try whose replies were lost
 
     # What a named operator says
@@ -317,6 +318,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         state = event.get("state", {}) if isinstance(event, Mapping) else {}
         self._first_began = state.get("began")
         self._lost = state.get("lost", 0)
+        self._refused_since = state.get("refused_since")
         run, book = self._taken_up(context, state.get("notes"))
         if not book.all_submitted and not self.has_copy():
             # Another disk. The source is copied again; it has to be what the first batches were made of.
@@ -442,6 +444,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                 self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
                 book.submitted(entry, job_id)
                 self._claim(client, job_id)
+                self._refused_since = None
                 if (products := getattr(answer, "product_import_id", None)) is not None:
                     self.log.info("Its products are product import %s.", products)
                     context["ti"].xcom_push(key="product_import_id", value=products)
@@ -550,11 +553,24 @@ class MiraklJobOperator(MiraklBaseOperator):
         return folder_below(self.work_folder, "submitted", self.job, instance)
 
     def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
-        """Wait for the moment at which Mirakl takes the next submission."""
-        remaining = wait.retry_at.timestamp() - time.time()
-        if remaining > self.timeout:
+        """Wait for the moment at which Mirakl takes the next submission.
+
+        :raises MiraklNotYetError: Mirakl would have taken none for longer than :attr:`timeout`.
+        :raises MiraklRateLimitError: likewise, after a 429.
+        """
+        now, moment = time.time(), wait.retry_at.timestamp()
+        remaining = moment - now
+        self._refused_since = min(now, self._refused_since or now)
+        end = self._refused_since + self.timeout
+        if moment > end:
+            self.log.warning("Mirakl has taken no submission for timeout=%.0f s; giving up.", self.timeout)
             raise wait
-        self.log.info("%s Waiting.", wait)
+        self.log.info(
+            "%s Waiting; giving up at %s UTC (timeout=%.0f s).",
+            wait,
+            f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S}",
+            self.timeout,
+        )
         if self.deferrable and remaining >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
@@ -564,6 +580,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                     {
                         "began": self._began(context),
                         "lost": self._lost,
+                        "refused_since": self._refused_since,
                         "notes": self._run.memory.carried,
                     },
                 ),
