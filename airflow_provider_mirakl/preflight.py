@@ -1,6 +1,6 @@
 """Checks of a connection before it is relied on: what it says, its key, its role's rights. Nothing is changed.
 
-Airflow's own test button is off by default, and proves the key alone.
+Airflow's own test button is off by default, and proves only the key.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:
             "settings",
             "warning",
             f"interval_factor is {settings.interval_factor:g}: calls come sooner than Mirakl publishes; "
-            "right for a sandbox alone",
+            "only right for a sandbox",
         )
     if settings.base_url.startswith("http://"):
         yield Finding("settings", "warning", "the address is http: the key travels readable")
@@ -216,7 +216,7 @@ def _try(client: Client, call: Call[Any]) -> tuple[Status, str]:
     try:
         client.send(call)
     except MiraklPermissionError as error:
-        return "failed", f"the key may not do this: give its user the right in Mirakl ({error})"
+        return "failed", f"the key may not do this: grant its user the right in Mirakl ({error})"
     except MiraklAuthenticationError as error:
         return "failed", f"the key is not taken here: it may be of another role ({error})"
     except MiraklNotFoundError as error:

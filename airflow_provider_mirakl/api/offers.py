@@ -116,10 +116,33 @@ def get_offer_error_report(import_id: int, *, caller: Caller = SELLER) -> Call[b
 
 
 def list_offer_imports(
-    *, caller: Caller = SELLER, created_since: datetime | None = None, limit: int = MAX_PAGE
+    *,
+    caller: Caller = SELLER,
+    created_since: datetime | None = None,
+    created_to: datetime | None = None,
+    status: str | None = None,
+    mode: str | None = None,
+    origins: Collection[str] = (),
+    limit: int = MAX_PAGE,
 ) -> Call[Page[dict[str, Json]]]:
-    """OF04: offer imports, newest first, with the fields of OF02. At most once a minute; every 5 recommended."""
-    params = caller.params("OF04") + query(start_date=moment(created_since), sort=NEWEST_FIRST, limit=limit)
+    """OF04: offer imports, newest first, with the fields of OF02. At most once a minute; every 5 recommended.
+
+    :param created_since: only imports that were created since then.
+    :param created_to: only imports that were created before.
+    :param status: ``WAITING_SYNCHRONIZATION_PRODUCT``, ``WAITING``, ``RUNNING``, ``COMPLETE`` or ``FAILED``.
+    :param mode: ``NORMAL`` or ``REPLACE``.
+    :param origins: any of ``API``, ``FTP``, ``SFTP``, ``HTTP``, ``HTTPS``, ``FRONT``, ``PENDING_OFFERS``.
+    :param limit: imports a page, 1 to 100.
+    """
+    params = caller.params("OF04") + query(
+        start_date=moment(created_since),
+        end_date=moment(created_to),
+        status=status,
+        mode=mode,
+        origins=list(origins) or None,
+        sort=NEWEST_FIRST,
+        limit=limit,
+    )
     return _listing(OF04, caller, params)
 
 
@@ -181,14 +204,30 @@ def list_price_imports(
     caller: Caller = SELLER,
     import_ids: Collection[str] = (),
     created_since: datetime | None = None,
+    created_to: datetime | None = None,
+    status: str | None = None,
+    origins: Collection[str] = (),
     limit: int = MAX_PAGE,
 ) -> Call[Page[dict[str, Json]]]:
     """PRI02: price imports, newest first. At most once a minute; every 5 recommended.
 
-    There is no call for one import: ask for its id alone.
+    There is no call for one import: ask only for its id.
+
+    :param import_ids: only these.
+    :param created_since: only imports that were created since then.
+    :param created_to: only imports that were created before.
+    :param status: ``WAITING``, ``RUNNING``, ``COMPLETE`` or ``FAILED``.
+    :param origins: as of :func:`list_offer_imports`.
+    :param limit: imports a page, 1 to 100.
     """
     params = caller.params("PRI02") + query(
-        import_id=list(import_ids), start_date=moment(created_since), sort=NEWEST_FIRST, limit=limit
+        import_id=list(import_ids),
+        start_date=moment(created_since),
+        end_date=moment(created_to),
+        status=status,
+        origins=list(origins) or None,
+        sort=NEWEST_FIRST,
+        limit=limit,
     )
     return _listing(PRI02, caller, params)
 

@@ -28,7 +28,7 @@ def check_product(product: object) -> list[Problem]:
     :param product: the element.
     """
     if not isinstance(product, Mapping):
-        return [Problem(f"is {type(product).__name__}; CM21 takes objects")]
+        return [Problem(f"must be an object, not {type(product).__name__}")]
     item_id = product.get("product_sku") or product.get("mirakl_product_id")
     name = item_id if isinstance(item_id, str) else None
     return [Problem(message, where, item_id=name) for where, message in _faults(product)]
@@ -36,13 +36,13 @@ def check_product(product: object) -> list[Problem]:
 
 def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for field in sorted(product.keys() - FIELDS):
-        yield field, f"is no field of CM21; known are {', '.join(sorted(FIELDS))}"
+        yield field, f"is not a field of CM21; those are {', '.join(sorted(FIELDS))}"
     for field in ("mirakl_product_id", "product_sku"):
         value = product.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            yield field, "has to be a text that is not empty"
+            yield field, "must be a text that is not empty"
     if product.get("operation") not in (None, *OPERATIONS):
-        yield "operation", f"is {product['operation']!r}; give {' or '.join(OPERATIONS)}"
+        yield "operation", f"must be {' or '.join(OPERATIONS)}, not {product['operation']!r}"
     yield from _use(product)
     if product.get("acceptance") is not None:
         yield from _decision("acceptance", product["acceptance"])
@@ -60,7 +60,7 @@ def _use(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield field, "does not go with operation DELETE"
         return
     if not has & {"mirakl_product_id", "product_sku"}:
-        yield "", "names no product; give mirakl_product_id, product_sku or both"
+        yield "", "names no product; set mirakl_product_id, product_sku or both"
         return
     if not content and not {"mirakl_product_id", "product_sku"} <= has:
         yield "", f"says nothing about the product. The uses are: {USES}"
@@ -70,20 +70,20 @@ def _use(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
     if not isinstance(decision, Mapping):
-        yield where, "has to be an object with a status"
+        yield where, "must be an object with a status"
         return
     status, channels = decision.get("status"), decision.get("channels")
     if status is None and where == "acceptance" and channels:
-        pass  # decisions for channels alone
+        pass  # decisions only for channels
     elif status not in DECISIONS:
-        yield f"{where}.status", f"is {status!r}; give {', '.join(DECISIONS)}"
+        yield f"{where}.status", f"must be {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}, not {status!r}"
     elif status != "ACCEPTED" and not decision.get("reason_code"):
         yield f"{where}.reason_code", f"is missing; {status} needs one"
     if where != "acceptance" and not decision.get("code"):
         yield f"{where}.code", "is missing; it names the channel"
     if channels is not None:
         if not isinstance(channels, list):
-            yield f"{where}.channels", "has to be a list"
+            yield f"{where}.channels", "must be a list"
             return
         for index, channel in enumerate(channels):
             yield from _decision(f"{where}.channels[{index}]", channel)
@@ -91,10 +91,10 @@ def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
 
 def _lists(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if product.get("data") is not None and not isinstance(product["data"], Mapping):
-        yield "data", "has to be an object of attribute codes and values"
+        yield "data", "must be an object of attribute codes and values"
     for field in ("integration_errors", "catalogs", "product_urls"):
         if product.get(field) is not None and not isinstance(product[field], list):
-            yield field, "has to be a list"
+            yield field, "must be a list"
     urls = product.get("product_urls")
     for index, url in enumerate(urls if isinstance(urls, list) else ()):
         if not isinstance(url, Mapping) or not url.get("qualifier") or not url.get("link"):

@@ -24,6 +24,15 @@ def found(conn_id, **arguments):
     }
 
 
+def test_a_seller_who_is_not_a_shop_administrator_is_checked_to_the_end(sandbox):
+    sandbox.fault("status", "PC01", status=403, body="json", times=9)
+    findings = preflight.check("mirakl_shop", require=["P51"])
+    assert not preflight.failed(findings)
+    said = {finding.check: finding for finding in findings}
+    assert "not a shop administrator" in said["key"].message
+    assert said["shop P51"].status == "ok"
+
+
 @pytest.fixture
 def change(sandbox, monkeypatch):
     """``change(conn_id, password=...)``: a connection of the sandbox with other fields."""
