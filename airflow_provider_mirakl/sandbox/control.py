@@ -200,7 +200,7 @@ _RULE = frozenset({"kind", "operation", "method", "path", "skip", "times", "prob
 def fault_from(document: Any) -> Fault:
     """A rule from flat JSON: the rule's own fields, everything else is an option of the kind.
 
-    :raises TypeError: when it is no object with a ``kind``.
+    :raises TypeError: when it is not an object with a ``kind``.
     :raises ValueError: for an unknown kind.
     """
     if not isinstance(document, dict) or "kind" not in document:

@@ -59,7 +59,7 @@ def product(index: int, seed: int = 0) -> dict[str, Any]:
     :param index: from 0.
     :param seed: another seed, another catalog.
     """
-    chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, no secret
+    chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, not a secret
 
     def draw(count: int) -> int:
         return int(chance() * count)

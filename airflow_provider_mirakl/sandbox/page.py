@@ -207,7 +207,7 @@ _CALL_HEAD = ("No.", "Time (UTC)", "Operation", "Method", "Path", "Status", "Rol
 
 def _calls(world: World) -> str:
     calls = world.journal.entries(last=50)
-    recent = _table("Latest calls", _CALL_HEAD, map(_call_row, reversed(calls)), "Nobody has called yet.")
+    recent = _table("Latest calls", _CALL_HEAD, map(_call_row, reversed(calls)), "No calls yet.")
     failed = [
         call for call in world.journal.entries(last=2000) if call["status"] >= 400 or call["status"] == 0
     ][-30:]

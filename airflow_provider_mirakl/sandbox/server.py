@@ -51,7 +51,7 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self.end.wait(), 0.1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything at once: a test should not wait for calls that nobody reads any more."""
+        """Close everything at once: a test should not wait for calls whose answer is not read any more."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
@@ -139,7 +139,7 @@ class Sandbox:
     def bind(self) -> None:
         """Take the port.
 
-        :raises OSError: when it is taken by somebody else.
+        :raises OSError: when another process has it.
         """
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         # With the protocol named, asyncio sets TCP_NODELAY on what it accepts; without, every answer waits 40 ms.

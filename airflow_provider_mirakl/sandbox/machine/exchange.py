@@ -108,7 +108,7 @@ class Exchange:
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number from the query.
 
-        :raises ApiError: 400 if it is none or out of its limits.
+        :raises ApiError: 400 if it is not one, or out of its limits.
         """
         text = self.query.get(name)
         if text is None or text == "":

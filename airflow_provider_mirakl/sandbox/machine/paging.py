@@ -75,7 +75,7 @@ class Cursor:
 def cursor(exchange: Exchange, default: int = 10, maximum: int = 100) -> Cursor:
     """Read ``limit`` or ``page_token``. With a token every other parameter is ignored.
 
-    :raises ApiError: 400 for a limit out of range or a token that is none.
+    :raises ApiError: 400 for a limit out of range or something that is not a token.
     """
     text = exchange.query.get("page_token")
     if text is None:

@@ -54,7 +54,7 @@ class Form:
     def file(self, name: str = "file") -> Part:
         """The one file.
 
-        :raises ApiError: 400 when it is missing, or is no file.
+        :raises ApiError: 400 when it is missing, or is not a file.
         """
         part = next((part for part in self.parts if part.name == name), None)
         if part is None or part.file_name is None:

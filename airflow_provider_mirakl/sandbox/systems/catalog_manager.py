@@ -468,7 +468,7 @@ async def cm21(exchange: Exchange) -> Reply:
 
 
 def submit_synchronization(exchange: Exchange, items: list[Any], code: str) -> Job:
-    """Start a CM21, whoever asks for it."""
+    """Start a CM21, for Mirakl's own operation and for DJUST."""
     machine = exchange.machine
     exchange.items = len(items)
     keys = [str(_key(item) or f"#{index}") for index, item in enumerate(items)]

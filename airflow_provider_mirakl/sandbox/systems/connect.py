@@ -336,5 +336,5 @@ async def upsert_products(exchange: Exchange) -> Reply:
 
 
 async def delete_products(exchange: Exchange) -> Reply:
-    """deleteProducts: DELETE with a body; unknown ids are no error."""
+    """deleteProducts: DELETE with a body; unknown ids are not an error."""
     return await _write(exchange, "delete")

@@ -87,7 +87,7 @@ class Documents(Part):
 def _shops(exchange: Exchange) -> list[int]:
     """``shop_ids`` of an operator.
 
-    :raises ApiError: 400 for what is no number, 404 for an unknown shop.
+    :raises ApiError: 400 for what is not a number, 404 for an unknown shop.
     """
     found = []
     for text in exchange.listed("shop_ids"):

@@ -21,7 +21,7 @@ def _refuse(name: str, message: str) -> ApiError:
 async def body(exchange: Exchange) -> dict[str, Any]:
     """The JSON body, which may be empty.
 
-    :raises ApiError: 400 if it is no object.
+    :raises ApiError: 400 if it is not an object.
     """
     if not await exchange.request.body():
         return {}
@@ -47,7 +47,7 @@ def texts(document: dict[str, Any], name: str) -> list[str]:
 def date(exchange: Exchange, document: dict[str, Any], name: str) -> float | None:
     """A date as a simulated moment.
 
-    :raises ApiError: 400 if it is none.
+    :raises ApiError: 400 if it is not a date.
     """
     if document.get(name) is None:
         return None
@@ -71,7 +71,7 @@ def kind(document: dict[str, Any], default: str) -> str:
 def chunk(document: dict[str, Any]) -> int:
     """Items per file. A test instance accepts small ones.
 
-    :raises ApiError: 400 if a size is no positive whole number.
+    :raises ApiError: 400 if a size is not a positive whole number.
     """
     for name in ("items_per_chunk", "megabytes_per_chunk"):
         value = document.get(name)

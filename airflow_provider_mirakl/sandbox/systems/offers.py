@@ -417,7 +417,7 @@ def _active(offer: Offer) -> bool:
 
 
 async def of01(exchange: Exchange) -> Reply:
-    """OF01: a file of offers, alone or with products; an identical request that still runs is found again."""
+    """OF01: a file of offers only, or of offers and products; an identical request that still runs is found again."""
     form = await uploads.form(exchange)
     shop = shop_of(exchange, form.text("shop"), "shop")
     mode, products = form.text("import_mode"), form.boolean("with_products")

@@ -493,7 +493,7 @@ def _settle(row: Row) -> None:
 
 def order(index: int, seed: int, stamp: str) -> Row:
     """An order of a customer, the same for the same index and seed."""
-    chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, no secret
+    chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, not a secret
     first, last, street, city, country = _PEOPLE[int(chance() * len(_PEOPLE))]
     order_id = f"0002_{3200000 + index}-A"
     address = {

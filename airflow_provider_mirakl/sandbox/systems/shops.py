@@ -99,7 +99,7 @@ def new_shop(shop_id: int, name: str, created: str) -> dict[str, Any]:
 def chosen_shop(exchange: Exchange) -> int:
     """The shop that a seller's call is about: ``shop_id``, or the default shop.
 
-    :raises ApiError: 400 for a value that is no number, 403 for a shop of somebody else.
+    :raises ApiError: 400 for a value that is not a number, 403 for another user's shop.
     """
     shops = exchange.principal.shops
     text = exchange.query.get("shop_id", "")

@@ -36,7 +36,7 @@ _BROKEN_BOOK = (
 
 
 class UnreadableFileError(ValueError):
-    """The file is none of the formats, or holds nothing."""
+    """The file has none of the formats, or is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def _cells(row: ET.Element, shared: Sequence[str]) -> list[str]:
     for cell in row.iter(f"{_SHEET}c"):
         letters = "".join(char for char in cell.get("r", "") if char.isalpha())
         column = 0
-        for letter in letters:
-            column = column * 26 + ord(letter) - 64
+        for character in letters:
+            column = column * 26 + ord(character) - 64
         while letters and len(cells) < column - 1:
             cells.append("")
         kind = cell.get("t", "n")

@@ -33,7 +33,7 @@ def test_product_import_with_error_report_and_threshold(
     assert run.state == "success"
     result = run.returned("import_products")
     assert (result["sent"], result["succeeded"], result["failed"]) == (41, 40, 1)
-    assert run.xcoms["import_products", "job_ids"] == [int(result["job_ids"][0])]
+    assert run.xcoms["import_products", "job_ids"] == result["job_ids"] == ["2001"]
     assert Path(result["rejects"]).read_text(encoding="utf-8").count("\n") == 2
 
     source.write_text(PRODUCTS.replace("headphones", "moon"), encoding="utf-8")
