@@ -100,7 +100,7 @@ P41 = """
 """
 CM21 = """
     MiraklSynchronizeProductsOperator(
-        task_id="task", source=[dict(mirakl_product_id=f"MKL-{{name[4:]}}", product_sku=name) for name in {ids!r}],
+        task_id="task", source=[dict(mirakl_product_id=name, product_sku=f"SKU-{{name[4:]}}") for name in {ids!r}],
         deferrable=True, mirakl_conn_id={dag_id!r},
     )
 """
@@ -398,7 +398,7 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
     delta = DELTA.format(
         source=products("delta", ids[:200]), state=str(shared / "state"), batch=BATCH, dag_id="delta"
     )
-    masters = [f"SKU-{number:03}" for number in range(21, 26)]
+    masters = [f"MKL-{number:03}" for number in range(21, 26)]
     return [
         upsert("upsert"),
         Scenario("delta", delta, ids[:200]),
