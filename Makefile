@@ -187,7 +187,7 @@ airflow: .venv/.showcase ## a running Airflow with every example Dag beside a lo
 
 .PHONY: build
 build: .venv/.dev ## wheel and sdist in dist/, checked
-	rm -rf dist
+	rm -rf dist example_dags/out
 	$(BIN)/uv build --quiet --python $(BIN)/python --build-constraints constraints/tools.txt --out-dir dist
 	$(BIN)/python scripts/check_dist.py dist
 	$(MAKE) --no-print-directory supply SUPPLY_ARGS="--offline $(SUPPLY_ARGS)"
