@@ -357,6 +357,28 @@ def in_which_thread(function: Any, threads: set[str]) -> Any:
     return noted
 
 
+async def test_a_large_page_is_parsed_in_a_thread(
+    mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    from dataclasses import replace
+
+    from airflow_provider_mirakl.api.connect import list_products
+    from airflow_provider_mirakl.api.steps import Send
+
+    mirakl_sandbox.seed(
+        {"id": f"p{n:04d}", "descriptions": [{"locale": "en_US", "value": "x" * 1000}]} for n in range(600)
+    )
+    threads: set[str] = set()
+    call = list_products()
+    call = replace(call, parse=in_which_thread(call.parse, threads))
+    async with desk.open_desk(HOOK, "mirakl_connect_default", None) as one, one.caller() as perform:
+        page: Any = await perform(Send(call))
+    assert len(page.items) == 600
+    assert threading.current_thread().name not in threads
+    assert len(threads) == 1
+
+
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Let the loop run until something holds."""
     end = time.monotonic() + seconds
