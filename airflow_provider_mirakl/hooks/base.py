@@ -173,10 +173,9 @@ class MiraklBaseHook(BaseHook):
                 "conn_type", f"is {reader.conn_type!r}; here a connection of type {self.conn_type} is needed"
             )
         elif not reader.flag("enabled", True):
-            raise MiraklConnectionDisabledError(
-                f"Connection {self.conn_id!r} is disabled; set its field enabled to true to use it",
-                field="enabled",
-            )
+            disabled = f"Connection {self.conn_id!r} is disabled; set its field enabled to true to use it"
+            self.log.warning(disabled)  # Airflow skips the task without a word
+            raise MiraklConnectionDisabledError(disabled, field="enabled")
         reader.check()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

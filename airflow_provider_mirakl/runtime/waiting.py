@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 class Log(Protocol):
     """The logger of a task: structlog's on Airflow 3, the standard library's before."""
 
+    def info(self, message: str, /, *args: object) -> object:
+        """Log what happens."""
+
     def warning(self, message: str, /, *args: object) -> object:
         """Log a warning."""
 
@@ -40,6 +43,7 @@ class Wait:
     :param max_failures: polls that may fail one after another.
     :param failures: polls that have failed one after another.
     :param log: where failures are told.
+    :param what: what is waited for, for the task log.
     """
 
     poll: str
@@ -51,6 +55,7 @@ class Wait:
     failures: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
+    what: str = "Mirakl"
 
     def once(self, client: Client) -> Found | None:
         """Poll once, now.
@@ -81,6 +86,12 @@ class Wait:
         from airflow_provider_mirakl.triggers.poll import PollTrigger
 
         hook = self.hook
+        self.log.info(
+            "The triggerer waits for %s: a poll every %g s, until %s at the latest",
+            self.what,
+            self.interval,
+            clock(self.deadline),
+        )
         return PollTrigger(
             poll=self.poll,
             arguments=self.arguments | arguments,
@@ -119,6 +130,14 @@ class Wait:
             return drive(steps, performer(client))
         finally:
             self.failures = tolerance.failures
+
+
+def clock(moment: float) -> str:
+    """A moment for a task log.
+
+    :param moment: in seconds since the epoch.
+    """
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def performer(client: Client) -> Callable[[Step], object]:

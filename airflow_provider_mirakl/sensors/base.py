@@ -120,6 +120,11 @@ class MiraklBaseSensor(ReadsArguments, BaseSensorOperator):
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's keyword arguments. JSON-able and no secret: Airflow stores them readable."""
 
+    @property
+    def awaited(self) -> str:
+        """What is waited for, for the task log."""
+        return f"what {self.task_id} polls for"
+
     def interval(self) -> float:
         """Seconds between two polls: ``poke_interval``, stretched by the connection's ``interval_factor``.
 
@@ -208,6 +213,7 @@ class MiraklBaseSensor(ReadsArguments, BaseSensorOperator):
             max_failures=self.max_failures,
             notes=self._notes,
             log=self.log,
+            what=self.awaited,
         )
 
     def _failures(self, context: Context) -> int:

@@ -95,6 +95,13 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
             )
         return {"product_ids": self.product_ids, "expect": self.expect}
 
+    @property
+    def awaited(self) -> str:
+        """The products."""
+        if self.submitted is not None:
+            return f"the products of {self.submitted}"
+        return f"{len(self.product_ids):,} products to be {self.expect}"
+
     def conclude(self, context: Context, found: Found) -> Any:
         """Say how many products are as expected."""
         self.log.info("%s products are as expected", f"{found['succeeded']:,}")

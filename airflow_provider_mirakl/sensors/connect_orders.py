@@ -62,6 +62,11 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         """The hook of the sensor's connection."""
         return MiraklConnectHook(self.mirakl_connect_conn_id)
 
+    @property
+    def awaited(self) -> str:
+        """The orders."""
+        return f"{self.min_orders} orders in {' or '.join(self.statuses)}"
+
     def poll_arguments(self) -> dict[str, Any]:
         """What to look for.
 

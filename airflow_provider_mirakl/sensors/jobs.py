@@ -155,6 +155,13 @@ class MiraklJobSensor(MiraklBaseSensor):
             "since": self._notes.get("since"),
         }
 
+    @property
+    def awaited(self) -> str:
+        """The jobs."""
+        from airflow_provider_mirakl.jobs.table import JOBS
+
+        return f"{JOBS[self.job].title} {', '.join(map(str, self.ids))}"
+
     def interval(self) -> float:
         """Seconds between two polls.
 

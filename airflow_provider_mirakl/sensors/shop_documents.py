@@ -69,6 +69,12 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         """The hook of the sensor's connection."""
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
+    @property
+    def awaited(self) -> str:
+        """The documents."""
+        shops = ", ".join(map(str, self.shop_ids)) or "the connection's shop"
+        return f"{', '.join(self.type_codes) or 'any document'} of {shops}"
+
     def poll_arguments(self) -> dict[str, Any]:
         """What travels to the triggerer."""
         caller = read_caller(self.hook)

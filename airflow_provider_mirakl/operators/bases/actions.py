@@ -415,6 +415,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             deadline=deadline,
             max_failures=self.max_failures,
             log=self.log,
+            what=f"{len(action_ids):,} actions",
         )
 
     def _defer(self, context: Context, run: TaskRun, wait: Wait) -> None:

@@ -50,7 +50,7 @@ from airflow_provider_mirakl.runtime.arguments import (
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait
+from airflow_provider_mirakl.runtime.waiting import Wait, clock
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -566,9 +566,10 @@ class MiraklJobOperator(MiraklBaseOperator):
             self.log.warning("Mirakl has taken no submission for timeout=%.0f s; giving up.", self.timeout)
             raise wait
         self.log.info(
-            "%s Waiting; giving up at %s UTC (timeout=%.0f s).",
+            "%s Waiting until %s; giving up at %s (timeout=%.0f s).",
             wait,
-            f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S}",
+            clock(moment),
+            clock(end),
             self.timeout,
         )
         if self.deferrable and remaining >= SHORTEST_DEFERRAL:
@@ -607,6 +608,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             deadline=time.time() + self.timeout,
             max_failures=self.max_failures,
             log=self.log,
+            what=self._named(book),
         )
         if not self.deferrable:
             return wait.to_the_end(client)

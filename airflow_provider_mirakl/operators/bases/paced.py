@@ -22,6 +22,7 @@ from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left
+from airflow_provider_mirakl.runtime.waiting import clock
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -250,6 +251,7 @@ class PacedOperator(MiraklBaseOperator):
         if self.deferrable and seconds - journey.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
+            self.log.info("The triggerer waits for the next call until %s", clock(time.time() + seconds))
             state = _state(run, pace, journey)
             self.defer(
                 trigger=MomentTrigger(time.time() + seconds - journey.early, state),

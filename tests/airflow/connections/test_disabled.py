@@ -44,7 +44,7 @@ disabled_DAG_NUMBER()
 
 
 @pytest.mark.parametrize(("number", "stored"), [(1, False), (2, "false"), (3, "n")])
-def test_its_tasks_are_skipped_and_not_failed(run_dag, monkeypatch, number, stored):
+def test_its_tasks_are_skipped_and_not_failed(run_dag, monkeypatch, capfd, caplog, number, stored):
     fields = {
         "conn_type": "mirakl",
         "host": "https://x.example",
@@ -60,6 +60,10 @@ def test_its_tasks_are_skipped_and_not_failed(run_dag, monkeypatch, number, stor
         "below": "skipped",
         "whatever_happens": "success",
     }
+    warned = [record for record in caplog.records if record.levelname == "WARNING"]
+    said = capfd.readouterr()
+    reason = "Connection 'off' is disabled; set its field enabled to true"
+    assert any(reason in record.getMessage() for record in warned) or reason in said.out + said.err
 
 
 def test_enabled_again_it_is_used(run_dag, monkeypatch):
