@@ -535,7 +535,10 @@ def _elements(value: object) -> list[object]:
         return []
     found = read_structure(value)
     if isinstance(found, str):
-        parts = found.strip().strip("[]").split(",")
+        text = found.strip()
+        if text.startswith("[") != text.endswith("]"):
+            raise ValueError  # a list that was cut
+        parts = text.strip("[]").split(",")
         return [part.strip().strip("'\"") for part in parts if part.strip()]
     if isinstance(found, Mapping | bytes) or not isinstance(found, Collection):
         return [found]

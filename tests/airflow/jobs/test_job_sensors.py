@@ -196,18 +196,18 @@ def test_a_job_that_nobody_knows_is_an_error_at_once(sense, mirakl_sandbox_conne
 
 @pytest.mark.parametrize(
     "job_id",
-    [None, "", "None", "abc", [], [None], "[None]", "[1,", "[]", True, 5.5, "1, 2", {"job_ids": [1]}],
+    [None, "", "None", "abc", [], [None], "[None]", "[1,", "[]", True, 5.5, {"job_ids": [1]}],
 )
 def test_what_is_no_id_is_refused(sense, mirakl_sandbox_connections, job_id):
     with pytest.raises(MiraklConfigurationError, match="job_id"):
         sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_id)
 
 
-@pytest.mark.parametrize("job_id", [{"job_ids": ["a"]}, "{'job_ids': ['a']}", "a, b", True, "(a)", "['a'"])
+@pytest.mark.parametrize("job_id", [{"job_ids": ["a"]}, "{'job_ids': ['a']}", True, "(a)", "['a'"])
 def test_what_is_no_id_is_refused_where_ids_are_texts(
     sense, mirakl_sandbox, job_id, mirakl_sandbox_connections
 ):
-    with pytest.raises(MiraklConfigurationError, match=r"job_ids: .* is no id of a stock import"):
+    with pytest.raises(MiraklConfigurationError, match=r"^job_ids must be the id of a (job|stock import)"):
         sense(MiraklStockImportSensor, "mirakl_shop", job_ids=job_id)
     assert not mirakl_sandbox.journal()
 

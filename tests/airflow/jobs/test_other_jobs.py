@@ -121,7 +121,7 @@ def test_objects_without_a_use_are_refused_all_at_once(task, mirakl_sandbox):
 
 
 def test_a_seller_cannot_synchronize(task, mirakl_sandbox):
-    with pytest.raises(MiraklConfigurationError, match="CM21 is for operator and front"):
+    with pytest.raises(MiraklConfigurationError, match="role must be 'operator' or 'front' for CM21"):
         task(MiraklSynchronizeProductsOperator, source=[{}], mirakl_conn_id="mirakl_shop").run()
 
 

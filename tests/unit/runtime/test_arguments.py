@@ -79,7 +79,7 @@ KINDS: dict[str, tuple[Argument[Any], list[tuple[Any, Any]], list[Any]]] = {
             ('["A", "007"]', ["A", "007"]),
             ("[A, B]", ["A", "B"]),
         ],
-        [[1, 2], 7, ["A", ""], {"A": 1}, True],
+        [[1, 2], 7, ["A", ""], {"A": 1}, True, "['A'", "A]"],
     ),
     "jobs": (
         arguments.JobIds(),
