@@ -49,8 +49,8 @@ from measure import table  # noqa: E402
 from airflow_provider_mirakl.sandbox import Sandbox  # noqa: E402
 from airflow_provider_mirakl.sandbox.pytest_plugin import connections  # noqa: E402
 
-SPEED, LONG = 20.0, 3.0
-"""Mirakl's minute takes three seconds; twenty where a task has to wait outside of a worker: a short wait is slept."""
+SPEED, LONG = 20.0, 5.0
+"""Mirakl's minute takes three seconds; twelve where a task has to wait outside of a worker: a short wait is slept."""
 CHUNKS, BATCH = 20, 50
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
@@ -407,7 +407,7 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
         Scenario("s31", S31.format(target=str(shared / "documents"), dag_id="s31"), [], "S31"),
         upsert("worker_killed", kill_worker),
         upsert("triggerer_killed", kill_triggerer),
-        Scenario("mapped", MAPPED.format(ids=names, dag_id="mapped"), names),
+        Scenario("mapped", MAPPED.format(ids=names, dag_id="mapped"), names, speed=LONG),
     ]
 
 
