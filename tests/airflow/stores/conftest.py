@@ -108,6 +108,8 @@ def azure() -> Iterator[tuple[dict[str, Any], str, Any]]:
 @contextlib.contextmanager
 def gcs() -> Iterator[tuple[dict[str, Any], str, Any]]:
     """gcp-storage-emulator, from PyPI."""
+    # gcsfs, which reads this when it is imported, else asks for the kind of each bucket over gRPC, for a minute.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     pytest.importorskip("gcsfs", reason="needs the dependency group stores")
     pytest.importorskip("gcp_storage_emulator", reason="needs the dependency group stores")
     port = free_port()
