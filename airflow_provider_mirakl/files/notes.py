@@ -7,8 +7,8 @@ What is found                       What happens
 ==================================  =========================================================================
 nothing                             the task begins
 a note of another generation        the task was cleared: it begins anew
-a damaged note, or one that another ``stop``: a :class:`MiraklNoteError` with the path and the fix, where going on
-version of this package wrote       could repeat or lose something. ``anew``: a warning, and the task begins anew
+a damaged note, or one of another   ``stop``: a :class:`MiraklNoteError` with the path and the fix, where going on
+version of this package             could repeat or lose something. ``anew``: a warning, and the task begins anew
 ==================================  =========================================================================
 
 A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and what a trigger
