@@ -21,10 +21,10 @@ from airflow_provider_mirakl.jobs.table import PRODUCT_SYNCHRONIZATION, judge
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.repair.pairs import Pair
 from airflow_provider_mirakl.repair.proof import ERRORS
+from airflow_provider_mirakl.repair.record import Repair
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.repair.run import Repair
 
 ROUTES = ("djust", "direct")
 

@@ -225,7 +225,8 @@ class ProductRepairOperator(MiraklBaseOperator):
     @contextmanager
     def _opened(self, run: TaskRun) -> Iterator[RepairRun]:
         """The repair with its clients and its note."""
-        from airflow_provider_mirakl.repair.run import REPAIR_NOTE, RepairRun
+        from airflow_provider_mirakl.repair.record import REPAIR_NOTE
+        from airflow_provider_mirakl.repair.run import RepairRun
 
         hook = self.mirakl_hook
         with ExitStack() as stack:
