@@ -71,7 +71,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """How much the loop tolerates.
 
     :param interval_factor: stretches the published intervals.
@@ -87,7 +87,7 @@ class Limits:
 def make_calls(
     open_work: Callable[[], Work | None],
     pace: Pace,
-    limits: Limits,
+    limits: CallLimits,
     log: Log,
     *,
     clock: Callable[[], float] | None = None,
@@ -106,7 +106,7 @@ def make_calls(
 
 
 class _Loop:
-    def __init__(self, pace: Pace, limits: Limits, log: Log, clock: Callable[[], float]) -> None:
+    def __init__(self, pace: Pace, limits: CallLimits, log: Log, clock: Callable[[], float]) -> None:
         self._pace = pace
         self._limits = limits
         self._log = log

@@ -273,11 +273,11 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and judge."""
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.shops.archive import Limits
+        from airflow_provider_mirakl.shops.archive import ArchiveLimits
         from airflow_provider_mirakl.shops.fetch import Fetcher
 
         shops, target = self.shops(self.shop_ids), storage_path(self.target)
-        limits = Limits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
+        limits = ArchiveLimits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
         fetched: list[Fetched] = []
         with self.hook.get_conn() as client:
             documents = self._chosen(self.listed(client, shops, self.updated_since, self.type_codes))

@@ -41,7 +41,7 @@ _END_64_LOCATOR = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ArchiveLimits:
     """How much a download may be.
 
     :param max_files: files in one archive.
@@ -57,7 +57,7 @@ class Limits:
     max_ratio: float = 200.0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ArchiveLimits()
 
 
 class ArchiveRefusedError(MiraklReplyError):
@@ -126,7 +126,7 @@ class Archive:
 
 
 @contextmanager
-def opened(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Iterator[Archive]:
+def opened(file: BinaryIO, limits: ArchiveLimits = DEFAULT_LIMITS) -> Iterator[Archive]:
     """Open an archive for reading.
 
     :param file: a file that can be read at any place.
@@ -177,7 +177,7 @@ def _directory_size(file: BinaryIO) -> int:
     return size
 
 
-def _faults(entries: list[zipfile.ZipInfo], limits: Limits) -> list[str]:
+def _faults(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> list[str]:
     if len(entries) > limits.max_files:
         # Not looked at one by one: their number alone is the fault.
         return [f"it holds {len(entries):,} entries; {limits.max_files:,} are allowed"]
@@ -190,7 +190,7 @@ def _faults(entries: list[zipfile.ZipInfo], limits: Limits) -> list[str]:
     return problems + _overlaps(entries)
 
 
-def _faults_of(entry: zipfile.ZipInfo, limits: Limits) -> list[str]:
+def _faults_of(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> list[str]:
     name, kind = entry.filename, stat.S_IFMT(entry.external_attr >> 16)
     parts = name.removesuffix("/").split("/")
     folder = _is_folder(entry)

@@ -25,7 +25,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.outcome import ItemResult
-from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveRefusedError, Limits, opened
+from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveLimits, ArchiveRefusedError, opened
 from airflow_provider_mirakl.shops.arrival import OWN_SHOP
 from airflow_provider_mirakl.shops.manifest import DocumentTooLargeError, Manifest
 from airflow_provider_mirakl.shops.names import folded
@@ -74,7 +74,7 @@ class Fetcher:
         client: Client,
         role: str,
         *,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ArchiveLimits = DEFAULT_LIMITS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client

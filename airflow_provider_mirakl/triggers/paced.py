@@ -143,7 +143,7 @@ class PacedTrigger(BaseTrigger):
         from dataclasses import asdict
 
         from airflow_provider_mirakl.api.steps import drive_async
-        from airflow_provider_mirakl.catalog.loop import Limits, make_calls
+        from airflow_provider_mirakl.catalog.loop import CallLimits, make_calls
         from airflow_provider_mirakl.catalog.work import Work
         from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError
         from airflow_provider_mirakl.triggers.desk import DeadlinePassedError, open_desk
@@ -159,7 +159,7 @@ class PacedTrigger(BaseTrigger):
         reason: Exception | None = None
         async with open_desk(self.hook, self.conn_id, self.role) as desk:
             client = await desk.client()
-            limits = Limits(client.settings.interval_factor, self.max_failures, self.refused_timeout)
+            limits = CallLimits(client.settings.interval_factor, self.max_failures, self.refused_timeout)
             try:
                 async with desk.caller(deadline=self.deadline) as perform:
                     await drive_async(make_calls(opened, pace, limits, log), perform)

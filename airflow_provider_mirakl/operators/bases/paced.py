@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.steps import Step
-    from airflow_provider_mirakl.catalog.loop import Limits, Pace
+    from airflow_provider_mirakl.catalog.loop import CallLimits, Pace
     from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
@@ -198,13 +198,13 @@ class PacedOperator(MiraklBaseOperator):
         return result
 
     @property
-    def _limits(self) -> Limits:
-        from airflow_provider_mirakl.catalog.loop import Limits
+    def _limits(self) -> CallLimits:
+        from airflow_provider_mirakl.catalog.loop import CallLimits
 
-        return Limits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
+        return CallLimits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
 
     def _hand_over(
-        self, place: Place, work: Work, run: TaskRun, pace: Pace, journey: Journey, limits: Limits
+        self, place: Place, work: Work, run: TaskRun, pace: Pace, journey: Journey, limits: CallLimits
     ) -> None:
         """Let the triggerer make the calls, unless they are so quick that a deferral does not pay."""
         from airflow_provider_mirakl.triggers.paced import PacedTrigger

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_mirakl.api.call import Call, Operation, nothing
 from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Turn, drive
 from airflow_provider_mirakl.catalog import loop as loop_module
-from airflow_provider_mirakl.catalog.loop import Limits, Pace, make_calls
+from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklPermissionError,
@@ -88,7 +88,7 @@ class Scene:
 
     def run(self, pace: Pace | None = None, **limits: Any) -> Pace:
         pace = pace or Pace()
-        chosen = Limits(**{"interval_factor": 1.0, "max_failures": 5, "refused_timeout": 3600.0} | limits)
+        chosen = CallLimits(**{"interval_factor": 1.0, "max_failures": 5, "refused_timeout": 3600.0} | limits)
         opened: Callable[[], Any] = lambda: self if self.left else None  # noqa: E731
         log = logging.getLogger(__name__)
         drive(make_calls(opened, pace, chosen, log, clock=lambda: self.now), self.perform)
@@ -203,7 +203,7 @@ def test_work_with_which_another_process_went_on_is_opened_again(scene: Callable
             one.moved, one.left = False, 1
         return one if one.left else None
 
-    limits = Limits(1.0, 5, 3600)
+    limits = CallLimits(1.0, 5, 3600)
     log = logging.getLogger(__name__)
     drive(make_calls(reopen, Pace(), limits, log, clock=lambda: one.now), one.perform)
     assert opened == [3, 3, 0]

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_mirakl.api.call import Operation
-from airflow_provider_mirakl.catalog.loop import Limits, Pace
+from airflow_provider_mirakl.catalog.loop import CallLimits, Pace
 from airflow_provider_mirakl.exceptions import MiraklServerError, MiraklTriggerEventError
 from airflow_provider_mirakl.operators.bases import paced
 from airflow_provider_mirakl.operators.bases.paced import (
@@ -177,7 +177,7 @@ class TestHandOver:
             RUN,
             Pace(failures=1),
             Journey(began=NOON - 100),
-            Limits(1.0, 5, 3600),
+            CallLimits(1.0, 5, 3600),
         )
 
     def test_the_triggerer_gets_where_the_work_lies_and_no_more(self, slept: list[float]) -> None:

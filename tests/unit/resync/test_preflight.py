@@ -85,7 +85,7 @@ def test_a_right_that_is_missing_is_a_warning_unless_it_is_required(sandbox):
     sandbox.fault("status", "CM51", status=403, times=9)
     findings = preflight.check("mirakl_operator")
     assert not preflight.failed(findings)
-    assert "give its user the right in Mirakl" in found("mirakl_operator")["operator CM51", "warning"]
+    assert "grant its user the right in Mirakl" in found("mirakl_operator")["operator CM51", "warning"]
     findings = found("mirakl_operator", require=["CM51"])
     assert ("operator CM51", "failed") in findings
     assert ("CM51", "failed") in findings

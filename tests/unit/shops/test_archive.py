@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from airflow_provider_mirakl.shops.archive import ArchiveRefusedError, Limits, opened
+from airflow_provider_mirakl.shops.archive import ArchiveLimits, ArchiveRefusedError, opened
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 20
 
@@ -32,12 +32,12 @@ def packed(
     return out
 
 
-def read_all(file: io.BytesIO, limits: Limits = Limits()) -> dict[str, bytes]:  # noqa: B008
+def read_all(file: io.BytesIO, limits: ArchiveLimits = ArchiveLimits()) -> dict[str, bytes]:  # noqa: B008
     with opened(file, limits) as archive:
         return {f"{m.folder}|{m.name}": b"".join(archive.read(m)) for m in archive.members}
 
 
-def refusal(file: io.BytesIO, limits: Limits = Limits()) -> str:  # noqa: B008
+def refusal(file: io.BytesIO, limits: ArchiveLimits = ArchiveLimits()) -> str:  # noqa: B008
     with pytest.raises(ArchiveRefusedError) as caught:
         read_all(file, limits)
     return str(caught.value)
@@ -109,12 +109,12 @@ def test_names_that_are_one_to_a_file_system_are_refused(names):
 
 def test_too_many_files():
     many = packed({f"2000/{number}": b"" for number in range(11)})
-    assert "11 entries; 10 are allowed" in refusal(many, Limits(max_files=10))
+    assert "11 entries; 10 are allowed" in refusal(many, ArchiveLimits(max_files=10))
 
 
 def test_a_long_list_of_files_is_not_even_read():
     many = packed({f"2000/{'n' * 200}{number}": b"" for number in range(500)})
-    assert "list of files" in refusal(many, Limits(max_files=100))
+    assert "list of files" in refusal(many, ArchiveLimits(max_files=100))
 
 
 def test_a_long_list_of_files_in_the_large_format_is_not_read_either():
@@ -126,20 +126,20 @@ def test_a_long_list_of_files_in_the_large_format_is_not_read_either():
 
 def test_a_large_file_is_refused_before_anything_is_unpacked():
     assert "has 5,129 bytes; 5,000 are allowed" in refusal(
-        packed({"2000/a": PDF}, zipfile.ZIP_STORED), Limits(max_file_bytes=5000)
+        packed({"2000/a": PDF}, zipfile.ZIP_STORED), ArchiveLimits(max_file_bytes=5000)
     )
 
 
 def test_a_large_sum_is_refused():
     files = {f"2000/{number}": PDF for number in range(3)}
     assert "unpacks to 15,387 bytes; 15,000 are allowed" in refusal(
-        packed(files), Limits(max_total_bytes=15_000)
+        packed(files), ArchiveLimits(max_total_bytes=15_000)
     )
 
 
 def test_a_bomb_by_ratio_is_refused():
     assert "times its size; 200 times are allowed" in refusal(packed({"2000/zeros": bytes(8 << 20)}))
-    assert read_all(packed({"2000/zeros": bytes(8 << 20)}), Limits(max_ratio=2000))
+    assert read_all(packed({"2000/zeros": bytes(8 << 20)}), ArchiveLimits(max_ratio=2000))
 
 
 def test_a_small_file_of_one_letter_is_no_bomb():
@@ -231,9 +231,9 @@ def test_unpacking_needs_little_memory(tmp_path):
                 member.write(block)
     script = """
 import resource, sys
-from airflow_provider_mirakl.shops.archive import Limits, opened
+from airflow_provider_mirakl.shops.archive import ArchiveLimits, opened
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with open(sys.argv[1], "rb") as file, opened(file, Limits(max_ratio=2000)) as archive:
+with open(sys.argv[1], "rb") as file, opened(file, ArchiveLimits(max_ratio=2000)) as archive:
     size = sum(len(piece) for member in archive.members for piece in archive.read(member))
 assert size == 200 << 20, size
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -15,7 +15,7 @@ from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.documents import ShopDocument, list_documents
 from airflow_provider_mirakl.client.http import Download
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklPermissionError
-from airflow_provider_mirakl.shops.archive import Limits
+from airflow_provider_mirakl.shops.archive import ArchiveLimits
 from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
 PDF = b"%PDF-1.7 " + bytes(range(256)) * 20
@@ -27,7 +27,7 @@ def fetch(mirakl_sandbox, client_of, tmp_path):
         client = client_of(role)
         shops = [2000] if role != "shop" else []
         found = client.send(list_documents(role, shop_ids=shops)) if documents is None else documents
-        fetcher = Fetcher(client, role, limits=Limits(**limits), sleep=lambda seconds: None)
+        fetcher = Fetcher(client, role, limits=ArchiveLimits(**limits), sleep=lambda seconds: None)
         return fetcher.fetch(found, tmp_path, shop_id=shops[0] if shops else None)
 
     return run
