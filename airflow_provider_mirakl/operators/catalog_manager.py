@@ -15,7 +15,8 @@ from airflow_provider_mirakl.operators.bases.exports import (
     DirectExportArguments,
     DirectExportOperator,
 )
-from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, RowsJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments
+from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Text
 from airflow_provider_mirakl.runtime.results import Ended
 

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
-from airflow_provider_mirakl.operators.bases.jobs import (
-    FileJobArguments,
-    FileJobOperator,
-    JudgedJobArguments,
-    RowsJobOperator,
-)
+from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments
+from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe
 
 if TYPE_CHECKING:

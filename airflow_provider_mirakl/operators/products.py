@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.operators.bases.jobs import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe
 
 if TYPE_CHECKING:

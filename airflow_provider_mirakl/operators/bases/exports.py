@@ -21,7 +21,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator, Submission
+from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Flag,
@@ -36,6 +36,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
 )
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 

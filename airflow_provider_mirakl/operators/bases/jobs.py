@@ -11,24 +11,18 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.api.caller import Role
 from airflow_provider_mirakl.exceptions import (
-    MiraklError,
     MiraklInputError,
     MiraklJobTimeoutError,
     MiraklNotYetError,
     MiraklRateLimitError,
-    MiraklReplyError,
-    MiraklServerError,
-    MiraklTransportError,
-    MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -40,7 +34,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Number,
     Seconds,
-    Table,
     Text,
     Whole,
     check_role,
@@ -49,6 +42,14 @@ from airflow_provider_mirakl.runtime.arguments import (
 )
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.submitting import (
+    LONGEST_SEARCH,
+    Claims,
+    OnUnclear,
+    Submission,
+    Submitter,
+    utc_time,
+)
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait, clock
 
@@ -57,21 +58,12 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.jobs.book import Entry, JobBook
-    from airflow_provider_mirakl.jobs.lookup import Finding
-    from airflow_provider_mirakl.jobs.table import JobId, JobKind
-    from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, RowsArg, TextArg, WholeArg
-
-OnUnclear = Literal["look", "resend", "fail"]
-
-LONGEST_SEARCH = 3600.0
-"""Seconds for which Mirakl's list is read again and again, until it tells how many lines a job has read."""
-CLOCK_TOLERANCE = 5.0
-"""Seconds by which two clocks differ before the difference counts."""
+    from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.jobs.table import JobKind
+    from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, TextArg, WholeArg
 
 
 class JobArguments(TaskArguments, total=False):
@@ -94,35 +86,6 @@ class JudgedJobArguments(JobArguments, total=False):
 
     max_failed_items: WholeArg | None
     max_failed_ratio: NumberArg | None
-
-
-class FileJobArguments(JudgedJobArguments, total=False):
-    """The parameters of :class:`FileJobOperator`, for the operators built on it."""
-
-    id_column: TextArg | None
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One call that begins a job.
-
-    :param call: the call; its result is the job's id, or has it as ``import_id``.
-    :param items: items it carries, where that is known.
-    """
-
-    call: Call[Any]
-    items: int | None = None
-
-
-def _was_not_sent(error: MiraklError) -> bool:
-    """Whether an error says that Mirakl cannot have taken the submission: no connection, or a redirect."""
-    if isinstance(error, MiraklTransportError):
-        return error.surely_not_sent
-    return isinstance(error, MiraklReplyError) and error.status is not None and 300 <= error.status < 400
-
-
-def _clock(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
 
 
 class MiraklJobOperator(MiraklBaseOperator):
@@ -289,7 +252,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         for entry in previous.unclear:
             self.log.warning(
                 "The input has changed. Whether Mirakl took the previous one, sent at %s UTC, is not known.",
-                _clock(entry.at),
+                utc_time(entry.at),
             )
 
     def _suspect(self, book: JobBook) -> None:
@@ -390,169 +353,38 @@ class MiraklJobOperator(MiraklBaseOperator):
             book.save()
             context["ti"].xcom_push(key="job_ids", value=book.job_ids)
             return
+        submitter = self._submitter(context, client, book)
         for index, submission in enumerate(self.submissions(self.caller, book)):
-            known = book.entry(index)
-            if known is not None and known.phase == "intent":
-                known = self._cleared_up(client, book, known)
-            if known is None:
-                self._send(context, client, book, index, submission)
+            products = submitter.submit(index, submission)
+            self._refused_since = None
+            if products is not None:
+                context["ti"].xcom_push(key="product_import_id", value=products)
             context["ti"].xcom_push(key="job_ids", value=book.job_ids)
         book.complete = True
         book.save()
 
-    def _send(
-        self, context: Context, client: Client, book: JobBook, index: int, submission: Submission
-    ) -> Entry:
-        """Submit once, and note it.
-
-        ==============================  =====================================================================
-        What happens                    What follows
-        ==============================  =====================================================================
-        the intent cannot be noted      the task fails; nothing was sent
-        too early, or 429               the intent is withdrawn; wait for the moment, then again
-        surely not sent, or refused     the intent is withdrawn; the task fails, a retry submits
-        not known                       cleared up (:meth:`_cleared_up`): the job is adopted; or it was not
-                                        taken, and is sent again, once in this try; or a person has to decide
-        an id                           logged, noted, noted for other tasks
-        ==============================  =====================================================================
-        """
-        while True:
-            entry = book.intend(index, submission.items, client.clock_offset)
-            try:
-                # A longer wait is for the triggerer.
-                answer = client.send(submission.call, max_wait=SHORTEST_DEFERRAL if self.deferrable else None)
-            except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                book.withdraw(index)
-                self._postpone(context, wait)
-            except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
-                if _was_not_sent(error):
-                    book.withdraw(index)
-                    raise
-                self.log.warning("%s Whether Mirakl took it is not known.", error)
-                if (known := self._cleared_up(client, book, entry)) is not None:
-                    return known
-                book.withdraw(index)
-                self._lost += 1
-                if self._lost > 1:
-                    raise
-            except (MiraklError, OSError):  # refused; or the file could not be read to its end
-                book.withdraw(index)
-                raise
-            else:
-                job_id: JobId = getattr(answer, "import_id", answer)
-                # In the log first: a disk may be full, and then no note tells the id.
-                self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
-                book.submitted(entry, job_id)
-                self._claim(client, job_id)
-                self._refused_since = None
-                if (products := getattr(answer, "product_import_id", None)) is not None:
-                    self.log.info("Its products are product import %s.", products)
-                    context["ti"].xcom_push(key="product_import_id", value=products)
-                return entry
-
-    def _cleared_up(self, client: Client, book: JobBook, entry: Entry) -> Entry | None:
-        """An intent of which it is not known whether Mirakl took it becomes a job, or nothing.
-
-        :return: ``None`` when it is to be sent again.
-        :raises MiraklUnclearSubmissionError: a person has to decide.
-        """
-        kind, policy = self.kind, self.on_unclear or self.kind.unclear
-        if policy == "look" and kind.listing is not None:
-            finding = self._find(client, book, entry)
-            if finding.proven is not None:
-                self.log.warning(
-                    "Mirakl lists %s %s, which is the one that was sent; taking it up.",
-                    kind.title,
-                    finding.proven,
-                )
-                book.submitted(entry, finding.proven)
-                self._claim(client, finding.proven)
-                return entry
-            if finding.absent:
-                self.log.warning("Mirakl lists no %s that fits: it was not taken. Sending it.", kind.title)
-                return None
-            candidates = (*finding.pending, *finding.possible)
-            raise MiraklUnclearSubmissionError(
-                f"{kind.code}: the submission of {_clock(entry.at)} UTC may be any of "
-                f"{', '.join(map(str, candidates))}, or none of them; wait for the right one with a sensor, or clear "
-                "the task to submit again",
-                operation=kind.code,
-                candidates=[str(job_id) for job_id in candidates],
-            )
-        if policy == "resend":
-            self.log.info("Sending it again, which does no harm.")
-            return None
-        raise MiraklUnclearSubmissionError(
-            f"{kind.code}: whether Mirakl took the submission of {_clock(entry.at)} UTC is not known, and there is no "
-            "list to look into. Check in the back office; clear the task to submit again, or set on_unclear='resend'",
-            operation=kind.code,
+    def _submitter(self, context: Context, client: Client, book: JobBook) -> Submitter:
+        return Submitter(
+            kind=self.kind,
+            caller=self.caller,
+            client=client,
+            book=book,
+            claims=Claims(
+                self.work_folder, self.job, client.settings.base_url, self._run.generation, self.log
+            ),
+            policy=self.on_unclear or self.kind.unclear,
+            lines=self.lines,
+            postpone=lambda wait, lost: self._postpone(context, wait, lost),
+            log=self.log,
+            # A longer wait is for the triggerer.
+            max_wait=SHORTEST_DEFERRAL if self.deferrable else None,
+            longest_search=min(LONGEST_SEARCH, self.timeout),
+            lost=self._lost,
         )
 
-    def _find(self, client: Client, book: JobBook, entry: Entry) -> Finding:
-        """Look for a submission in Mirakl's list, which may be a little behind, and tells lines once they are read."""
-        from airflow_provider_mirakl.jobs.lookup import earliest, find_submission
-
-        kind = self.kind
-        assert kind.listing is not None  # noqa: S101 - asked before
-        lines = self.lines() if entry.items is None else entry.items
-        end, attempt = time.monotonic() + min(LONGEST_SEARCH, self.timeout), 0
-        while True:
-            attempt += 1
-            clock = entry.clock if entry.clock is not None else client.clock_offset or 0.0
-            statuses = self._listed(client, earliest(entry, clock))
-            told = client.clock_offset or 0.0
-            if (
-                entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE
-            ):  # only this reply told Mirakl's clock
-                clock = told
-                statuses = self._listed(client, earliest(entry, clock))
-            ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
-            taken = {*book.job_ids, *(job_id for job_id in ids if self._is_claimed(client, job_id))}
-            finding = find_submission(
-                kind, statuses, entry, self.caller, lines=lines, taken=taken, clock=clock
-            )
-            if finding.proven is not None or finding.possible or (finding.absent and attempt > 1):
-                return finding
-            if finding.pending and time.monotonic() > end:
-                return finding
-            if finding.pending and attempt == 1:
-                self.log.info(
-                    "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
-                    kind.title,
-                    ", ".join(map(str, finding.pending)),
-                )
-
-    def _listed(self, client: Client, since: datetime) -> list[dict[str, Any]]:
-        assert self.kind.listing is not None  # noqa: S101 - asked before
-        listing = self.kind.listing(self.caller, since, ())
-        return [status for page in client.pages(listing) for status in page.items]
-
-    # Which task submitted which job is noted for all tasks, so that none takes another's job for its own.
-
-    def _claim(self, client: Client, job_id: JobId) -> None:
-        from airflow_provider_mirakl.jobs.book import CLAIM, Claim
-
-        claim = CLAIM.at(self._claims(client), name=f"{job_id}.json")
-        try:
-            claim.write(Claim(self._run.generation))
-        except MiraklError as error:
-            self.log.warning("%s Other tasks do not see that %s is this task's.", error, job_id)
-
-    def _is_claimed(self, client: Client, job_id: JobId) -> bool:
-        from airflow_provider_mirakl.jobs.book import CLAIM
-
-        claim = CLAIM.at(self._claims(client), name=f"{job_id}.json").read()
-        return claim is not None and claim.owner != self._run.generation
-
-    def _claims(self, client: Client) -> StoragePath:
-        import hashlib
-
-        from airflow_provider_mirakl.files.paths import folder_below
-
-        instance = hashlib.sha256(client.settings.base_url.encode()).hexdigest()[:12]
-        return folder_below(self.work_folder, "submitted", self.job, instance)
-
-    def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+    def _postpone(
+        self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError, lost: int = 0
+    ) -> None:
         """Wait for the moment at which Mirakl takes the next submission.
 
         :raises MiraklNotYetError: Mirakl would have taken none for longer than :attr:`timeout`.
@@ -580,7 +412,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                     wait.retry_at.timestamp(),
                     {
                         "began": self._began(context),
-                        "lost": self._lost,
+                        "lost": lost,
                         "refused_since": self._refused_since,
                         "notes": self._run.memory.carried,
                     },
@@ -707,219 +539,3 @@ class JudgedJobOperator(MiraklJobOperator):
             result, self.max_failed_items, self.max_failed_ratio, self.log, push=self._run.push_result
         )
         return result
-
-
-class FileJobOperator(JudgedJobOperator):
-    """Base of the operators that upload a file.
-
-    :param source: the file: a local path or object storage.
-    :param id_column: the column of error reports that names an item; default the first of the usual ones.
-    """
-
-    source = Location()
-    id_column = Maybe(Text())
-
-    def __init__(
-        self, *, source: PathArg, id_column: TextArg | None = None, **kwargs: Unpack[JudgedJobArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.source = source
-        self.id_column = id_column
-
-    @abstractmethod
-    def upload(self, caller: Caller, file_name: str) -> Call[Any]:
-        """The call that uploads :attr:`content` under a name."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What else is submitted: a change makes another job."""
-        return {}
-
-    @property
-    def path(self) -> StoragePath:
-        """The file."""
-        from airflow_provider_mirakl.files.paths import storage_path
-
-        return storage_path(self.source)
-
-    @property
-    def copy(self) -> StoragePath:
-        """The copy that is sent, in the task's folder."""
-        return self._run.folder / "sent" / self.path.name
-
-    def has_copy(self) -> bool:
-        """Whether the copy is there."""
-        return self.copy.exists()
-
-    def content(self) -> Any:
-        """Open the copy for a try to send it."""
-        return self.copy.open("rb")
-
-    def payload(self, caller: Caller) -> str:
-        """Copy the file, and hash the copy, its options and the shop."""
-        import hashlib
-        import json
-
-        from airflow_provider_mirakl.files.storage import BLOCK, writing
-
-        digest = hashlib.sha256(
-            json.dumps([self.job, self.options, caller.role, caller.shop_id], sort_keys=True).encode()
-        )
-        try:
-            with self.path.open("rb") as file:
-                self.copy.parent.mkdir(parents=True, exist_ok=True)
-                with writing(self.copy) as copy:
-                    while block := file.read(BLOCK):
-                        digest.update(block)
-                        copy.write(block)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise MiraklInputError(
-                f"source: {self.source!r} is not a file that can be read ({error})"
-            ) from None
-        self.refuse_empty()
-        return digest.hexdigest()
-
-    def refuse_empty(self) -> None:
-        """Refuse a file that says nothing, before its call is spent: P41's is worth 15 minutes, and a file that
-        replaces what Mirakl has would delete all of it.
-
-        :raises MiraklInputError: it is empty, or a CSV file of a heading only.
-        """
-        if self.copy.stat().st_size == 0:
-            raise MiraklInputError(f"source: {self.source!r} is empty; nothing was sent")
-        if self.lines() == 0:
-            raise MiraklInputError(
-                f"source: {self.source!r} has a heading and no line below it; nothing was sent"
-            )
-
-    def lines(self) -> int | None:
-        """Lines below the heading of a CSV file."""
-        from airflow_provider_mirakl.files.csv_table import open_table
-        from airflow_provider_mirakl.jobs.reports import is_csv
-
-        if not is_csv(self.copy.name):
-            return None
-        try:
-            with open_table(self.copy, errors="replace") as table:
-                return sum(1 for _ in table.rows)
-        except MiraklInputError:  # Mirakl may read what is not read here
-            return None
-
-    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
-        """The file, under a name that is its own."""
-        stem, dot, ending = self.path.name.rpartition(".")
-        name = f"{stem}-{book.name(0)}.{ending}" if dot else f"{ending}-{book.name(0)}"
-        yield Submission(self.upload(caller, name))
-
-    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """The failed lines, in the columns of the source; of CSV files only."""
-        from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
-
-        reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
-        if not reports or not all(is_csv(path.name) for path in (self.copy, *reports)):
-            return None
-        if not self.copy.exists():
-            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.copy)
-            return None
-        target = run.folder / "rejects.csv"
-        written = write_rejected_lines(self.copy, reports, target, self.id_column)
-        return None if written is None else target
-
-    @property
-    def _id_column(self) -> str | None:
-        return self.id_column
-
-
-class RowsJobOperator(JudgedJobOperator):
-    """Base of the operators that send JSON objects in batches, each a job of its own.
-
-    :param source: the objects: a list, or a file (NDJSON, a JSON array, CSV or Parquet; a local path or object
-        storage).
-    :param batch_size: objects in one job.
-    """
-
-    source = Table()
-    batch_size = Whole()
-
-    def __init__(
-        self, *, source: RowsArg, batch_size: WholeArg, **kwargs: Unpack[JudgedJobArguments]
-    ) -> None:
-        super().__init__(**kwargs)
-        self.source = source
-        self.batch_size = batch_size
-
-    @abstractmethod
-    def check(self, item: Any) -> list[Any]:
-        """Every problem of one object."""
-
-    @abstractmethod
-    def batch(self, caller: Caller, rows: list[bytes]) -> Call[Any]:
-        """The call that sends encoded objects."""
-
-    def payload(self, caller: Caller) -> str:
-        """Check every object, hash them, and keep a copy of them."""
-        import hashlib
-        import json
-
-        from airflow_provider_mirakl.files.storage import writing
-
-        digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
-        problems: list[Any] = []
-        count = found = 0
-        self.copy.parent.mkdir(parents=True, exist_ok=True)
-        with writing(self.copy) as copy:
-            for row in self.source_rows():
-                digest.update(row + b"\n")
-                copy.write(row.replace(b"\n", b" ") + b"\n")
-                count += 1
-                faults = self.check(json.loads(row))
-                found += len(faults)
-                problems += faults[: 1000 - len(problems)]
-        if found:
-            raise MiraklInputError(
-                f"source: {found:,} problems in {count:,} objects; nothing was sent",
-                problems,
-                problem_count=found,
-            )
-        if not count:
-            raise MiraklInputError("source: holds nothing to send")
-        return digest.hexdigest()
-
-    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
-        """The objects, in batches."""
-        batch: list[bytes] = []
-        for row in self.rows():
-            batch.append(row)
-            if len(batch) == self.batch_size:
-                yield Submission(self.batch(caller, batch), len(batch))
-                batch = []
-        if batch:
-            yield Submission(self.batch(caller, batch), len(batch))
-
-    @property
-    def copy(self) -> StoragePath:
-        """The copy of the objects that is sent, one a line, in the task's folder."""
-        return self._run.folder / "sent" / "rows.ndjson"
-
-    def has_copy(self) -> bool:
-        """Whether the copy is there."""
-        return self.copy.exists()
-
-    def rows(self) -> Iterator[bytes]:
-        """The objects as they are sent, encoded."""
-        with self.copy.open("rb") as file:
-            for line in file:
-                yield line.rstrip(b"\n")
-
-    def source_rows(self) -> Iterator[bytes]:
-        """The objects of the source, encoded."""
-        from airflow_provider_mirakl.catalog.source import open_source
-        from airflow_provider_mirakl.files.paths import storage_path
-
-        source = open_source(storage_path(self.source) if isinstance(self.source, str) else self.source)
-        for batch in source.batches():
-            if batch.refused:
-                raise MiraklInputError(
-                    f"source: {source.name} cannot be read", [p for r in batch.refused for p in r.problems]
-                )
-            yield from batch.rows

@@ -406,9 +406,9 @@ def test_the_operator_names_the_shop(worker, source, mirakl_sandbox, mirakl_sand
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"poll_interval": 5}, "poll_interval: 5 s is shorter than Mirakl allows"),
+        ({"poll_interval": 5}, "poll_interval must be 60 s or more"),
         ({"max_failed_ratio": 3}, "max_failed_ratio"),
-        ({"shop_id": "mine"}, "shop_id: 'mine' is no shop id"),
+        ({"shop_id": "mine"}, "shop_id must be one of Mirakl's numeric ids, not 'mine'"),
     ],
 )
 def test_options_that_cannot_work_are_refused_before_a_call(import_products, mirakl_sandbox, options, words):

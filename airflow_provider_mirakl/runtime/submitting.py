@@ -1,0 +1,268 @@
+"""Submits jobs to Mirakl so that nothing is submitted twice, whatever breaks in between.
+
+What was submitted is noted before and after every call (:mod:`airflow_provider_mirakl.jobs.book`). When a reply is
+lost, the job is looked for before anything is sent again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+    MiraklUnclearSubmissionError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.jobs.book import Entry, JobBook
+    from airflow_provider_mirakl.jobs.lookup import Finding
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind
+
+OnUnclear = Literal["look", "resend", "fail"]
+
+LONGEST_SEARCH = 3600.0
+"""Seconds for which Mirakl's list is read again and again, until it tells how many lines a job has read."""
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which two clocks differ before the difference counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One call that begins a job.
+
+    :param call: the call; its result is the job's id, or has it as ``import_id``.
+    :param items: items it carries, where that is known.
+    """
+
+    call: Call[Any]
+    items: int | None = None
+
+
+def utc_time(moment: float) -> str:
+    """The time of day of a moment, for messages."""
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
+
+
+class Claims:
+    """Which task submitted which job, noted for all tasks, so that none takes another task's job for its own.
+
+    :param work_folder: as the operator has it.
+    :param job: name of the job's row in the table.
+    :param instance: address of the instance.
+    :param owner: the task instance, see :attr:`TaskRun.generation`.
+    """
+
+    def __init__(self, work_folder: str | None, job: str, instance: str, owner: str, log: Any) -> None:
+        self._work_folder = work_folder
+        self._job = job
+        self._instance = instance
+        self._owner = owner
+        self._log = log
+
+    def note(self, job_id: JobId) -> None:
+        """Note that a job is this task's."""
+        from airflow_provider_mirakl.jobs.book import CLAIM, Claim
+
+        try:
+            CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner))
+        except MiraklError as error:
+            self._log.warning("%s Other tasks do not see that %s is this task's.", error, job_id)
+
+    def is_taken(self, job_id: JobId) -> bool:
+        """Whether a job is another task's."""
+        from airflow_provider_mirakl.jobs.book import CLAIM
+
+        claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
+        return claim is not None and claim.owner != self._owner
+
+    @property
+    def _folder(self) -> StoragePath:
+        from airflow_provider_mirakl.files.paths import folder_below
+
+        instance = hashlib.sha256(self._instance.encode()).hexdigest()[:12]
+        return folder_below(self._work_folder, "submitted", self._job, instance)
+
+
+@dataclass(slots=True)
+class Submitter:
+    """Submits the jobs of one task, one after another.
+
+    :param kind: the job's row in the table.
+    :param caller: whose key it is, and for which shop.
+    :param client: sends.
+    :param book: the notes.
+    :param claims: the notes for other tasks.
+    :param policy: what to do when it is not known whether Mirakl took a submission.
+    :param lines: how many lines the input has, where that can be counted; asked only when a job is looked for.
+    :param postpone: waits for a permitted moment, or defers; gets the number of lost replies so far.
+    :param max_wait: seconds that a call may wait inside the client; a longer wait is for ``postpone``.
+    :param longest_search: seconds for which Mirakl's list may be read again.
+    :param lost: submissions of this try whose reply was lost and that Mirakl does not list.
+    """
+
+    kind: JobKind
+    caller: Caller
+    client: Client
+    book: JobBook
+    claims: Claims
+    policy: OnUnclear
+    lines: Callable[[], int | None]
+    postpone: Callable[[MiraklNotYetError | MiraklRateLimitError, int], None]
+    log: Any
+    max_wait: float | None = None
+    longest_search: float = LONGEST_SEARCH
+    lost: int = 0
+
+    def submit(self, index: int, submission: Submission) -> int | None:
+        """Submit one job, unless the book knows it already.
+
+        :return: id of the product import that Mirakl began beside it, if any.
+        :raises MiraklUnclearSubmissionError: a person has to decide.
+        """
+        known = self.book.entry(index)
+        if known is not None and known.phase == "intent":
+            known = self._cleared_up(known)
+        return None if known is not None else self._send(index, submission)
+
+    def _send(self, index: int, submission: Submission) -> int | None:
+        """Submit once, and note it.
+
+        ==============================  =====================================================================
+        What happens                    What follows
+        ==============================  =====================================================================
+        the intent cannot be noted      the task fails; nothing was sent
+        too early, or 429               the intent is withdrawn; wait for the moment, then again
+        surely not sent, or refused     the intent is withdrawn; the task fails, a retry submits
+        not known                       cleared up (:meth:`_cleared_up`): the job is adopted; or it was not
+                                        taken, and is sent again, once in this try; or a person has to decide
+        an id                           logged, noted, noted for other tasks
+        ==============================  =====================================================================
+        """
+        book = self.book
+        while True:
+            entry = book.intend(index, submission.items, self.client.clock_offset)
+            try:
+                answer = self.client.send(submission.call, max_wait=self.max_wait)
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                book.withdraw(index)
+                self.postpone(wait, self.lost)
+            except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
+                if _was_not_sent(error):
+                    book.withdraw(index)
+                    raise
+                self.log.warning("%s Whether Mirakl took it is not known.", error)
+                if self._cleared_up(entry) is not None:
+                    return None
+                book.withdraw(index)
+                self.lost += 1
+                if self.lost > 1:
+                    raise
+            except (MiraklError, OSError):  # refused; or the file could not be read to its end
+                book.withdraw(index)
+                raise
+            else:
+                job_id: JobId = getattr(answer, "import_id", answer)
+                # In the log first: a disk may be full, and then no note tells the id.
+                self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
+                book.submitted(entry, job_id)
+                self.claims.note(job_id)
+                products: int | None = getattr(answer, "product_import_id", None)
+                if products is not None:
+                    self.log.info("Its products are product import %s.", products)
+                return products
+
+    def _cleared_up(self, entry: Entry) -> Entry | None:
+        """An intent of which it is not known whether Mirakl took it becomes a job, or nothing.
+
+        :return: ``None`` when it is to be sent again.
+        :raises MiraklUnclearSubmissionError: a person has to decide.
+        """
+        kind = self.kind
+        if self.policy == "look" and kind.listing is not None:
+            finding = self._find(entry)
+            if finding.proven is not None:
+                self.log.warning(
+                    "Mirakl lists %s %s, which is the one that was sent; taking it up.",
+                    kind.title,
+                    finding.proven,
+                )
+                self.book.submitted(entry, finding.proven)
+                self.claims.note(finding.proven)
+                return entry
+            if finding.absent:
+                self.log.warning("Mirakl lists no %s that fits: it was not taken. Sending it.", kind.title)
+                return None
+            candidates = (*finding.pending, *finding.possible)
+            raise MiraklUnclearSubmissionError(
+                f"{kind.code}: the submission of {utc_time(entry.at)} UTC may be any of "
+                f"{', '.join(map(str, candidates))}, or none of them; wait for the right one with a sensor, or clear "
+                "the task to submit again",
+                operation=kind.code,
+                candidates=[str(job_id) for job_id in candidates],
+            )
+        if self.policy == "resend":
+            self.log.info("Sending it again, which does no harm.")
+            return None
+        raise MiraklUnclearSubmissionError(
+            f"{kind.code}: whether Mirakl took the submission of {utc_time(entry.at)} UTC is not known, and there is "
+            "no list to look into. Check in the back office; clear the task to submit again, or set "
+            "on_unclear='resend'",
+            operation=kind.code,
+        )
+
+    def _find(self, entry: Entry) -> Finding:
+        """Look for a submission in Mirakl's list, which may be a little behind, and tells lines once they are read."""
+        from airflow_provider_mirakl.jobs.lookup import earliest, find_submission
+
+        lines = self.lines() if entry.items is None else entry.items
+        end, attempt = time.monotonic() + self.longest_search, 0
+        while True:
+            attempt += 1
+            clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
+            statuses = self._listed(earliest(entry, clock))
+            told = self.client.clock_offset or 0.0
+            # Where only this reply told Mirakl's clock, the list was asked from the wrong moment.
+            if entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE:
+                clock = told
+                statuses = self._listed(earliest(entry, clock))
+            ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
+            taken = {*self.book.job_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
+            finding = find_submission(
+                self.kind, statuses, entry, self.caller, lines=lines, taken=taken, clock=clock
+            )
+            if finding.proven is not None or finding.possible or (finding.absent and attempt > 1):
+                return finding
+            if finding.pending and time.monotonic() > end:
+                return finding
+            if finding.pending and attempt == 1:
+                self.log.info(
+                    "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
+                    self.kind.title,
+                    ", ".join(map(str, finding.pending)),
+                )
+
+    def _listed(self, since: datetime) -> list[dict[str, Any]]:
+        assert self.kind.listing is not None  # noqa: S101 - asked before
+        listing = self.kind.listing(self.caller, since, ())
+        return [status for page in self.client.pages(listing) for status in page.items]
+
+
+def _was_not_sent(error: MiraklError) -> bool:
+    """Whether an error says that Mirakl cannot have taken the submission: no connection, or a redirect."""
+    if isinstance(error, MiraklTransportError):
+        return error.surely_not_sent
+    return isinstance(error, MiraklReplyError) and error.status is not None and 300 <= error.status < 400
