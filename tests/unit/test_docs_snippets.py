@@ -51,3 +51,25 @@ def test_where_to_change_what_names_files_that_exist():
     paths = re.findall(r"`(airflow_provider_mirakl/[\w/.]*)`", table)
     assert len(paths) >= 20
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_how_we_know_speaks_of_every_operator_that_writes():
+    """Operators that read, wait or check have no outcome of items."""
+    import importlib
+    import inspect
+
+    from airflow_provider_mirakl.get_provider_info import get_provider_info
+
+    page = (ROOT / "docs" / "how-we-know.md").read_text()
+    modules = [name for entry in get_provider_info()["operators"] for name in entry["python-modules"]]
+    operators = {
+        name
+        for module in modules
+        for name, kind in vars(importlib.import_module(module)).items()
+        if inspect.isclass(kind) and kind.__module__ == module and name.startswith("Mirakl")
+    }
+    reading = re.compile(r"Mirakl(Connect)?(Export|Extract|Get|List|Instance|Preflight|Reconcile|Report|Request)")
+    writing = {name for name in operators if not reading.match(name)}
+    named = set(re.findall(r"`(Mirakl\w+Operator)`", page))
+    assert writing - named == set()
+    assert named - operators == set()
