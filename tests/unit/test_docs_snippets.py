@@ -68,7 +68,9 @@ def test_how_we_know_speaks_of_every_operator_that_writes():
         for name, kind in vars(importlib.import_module(module)).items()
         if inspect.isclass(kind) and kind.__module__ == module and name.startswith("Mirakl")
     }
-    reading = re.compile(r"Mirakl(Connect)?(Export|Extract|Get|List|Instance|Preflight|Reconcile|Report|Request)")
+    reading = re.compile(
+        r"Mirakl(Connect)?(Export|Extract|Get|List|Instance|Preflight|Reconcile|Report|Request)"
+    )
     writing = {name for name in operators if not reading.match(name)}
     named = set(re.findall(r"`(Mirakl\w+Operator)`", page))
     assert writing - named == set()
