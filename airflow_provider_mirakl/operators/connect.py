@@ -313,6 +313,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :param source: the whole catalog: a file (a local path or object storage), or a list of products. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
         Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task has to name it. Templated.
+    :param on_lost_state: what to do when an earlier run of this task had a state and it is gone: ``fail`` before any
+        call, or ``full`` to send every product, after which products that left the source meanwhile are not deleted.
+        The first run ever has nothing to lose. Templated.
     :param full: send every product, changed or not. Templated.
     :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
     :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows. Beyond
@@ -337,6 +340,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     """
 
     state = Maybe(Location())
+    on_lost_state = Choice(("fail", "full"))
     full = Flag()
     on_missing = Choice[OnMissing](get_args(OnMissing))
     max_delete_ratio = Number(least=0, most=1)
@@ -348,6 +352,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         *,
         source: RowsArg,
         state: PathArg | None = None,
+        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
         full: FlagArg = False,
         on_missing: OnMissing | TextArg = "delete",
         max_delete_ratio: NumberArg = 0.1,
@@ -357,6 +362,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     ) -> None:
         super().__init__(source=source, **kwargs)
         self.state = state
+        self.on_lost_state = on_lost_state
         self.full = full
         self.on_missing = on_missing
         self.max_delete_ratio = max_delete_ratio
@@ -410,12 +416,16 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         return outcome.summary() | {"upserted": upserts, "deleted": deletes} | numbers | place
 
     def _plan(self, run: TaskRun) -> SyncPlan:
+        from airflow_provider_mirakl.catalog.state import STATE
         from airflow_provider_mirakl.catalog.sync import plan_sync
+        from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
 
-        return plan_sync(
+        state = self._state(run)
+        check_lasting(run, state / STATE.file, "the state of this sync", self.on_lost_state, self.log)
+        sync = plan_sync(
             _source(self.source),
             run.folder,
-            self._state(run),
+            state,
             full=self.full,
             on_missing=self.on_missing,
             max_delete_ratio=self.max_delete_ratio,
@@ -426,6 +436,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             locales=self.hook.locales,
             batch_size=self.batch_size,
         )
+        note_lasting(run, state / STATE.file)
+        return sync
 
     def _state(self, run: TaskRun) -> StoragePath:
         from airflow_provider_mirakl.files.paths import storage_path

@@ -161,6 +161,23 @@ class TaskRun:
         """Which instance of a mapped task this is; -1 for a task that is not mapped."""
         return -1 if self._ti.map_index is None else int(self._ti.map_index)
 
+    def earlier(self, key: str) -> str | None:
+        """What :meth:`leave` left under a key, in an earlier run of this task or an earlier try of this run."""
+        pull = getattr(self._ti, "xcom_pull", None)
+        index = self._ti.map_index if self.is_mapped else -1
+        pulled = (
+            pull(task_ids=self._ti.task_id, key=key, map_indexes=index, include_prior_dates=True)
+            if pull
+            else None
+        )
+        found = [value for value in (*self.memory.get(key), pulled) if isinstance(value, str)]
+        return found[0] if found else None
+
+    def leave(self, key: str, value: str) -> None:
+        """Leave a small text for later runs of this task."""
+        self.memory.set(key, value)
+        self._ti.xcom_push(key=key, value=value)
+
     def push_result(self, result: dict[str, Any]) -> None:
         """Make a result the task's XCom, as if it had returned it, before an error ends it."""
         self._ti.xcom_push(key="return_value", value=result)

@@ -1,13 +1,12 @@
-"""Up to when an export has delivered what changed, kept from run to run in a small text file."""
+"""Up to when an export has delivered what changed, kept from run to run in a small note."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.notes import Note, NoteKind
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
@@ -32,38 +31,36 @@ class Watermark:
         return self.begin if run == self.run else self.until - overlap
 
     def save(self, path: StoragePath) -> None:
-        """Write the file: the moment, and in a second line which task instance moved it."""
-        from airflow_provider_mirakl.files.storage import write_bytes
+        """Move the watermark.
 
-        began = None if self.begin is None else self.begin.isoformat()
-        note = json.dumps({"run": self.run, "since": began}, ensure_ascii=False)
-        write_bytes(path, f"{self.until.isoformat()}\n{note}\n".encode())
+        :raises MiraklStorageError: the file cannot be written.
+        """
+        _note(path).write(self)
 
     @classmethod
     def load(cls, path: StoragePath) -> Watermark | None:
-        """The watermark in a file; ``None`` where there is no file.
+        """The watermark in a file, which may be a moment that a person wrote; ``None`` where there is no file.
 
-        :raises MiraklConfigurationError: it cannot be read. To begin anew would export everything.
+        :raises MiraklNoteError: it cannot be read. To begin anew would export everything.
         """
         try:
-            moment, _, note = path.read_bytes().decode().strip().partition("\n")
-            until = _moment(moment.strip())
-            kept = json.loads(note) if note else {}
-            begin = kept.get("since")
-            return cls(until, kept.get("run"), None if begin is None else _moment(begin))
-        except FileNotFoundError:
-            return None
-        except (ValueError, AttributeError, TypeError):
-            raise MiraklConfigurationError(
-                f"watermark: {path} cannot be read; leave only its first line in it, a date-time such as "
-                "2026-01-31T10:00:00Z, or remove it to export everything",
-                field="watermark",
-            ) from None
+            until = datetime.fromisoformat(path.read_bytes().decode().strip())
+        except (ValueError, OSError):  # not written by hand
+            return _note(path).read()
+        return cls(until if until.tzinfo is not None else until.replace(tzinfo=UTC))
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+WATERMARK = NoteKind(
+    file="watermark*.json",
+    holds="up to when an export has delivered everything",
+    type=Watermark,
+    damaged="stop",
+    fix="Write the moment into it, such as 2026-01-31T10:00:00Z; or remove it to export everything once.",
+)
+
+
+def _note(path: StoragePath) -> Note[Watermark]:
+    return WATERMARK.at(path.parent, name=path.name)
 
 
 def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
@@ -77,4 +74,4 @@ def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
         return storage_path(given)
     folder = run.lasting_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / (f"watermark-{run.map_index}.txt" if run.is_mapped else "watermark.txt")
+    return folder / (f"watermark-{run.map_index}.json" if run.is_mapped else "watermark.json")

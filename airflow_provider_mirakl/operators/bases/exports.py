@@ -38,7 +38,6 @@ from airflow_provider_mirakl.runtime.arguments import (
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -82,6 +81,7 @@ class ChangesExportArguments(ExportArguments, total=False):
     changes_only: FlagArg
     overlap: NumberArg
     watermark: PathArg | None
+    on_lost_state: Literal["fail", "full"] | TextArg
 
 
 class DirectExportArguments(TaskArguments, total=False):
@@ -91,6 +91,7 @@ class DirectExportArguments(TaskArguments, total=False):
     updated_to: MomentArg | None
     overlap: NumberArg
     watermark: PathArg | None
+    on_lost_state: Literal["fail", "full"] | TextArg
     mirakl_conn_id: TextArg
     role: TextArg | None
     shop_id: WholeArg | None
@@ -228,12 +229,15 @@ class ChangesExportOperator(ExportOperator):
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
         may differ from ours. What changed then is exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
+        ``full`` to export everything once. The first run ever has nothing to lose. Templated.
     """
 
     updated_since = Maybe(Moment())
     changes_only = Flag()
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_lost_state = Choice(("fail", "full"))
 
     def __init__(
         self,
@@ -243,6 +247,7 @@ class ChangesExportOperator(ExportOperator):
         changes_only: FlagArg = False,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
+        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
         **kwargs: Unpack[ExportArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
@@ -250,6 +255,7 @@ class ChangesExportOperator(ExportOperator):
         self.changes_only = changes_only
         self.overlap = overlap
         self.watermark = watermark
+        self.on_lost_state = on_lost_state
 
     @property
     def since(self) -> datetime | None:
@@ -263,7 +269,12 @@ class ChangesExportOperator(ExportOperator):
             raise MiraklConfigurationError(
                 "changes_only begins at its own watermark; leave out updated_since", field="changes_only"
             )
-        last = Watermark.load(watermark_path(self._run, self.watermark))
+        from airflow_provider_mirakl.runtime.lasting import check_lasting
+        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+
+        path = watermark_path(self._run, self.watermark)
+        check_lasting(self._run, path, "the watermark of this export", self.on_lost_state, self.log)
+        last = Watermark.load(path)
         return None if last is None else last.since(self._run.instance, timedelta(seconds=self.overlap))
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
@@ -271,8 +282,15 @@ class ChangesExportOperator(ExportOperator):
         since, book = self.since, self._book
         result = super().deliver(run, client, caller, jobs)
         if self.changes_only and book is not None:
-            submitted = datetime.fromtimestamp(book.entries[0].at, UTC)
-            Watermark(submitted, run.instance, since).save(watermark_path(run, self.watermark))
+            from airflow_provider_mirakl.runtime.lasting import note_lasting
+            from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+
+            submitted, path = (
+                datetime.fromtimestamp(book.entries[0].at, UTC),
+                watermark_path(run, self.watermark),
+            )
+            Watermark(submitted, run.instance, since).save(path)
+            note_lasting(run, path)
         return result
 
 
@@ -290,6 +308,8 @@ class DirectExportOperator(MiraklBaseOperator):
     :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
         What changed then is exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
+        ``full`` to export everything once. The first run ever has nothing to lose. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. Templated.
@@ -307,6 +327,7 @@ class DirectExportOperator(MiraklBaseOperator):
     updated_to = Maybe(Moment())
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_lost_state = Choice(("fail", "full"))
     mirakl_conn_id = Text()
     role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
@@ -321,6 +342,7 @@ class DirectExportOperator(MiraklBaseOperator):
         updated_to: MomentArg | None = None,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
+        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
@@ -334,6 +356,7 @@ class DirectExportOperator(MiraklBaseOperator):
         self.updated_to = updated_to
         self.overlap = overlap
         self.watermark = watermark
+        self.on_lost_state = on_lost_state
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
         self.shop_id = shop_id
@@ -380,10 +403,14 @@ class DirectExportOperator(MiraklBaseOperator):
     def _export(self, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.runtime.downloads import write_files
+        from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
+        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
         caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
         begun, path = datetime.now(UTC), watermark_path(run, self.watermark)
         given = self.updated_since
+        if given is None:
+            check_lasting(run, path, "the watermark of this export", self.on_lost_state, self.log)
         last = None if given is not None else Watermark.load(path)
         since = given if last is None else last.since(run.instance, timedelta(seconds=self.overlap))
         until = self.updated_to or begun
@@ -398,6 +425,7 @@ class DirectExportOperator(MiraklBaseOperator):
         if given is None:
             # What changes after this moment is not exported yet, whatever the window says.
             Watermark(min(until, begun), run.instance, since).save(path)
+            note_lasting(run, path)
         self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")
         return {
             "target": self.target,

@@ -1,0 +1,56 @@
+"""What must not get lost between the runs of a task: the state of a sync, the watermark of an export.
+
+A task that loses them silently sends a whole catalog again and forgets every delete, or exports everything once more.
+So a run that finds nothing asks Airflow whether an earlier run, or an earlier try of this one, had something: each
+leaves the place in an XCom of its own and, from Airflow 3.3 on, in the task's state. The first run ever had nothing to
+lose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mirakl.exceptions import MiraklNoteError, one_of
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
+
+XCOM_KEY = "mirakl_lasting"
+
+
+def check_lasting(run: TaskRun, place: StoragePath, what: str, on_lost_state: str, log: Any) -> None:
+    """Refuse to begin anew when an earlier run left something that is gone.
+
+    :param run: this try.
+    :param place: the file that an earlier run would have left.
+    :param what: what it is, for the message, such as ``the state of this sync``.
+    :param on_lost_state: ``fail``, or ``full`` to begin anew with a warning.
+    :raises MiraklNoteError: it is gone, and ``on_lost_state`` is ``fail``; no call was spent.
+    """
+    one_of("on_lost_state", on_lost_state, ("fail", "full"))
+    if place.exists():
+        return
+    earlier = run.earlier(XCOM_KEY)
+    # The number of a mapped task's source may be another one tomorrow, and then its place is another one rightly.
+    if earlier is None or (run.is_mapped and earlier != str(place)):
+        return
+    words = (
+        f"{place} is not there, and an earlier run of this task left {what} in {earlier}. It was removed, or the "
+        "folder is on the disk of another machine"
+    )
+    if on_lost_state == "fail":
+        raise MiraklNoteError(
+            f"{words}. Nothing was sent. Restore it, or set [mirakl] work_folder to storage that every worker reaches; "
+            "set on_lost_state='full' for one run to begin anew",
+            path=str(place),
+        )
+    log.warning("%s. Beginning anew, as on_lost_state='full' says.", words)
+
+
+def note_lasting(run: TaskRun, place: StoragePath) -> None:
+    """Let later runs know that this one left something.
+
+    :param place: the file.
+    """
+    run.leave(XCOM_KEY, str(place))
