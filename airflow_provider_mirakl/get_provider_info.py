@@ -49,6 +49,7 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.catalog_manager",
                     f"{_PACKAGE}.operators.connect",
                     f"{_PACKAGE}.operators.connect_conversations",
+                    f"{_PACKAGE}.operators.connect_order_documents",
                     f"{_PACKAGE}.operators.connect_orders",
                     f"{_PACKAGE}.operators.connect_returns",
                     f"{_PACKAGE}.operators.djust",

@@ -7,6 +7,7 @@ accept      no line waits for acceptance, and each is closed as ``REFUSED`` exac
 ship        every line is ``SHIPPED`` or ``DELIVERED``
 cancel      every line has an adjustment ``CANCELATION`` of this quantity and price, made since the intent
 refund      every line has an adjustment ``REFUND`` of this quantity and price, made since the intent
+upload      the order has a document of this name and type that was updated since the intent
 return      its status is the one that the step leads to, or a later one
 ==========  ==================================================================================================
 
@@ -33,10 +34,12 @@ from airflow_provider_mirakl.actions.rows import (
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.orders import (
     ADJUSTMENT_REASONS,
+    UPLOAD_TYPES,
     accept_order_lines,
     cancel_order_lines,
     create_shipment,
     refund_order_lines,
+    upload_order_document,
 )
 from airflow_provider_mirakl.api.returns import (
     REJECTION_REASONS,
@@ -46,8 +49,9 @@ from airflow_provider_mirakl.api.returns import (
     update_return_tracking,
 )
 
-CLOCKS = timedelta(minutes=5)
-"""How far Mirakl's clock may be behind ours."""
+CLOCKS = timedelta(minutes=1)
+"""How far Mirakl's clock may be behind ours. Short, so that a change that another run made before is not taken for this
+one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,14 @@ def _tracked(found: Row, rows: Sequence[Row], since: datetime) -> bool:
     )
 
 
+def _uploaded(found: Row, rows: Sequence[Row], since: datetime) -> bool:
+    name = rows[0].get("file_name", rows[0]["path"].rpartition("/")[2])
+    return any(
+        document.get("name") == name and document.get("type") == rows[0]["type"]
+        for document in found.get("documents") or ()
+    )
+
+
 def _named(row: Row) -> str | None:
     return None if "order_line_id" in row or "product_id" in row else "enter order_line_id or product_id"
 
@@ -254,6 +266,29 @@ ACTIONS: Mapping[str, ActionKind] = {
         _adjusted("REFUND"),
         item="order_line_id",
         wrong=_named,
+    ),
+    "upload_document": ActionKind(
+        "upload of a document",
+        "v2-uploadOrderDocument",
+        "order_id",
+        {
+            "order_id": _ID,
+            "path": _ID,
+            "type": Column(word(*UPLOAD_TYPES), required=True),
+            "file_name": _TEXT,
+            "return_id": _TEXT,
+        },
+        # The operator opens the file.
+        lambda rows: upload_order_document(
+            rows[0]["order_id"],
+            rows[0]["content"],
+            file_name=rows[0]["file_name"],
+            type=rows[0]["type"],
+            return_id=rows[0].get("return_id"),
+        ),
+        _uploaded,
+        together=("path", "type", "return_id"),
+        item="path",
     ),
     "accept_return": ActionKind(
         "acceptance of a return",

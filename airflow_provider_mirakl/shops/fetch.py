@@ -136,7 +136,10 @@ class Fetcher:
         )
         fetched: set[int] = set()
         try:
-            with self._spooled(call) as file, opened(file, self._limits) as archive:
+            with (
+                spooled(self._client, call, self._limits, self._sleep) as file,
+                opened(file, self._limits) as archive,
+            ):
                 for member in archive.members:
                     if not self._own_shop and member.folder != str(shop_id):
                         continue
@@ -165,56 +168,65 @@ class Fetcher:
             with self._client.stream(call) as download:
                 self._store(document, download.chunks, manifest)
 
-        self._persistently(read)
+        persistently(read, self._sleep)
 
     def _store(self, document: ShopDocument, content: Iterator[bytes], manifest: Manifest) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         stored = manifest.store(document, content, max_bytes=self._limits.max_file_bytes, at=at)
         log.info("Stored %s, %d bytes", stored.stored_as, stored.bytes)
 
-    @contextmanager
-    def _spooled(self, call: Call[bytes]) -> Iterator[BinaryIO]:
-        """The reply's body as a file on local disk: a ZIP is read from its end."""
-        with tempfile.TemporaryFile(prefix="mirakl-documents-") as file:
-
-            def read() -> None:
-                file.seek(0)
-                file.truncate()
-                with self._client.stream(call) as download:
-                    for piece in download.chunks:
-                        file.write(piece)
-                        if file.tell() > self._limits.max_total_bytes:
-                            allowed = self._limits.max_total_bytes
-                            raise ArchiveRefusedError([f"it has more than {allowed:,} bytes"])
-
-            self._persistently(read)
-            yield file
-
-    def _persistently(self, read: Callable[[], None]) -> None:
-        """Begin again where a body breaks off; what fails before the body, the client has tried again already."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                read()
-                break
-            except MiraklTransportError as error:
-                if attempt == ATTEMPTS or error.surely_not_sent:
-                    raise
-                log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
-                self._sleep(PAUSE * attempt)
-
     def _shop_parameter(self, shop_id: int | None) -> list[int]:
         """A seller's shop is chosen in every call; elsewhere the document ids say enough."""
         return [shop_id] if self._own_shop and shop_id is not None else []
+
+
+@contextmanager
+def spooled(
+    client: Client, call: Call[bytes], limits: Limits, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[BinaryIO]:
+    """The body of a reply as a file on local disk: a ZIP is read from its end.
+
+    :param sleep: how to wait a number of seconds.
+    :raises ArchiveRefusedError: it is larger than the limits allow.
+    """
+    with tempfile.TemporaryFile(prefix="mirakl-documents-") as file:
+
+        def read() -> None:
+            file.seek(0)
+            file.truncate()
+            with client.stream(call) as download:
+                for piece in download.chunks:
+                    file.write(piece)
+                    if file.tell() > limits.max_total_bytes:
+                        allowed = limits.max_total_bytes
+                        raise ArchiveRefusedError([f"it has more than {allowed:,} bytes"])
+
+        persistently(read, sleep)
+        yield file
+
+
+def persistently(read: Callable[[], None], sleep: Callable[[float], None]) -> None:
+    """Begin again where a body breaks off; what fails before the body, the client has tried again already."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            read()
+            break
+        except MiraklTransportError as error:
+            if attempt == ATTEMPTS or error.surely_not_sent:
+                raise
+            log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
+            sleep(PAUSE * attempt)
 
 
 def _result(shop: str, document: ShopDocument, failure: MiraklError | None) -> ItemResult:
     item = f"{shop}/{document.id}"
     if failure is None:
         return ItemResult(item, "succeeded")
-    return ItemResult(item, "failed", _code(failure), failure.message)
+    return ItemResult(item, "failed", code_of(failure), failure.message)
 
 
-def _code(failure: MiraklError) -> str:
+def code_of(failure: MiraklError) -> str:
+    """A stable code for the reason of a failure."""
     status = getattr(failure, "status", None)
     if isinstance(failure, DocumentTooLargeError):
         return "too_large"

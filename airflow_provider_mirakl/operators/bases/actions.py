@@ -23,6 +23,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklReplyError,
     MiraklServerError,
     MiraklTransportError,
+    Problem,
 )
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.actions.book import ActionEntry, Content
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.actions.table import ActionKind
+    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.runtime.arguments import (
@@ -186,6 +188,25 @@ class OrderActionsOperator(MiraklBaseOperator):
         :raises MiraklInputError: they are.
         """
 
+    def call(self, group: list[Row]) -> Call[str]:
+        """The call of one action."""
+        return self.kind.call(group)
+
+    def looked_up(self, client: Client, group: list[Row], since: datetime) -> Iterator[Mapping[str, Any]]:
+        """Orders or returns among which is the one of an action.
+
+        :param since: moment of the action's intent.
+        """
+        from airflow_provider_mirakl.api.orders import list_orders
+        from airflow_provider_mirakl.api.returns import list_returns
+
+        if self.kind.key == "order_id":
+            first: Any = list_orders(order_ids=[group[0]["order_id"]])
+        else:  # returns have no filter by id; what was changed since the intent is among the first
+            first = list_returns(updated_from=since - timedelta(hours=1))
+        for page in client.pages(first):
+            yield from page.items
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Send what was not sent yet, and wait."""
         self._interval()  # a wrong one shows before a call is spent
@@ -287,6 +308,14 @@ class OrderActionsOperator(MiraklBaseOperator):
                 "made. Raise max_orders if that many are meant"
             )
         self.guard(rows)
+        problems = []
+        for group in groups:  # what only the call itself refuses is known before the first one is made, too
+            try:
+                self.call(group)
+            except MiraklInputError as error:
+                problems.append(Problem(f"{self.kind.item_id(group[0])}: {error}"))
+        if problems:
+            raise MiraklInputError(f"{len(problems)} actions cannot be sent; no call was made", problems)
         return groups
 
     def _previewed(self, run: TaskRun, groups: list[list[Row]]) -> dict[str, Any]:
@@ -338,21 +367,10 @@ class OrderActionsOperator(MiraklBaseOperator):
     def _shows(self, client: Client, group: list[Row], entry: ActionEntry) -> bool:
         since = datetime.fromtimestamp(entry.at, UTC)
         entity_id = group[0][self.kind.key]
-        found = next(
-            (row for row in self._looked_up(client, entity_id, since) if row.get("id") == entity_id), None
-        )
-        return found is not None and self.kind.done(found, group, since)
-
-    def _looked_up(self, client: Client, entity_id: str, since: datetime) -> Iterator[Row]:
-        from airflow_provider_mirakl.api.orders import list_orders
-        from airflow_provider_mirakl.api.returns import list_returns
-
-        if self.kind.key == "order_id":
-            first: Any = list_orders(order_ids=[entity_id])
-        else:  # returns have no filter by id; what was changed since the intent is among the first
-            first = list_returns(updated_from=since - timedelta(hours=1))
-        for page in client.pages(first):
-            yield from page.items
+        for found in self.looked_up(client, group, since):
+            if found.get("id") == entity_id:
+                return self.kind.done(dict(found), group, since)
+        return False
 
     def _send(
         self,
@@ -372,7 +390,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             note.write(book)
             name = group[0][self.kind.key]
             try:
-                entry.action_id = client.send(self.kind.call(group))
+                entry.action_id = client.send(self.call(group))
                 entry.phase = "submitted"
             except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
                 entry.phase = "failed"
