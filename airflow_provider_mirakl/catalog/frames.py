@@ -17,9 +17,9 @@ from airflow_provider_mirakl.catalog.product import Product
 from airflow_provider_mirakl.catalog.rows import (
     BATCH_ROWS,
     Batch,
-    Chunk,
     Fingerprint,
     Record,
+    Records,
     Source,
     as_number,
     by_position,
@@ -148,12 +148,12 @@ def table_batches(
         raise MiraklInputError("the heading cannot be used", doubled)
     nested = shaping.columns is None and set(heading) <= set(Product.__struct_fields__)
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[Records]:
         count = 0
         for group in groups:
             records: list[Record] = [(at, present(record)) for at, record in enumerate(group, count)]
             count += len(group)
-            yield Chunk(records)
+            yield Records(records)
 
     return shaping.batches(chunks(), heading=heading, table=not nested)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Chunk, Record, Refused, dump, is_nothing
+from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Record, Records, Refused, dump, is_nothing
 from airflow_provider_mirakl.exceptions import Problem
 from airflow_provider_mirakl.files.text import BLANK
 
@@ -23,7 +23,7 @@ MAX_GROUP_ROWS = 100_000
 """A longer group is a column that does not tell products apart."""
 
 
-def grouped(chunks: Iterable[Chunk], columns: Columns) -> Iterator[Chunk]:
+def grouped(chunks: Iterable[Records], columns: Columns) -> Iterator[Records]:
     """Fill and collect within groups; places stay those of the rows.
 
     :param chunks: the records.
@@ -32,7 +32,7 @@ def grouped(chunks: Iterable[Chunk], columns: Columns) -> Iterator[Chunk]:
     key = columns.group_by or ""
     held: list[Record] = []
     current: Any = None
-    chunk = Chunk()
+    chunk = Records()
     for given in chunks:
         chunk.refused += given.refused
         for record in given.records:
@@ -54,12 +54,12 @@ def grouped(chunks: Iterable[Chunk], columns: Columns) -> Iterator[Chunk]:
             held.append(record)
         if len(chunk.records) >= BATCH_ROWS:
             yield chunk
-            chunk = Chunk()
+            chunk = Records()
     _close(held, columns, chunk)
     yield chunk
 
 
-def _close(held: list[Record], columns: Columns, chunk: Chunk) -> None:
+def _close(held: list[Record], columns: Columns, chunk: Records) -> None:
     """Make records of a whole group."""
     if not held:
         return

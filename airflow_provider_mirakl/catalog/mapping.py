@@ -72,6 +72,7 @@ class Columns:
     :param collect: columns whose values in all rows of a group belong to each of its products, such as images.
     :param category_path: what a category written as ``A > B > C`` means: ``leaf`` takes C as its id and, where no
         column is mapped to labels, as its label; ``whole`` takes the text as it is.
+    :param category_separator: what stands between the levels of such a path; a ``>`` only with a space on both sides.
     :param attribute_types: type of attributes by their id, such as ``{"weight": "NUMERIC"}``.
     :param truncate: cut titles and descriptions that are too long at a word, instead of refusing the product.
     :param html: ``text`` makes plain text of titles and descriptions that are written in HTML; ``keep`` leaves them.
@@ -93,6 +94,7 @@ class Columns:
     fill_down: tuple[str, ...] = ()
     collect: tuple[str, ...] = ()
     category_path: Literal["leaf", "whole"] = "leaf"
+    category_separator: str = ">"
     attribute_types: Mapping[str, Literal["STRING", "NUMERIC", "BOOLEAN"]] | None = None
     truncate: bool = False
     html: Literal["keep", "text"] = "keep"
@@ -625,7 +627,16 @@ def _put_localised(product: dict[str, Any], target: _Target, value: Any, columns
         product.setdefault(target.field, []).append({"locale": target.key, "value": text})
 
 
-_PATH = re.compile(r"\s+>\s+|\s*(?:&gt;)\s*")
+def _levels(path: str, separator: str) -> list[str]:
+    """The levels of the first of the categories of a cell."""
+    pattern = r"\s+>\s+|\s*&gt;\s*" if separator == ">" else rf"\s*{re.escape(separator)}\s*"
+    first = path.partition("|")[0] if re.search(pattern, path) else path
+    # A comma may belong to a name; between paths the next begins with the same root, or is that root.
+    pieces = re.split(r",\s*", first)
+    root = re.split(pattern, pieces[0])[0]
+    if len(pieces) > 1 and any(re.split(pattern, piece)[0] == root for piece in pieces[1:]):
+        first = pieces[0]
+    return [level.strip() for level in re.split(pattern, first) if level.strip()]
 
 
 def _put_category(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
@@ -633,9 +644,8 @@ def _put_category(product: dict[str, Any], target: _Target, value: Any, columns:
     text = _text(value)
     leaf = None
     if isinstance(text, str) and columns.category_path == "leaf":
-        text = text.partition("|")[0].strip() if _PATH.search(text) and "|" in text else text
-        parts = [part for part in _PATH.split(text) if part]
-        leaf = parts[-1].strip() if len(parts) > 1 else None
+        levels = _levels(text, columns.category_separator)
+        leaf = levels[-1] if len(levels) > 1 else None
     if target.sub == "id":
         category["id"] = leaf or text
         if leaf:

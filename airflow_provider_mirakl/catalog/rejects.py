@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
@@ -18,8 +19,34 @@ from airflow_provider_mirakl.catalog.json_rows import PRETTY
 from airflow_provider_mirakl.catalog.rows import Batch, Refused
 from airflow_provider_mirakl.catalog.shaping import Shaping
 from airflow_provider_mirakl.exceptions import Problem
+from airflow_provider_mirakl.files.storage import StoragePath, line_blocks
+from airflow_provider_mirakl.outcome import ErrorCount
 
 _FIELDS = {"line", "id", "problems", "row", "cells"}
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*|\[\d+\]")
+
+
+def commonest(path: StoragePath, most: int = 5) -> tuple[ErrorCount, ...]:
+    """The commonest reasons in a rejects file, without the values that differ from row to row.
+
+    :param path: the rejects file.
+    :param most: how many reasons.
+    """
+    counts: Counter[str] = Counter()
+    with path.open("rb") as file:
+        for lines in line_blocks(file):
+            for line in lines:
+                problems = _Problems.decode(line).problems
+                counts.update({_VALUE.sub("…", problem) for problem in problems})
+    return tuple(ErrorCount("REJECTED", reason, count) for reason, count in counts.most_common(most))
+
+
+class _Reasons(msgspec.Struct):
+    problems: list[str] = []
+
+
+_Problems = msgspec.json.Decoder(_Reasons)
+
 SURPLUS = re.compile(r"\(column \d+\)\Z")
 
 

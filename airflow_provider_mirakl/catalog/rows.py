@@ -67,7 +67,7 @@ Record = tuple[int, Any]
 
 
 @dataclass(slots=True)
-class Chunk:
+class Records:
     """Records read together, before they are rows.
 
     :param records: in the order of their places.

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_mirakl.catalog.grouping import grouped
 from airflow_provider_mirakl.catalog.mapping import Build, Columns, compile_columns
-from airflow_provider_mirakl.catalog.rows import Batch, Chunk, Record, Refused, dump
+from airflow_provider_mirakl.catalog.rows import Batch, Record, Records, Refused, dump
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
 
 Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
@@ -28,15 +28,22 @@ class Shaping:
     :param transform: a function of the user, as ``package.module.function``. It takes a list of records and gives
         as many; ``None`` for one that is left out.
     :param strip: take white space from both ends of cells.
+    :param objects: rows of a table are objects of their cells by column, not products.
     :raises MiraklConfigurationError: there is no such function.
     """
 
     def __init__(
-        self, columns: Columns | None = None, transform: str | None = None, *, strip: bool = True
+        self,
+        columns: Columns | None = None,
+        transform: str | None = None,
+        *,
+        strip: bool = True,
+        objects: bool = False,
     ) -> None:
         self.columns = columns if columns is None or strip else replace(columns, strip=False)
         self.table_columns = self.columns or Columns(strip=strip)
         """Those of a table, which needs no mapping where its columns speak for themselves."""
+        self._objects = objects
         self._transform = None if transform is None else load_transform(transform)
         self._name = transform
 
@@ -46,7 +53,7 @@ class Shaping:
         return self.columns is None and self._transform is None
 
     def batches(
-        self, chunks: Iterable[Chunk], *, heading: Sequence[str] | None = None, table: bool = False
+        self, chunks: Iterable[Records], *, heading: Sequence[str] | None = None, table: bool = False
     ) -> Iterator[Batch]:
         """Make rows of records.
 
@@ -55,7 +62,7 @@ class Shaping:
         :param table: records are rows of a table: without a mapping, the columns name their targets.
         :raises MiraklInputError: the mapping cannot work.
         """
-        columns = self.table_columns if table else self.columns
+        columns = self.table_columns if table and not self._objects else self.columns
         build: Build | None = None
         if columns is not None and self._transform is None:
             build = compile_columns(columns, heading)
@@ -82,7 +89,7 @@ class Shaping:
     def of_table_row(self, record: Mapping[str, Any], place: int) -> Batch:
         """Make a row of one row of a table."""
         try:
-            return next(self._alone().batches([Chunk([(place, record)])], heading=list(record), table=True))
+            return next(self._alone().batches([Records([(place, record)])], heading=list(record), table=True))
         except MiraklInputError as error:
             return Batch([], [], [Refused(dump(record), place, list(error.problems), "cells")])
 
@@ -183,7 +190,7 @@ def _written(record: Any) -> bytes:
         return repr(record).encode("utf-8", "backslashreplace")
 
 
-def _decoded(batch: Batch) -> Chunk:
+def _decoded(batch: Batch) -> Records:
     records: list[Record] = []
     for place, row in zip(batch.at, batch.rows, strict=True):
         try:
@@ -191,4 +198,4 @@ def _decoded(batch: Batch) -> Chunk:
         except (ValueError, RecursionError):
             value = None
         records.append((place, value if isinstance(value, dict) else row))
-    return Chunk(records, batch.refused)
+    return Records(records, batch.refused)

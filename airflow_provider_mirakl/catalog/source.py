@@ -22,9 +22,9 @@ from airflow_provider_mirakl.catalog.rejects import is_rejects_file, unwrapped
 from airflow_provider_mirakl.catalog.rows import (
     BATCH_ROWS,
     Batch,
-    Chunk,
     Fingerprint,
     Place,
+    Records,
     Refused,
     Source,
     by_line,
@@ -36,12 +36,13 @@ from airflow_provider_mirakl.catalog.tables import read_csv, read_parquet
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, plain
 from airflow_provider_mirakl.files.text import AUTO, text_blocks
+from airflow_provider_mirakl.files.values import Frame
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 
 
 def open_source(
-    data: StoragePath | str | Iterable[Any] | Source,
+    data: StoragePath | str | Iterable[Any] | Frame | Source,
     source_format: Format | None = None,
     columns: Columns | None = None,
     *,
@@ -49,6 +50,7 @@ def open_source(
     items: str | None = None,
     transform: str | None = None,
     strip: bool = True,
+    objects: bool = False,
 ) -> Source:
     """Return a reader.
 
@@ -62,11 +64,12 @@ def open_source(
     :param items: the field that holds the list, where a JSON file is an object around it.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: take white space from both ends of cells.
+    :param objects: rows of a table are objects of their cells by column, not products.
     :raises MiraklInputError: not a file, not a list, or a mapping that cannot work.
     """
     if isinstance(data, Source):
         return data
-    shaping = Shaping(columns, transform, strip=strip)
+    shaping = Shaping(columns, transform, strip=strip, objects=objects)
     if is_frame(data):
         return FrameSource(data, shaping)
     if isinstance(data, Mapping | bytes):
@@ -111,10 +114,10 @@ class ListSource(Source):
             yield batch
         self._fingerprint = Fingerprint(self.name, count, digest.hexdigest())
 
-    def _chunks(self) -> Iterator[Chunk]:
+    def _chunks(self) -> Iterator[Records]:
         numbered = enumerate(self._items)
         while records := list(islice(numbered, BATCH_ROWS)):
-            yield Chunk(records)
+            yield Records(records)
 
     def place(self, at: int) -> tuple[int | None, str]:
         return by_position(at)
@@ -123,7 +126,7 @@ class ListSource(Source):
         return self._fingerprint
 
 
-def _dumped(chunk: Chunk) -> Batch:
+def _dumped(chunk: Records) -> Batch:
     rows, at, refused = [], [], []
     for place, item in chunk.records:
         try:

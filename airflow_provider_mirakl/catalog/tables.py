@@ -10,7 +10,7 @@ from typing import IO
 from airflow_provider_mirakl.catalog.frames import arrow_batches
 from airflow_provider_mirakl.catalog.mapping import Columns, compile_columns, id_columns
 from airflow_provider_mirakl.catalog.rejects import cells_row
-from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Batch, Chunk, Refused
+from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Batch, Records, Refused
 from airflow_provider_mirakl.catalog.shaping import Shaping
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.csv_table import Row, Table, decoded_lines, fold, read_table
@@ -47,8 +47,8 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
         )
 
 
-def _chunks(rows: Iterator[Row], header: list[str]) -> Iterator[Chunk]:
-    chunk = Chunk()
+def _chunks(rows: Iterator[Row], header: list[str]) -> Iterator[Records]:
+    chunk = Records()
     for line, cells, fault in rows:
         if fault:
             chunk.refused.append(Refused(cells_row(header, cells), line, [Problem(fault)], "cells"))
@@ -56,7 +56,7 @@ def _chunks(rows: Iterator[Row], header: list[str]) -> Iterator[Chunk]:
             chunk.records.append((line, dict(zip(header, cells, strict=True))))
         if len(chunk.records) == BATCH_ROWS or len(chunk.refused) == BATCH_ROWS:
             yield chunk
-            chunk = Chunk()
+            chunk = Records()
     yield chunk
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
@@ -22,6 +22,12 @@ _NOT_STORAGE = {
 def is_nothing(value: object) -> bool:
     """Whether a value is ``None``, an empty text, or the text ``None`` that a template makes of ``None``."""
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
+class Frame(Protocol):
+    """A table of a library, such as a DataFrame: it speaks Arrow, or is one of pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 def read_structure(value: Any) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
@@ -16,9 +16,9 @@ from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
+    ColumnSettings,
     Flag,
     Location,
-    Mappings,
     Maybe,
     Number,
     Seconds,
@@ -52,9 +52,23 @@ if TYPE_CHECKING:
 Format = Literal["ndjson", "json", "csv", "parquet"]
 OnInvalid = Literal["fail", "reject"]
 UnknownFields = Literal["refuse", "send"]
+GtinCheck = Literal["reject", "warn", "off"]
 OnMissing = Literal["delete", "keep"]
 MOST_IN_A_CALL = 1000
 """Products that Mirakl Connect takes in one call."""
+
+
+class Reading(TypedDict):
+    """How a source is read, as the catalog engine takes it."""
+
+    source_format: Format | None
+    columns: Columns | None
+    encoding: str
+    items: str | None
+    transform: str | None
+    strip: bool
+    on_invalid: OnInvalid
+    batch_size: int
 
 
 class ConnectArguments(PacedArguments, total=False):
@@ -67,6 +81,13 @@ class SendArguments(ConnectArguments, total=False):
     """What all operators take that send products to Mirakl Connect."""
 
     source_format: Format | TextArg | None
+    columns: MappingArg | None
+    encoding: TextArg
+    items: TextArg | None
+    transform: TextArg | None
+    strip: FlagArg
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
     on_invalid: OnInvalid | TextArg
     batch_size: WholeArg
     preview: FlagArg
@@ -100,7 +121,14 @@ class _SendProductsOperator(_ConnectOperator):
 
     source = Table()
     source_format = Maybe(Choice[Format](get_args(Format)))
+    columns = Maybe(ColumnSettings())
+    encoding = Text()
+    items = Maybe(Text())
+    transform = Maybe(Text())
+    strip = Flag()
     on_invalid = Choice[OnInvalid](get_args(OnInvalid))
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
     batch_size = Whole(most=MOST_IN_A_CALL)
     preview = Flag()
 
@@ -109,7 +137,14 @@ class _SendProductsOperator(_ConnectOperator):
         *,
         source: RowsArg,
         source_format: Format | TextArg | None = None,
+        columns: MappingArg | None = None,
+        encoding: TextArg = "auto",
+        items: TextArg | None = None,
+        transform: TextArg | None = None,
+        strip: FlagArg = True,
         on_invalid: OnInvalid | TextArg = "fail",
+        max_failed_items: WholeArg | None = None,
+        max_failed_ratio: NumberArg | None = None,
         batch_size: WholeArg = MOST_IN_A_CALL,
         preview: FlagArg = False,
         **kwargs: Unpack[ConnectArguments],
@@ -117,10 +152,65 @@ class _SendProductsOperator(_ConnectOperator):
         super().__init__(**kwargs)
         self.source = source
         self.source_format = source_format
+        self.columns = columns
+        self.encoding = encoding
+        self.items = items
+        self.transform = transform
+        self.strip = strip
         self.on_invalid = on_invalid
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
         self.batch_size = batch_size
         self.preview = preview
         self._may_continue = True  # what a previous try planned; not what this one planned, nor twice
+
+    def reading(self) -> Reading:
+        """How the source is read, as the catalog engine takes it."""
+        return {
+            "source_format": self.source_format,
+            "columns": _columns(self.columns),
+            "encoding": self.encoding,
+            "items": self.items,
+            "transform": self.transform,
+            "strip": self.strip,
+            "on_invalid": self.on_invalid,
+            "batch_size": self.batch_size,
+        }
+
+    def judge_rejects(self, plan: Plan) -> None:
+        """Say what was rejected, and fail before the first call when it is more than is allowed.
+
+        :raises MiraklItemsFailedError: more rows were rejected than ``max_failed_items`` and ``max_failed_ratio``
+            allow, or all of them.
+        """
+        from airflow_provider_mirakl.catalog.rejects import commonest
+        from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
+
+        if plan.rejects is None:
+            return
+        errors = commonest(plan.rejects)
+        self.log.warning(
+            "%s of %s rows rejected, see %s:%s",
+            f"{plan.rejected:,}",
+            f"{plan.rows:,}",
+            plan.rejects,
+            "".join(f"\n  - {error.count:,} x {error.message}" for error in errors),
+        )
+        if self.preview:
+            return
+        outcome = Outcome(
+            sent=plan.rows, failed=plan.rejected, unknown=plan.rows - plan.rejected, errors=errors,
+            rows=(str(plan.rejects),),
+        )  # fmt: skip
+        if plan.rejected == plan.rows:
+            raise MiraklItemsFailedError(
+                f"every row of the source was rejected ({plan.rows:,}), and nothing was sent; see {plan.rejects}",
+                outcome=outcome.summary(),
+            )
+        most = self.max_failed_items
+        if most is None and self.max_failed_ratio is not None:
+            most = 0
+        FailurePolicy(most, self.max_failed_ratio).judge(outcome)
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
         """Say where a later try begins, and when the source changed since it was planned.
@@ -163,6 +253,7 @@ class _SendPlanOperator(_SendProductsOperator):
         if ledger is None:
             plan = self._plan(_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
+            self.judge_rejects(plan)
             ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
             self.note_continuing(run, ledger, interval)
@@ -185,7 +276,7 @@ class _SendPlanOperator(_SendProductsOperator):
         return outcome.summary() | summary
 
     @abstractmethod
-    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
+    def _plan(self, source: Any, folder: StoragePath) -> Plan:
         """Validate the source and lay out the calls."""
 
 
@@ -200,11 +291,27 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
 
     A retry continues with the first chunk that is not known to be accepted; clearing the task begins anew.
 
-    :param source: a file (a local path or object storage), or a list of products. Templated.
+    :param source: a file (a local path or object storage), a list of products, or a DataFrame of pandas, polars,
+        pyarrow or DuckDB, also from the task before. Templated.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
-        Default: the columns name Connect's fields themselves.
+        Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
+        as ``preset`` among settings of one's own. Default: the columns name Connect's fields themselves.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
+        knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
+        list of dictionaries and returns as many, ``None`` for a row that is left out.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
+    :param gtin_check: what a wrong check digit of a GTIN means: ``reject`` the product, ``warn`` in the log, or
+        ``off``.
+    :param normalize_gtins: write GTINs as Connect takes them where only one can be meant (a lost leading zero, 14
+        digits that begin with 0, an apostrophe), and say how many.
+    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
+        before its first call. Default any number, but never all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
     :param unknown_fields: ``refuse`` fields that Connect does not document, since a typing error would pass silently;
@@ -220,33 +327,35 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`the product <facts-product>`.
     """
 
-    columns = Maybe(Mappings())
     unknown_fields = Choice[UnknownFields](get_args(UnknownFields))
+    gtin_check = Choice[GtinCheck](get_args(GtinCheck))
+    normalize_gtins = Flag()
 
     def __init__(
         self,
         *,
         source: RowsArg,
-        columns: MappingArg | None = None,
         unknown_fields: UnknownFields | TextArg = "refuse",
+        gtin_check: GtinCheck | TextArg = "reject",
+        normalize_gtins: FlagArg = False,
         **kwargs: Unpack[SendArguments],
     ) -> None:
         super().__init__(source=source, **kwargs)
-        self.columns = columns
         self.unknown_fields = unknown_fields
+        self.gtin_check = gtin_check
+        self.normalize_gtins = normalize_gtins
 
-    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
+    def _plan(self, source: Any, folder: StoragePath) -> Plan:
         from airflow_provider_mirakl.catalog.plan import plan_upsert
 
         return plan_upsert(
             source,
             folder,
-            source_format=self.source_format,
-            on_invalid=self.on_invalid,
-            columns=_columns(self.columns),
             unknown_fields=self.unknown_fields,
             locales=self.hook.locales,
-            batch_size=self.batch_size,
+            gtin_check=self.gtin_check,
+            normalize_gtins=self.normalize_gtins,
+            **self.reading(),
         )
 
 
@@ -261,6 +370,17 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
         object storage). Templated.
     :param max_deletes: refuse a longer list, before any call: a guard against the wrong file. Default no limit.
     :param source_format: format of the file; default by name and content.
+    :param columns: how flat columns become ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
+        knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
+        list of dictionaries and returns as many, ``None`` for a row that is left out.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
+    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
+        before its first call. Default any number, but never all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
     :param on_invalid: ``fail`` refuses the whole source when an id is wrong, before any call; ``reject`` writes wrong
         ones to a rejects file and deletes the others.
     :param batch_size: ids in one call, 1 to 1,000.
@@ -282,15 +402,13 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
         super().__init__(source=source, **kwargs)
         self.max_deletes = max_deletes
 
-    def _plan(self, source: StoragePath | Sequence[Any], folder: StoragePath) -> Plan:
+    def _plan(self, source: Any, folder: StoragePath) -> Plan:
         from airflow_provider_mirakl.catalog.plan import plan_delete
 
         plan = plan_delete(
             source,
             folder,
-            source_format=self.source_format,
-            on_invalid=self.on_invalid,
-            batch_size=self.batch_size,
+            **self.reading(),
         )
         if self.max_deletes is not None and plan.products > self.max_deletes:
             raise MiraklInputError(
@@ -310,7 +428,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
 
     A retry continues with the first chunk that is not known to be accepted; clearing the task plans anew.
 
-    :param source: the whole catalog: a file (a local path or object storage), or a list of products. Templated.
+    :param source: the whole catalog: a file (a local path or object storage), a list of products, or a DataFrame of
+        pandas, polars, pyarrow or DuckDB, also from the task before. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
         Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task has to name it. Templated.
     :param on_lost_state: what to do when an earlier run of this task had a state and it is gone: ``fail`` before any
@@ -323,7 +442,22 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
-        Default: the columns name Connect's fields themselves.
+        Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
+        as ``preset`` among settings of one's own. Default: the columns name Connect's fields themselves.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
+        knows, such as ``cp1252``.
+    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
+    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
+        list of dictionaries and returns as many, ``None`` for a row that is left out.
+    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
+        as they are.
+    :param gtin_check: what a wrong check digit of a GTIN means: ``reject`` the product, ``warn`` in the log, or
+        ``off``.
+    :param normalize_gtins: write GTINs as Connect takes them where only one can be meant (a lost leading zero, 14
+        digits that begin with 0, an apostrophe), and say how many.
+    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
+        before its first call. Default any number, but never all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file and goes on with the others. A rejected product is never deleted.
     :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them as they are.
@@ -344,8 +478,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     full = Flag()
     on_missing = Choice[OnMissing](get_args(OnMissing))
     max_delete_ratio = Number(least=0, most=1)
-    columns = Maybe(Mappings())
     unknown_fields = Choice[UnknownFields](get_args(UnknownFields))
+    gtin_check = Choice[GtinCheck](get_args(GtinCheck))
+    normalize_gtins = Flag()
 
     def __init__(
         self,
@@ -356,8 +491,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         full: FlagArg = False,
         on_missing: OnMissing | TextArg = "delete",
         max_delete_ratio: NumberArg = 0.1,
-        columns: MappingArg | None = None,
         unknown_fields: UnknownFields | TextArg = "refuse",
+        gtin_check: GtinCheck | TextArg = "reject",
+        normalize_gtins: FlagArg = False,
         **kwargs: Unpack[SendArguments],
     ) -> None:
         super().__init__(source=source, **kwargs)
@@ -366,8 +502,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         self.full = full
         self.on_missing = on_missing
         self.max_delete_ratio = max_delete_ratio
-        self.columns = columns
         self.unknown_fields = unknown_fields
+        self.gtin_check = gtin_check
+        self.normalize_gtins = normalize_gtins
 
     def prepare(self, run: TaskRun) -> Place | None:
         """Compare source and state, or find the plan of a previous try: upserts first, then deletes."""
@@ -381,6 +518,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             self._may_continue = False
             for line in sync.describe(interval).splitlines():
                 self.log.info("Plan: %s", line)
+            self.judge_rejects(sync.upsert)
         else:
             sync = SyncPlan.load(run.folder, self._state(run))
         ledgers = [Ledger.open(plan, generation=run.generation) for plan in (sync.upsert, sync.delete)]
@@ -429,12 +567,11 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             full=self.full,
             on_missing=self.on_missing,
             max_delete_ratio=self.max_delete_ratio,
-            source_format=self.source_format,
-            on_invalid=self.on_invalid,
-            columns=_columns(self.columns),
             unknown_fields=self.unknown_fields,
             locales=self.hook.locales,
-            batch_size=self.batch_size,
+            gtin_check=self.gtin_check,
+            normalize_gtins=self.normalize_gtins,
+            **self.reading(),
         )
         note_lasting(run, state / STATE.file)
         return sync
@@ -490,9 +627,9 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
 
     def _work(self, run: TaskRun) -> ListWork:
         from airflow_provider_mirakl.catalog.work import ListWork
-        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.runtime.downloads import ready_target
 
-        return ListWork(storage_path(self.target), run.folder, generation=run.generation)
+        return ListWork(ready_target(self.target), run.folder, generation=run.generation)
 
 
 class MiraklConnectVerifyProductsOperator(_ConnectOperator):
@@ -617,8 +754,8 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         return self.round_interval * self.hook.settings.interval_factor
 
 
-def _source(source: str | Sequence[Any]) -> StoragePath | Sequence[Any]:
-    """A source as the catalog engine takes it: a path or a list."""
+def _source(source: Any) -> Any:
+    """A source as the catalog engine takes it: a path, a list, or a table of a library."""
     from airflow_provider_mirakl.files.paths import storage_path
 
     return storage_path(source) if isinstance(source, str) else source

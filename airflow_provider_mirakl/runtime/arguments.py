@@ -33,11 +33,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
 from airflow_provider_mirakl.api.call import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
-from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
+from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
 
 if TYPE_CHECKING:
     from typing import Self
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     """One code, a text with commas, or a list. Templated."""
     MappingArg: TypeAlias = Mapping[str, Any] | str | XComArg
     """A mapping. Templated, so it may be JSON or Python as text."""
-    RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | XComArg
+    RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | Frame | XComArg
     """The path of a file, or a list. Templated."""
 
 T = TypeVar("T")
@@ -382,12 +382,14 @@ class _Structure(Argument[T_co]):
         return super().waits(found) if isinstance(found, str) else hasattr(found, "iter_references")
 
 
-class Table(_Structure["str | Sequence[Any]"]):
-    """Rows: the path of a file, or a list."""
+class Table(_Structure["str | Sequence[Any] | Frame"]):
+    """Rows: the path of a file, a list, or a table of a library."""
 
-    expected = "the path of a file, or a list"
+    expected = "the path of a file, a list, or a DataFrame"
 
-    def convert(self, value: object) -> str | Sequence[Any]:
+    def convert(self, value: object) -> str | Sequence[Any] | Frame:
+        if any(hasattr(value, name) for name in ("__arrow_c_stream__", "iloc", "fetch_arrow_reader")):
+            return cast("Frame", value)
         found = read_structure(value)
         if isinstance(found, Sequence) and not isinstance(found, str | bytes):
             return found
@@ -422,6 +424,20 @@ class Mappings(_Structure[Mapping[str, Any]]):
 
     def convert(self, value: object) -> Mapping[str, Any]:
         found = read_structure(value)
+        if not isinstance(found, Mapping):
+            raise TypeError
+        return found
+
+
+class ColumnSettings(_Structure[Mapping[str, Any]]):
+    """Settings of columns, or the name of ready ones."""
+
+    expected = "a mapping of settings, or the name of a ready mapping such as 'shopify'"
+
+    def convert(self, value: object) -> Mapping[str, Any]:
+        found = read_structure(value)
+        if isinstance(found, str) and found.strip().isidentifier():
+            return {"preset": found.strip()}
         if not isinstance(found, Mapping):
             raise TypeError
         return found

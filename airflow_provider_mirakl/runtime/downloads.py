@@ -8,15 +8,54 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
+from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import plain, writing
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
+
+
+_OTHER_ENDINGS = (".parquet", ".csv", ".tsv", ".xlsx", ".xml")
+
+
+def ready_target(target: str, target_format: str = "ndjson") -> StoragePath:
+    """A target, checked before the first call: nothing is read for hours that cannot be written.
+
+    :param target: the path as the user wrote it.
+    :param target_format: what is written to it.
+    :raises MiraklConfigurationError: it is a folder, it cannot be written, its name promises another format, or what
+        writes its format is not installed.
+    """
+    path = plain(storage_path(target))
+    bare = target.lower().removesuffix(".gz")
+    if target_format == "ndjson" and bare.endswith(_OTHER_ENDINGS):
+        raise MiraklConfigurationError(
+            f"target: {target!r} is written as NDJSON; use a name that ends in .ndjson", field="target"
+        )
+    if target_format == "parquet" and find_spec("pyarrow") is None:
+        raise MiraklConfigurationError(_NO_PYARROW, field="target")
+    if target.endswith("/") or path.is_dir():
+        raise MiraklConfigurationError(f"target: {target!r} is a folder; name a file in it", field="target")
+    if isinstance(path, Path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise MiraklConfigurationError(
+                f"target: {target!r} cannot be written: {error}", field="target"
+            ) from None
+    return path
+
+
+_NO_PYARROW = "target: Parquet needs pyarrow; install it with: pip install 'airflow-provider-mirakl[parquet]'"
 
 
 def write_files(
@@ -61,8 +100,6 @@ def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iter
 @contextmanager
 def writing_target(target: StoragePath) -> Iterator[IO[bytes]]:
     """Open a target for writing; its folder is made where it is local, and it appears when it is complete."""
-    from airflow_provider_mirakl.files.storage import plain, writing
-
     target = plain(target)
     if isinstance(target, Path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,10 +185,7 @@ def _write_parquet(pieces: Sequence[Path], target: StoragePath) -> int:
         import pyarrow.json as pj
         import pyarrow.parquet as pq
     except ImportError:
-        raise MiraklConfigurationError(
-            "target: Parquet needs pyarrow; install it with: pip install 'airflow-provider-mirakl[parquet]'",
-            field="target",
-        ) from None
+        raise MiraklConfigurationError(_NO_PYARROW, field="target") from None
 
     def read(piece: Path, schema: Any = None) -> Any:
         options = pj.ParseOptions(explicit_schema=schema) if schema is not None else None

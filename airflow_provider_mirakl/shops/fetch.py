@@ -182,7 +182,7 @@ class Fetcher:
 
 @contextmanager
 def spooled(
-    client: Client, call: Call[bytes], limits: Limits, sleep: Callable[[float], None] = time.sleep
+    client: Client, call: Call[bytes], limits: ArchiveLimits, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[BinaryIO]:
     """The body of a reply as a file on local disk: a ZIP is read from its end.
 

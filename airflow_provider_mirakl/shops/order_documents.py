@@ -15,7 +15,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.storage import StoragePath, writing
 from airflow_provider_mirakl.outcome import ItemResult
-from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveRefusedError, Limits, opened
+from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveLimits, ArchiveRefusedError, opened
 from airflow_provider_mirakl.shops.fetch import code_of, spooled
 from airflow_provider_mirakl.shops.names import safe_name
 
@@ -40,7 +40,7 @@ def fetch(
     documents: Iterable[dict[str, Any]],
     target: StoragePath,
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ArchiveLimits = DEFAULT_LIMITS,
     stored: Callable[[dict[str, Any], StoragePath], None] = lambda document, path: None,
 ) -> Iterator[ItemResult]:
     """Bring documents to a folder, unless they are there with the size that Mirakl tells.
@@ -73,7 +73,7 @@ def fetch(
             yield ItemResult(item, "succeeded")
 
 
-def _fetch(client: Client, document: dict[str, Any], path: StoragePath, limits: Limits) -> None:
+def _fetch(client: Client, document: dict[str, Any], path: StoragePath, limits: ArchiveLimits) -> None:
     call = download_order_documents(str(document["order_id"]), document_ids=[str(document["id"])])
     with spooled(client, call, limits) as file, opened(file, limits) as archive:
         if len(archive.members) != 1:

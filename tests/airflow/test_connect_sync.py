@@ -172,6 +172,52 @@ def test_rejected_rows_are_set_aside_and_the_others_sent(
     assert "standard_prices" in (Path(outcome["folder"]) / "rejects.ndjson").read_text(encoding="utf-8")
 
 
+def test_rejected_rows_count_as_failed_items_before_a_call(
+    upsert: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    products = [{"id": f"p{number}", "brand": 1 if number < 2 else "x"} for number in range(10)]
+    rows = "".join(json.dumps(product) + "\n" for product in products)
+    some, every = tmp_path / "some.ndjson", tmp_path / "every.ndjson"
+    some.write_text(rows, encoding="utf-8")
+    every.write_text('{"id": "p1", "brand": 1}\n{"brand": "x"}\n', encoding="utf-8")
+
+    result = upsert({"every": str(every)}, on_invalid="reject")
+    assert result.tasks == {"every": "failed"}
+    assert "every row of the source was rejected (2)" in (tmp_path / "every.error").read_text(
+        encoding="utf-8"
+    )
+    result = upsert({"some": str(some)}, on_invalid="reject", max_failed_ratio=0.1)
+    assert result.tasks == {"some": "failed"}
+    error = (tmp_path / "some.error").read_text(encoding="utf-8")
+    assert "2 of 10 items failed; 1 are allowed" in error
+    assert "2 x brand: expected a text, got the number …" in error
+    assert sandbox.journal() == []
+
+    result = upsert({"some": str(some)}, on_invalid="reject", max_failed_items=2)
+    assert result.state == "success"
+    assert sizes(sandbox) == [8]
+
+
+def test_a_ready_mapping_and_the_settings_of_reading(upsert: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    text = "Handle,Title,Option1 Value,Variant Price,Variant Barcode\nlamp,Caf\xe9, Red ,12.50,36000291452\n"
+    path.write_bytes(text.encode("cp1252"))
+    columns = {
+        "preset": "shopify",
+        "mapping": dict.fromkeys(
+            ("Body (HTML)", "Vendor", "Product Category", "Image Src", "Variant Inventory Qty"), ""
+        ),
+        "fill_down": ["Title"],
+        "collect": [],
+    }
+    result = upsert({"upsert": str(path)}, columns=columns, encoding="cp1252", normalize_gtins=True)
+    assert result.state == "success"
+    (product,) = sandbox.products()
+    assert product["id"] == "lamp-Red"
+    assert product["titles"][0]["value"] == "Caf\xe9"
+    assert product["gtins"] == [{"value": "036000291452"}]
+
+
 def test_a_disabled_connection_skips_the_task(
     upsert: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -293,6 +293,8 @@ class OrderActionsOperator(MiraklBaseOperator):
         from airflow_provider_mirakl.files.paths import storage_path
 
         given = self.source
+        if not isinstance(given, Sequence):
+            raise MiraklInputError("source must be the path of a file, or a list")
         listed = read_file(storage_path(given)) if isinstance(given, str) else given
         kind = self.kind
         rows = checked(listed, kind.columns, kind.wrong)

@@ -174,6 +174,9 @@ class ExportOperator(MiraklJobOperator):
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
         """The one export."""
+        from airflow_provider_mirakl.runtime.downloads import ready_target
+
+        ready_target(self.target, self.format)
         yield Submission(self.begin(caller))
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
@@ -402,10 +405,11 @@ class DirectExportOperator(MiraklBaseOperator):
 
     def _export(self, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.runtime.downloads import write_files
+        from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
         from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
         from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
+        ready_target(self.target)
         caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
         begun, path = datetime.now(UTC), watermark_path(run, self.watermark)
         given = self.updated_since

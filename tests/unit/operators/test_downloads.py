@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklReplyError
-from airflow_provider_mirakl.runtime.downloads import write_files
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
+from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
 
 
 class Piece(bytes):
@@ -93,3 +93,25 @@ def test_a_product_larger_than_a_block(tmp_path):
     pytest.importorskip("pyarrow")
     row = b'{"text":"' + b"x" * (3 << 20) + b'"}'
     assert written(tmp_path / "t", "parquet", b'[{"text":"a"},' + row + b"]") == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "words"),
+    [
+        ("out.parquet", "ndjson", "is written as NDJSON"),
+        ("", "ndjson", "is a folder"),
+        ("new/", "parquet", "is a folder"),
+        ("file/out.ndjson", "ndjson", "cannot be written"),
+    ],
+)
+def test_a_target_is_checked_before_a_call(target, kind, words, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(MiraklConfigurationError, match=words):
+        ready_target(f"{tmp_path}/{target}", kind)
+
+
+def test_a_target_that_can_be_written_is_left_alone(tmp_path):
+    (tmp_path / "old.ndjson").write_text("x")
+    assert ready_target(str(tmp_path / "old.ndjson")).read_bytes() == b"x"
+    ready_target(str(tmp_path / "new" / "out.parquet"), "parquet")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == []

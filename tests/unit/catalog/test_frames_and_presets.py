@@ -1,0 +1,271 @@
+"""Tables of libraries as a source, products over several rows, and ready mappings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.catalog.mapping import PRESETS, Columns, plain_text, truncated
+from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+
+Make = Callable[..., Any]
+COLUMNS = Columns({"sku": "id", "name": "titles[en]", "price": "standard_prices.amount"}, currency="EUR")
+
+
+def sent(plan: Plan) -> list[Any]:
+    return [json.loads(row) for chunk in plan.chunks for row in read_chunk(plan.folder, chunk)]
+
+
+def price(amount: float, currency: str = "EUR") -> list[Any]:
+    return [{"price": {"amount": amount, "currency": currency}}]
+
+
+TWO = [
+    {"id": "A1", "titles": [{"locale": "en", "value": "x"}], "standard_prices": price(1.5)},
+    {"id": "A2"},
+]
+
+
+def test_pandas(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"sku": ["A1", "A2"], "price": [1.5, float("nan")], "name": ["x", None]})
+    assert sent(plan_upsert(frame, tmp_path / "plan", columns=COLUMNS)) == TWO
+    frame["price"] = frame["price"].astype("float32") + 18.49
+    frame["sku"] = [7, 8]
+    frame["until"] = [pandas.Timestamp("2026-02-19T16:46:00Z"), pandas.NaT]
+    columns = Columns(
+        {"sku": "id", "price": "discount_prices.amount", "until": "discount_prices.end_date"}, currency="EUR"
+    )
+    first, second = sent(plan_upsert(frame, tmp_path / "plan", columns=columns))
+    assert first["discount_prices"] == [{**price(19.99)[0], "end_date": "2026-02-19T16:46:00Z"}]
+    assert second == {"id": "8"}
+
+
+def test_pandas_in_batches_with_an_odd_index(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": [f"A{number}" for number in range(2500)]}, index=[1] * 2500)
+    plan = plan_upsert(frame, tmp_path / "plan")
+    assert [row["id"] for row in sent(plan)] == list(frame["id"])
+    assert plan.source.size == 2500
+    assert plan_upsert(frame, tmp_path / "plan").id == plan.id
+
+
+def test_polars(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"sku": ["A1", "A2"], "price": [1.5, None], "name": ["x", None]})
+    assert sent(plan_upsert(frame, tmp_path / "plan", columns=COLUMNS)) == TWO
+    small = frame.with_columns(polars.Series("price", [19.99, float("nan")], dtype=polars.Float32))
+    assert sent(plan_upsert(small, tmp_path / "plan", columns=COLUMNS))[0]["standard_prices"] == price(19.99)
+
+
+def test_arrow_and_duckdb(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"sku": ["A1", "A2"], "price": [1.5, None], "name": ["x", None]})
+    assert sent(plan_upsert(table, tmp_path / "plan", columns=COLUMNS)) == TWO
+    assert sent(plan_upsert(table.to_reader(), tmp_path / "plan", columns=COLUMNS)) == TWO
+    duckdb = pytest.importorskip("duckdb")
+    relation = duckdb.sql(
+        "select * from (values ('A1', 1.5::double, 'x'), ('A2', null, null)) as t(sku, price, name)"
+    )
+    assert sent(plan_upsert(relation, tmp_path / "plan", columns=COLUMNS)) == TWO
+
+
+def test_small_floats_at_any_depth(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kind = pyarrow.list_(
+        pyarrow.struct({"price": pyarrow.struct({"amount": pyarrow.float32(), "currency": pyarrow.string()})})
+    )
+    prices = [[{"price": {"amount": 19.99, "currency": "EUR"}}], None]
+    table = pyarrow.table({"id": ["A", "B"], "standard_prices": pyarrow.array(prices, kind)})
+    parquet.write_table(table, tmp_path / "p.parquet")
+    assert sent(plan_upsert(tmp_path / "p.parquet", tmp_path / "plan")) == [
+        {"id": "A", "standard_prices": price(19.99)},
+        {"id": "B"},
+    ]
+
+
+def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    rows = [
+        {"id": "A", "quantities": [{"available_quantity": numpy.int64(3), "warehouse_code": "A"}]},
+        {"id": "B", "standard_prices": price(numpy.float32(19.99))},
+    ]
+    first, second = sent(plan_upsert(rows, tmp_path / "plan"))
+    assert first["quantities"][0]["available_quantity"] == 3
+    assert second["standard_prices"] == price(19.99)
+
+
+# --- What a mapping says ----------------------------------------------------------------------------------------
+
+
+def test_templates_and_constants(write: Make, tmp_path: Path) -> None:
+    columns = Columns(
+        {
+            "id": "{Handle}-{Size}",
+            "brand": "=Acme",
+            "titles[en]": "{Name} {Size}",
+            "attributes[weight]": "{Weight}",
+            "Category": "category.id",
+        },
+        attribute_types={"weight": "NUMERIC"},
+        locale="en",
+    )
+    text = "Handle;Size;Name;Weight;Category\nlamp;XL;Lamp;1.5;Home > Light > Lamps\nlamp;;Lamp;;\n"
+    with pytest.raises(MiraklInputError, match="id: missing"):
+        plan_upsert(write(text, "p.csv"), tmp_path / "plan", columns=columns)
+    plan = plan_upsert(write(text, "p.csv"), tmp_path / "plan", columns=columns, on_invalid="reject")
+    assert sent(plan) == [
+        {
+            "id": "lamp-XL",
+            "brand": "Acme",
+            "titles": [{"locale": "en", "value": "Lamp XL"}],
+            "attributes": [{"id": "weight", "name": "weight", "type": "NUMERIC", "value": 1.5}],
+            "category": {"id": "Lamps", "labels": [{"locale": "en", "value": "Lamps"}]},
+        }
+    ]
+
+
+def test_a_category_as_a_whole(write: Make, tmp_path: Path) -> None:
+    columns = Columns({"sku": "id", "c": "category.id"}, category_path="whole")
+    plan = plan_upsert(write("sku;c\nA;Home > Lamps\n", "p.csv"), tmp_path / "plan", columns=columns)
+    assert sent(plan)[0]["category"]["id"] == "Home > Lamps"
+
+
+def test_texts_are_made_to_fit() -> None:
+    assert truncated("one two three", 9) == "one two"
+    assert truncated("onetwothree", 6) == "onetwo"
+    assert truncated("one two", 7) == "one two"
+    assert (
+        plain_text("<p>A &amp; B<br>C</p><ul><li>D</li></ul><script>x</script> 1 < 2") == "A & B\nC\nD\n1 < 2"
+    )
+
+
+def test_a_function_over_rows(write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_shop.py").write_text(
+        "def shout(rows):\n"
+        "    if any(row['sku'] == 'bad' for row in rows):\n"
+        "        raise ValueError('no')\n"
+        "    return [None if r['sku'] == 'skip' else {**r, 'name': r['name'].upper()} for r in rows]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = write("sku,name,price\nA,x,1\nskip,y,1\nbad,z,1\nB,w,2\n", "p.csv")
+    plan = plan_upsert(
+        path, tmp_path / "plan", columns=COLUMNS, on_invalid="reject", transform="my_shop.shout"
+    )
+    assert [(row["id"], row["titles"][0]["value"]) for row in sent(plan)] == [("A", "X"), ("B", "W")]
+    (reject,) = map(json.loads, (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines())
+    assert (reject["line"], reject["cells"]["sku"]) == (4, "bad")
+    assert reject["problems"] == ["my_shop.shout failed: ValueError: no"]
+    for wrong in ("shout", "my_shop.whisper", "no_such.module.f"):
+        with pytest.raises(MiraklConfigurationError, match="transform"):
+            plan_upsert(path, tmp_path / "plan", columns=COLUMNS, transform=wrong)
+
+
+# --- Ready mappings ---------------------------------------------------------------------------------------------
+
+FEEDS = {
+    "shopify": (
+        "Handle,Title,Body (HTML),Vendor,Product Category,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,"
+        "Variant Price,Variant Barcode,Image Src,Image Position\n"
+        "lamp,Desk lamp,<p>Bright &amp; warm</p>,Acme,Home > Light > Lamps,Colour,Red,L-R,5,12.50,4006381333931,"
+        "https://cdn.example/1.jpg,1\n"
+        "lamp,,,,,,Blue,L-B,0,13.00,,https://cdn.example/2.jpg,2\n"
+        "lamp,,,,,,,,,,,https://cdn.example/3.jpg,3\n"
+        "cup,Cup,,Acme,,Title,Default Title,C,1,4.00,,https://cdn.example/4.jpg,1\n"
+    ),
+    "woocommerce": (
+        'ID,Type,SKU,"GTIN, UPC, EAN, or ISBN",Name,Description,Regular price,Sale price,Categories,Images,Stock\n'
+        '1,simple,W1,4006381333931,Lamp,<b>Bright</b>,20,,"Home > Lamps, Home","https://w/1.jpg, https://w/2.jpg",3\n'
+    ),
+    "magento": (
+        "sku,store_view_code,product_type,categories,name,description,price,special_price,qty,base_image\n"
+        '24-MB01,,simple,"Default Category/Gear,Default Category/Gear/Bags",'
+        "Bag,<p>Strong</p>,34.000000,,100.0000,/m/b.jpg\n"
+    ),
+    "google_merchant": (
+        "id\ttitle\tdescription\tlink\timage_link\tprice\tbrand\tgtin\tgoogle_product_category\n"
+        "G1\tLamp\tBright\thttps://g/1\thttps://g/1.jpg\t15.00 USD\tAcme\t4006381333931\t"
+        "Home & Garden > Lighting, Lamps\n"
+    ),
+    "akeneo": (
+        "sku;categories;family;name-en_US;description-en_US-ecommerce;brand;ean;price-USD\n"
+        "K1;lamps;light;Lamp;Bright;Acme;4006381333931;12.50\n"
+    ),
+}
+
+
+def test_every_ready_mapping_has_a_feed() -> None:
+    assert set(FEEDS) == set(PRESETS)
+
+
+def made(preset: str, write: Make, folder: Path, **own: Any) -> list[Any]:
+    columns = Columns.from_settings({"preset": preset, **own})
+    return sent(plan_upsert(write(FEEDS[preset], "feed.csv"), folder / "plan", columns=columns))
+
+
+def test_shopify(write: Make, tmp_path: Path) -> None:
+    images = [{"url": f"https://cdn.example/{number}.jpg"} for number in (1, 2, 3)]
+    red, blue, cup = made("shopify", write, tmp_path)
+    shared = {
+        "titles": [{"locale": "en", "value": "Desk lamp"}],
+        "descriptions": [{"locale": "en", "value": "Bright & warm"}],
+        "brand": "Acme",
+        "category": {"id": "Lamps", "labels": [{"locale": "en", "value": "Lamps"}]},
+        "images": images,
+    }
+    assert red == {
+        "id": "lamp-Red",
+        **shared,
+        "gtins": [{"value": "4006381333931"}],
+        "quantities": [{"available_quantity": 5}],
+        "standard_prices": price(12.5, "USD"),
+        "attributes": [{"id": "option1", "name": "option1", "type": "STRING", "value": "Red"}],
+    }
+    assert {name: blue[name] for name in shared} == shared
+    assert (blue["id"], blue["standard_prices"]) == ("lamp-Blue", price(13, "USD"))
+    assert (cup["id"], cup["images"]) == ("cup-Default Title", [{"url": "https://cdn.example/4.jpg"}])
+
+
+@pytest.mark.parametrize(
+    ("preset", "category", "amount"),
+    [
+        ("woocommerce", "Lamps", 20),
+        ("magento", "Gear", 34),
+        ("google_merchant", "Lighting, Lamps", 15),
+        ("akeneo", "lamps", 12.5),
+    ],
+)
+def test_the_other_ready_mappings(
+    preset: str, category: str, amount: float, write: Make, tmp_path: Path
+) -> None:
+    (product,) = made(preset, write, tmp_path)
+    assert product["category"]["id"] == category
+    assert product["standard_prices"] == price(amount, "USD")
+    assert product["titles"][0]["value"] in ("Lamp", "Bag")
+    assert "<" not in product["descriptions"][0]["value"]
+
+
+def test_a_ready_mapping_gives_way(write: Make, tmp_path: Path) -> None:
+    own = {"mapping": {"Vendor": "", "Variant SKU": "attributes[sku]"}, "currency": "EUR", "locale": "de"}
+    red, *_ = made("shopify", write, tmp_path, **own)
+    assert "brand" not in red
+    assert red["standard_prices"] == price(12.5)
+    assert red["titles"][0]["locale"] == "de"
+    assert {"id": "sku", "name": "sku", "type": "STRING", "value": "L-R"} in red["attributes"]
+    by_name = plan_upsert(
+        write(FEEDS["akeneo"], "feed.csv"), tmp_path / "plan", columns=Columns.from_settings("akeneo")
+    )
+    assert [row["id"] for row in sent(by_name)] == ["K1"]
+
+
+def test_rows_of_a_group_that_stand_apart_are_named(write: Make, tmp_path: Path) -> None:
+    lines = FEEDS["shopify"].splitlines(keepends=True)
+    path = write("".join([lines[0], lines[1], lines[4], lines[2]]), "feed.csv")
+    with pytest.raises(MiraklInputError, match="the rows of a group have to stand together"):
+        plan_upsert(path, tmp_path / "plan", columns=Columns.from_settings("shopify"))
