@@ -190,7 +190,7 @@ def test_rejected_rows_count_as_failed_items_before_a_call(
     assert result.tasks == {"some": "failed"}
     error = (tmp_path / "some.error").read_text(encoding="utf-8")
     assert "2 of 10 items failed; 1 are allowed" in error
-    assert "2 x brand: expected a text, got the number …" in error
+    assert "2 x REJECTED: brand: expected a text, got the number …" in error
     assert sandbox.journal() == []
 
     result = upsert({"some": str(some)}, on_invalid="reject", max_failed_items=2)

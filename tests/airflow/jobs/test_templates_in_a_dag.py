@@ -61,7 +61,7 @@ with DAG(
         updated_to="{{{{ params.nothing }}}}", filters="{{{{ {{'product_id': [params.product]}} }}}}", **operator
     )
     offers = MiraklExportOffersOperator(
-        task_id="offers", target="{folder}/offers.csv", options="{{{{ {{'include_inactive_offers': True}} }}}}",
+        task_id="offers", target="{folder}/offers.csv", options="{{{{ {{'include_inactive_offers': False}} }}}}",
         updated_since="{{{{ '2020-01-01' }}}}", shop_id="{{{{ params.shop }}}}", **operator
     )
     deleted = MiraklExportDeletedProductsOperator(

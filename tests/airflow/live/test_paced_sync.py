@@ -238,7 +238,7 @@ def test_two_runs_of_one_account_take_turns_without_a_429(running: Running) -> N
 @parallel
 @not_on_3_0("gives a task no second try whose process was killed")
 def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(stage: SetStage) -> None:
-    killed = stage("worker_killed", 15, upsert={"retries": 1})
+    killed = stage("worker_killed", 15, upsert={"retries": 1, "deferrable": False})
     slow = killed.sandbox.fault("delay", "upsertProducts", skip=1, seconds=60)
     run = killed.start()
     run.airflow.until(lambda: slow.struck, "the second call is on its way", 120)

@@ -187,7 +187,7 @@ def test_documents_go_to_the_store_and_come_from_it(run: Any, store: Any, sandbo
     target = f"{store.root}/documents"
     done = run(
         f"upload = MiraklUploadShopDocumentsOperator(task_id='upload', documents={given!r}, shop_id=2000,"
-        " mirakl_conn_id='mirakl_operator', check_types=False)",
+        " mirakl_conn_id='mirakl_operator', check_codes=False)",
         f"download = MiraklDownloadShopDocumentsOperator(task_id='download', target={target!r}, shop_ids=[2000],"
         " mirakl_conn_id='mirakl_operator')",
         "upload >> download",

@@ -117,7 +117,7 @@ def test_a_report_that_cannot_be_read_is_told_and_no_bare_error(conclude):
     )
     assert "no report that can be read" in result["messages"][0]
     result = conclude("stock_import", OF02, 'sku;errors\nA;no\nB;"' + "x" * (17 << 20))
-    assert "no CSV that can be read" in result["messages"][0]
+    assert "longer than 16 MB" in result["messages"][0]
     assert totals(result) == (5, 3, 1, 1)
 
 
