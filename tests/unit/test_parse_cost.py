@@ -24,33 +24,10 @@ def test_public_modules_and_example_dags_load_nothing_heavy():
     assert code == 0, output
 
 
-MANY = "import " + ", ".join(
-    [
-        "cProfile",
-        "doctest",
-        "email.mime.text",
-        "ftplib",
-        "imaplib",
-        "mailbox",
-        "modulefinder",
-        "pdb",
-        "plistlib",
-        "poplib",
-        "pyclbr",
-        "pydoc",
-        "shelve",
-        "smtplib",
-        "sqlite3",
-        "symtable",
-        "tabnanny",
-        "timeit",
-        "trace",
-        "turtle",
-        "wave",
-        "xml.dom.minidom",
-        "xmlrpc.server",
-        "zipapp",
-    ]
+MANY = (
+    "import cProfile, doctest, email.mime.text, ftplib, imaplib, mailbox, modulefinder, pdb, plistlib, poplib, pyclbr, "
+    "pydoc, shelve, smtplib, sqlite3, symtable, tabnanny, timeit, trace, turtle, wave, xml.dom.minidom, xmlrpc.server, "
+    "zipapp"
 )
 
 
