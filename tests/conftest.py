@@ -8,11 +8,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from operator import attrgetter
@@ -117,6 +119,10 @@ def run_dag(airflow_db: Path) -> RunDag:
     place of the Dags folder once, so the file is linked into the one Dags folder for as long as the run lasts.
     Connections and Variables come from ``AIRFLOW_CONN_...`` and ``AIRFLOW_VAR_...`` as everywhere.
     """
+
+    # Each test has a work folder of its own: what another one left in its folder is not lost in this one.
+    with closing(sqlite3.connect(airflow_db / "airflow.db", timeout=60)) as database, database:
+        database.execute("DELETE FROM xcom WHERE key = 'mirakl_lasting'")
 
     def run(source: Path | str, dag_id: str | None = None, conf: dict[str, Any] | None = None) -> DagResult:
         # A name never used before: two files of one name, size and second share their compiled code.

@@ -44,5 +44,7 @@ def test_a_file_system_that_nobody_has() -> None:
 
 @pytest.mark.parametrize("source", ["", " "])
 def test_an_empty_source_is_no_folder(source: str) -> None:
-    with pytest.raises(MiraklConfigurationError, match="source must be the path of a file, or a list, not"):
+    with pytest.raises(
+        MiraklConfigurationError, match="source must be the path of a file, a list, or a Data"
+    ):
         MiraklConnectUpsertProductsOperator(task_id="upsert", source=source)

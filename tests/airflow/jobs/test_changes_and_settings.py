@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
     MiraklJobFailedError,
+    MiraklNoteError,
 )
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
@@ -81,7 +82,7 @@ def test_offers_have_a_watermark_of_their_own_and_the_front_office_may_export_th
     options = {"mirakl_conn_id": "mirakl_front", "changes_only": True, "watermark": str(mark)}
     result = task(MiraklExportOffersOperator, target=str(tmp_path / "offers.ndjson"), **options).run()
     assert result["items"] == 0
-    assert datetime.fromisoformat(mark.read_text("utf-8").splitlines()[0]).tzinfo is not None
+    assert datetime.fromisoformat(json.loads(mark.read_text("utf-8"))["content"]["until"]).tzinfo is not None
 
 
 def test_a_window_is_set_in_one_way(task, tmp_path, mirakl_sandbox):
@@ -107,7 +108,7 @@ def test_a_damaged_watermark_is_named_with_its_path(task, tmp_path, mirakl_sandb
         (MiraklExportDeletedProductsOperator, {}),
     ):
         with pytest.raises(
-            MiraklConfigurationError, match=r"mark\.txt cannot be read; leave only its first line"
+            MiraklNoteError, match=r"mark\.txt, which holds .* cannot be read: .* Write the moment into it"
         ):
             task(kind, **options, **more).run()
     assert not mirakl_sandbox.journal()
