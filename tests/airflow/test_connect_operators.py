@@ -280,7 +280,8 @@ def test_a_locale_that_the_connection_does_not_have_is_refused_before_a_call(
     connection["extra"]["locales"] = "fr_FR, de_DE"
     monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
     run = run_dag(DELTA, conf={"source": catalog({"sku-1": "Chair"})})
-    assert run.returned("sync")["rejected"] == 1
-    rejects = (Path(run.returned("sync")["folder"]) / "upsert" / "rejects.ndjson").read_text()
+    assert run.tasks["sync"] == "failed"  # nothing is left to send
+    (rejects_file,) = Path(os.environ["AIRFLOW__MIRAKL__WORK_FOLDER"]).rglob("rejects.ndjson")
+    rejects = rejects_file.read_text()
     assert "'en_US' is no locale of the connection, which has de_DE, fr_FR" in rejects
     assert not operations(sandbox)
