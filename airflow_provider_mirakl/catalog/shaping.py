@@ -28,7 +28,6 @@ class Shaping:
     :param transform: a function of the user, as ``package.module.function``. It takes a list of records and gives
         as many; ``None`` for one that is left out.
     :param strip: take white space from both ends of cells.
-    :param objects: rows of a table are objects of their cells by column, not products.
     :raises MiraklConfigurationError: there is no such function.
     """
 
@@ -38,12 +37,10 @@ class Shaping:
         transform: str | None = None,
         *,
         strip: bool = True,
-        objects: bool = False,
     ) -> None:
         self.columns = columns if columns is None or strip else replace(columns, strip=False)
         self.table_columns = self.columns or Columns(strip=strip)
         """Those of a table, which needs no mapping where its columns speak for themselves."""
-        self._objects = objects
         self._transform = None if transform is None else load_transform(transform)
         self._name = transform
 
@@ -62,7 +59,7 @@ class Shaping:
         :param table: records are rows of a table: without a mapping, the columns name their targets.
         :raises MiraklInputError: the mapping cannot work.
         """
-        columns = self.table_columns if table and not self._objects else self.columns
+        columns = self.table_columns if table else self.columns
         build: Build | None = None
         if columns is not None and self._transform is None:
             build = compile_columns(columns, heading)

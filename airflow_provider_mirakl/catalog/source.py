@@ -50,7 +50,6 @@ def open_source(
     items: str | None = None,
     transform: str | None = None,
     strip: bool = True,
-    objects: bool = False,
 ) -> Source:
     """Return a reader.
 
@@ -64,12 +63,11 @@ def open_source(
     :param items: the field that holds the list, where a JSON file is an object around it.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: take white space from both ends of cells.
-    :param objects: rows of a table are objects of their cells by column, not products.
     :raises MiraklInputError: not a file, not a list, or a mapping that cannot work.
     """
     if isinstance(data, Source):
         return data
-    shaping = Shaping(columns, transform, strip=strip, objects=objects)
+    shaping = Shaping(columns, transform, strip=strip)
     if is_frame(data):
         return FrameSource(data, shaping)
     if isinstance(data, Mapping | bytes):

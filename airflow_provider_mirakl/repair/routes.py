@@ -26,8 +26,6 @@ from airflow_provider_mirakl.repair.record import Repair
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
 
-ROUTES = ("djust", "direct")
-
 log = logging.getLogger(__name__)
 
 
