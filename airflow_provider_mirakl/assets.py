@@ -1,12 +1,15 @@
 """Assets: what a Dag changes in Mirakl, for other Dags to wait for.
 
-An address names the connection and what changed there: ``mirakl-connect://<connection id>/products`` for the catalog of
-Mirakl Connect, and ``mirakl://<connection id>/<name>`` for an instance, with ``products``, ``offers``, ``stock``,
-``prices`` or ``documents``.
+An address names the connection and what changed there: ``mirakl-connect://<connection id>/<name>`` for Mirakl Connect,
+with ``products``, ``orders`` or ``returns``; ``mirakl://<connection id>/<name>`` for an instance, with ``products``,
+``offers``, ``stock``, ``prices``, ``documents`` or ``shops``.
+
+An operator emits the event of an outlet only when something happened in Mirakl, and puts its result into ``extra``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,12 +18,13 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "mirakl": ("products", "offers", "stock", "prices", "documents"),
-    "mirakl-connect": ("products",),
+    "mirakl": ("products", "offers", "stock", "prices", "documents", "shops"),
+    "mirakl-connect": ("products", "orders", "returns"),
 }
 """What each scheme can name."""
 
-InstanceData = Literal["products", "offers", "stock", "prices", "documents"]
+InstanceData = Literal["products", "offers", "stock", "prices", "documents", "shops"]
+ConnectData = Literal["products", "orders", "returns"]
 
 
 def connect_catalog(mirakl_connect_conn_id: str = "mirakl_connect_default") -> Asset:
@@ -30,11 +34,23 @@ def connect_catalog(mirakl_connect_conn_id: str = "mirakl_connect_default") -> A
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
     """
-    return create_connect_asset(mirakl_connect_conn_id=mirakl_connect_conn_id)
+    return connect_data("products", mirakl_connect_conn_id)
+
+
+def connect_data(name: ConnectData, mirakl_connect_conn_id: str = "mirakl_connect_default") -> Asset:
+    """Products, orders or returns of Mirakl Connect, as an asset (a dataset in Airflow 2).
+
+    Set it as an outlet of an operator; the operator adds its outcome to the event.
+
+    :param name: what changes.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
+    :raises ValueError: for another name.
+    """
+    return create_connect_asset(mirakl_connect_conn_id=mirakl_connect_conn_id, name=name)
 
 
 def instance_data(name: InstanceData, mirakl_conn_id: str = "mirakl_default") -> Asset:
-    """Products, offers, stock, prices or shop documents of an instance, as an asset (a dataset in Airflow 2).
+    """Products, offers, stock, prices, shop documents or shops of an instance, as an asset (a dataset in Airflow 2).
 
     Set it as an outlet of an operator; the operator adds its outcome to the event.
 
@@ -45,20 +61,24 @@ def instance_data(name: InstanceData, mirakl_conn_id: str = "mirakl_default") ->
     return create_instance_asset(mirakl_conn_id=mirakl_conn_id, name=name)
 
 
-def create_connect_asset(*, mirakl_connect_conn_id: str, extra: dict[str, Any] | None = None) -> Asset:
+def create_connect_asset(
+    *, mirakl_connect_conn_id: str, name: str = "products", extra: dict[str, Any] | None = None
+) -> Asset:
     """Make an asset of the scheme ``mirakl-connect``; Airflow calls this as the scheme's factory.
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
+    :param name: ``products``, ``orders`` or ``returns``.
     :param extra: anything to keep with the asset.
+    :raises ValueError: for another name.
     """
-    return _asset("mirakl-connect", mirakl_connect_conn_id, "products", extra)
+    return _asset("mirakl-connect", mirakl_connect_conn_id, name, extra)
 
 
 def create_instance_asset(*, mirakl_conn_id: str, name: str, extra: dict[str, Any] | None = None) -> Asset:
     """Make an asset of the scheme ``mirakl``; Airflow calls this as the scheme's factory.
 
     :param mirakl_conn_id: connection of type ``mirakl``.
-    :param name: ``products``, ``offers``, ``stock``, ``prices`` or ``documents``.
+    :param name: ``products``, ``offers``, ``stock``, ``prices``, ``documents`` or ``shops``.
     :param extra: anything to keep with the asset.
     :raises ValueError: for another name.
     """
@@ -99,13 +119,54 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Datas
 _SCHEMES = tuple(f"{scheme}://" for scheme in NAMES)
 
 
-def annotate(outlet_events: Any, outlets: list[Any], outcome: dict[str, Any]) -> None:
-    """Add the outcome to the events of the Mirakl assets among a task's outlets.
+def asset_of(conn_type: str, conn_id: str, name: str) -> Asset | None:
+    """The asset that stands for what a connection reaches.
+
+    :param conn_type: type of the connection.
+    :param conn_id: the connection.
+    :param name: as in :data:`NAMES`.
+    :return: ``None`` where the connection's type has no such asset.
+    """
+    scheme = conn_type.replace("_", "-")
+    return _asset(scheme, conn_id, name, None) if name in NAMES.get(scheme, ()) else None
+
+
+def happened(result: Mapping[str, Any]) -> bool:
+    """Whether a result tells of something that changed in Mirakl, or may have.
+
+    :param result: of an operator. A preview sends nothing, and of a sync that finds nothing new no item is sent. Items
+        that failed changed nothing; items that nobody answered for may have.
+    """
+    if "uploaded" in result:  # what was there already counts as succeeded
+        return bool(result["uploaded"])
+    if "sent" in result:
+        return bool(result.get("succeeded") or result.get("unknown"))
+    return not result.get("preview", False)
+
+
+def withheld(outlets: Sequence[Any]) -> list[Any]:
+    """The outlets whose events have nothing to do with Mirakl: Airflow emits an event for each outlet that is left."""
+    return [outlet for outlet in outlets if not _is_mirakl(outlet)]
+
+
+def annotate(
+    outlet_events: Any, outlets: Sequence[Any], result: dict[str, Any], asset: Asset | None = None
+) -> None:
+    """Add a result to the events of the Mirakl assets among a task's outlets, and an event to each asset alias.
 
     :param outlet_events: the context's ``outlet_events``.
     :param outlets: the task's outlets.
-    :param outcome: small and JSON-able.
+    :param result: small and JSON-able.
+    :param asset: what changed, for the aliases.
     """
+    from airflow.providers.common.compat.sdk import AssetAlias
+
     for outlet in outlets:
-        if str(getattr(outlet, "uri", "")).startswith(_SCHEMES):
-            outlet_events[outlet].extra = outcome
+        if _is_mirakl(outlet):
+            outlet_events[outlet].extra = result
+        elif asset is not None and isinstance(outlet, AssetAlias):
+            outlet_events[outlet].add(asset, extra=result)
+
+
+def _is_mirakl(outlet: Any) -> bool:
+    return str(getattr(outlet, "uri", "")).startswith(_SCHEMES)

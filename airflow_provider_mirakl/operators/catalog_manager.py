@@ -67,6 +67,7 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     """
 
     job = "product_synchronization"
+    asset_name = "products"
     roles = ("operator", "front")
 
     def __init__(

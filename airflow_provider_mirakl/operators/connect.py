@@ -27,6 +27,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
+from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class _SendProductsOperator(_ConnectOperator):
     batch_size = Whole(most=MOST_IN_A_CALL)
     preview = Flag()
 
+    asset_name = "products"
+
     def __init__(
         self,
         *,
@@ -177,9 +180,10 @@ class _SendProductsOperator(_ConnectOperator):
             "batch_size": self.batch_size,
         }
 
-    def judge_rejects(self, plan: Plan) -> None:
+    def judge_rejects(self, run: TaskRun, plan: Plan) -> None:
         """Say what was rejected, and fail before the first call when it is more than is allowed.
 
+        :param run: of the task. Its XCom gets the counts and the place of the rejects before the error is raised.
         :raises MiraklItemsFailedError: more rows were rejected than ``max_failed_items`` and ``max_failed_ratio``
             allow, or all of them.
         """
@@ -202,15 +206,25 @@ class _SendProductsOperator(_ConnectOperator):
             sent=plan.rows, failed=plan.rejected, unknown=plan.rows - plan.rejected, errors=errors,
             rows=(str(plan.rejects),),
         )  # fmt: skip
-        if plan.rejected == plan.rows:
-            raise MiraklItemsFailedError(
-                f"every row of the source was rejected ({plan.rows:,}), and nothing was sent; see {plan.rejects}",
-                outcome=outcome.summary(),
-            )
         most = self.max_failed_items
         if most is None and self.max_failed_ratio is not None:
             most = 0
-        FailurePolicy(most, self.max_failed_ratio).judge(outcome)
+        try:
+            if plan.rejected == plan.rows:
+                raise MiraklItemsFailedError(
+                    f"every row of the source was rejected ({plan.rows:,}), and nothing was sent; see {plan.rejects}",
+                    outcome={},
+                )
+            FailurePolicy(most, self.max_failed_ratio).judge(outcome)
+        except MiraklItemsFailedError as error:
+            error.outcome = outcome.summary() | {
+                "planned": plan.products,
+                "rejected": plan.rejected,
+                "rejects": str(plan.rejects),
+                "folder": str(run.folder),
+            }
+            run.push_result(error.outcome)
+            raise
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
         """Say where a later try begins, and when the source changed since it was planned.
@@ -253,7 +267,7 @@ class _SendPlanOperator(_SendProductsOperator):
         if ledger is None:
             plan = self._plan(_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
-            self.judge_rejects(plan)
+            self.judge_rejects(run, plan)
             ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
             self.note_continuing(run, ledger, interval)
@@ -518,7 +532,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             self._may_continue = False
             for line in sync.describe(interval).splitlines():
                 self.log.info("Plan: %s", line)
-            self.judge_rejects(sync.upsert)
+            self.judge_rejects(run, sync.upsert)
         else:
             sync = SyncPlan.load(run.folder, self._state(run))
         ledgers = [Ledger.open(plan, generation=run.generation) for plan in (sync.upsert, sync.delete)]
@@ -712,11 +726,11 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         """Judge the outcome by the limits on failed items."""
         from airflow_provider_mirakl.catalog.sync import doubt
         from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
+        from airflow_provider_mirakl.outcome import Outcome
 
         work = self._work(run)
         outcome = work.outcome or Outcome()
-        self.log.info("Outcome: %s", outcome)
+        result = outcome.summary() | {"folder": str(run.folder)}
         if self.resend_failed and work.outcome is not None:
             state = doubt(self._submitted_folder, work.failed_ids(), storage_path)
             if state is not None and outcome.failed:
@@ -724,11 +738,11 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
                     "The next sync of %s sends the %d failed products again.", state, outcome.failed
                 )
         try:
-            FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(outcome)
+            judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         except MiraklItemsFailedError:
             work.restart()  # a retry reads again instead of repeating the verdict
             raise
-        return outcome.summary() | {"folder": str(run.folder)}
+        return result
 
     @property
     def _submitted_folder(self) -> StoragePath:

@@ -113,7 +113,7 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
         with self.hook.get_conn() as client, OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(fetch(client, self._listed(client), target, stored=stored))
         result = writer.outcome.summary() | {"stored": fetched, "target": str(target)}
-        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 
     def _listed(self, client: Client) -> Iterator[dict[str, Any]]:

@@ -66,6 +66,7 @@ class MiraklConnectAcceptReturnsOperator(OrderActionsOperator):
     """
 
     action = "accept_return"
+    asset_name = "returns"
 
 
 class MiraklConnectReceiveReturnsOperator(OrderActionsOperator):
@@ -77,6 +78,7 @@ class MiraklConnectReceiveReturnsOperator(OrderActionsOperator):
     """
 
     action = "receive_return"
+    asset_name = "returns"
 
 
 class MiraklConnectCloseReturnsOperator(OrderActionsOperator):
@@ -88,6 +90,7 @@ class MiraklConnectCloseReturnsOperator(OrderActionsOperator):
     """
 
     action = "close_return"
+    asset_name = "returns"
 
 
 class MiraklConnectTrackReturnsOperator(OrderActionsOperator):
@@ -100,3 +103,4 @@ class MiraklConnectTrackReturnsOperator(OrderActionsOperator):
     """
 
     action = "track_return"
+    asset_name = "returns"

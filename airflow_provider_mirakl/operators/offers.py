@@ -54,6 +54,7 @@ class MiraklImportOffersOperator(FileJobOperator):
     """
 
     job = "offer_import"
+    asset_name = "offers"
     roles = _SELLERS_AND_OPERATORS
 
     import_mode = Choice[ImportMode](get_args(ImportMode))
@@ -109,6 +110,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     """
 
     job = "offer_import"
+    asset_name = "offers"
     roles = _SELLERS_AND_OPERATORS
     _key = "shop_sku"
 
@@ -183,6 +185,7 @@ class MiraklImportStockOperator(FileJobOperator):
     """
 
     job = "stock_import"
+    asset_name = "stock"
     roles = _SELLERS_AND_OPERATORS
 
     def upload(self, caller: Caller, file_name: str) -> Call[str]:
@@ -205,6 +208,7 @@ class MiraklImportPricesOperator(FileJobOperator):
     """
 
     job = "price_import"
+    asset_name = "prices"
     roles = _SELLERS_AND_OPERATORS
 
     def upload(self, caller: Caller, file_name: str) -> Call[str]:

@@ -42,6 +42,7 @@ class MiraklImportProductsOperator(FileJobOperator):
     """
 
     job = "product_import"
+    asset_name = "products"
 
     until = Choice[Until](get_args(Until), templated=False)
     operator_format = Flag()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -32,6 +32,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Number,
     Whole,
 )
+from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -120,19 +121,23 @@ class _JudgedOperator(_ListingOperator, StoringOperator):
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 
-    def conclude(self, run: TaskRun, results: Iterable[ItemResult]) -> dict[str, Any]:
+    def conclude(
+        self, run: TaskRun, results: Iterable[ItemResult], further: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Write the rows and judge them.
 
+        :param further: what else belongs to the result.
         :raises MiraklItemsFailedError: more failed than allowed.
         """
-        from airflow_provider_mirakl.outcome import FailurePolicy, OutcomeWriter
+        from airflow_provider_mirakl.outcome import OutcomeWriter
 
         run.folder.mkdir(parents=True, exist_ok=True)
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(results)
-        self.log.info("Outcome: %s", writer.outcome)
-        FailurePolicy(self.max_failed_items, self.max_failed_ratio).judge(writer.outcome)
-        return writer.outcome.summary() | {"folder": str(run.folder)}
+        result = writer.outcome.summary() | {"folder": str(run.folder)} | dict(further or {})
+        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.tell_assets(self, result)
+        return result
 
 
 class MiraklListShopDocumentsOperator(_ListingOperator):
@@ -284,16 +289,16 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
             fetcher = Fetcher(client, self.caller_of().role, limits=limits)
             for shop, own in self._by_shop(documents, shops).items():
                 fetched.append(self._fetch(fetcher, shop, own, target))
-        outcome = self.conclude(
+        return self.conclude(
             TaskRun(context, self.work_folder, begins=True),
             (result for part in fetched for result in part.results),
+            {
+                "stored": sum(part.stored for part in fetched),
+                "unchanged": sum(part.unchanged for part in fetched),
+                "shop_ids": shops or sorted({d.shop_id for d in documents if d.shop_id is not None}),
+                "manifests": [part.manifest for part in fetched],
+            },
         )
-        return outcome | {
-            "stored": sum(part.stored for part in fetched),
-            "unchanged": sum(part.unchanged for part in fetched),
-            "shop_ids": shops or sorted({d.shop_id for d in documents if d.shop_id is not None}),
-            "manifests": [part.manifest for part in fetched],
-        }
 
     def _fetch(
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath
@@ -369,6 +374,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     """
 
     operation = "S32"
+    asset_name = "documents"
     template_fields_renderers = {"documents": "json"}
     documents = Elements()
     shop_id = Maybe(Id())
@@ -418,8 +424,8 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
             if left:
                 results += uploader.upload(left, known=known)
         self.log.info("%d uploaded or refused, %d were there already", len(left), len(skipped))
-        outcome = self.conclude(run, results)
-        return outcome | {"uploaded": outcome["succeeded"] - len(skipped), "skipped": len(skipped)}
+        uploaded = sum(result.status == "succeeded" for result in results) - len(skipped)
+        return self.conclude(run, results, {"uploaded": uploaded, "skipped": len(skipped)})
 
 
 class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
@@ -440,6 +446,7 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
     """
 
     operation = "S33"
+    asset_name = "documents"
     document_ids = Ids()
     shop_id = Maybe(Id())
     if_missing = Choice[IfMissing](get_args(IfMissing))

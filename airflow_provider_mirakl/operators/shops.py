@@ -291,6 +291,7 @@ class MiraklUpdateShopOperator(StoringOperator):
     """
 
     operation = "A02"
+    asset_name = "shops"
     roles = ("shop",)
     template_fields_renderers = {"changes": "json"}
     changes = Changes()
@@ -316,7 +317,8 @@ class MiraklUpdateShopOperator(StoringOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, send, and judge field by field."""
         from airflow_provider_mirakl.api.shops import update_account
-        from airflow_provider_mirakl.outcome import FailurePolicy, OutcomeWriter
+        from airflow_provider_mirakl.outcome import OutcomeWriter
+        from airflow_provider_mirakl.runtime.results import judge_items
         from airflow_provider_mirakl.runtime.task_run import TaskRun
         from airflow_provider_mirakl.shops.fields import judge_update
 
@@ -332,9 +334,10 @@ class MiraklUpdateShopOperator(StoringOperator):
         run.folder.mkdir(parents=True, exist_ok=True)
         with OutcomeWriter(run.folder / "outcome.ndjson", sent=len(changes)) as writer:
             writer.add_all(judge_update(list(changes), answer))
-        self.log.info("Outcome: %s", writer.outcome)
-        FailurePolicy().judge(writer.outcome)
-        return writer.outcome.summary() | {"folder": str(run.folder)}
+        result = writer.outcome.summary() | {"folder": str(run.folder)}
+        judge_items(run, result, 0, None, self.log)
+        run.tell_assets(self, result)
+        return result
 
     def _read_changes(self) -> Mapping[str, Any]:
         import json

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
     from airflow_provider_mirakl.outcome import Outcome
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 
 _HEAD = 64
@@ -142,13 +143,16 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
     }
 
 
-def refuse_failed(kind: JobKind, jobs: Sequence[Ended]) -> None:
+def refuse_failed(run: TaskRun, result: dict[str, Any], kind: JobKind, jobs: Sequence[Ended]) -> None:
     """Raise for a job that ended without doing its work.
 
+    :param run: of the task. Its XCom gets the result before the error is raised, as in :func:`judge_items`.
+    :param result: the task's result.
     :raises MiraklJobFailedError: with Mirakl's reason.
     """
     for job in jobs:
         if job.verdict.phase == "failed":
+            run.push_result(result)
             raise MiraklJobFailedError(
                 f"{kind.title.capitalize()} {job.job_id} ended {job.verdict.state}: "
                 f"{job.verdict.reason or 'Mirakl gives no reason'}",
@@ -158,17 +162,17 @@ def refuse_failed(kind: JobKind, jobs: Sequence[Ended]) -> None:
 
 
 def judge_items(
+    run: TaskRun,
     result: dict[str, Any],
     max_failed_items: int | None,
     max_failed_ratio: float | None,
     log: Any,
-    push: Callable[[dict[str, Any]], object] | None = None,
 ) -> None:
     """Say what became of the items, and raise when too many failed.
 
+    :param run: of the task. Its XCom gets the result before the error is raised: a task that fails returns nothing, and
+        the tasks and notifications behind it would know neither counts nor rejects.
     :param result: the task's result.
-    :param push: makes the result the task's XCom. Called before the error is raised: a task that fails returns nothing,
-        and the tasks and notifications behind it would know neither counts nor rejects.
     :raises MiraklItemsFailedError: with the result as data. The log ends with the commonest errors, the place of the
         rejects and what to do next.
     """
@@ -187,8 +191,7 @@ def judge_items(
         _tell_errors(outcome, log.warning)
         return
     failure.outcome = dict(result)
-    if push is not None:
-        push(result)
+    run.push_result(result)
     log.error("%d of %d items failed.", outcome.failed, outcome.total)
     _tell_errors(outcome, log.error)
     if rejects := result.get("rejects"):

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_mirakl.files.storage import StoragePath
 
@@ -37,6 +37,24 @@ def time_left(execution_timeout: timedelta | None, began: float | None) -> timed
     if execution_timeout is None or began is None:
         return None
     return max(timedelta(0), execution_timeout - timedelta(seconds=time.time() - began))
+
+
+class ChangesAsset(Protocol):
+    """An operator whose outlets get an event when it changed something."""
+
+    outlets: list[Any]
+
+    @property
+    def asset_name(self) -> str | None:
+        """What it changes in Mirakl, as an asset is named; ``None`` for what only reads."""
+
+    @property
+    def asset(self) -> Asset | None:
+        """What it changes in Mirakl; ``None`` for what only reads."""
+
+    @property
+    def log(self) -> Any:
+        """The logger of the task."""
 
 
 class Memory:
@@ -139,11 +157,22 @@ class TaskRun:
         ti = self._ti
         return task_folder(self._work_folder, ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
 
-    def annotate_assets(self, outlets: list[Any], outcome: dict[str, Any]) -> None:
-        """Put the outcome into the asset events of a task that has a catalog of Mirakl among its outlets."""
-        from airflow_provider_mirakl.assets import annotate
+    def tell_assets(self, task: ChangesAsset, result: dict[str, Any]) -> None:
+        """Put a result into the asset events of a task, or withhold them where it changed nothing in Mirakl.
 
-        annotate(self._context["outlet_events"], outlets, outcome)
+        :param task: the operator, whose outlets are meant.
+        :param result: the task's result.
+        """
+        if not task.outlets:
+            return
+        from airflow_provider_mirakl.assets import annotate, happened, withheld
+
+        if task.asset_name is None or happened(result):  # one that only reads says what it found
+            annotate(self._context["outlet_events"], task.outlets, result, task.asset)
+        elif (left := withheld(task.outlets)) != task.outlets:
+            # Airflow reads the outlets when the task has ended, from this very object.
+            task.outlets = left
+            task.log.info("Nothing changed in Mirakl, so there is no asset event.")
 
     @property
     def instance(self) -> str:
@@ -180,6 +209,12 @@ class TaskRun:
 
     def push_result(self, result: dict[str, Any]) -> None:
         """Make a result the task's XCom, as if it had returned it, before an error ends it."""
+        task = getattr(self._ti, "task", None)
+        if not getattr(task, "do_xcom_push", True):
+            return
+        if getattr(task, "multiple_outputs", False):
+            for key, value in result.items():
+                self._ti.xcom_push(key=key, value=value)
         self._ti.xcom_push(key="return_value", value=result)
 
     @property

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
@@ -96,7 +96,8 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     :param max_failed_items: failed actions that do not fail the task; ``None`` lets any number pass.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends; it permits 60.
-    :return: ``failed``: code and message of each action that failed, by its id.
+    :return: the outcome (``sent``, ``succeeded``, ``failed``, ``errors``), with ``action_ids``, and ``reasons``: code
+        and message of each action that failed, by its id.
     :raises MiraklItemsFailedError: more actions failed than allowed.
     :raises AirflowSensorTimeout: not in time.
     """
@@ -134,11 +135,19 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
 
         :raises MiraklItemsFailedError: too many.
         """
+        from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
+        from airflow_provider_mirakl.runtime.results import judge_items
+        from airflow_provider_mirakl.runtime.task_run import TaskRun
+
         failed = found["failed"]
+        with OutcomeWriter(None) as writer:
+            for action_id in self.action_ids:
+                code, message = failed.get(action_id, (None, None))
+                writer.add(
+                    ItemResult(action_id, "failed" if action_id in failed else "succeeded", code, message)
+                )
         for action_id, (code, message) in failed.items():
             self.log.warning("Action %s: %s: %s", action_id, code, message)
-        if self.max_failed_items is not None and len(failed) > self.max_failed_items:
-            raise MiraklItemsFailedError(
-                f"{len(failed)} actions failed; {self.max_failed_items} are allowed", outcome=dict(found)
-            )
-        return found
+        result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
+        judge_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
+        return result

@@ -182,7 +182,8 @@ class MiraklJobSensor(MiraklBaseSensor):
         """Archive the reports and judge the items."""
         from airflow_provider_mirakl.jobs.table import JOBS, judge
 
-        kind, folder = JOBS[self.job], TaskRun(context, self.work_folder, begins=False).folder
+        kind, run = JOBS[self.job], TaskRun(context, self.work_folder, begins=False)
+        folder = run.folder
         jobs = []
         with self.hook.get_conn() as client:
             for job_id in self.ids:
@@ -190,8 +191,8 @@ class MiraklJobSensor(MiraklBaseSensor):
                 reports = archive(client, self.caller, folder, job_id, verdict, self.log)
                 jobs.append(Ended(job_id, None, verdict, reports))
         result = result_of(folder, jobs, self.id_column)
-        refuse_failed(kind, jobs)
-        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        refuse_failed(run, result, kind, jobs)
+        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 
 

@@ -122,6 +122,7 @@ class OrderActionsOperator(MiraklBaseOperator):
 
     action: ClassVar[str]
     """Name of its row in the table of actions."""
+    asset_name = "orders"
     ui_color = "#f3e6d0"
     source = Table()
     preview = Flag()
@@ -220,7 +221,9 @@ class OrderActionsOperator(MiraklBaseOperator):
             self._send(context, client, note, book, groups)
             pending = _pending(book)
             if pending and not self.wait_for_completion:
-                return {"action_ids": _ids(book), "orders": len(groups), "folder": str(run.folder)}
+                result = {"action_ids": _ids(book), "orders": len(groups), "folder": str(run.folder)}
+                run.tell_assets(self, result)
+                return result
             if pending:
                 wait = self._wait(pending, time.time() + self.timeout)
                 found = wait.once(client) if self.deferrable else wait.to_the_end(client)
@@ -326,11 +329,13 @@ class OrderActionsOperator(MiraklBaseOperator):
         for group in groups[:20]:
             self.log.info("Preview: %s of %s", self.kind.title, ", ".join(map(self.kind.item_id, group)))
         self.log.info("Preview: %d actions, %d rows; nothing was sent", len(groups), sum(map(len, groups)))
-        return Outcome().summary() | {
+        result = Outcome().summary() | {
             "planned": sum(map(len, groups)),
             "orders": len(groups),
             "folder": str(run.folder),
         }
+        run.tell_assets(self, result)
+        return result
 
     # Sending
 
@@ -487,7 +492,8 @@ class OrderActionsOperator(MiraklBaseOperator):
             "orders": len(groups),
             "folder": str(run.folder),
         }
-        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.tell_assets(self, result)
         return result
 
 

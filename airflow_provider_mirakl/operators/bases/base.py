@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -11,6 +11,9 @@ from airflow_provider_mirakl.runtime.arguments import ReadsArguments
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from airflow.providers.common.compat.sdk import Asset
+
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 
@@ -22,7 +25,25 @@ class MiraklBaseOperator(ReadsArguments, BaseOperator):
     """
 
     ui_color = "#d8ecf6"
+    ui_fgcolor = "#1f2933"
+    asset_name: ClassVar[str | None] = None
+    """What it changes in Mirakl, as an asset is named; ``None`` for what only reads."""
 
     def __init__(self, **kwargs: Unpack[TaskArguments]) -> None:
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
+
+    @property
+    def asset(self) -> Asset | None:
+        """What it changes in Mirakl, as an asset."""
+        if self.asset_name is None or (hook := self.changed_by) is None:
+            return None
+        from airflow_provider_mirakl.assets import asset_of
+
+        return asset_of(hook.conn_type, hook.conn_id, self.asset_name)
+
+    @property
+    def changed_by(self) -> MiraklBaseHook | None:
+        """The hook of the connection whose asset it changes."""
+        hook: MiraklBaseHook | None = getattr(self, "hook", None)
+        return hook

@@ -217,7 +217,7 @@ class ExportOperator(MiraklJobOperator):
             raise
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
-        kept = ("target", "items", "files", "job_ids", "folder")
+        kept = ("target", "items", "files", "job_ids", "shop_id", "folder")
         return {name: result[name] for name in kept}
 
 

@@ -339,7 +339,9 @@ class MiraklJobOperator(MiraklBaseOperator):
         with self.hook.get_conn() as client:
             self._submit(context, client, book)
             if not self.wait_for_completion:
-                return {"job_ids": book.job_ids, "folder": str(run.folder)}
+                result = {"job_ids": book.job_ids, "folder": str(run.folder)} | self._described
+                run.tell_assets(self, result)
+                return result
             found = self._await_end(context, client, book)
             return self._conclude(run, client, book, found)
 
@@ -490,11 +492,11 @@ class MiraklJobOperator(MiraklBaseOperator):
             book.ended(entry, status, failed=verdict.phase == "failed")
             reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
             jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
-        result = result_of(run.folder, jobs, self._id_column)
+        result = result_of(run.folder, jobs, self._id_column) | self._described
         if result["failed"]:
             rejects = self.rejects(run, jobs)
             result["rejects"] = None if rejects is None else str(rejects)
-        refuse_failed(self.kind, jobs)
+        refuse_failed(run, result, self.kind, jobs)
         result |= self.deliver(run, client, self.caller, jobs)
         book.result = result
         book.save()
@@ -503,6 +505,12 @@ class MiraklJobOperator(MiraklBaseOperator):
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         """The result of a task that did its work, or the error of one whose items failed."""
         return result
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        """What tells the results of a mapped task apart: the shop, and the file."""
+        source = getattr(self, "source", None)
+        return {"shop_id": self.caller.shop_id, "source": source if isinstance(source, str) else None}
 
     @property
     def _id_column(self) -> str | None:
@@ -535,7 +543,6 @@ class JudgedJobOperator(MiraklJobOperator):
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
         """Log what became of the items, and fail the task when too many failed."""
-        judge_items(
-            result, self.max_failed_items, self.max_failed_ratio, self.log, push=self._run.push_result
-        )
+        judge_items(self._run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self._run.tell_assets(self, result)
         return result

@@ -193,8 +193,7 @@ class PacedOperator(MiraklBaseOperator):
                     lambda step: self._perform(step, client, run, pace, journey),
                 )
         result = self.conclude(run)
-        if self.outlets:
-            run.annotate_assets(self.outlets, result)
+        run.tell_assets(self, result)
         return result
 
     @property

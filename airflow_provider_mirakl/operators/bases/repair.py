@@ -124,6 +124,8 @@ class ProductRepairOperator(MiraklBaseOperator):
         self.max_failed_ratio = max_failed_ratio
         self.work_folder = work_folder
 
+    asset_name = "products"
+
     # The task
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -134,7 +136,9 @@ class ProductRepairOperator(MiraklBaseOperator):
             repair.begin(found, keep=not self.preview)
             if self.preview:
                 self._test_djust()
-                return repair.preview()
+                result = repair.preview()
+                run.tell_assets(self, result)
+                return result
             repair.send(self.batch_size)
             context["ti"].xcom_push(key="job_ids", value=repair.repair.job_ids)
             return self._judged(run, repair.conclude(self._wait(context, run, repair)))
@@ -191,7 +195,8 @@ class ProductRepairOperator(MiraklBaseOperator):
             return wait.to_the_end(client, first=now + interval)
 
     def _judged(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
-        judge_items(result, self.max_failed_items, self.max_failed_ratio, self.log, run.push_result)
+        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.tell_assets(self, result)
         return result
 
     # The clients
@@ -200,6 +205,11 @@ class ProductRepairOperator(MiraklBaseOperator):
     def djust_hook(self) -> DjustHook:
         """The hook of the DJUST connection."""
         return DjustHook(self.djust_conn_id)
+
+    @property
+    def changed_by(self) -> MiraklHook | None:
+        """The hook of the instance, where one is set."""
+        return None if self.mirakl_conn_id is None else MiraklHook(self.mirakl_conn_id)
 
     @cached_property
     def mirakl_hook(self) -> MiraklHook | None:

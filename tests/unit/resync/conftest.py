@@ -46,7 +46,10 @@ def run_task() -> Callable[..., Any]:
     def run(operator: Any, *, max_tries: int = 0) -> Any:
         from airflow.providers.common.compat.sdk import TaskDeferred
 
-        context = context_of(operator, max_tries) | {"task_state_store": run.state}
+        context = context_of(operator, max_tries) | {
+            "task_state_store": run.state,
+            "outlet_events": run.outlet_events,
+        }
         context["ti"].xcom_push = lambda key, value, **_: run.pushed.__setitem__(key, value)
         step, arguments = operator.execute, {}
         while True:
@@ -59,6 +62,7 @@ def run_task() -> Callable[..., Any]:
                 run.before_resume()
 
     run.before_resume = lambda: None  # type: ignore[attr-defined]
+    run.outlet_events = {}  # type: ignore[attr-defined]
     run.pushed = {}  # type: ignore[attr-defined]
     run.context_of = context_of  # type: ignore[attr-defined]
     run.deferrals = []  # type: ignore[attr-defined]
