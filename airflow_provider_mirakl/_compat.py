@@ -32,6 +32,16 @@ except ImportError:  # Airflow before 3.3
         await sync_to_async(mask_secret)(secret, name)
 
 
+try:
+    from airflow.triggers.base import BaseEventTrigger
+
+    HAS_EVENT_TRIGGERS = True
+except ImportError:  # Airflow 2
+    from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment]
+
+    HAS_EVENT_TRIGGERS = False
+
+
 async def in_thread(function: Callable[[], T]) -> T:
     """Do work that blocks in a thread, from an event loop.
 
@@ -54,4 +64,11 @@ async def read_extra(connection: Connection) -> dict[str, Any]:
     return await sync_to_async(lambda: connection.extra_dejson)()
 
 
-__all__ = ["amask_secret", "in_thread", "mask_secret", "read_extra"]
+__all__ = [
+    "HAS_EVENT_TRIGGERS",
+    "BaseEventTrigger",
+    "amask_secret",
+    "in_thread",
+    "mask_secret",
+    "read_extra",
+]

@@ -79,7 +79,11 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": [f"{_PACKAGE}.triggers.moment", f"{_PACKAGE}.triggers.poll"],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.events",
+                    f"{_PACKAGE}.triggers.moment",
+                    f"{_PACKAGE}.triggers.poll",
+                ],
             }
         ],
         "notifications": [f"{_PACKAGE}.notifications.MiraklOutcomeNotifier"],

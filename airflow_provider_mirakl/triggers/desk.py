@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.hooks.connections import ConnectionValues
     from airflow_provider_mirakl.jobs.polls import JobQuestion
     from airflow_provider_mirakl.triggers.line import Line
 
@@ -70,6 +71,7 @@ class Desk:
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._client: AsyncClient | None = None
+        self._hook: MiraklBaseHook | None = None
         self._read_at = float("-inf")
         self._clients = AsyncExitStack()
         self.users = 0
@@ -111,6 +113,12 @@ class Desk:
             assert self._client is not None  # noqa: S101 - just made
             return self._client
 
+    async def values(self) -> ConnectionValues:
+        """What the connection says now. See :meth:`client`."""
+        await self.client()
+        assert self._hook is not None  # noqa: S101 - read with the client
+        return self._hook.values
+
     async def send(self, call: Call[T], max_wait: float) -> T:
         """Send a call. One that is refused with 401 is sent again if the key was changed meanwhile."""
         client = await self.client()
@@ -142,7 +150,7 @@ class Desk:
             log.warning("The connection cannot be read again (%s); going on as before", type(error).__name__)
             self._read_at = time.monotonic()
             return
-        self._read_at = time.monotonic()
+        self._read_at, self._hook = time.monotonic(), hook
         if self._client is None or hook.settings != self._client.settings:
             self._client = await self._clients.enter_async_context(await hook.get_async_conn())
 

@@ -253,11 +253,14 @@ def test_the_sensor_of_actions(run_dag: Any, sandbox: Sandbox) -> None:
         ids = [client.send(accept_order_lines(order_id, lines)) for _ in range(2)]
     sandbox.advance(20)
     first = SENSOR.format(sensor="MiraklConnectOrderActionsSensor", more=f"action_ids={ids[0]!r}")
-    assert run_dag(first).returned("wait") == {"failed": {}}
+    done = run_dag(first).returned("wait")
+    assert (done["sent"], done["succeeded"], done["reasons"]) == (1, 1, {})
     both = SENSOR.format(sensor="MiraklConnectOrderActionsSensor", more=f"action_ids={ids!r}")
-    assert run_dag(both).state == "failed"
+    failed = run_dag(both)
+    assert failed.state == "failed"
+    assert failed.returned("wait")["failed"] == 1, "the outcome is there all the same"
     allowed = both.replace("poke_interval=1", "poke_interval=1, max_failed_items=1")
-    assert run_dag(allowed).returned("wait")["failed"][ids[1]][0] == "ORDER_IN_WRONG_STATE"
+    assert run_dag(allowed).returned("wait")["reasons"][ids[1]][0] == "ORDER_IN_WRONG_STATE"
 
 
 OTHERS = DAG.replace("connect_orders", "connect_{page}").replace("ExtractOrders", "Extract{name}")

@@ -1,0 +1,445 @@
+"""Event triggers: what happens in Mirakl starts a Dag, through an asset and its watcher. Airflow 3.0 and later.
+
+::
+
+    from airflow.sdk import DAG, Asset, AssetWatcher
+
+    ended = Asset(
+        "mirakl_imports",
+        watchers=[AssetWatcher(name="imports", trigger=MiraklProductImportsTrigger(mirakl_conn_id="shop"))],
+    )
+    with DAG("after_import", schedule=[ended]): ...
+
+An event carries what happened: ``watch``, ``conn_id``, ``items`` (how many), ``found`` (the first 100: ids and states),
+``since`` and ``until``. A Dag finds it in the asset event's ``extra["payload"]``. Nothing personal travels.
+
+Delivery is at least once: a triggerer that dies within seconds of an event tells it again. Up to where everything was
+told is kept in Airflow's ``asset_state_store`` from 3.3 on, before in the work folder, which triggerers have to share;
+so what happens while no triggerer runs is told when one runs again. What happened before a watcher first ran is not.
+
+An error does not end a trigger, since Airflow would start it again every second: it is logged, and polled again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.files.notes import Note
+    from airflow_provider_mirakl.triggers.desk import Desk, Perform
+    from airflow_provider_mirakl.watches import Cursor, News, Watch
+
+log = logging.getLogger(__name__)
+
+SETTLED = 5.0
+"""Seconds from an event to the note that it was told. Airflow writes an event down within a second; a note that comes
+before would lose it, should the triggerer die in between."""
+LONGEST_PAUSE = 3600.0
+"""Seconds between two polls while they fail."""
+
+Role = Literal["shop", "operator", "front"]
+
+
+class MiraklEventTrigger(BaseEventTrigger):
+    """Base of the event triggers: polls for ever, and fires whenever something new is listed.
+
+    :param conn_id: the connection.
+    :param role: whose key of the connection; ``None`` is the connection's own.
+    :param shop_id: the shop; ``None`` is the connection's own.
+    :param options: what is watched for.
+    :param poke_interval: seconds between two polls. The connection's ``interval_factor`` stretches it.
+    :param since: tell also what happened from this moment on, at the very first start.
+    :raises MiraklConfigurationError: before Airflow 3.0, for a shorter interval than Mirakl permits, or a moment that
+        cannot be read.
+    """
+
+    watch: ClassVar[str]
+    """Name of its row in the table of watches."""
+    hook: ClassVar[str] = "airflow_provider_mirakl.hooks.mirakl.MiraklHook"
+    shortest: ClassVar[float] = 60.0
+    """Seconds between two polls that Mirakl permits, as in the table."""
+
+    def __init__(
+        self,
+        conn_id: str,
+        *,
+        role: str | None = None,
+        shop_id: int | None = None,
+        options: Mapping[str, Collection[Any] | None] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if not HAS_EVENT_TRIGGERS:
+            raise MiraklConfigurationError(
+                f"{type(self).__name__} needs Airflow 3.0 or later; use the sensor on an older one",
+                field="trigger",
+            )
+        if poke_interval < self.shortest:
+            raise MiraklConfigurationError(
+                f"poke_interval must be {self.shortest:g} s or more, not {poke_interval:g} s: Mirakl publishes that as "
+                "the shortest interval",
+                field="poke_interval",
+            )
+        self.conn_id = conn_id
+        self.role = role
+        self.shop_id = shop_id
+        self.options = {name: list(value) for name, value in (options or {}).items() if value is not None}
+        self.poke_interval = poke_interval
+        self.since = _iso(since)
+
+    def arguments(self) -> dict[str, Any]:
+        """Its own parameters, JSON-able."""
+        return {"role": self.role, "shop_id": self.shop_id, **self.options}
+
+    conn_field: ClassVar[str] = "mirakl_conn_id"
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, as Airflow stores them."""
+        arguments = {self.conn_field: self.conn_id, **self.arguments()}
+        arguments |= {"poke_interval": self.poke_interval, "since": self.since}
+        return f"{type(self).__module__}.{type(self).__name__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Fire at each poll that finds something new, for as long as the asset is watched."""
+        from airflow_provider_mirakl.triggers.desk import open_desk
+        from airflow_provider_mirakl.watches import WATCHES
+
+        watch, place, pause = WATCHES[self.watch], _Place(self), 0.0
+        cursor: Cursor | None = None
+        while True:
+            try:
+                async with open_desk(self.hook, self.conn_id, self.role) as desk, desk.caller() as perform:
+                    factor = (await desk.client()).settings.interval_factor
+                    interval = self.poke_interval * factor
+                    while True:
+                        if cursor is None:
+                            cursor = await place.load() or await self._first(place)
+                        found = await self._poll(watch, desk, perform, cursor, interval)
+                        if found.found:
+                            yield TriggerEvent(self._told(found, cursor))  # type: ignore[no-untyped-call]
+                            await asyncio.sleep(min(SETTLED, interval))
+                        cursor, pause = found.cursor, 0.0
+                        await place.save(cursor)
+                        await asyncio.sleep(interval)
+            except MiraklError as error:
+                pause = min(LONGEST_PAUSE, 2 * pause or self.poke_interval)
+                log.warning(
+                    "%s (watching %s of %s; polling again in %.0f s)", error, self.watch, self.conn_id, pause
+                )
+            except Exception:  # whatever it is: Airflow would start the trigger anew every second
+                pause = min(LONGEST_PAUSE, 2 * pause or self.poke_interval)
+                log.exception(
+                    "Watching %s of %s broke; polling again in %.0f s", self.watch, self.conn_id, pause
+                )
+            await asyncio.sleep(pause)
+
+    async def _poll(
+        self, watch: Watch, desk: Desk, perform: Perform, cursor: Cursor, interval: float
+    ) -> News:
+        from airflow_provider_mirakl.api.caller import Caller
+        from airflow_provider_mirakl.api.steps import drive_async
+        from airflow_provider_mirakl.triggers.listings import listing_of
+        from airflow_provider_mirakl.watches import begin_of, listed, news
+
+        values = await desk.values()
+        shop_id = values.shop_id if self.shop_id is None else self.shop_id
+        caller = Caller(values.role or "shop", shop_id)
+        settings = (await desk.client()).settings
+        filters = json.dumps({name: self.options.get(name) for name in watch.filters}, sort_keys=True)
+        self._listing = listing_of((settings.account, watch.name, caller.role, str(caller.shop_id), filters))
+        replies, asked = await self._listing.read(
+            self,
+            begin_of(watch, cursor),
+            interval,
+            lambda since: drive_async(listed(watch, caller, since, self.options), perform),
+        )
+        return news(watch, replies, self.options, cursor, asked)
+
+    async def cleanup(self) -> None:
+        """Leave the shared listing."""
+        if (listing := getattr(self, "_listing", None)) is not None:
+            listing.leave(self)
+
+    async def _first(self, place: _Place) -> Cursor:
+        """Where a watcher begins that never ran. Noted at once: a restart before the first poll then loses nothing."""
+        from airflow_provider_mirakl.watches import Cursor
+
+        begin = Cursor(datetime.now(UTC) if self.since is None else datetime.fromisoformat(self.since))
+        await place.save(begin)
+        return begin
+
+    def _told(self, found: News, cursor: Cursor) -> dict[str, Any]:
+        from airflow_provider_mirakl.watches import SHOWN
+
+        log.info("%s of %s: %d new", self.watch, self.conn_id, len(found.found))
+        return {
+            "watch": self.watch,
+            "conn_id": self.conn_id,
+            "items": len(found.found),
+            "found": found.found[:SHOWN],
+            "since": cursor.since.isoformat(),
+            "until": found.cursor.since.isoformat(),
+        }
+
+
+class MiraklProductImportsTrigger(MiraklEventTrigger):
+    """Fires when a product import has ended (P51).
+
+    :param mirakl_conn_id: connection of type ``mirakl``.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: only imports of this shop; default the connection's own. The operator may leave it out and gets the
+        imports of all shops.
+    :param states: only these of Mirakl's states, such as ``["COMPLETE"]``; default every state that is an end. With
+        ``SENT`` an import is told, too, when its products went to the operator's catalog.
+    :param poke_interval: seconds between two polls; Mirakl permits 60 and recommends 300.
+    :param since: tell also what changed from this moment on, at the very first start.
+    """
+
+    watch = "product_imports"
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = "mirakl_default",
+        role: Role | None = None,
+        shop_id: int | None = None,
+        states: Collection[str] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_conn_id,
+            role=role,
+            shop_id=shop_id,
+            options={"states": states},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+
+class MiraklOfferImportsTrigger(MiraklEventTrigger):
+    """Fires when an import of offers has ended (OF04).
+
+    :param mirakl_conn_id: connection of type ``mirakl``.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: only imports of this shop; default the connection's own.
+    :param states: only these of Mirakl's states, such as ``["FAILED"]``; default every state that is an end.
+    :param poke_interval: seconds between two polls; Mirakl permits 60 and recommends 300.
+    :param since: tell also imports that were created from this moment on, at the very first start.
+    """
+
+    watch = "offer_imports"
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = "mirakl_default",
+        role: Role | None = None,
+        shop_id: int | None = None,
+        states: Collection[str] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_conn_id,
+            role=role,
+            shop_id=shop_id,
+            options={"states": states},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+
+class MiraklProductStatusTrigger(MiraklEventTrigger):
+    """Fires when products of a shop changed their status: live, or not and why (CM11).
+
+    To export what changed, hand the event's ``since`` to
+    :class:`~airflow_provider_mirakl.operators.catalog_manager.MiraklExportProductStatusOperator` as ``updated_since``.
+
+    :param mirakl_conn_id: connection of type ``mirakl``.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_id: the shop; default the connection's own. The operator and the front office have to name one.
+    :param statuses: only ``LIVE`` or only ``NOT_LIVE`` products; default both.
+    :param poke_interval: seconds between two polls; Mirakl permits 300.
+    :param since: tell also what changed from this moment on, at the very first start.
+    """
+
+    watch = "product_status"
+    shortest = 300.0
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = "mirakl_default",
+        role: Role | None = None,
+        shop_id: int | None = None,
+        statuses: Collection[Literal["LIVE", "NOT_LIVE"]] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_conn_id,
+            role=role,
+            shop_id=shop_id,
+            options={"statuses": statuses},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+
+class MiraklShopDocumentsTrigger(MiraklEventTrigger):
+    """Fires when documents of shops arrived (S30).
+
+    :param mirakl_conn_id: connection of type ``mirakl``.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param shop_ids: only documents of these shops; default the connection's own shop; of the operator and the front
+        office, all shops.
+    :param type_codes: only documents of these types; default all.
+    :param poke_interval: seconds between two polls. Mirakl publishes no interval for S30.
+    :param since: tell also what arrived from this moment on, at the very first start; at most 90 days ago.
+    """
+
+    watch = "shop_documents"
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = "mirakl_default",
+        role: Role | None = None,
+        shop_ids: Collection[int] | None = None,
+        type_codes: Collection[str] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_conn_id,
+            role=role,
+            options={"shop_ids": shop_ids, "type_codes": type_codes},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Its own parameters, JSON-able."""
+        return {"role": self.role, **self.options}
+
+
+class MiraklConnectOrdersTrigger(MiraklEventTrigger):
+    """Fires when orders of Mirakl Connect are in one of given states (v2-listOrders).
+
+    The event names orders by their ids; fetch what you need with
+    :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`.
+
+    :param statuses: the states, such as ``["AWAITING_ACCEPTANCE"]``. An order is told once for each of them.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
+    :param poke_interval: seconds between two polls; Mirakl permits 60.
+    :param since: tell also orders that changed from this moment on, at the very first start.
+    """
+
+    watch = "orders"
+    hook = "airflow_provider_mirakl.hooks.mirakl_connect.MiraklConnectHook"
+    conn_field = "mirakl_connect_conn_id"
+
+    def __init__(
+        self,
+        *,
+        statuses: Collection[str],
+        mirakl_connect_conn_id: str = "mirakl_connect_default",
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_connect_conn_id,
+            options={"statuses": statuses},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Its own parameters, JSON-able."""
+        return dict(self.options)
+
+
+class _Place:
+    """Where the cursor of a trigger is kept: beside its asset, else in the work folder."""
+
+    def __init__(self, trigger: MiraklEventTrigger) -> None:
+        path, arguments = trigger.serialize()
+        told = {name: value for name, value in arguments.items() if name not in ("poke_interval", "since")}
+        words = json.dumps([path, told], sort_keys=True)
+        self._conn_id = trigger.conn_id
+        self._name = f"mirakl.{trigger.watch}.{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+        store = getattr(trigger, "asset_state_store", None)
+        self._store: Any = store if hasattr(store, "aget") else None
+        self._note: Note[Any] | None = None
+
+    async def load(self) -> Cursor | None:
+        """What was kept; ``None`` at the very first start."""
+        from airflow_provider_mirakl._compat import in_thread
+        from airflow_provider_mirakl.watches import Cursor
+
+        if self._store is not None:
+            try:
+                return Cursor.load(await self._store.aget(self._name))
+            except ValueError:  # several assets have the same watcher, so that none of them is meant
+                self._store = None
+        note = await self._opened()
+        kept: Cursor | None = await in_thread(note.read)
+        return kept
+
+    async def save(self, cursor: Cursor) -> None:
+        """Keep it."""
+        from airflow_provider_mirakl._compat import in_thread
+
+        if self._store is not None:
+            await self._store.aset(self._name, cursor.dump())
+            return
+        note = await self._opened()
+        await in_thread(lambda: note.write(cursor))
+
+    async def _opened(self) -> Note[Any]:
+        from airflow_provider_mirakl._compat import in_thread
+
+        if self._note is None:
+            self._note = await in_thread(lambda: _note(self._conn_id, self._name))
+        return self._note
+
+
+def _note(conn_id: str, name: str) -> Note[Any]:
+    from airflow_provider_mirakl.files.notes import NoteKind
+    from airflow_provider_mirakl.files.paths import folder_below
+    from airflow_provider_mirakl.watches import Cursor
+
+    kind = NoteKind(
+        file="watch-*.json",
+        holds="up to where an event trigger has told what happened",
+        type=Cursor,
+        damaged="stop",
+        fix="Remove it to tell only what happens from now on.",
+    )
+    return kind.at(folder_below(None, "watches", conn_id), name=f"watch-{name}.json")
+
+
+def _iso(moment: datetime | str | None) -> str | None:
+    if moment is None:
+        return None
+    try:
+        found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, AttributeError):
+        raise MiraklConfigurationError(
+            f"since must be a date-time such as 2026-01-31T10:00:00Z, not {moment!r}", field="since"
+        ) from None
+    return aware.astimezone(UTC).isoformat()

@@ -1,0 +1,64 @@
+"""The listings that the event triggers of an account share on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from airflow_provider_mirakl.triggers.board import FRESH
+
+
+class Listing:
+    """One reading for all triggers that watch the same, whatever they compare themselves.
+
+    A reading reaches back to the earliest moment that any of them needs. One that needs an earlier moment than the last
+    reading had makes the next one.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._needed: dict[object, datetime] = {}
+        self._read_at = float("-inf")
+        self._since: datetime | None = None
+        self._asked = datetime.min.replace(tzinfo=UTC)
+        self._replies: list[Any] = []
+
+    async def read(
+        self, who: object, since: datetime, interval: float, ask: Callable[[datetime], Awaitable[list[Any]]]
+    ) -> tuple[list[Any], datetime]:
+        """What Mirakl lists: from the last reading while that is fresh, else from a new one.
+
+        :param who: the trigger.
+        :param since: the moment since which it needs the listing.
+        :param interval: seconds for which a reading is current.
+        :param ask: lists since a moment.
+        :return: the replies, and when they were asked for.
+        """
+        self._needed[who] = since
+        async with self._lock:
+            is_fresh = time.monotonic() - self._read_at < FRESH * interval
+            if not is_fresh or self._since is None or self._since > since:
+                begin, asked = min(self._needed.values()), datetime.now(UTC)
+                self._replies = await ask(begin)
+                self._since, self._asked, self._read_at = begin, asked, time.monotonic()
+            return self._replies, self._asked
+
+    def leave(self, who: object) -> None:
+        """Note that a trigger needs it no more."""
+        self._needed.pop(who, None)
+
+
+Key = tuple[str, ...]
+_LISTINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, Listing]] = (
+    WeakKeyDictionary()
+)
+
+
+def listing_of(key: Key) -> Listing:
+    """The listing with a key on the running event loop. It lives as long as a trigger holds it."""
+    listings = _LISTINGS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    return listings.setdefault(key, Listing())

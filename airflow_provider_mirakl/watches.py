@@ -1,0 +1,274 @@
+"""What happened in Mirakl since the last poll, for the event triggers. Pure decisions: a generator asks, one table says
+what counts.
+
+Mirakl lists what changed since a moment. The moment alone is not enough to miss nothing and to tell nothing twice:
+Mirakl's clock may differ from ours, and what is written at a moment may be listed a little later. So each poll reaches
+:data:`OVERLAP` behind the one before, and what was told is remembered by a short hash.
+
+=====================  =============================================================================================
+``Cursor.since``       everything that happened before it was told
+``Cursor.told``        hashes of what was told last, at most :data:`REMEMBERED`; what is listed again is not told again
+=====================  =============================================================================================
+
+A listing by creation (OF04) shows a job only to who asks for the moment at which it was created. There ``since`` stays
+behind as long as a job is unfinished, at most :data:`LONGEST_JOB`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2s
+from typing import Any, NamedTuple
+
+from airflow_provider_mirakl.api.call import Call, Page
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.steps import Steps, send
+
+OVERLAP = timedelta(seconds=120)
+REMEMBERED = 3000
+"""Things told that a cursor remembers: 24 kB, of the 64 kB that Airflow keeps of a value without a warning."""
+_HASH = 8
+"""Characters of a hash."""
+LONGEST_JOB = timedelta(days=30)
+SHOWN = 100
+"""Things that an event carries; it says how many there were."""
+
+
+class Seen(NamedTuple):
+    """Something in a listing.
+
+    :param key: names what happened: the same thing in another state is another key.
+    :param shown: what an event says of it: ids and states, nothing personal.
+    :param happened: whether it is what is watched for; otherwise it may become so.
+    :param at: when it was created, for what is not finished; or when it happened, where Mirakl says so.
+    """
+
+    key: str
+    shown: dict[str, Any]
+    happened: bool
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Up to where a watch has told everything.
+
+    :param since: what happened before this moment was told.
+    :param told: hashes of what was told, the newest last.
+    """
+
+    since: datetime
+    told: str = ""
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"since": self.since.isoformat(), "told": self.told}
+
+    @classmethod
+    def load(cls, dumped: object) -> Cursor | None:
+        """What :meth:`dump` gave; ``None`` for anything else."""
+        if not isinstance(dumped, Mapping):
+            return None
+        try:
+            since = datetime.fromisoformat(str(dumped.get("since")))
+        except ValueError:
+            return None
+        told = dumped.get("told", "")
+        aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
+        return cls(aware, told if isinstance(told, str) else "")
+
+    @property
+    def hashes(self) -> list[str]:
+        """What was told."""
+        return [self.told[place : place + _HASH] for place in range(0, len(self.told), _HASH)]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One kind of thing that can be watched.
+
+    :param name: its name.
+    :param call: the call that lists it, since a moment: of a caller and of the options that Mirakl filters by.
+    :param read: what is in a reply, with the options that are compared here.
+    :param shortest: shortest published time between two polls, in seconds.
+    :param recommended: recommended time.
+    :param filters: names of the options that Mirakl filters by; the others are compared here, so that watches which
+        differ in them share a listing.
+    :param by_creation: whether Mirakl lists by creation instead of by change.
+    """
+
+    name: str
+    call: Callable[[Caller, datetime, Mapping[str, Any]], Call[Any]]
+    read: Callable[[Any, Mapping[str, Any]], Iterator[Seen]]
+    shortest: float
+    recommended: float
+    filters: tuple[str, ...] = ()
+    by_creation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a poll found.
+
+    :param found: what is new, oldest first as far as Mirakl tells.
+    :param cursor: for the next poll.
+    """
+
+    found: list[dict[str, Any]]
+    cursor: Cursor
+
+
+def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, Any]) -> Steps[list[Any]]:
+    """Everything that Mirakl lists since a moment, page by page.
+
+    :return: the replies: items of pages, or the whole of a reply that has none.
+    """
+    call: Call[Any] | None = watch.call(caller, since, options)
+    found: list[Any] = []
+    while call is not None:
+        reply = yield from send(call)
+        if isinstance(reply, Page):
+            found += reply.items
+            call = reply.following
+        else:
+            found.append(reply)
+            call = None
+    return found
+
+
+def begin_of(watch: Watch, cursor: Cursor) -> datetime:
+    """The moment since which a poll has to list."""
+    return cursor.since - OVERLAP
+
+
+def news(
+    watch: Watch, replies: Iterable[Any], options: Mapping[str, Any], cursor: Cursor, now: datetime
+) -> News:
+    """Compare a listing with what was told.
+
+    :param replies: of :func:`listed`, which may reach further back than the cursor.
+    :param now: when the listing was asked for.
+    """
+    begin, told = begin_of(watch, cursor), cursor.hashes
+    known, found, waiting = set(told), [], []
+    for seen in (seen for reply in replies for seen in watch.read(reply, options)):
+        if not seen.happened:
+            if watch.by_creation and seen.at is not None:
+                waiting.append(seen.at)
+            continue
+        if seen.at is not None and seen.at < begin:
+            continue  # long ago: a seller's S30 lists everything
+        digest = blake2s(seen.key.encode(), digest_size=_HASH // 2).hexdigest()
+        if digest not in known:
+            known.add(digest)
+            told.append(digest)
+            found.append(seen.shown)
+    since = min([now, *(at for at in waiting if at > now - LONGEST_JOB)])
+    return News(found[::-1], Cursor(since, "".join(told[-REMEMBERED:])))
+
+
+# The table
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _wanted(value: object, options: Mapping[str, Any], name: str) -> bool:
+    wanted: Sequence[Any] = options.get(name) or ()
+    return not wanted or value in wanted
+
+
+def _product_imports(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
+    from airflow_provider_mirakl.api.products import list_imports
+
+    return list_imports(caller=caller, changed_since=since)
+
+
+def _offer_imports(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
+    from airflow_provider_mirakl.api.offers import list_offer_imports
+
+    return list_offer_imports(caller=caller, created_since=since)
+
+
+def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[Seen]]:
+    def read(status: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
+        from airflow_provider_mirakl.jobs.table import JOBS, judge
+
+        kind = JOBS[kind_name]
+        verdict = judge(kind, status, early="SENT" in (options.get("states") or ()))
+        import_id = status.get("import_id")
+        shown = {
+            "import_id": import_id,
+            "state": verdict.state,
+            "shop_id": status.get("shop_id"),
+            "failed": verdict.counts.failed,
+        }
+        happened = verdict.ended and _wanted(verdict.state, options, "states")
+        # Of an import that runs its creation counts; one that ended is told however long it took.
+        at = None if happened else _moment(status.get("date_created"))
+        if happened or not verdict.ended:
+            yield Seen(f"{import_id} {verdict.state}", shown, happened, at)
+
+    return read
+
+
+def _product_status(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
+    from airflow_provider_mirakl.api.catalog_manager import export_source_status
+
+    return export_source_status(caller=caller, updated_since=since)
+
+
+def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
+    for row in json.loads(body) if body else ():
+        status = row.get("status")
+        if _wanted(status, options, "statuses"):
+            shown = {"product": row.get("provider_unique_identifier"), "status": status}
+            yield Seen(json.dumps(row, sort_keys=True), shown, happened=True, at=None)
+
+
+def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
+    from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
+
+    since = max(since, datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1))  # after a long standstill
+    shops = options.get("shop_ids") or ([] if caller.shop_id is None else [caller.shop_id])
+    changes = VARIANTS[caller.role].changes
+    return list_documents(caller.role, shop_ids=shops, updated_since=since if changes else None)
+
+
+def _read_documents(documents: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
+    for document in documents:
+        if document.date_deleted is None and _wanted(document.type, options, "type_codes"):
+            shown = {"document_id": document.id, "shop_id": document.shop_id, "type_code": document.type}
+            yield Seen(str(document.id), shown, happened=True, at=_moment(document.date_uploaded))
+
+
+def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
+    from airflow_provider_mirakl.api.orders import list_orders
+
+    return list_orders(statuses=options["statuses"], updated_from=since)
+
+
+def _read_order(order: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
+    shown = {"order_id": order.get("id"), "status": order.get("status")}
+    yield Seen(f"{order.get('id')} {order.get('status')}", shown, happened=True, at=None)
+
+
+WATCHES: Mapping[str, Watch] = {
+    watch.name: watch
+    for watch in (
+        Watch("product_imports", _product_imports, _read_import("product_import"), 60, 300),
+        Watch("offer_imports", _offer_imports, _read_import("offer_import"), 60, 300, by_creation=True),
+        Watch("product_status", _product_status, _read_product_status, 300, 300),
+        Watch("shop_documents", _shop_documents, _read_documents, 60, 300, filters=("shop_ids",)),
+        Watch("orders", _orders, _read_order, 60, 300, filters=("statuses",)),
+    )
+}
+"""Everything that can be watched, by name."""

@@ -1,0 +1,155 @@
+"""Event triggers against the sandbox: one listing for all, nothing missed over a restart, nothing told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.api.offers import import_offers
+from airflow_provider_mirakl.api.products import import_products
+from airflow_provider_mirakl.client.pacing import PACER
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.triggers import events as triggers
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.matrix,
+    pytest.mark.skipif(not triggers.HAS_EVENT_TRIGGERS, reason="Airflow 2 has no event triggers"),
+]
+
+PRODUCTS = b"category;shop_sku;title;ean\nheadphones;A-1;One;2000000000001\n"
+OFFERS = b"sku;product-id;product-id-type;price;quantity;state\nO-1;SKU-001;SKU;9;5;11\n"
+
+
+@pytest.fixture(autouse=True)
+def place(mirakl_sandbox_connections: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    PACER.forget()
+
+
+class Store(dict[str, Any]):
+    """What Airflow 3.3 hands to an event trigger."""
+
+    async def aget(self, key: str) -> Any:
+        return self.get(key)
+
+    async def aset(self, key: str, value: Any) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
+async def told(trigger: Any, events: list[Any]) -> None:
+    try:
+        async for event in trigger.run():
+            events.append(json.loads(json.dumps(event.payload)))  # noqa: PERF401 - seen one by one
+    finally:
+        await trigger.cleanup()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - of another thread's making
+            await asyncio.sleep(0.05)
+
+
+def submit(call: Any) -> Any:
+    with MiraklHook("mirakl_shop").get_conn() as client:
+        return client.send(call)
+
+
+def polls(sandbox: Any, operation: str) -> int:
+    return len(sandbox.journal(operation))
+
+
+@pytest.mark.parametrize("store", [None, Store()], ids=["work folder", "asset state"])
+def test_nothing_is_missed_over_a_restart_and_nothing_told_twice(mirakl_sandbox: Any, store: Any) -> None:
+    def start(events: list[Any], **options: Any) -> asyncio.Task[None]:
+        trigger = triggers.MiraklProductImportsTrigger(mirakl_conn_id="mirakl_shop", **options)
+        trigger.asset_state_store = store
+        return asyncio.create_task(told(trigger, events))
+
+    async def live() -> None:
+        first: list[Any] = []
+        complete: list[Any] = []
+        failed: list[Any] = []
+        running = [start(first), start(complete, states=["COMPLETE"]), start(failed, states=["FAILED"])]
+        await until(lambda: polls(mirakl_sandbox, "P51") > 1)
+        import_id = await asyncio.to_thread(submit, import_products(PRODUCTS, "a.csv"))
+        mirakl_sandbox.advance(3600)
+        await until(lambda: first and complete)
+        assert [row["import_id"] for row in first[0]["found"]] == [import_id]
+        assert (first[0]["items"], first[0]["found"][0]["state"]) == (1, "COMPLETE")
+        seen = polls(mirakl_sandbox, "P51")
+        await until(lambda: polls(mirakl_sandbox, "P51") > seen + 3)
+        assert (len(first), len(complete), failed) == (1, 1, [])
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+        # No triggerer runs now.
+        mirakl_sandbox.advance(3600)
+        late = await asyncio.to_thread(submit, import_products(PRODUCTS, "b.csv"))
+        mirakl_sandbox.advance(3600)
+        again: list[Any] = []
+        task = start(again)
+        await until(lambda: again)
+        assert [row["import_id"] for row in again[0]["found"]] == [late]
+        seen = polls(mirakl_sandbox, "P51")
+        await until(lambda: polls(mirakl_sandbox, "P51") > seen + 2)
+        task.cancel()
+        assert len(again) == 1
+
+    asyncio.run(live())
+    assert all("told" in kept for kept in (store or {}).values())
+
+
+def test_an_error_ends_no_trigger(mirakl_sandbox: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def live() -> None:
+        mirakl_sandbox.fault("status", "OF04", status=401)
+        mirakl_sandbox.fault("status", "OF04", status=200, body="html")
+        events: list[Any] = []
+        trigger = triggers.MiraklOfferImportsTrigger(mirakl_conn_id="mirakl_shop", poke_interval=60)
+        trigger.poke_interval = 0.2  # the pause after an error is not stretched
+        task = asyncio.create_task(told(trigger, events))
+        await until(lambda: polls(mirakl_sandbox, "OF04") > 2)
+        offer_import = await asyncio.to_thread(submit, import_offers(OFFERS, "o.csv"))
+        mirakl_sandbox.advance(3600)
+        await until(lambda: events)
+        task.cancel()
+        assert events[0]["found"][0]["import_id"] == offer_import.import_id
+
+    asyncio.run(live())
+
+
+def test_each_kind_of_event(mirakl_sandbox: Any) -> None:
+    shop = mirakl_sandbox.call(lambda world: min(world.instance.shops))
+    kinds = {
+        "documents": triggers.MiraklShopDocumentsTrigger(mirakl_conn_id="mirakl_operator"),
+        "orders": triggers.MiraklConnectOrdersTrigger(statuses=["AWAITING_ACCEPTANCE"]),
+        "status": triggers.MiraklProductStatusTrigger(mirakl_conn_id="mirakl_shop"),
+    }
+    found: dict[str, list[Any]] = {name: [] for name in kinds}
+
+    def products() -> set[str]:
+        return {row["product"] for event in found["status"] for row in event["found"]}
+
+    async def live() -> None:
+        running = [asyncio.create_task(told(trigger, found[name])) for name, trigger in kinds.items()]
+        for code in ("S30", "v2-listOrders", "CM11"):
+            await until(lambda code=code: polls(mirakl_sandbox, code) > 0)  # type: ignore[misc]
+        document = mirakl_sandbox.put_document(shop, "PASSPORT", "ada.pdf", b"%PDF-1.4")
+        (order,) = mirakl_sandbox.place_orders(1)
+        await asyncio.to_thread(submit, import_products(PRODUCTS, "a.csv"))
+        mirakl_sandbox.advance(7200)
+        await until(lambda: found["documents"] and found["orders"] and "A-1" in products())
+        for task in running:
+            task.cancel()
+        assert found["documents"][0]["found"] == [
+            {"document_id": document, "shop_id": shop, "type_code": "PASSPORT"}
+        ]
+        assert found["orders"][0]["found"] == [{"order_id": order, "status": "AWAITING_ACCEPTANCE"}]
+
+    asyncio.run(live())

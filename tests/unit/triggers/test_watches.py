@@ -1,0 +1,159 @@
+"""What an event trigger tells: everything once, however the listing overlaps, and nothing that was before."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.api.call import Page
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.documents import ShopDocument
+from airflow_provider_mirakl.api.steps import Send
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.triggers import events
+from airflow_provider_mirakl.watches import (
+    LONGEST_JOB,
+    OVERLAP,
+    REMEMBERED,
+    WATCHES,
+    Cursor,
+    begin_of,
+    listed,
+    news,
+)
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+START = Cursor(NOW - timedelta(hours=1))
+MINUTE = timedelta(minutes=1)
+
+
+def status(
+    import_id: int, state: str, field: str = "import_status", ago: timedelta = MINUTE
+) -> dict[str, Any]:
+    return {"import_id": import_id, field: state, "date_created": (NOW - ago).isoformat(), "shop_id": 2001}
+
+
+def tell(name: str, replies: list[Any], cursor: Cursor = START, now: datetime = NOW, **options: Any) -> Any:
+    return news(WATCHES[name], replies, options, cursor, now)
+
+
+def test_an_import_is_told_once_in_each_state_that_is_an_end() -> None:
+    first = tell("product_imports", [status(2, "COMPLETE"), status(1, "RUNNING")])
+    assert [row["import_id"] for row in first.found] == [2]
+    assert first.cursor.since == NOW
+    again = tell("product_imports", [status(2, "COMPLETE"), status(1, "FAILED")], first.cursor)
+    assert [(row["import_id"], row["state"]) for row in again.found] == [(1, "FAILED")]
+    sent = tell("product_imports", [status(3, "SENT")], states=["SENT"])
+    assert [row["state"] for row in sent.found] == ["SENT"]
+    assert not tell("product_imports", [status(3, "SENT")]).found
+    assert not tell("product_imports", [status(3, "FAILED")], states=["COMPLETE"]).found
+
+
+def test_a_listing_by_creation_reaches_back_to_the_oldest_import_that_runs() -> None:
+    long = timedelta(hours=9)
+    running = tell("offer_imports", [status(1, "RUNNING", "status", long), status(2, "COMPLETE", "status")])
+    assert [row["import_id"] for row in running.found] == [2]
+    assert running.cursor.since == NOW - long
+    ended = tell(
+        "offer_imports",
+        [status(1, "COMPLETE", "status", long), status(2, "COMPLETE", "status")],
+        running.cursor,
+    )
+    assert [row["import_id"] for row in ended.found] == [1], "and the other one was told"
+    assert ended.cursor.since == NOW
+    stuck = tell("offer_imports", [status(1, "RUNNING", "status", LONGEST_JOB + MINUTE)])
+    assert stuck.cursor.since == NOW, "not for ever"
+
+
+def test_what_is_listed_in_the_overlap_is_told_once() -> None:
+    row = {"provider_unique_identifier": "A", "status": "NOT_LIVE", "errors": [{"code": "MCM-04000"}]}
+    first = tell("product_status", [json.dumps([row]).encode()])
+    assert first.found == [{"product": "A", "status": "NOT_LIVE"}]
+    assert not tell("product_status", [json.dumps([row]).encode()], first.cursor).found
+    other = tell("product_status", [json.dumps([row | {"errors": []}]).encode()], first.cursor)
+    assert len(other.found) == 1, "another reason is another status"
+    assert not tell("product_status", [b""]).found, "204 has no body"
+
+
+def test_a_seller_whose_listing_has_everything_is_told_what_is_new() -> None:
+    old, new = (
+        ShopDocument(number, "x.pdf", "PASSPORT", None, (NOW - ago).isoformat())
+        for number, ago in ((1, timedelta(days=9)), (2, MINUTE))
+    )
+    found = tell("shop_documents", [[old, new]])
+    assert [row["document_id"] for row in found.found] == [2]
+    assert not tell("shop_documents", [[new]], type_codes=["BANK_DETAILS"]).found
+    assert "x.pdf" not in json.dumps(found.found), "a file's name may name a person"
+
+
+def test_an_order_is_told_for_each_state_and_nothing_personal_of_it() -> None:
+    order = {"id": "o-1", "status": "SHIPPED", "customer": {"name": "Ada"}}
+    found = tell("orders", [order])
+    assert found.found == [{"order_id": "o-1", "status": "SHIPPED"}]
+    assert not tell("orders", [order | {"updated_at": "later"}], found.cursor).found
+
+
+def test_the_cursor_stays_small_and_survives_what_is_kept_of_it() -> None:
+    many = tell("orders", [{"id": str(number), "status": "SHIPPED"} for number in range(2 * REMEMBERED)])
+    dumped = json.dumps(many.cursor.dump())
+    assert len(dumped) < 32_768
+    assert Cursor.load(json.loads(dumped)) == many.cursor
+    assert len(many.found) == 2 * REMEMBERED
+    for damaged in (None, "x", {}, {"since": "yesterday"}):
+        assert Cursor.load(damaged) is None
+
+
+def test_every_page_is_read_from_behind_the_cursor() -> None:
+    steps = listed(WATCHES["product_imports"], Caller(), begin_of(WATCHES["product_imports"], START), {})
+    call = next(steps).call  # type: ignore[union-attr]
+    since = (START.since - OVERLAP).strftime("%Y-%m-%dT%H:%M:%S")
+    assert since in call.target.replace("%3A", ":")
+    second = steps.send(Page([{"import_id": 1}], call))
+    assert isinstance(second, Send)
+    with pytest.raises(StopIteration) as stop:
+        steps.send(Page([{"import_id": 2}], None))
+    assert [row["import_id"] for row in stop.value.value] == [1, 2]
+
+
+TRIGGERS = [
+    kind
+    for kind in vars(events).values()
+    if isinstance(kind, type)
+    and issubclass(kind, events.MiraklEventTrigger)
+    and kind is not events.MiraklEventTrigger
+]
+
+
+def make(kind: type[events.MiraklEventTrigger], **options: Any) -> events.MiraklEventTrigger:
+    needed = {"statuses": ["SHIPPED"]} if kind is events.MiraklConnectOrdersTrigger else {}
+    return kind(**needed | options)
+
+
+def test_every_watch_has_its_trigger_with_the_intervals_of_the_table() -> None:
+    if not events.HAS_EVENT_TRIGGERS:
+        pytest.skip("Airflow 2 has no event triggers")
+    assert {kind.watch for kind in TRIGGERS} == set(WATCHES)
+    for kind in TRIGGERS:
+        assert kind.shortest == WATCHES[kind.watch].shortest
+        assert make(kind).poke_interval == WATCHES[kind.watch].recommended
+        with pytest.raises(MiraklConfigurationError, match="poke_interval must be"):
+            make(kind, poke_interval=5)
+        with pytest.raises(MiraklConfigurationError, match="since must be a date-time"):
+            make(kind, since="yesterday")
+
+
+@pytest.mark.parametrize("kind", TRIGGERS)
+def test_a_trigger_comes_back_from_what_airflow_stores(kind: type[events.MiraklEventTrigger]) -> None:
+    if not events.HAS_EVENT_TRIGGERS:
+        with pytest.raises(MiraklConfigurationError, match="needs Airflow 3"):
+            make(kind)
+        return
+    path, arguments = make(kind, since=NOW).serialize()
+    stored = json.loads(json.dumps(arguments))
+    again = kind(**stored)
+    assert again.serialize() == (path, stored)
+    assert path.endswith(f".{kind.__name__}")
+    assert events.BaseEventTrigger.hash(path, arguments) == events.BaseEventTrigger.hash(*again.serialize())
