@@ -46,6 +46,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    f"{_PACKAGE}.operators.accounting",
                     f"{_PACKAGE}.operators.catalog_manager",
                     f"{_PACKAGE}.operators.connect",
                     f"{_PACKAGE}.operators.connect_conversations",
@@ -55,11 +56,13 @@ def get_provider_info() -> dict[str, Any]:
                     f"{_PACKAGE}.operators.djust",
                     f"{_PACKAGE}.operators.extract",
                     f"{_PACKAGE}.operators.offers",
+                    f"{_PACKAGE}.operators.orders",
                     f"{_PACKAGE}.operators.preflight",
                     f"{_PACKAGE}.operators.products",
                     f"{_PACKAGE}.operators.reconcile",
                     f"{_PACKAGE}.operators.request",
                     f"{_PACKAGE}.operators.resync",
+                    f"{_PACKAGE}.operators.settings",
                     f"{_PACKAGE}.operators.shop_documents",
                     f"{_PACKAGE}.operators.shops",
                 ],

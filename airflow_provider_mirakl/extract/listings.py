@@ -17,7 +17,7 @@ from airflow_provider_mirakl.extract.fields import CONVERSATION, ORDER, RETURN, 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing that can be read since a moment.
+    """A listing, most of which can be read since a moment.
 
     :param call: the call of its first page, for rows that changed at a moment or later, and further filters.
     :param shape: what its rows are.
@@ -25,6 +25,7 @@ class Listing:
     :param updated: field with the moment of a row's last change.
     :param newest_first: whether the last change is listed first, so that the first page says up to where it reaches.
         Otherwise the moment before the first call says so, by this machine's clock; the overlap covers the difference.
+    :param incremental: whether it can be read since a moment. Otherwise every run reads all rows.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
@@ -32,6 +33,7 @@ class Listing:
     id: str = "id"
     updated: str = "updated_at"
     newest_first: bool = True
+    incremental: bool = True
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
         """The call of the first page."""
@@ -77,11 +79,14 @@ class InstanceListing:
     :param path: path below the instance.
     :param items: field of a page that holds the rows.
     :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``).
-    :param since: query parameter for rows that changed since a moment.
-    :param updated: field with the moment of a row's last change.
+    :param since: query parameter for rows that changed, or were created, since a moment; empty for a listing that has
+        none: then every run reads all rows.
+    :param updated: field with the moment that ``since`` is about.
     :param id: field that names a row.
     :param table: name of the folder of the files.
     :param interval: shortest published time between two calls, in seconds.
+    :param params: query parameters that are always sent, unless the user sets them too.
+    :param newest_first: whether these parameters sort the rows by ``updated``, the latest first.
     :param personal: paths of what names a person.
     """
 
@@ -89,57 +94,83 @@ class InstanceListing:
     path: str
     items: str
     paging: Literal["offset", "seek"]
-    since: str
-    updated: str
+    since: str = ""
+    updated: str = ""
     id: str = "id"
     table: str = "rows"
     interval: float = 60.0
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    newest_first: bool = False
     personal: tuple[tuple[str, ...], ...] = field(default=())
 
     def listing(self) -> Listing:
         """The listing, to be read with further query parameters."""
 
         def first(*, updated_from: datetime, **filters: Any) -> Call[Page[dict[str, Json]]]:
-            return self._call(
-                {"max" if self.paging == "offset" else "limit": 100}
-                | filters
-                | {self.since: moment(updated_from)}
-            )
+            since = {self.since: moment(updated_from)} if self.since else {}
+            size = {"max": 100} if self.paging == "offset" else {"limit": 100}
+            return self._call(size | dict(self.params) | filters | since)
 
         shape = Shape(self.table, personal=self.personal)
-        return Listing(first, shape, id=self.id, updated=self.updated, newest_first=False)
+        return Listing(
+            first,
+            shape,
+            id=self.id,
+            updated=self.updated,
+            newest_first=self.newest_first,
+            incremental=bool(self.since),
+        )
 
     def _call(self, params: Mapping[str, Any]) -> Call[Page[dict[str, Json]]]:
         def parse(reply: Reply) -> Page[dict[str, Json]]:
             if self.paging == "seek":
                 return seek_page(reply, self.items, lambda token: self._call({"page_token": token}))
-            return offset_page(reply, self.items, lambda offset: self._call({**params, "offset": offset}))
+            return offset_page(
+                reply,
+                self.items,
+                lambda offset: self._call({**params, "offset": offset}),
+                offset=int(params.get("offset", 0)),
+                page_size=int(params.get("max", 100)),
+                optional=True,
+            )
 
         # Whatever an instance lists may name a person, so no message quotes it.
         operation = Operation(self.code, "GET", self.path, replay=True, interval=self.interval, personal=True)
         return Call(operation, parse=parse, params=query(**params))
 
 
-_ADDRESSES = (("customer",), ("customer_notification_email",))
 INSTANCE_LISTINGS: dict[str, InstanceListing] = {
     row.code: row
     for row in (
         InstanceListing(
-            "OR11", "/api/orders", "orders", "offset", "start_update_date", "last_updated_date", "order_id",
-            "orders", personal=_ADDRESSES,
+            "OR11", "/api/orders", "orders", "offset", "start_update_date", "last_updated_date", "order_id", "orders",
+            personal=(
+                ("customer",), ("customer_notification_email",), ("order_additional_fields",),
+                ("order_lines", "order_line_additional_fields"), ("shipping_pudo_id",), ("shipping_tracking",),
+                ("shipping_tracking_url",),
+            ),
         ),
-        InstanceListing("IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices"),
+        InstanceListing("OF21", "/api/offers", "offers", "offset", id="offer_id", table="offers"),
+        # By creation: a payment that comes later changes an invoice and is not seen.
+        InstanceListing(
+            "IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices", interval=1.0,
+            params={"type": "ALL"},
+        ),
         InstanceListing(
             "TL02", "/api/sellerpayment/transactions_logs", "data", "seek", "last_updated_from", "last_updated",
-            table="transactions",
+            table="transactions", params={"limit": 2000, "sort": "lastUpdated,DESC"}, newest_first=True,
         ),
         InstanceListing(
-            "RT11", "/api/returns", "data", "seek", "return_last_updated_from", "last_updated_date", table="returns",
+            "RT11", "/api/returns", "data", "seek", "return_last_updated_from", "last_updated", table="returns",
+            interval=300.0, personal=(("return_address",), ("label_url",), ("tracking",)),
         ),
         InstanceListing(
             "M11", "/api/inbox/threads", "data", "seek", "updated_since", "date_updated", table="threads",
-            personal=(("authorized_participants",), ("current_participants",), ("topic", "value")),
+            personal=(
+                ("authorized_participants",), ("current_participants",), ("customer_organization",), ("messages",),
+                ("metadata", "last_sender"), ("topic", "value"),
+            ),
         ),
     )
 }  # fmt: skip
-"""By Mirakl's code. Their documents are not part of the package's tests, so names of fields are uncertain."""
+"""By Mirakl's code."""

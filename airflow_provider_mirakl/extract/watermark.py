@@ -22,10 +22,13 @@ class Watermark(msgspec.Struct):
 
     :param moment: the latest change that was delivered.
     :param delivered: digests of rows that were delivered and changed within the overlap, by id.
+    :param filters: which rows that was, by the names of the listing's filters. With other filters, rows that changed
+        before the moment were never delivered.
     """
 
     moment: datetime
     delivered: dict[str, str]
+    filters: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: StoragePath) -> Watermark | None:
@@ -36,11 +39,24 @@ class Watermark(msgspec.Struct):
         return WATERMARK.at(folder).read()
 
     def save(self, folder: StoragePath) -> None:
-        """Write it in one step. Never backwards: a run that began earlier may end later."""
+        """Write it in one step.
+
+        Never backwards, unless the filters are others: a run that began earlier may end later.
+        """
         note = WATERMARK.at(folder)
         before = note.read()
-        if before is None or before.moment <= self.moment:
+        if before is None or before.moment <= self.moment or before.filters != self.filters:
             note.write(self)
+
+    def other_filters(self, filters: dict[str, Any]) -> str:
+        """Say which filters are others than those of the previous run, such as ``statuses was [...] and is [...]``."""
+        names = sorted(
+            {name for name in (*self.filters, *filters) if self.filters.get(name) != filters.get(name)}
+        )
+        return ", ".join(
+            f"{name} was {self.filters.get(name, 'not set')!r} and is {filters.get(name, 'not set')!r}"
+            for name in names
+        )
 
     def begins(self, overlap: timedelta) -> datetime:
         """Where the next run begins."""

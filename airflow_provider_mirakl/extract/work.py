@@ -20,8 +20,8 @@ call takes its place.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,12 +45,16 @@ class Window:
     :param ends: the moment before which they lie; ``None`` for no end.
     :param watermark: folder of the watermark that moves when the extract is complete; ``None`` for a fixed interval.
     :param overlap: how far the next run reaches back.
+    :param delivered: what the previous run delivered within the overlap.
+    :param filters: the filters that the watermark is about.
     """
 
     begins: datetime
     ends: datetime | None = None
     watermark: StoragePath | None = None
     overlap: timedelta = timedelta()
+    delivered: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Progress(msgspec.Struct):
@@ -119,8 +123,7 @@ class ExtractWork:
         progress = self._note.read()
         if progress is None:
             self._forget()
-            before = Watermark.load(window.watermark) if window.watermark is not None else None
-            progress = Progress(window.begins, {} if before is None else before.delivered)
+            progress = Progress(window.begins, dict(window.delivered))
             if not listing.newest_first:
                 progress.newest = datetime.now(UTC)
             self._note.write(progress)  # a later try begins at the same moment
@@ -227,8 +230,10 @@ class ExtractWork:
     def _end(self) -> None:
         progress = self._progress
         counts = self._target.write(self._listing.shape, self._rows())
-        if self._window.watermark is not None and progress.newest is not None:
-            Watermark(progress.newest, progress.delivered).save(self._window.watermark)
+        if self._window.watermark is not None:
+            # Where nothing is listed, the next run begins where this one began.
+            reached = progress.newest or progress.begins + self._window.overlap
+            Watermark(reached, progress.delivered, dict(self._window.filters)).save(self._window.watermark)
         progress.before, progress.delivered = {}, {}
         progress.counts = counts
 

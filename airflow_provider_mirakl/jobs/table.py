@@ -1,4 +1,4 @@
-"""The seven jobs of Mirakl as data, and the one judgement of their states.
+"""The jobs of Mirakl as data, and the one judgement of their states.
 
 Submit, poll, terminal state, counts, reports: what differs between the jobs stands in :data:`JOBS` and nowhere else.
 Operators, sensors and the trigger read it by :func:`judge`. Source: docs/mirakl-facts.md.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from airflow_provider_mirakl.api import catalog_manager, offers, products
+from airflow_provider_mirakl.api import catalog_manager, marketplace, offers, products
 from airflow_provider_mirakl.api.call import Call, Json, Page
 from airflow_provider_mirakl.api.caller import Caller
 
@@ -96,6 +96,7 @@ class JobKind:
     :param told: whether a job that is done tells already what became of its items.
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
+    :param items: the field of such a file that holds the list, where the file is an object around it.
     :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
         ``resend``, where that does no harm; or ``fail`` and let a person decide.
     """
@@ -117,6 +118,7 @@ class JobKind:
     told: Callable[[Status], bool] = lambda status: True
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
+    items: str | None = None
 
     def id(self, value: JobId) -> JobId:
         """An id in the type that Mirakl gives it."""
@@ -394,6 +396,38 @@ OFFER_EXPORT = JobKind(
     file=offers.get_offer_export_file,
 )
 
+ORDER_EXPORT = JobKind(
+    name="order_export",
+    code="OR13",
+    title="order export",
+    numbered=False,
+    status=lambda job_id, caller: marketplace.get_order_export(job_id, caller=caller),
+    state="status",
+    in_progress=frozenset({"PENDING"}),
+    # No frequency of OR14 is public; these are those of OF53, which works alike: uncertain.
+    shortest=10,
+    recommended=60,
+    # Mirakl runs one at a time: while the first one runs, a second one is refused, and a retry exports again.
+    unclear="resend",
+    file=marketplace.get_order_export_file,
+    items="orders",
+)
+
+TRANSACTION_EXPORT = JobKind(
+    name="transaction_export",
+    code="TL03",
+    title="export of transaction lines",
+    numbered=False,
+    status=lambda job_id, caller: marketplace.get_transaction_export(job_id, caller=caller),
+    state="status",
+    in_progress=frozenset({"PENDING"}),
+    shortest=10,
+    recommended=60,
+    unclear="resend",
+    file=marketplace.get_transaction_export_file,
+    items="data",
+)
+
 JOBS: Mapping[str, JobKind] = {
     kind.name: kind
     for kind in (
@@ -404,6 +438,8 @@ JOBS: Mapping[str, JobKind] = {
         STOCK_IMPORT,
         PRICE_IMPORT,
         OFFER_EXPORT,
+        ORDER_EXPORT,
+        TRANSACTION_EXPORT,
     )
 }
-"""The seven, by name."""
+"""By name."""

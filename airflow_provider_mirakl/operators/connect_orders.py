@@ -49,6 +49,11 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
         Templated.
+    :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` are others than in the previous run,
+        whose watermark says nothing about the orders that were left out then: ``fail`` before any call; or ``anew``,
+        which begins again at ``since`` and delivers again what the filters share. Templated.
+    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+        ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep``, or ``drop`` what names a customer.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.

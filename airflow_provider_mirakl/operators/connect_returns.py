@@ -31,6 +31,10 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     :param statuses: only returns in these states, such as ``REQUEST_INITIATED``. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
+    :param on_changed_filters: what to do when ``statuses`` are others than in the previous run: ``fail`` before any
+        call; or ``anew``, which begins again at ``since``. Templated.
+    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+        ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: as of the extract of orders.

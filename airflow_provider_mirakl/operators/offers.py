@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
 from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments
 from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
         FlagArg,
         MappingArg,
+        MomentArg,
         PathArg,
         RowsArg,
         TextArg,
@@ -270,4 +272,107 @@ class MiraklExportOffersOperator(ChangesExportOperator):
             items_per_chunk=self.chunk_size,
             channel_codes=self.channel_codes,
             options=self.options,
+        )
+
+
+class MiraklFindOfferImportsOperator(FindImportsOperator):
+    """Find imports of offers that another system submitted (OF04), such as by SFTP or in the back office.
+
+    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklOfferImportSensor`. For the seller and the
+    operator.
+
+    :param created_since: only imports that were created since this moment, such as ``{{ data_interval_start }}``.
+        Templated.
+    :param created_to: only imports that were created until this moment. Templated.
+    :param import_mode: only imports in this mode: ``NORMAL``, ``REPLACE`` or ``PARTIAL_UPDATE``. Templated.
+    :param origins: only imports that came this way: any of ``API``, ``FTP``, ``SFTP``, ``HTTP``, ``HTTPS``, ``FRONT``
+        and ``PENDING_OFFERS``. Templated.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.imports.FindImportsOperator`.
+    """
+
+    code = "OF04"
+
+    status = Maybe(Choice(("WAITING_SYNCHRONIZATION_PRODUCT", "WAITING", "RUNNING", "COMPLETE", "FAILED")))
+    created_since = Maybe(Moment())
+    created_to = Maybe(Moment())
+    import_mode = Maybe(Choice[ImportMode](get_args(ImportMode)))
+    origins = Codes()
+
+    def __init__(
+        self,
+        *,
+        created_since: MomentArg | None = None,
+        created_to: MomentArg | None = None,
+        import_mode: ImportMode | TextArg | None = None,
+        origins: CodesArg = (),
+        **kwargs: Unpack[FindImportsArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.created_since = created_since
+        self.created_to = created_to
+        self.import_mode = import_mode
+        self.origins = origins
+
+    def listing(self, caller: Caller, limit: int) -> Call[Page[dict[str, Json]]]:
+        """OF04."""
+        from airflow_provider_mirakl.api.offers import list_offer_imports
+
+        return list_offer_imports(
+            caller=caller,
+            created_since=self.created_since,
+            created_to=self.created_to,
+            status=self.status,
+            mode=self.import_mode,
+            origins=self.origins,
+            limit=limit,
+        )
+
+
+class MiraklFindPriceImportsOperator(FindImportsOperator):
+    """Find imports of prices that another system submitted (PRI02), such as by SFTP or in the back office.
+
+    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklPriceImportSensor`. For the seller and the
+    operator.
+
+    :param created_since: only imports that were created since this moment, such as ``{{ data_interval_start }}``.
+        Templated.
+    :param created_to: only imports that were created until this moment. Templated.
+    :param origins: only imports that came this way, as of :class:`MiraklFindOfferImportsOperator`. Templated.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.imports.FindImportsOperator`.
+    """
+
+    code = "PRI02"
+
+    created_since = Maybe(Moment())
+    created_to = Maybe(Moment())
+    origins = Codes()
+
+    def __init__(
+        self,
+        *,
+        created_since: MomentArg | None = None,
+        created_to: MomentArg | None = None,
+        origins: CodesArg = (),
+        **kwargs: Unpack[FindImportsArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.created_since = created_since
+        self.created_to = created_to
+        self.origins = origins
+
+    def listing(self, caller: Caller, limit: int) -> Call[Page[dict[str, Json]]]:
+        """PRI02."""
+        from airflow_provider_mirakl.api.offers import list_price_imports
+
+        return list_price_imports(
+            caller=caller,
+            created_since=self.created_since,
+            created_to=self.created_to,
+            status=self.status,
+            origins=self.origins,
+            limit=limit,
         )

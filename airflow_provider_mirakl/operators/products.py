@@ -1,18 +1,19 @@
-"""The operator for product imports. Source: :ref:`P41 <facts-p41>`."""
+"""The operators for product imports. Source: :ref:`P41 <facts-p41>`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe
+from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe, Moment
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, PathArg, TextArg
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, MomentArg, PathArg, TextArg
 
 Until = Literal["sent", "complete"]
 ConversionType = Literal["AI_CONVERTER", "STANDARD"]
@@ -80,3 +81,48 @@ class MiraklImportProductsOperator(FileJobOperator):
         from airflow_provider_mirakl.api.products import import_products
 
         return import_products(self.content, file_name, caller=caller, **self.options)
+
+
+class MiraklFindProductImportsOperator(FindImportsOperator):
+    """Find product imports that another system submitted (P51), such as by SFTP or in the back office. For every role.
+
+    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklProductImportSensor`.
+
+    :param changed_since: only imports that changed since this moment, such as ``{{ data_interval_start }}``; without it
+        Mirakl lists every import there ever was. Templated.
+    :param has_transformed_file: only imports with a transformed file, or without one. Templated.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.imports.FindImportsOperator`.
+    """
+
+    code = "P51"
+    state = "import_status"
+    roles = ("shop", "operator", "front")
+
+    status = Maybe(Choice(("WAITING", "RUNNING", "SENT", "COMPLETE", "CANCELLED", "FAILED")))
+    changed_since = Maybe(Moment())
+    has_transformed_file = Maybe(Flag())
+
+    def __init__(
+        self,
+        *,
+        changed_since: MomentArg | None = None,
+        has_transformed_file: FlagArg | None = None,
+        **kwargs: Unpack[FindImportsArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.changed_since = changed_since
+        self.has_transformed_file = has_transformed_file
+
+    def listing(self, caller: Caller, limit: int) -> Call[Page[dict[str, Json]]]:
+        """P51."""
+        from airflow_provider_mirakl.api.products import list_imports
+
+        return list_imports(
+            caller=caller,
+            changed_since=self.changed_since,
+            status=self.status,
+            has_transformed_file=self.has_transformed_file,
+            limit=limit,
+        )

@@ -5,6 +5,7 @@ In constant memory; but a piece that goes into Parquet is held whole.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
 
 
+_HEAD = 1 << 20
+"""Bytes of a file that are looked at to tell what it is."""
 _OTHER_ENDINGS = (".parquet", ".csv", ".tsv", ".xlsx", ".xml")
 
 
@@ -59,13 +62,18 @@ _NO_PYARROW = "target: Parquet needs pyarrow; install it with: pip install 'airf
 
 
 def write_files(
-    client: Client, calls: Sequence[Call[bytes]], target: StoragePath, target_format: str
+    client: Client,
+    calls: Sequence[Call[bytes]],
+    target: StoragePath,
+    target_format: str,
+    items: str | None = None,
 ) -> int | None:
     """Fetch files one after another and write them as one.
 
     :param calls: each gives a file: CSV where the target is CSV, else a JSON array. 204 is an empty one.
     :param target: appears when it is complete.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``.
+    :param items: the field that holds the list, where a file may be an object around it.
     :return: how many items; ``None`` for CSV, whose bytes are not looked at.
     """
     with tempfile.TemporaryDirectory(prefix="mirakl-export-") as folder:
@@ -74,8 +82,9 @@ def write_files(
             _join_csv(pieces, target)
             return None
         if target_format == "parquet":
-            return _write_parquet([_as_ndjson(piece) for piece in pieces], target)
-        return _join_rows(pieces, target)
+            personal = any(call.operation.personal for call in calls)
+            return _write_parquet([_as_ndjson(piece, items) for piece in pieces], target, personal=personal)
+        return _join_rows(pieces, target, items)
 
 
 def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iterator[Path]:
@@ -114,8 +123,6 @@ def write_rows(rows: Iterable[Mapping[str, Any]], target: str) -> int:
     :param target: a local path or an address of object storage.
     :return: how many.
     """
-    import json
-
     from airflow_provider_mirakl.files.paths import storage_path
 
     count = 0
@@ -149,10 +156,10 @@ def _join_csv(pieces: Iterator[Path], target: StoragePath) -> None:
                     file.write(b"\n")
 
 
-def _rows(piece: Path) -> Iterator[bytes]:
+def _rows(piece: Path, items: str | None) -> Iterator[bytes]:
     from airflow_provider_mirakl.catalog.source import open_source
 
-    for batch in open_source(piece, "json").batches():
+    for batch in open_source(piece, "json", items=_list_of(piece, items)).batches():
         if batch.refused:
             raise MiraklReplyError(
                 f"The export holds what is no object: {batch.refused[0].problems[0]}", operation="export"
@@ -160,26 +167,48 @@ def _rows(piece: Path) -> Iterator[bytes]:
         yield from batch.rows
 
 
-def _join_rows(pieces: Iterator[Path], target: StoragePath) -> int:
+def _list_of(piece: Path, items: str | None) -> str | None:
+    """The field that holds the list of a file, where the file is an object around it.
+
+    Of TL05 Mirakl's document shows such an object, describes a single line, and allows one line after another: what
+    the file is shows in the file.
+    """
+    if items is None:
+        return None
+    with piece.open("rb") as file:
+        head = file.readline(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"["):
+        return None
+    try:
+        first = json.loads(head)
+    except ValueError:  # written over several lines, or longer than the head
+        return items
+    return items if isinstance(first, dict) and items in first else None
+
+
+def _join_rows(pieces: Iterator[Path], target: StoragePath, items: str | None) -> int:
     count = 0
     with writing_target(target) as file:
         for piece in pieces:
-            for row in _rows(piece):
+            for row in _rows(piece, items):
                 file.write(row + b"\n")
                 count += 1
     return count
 
 
-def _as_ndjson(piece: Path) -> Path:
+def _as_ndjson(piece: Path, items: str | None) -> Path:
     rows = piece.with_suffix(".ndjson")
     with rows.open("wb") as file:
-        for row in _rows(piece):
+        for row in _rows(piece, items):
             file.write(row + b"\n")
     return rows
 
 
-def _write_parquet(pieces: Sequence[Path], target: StoragePath) -> int:
-    """Two passes: first the columns of all pieces, then their rows, piece by piece."""
+def _write_parquet(pieces: Sequence[Path], target: StoragePath, *, personal: bool) -> int:
+    """Two passes: first the columns of all pieces, then their rows, piece by piece.
+
+    :param personal: whether rows name a person. Then no error quotes what could not be converted.
+    """
     try:
         import pyarrow as pa
         import pyarrow.json as pj
@@ -204,7 +233,8 @@ def _write_parquet(pieces: Sequence[Path], target: StoragePath) -> int:
                     writer.write_table(table)
                     count += table.num_rows
     except pa.ArrowException as error:
+        words = type(error).__name__ if personal else str(error)
         raise MiraklReplyError(
-            f"The export does not fit into one table ({error}); export as ndjson", operation="export"
-        ) from error
+            f"The export does not fit into one table ({words}); export as ndjson", operation="export"
+        ) from (None if personal else error)
     return count

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 XCOM_KEY = "mirakl_lasting"
 
 
-def check_lasting(run: TaskRun, place: StoragePath, what: str, on_lost_state: str, log: Any) -> None:
+def check_lasting(
+    run: TaskRun, place: StoragePath, what: str, on_lost_state: str, log: Any, *, chosen: bool = False
+) -> None:
     """Refuse to begin anew when an earlier run left something that is gone.
 
     :param run: this try.
     :param place: the file that an earlier run would have left.
     :param what: what it is, for the message, such as ``the state of this sync``.
     :param on_lost_state: ``fail``, or ``full`` to begin anew with a warning.
+    :param chosen: whether the user named the place. Then another place than before is meant, and not lost.
     :raises MiraklNoteError: it is gone, and ``on_lost_state`` is ``fail``; no call was spent.
     """
     one_of("on_lost_state", on_lost_state, ("fail", "full"))
@@ -33,7 +36,7 @@ def check_lasting(run: TaskRun, place: StoragePath, what: str, on_lost_state: st
         return
     earlier = run.earlier(XCOM_KEY)
     # The number of a mapped task's source may be another one tomorrow, and then its place is another one rightly.
-    if earlier is None or (run.is_mapped and earlier != str(place)):
+    if earlier is None or ((run.is_mapped or chosen) and earlier != str(place)):
         return
     words = (
         f"{place} is not there, and an earlier run of this task left {what} in {earlier}. It was removed, or the "

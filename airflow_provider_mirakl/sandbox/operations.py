@@ -1,7 +1,7 @@
 """What the sandbox answers, as data: one row per operation.
 
 Intervals are the published maximum frequencies. Where the interval depends on what the call carries (P41, OF01, OF24,
-STO01, PRI01, OF52, CM11), the handler counts it.
+STO01, PRI01, OF52, OR13, TL03, CM11), the handler counts it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from airflow_provider_mirakl.sandbox.systems import (
     connect,
     djust,
     documents,
+    marketplace,
     offers,
     order_calls,
     platform,
@@ -274,6 +275,21 @@ OPERATIONS: tuple[Operation, ...] = (
     _read("PRI03", f"{_PRICE}/{{import_id}}/error_report", offers.pri03, SHOP | OPERATOR, MINUTE, (CSV,)),
     _write("OF52", "/offers/export/async", offers.of52, ALL, per="handler", consumes=(JSON,)),
     _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, ALL, 10.0),
+    _read("OF21", "/offers", offers.of21, SHOP),
+    # What a Marketplace lists beside offers
+    _read("OR11", "/orders", marketplace.or11, interval=MINUTE),
+    _write("OR13", "/orders/async-export", marketplace.or13, per="handler", consumes=(JSON,)),
+    _read("OR14", "/orders/async-export/status/{tracking_id}", marketplace.or14),
+    _read("TL02", "/sellerpayment/transactions_logs", marketplace.tl02, interval=MINUTE),
+    _write(
+        "TL03", "/sellerpayment/transactions_logs/async", marketplace.tl03, per="handler", consumes=(JSON,)
+    ),
+    _read(
+        "TL04", "/sellerpayment/transactions_logs/async/status/{tracking_id}", marketplace.tl04, interval=10.0
+    ),
+    _read("IV01", "/invoices", marketplace.iv01, interval=DAY),
+    _read("RT11", "/returns", marketplace.rt11, interval=5 * MINUTE),
+    _read("M11", "/inbox/threads", marketplace.m11),
     # The files of exports have addresses that only the status tells
     Operation(
         "CM54",
@@ -293,6 +309,8 @@ OPERATIONS: tuple[Operation, ...] = (
         ALL,
         produces=(JSON, CSV),
     ),
+    Operation("OR15", "mirakl", "GET", "/dynamic/OR15/{tracking_id}/{file}", marketplace.or15, ALL),
+    Operation("TL05", "mirakl", "GET", "/dynamic/TL05/{tracking_id}/{file}", marketplace.tl05, ALL),
     # DJUST
     Operation(
         "ADM-MIRAKL-100",

@@ -340,6 +340,21 @@ class Sandbox:
             }
         )
 
+    def add_marketplace_rows(self, kind: str, count: int = 1, shop: int = 2000, **changes: Any) -> list[str]:
+        """Let rows appear in the Marketplace now; returns their ids.
+
+        :param kind: ``orders``, ``transactions``, ``invoices``, ``returns`` or ``threads``.
+        :param changes: fields that are set on every one of them, such as ``order_state``.
+        """
+        return self.call(lambda world: world.instance.marketplace.add(kind, count, shop=shop, **changes))
+
+    def change_marketplace_row(self, kind: str, row_id: str, **changes: Any) -> None:
+        """Change fields of a row of the Marketplace.
+
+        :raises KeyError: there is no such row.
+        """
+        self.call(lambda world: world.instance.marketplace.change(kind, row_id, **changes))
+
     def put_document(self, shop: int, kind: str, name: str, body: bytes) -> int:
         """Store a shop document under any name, even one that no upload would let in; returns its id."""
         return self.call(lambda world: world.instance.documents.put(shop, kind, name, body))

@@ -254,3 +254,15 @@ class MiraklOfferExportSensor(MiraklJobSensor):
     """Waits for an export of offers (OF53)."""
 
     job = "offer_export"
+
+
+class MiraklOrderExportSensor(MiraklJobSensor):
+    """Waits for an export of orders (OR14)."""
+
+    job = "order_export"
+
+
+class MiraklTransactionExportSensor(MiraklJobSensor):
+    """Waits for an export of transaction lines (TL04)."""
+
+    job = "transaction_export"

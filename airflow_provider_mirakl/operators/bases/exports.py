@@ -126,6 +126,8 @@ class ExportOperator(MiraklJobOperator):
     :param items_per_chunk: items in one of Mirakl's files; default Mirakl's own, for Parquet 10,000.
     """
 
+    formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
+    """What can be written: CSV only where Mirakl exports it."""
     target = Location()
     target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
     items_per_chunk = Maybe(Whole())
@@ -147,10 +149,23 @@ class ExportOperator(MiraklJobOperator):
     def begin(self, caller: Caller) -> Call[str]:
         """The call that begins the export."""
 
+    def asked(self, caller: Caller) -> Call[str]:
+        """The call by which one export is told from another: the same for every try."""
+        return self.begin(caller)
+
     @property
     def format(self) -> TargetFormat:
-        """The format of the target."""
-        return target_format(self.target, self.target_format)
+        """The format of the target.
+
+        :raises MiraklConfigurationError: Mirakl has no export of this kind in it.
+        """
+        found = target_format(self.target, self.target_format)
+        if found not in self.formats:
+            raise MiraklConfigurationError(
+                f"target must be one of {', '.join(self.formats)}, not {found}: Mirakl exports these rows as JSON only",
+                field="target",
+            )
+        return found
 
     @property
     def export_type(self) -> str:
@@ -168,7 +183,7 @@ class ExportOperator(MiraklJobOperator):
         """Hash of what is asked for."""
         import hashlib
 
-        call = self.begin(caller)
+        call = self.asked(caller)
         words = f"{call.target}\0{caller}\0{self.target}".encode()
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
 
@@ -190,7 +205,7 @@ class ExportOperator(MiraklJobOperator):
         file = self.kind.file
         assert file is not None  # noqa: S101 - exports have files
         calls = [file(url, accept=self.export_type) for url in urls]
-        items = write_files(client, calls, storage_path(self.target), self.format)
+        items = write_files(client, calls, storage_path(self.target), self.format, self.kind.items)
         counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
         self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
         return {"target": self.target, "items": items, "files": len(urls)}

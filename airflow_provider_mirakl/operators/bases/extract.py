@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 Format = Literal["ndjson", "parquet"]
 Layout = Literal["nested", "flat"]
 PersonalData = Literal["keep", "drop"]
+OnChangedFilters = Literal["fail", "anew"]
+OnLostState = Literal["fail", "full"]
 
 
 class ExtractArguments(PacedArguments, total=False):
@@ -36,6 +42,8 @@ class ExtractArguments(PacedArguments, total=False):
     updated_to: MomentArg | None
     overlap: NumberArg | timedelta
     watermark: PathArg | None
+    on_changed_filters: OnChangedFilters | TextArg
+    on_lost_state: OnLostState | TextArg
     personal_data: PersonalData | TextArg
 
 
@@ -65,6 +73,11 @@ class ExtractOperator(PacedOperator):
     :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
+    :param on_changed_filters: what to do when the filters are others than those of the previous run, whose watermark
+        says nothing about the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again
+        at ``since`` and delivers again what the filters share. Templated.
+    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+        ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     """
 
@@ -77,6 +90,8 @@ class ExtractOperator(PacedOperator):
     updated_to = Maybe(Moment())
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_changed_filters = Choice[OnChangedFilters](get_args(OnChangedFilters))
+    on_lost_state = Choice[OnLostState](get_args(OnLostState))
     personal_data = Choice[PersonalData](get_args(PersonalData))
 
     def __init__(
@@ -90,6 +105,8 @@ class ExtractOperator(PacedOperator):
         updated_to: MomentArg | None = None,
         overlap: NumberArg | timedelta = 600.0,
         watermark: PathArg | None = None,
+        on_changed_filters: OnChangedFilters | TextArg = "fail",
+        on_lost_state: OnLostState | TextArg = "fail",
         personal_data: PersonalData | TextArg = "keep",
         **kwargs: Unpack[PacedArguments],
     ) -> None:
@@ -102,6 +119,8 @@ class ExtractOperator(PacedOperator):
         self.updated_to = updated_to
         self.overlap = overlap
         self.watermark = watermark
+        self.on_changed_filters = on_changed_filters
+        self.on_lost_state = on_lost_state
         self.personal_data = personal_data
 
     @property
@@ -115,8 +134,13 @@ class ExtractOperator(PacedOperator):
 
     def prepare(self, run: TaskRun) -> Here | None:
         """Begin the walk, or go on where it was broken off."""
+        from airflow_provider_mirakl.extract.watermark import WATERMARK
+        from airflow_provider_mirakl.runtime.lasting import check_lasting
         from airflow_provider_mirakl.triggers.places import Here
 
+        if run.begins and (place := self._window(run).watermark) is not None:
+            what, chosen = "the watermark of this extract", self.watermark is not None
+            check_lasting(run, place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
         work = self._work(run)
         if run.begins and work.progress.pages and not work.finished:
             self.log.info("Continuing the previous try: %s were read", work.describe(0.0))
@@ -124,17 +148,21 @@ class ExtractOperator(PacedOperator):
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Say what was written, and where."""
-        from airflow_provider_mirakl.extract.watermark import Watermark
+        from airflow_provider_mirakl.extract.watermark import WATERMARK, Watermark
+        from airflow_provider_mirakl.runtime.lasting import note_lasting
 
         progress = self._work(run).progress
         counts = progress.counts or {}
         window = self._window(run)
-        moved = Watermark.load(window.watermark) if window.watermark is not None else None
+        moved = None
+        if window.watermark is not None:
+            moved = Watermark.load(window.watermark)
+            note_lasting(run, window.watermark / WATERMARK.file)
         result = {
             "rows": counts,
             "files": {table: str(self._target(run).path(table)) for table, count in counts.items() if count},
             "pages": len(progress.pages),
-            "updated_from": progress.begins.isoformat(),
+            "updated_from": progress.begins.isoformat() if self.listing.incremental else None,
             "updated_to": None if window.ends is None else window.ends.isoformat(),
             "watermark": None if moved is None else moved.moment.isoformat(),
         }
@@ -145,17 +173,29 @@ class ExtractOperator(PacedOperator):
     def _work(self, run: TaskRun) -> ExtractWork:
         from airflow_provider_mirakl.extract.work import ExtractWork
 
-        target = self._target(run)
+        target, window = self._target(run), self._window(run)
         target.check(self.listing.shape)
         return ExtractWork(
             self.listing,
             self.filters(),
-            self._window(run),
+            window,
             target,
             run.folder,
-            generation=run.generation,
+            generation=f"{run.generation}/{self._asked(window)}",
             keep_persons=self.personal_data == "keep",
         )
+
+    def _asked(self, window: Window) -> str:
+        """Tells one walk from another: a try with other filters does not go on with the pages of the previous one."""
+        fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
+        words = [self.listing.shape.table, self._named_filters(), fixed, self.personal_data]
+        return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _named_filters(self) -> dict[str, Any]:
+        """The filters that are set, in a form that survives a note."""
+        set_ = {name: value for name, value in self.filters().items() if value not in (None, [], ())}
+        found: dict[str, Any] = json.loads(json.dumps(set_, sort_keys=True, default=str))
+        return found
 
     def _target(self, run: TaskRun) -> Target:
         from airflow_provider_mirakl.extract.target import Target
@@ -172,43 +212,76 @@ class ExtractOperator(PacedOperator):
     def _window(self, run: TaskRun) -> Window:
         """Which changes this run delivers.
 
-        :raises MiraklConfigurationError: a fixed interval together with ``since`` or ``watermark``, without its begin,
-            or that ends before it begins.
+        :raises MiraklConfigurationError: arguments that do not go together; or filters that are others than those of
+            the watermark, unless ``on_changed_filters`` permits it.
         """
+        from airflow_provider_mirakl.extract.work import Window
+
+        if not self.listing.incremental:
+            self._leave_out(
+                ("since", "updated_from", "updated_to", "watermark"),
+                "this listing has no moment of the last change, so every run reads all of it",
+            )
+            return Window(datetime.now(UTC))
+        begins, ends = self.updated_from, self.updated_to
+        if begins is None:
+            if ends is not None:
+                raise MiraklConfigurationError(
+                    "updated_to: a fixed interval needs updated_from too", field="updated_from"
+                )
+            return self._since_watermark(run)
+        self._leave_out(("since", "watermark"), "updated_from begins a fixed interval, which has none")
+        if ends is not None and ends <= begins:
+            raise MiraklConfigurationError(
+                f"updated_to: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
+                field="updated_to",
+            )
+        return Window(begins, ends)
+
+    def _leave_out(self, names: Sequence[str], reason: str) -> None:
+        """Refuse arguments that mean nothing here.
+
+        :raises MiraklConfigurationError: one of them is set.
+        """
+        for name in names:
+            if getattr(self, name) is not None:
+                raise MiraklConfigurationError(f"{name}: {reason}; leave out {name}", field=name)
+
+    def _since_watermark(self, run: TaskRun) -> Window:
+        """From where the previous run ended, if it had the same filters."""
         from airflow_provider_mirakl.extract.watermark import Watermark
         from airflow_provider_mirakl.extract.work import Window
         from airflow_provider_mirakl.files.paths import storage_path
 
-        begins = self.updated_from
-        ends = self.updated_to
-        if begins is None and ends is not None:
-            raise MiraklConfigurationError(
-                "updated_to: a fixed interval needs updated_from too", field="updated_from"
-            )
-        if begins is not None:
-            if self.since is not None or self.watermark is not None:
-                raise MiraklConfigurationError(
-                    "updated_from: is a fixed interval; since and watermark belong to extracts without one",
-                    field="updated_from",
-                )
-            if ends is not None and ends <= begins:
-                raise MiraklConfigurationError(
-                    f"updated_to: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
-                    field="updated_to",
-                )
-            return Window(begins, ends)
-        if self.watermark is None:
-            if run.is_mapped:
-                raise MiraklConfigurationError(
-                    "watermark: a mapped task needs a folder of its own for each instance", field="watermark"
-                )
-            place = run.lasting_folder("watermarks", self.hook.conn_id)
-        else:
+        if self.watermark is not None:
             place = storage_path(self.watermark)
-        known = Watermark.load(place)
-        first = self.since or datetime.now(UTC) - FIRST_RUN
-        overlap = timedelta(seconds=self.overlap)
-        return Window(first if known is None else known.begins(overlap), None, place, overlap)
+        elif run.is_mapped:
+            raise MiraklConfigurationError(
+                "watermark: a mapped task needs a folder of its own for each instance", field="watermark"
+            )
+        else:
+            place = run.lasting_folder("watermarks", self.hook.conn_id)
+        known, filters = Watermark.load(place), self._named_filters()
+        anew = Window(
+            self.since or datetime.now(UTC) - FIRST_RUN,
+            watermark=place,
+            overlap=timedelta(seconds=self.overlap),
+            filters=filters,
+        )
+        if known is None:
+            return anew
+        if words := known.other_filters(filters):
+            if self.on_changed_filters == "fail":
+                raise MiraklConfigurationError(
+                    f"{words}. The watermark in {place} is about the filters of the previous run: rows that changed "
+                    f"before {known.moment.isoformat()} and were left out then would never be extracted. Set "
+                    "on_changed_filters='anew' for one run to begin again at since, or enter another watermark",
+                    field="on_changed_filters",
+                )
+            if run.begins:
+                self.log.warning("%s. Beginning again at %s", words, anew.begins.isoformat())
+            return anew
+        return replace(anew, begins=known.begins(anew.overlap), delivered=known.delivered)
 
 
 class ConnectExtractOperator(ExtractOperator):

@@ -1,4 +1,4 @@
-"""Exports in the background: the one pattern of CM52 to CM54 and OF52 to OF54."""
+"""Exports in the background: the one pattern of CM52 to CM54, OF52 to OF54, OR13 to OR15 and TL03 to TL05."""
 
 from __future__ import annotations
 

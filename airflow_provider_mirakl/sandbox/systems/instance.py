@@ -1,4 +1,4 @@
-"""The Marketplace and Catalog Manager instance: its shops, products, offers, documents and jobs."""
+"""The Marketplace and Catalog Manager instance: its shops, products, offers, orders, documents and jobs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from airflow_provider_mirakl.sandbox.machine.core import Machine
 from airflow_provider_mirakl.sandbox.systems.catalog_manager import Catalog
 from airflow_provider_mirakl.sandbox.systems.djust import DjustClients
 from airflow_provider_mirakl.sandbox.systems.documents import Documents
+from airflow_provider_mirakl.sandbox.systems.marketplace import Marketplace
 from airflow_provider_mirakl.sandbox.systems.offers import Offers
 from airflow_provider_mirakl.sandbox.systems.products import ProductImports
 from airflow_provider_mirakl.sandbox.systems.shops import Shops
@@ -22,6 +23,7 @@ class Instance:
         self.catalog = machine.add(Catalog)
         self.imports = machine.add(ProductImports)
         self.offers = machine.add(Offers)
+        self.marketplace = machine.add(Marketplace)
         self.documents = machine.add(Documents)
         self.djust = machine.add(DjustClients)
 

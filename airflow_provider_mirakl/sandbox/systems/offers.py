@@ -386,6 +386,24 @@ class Offers(Part):
             "warehouses": [{"code": code, "quantity": count} for code, count in offer["warehouses"].items()],
         }
 
+    def seller_view(self, offer: Offer) -> dict[str, Any]:
+        """An offer as OF21 lists it."""
+        row = self._element(offer)
+        price = offer["price"] if offer["discount"] is None else offer["discount"]
+        kept = (
+            "offer_id", "shop_sku", "product_sku", "active", "quantity", "state_code", "description",
+            "currency_iso_code", "warehouses",
+        )  # fmt: skip
+        return {name: row[name] for name in kept} | {
+            "all_prices": [{"price": price, "unit_origin_price": offer["price"], "volume_prices": []}],
+            "price": price, "total_price": price + 4.9, "channels": ["INIT"], "category_code": "lamps",
+            "category_label": "Lamps", "fulfillment": {"center": {"code": "DEFAULT"}}, "leadtime_to_ship": 2,
+            "logistic_class": {"code": "STD", "label": "Standard"}, "max_order_quantity": 0, "min_order_quantity": 0,
+            "min_quantity_alert": 0, "min_shipping_price": 4.9, "min_shipping_price_additional": 0,
+            "min_shipping_type": "STD", "min_shipping_zone": "FR", "package_quantity": 1, "product_references": [],
+            "product_title": offer["product_sku"], "shipping_deadline": self._machine.clock.iso(offer["updated"]),
+        }  # fmt: skip
+
     def _csv(self, job: Job, offers: list[Offer]) -> bytes:
         iso = self._machine.clock.iso
         rows = []
@@ -613,6 +631,33 @@ def _moment(exchange: Exchange, text_: str) -> float | None:
     if stamp is None:
         raise ApiError(400, "start_date and end_date must be ISO 8601 date-times with an offset.")
     return exchange.machine.clock.at_wall(stamp)
+
+
+def of21(exchange: Exchange) -> Reply:
+    """OF21: the offers of a shop by offset, the lowest total price first."""
+    part = exchange.part(Offers)
+    states, sku = exchange.listed("offer_state_codes"), exchange.query.get("sku")
+    product, shop = exchange.query.get("product_id"), exchange.shop
+    found = [
+        part.seller_view(offer)
+        for offer in part.offers.values()
+        if offer["shop"] == shop
+        and not offer["deleted"]
+        and (not states or offer["state"] in states)
+        and (not sku or offer["sku"] == sku)
+        and (not product or offer["product_sku"] == product)
+    ]
+    field = {
+        "": "total_price",
+        "totalPrice": "total_price",
+        "price": "price",
+        "productTitle": "product_title",
+    }.get(exchange.query.get("sort", ""))
+    if field is None:
+        raise ApiError(400, "sort must be totalPrice, price or productTitle.")
+    found.sort(key=lambda row: (row[field], row["offer_id"]), reverse=exchange.query.get("order") == "desc")
+    page, links = paging.offset(exchange, len(found))
+    return Reply(200, dumps({"offers": found[page], "total_count": len(found)}), JSON, headers=links)
 
 
 async def of52(exchange: Exchange) -> Reply:

@@ -38,7 +38,7 @@ _ORIGIN = {
     "channel_store_id": "4",
     "channel_store_name": "Sandbox Shop",
 }
-_PEOPLE = (
+PEOPLE = (
     ("Ada", "Lindqvist", "Storgatan 12", "Umeå", "SWE"),
     ("Bruno", "Carvalho", "Rua das Flores 7", "Porto", "PRT"),
     ("Chloé", "Marchand", "3 rue des Lilas", "Nantes", "FRA"),
@@ -494,7 +494,7 @@ def _settle(row: Row) -> None:
 def order(index: int, seed: int, stamp: str) -> Row:
     """An order of a customer, the same for the same index and seed."""
     chance = random.Random(seed << 40 | index).random  # noqa: S311 - repeatable test data, not a secret
-    first, last, street, city, country = _PEOPLE[int(chance() * len(_PEOPLE))]
+    first, last, street, city, country = PEOPLE[int(chance() * len(PEOPLE))]
     order_id = f"0002_{3200000 + index}-A"
     address = {
         "first_name": first, "last_name": last, "street": street, "city": city, "zip_code": f"{10000 + index % 80000}",

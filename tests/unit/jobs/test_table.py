@@ -1,4 +1,4 @@
-"""One judgement for seven jobs."""
+"""One judgement for all jobs."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
 class Piece(bytes):
     """What a call asks for, and is answered with."""
 
-    operation = SimpleNamespace(code="CM54")
+    operation = SimpleNamespace(code="CM54", personal=False)
 
 
 class Files:

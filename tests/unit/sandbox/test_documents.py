@@ -259,7 +259,7 @@ def test_settings_can_be_narrowed(shop: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/orders", "/api/offers/5", "/api/products/offers", "/api/messages", "/mmp/shop"]
+    "path", ["/api/orders/documents", "/api/offers/5", "/api/products/offers", "/api/messages", "/mmp/shop"]
 )
 def test_what_is_not_offered_is_mirakl_s_404(shop: httpx.Client, path: str) -> None:
     answer = shop.get(path)

@@ -76,6 +76,23 @@ BODIES: dict[str, tuple[str, str, str, Any]] = {
         "/api/offers/export/async",
         {"include_fields": ["price"], "rename_fields": {"price": "p"}, "items_per_chunk": 1},
     ),
+    "OR13": (
+        "shop",
+        "POST",
+        "/api/orders/async-export",
+        {
+            "start_update_date": "2026-01-01T00:00:00Z",
+            "end_update_date": "2026-12-01T00:00:00Z",
+            "order_state_codes": ["SHIPPED"],
+            "items_per_chunk": 1,
+        },
+    ),
+    "TL03": (
+        "operator",
+        "POST",
+        "/api/sellerpayment/transactions_logs/async",
+        {"last_updated_from": "2026-01-01T00:00:00Z", "items_per_chunk": 1},
+    ),
     "A02": ("shop", "PUT", "/api/account", SHOP),
     "ADM-MIRAKL-100": (
         "djust",
@@ -169,7 +186,7 @@ def test_any_json(
 
 def endings(world: Any) -> list[tuple[Any, str]]:
     """Jobs that have not ended, each with its end: so that what they do is done at once."""
-    exports = ("CM52", "OF52")
+    exports = ("CM52", "OF52", "OR13", "TL03")
     open_jobs = [job for job in world.jobs.all.values() if job.finished is None]
     return [(job, "COMPLETED" if job.kind in exports else "COMPLETE") for job in open_jobs]
 

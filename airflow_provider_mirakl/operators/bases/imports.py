@@ -1,0 +1,125 @@
+"""The base of the operators that find imports which another system submitted: by FTP, or in the back office."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Text, Whole, check_role, read_caller
+from airflow_provider_mirakl.runtime.signatures import TaskArguments
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.api.call import Call, Json, Page
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.runtime.arguments import TextArg, WholeArg
+
+OnNone = Literal["pass", "skip", "fail"]
+
+
+class FindImportsArguments(TaskArguments, total=False):
+    """The parameters of :class:`FindImportsOperator`, for the operators built on it."""
+
+    status: TextArg | None
+    on_none: OnNone | TextArg
+    max_imports: WholeArg
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+
+
+class FindImportsOperator(MiraklBaseOperator):
+    """Lists imports, and returns their ids for a sensor, which waits for them and judges their lines.
+
+    Mirakl permits a page of 100 imports a minute.
+
+    :param status: only imports in this state, such as ``FAILED``. Templated.
+    :param on_none: what to do where no import is found: ``pass`` with no ids, ``skip`` the task and what follows it, or
+        ``fail``. Templated.
+    :param max_imports: most imports that are returned, the newest first. More than 100 take a minute for every 100.
+        Templated.
+    :param mirakl_conn_id: connection of type ``mirakl``. Templated.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own. Templated.
+    :param shop_id: the shop; default the connection's own. An operator without one finds the imports of all shops.
+        Templated.
+    :return: ``job_ids``, the newest first, and ``states``, how many imports are in each state.
+    :raises MiraklInputError: no import was found, with ``on_none="fail"``.
+    """
+
+    code: ClassVar[str]
+    """Mirakl's code of the listing."""
+    state: ClassVar[str] = "status"
+    """The field that holds an import's state."""
+    roles: ClassVar[Sequence[str]] = ("shop", "operator")
+
+    ui_color = "#dcefe4"
+    status = Maybe(Choice(("WAITING", "RUNNING", "COMPLETE", "FAILED")))
+    on_none = Choice[OnNone](get_args(OnNone))
+    max_imports = Whole(most=10_000)
+    mirakl_conn_id = Text()
+    role = Maybe(Choice(get_args(Role)))
+    shop_id = Maybe(Id())
+
+    def __init__(
+        self,
+        *,
+        status: TextArg | None = None,
+        on_none: OnNone | TextArg = "pass",
+        max_imports: WholeArg = 100,
+        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        role: TextArg | None = None,
+        shop_id: WholeArg | None = None,
+        **kwargs: Unpack[TaskArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.status = status
+        self.on_none = on_none
+        self.max_imports = max_imports
+        self.mirakl_conn_id = mirakl_conn_id
+        self.role = role
+        self.shop_id = shop_id
+
+    @abstractmethod
+    def listing(self, caller: Caller, limit: int) -> Call[Page[dict[str, Json]]]:
+        """The call of the first page.
+
+        :param limit: imports a page.
+        """
+
+    @cached_property
+    def hook(self) -> MiraklHook:
+        """The hook of the operator's connection."""
+        return MiraklHook(self.mirakl_conn_id, role=self.role)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """List, and count by state."""
+        caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.code)
+        most, found = self.max_imports, []
+        with self.hook.get_conn() as client:
+            for page in client.pages(self.listing(caller, min(100, most))):
+                found += page.items
+                if len(found) >= most:
+                    break
+        found = found[:most]
+        states: dict[str, int] = {}
+        for row in found:
+            state = str(row.get(self.state))
+            states[state] = states.get(state, 0) + 1
+        words = ", ".join(f"{count} {state}" for state, count in states.items())
+        self.log.info("%s lists %d imports%s", self.code, len(found), f": {words}" if words else "")
+        if not found and self.on_none == "skip":
+            raise AirflowSkipException(f"{self.code} lists no import that fits")
+        if not found and self.on_none == "fail":
+            raise MiraklInputError(f"{self.code} lists no import that fits")
+        return {"job_ids": [row.get("import_id") for row in found], "states": states}

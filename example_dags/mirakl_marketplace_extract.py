@@ -1,0 +1,74 @@
+"""### Bring what a Marketplace lists to a lake
+
+Orders (OR11), offers (OF21), transaction lines (TL02), invoices (IV01), returns (RT11) and threads of messages (M11),
+each as NDJSON and each run from where the previous one ended. `orders_export` shows the way for many orders: the export
+in the background (OR13 to OR15), and `transactions_export` that of transaction lines (TL03 to TL05). What is known to
+name a customer is left out of the listings.
+
+**Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
+
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first run
+brings a few rows of each kind to `dags/out/marketplace`, the second what changed since. In production, set
+`schedule="@daily"`: Mirakl permits everything of TL03 and IV01 once a day.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Param
+
+from airflow_provider_mirakl.operators.accounting import MiraklExportTransactionsOperator
+from airflow_provider_mirakl.operators.extract import MiraklExtractOperator
+from airflow_provider_mirakl.operators.orders import MiraklExportOrdersOperator
+
+# Yours may lie on a local path or in any object storage that Airflow knows.
+EXAMPLES = Path(__file__).resolve().parent
+
+with DAG(
+    dag_id="mirakl_marketplace_extract",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,  # one extract of a watermark at a time
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=2), "mirakl_conn_id": "mirakl_shop"},
+    params={
+        "target": Param(f"{EXAMPLES}/out/marketplace", type="string", title="Folder of the files"),
+    },
+    doc_md=__doc__,
+    tags=["mirakl", "orders"],
+):
+    # [START listings]
+    for task_id, operation in {
+        "orders": "OR11",
+        "offers": "OF21",
+        "transactions": "TL02",
+        "invoices": "IV01",
+        "returns": "RT11",
+        "threads": "M11",
+    }.items():
+        MiraklExtractOperator(
+            task_id=task_id,
+            operation=operation,
+            target="{{ params.target }}",
+            personal_data="drop",
+            deferrable=True,
+        )
+    # [END listings]
+
+    # [START exports]
+    MiraklExportOrdersOperator(
+        task_id="orders_export",
+        target="{{ params.target }}/orders-{{ run_id | replace(':', '') }}.ndjson",
+        changes_only=True,
+        deferrable=True,
+    )
+    MiraklExportTransactionsOperator(
+        task_id="transactions_export",
+        target="{{ params.target }}/transactions-{{ run_id | replace(':', '') }}.ndjson",
+        changes_only=True,
+        deferrable=True,
+    )
+    # [END exports]
