@@ -152,7 +152,7 @@ def write(folder: Path, kind: str, count: int, seed: int = 0) -> list[Path]:
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Put into a sandbox what the example Dags expect: documents, products to delete, orders, returns, a Marketplace."""
+    """Put into a sandbox what the example Dags expect: documents, products, orders, returns, a Marketplace."""
     for kind in ("orders", "transactions", "invoices", "returns", "threads"):
         sandbox.add_marketplace_rows(kind, 3)
     sandbox.place_orders(SHIPPED, status="AWAITING_SHIPMENT")
