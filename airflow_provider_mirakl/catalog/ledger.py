@@ -29,6 +29,8 @@ class _Content(msgspec.Struct):
     accepted: int
     submitted_at: datetime | None
     finished: bool
+    earlier: int = 0
+    """Products accepted under an earlier plan of the same task."""
 
 
 LEDGER = NoteKind(
@@ -52,7 +54,13 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, plan: Plan, *, generation: str, store: Store | None = None, name: str = LEDGER.file
+        cls,
+        plan: Plan,
+        *,
+        generation: str,
+        store: Store | None = None,
+        name: str = LEDGER.file,
+        follows: bool = False,
     ) -> Ledger:
         """Continue the ledger beside a plan, or begin one.
 
@@ -63,6 +71,8 @@ class Ledger:
             the task is cleared; another generation begins anew.
         :param store: a second place for the note.
         :param name: name of the note, where a task has several.
+        :param follows: whether another plan takes up where the noted one ended, as that of a sync does: it was planned
+            on the state, which knows every accepted chunk.
         :raises MiraklNoteError: the ledger cannot be read, or notes accepted chunks of another plan: the source or
             the options changed since. Nothing is mixed.
         """
@@ -71,6 +81,11 @@ class Ledger:
         # An unused ledger of another plan is what a sync leaves that was killed before it opened its second one.
         if content is None or (content.plan != plan.id and not content.next_chunk):
             ledger = cls(plan, note, _Content(plan.id, 0, 0, None, False))
+            ledger.save()
+            return ledger
+        if content.plan != plan.id and follows:
+            earlier = content.earlier + content.accepted
+            ledger = cls(plan, note, _Content(plan.id, 0, 0, content.submitted_at, False, earlier))
             ledger.save()
             return ledger
         if content.plan != plan.id:
@@ -93,8 +108,13 @@ class Ledger:
 
     @property
     def accepted(self) -> int:
-        """Products Mirakl accepted."""
+        """Products of this plan that Mirakl accepted."""
         return self._content.accepted
+
+    @property
+    def earlier(self) -> int:
+        """Products that Mirakl accepted under earlier plans of the same task."""
+        return self._content.earlier
 
     @property
     def submitted_at(self) -> datetime | None:
@@ -168,7 +188,12 @@ class Ledger:
 
 
 def resume(
-    folder: StoragePath | str, *, generation: str, store: Store | None = None, name: str = LEDGER.file
+    folder: StoragePath | str,
+    *,
+    generation: str,
+    store: Store | None = None,
+    name: str = LEDGER.file,
+    follows: bool = False,
 ) -> Ledger | None:
     """Find the work a previous try of the same task began.
 
@@ -176,6 +201,7 @@ def resume(
     :param generation: as in :meth:`Ledger.open`.
     :param store: as in :meth:`Ledger.open`.
     :param name: as in :meth:`Ledger.open`.
+    :param follows: as in :meth:`Ledger.open`.
     :return: the ledger with its plan; ``None`` when there is nothing to continue, so that planning begins. So it is
         when the ledger is known and its plan is gone: :meth:`Ledger.open` compares the new plan with the ledger.
     :raises MiraklNoteError: there is something, but it is damaged.
@@ -190,7 +216,7 @@ def resume(
             folder / PLAN_FILE,
         )
         return None
-    return Ledger.open(Plan.load(folder), generation=generation, store=store, name=name)
+    return Ledger.open(Plan.load(folder), generation=generation, store=store, name=name, follows=follows)
 
 
 def _accepted(plan: Plan, chunks: int) -> int:

@@ -13,6 +13,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from airflow_provider_mirakl.catalog.ledger import Ledger, resume
 from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, begin, plan_delete, save
 from airflow_provider_mirakl.catalog.planner import (
@@ -34,13 +35,14 @@ from airflow_provider_mirakl.catalog.rows import Batch, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
-from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.notes import NoteKind, Store
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
 
 log = logging.getLogger(__name__)
 
 SYNC_FILE = "sync.json"
+UPSERT_LEDGER, DELETE_LEDGER = "upsert/ledger.json", "delete/ledger.json"
 _FLUSH_ROWS = 1 << 16
 
 _Mark = tuple[str, int]
@@ -57,6 +59,7 @@ class _Content(msgspec.Struct):
     known: int
     unchanged: int
     kept: int
+    full: bool = False
 
 
 SYNC = NoteKind(
@@ -80,6 +83,7 @@ class SyncPlan:
     :param unchanged: products of the source that need not be sent.
     :param kept: products that left the source and are not deleted, because deletes were off or a row without a readable
         id might be one of them.
+    :param full: whether every product is sent, changed or not.
     """
 
     upsert: Plan
@@ -89,6 +93,24 @@ class SyncPlan:
     known: int
     unchanged: int
     kept: int
+    full: bool = False
+
+    def ledgers(self, *, generation: str, store: Store | None = None) -> tuple[Ledger, Ledger]:
+        """How far upserts and deletes have come.
+
+        A plan that was made again, because its files were lost, takes up where the first one ended: the state knows
+        every accepted chunk. Only a full one is judged by its ledger alone.
+
+        :param generation: changes when the task is cleared.
+        :param store: a second place for the notes.
+        :raises MiraklNoteError: a full sync was planned again, from another source.
+        """
+        return (
+            Ledger.open(
+                self.upsert, generation=generation, store=store, name=UPSERT_LEDGER, follows=not self.full
+            ),
+            Ledger.open(self.delete, generation=generation, store=store, name=DELETE_LEDGER, follows=True),
+        )
 
     def intend(self, plan: Plan, chunk_index: int) -> None:
         """Note in the state that a chunk is about to be sent.
@@ -145,7 +167,19 @@ class SyncPlan:
             content.known,
             content.unchanged,
             content.kept,
+            content.full,
         )
+
+
+def is_planned(folder: StoragePath | str, *, generation: str, store: Store | None = None) -> bool:
+    """Whether a previous try planned a sync in a folder, and its plans are there.
+
+    :param folder: the sync's folder.
+    :param generation: changes when the task is cleared.
+    :param store: a second place for the notes.
+    """
+    plans = plain(folder) / "delete"  # the ledger of the deletes is the last thing that planning writes
+    return resume(plans, generation=generation, store=store, name=DELETE_LEDGER, follows=True) is not None
 
 
 def doubt(
@@ -261,7 +295,7 @@ def plan_sync(
         batch_size,
         max_chunk_bytes,
         full,
-        known.generation,
+        None if full else known.generation,  # a full one is the same plan on whatever state
     )
     upsert = save("upsert", upserts, rows, laid, options)
     delete = plan_delete(
@@ -279,8 +313,9 @@ def plan_sync(
         known.products,
         changes.unchanged,
         0 if deleted else changes.missing_count,
+        full,
     )
-    content = _Content(str(known.folder), plan.id, plan.known, plan.unchanged, plan.kept)
+    content = _Content(str(known.folder), plan.id, plan.known, plan.unchanged, plan.kept, full)
     SYNC.at(folder).write(content)
     changes.close()
     return plan

@@ -522,12 +522,11 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
 
     def prepare(self, run: TaskRun) -> Place | None:
         """Compare source and state, or find the plan of a previous try: upserts first, then deletes."""
-        from airflow_provider_mirakl.catalog.ledger import Ledger, resume
-        from airflow_provider_mirakl.catalog.sync import SyncPlan
+        from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
         from airflow_provider_mirakl.triggers.places import open_sync, place_of
 
         interval = 60.0 * self.hook.settings.interval_factor
-        if resume(run.folder / "delete", generation=run.generation) is None:
+        if not is_planned(run.folder, generation=run.generation, store=run.memory):
             sync = self._plan(run)
             self._may_continue = False
             for line in sync.describe(interval).splitlines():
@@ -535,7 +534,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             self.judge_rejects(run, sync.upsert)
         else:
             sync = SyncPlan.load(run.folder, self._state(run))
-        ledgers = [Ledger.open(plan, generation=run.generation) for plan in (sync.upsert, sync.delete)]
+        ledgers = sync.ledgers(generation=run.generation, store=run.memory)
         due = next((ledger for ledger in ledgers if ledger.chunk is not None), None)
         if due is None or self.preview:
             return None
@@ -551,8 +550,10 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         from airflow_provider_mirakl.outcome import Outcome
 
         sync = SyncPlan.load(run.folder, self._state(run))
-        upserts, deletes = sync.upsert.products, sync.delete.products
-        numbers = {"unchanged": sync.unchanged, "kept": sync.kept, "rejected": sync.upsert.rejected}
+        ledgers = sync.ledgers(generation=run.generation, store=run.memory)
+        upserts, deletes = (ledger.plan.products + ledger.earlier for ledger in ledgers)
+        unchanged = max(0, sync.unchanged - ledgers[0].earlier)  # a plan made again knows them as unchanged
+        numbers = {"unchanged": unchanged, "kept": sync.kept, "rejected": sync.upsert.rejected}
         place = {"folder": str(run.folder)}
         if self.preview:
             self.log.info("Preview: nothing was sent; the plan is in %s", run.folder)
@@ -563,7 +564,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             outcome,
             f"{upserts:,}",
             f"{deletes:,}",
-            f"{sync.unchanged:,}",
+            f"{unchanged:,}",
         )
         return outcome.summary() | {"upserted": upserts, "deleted": deletes} | numbers | place
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_mirakl.catalog.ledger import Ledger, resume
+from airflow_provider_mirakl.catalog.ledger import resume
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE
 from airflow_provider_mirakl.catalog.reading import plans_in
-from airflow_provider_mirakl.catalog.sync import SyncPlan
+from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
@@ -82,11 +82,10 @@ def open_plan(*, folder: str, generation: str, store: Store | None = None) -> Wo
 def open_sync(*, folder: str, generation: str, state: str, store: Store | None = None) -> Work | None:
     """The chunks of a sync that are still to be sent: upserts first, then deletes."""
     place = storage_path(folder)
-    if resume(place / "delete", generation=generation) is None:
+    if not is_planned(place, generation=generation, store=store):
         raise FileNotFoundError(f"there is no plan of this task in {folder}")
     sync = SyncPlan.load(place, storage_path(state))
-    for plan in (sync.upsert, sync.delete):
-        ledger = Ledger.open(plan, generation=generation)
+    for ledger in sync.ledgers(generation=generation, store=store):
         if ledger.chunk is not None:
             return SendWork(ledger, sync)
     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError
 from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
 from airflow_provider_mirakl.operators.bases import paced
 from airflow_provider_mirakl.operators.connect import (
@@ -165,3 +165,93 @@ def test_the_stored_trigger_has_no_secret_and_no_product(worker, mirakl_sandbox,
     assert "sandbox-secret" not in stored
     assert "p001" not in stored
     assert len(stored) < 4096
+
+
+@pytest.fixture
+def on_fresh_disks(monkeypatch, tmp_path):
+    """Empties the work folder whenever a task goes to its trigger or comes back, as a new pod finds it."""
+
+    def empty(task: Any) -> Any:
+        fire, work = task.fire, tmp_path / "work"
+
+        def fresh(trigger: Any) -> Any:
+            shutil.rmtree(work, ignore_errors=True)
+            event = fire(trigger)
+            shutil.rmtree(work, ignore_errors=True)
+            return event
+
+        monkeypatch.setattr(task, "fire", fresh)
+        return task
+
+    return empty
+
+
+def sent(sandbox: Any, operation: str = "upsertProducts") -> Counter[str]:
+    return Counter(row["item"] for row in sandbox.ledger() if row["operation"] == operation)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_sync_on_a_fresh_disk_at_every_return_sends_nothing_twice(
+    worker, mirakl_sandbox, tmp_path, on_fresh_disks, full
+):
+    """Its state is on lasting storage, and knows every accepted chunk: what is planned again is the rest."""
+
+    def sync(count: int, **options: Any) -> Any:
+        return lambda: MiraklConnectSyncCatalogOperator(
+            task_id="task",
+            source=products(count),
+            batch_size=2,
+            deferrable=True,
+            state=str(tmp_path / "state"),
+            max_delete_ratio=0.5,
+            **options,
+        )
+
+    first = on_fresh_disks(worker(sync(8, full=full))).run()
+    assert (first["upserted"], first["unchanged"], first["deleted"]) == (8, 0, 0)
+    assert sent(mirakl_sandbox) == {f"p{number:03d}": 1 for number in range(8)}
+    second = on_fresh_disks(worker(sync(5, full=full), run_id="second")).run()
+    assert (second["upserted"], second["unchanged"], second["deleted"]) == ((5, 0, 3) if full else (0, 5, 3))
+    assert sent(mirakl_sandbox, "deleteProducts") == {"p005": 1, "p006": 1, "p007": 1}
+
+
+def test_a_full_sync_whose_source_changed_with_its_disk_stops(
+    worker, mirakl_sandbox, tmp_path, monkeypatch
+):
+    source = tmp_path / "catalog.ndjson"
+    source.write_text("".join(json.dumps(product) + "\n" for product in products(6)))
+    task = worker(
+        lambda: MiraklConnectSyncCatalogOperator(
+            task_id="task", source=str(source), deferrable=True, state=str(tmp_path / "state"), full=True
+        )
+    )
+    fire = task.fire
+
+    def changing(trigger: Any) -> Any:
+        event = fire(trigger)
+        shutil.rmtree(tmp_path / "work")
+        source.write_text("".join(json.dumps(product) + "\n" for product in products(7)))
+        return event
+
+    monkeypatch.setattr(task, "fire", changing)
+    with pytest.raises(MiraklNoteError, match="the source or the options changed"):
+        task.run()
+
+
+def test_a_source_that_is_gone_when_the_plan_has_to_be_made_again_is_named(
+    worker, mirakl_sandbox, tmp_path, monkeypatch
+):
+    source = tmp_path / "catalog.ndjson"
+    source.write_text("".join(json.dumps(product) + "\n" for product in products(6)))
+    task = worker(upsert(str(source)))
+    fire = task.fire
+
+    def losing(trigger: Any) -> Any:
+        shutil.rmtree(tmp_path / "work")
+        source.unlink()
+        return fire(trigger)
+
+    monkeypatch.setattr(task, "fire", losing)
+    with pytest.raises(MiraklInputError, match=r"catalog\.ndjson"):
+        task.run()
+    assert statuses(mirakl_sandbox) == {}
