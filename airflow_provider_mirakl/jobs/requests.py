@@ -79,6 +79,9 @@ class PagesWork:
         self._first, self._call, self._note = first, call, note
         self._folder, self._target = plain(folder), target
         self.listed = note.read() or Listed()
+        pages = len(self.listed.pages)
+        if pages and not self.listed.finished and not self._page(pages - 1).exists():
+            self.listed = Listed()  # the note was kept elsewhere too, and the disk with the pages is gone
 
     @property
     def last_call_at(self) -> datetime | None:

@@ -128,10 +128,10 @@ class TaskRun:
     @property
     def may_have_lost_notes(self) -> bool:
         """Whether a note that is not there may have been lost: a retry, before Airflow 3.3, on another disk."""
-        return not self.memory.lasts and not self._is_first_try
+        return not self.memory.lasts and not self.is_first_try
 
     @property
-    def _is_first_try(self) -> bool:
+    def is_first_try(self) -> bool:
         """Whether no try came before this one since the task was last cleared, which raises ``max_tries``."""
         ti = self._ti
         retries = getattr(getattr(ti, "task", None), "retries", None)

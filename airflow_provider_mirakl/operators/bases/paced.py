@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun,
 from airflow_provider_mirakl.runtime.waiting import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Unpack
 
     from airflow.providers.common.compat.sdk import Context
@@ -59,12 +60,16 @@ class Journey:
 
     :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
     :param in_worker: the triggerer cannot reach the plan, so workers make the calls.
+    :param stays: pages got lost on the way, so this worker reads to the end: a deferral would lose them again.
+    :param read: round and pages that had been read when the task left.
     :param lead: seconds from a trigger's moment until the task was ready to call again, as learned so far; ``None``
         before it ever came back.
     """
 
     began: float | None = None
     in_worker: bool = False
+    stays: bool = False
+    read: list[int] = field(default_factory=list)
     lead: float | None = None
 
     @property
@@ -79,6 +84,34 @@ class Journey:
         """
         learned = lag if self.lead is None else 0.7 * self.lead + 0.3 * lag
         self.lead = max(0.0, min(learned, LONGEST_LEAD))
+
+
+@dataclass(slots=True)
+class Trip:
+    """One stay in a worker: the run, and what the task takes along when it leaves.
+
+    :param work: as it was opened last.
+    """
+
+    run: TaskRun
+    pace: Pace
+    journey: Journey
+    work: Work | None = None
+
+    def open(self, place: Place | Here) -> Work | None:
+        """Open the work at a place."""
+        self.work = place.open(self.run.memory)
+        return self.work
+
+    def state(self) -> dict[str, Any]:
+        """What the task takes along through a deferral."""
+        if self.work is not None:
+            self.journey.read = pages_read(self.work.position)
+        return {
+            "pace": asdict(self.pace),
+            "journey": asdict(self.journey),
+            "carried": self.run.memory.carried,
+        }
 
 
 class PacedOperator(MiraklBaseOperator):
@@ -149,6 +182,7 @@ class PacedOperator(MiraklBaseOperator):
         if event is None:
             return self._begin(context)
         pace, journey, event = read_event(event)
+        journey.read = max(journey.read, pages_read(event.get("position") or {}))
         run = TaskRun(context, self.work_folder, begins=False, carried=event["state"].get("carried"))
         match event.get("status"):
             case "error":
@@ -164,33 +198,36 @@ class PacedOperator(MiraklBaseOperator):
                     run.folder,
                     event.get("reason"),
                 )
-        return self._proceed(run, pace, journey, event.get("moment"))
+        return self._proceed(Trip(run, pace, journey), event.get("moment"))
 
     def _begin(self, context: Context) -> dict[str, Any]:
         from airflow_provider_mirakl.catalog.loop import Pace
 
         run = TaskRun(context, self.work_folder, begins=True)
-        return self._proceed(run, Pace(), Journey(began=run.started))
+        run.announce(self.log)
+        return self._proceed(Trip(run, Pace(), Journey(began=run.started)))
 
-    def _proceed(
-        self, run: TaskRun, pace: Pace, journey: Journey, woken_for: float | None = None
-    ) -> dict[str, Any]:
+    def _proceed(self, trip: Trip, woken_for: float | None = None) -> dict[str, Any]:
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.catalog.loop import make_calls
         from airflow_provider_mirakl.triggers.places import Place
 
-        limits = self._limits
+        limits, run, journey = self._limits, trip.run, trip.journey
         while (place := self.prepare(run)) is not None:
-            work = place.open(run.memory)
-            if self.deferrable and not journey.in_worker and isinstance(place, Place) and work is not None:
-                self._hand_over(place, work, run, pace, journey, limits)
+            work = trip.open(place)
+            if work is not None:
+                self._check_pages(work, trip)
+                in_triggerer = self.deferrable and not (journey.in_worker or journey.stays)
+                if in_triggerer and isinstance(place, Place):
+                    self._hand_over(place, work, trip, limits)
             with self.hook.get_conn() as client:
                 if woken_for is not None:  # only now is everything loaded that the call needs
                     journey.learn(time.time() - woken_for)
                     woken_for = None
+                opened: Callable[[], Work | None] = partial(trip.open, place)
                 drive(
-                    make_calls(partial(place.open, run.memory), pace, limits, self.log),
-                    lambda step: self._perform(step, client, run, pace, journey),
+                    make_calls(opened, trip.pace, limits, self.log),
+                    lambda step: self._perform(step, client, trip),
                 )
         result = self.conclude(run)
         run.tell_assets(self, result)
@@ -202,16 +239,33 @@ class PacedOperator(MiraklBaseOperator):
 
         return CallLimits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
 
-    def _hand_over(
-        self, place: Place, work: Work, run: TaskRun, pace: Pace, journey: Journey, limits: CallLimits
-    ) -> None:
+    def _check_pages(self, work: Work, trip: Trip) -> None:
+        """Say when pages that were read are gone. They were files: no note brings them back.
+
+        Without this a task whose every process has a fresh disk would read its first page again and again.
+        """
+        run, journey, read = trip.run, trip.journey, pages_read(work.position)
+        if read >= journey.read:
+            if run.begins and not run.is_first_try and work.position.get("pages") == 0:
+                self.log.info("No page of a previous try is in %s: reading from the first one.", run.folder)
+            return
+        self.log.warning(
+            "%d pages had been read, and their files are gone from %s: the work folder was removed, or is not shared. "
+            "Reading from the first page again, and to the end in this worker. Set [mirakl] work_folder to storage "
+            "that workers and triggerers share.",
+            journey.read[-1],
+            run.folder,
+        )
+        journey.stays, journey.read = True, read
+
+    def _hand_over(self, place: Place, work: Work, trip: Trip, limits: CallLimits) -> None:
         """Let the triggerer make the calls, unless they are so quick that a deferral does not pay."""
         from airflow_provider_mirakl.triggers.paced import PacedTrigger
 
         operation = work.operation
         if operation is None or operation.interval * limits.interval_factor < SHORTEST_DEFERRAL:
             return
-        left = time_left(self.execution_timeout, journey.began)
+        left = time_left(self.execution_timeout, trip.journey.began)
         hook = self.hook
         self.log.info("The triggerer makes the calls from here on: %s", work.position)
         self.defer(
@@ -225,14 +279,14 @@ class PacedOperator(MiraklBaseOperator):
                 refused_timeout=limits.refused_timeout,
                 earliest=time.time() + SHORTEST_DEFERRAL,
                 deadline=None if left is None else time.time() + left.total_seconds(),
-                state=_state(run, pace, journey),
+                state=trip.state(),
                 position=work.position,
             ),
             method_name=self.resume.__name__,
             timeout=left,
         )
 
-    def _perform(self, step: Step, client: Client, run: TaskRun, pace: Pace, journey: Journey) -> object:
+    def _perform(self, step: Step, client: Client, trip: Trip) -> object:
         """Perform a step in this worker."""
         from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
 
@@ -242,18 +296,18 @@ class PacedOperator(MiraklBaseOperator):
             case Blocking():
                 return step.function()
             case Sleep():
-                self._wait(step.seconds, run, pace, journey)
+                self._wait(step.seconds, trip)
         return None
 
-    def _wait(self, seconds: float, run: TaskRun, pace: Pace, journey: Journey) -> None:
+    def _wait(self, seconds: float, trip: Trip) -> None:
         """Wait: in the triggerer when that pays, else here."""
-        if self.deferrable and seconds - journey.early >= SHORTEST_DEFERRAL:
+        journey = trip.journey
+        if self.deferrable and not journey.stays and seconds - journey.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             self.log.info("The triggerer waits for the next call until %s", clock(time.time() + seconds))
-            state = _state(run, pace, journey)
             self.defer(
-                trigger=MomentTrigger(time.time() + seconds - journey.early, state),
+                trigger=MomentTrigger(time.time() + seconds - journey.early, trip.state()),
                 method_name=self.resume.__name__,
                 timeout=time_left(self.execution_timeout, journey.began),
             )
@@ -262,9 +316,12 @@ class PacedOperator(MiraklBaseOperator):
         time.sleep(seconds)
 
 
-def _state(run: TaskRun, pace: Pace, journey: Journey) -> dict[str, Any]:
-    """What the task takes along through a deferral."""
-    return {"pace": asdict(pace), "journey": asdict(journey), "carried": run.memory.carried}
+def pages_read(position: Mapping[str, Any]) -> list[int]:
+    """Round and pages of a position: the later, the larger. Of work without pages always the same.
+
+    :param position: see :attr:`~airflow_provider_mirakl.catalog.work.Work.position`.
+    """
+    return [position.get("round", 1), position.get("pages", 0)]
 
 
 def read_event(event: object) -> tuple[Pace, Journey, dict[str, Any]]:

@@ -215,9 +215,7 @@ def test_a_sync_on_a_fresh_disk_at_every_return_sends_nothing_twice(
     assert sent(mirakl_sandbox, "deleteProducts") == {"p005": 1, "p006": 1, "p007": 1}
 
 
-def test_a_full_sync_whose_source_changed_with_its_disk_stops(
-    worker, mirakl_sandbox, tmp_path, monkeypatch
-):
+def test_a_full_sync_whose_source_changed_with_its_disk_stops(worker, mirakl_sandbox, tmp_path, monkeypatch):
     source = tmp_path / "catalog.ndjson"
     source.write_text("".join(json.dumps(product) + "\n" for product in products(6)))
     task = worker(
@@ -255,3 +253,40 @@ def test_a_source_that_is_gone_when_the_plan_has_to_be_made_again_is_named(
     with pytest.raises(MiraklInputError, match=r"catalog\.ndjson"):
         task.run()
     assert statuses(mirakl_sandbox) == {}
+
+
+def test_a_listing_on_a_fresh_disk_at_every_return_is_read_to_its_end_by_one_worker(
+    worker, mirakl_sandbox, tmp_path, on_fresh_disks, caplog, capsys
+):
+    """Pages are files, and no note brings them back: reading the first one again at every return would never end."""
+    mirakl_sandbox.seed({"id": f"p{number:05d}"} for number in range(2500))
+    target = tmp_path / "catalog.ndjson"
+    task = worker(
+        lambda: MiraklConnectExportCatalogOperator(task_id="task", target=str(target), deferrable=True)
+    )
+    assert on_fresh_disks(task).run()["items"] == 2500
+    assert len(target.read_text().splitlines()) == 2500
+    assert kinds(task.deferrals) == [PACED, MOMENT]
+    assert statuses(mirakl_sandbox, "listProducts") == {200: 4}  # the first page twice
+    said = caplog.text + capsys.readouterr().out
+    assert "1 pages had been read, and their files are gone" in said
+    assert "[mirakl] work_folder" in said
+
+
+def test_a_verification_on_a_fresh_disk_at_every_return_comes_to_an_end(
+    worker, mirakl_sandbox, tmp_path, on_fresh_disks
+):
+    sent_folder = worker(upsert(products(4), work_folder=str(tmp_path / "lasting")), run_id="sent").run()
+    mirakl_sandbox.advance(3600)
+    task = worker(
+        lambda: MiraklConnectVerifyProductsOperator(task_id="verify", submitted=sent_folder, deferrable=True)
+    )
+    assert on_fresh_disks(task).run()["succeeded"] == 4
+
+
+def test_the_first_line_of_a_task_says_where_its_files_are(worker, mirakl_sandbox, tmp_path, caplog, capsys):
+    caplog.set_level("INFO")
+    worker(upsert(products(2), deferrable=False)).run()
+    said = caplog.text + capsys.readouterr().out
+    assert f"Notes and files of this task are in {tmp_path / 'work'}" in said
+    assert "on the disk of this machine" in said

@@ -19,6 +19,7 @@ from airflow_provider_mirakl.operators.bases.paced import (
     LONGEST_LEAD,
     Journey,
     PacedOperator,
+    Trip,
     read_event,
 )
 from airflow_provider_mirakl.runtime import task_run
@@ -101,10 +102,13 @@ class Operator(PacedOperator):
 
 
 class Resumed(Operator):
-    def _proceed(
-        self, run: Any, pace: Pace, journey: Journey, woken_for: float | None = None
-    ) -> dict[str, Any]:
-        return {"begins": run.begins, "pace": pace, "journey": journey, "woken_for": woken_for}
+    def _proceed(self, trip: Trip, woken_for: float | None = None) -> dict[str, Any]:
+        return {
+            "begins": trip.run.begins,
+            "pace": trip.pace,
+            "journey": trip.journey,
+            "woken_for": woken_for,
+        }
 
 
 CONTEXT: Any = {
@@ -174,9 +178,7 @@ class TestHandOver:
         operator._hand_over(
             Place("catalog.open", {"folder": "/f"}),
             work,
-            RUN,
-            Pace(failures=1),
-            Journey(began=NOON - 100),
+            Trip(RUN, Pace(failures=1), Journey(began=NOON - 100)),
             CallLimits(1.0, 5, 3600),
         )
 
@@ -206,7 +208,7 @@ class TestHandOver:
 class TestWait:
     def wait(self, seconds: float, journey: Journey | None = None, **arguments: Any) -> None:
         operator = Operator(task_id="paced", **{"deferrable": True, **arguments})
-        operator._wait(seconds, RUN, Pace(failures=1), journey or Journey(began=NOON - 100))
+        operator._wait(seconds, Trip(RUN, Pace(failures=1), journey or Journey(began=NOON - 100)))
 
     def test_a_long_wait_goes_to_the_triggerer_with_the_state(self, slept: list[float]) -> None:
         with pytest.raises(TaskDeferred) as deferred:
@@ -215,7 +217,7 @@ class TestWait:
         assert trigger.moment == NOON + 54
         assert trigger.state == {
             "pace": {"not_before": 0.0, "failures": 1, "refused_since": None},
-            "journey": {"began": NOON - 100, "in_worker": True, "lead": 6.0},
+            "journey": {"began": NOON - 100, "in_worker": True, "stays": False, "read": [], "lead": 6.0},
             "carried": {"ledger.json": "{}"},
         }
         assert deferred.value.method_name == "resume"
