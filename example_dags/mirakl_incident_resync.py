@@ -146,7 +146,7 @@ with DAG(
         approve = ApprovalOperator(
             task_id="approve",
             subject="Resync of Mirakl products: {{ params.reason }} {{ params.ticket or '' }}",
-            body="{{ ti.xcom_pull(task_ids='preview')['products'] }} products, route {{ params.route }}. The log of "
+            body="{{ ti.xcom_pull(task_ids='preview')['planned'] }} products, route {{ params.route }}. The log of "
             "the task `preview` shows each of them.",
             response_timeout=timedelta(hours=4),
             defaults="Reject",

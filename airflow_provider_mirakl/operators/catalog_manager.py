@@ -127,7 +127,8 @@ class MiraklExportProductsOperator(ChangesExportOperator):
     :param include_data_provider_origins: also where each value comes from, in JSON and Parquet; default Mirakl's own,
         false. Templated.
     :param items_per_chunk: products in one of Mirakl's files.
-    :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
+    :return: ``target``, ``items`` (``None`` for CSV), ``files``, ``job_ids`` and ``folder``; without
+        ``wait_for_completion`` only ``job_ids``, ``target`` and ``folder``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -200,7 +201,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
     :param unique_identifiers: only the products with these identifiers, such as ``EAN|4006381333931``, 100 at most.
         Templated.
     :param locale: language of labels. Templated.
-    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+    :return: ``target``, ``items``, ``updated_since``, ``updated_to`` and ``folder``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
     The operator and the front office have to name the shop.
@@ -249,7 +250,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
     Mirakl remembers a deletion for a year.
 
     :param product_ids: only these of Mirakl's ids. Templated.
-    :return: ``target``, ``items``, ``updated_since`` and ``updated_to``.
+    :return: ``target``, ``items``, ``updated_since``, ``updated_to`` and ``folder``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
     """

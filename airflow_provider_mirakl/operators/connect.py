@@ -613,7 +613,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
 
     :param target: the NDJSON file to write: a local path or object storage. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: ``products``, how many, and ``target``.
+    :return: ``items``, how many products, ``target`` and ``folder``.
     :raises MiraklApiError: Mirakl says no.
 
     Source: :ref:`listProducts <facts-listproducts>`.
@@ -668,8 +668,8 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors`` and ``rows``, the file with
-        a line for each product.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``folder`` and ``rows``, the
+        file with a line for each product.
     :raises MiraklItemsFailedError: more products failed than allowed.
 
     Source: :ref:`listProducts <facts-listproducts>`.

@@ -30,7 +30,8 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: as of the extract of orders.
+    :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
+        ``folder``.
     """
 
     @property

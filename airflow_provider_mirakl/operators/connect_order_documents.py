@@ -52,7 +52,7 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
     :param work_folder: folder for the outcome, as an object storage path that every worker reaches; default
         ``[mirakl] work_folder``. Templated.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``rows``), with ``stored``, how
-        many were fetched, and ``target``.
+        many were fetched, ``target`` and ``folder``.
     :raises MiraklItemsFailedError: more documents failed than allowed.
     """
 
@@ -112,7 +112,11 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
         run.folder.mkdir(parents=True, exist_ok=True)
         with self.hook.get_conn() as client, OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(fetch(client, self._listed(client), target, stored=stored))
-        result = writer.outcome.summary() | {"stored": fetched, "target": str(target)}
+        result = writer.outcome.summary() | {
+            "stored": fetched,
+            "target": str(target),
+            "folder": str(run.folder),
+        }
         judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 

@@ -59,7 +59,8 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.
     :param max_failures: pages that may fail one after another (5xx, broken connection) before the task fails.
     :param work_folder: folder for progress, pages and watermarks; default ``[mirakl] work_folder``. Templated.
-    :return: ``rows`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark``.
+    :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
+        ``folder``.
     :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
     :raises MiraklApiError: Mirakl rejects the call.
     """

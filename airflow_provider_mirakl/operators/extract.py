@@ -60,7 +60,8 @@ class MiraklExtractOperator(ExtractOperator):
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop of a seller with several; default the connection's own. Templated.
-    :return: as of the extract of Mirakl Connect's orders.
+    :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
+        ``folder``.
     :raises MiraklConfigurationError: there is no such operation, or arguments that do not fit; no call was spent.
     """
 

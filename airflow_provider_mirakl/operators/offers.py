@@ -239,7 +239,8 @@ class MiraklExportOffersOperator(ChangesExportOperator):
     :param options: further fields of the request by Mirakl's names: ``include_fields``, ``rename_fields``,
         ``include_inactive_offers``, ``shipping_zones``, ``ongoing_discount_campaign_identifiers``. Templated.
     :param items_per_chunk: offers in one of Mirakl's files.
-    :return: ``target``, ``items`` (``None`` for CSV), ``files``, and ``job_ids``.
+    :return: ``target``, ``items`` (``None`` for CSV), ``files``, ``job_ids`` and ``folder``; without
+        ``wait_for_completion`` only ``job_ids``, ``target`` and ``folder``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """

@@ -69,7 +69,7 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
     :param work_folder: folder for notes and reports, as an object storage path that every worker reaches; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with before,
-        after and result of each product; ``rejects``, the failed products as ``source`` of a next run; ``products``,
+        after and result of each product; ``rejects``, the failed products as ``source`` of a next run; ``planned``,
         ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids of the direct route;
         ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
     :raises MiraklInputError: with every problem of the input; nothing was sent.
@@ -135,8 +135,8 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
     :param previewed: the result of the preview. Templated.
     :param resynced: the result of the resync; ``None`` where it was skipped. Templated.
     :param about: what stands at the top of the report, by name, such as a reason and a ticket. Templated.
-    :return: ``products``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
-        file; ``rejects``, the failed products as ``source`` of a next run.
+    :return: ``planned``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
+        file; ``rejects``, the failed products as ``source`` of a next run; and ``folder``.
     :raises AirflowFailException: a product failed; a retry cannot change that.
     """
 
@@ -170,8 +170,13 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
         self.log.info("%s\n%s", file, text)
         if result["failed"]:
             raise AirflowFailException(
-                f"{result['failed']} of {result['products']} products failed; {file} lists them, and "
+                f"{result['failed']} of {result['planned']} products failed; {file} lists them, and "
                 f"{result['rejects'] or 'the same input'} is the source of a next run"
             )
         counts = {name: result[name] for name in COUNTS}
-        return counts | {"report": str(file), "rejects": result["rejects"], "sent": not result["preview"]}
+        return counts | {
+            "report": str(file),
+            "rejects": result["rejects"],
+            "sent": not result["preview"],
+            "folder": result["folder"],
+        }

@@ -231,7 +231,8 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
-        document, by ``<shop>/<id>``), and ``stored``, ``unchanged``, ``shop_ids``, ``manifests``.
+        document, by ``<shop>/<id>``), ``stored``, ``unchanged``, ``shop_ids``, ``manifests`` and
+        ``folder``.
     :raises MiraklInputError: a document that is not listed, or what the role has to give.
     :raises MiraklPermissionError: the key may not read documents.
     :raises MiraklItemsFailedError: more documents failed than allowed. What was stored stays stored.
@@ -364,7 +365,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     :param max_failed_items: refused documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
-        document, by file name), and ``uploaded``, ``skipped``.
+        document, by file name), ``uploaded``, ``skipped`` and ``folder``.
     :raises MiraklInputError: files that cannot be uploaded; every fault is listed and nothing was sent.
     :raises MiraklBadRequestError: Mirakl refuses the call as a whole, such as for a closed shop.
     :raises MiraklPermissionError: the key may not write documents.
@@ -438,7 +439,7 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
     :param if_missing: what a document means that Mirakl does not know: ``fail`` or ``ignore``.
     :param max_failed_items: documents that may fail without failing the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors`` and ``rows``.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` and ``folder``.
     :raises MiraklPermissionError: the key may not delete documents.
     :raises MiraklItemsFailedError: more documents failed than allowed.
 

@@ -282,8 +282,8 @@ class MiraklUpdateShopOperator(StoringOperator):
     :param unknown_fields: ``refuse`` fields that A02 does not document, or ``send`` them.
     :param check_codes: compare ``channels`` with those of the instance (CH11, asked once a day) before the call is
         spent.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors`` and ``rows``, the file with a line for each
-        field.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
+        field) and ``folder``.
     :raises MiraklInputError: ``changes`` is wrong; every fault is listed and nothing was sent.
     :raises MiraklItemsFailedError: Mirakl refused some fields.
 

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 
 COLUMNS = ("mirakl_product_id", "product_sku", "before", "after", "status", "code", "message")
-COUNTS = ("products", "succeeded", "failed", "unknown")
+COUNTS = ("planned", "succeeded", "failed", "unknown")
 REPORT_FILE = "report.md"
 
 log = logging.getLogger(__name__)

@@ -203,7 +203,7 @@ class RepairRun:
         return outcome.summary() | {
             "route": self._route.name,
             "preview": False,
-            "products": len(repair.products),
+            "planned": len(repair.products),
             "duplicates": repair.duplicates,
             "synchronized": repair.synchronized,
             "client_specification_id": repair.client_specification_id,

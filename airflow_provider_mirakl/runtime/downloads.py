@@ -77,7 +77,7 @@ def write_files(
     :return: how many items; ``None`` for CSV, whose bytes are not looked at.
     """
     with tempfile.TemporaryDirectory(prefix="mirakl-export-") as folder:
-        pieces = _fetched(client, calls, Path(folder))
+        pieces = _of_format(_fetched(client, calls, Path(folder)), target_format)
         if target_format == "csv":
             _join_csv(pieces, target)
             return None
@@ -104,6 +104,24 @@ def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iter
             )
         if piece.exists():
             piece.unlink()
+
+
+def _of_format(pieces: Iterator[Path], target_format: str) -> Iterator[Path]:
+    """The pieces, each of which has to be in the format of the target: CSV, or otherwise JSON."""
+    for piece in pieces:
+        with piece.open("rb") as file:
+            is_json = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")
+        if is_json and target_format == "csv":
+            raise MiraklReplyError(
+                "The files of the export are JSON, not CSV; use a target that ends in .ndjson or .parquet",
+                operation="export",
+            )
+        if not is_json and target_format != "csv":
+            raise MiraklReplyError(
+                "The files of the export are not JSON; if it was exported as CSV, use a target that ends in .csv",
+                operation="export",
+            )
+        yield piece
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Sensors for jobs that somebody else submitted: another task, a person in the back office, a task that was killed."""
+"""Sensors for jobs that were submitted elsewhere: by another task, in the back office, by a task that was killed."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -21,6 +22,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
     stretched,
 )
+from airflow_provider_mirakl.runtime.exports import TargetFormat, fetch_export, format_of
 from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.jobs.table import JobKind
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import IdsArg, NumberArg, PathArg, TextArg, WholeArg
 
@@ -43,30 +47,30 @@ class JobSensorArguments(SensorArguments, total=False):
     mirakl_conn_id: TextArg
     role: TextArg | None
     shop_id: WholeArg | None
-    id_column: TextArg | None
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
     poke_interval: float | timedelta | None
     work_folder: PathArg | None
 
 
-class MiraklJobSensor(MiraklBaseSensor):
-    """Waits for jobs, archives their reports and judges their items, as the operator that submits them does.
+class JudgedJobSensorArguments(JobSensorArguments, total=False):
+    """The parameters of :class:`JudgedJobSensor` that have a default, for the sensors built on it."""
 
-    Asking changes nothing: a sensor may be retried, cleared and run twice.
+    id_column: TextArg | None
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
+class MiraklJobSensor(MiraklBaseSensor):
+    """Base of the sensors that wait for jobs, whichever task, person or tool submitted them.
+
+    A sensor only reads, so it may be retried, cleared and run twice.
 
     :param job_ids: Mirakl's id of the job, or a list of ids, such as the ``job_ids`` of an operator. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
-    :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param role: ``shop``, ``operator`` or ``front``; default the connection's own. Templated.
     :param shop_id: the shop; default the connection's own. Templated.
-    :param id_column: the column of error reports that names an item; default the first of the usual ones.
-    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
-    :param poke_interval: seconds between two looks; default what Mirakl recommends, at least what it allows.
+    :param poke_interval: seconds between two polls; default what Mirakl recommends, at least what it allows.
     :param work_folder: folder for reports and rows, as of the operators. Templated.
-    :return: as of the operator.
     :raises MiraklJobFailedError: a job ended without doing its work.
-    :raises MiraklItemsFailedError: more items failed than allowed.
 
     Further parameters: :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`.
     """
@@ -74,7 +78,7 @@ class MiraklJobSensor(MiraklBaseSensor):
     job: ClassVar[str]
     """Name of the job's row in the table."""
     recommended: ClassVar[float] = 60.0
-    """Seconds between two looks that Mirakl recommends, as in the table."""
+    """Seconds between two polls that Mirakl recommends, as in the table."""
     early: bool = True
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_ended"
@@ -82,9 +86,6 @@ class MiraklJobSensor(MiraklBaseSensor):
     mirakl_conn_id = Text()
     role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
-    id_column = Maybe(Text())
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
     work_folder = Maybe(Location())
 
     def __init__(
@@ -94,9 +95,6 @@ class MiraklJobSensor(MiraklBaseSensor):
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
-        id_column: TextArg | None = None,
-        max_failed_items: WholeArg | None = 0,
-        max_failed_ratio: NumberArg | None = None,
         poke_interval: float | timedelta | None = None,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[SensorArguments],
@@ -108,9 +106,6 @@ class MiraklJobSensor(MiraklBaseSensor):
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
         self.shop_id = shop_id
-        self.id_column = id_column
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
         self.work_folder = work_folder
 
     @cached_property
@@ -119,14 +114,19 @@ class MiraklJobSensor(MiraklBaseSensor):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
+    def kind(self) -> JobKind:
+        """The job's row in the table."""
+        from airflow_provider_mirakl.jobs.table import JOBS
+
+        return JOBS[self.job]
+
+    @property
     def ids(self) -> list[int | str]:
         """The ids in the type that Mirakl gives them.
 
         :raises MiraklConfigurationError: there is none, or one is not of its kind.
         """
-        from airflow_provider_mirakl.jobs.table import JOBS
-
-        kind = JOBS[self.job]
+        kind = self.kind
         try:
             ids = [kind.id(text) for text in self.job_ids]
         except ValueError:
@@ -158,18 +158,14 @@ class MiraklJobSensor(MiraklBaseSensor):
     @property
     def awaited(self) -> str:
         """The jobs."""
-        from airflow_provider_mirakl.jobs.table import JOBS
-
-        return f"{JOBS[self.job].title} {', '.join(map(str, self.ids))}"
+        return f"{self.kind.title} {', '.join(map(str, self.ids))}"
 
     def interval(self) -> float:
         """Seconds between two polls.
 
         :raises MiraklConfigurationError: it is shorter than Mirakl allows.
         """
-        from airflow_provider_mirakl.jobs.table import JOBS
-
-        kind = JOBS[self.job]
+        kind = self.kind
         return stretched(
             "poke_interval",
             self.poke_interval,
@@ -179,30 +175,149 @@ class MiraklJobSensor(MiraklBaseSensor):
         )
 
     def conclude(self, context: Context, found: Found) -> dict[str, Any]:
-        """Archive the reports and judge the items."""
-        from airflow_provider_mirakl.jobs.table import JOBS, judge
+        """Archive the reports, and refuse a job that ended without doing its work."""
+        from airflow_provider_mirakl.jobs.table import judge
 
-        kind, run = JOBS[self.job], TaskRun(context, self.work_folder, begins=False)
+        run = TaskRun(context, self.work_folder, begins=False)
         folder = run.folder
         jobs = []
         with self.hook.get_conn() as client:
             for job_id in self.ids:
-                verdict = judge(kind, found["statuses"][str(job_id)], early=self.early)
+                verdict = judge(self.kind, found["statuses"][str(job_id)], early=self.early)
                 reports = archive(client, self.caller, folder, job_id, verdict, self.log)
                 jobs.append(Ended(job_id, None, verdict, reports))
-        result = result_of(folder, jobs, self.id_column)
-        refuse_failed(run, result, kind, jobs)
+            result = result_of(folder, jobs, self.id_column_of_reports)
+            refuse_failed(run, result, self.kind, jobs)
+            return self.judged(run, result, client)
+
+    @property
+    def id_column_of_reports(self) -> str | None:
+        """The column of error reports that names an item."""
+        return None
+
+    @abstractmethod
+    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+        """The value for XCom.
+
+        :param result: of the jobs, which did their work.
+        """
+
+
+class JudgedJobSensor(MiraklJobSensor):
+    """Waits for jobs, archives their reports and judges their items, as the operator that submits them does.
+
+    :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
+    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass. Templated.
+    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task. Templated.
+    :return: as of the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
+    :raises MiraklJobFailedError: a job ended without doing its work.
+    :raises MiraklItemsFailedError: more items failed than allowed.
+
+    Further parameters: :class:`MiraklJobSensor`.
+    """
+
+    id_column = Maybe(Text())
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+
+    def __init__(
+        self,
+        *,
+        job_ids: IdsArg,
+        id_column: TextArg | None = None,
+        max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
+        **kwargs: Unpack[JobSensorArguments],
+    ) -> None:
+        super().__init__(job_ids=job_ids, **kwargs)
+        self.id_column = id_column
+        self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
+
+    @property
+    def id_column_of_reports(self) -> str | None:
+        """The column of error reports that names an item."""
+        return self.id_column
+
+    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+        """Fail the task when too many items failed."""
         judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 
 
-class MiraklProductImportSensor(MiraklJobSensor):
+class ExportSensor(MiraklJobSensor):
+    """Waits for an export, and with a ``target`` fetches its files and writes them as one.
+
+    It is the second half of an export operator with ``wait_for_completion=False``::
+
+        export = MiraklExportOffersOperator(
+            task_id="export", target="/data/offers.ndjson", wait_for_completion=False
+        )
+        MiraklOfferExportSensor(
+            task_id="fetch", job_ids=export.output["job_ids"], target=export.output["target"], deferrable=True
+        )
+
+    An export that has ended already is fetched at the first poll. Mirakl keeps the files only for some time.
+
+    :param target: the file to write: a local path or object storage; default none, so that the sensor only waits.
+        Its format has to be one of the export: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
+    :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Templated.
+    :return: ``job_ids``, ``states`` and ``folder``; with ``target`` also ``target``, ``items`` (``None`` for CSV) and
+        ``files``, as of the operator.
+    :raises MiraklConfigurationError: a ``target`` for several exports, or one that cannot be written; no call was made.
+    :raises MiraklReplyError: the files are not in the format of the target.
+
+    Further parameters: :class:`MiraklJobSensor`.
+    """
+
+    formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
+    """What can be written: CSV only where Mirakl exports it."""
+    target = Maybe(Location())
+    target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
+
+    def __init__(
+        self,
+        *,
+        job_ids: IdsArg,
+        target: PathArg | None = None,
+        target_format: TargetFormat | TextArg | None = None,
+        **kwargs: Unpack[JobSensorArguments],
+    ) -> None:
+        super().__init__(job_ids=job_ids, **kwargs)
+        self.target = target
+        self.target_format = target_format
+
+    def poll_arguments(self) -> dict[str, Any]:
+        """Which export, after checking that its target can be written: nothing is waited for in vain."""
+        if self.target is not None:
+            from airflow_provider_mirakl.runtime.downloads import ready_target
+
+            if len(self.ids) > 1:
+                raise MiraklConfigurationError(
+                    f"target takes one export, and job_ids names {len(self.ids)}; map the sensor over them, each with "
+                    "a target of its own",
+                    field="target",
+                )
+            ready_target(self.target, format_of(self.target, self.target_format, self.formats))
+        return super().poll_arguments()
+
+    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+        """Write the target, if there is one."""
+        kept = {name: result[name] for name in ("job_ids", "states", "folder")}
+        if self.target is None:
+            return kept
+        (job_id,) = self.ids
+        chosen = format_of(self.target, self.target_format, self.formats)
+        return kept | fetch_export(client, self.caller, self.kind, job_id, self.target, chosen, self.log)
+
+
+class MiraklProductImportSensor(JudgedJobSensor):
     """Waits for a product import (P42, or P51 for many tasks at once).
 
     :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog; ``complete``: done when
         they are integrated, which may take days.
 
-    Further parameters: :class:`MiraklJobSensor`.
+    Further parameters: :class:`JudgedJobSensor`.
     """
 
     job = "product_import"
@@ -210,59 +325,73 @@ class MiraklProductImportSensor(MiraklJobSensor):
     until = Choice[Until](get_args(Until), templated=False)
 
     def __init__(
-        self, *, job_ids: IdsArg, until: Until = "sent", **kwargs: Unpack[JobSensorArguments]
+        self, *, job_ids: IdsArg, until: Until = "sent", **kwargs: Unpack[JudgedJobSensorArguments]
     ) -> None:
         super().__init__(job_ids=job_ids, **kwargs)
         self.until = until
         self.early = self.until == "sent"
 
 
-class MiraklProductSynchronizationSensor(MiraklJobSensor):
+class MiraklProductSynchronizationSensor(JudgedJobSensor):
     """Waits for a synchronization of master products (CM22). For the operator and the front office."""
 
     job = "product_synchronization"
 
 
-class MiraklCatalogExportSensor(MiraklJobSensor):
-    """Waits for an export of master products (CM53). For the operator and the front office."""
+class MiraklCatalogExportSensor(ExportSensor):
+    """Waits for an export of master products (CM53) and fetches its files (CM54). For operator and front office.
+
+    Parameters: :class:`ExportSensor`.
+    """
 
     job = "catalog_export"
 
 
-class MiraklOfferImportSensor(MiraklJobSensor):
+class MiraklOfferImportSensor(JudgedJobSensor):
     """Waits for an import of offers (OF02, or OF04 for many tasks at once)."""
 
     job = "offer_import"
     recommended = 300.0
 
 
-class MiraklStockImportSensor(MiraklJobSensor):
+class MiraklStockImportSensor(JudgedJobSensor):
     """Waits for an import of stock (STO02)."""
 
     job = "stock_import"
     recommended = 300.0
 
 
-class MiraklPriceImportSensor(MiraklJobSensor):
+class MiraklPriceImportSensor(JudgedJobSensor):
     """Waits for an import of prices (PRI02)."""
 
     job = "price_import"
     recommended = 300.0
 
 
-class MiraklOfferExportSensor(MiraklJobSensor):
-    """Waits for an export of offers (OF53)."""
+class MiraklOfferExportSensor(ExportSensor):
+    """Waits for an export of offers (OF53) and fetches its files (OF54).
+
+    Parameters: :class:`ExportSensor`.
+    """
 
     job = "offer_export"
 
 
-class MiraklOrderExportSensor(MiraklJobSensor):
-    """Waits for an export of orders (OR14)."""
+class MiraklOrderExportSensor(ExportSensor):
+    """Waits for an export of orders (OR14) and fetches its files (OR15), which are JSON.
 
+    Parameters: :class:`ExportSensor`.
+    """
+
+    formats = ("ndjson", "parquet")
     job = "order_export"
 
 
-class MiraklTransactionExportSensor(MiraklJobSensor):
-    """Waits for an export of transaction lines (TL04)."""
+class MiraklTransactionExportSensor(ExportSensor):
+    """Waits for an export of transaction lines (TL04) and fetches its files (TL05), which are JSON.
 
+    Parameters: :class:`ExportSensor`.
+    """
+
+    formats = ("ndjson", "parquet")
     job = "transaction_export"

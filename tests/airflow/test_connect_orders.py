@@ -289,8 +289,8 @@ def test_returns_and_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Pat
             more=f"layout='flat', format={format_!r}",
         )
         run = run_dag(source)
-        assert run.returned("extract")["rows"] == tables
-        assert not any(run_dag(source).returned("extract")["rows"].values())
+        assert run.returned("extract")["items"] == tables
+        assert not any(run_dag(source).returned("extract")["items"].values())
 
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
@@ -304,7 +304,7 @@ def test_the_examples(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     placed = sandbox.place_orders(3, status="AWAITING_SHIPMENT")
     run = run_dag(example("mirakl_connect_orders_extract.py"), conf={"target": str(tmp_path / "lake")})
-    assert run.returned("extract")["rows"]["orders"] == 3
+    assert run.returned("extract")["items"]["orders"] == 3
 
     file = tmp_path / "carrier.csv"
     cells = [

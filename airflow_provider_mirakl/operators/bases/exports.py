@@ -35,6 +35,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     check_role,
     read_caller,
 )
+from airflow_provider_mirakl.runtime.exports import TargetFormat, export_type, fetch_export, format_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
@@ -57,14 +58,6 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.results import Ended
-
-TargetFormat = Literal["ndjson", "csv", "parquet"]
-_ENDINGS: dict[str, TargetFormat] = {
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".csv": "csv",
-    ".parquet": "parquet",
-}
 
 
 class ExportArguments(JobArguments, total=False):
@@ -105,21 +98,11 @@ _PARQUET_CHUNK = 10_000
 """Items in one of Mirakl's files, where the target is Parquet: each is held in memory once."""
 
 
-def target_format(target: str, chosen: TargetFormat | None) -> TargetFormat:
-    """The format of a target: as chosen, else by its ending.
-
-    :raises MiraklConfigurationError: the ending is none of the known ones.
-    """
-    found = chosen or next((kind for ending, kind in _ENDINGS.items() if target.endswith(ending)), None)
-    if found is None:
-        raise MiraklConfigurationError(
-            f"target must end in {', '.join(_ENDINGS)}, not {target!r}; or set target_format", field="target"
-        )
-    return found
-
-
 class ExportOperator(MiraklJobOperator):
     """Base of the operators that export in the background, and write one file.
+
+    Without ``wait_for_completion`` the task ends with ``job_ids`` and ``target``; the sensor of the export waits with
+    them, fetches the files and writes the target.
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending.
@@ -159,18 +142,12 @@ class ExportOperator(MiraklJobOperator):
 
         :raises MiraklConfigurationError: Mirakl has no export of this kind in it.
         """
-        found = target_format(self.target, self.target_format)
-        if found not in self.formats:
-            raise MiraklConfigurationError(
-                f"target must be one of {', '.join(self.formats)}, not {found}: Mirakl exports these rows as JSON only",
-                field="target",
-            )
-        return found
+        return format_of(self.target, self.target_format, self.formats)
 
     @property
     def export_type(self) -> str:
         """The format that Mirakl is asked for."""
-        return "text/csv" if self.format == "csv" else "application/json"
+        return export_type(self.format)
 
     @property
     def chunk_size(self) -> int | None:
@@ -195,20 +172,13 @@ class ExportOperator(MiraklJobOperator):
         yield Submission(self.begin(caller))
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
-        """Fetch the files, whose addresses are asked for anew, and write the target."""
-        from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.jobs.table import judge
-        from airflow_provider_mirakl.runtime.downloads import write_files
-
+        """Fetch the files and write the target."""
         (job,) = jobs
-        urls = judge(self.kind, client.send(self.kind.status(job.job_id, caller))).urls
-        file = self.kind.file
-        assert file is not None  # noqa: S101 - exports have files
-        calls = [file(url, accept=self.export_type) for url in urls]
-        items = write_files(client, calls, storage_path(self.target), self.format, self.kind.items)
-        counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
-        self.log.info("Wrote %s: %s from %d files", self.target, counted, len(urls))
-        return {"target": self.target, "items": items, "files": len(urls)}
+        return fetch_export(client, caller, self.kind, job.job_id, self.target, self.format, self.log)
+
+    def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
+        """The ids, and the target for the sensor that fetches the files."""
+        return super().begun(run, book) | {"target": self.target}
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Take up what the trigger found."""
@@ -242,8 +212,8 @@ class ChangesExportOperator(ExportOperator):
     :param updated_since: only items that changed since this moment; default all. A date-time or its ISO 8601 text, such
         as ``{{ data_interval_start }}``. Templated.
     :param changes_only: only items that changed since the last run that wrote its target; the first run exports all.
-        Up to when is kept in a file beside the work of all runs (the watermark). Not together with ``updated_since``.
-        Templated.
+        Up to when is kept in a file beside the work of all runs (the watermark). Not together with ``updated_since``,
+        nor with ``wait_for_completion=False``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
         may differ from ours. What changed then is exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
@@ -274,13 +244,24 @@ class ChangesExportOperator(ExportOperator):
         self.overlap = overlap
         self.watermark = watermark
         self.on_lost_state = on_lost_state
+        self._check_waits()
+
+    def _check_waits(self) -> None:
+        """Refuse a watermark that would never move: it moves when this task has written the target."""
+        if self.changes_only is True and not self.wait_for_completion:
+            raise MiraklConfigurationError(
+                "changes_only needs wait_for_completion, because the watermark moves when this task has written the "
+                "target; wait for completion, or set updated_since, such as '{{ data_interval_start }}'",
+                field="changes_only",
+            )
 
     @property
     def since(self) -> datetime | None:
         """Where the window begins; ``None`` for everything.
 
-        :raises MiraklConfigurationError: it is set in two ways.
+        :raises MiraklConfigurationError: it is set in two ways, or its watermark would never move.
         """
+        self._check_waits()
         if not self.changes_only:
             return self.updated_since
         if self.updated_since is not None:
@@ -451,4 +432,5 @@ class DirectExportOperator(MiraklBaseOperator):
             "items": items,
             "updated_since": since.isoformat() if since else None,
             "updated_to": until.isoformat(),
+            "folder": str(run.folder),
         }

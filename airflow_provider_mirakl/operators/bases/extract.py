@@ -159,12 +159,13 @@ class ExtractOperator(PacedOperator):
             moved = Watermark.load(window.watermark)
             note_lasting(run, window.watermark / WATERMARK.file)
         result = {
-            "rows": counts,
+            "items": counts,
             "files": {table: str(self._target(run).path(table)) for table, count in counts.items() if count},
             "pages": len(progress.pages),
             "updated_from": progress.begins.isoformat() if self.listing.incremental else None,
             "updated_to": None if window.ends is None else window.ends.isoformat(),
             "watermark": None if moved is None else moved.moment.isoformat(),
+            "folder": str(run.folder),
         }
         words = ", ".join(f"{count:,} {table}" for table, count in counts.items())
         self.log.info("Extracted %s from %d pages into %s", words, result["pages"], self.target)

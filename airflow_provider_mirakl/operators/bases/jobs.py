@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.jobs.table import JobKind
+    from airflow_provider_mirakl.jobs.table import JobId, JobKind
     from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, TextArg, WholeArg
 
 
@@ -190,6 +190,10 @@ class MiraklJobOperator(MiraklBaseOperator):
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """What else belongs to the result: files of an export."""
         return {}
+
+    def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
+        """The result of a task that does not wait."""
+        return {"job_ids": _texts(book.job_ids), "folder": str(run.folder)}
 
     # What all have in common
 
@@ -339,7 +343,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         with self.hook.get_conn() as client:
             self._submit(context, client, book)
             if not self.wait_for_completion:
-                result = {"job_ids": book.job_ids, "folder": str(run.folder)} | self._described
+                result = self.begun(run, book) | self._described
                 run.tell_assets(self, result)
                 return result
             found = self._await_end(context, client, book)
@@ -353,7 +357,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                 entry.phase = "submitted"
         if book.all_submitted:  # the source is not read again: it may be gone
             book.save()
-            context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+            context["ti"].xcom_push(key="job_ids", value=_texts(book.job_ids))
             return
         submitter = self._submitter(context, client, book)
         for index, submission in enumerate(self.submissions(self.caller, book)):
@@ -361,7 +365,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             self._refused_since = None
             if products is not None:
                 context["ti"].xcom_push(key="product_import_id", value=products)
-            context["ti"].xcom_push(key="job_ids", value=book.job_ids)
+            context["ti"].xcom_push(key="job_ids", value=_texts(book.job_ids))
         book.complete = True
         book.save()
 
@@ -482,7 +486,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             raise MiraklJobTimeoutError(
                 f"{self._named(book)} did not end within {self.timeout:,.0f} s; it goes on in Mirakl, and a retry "
                 "takes it up",
-                job_ids=[str(job_id) for job_id in book.job_ids],
+                job_ids=_texts(book.job_ids),
             )
         jobs = []
         for entry in book.entries:
@@ -546,3 +550,8 @@ class JudgedJobOperator(MiraklJobOperator):
         judge_items(self._run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         self._run.tell_assets(self, result)
         return result
+
+
+def _texts(job_ids: Sequence[JobId]) -> list[str]:
+    """Ids as results have them, whether Mirakl numbers its jobs or names them."""
+    return [str(job_id) for job_id in job_ids]

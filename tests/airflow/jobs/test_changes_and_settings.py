@@ -96,6 +96,17 @@ def test_a_window_is_set_in_one_way(task, tmp_path, mirakl_sandbox):
     assert not mirakl_sandbox.journal()
 
 
+def test_a_watermark_needs_a_task_that_writes_its_target(task, tmp_path, mirakl_sandbox):
+    options = {"task_id": "t", "target": str(tmp_path / "x.ndjson"), "wait_for_completion": False}
+    words = "changes_only needs wait_for_completion"
+    with pytest.raises(MiraklConfigurationError, match=words):  # when the Dag is parsed
+        MiraklExportOffersOperator(changes_only=True, **options)
+    templated = MiraklExportOffersOperator(changes_only="{{ params.x }}", **options)
+    templated.changes_only = True  # as rendering does
+    with pytest.raises(MiraklConfigurationError, match=words):
+        _ = templated.since
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"yesterday", b"\xff\xfe", b"2026-01-01T00:00:00Z\n{oops", b"null\n[]"]
 )

@@ -1,4 +1,4 @@
-"""The sensors for jobs: what somebody else submitted is waited for, archived and judged as its operator would."""
+"""The sensors for jobs: what was submitted elsewhere is waited for, archived and judged as its operator would."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
+from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklItemsFailedError,
     MiraklJobFailedError,
     MiraklNotFoundError,
+    MiraklReplyError,
 )
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportProductsOperator,
@@ -51,17 +53,19 @@ PAIRS = [
     (MiraklImportOffersOperator, MiraklOfferImportSensor, "mirakl_shop"),
     (MiraklImportStockOperator, MiraklStockImportSensor, "mirakl_shop"),
     (MiraklImportPricesOperator, MiraklPriceImportSensor, "mirakl_shop"),
-    (MiraklExportOffersOperator, MiraklOfferExportSensor, "mirakl_shop"),
     (MiraklSynchronizeProductsOperator, MiraklProductSynchronizationSensor, "mirakl_operator"),
+]
+EXPORTS = [
+    (MiraklExportOffersOperator, MiraklOfferExportSensor, "mirakl_shop"),
     (MiraklExportProductsOperator, MiraklCatalogExportSensor, "mirakl_operator"),
 ]
 
 
 @pytest.fixture
 def submit(worker, tmp_path, mirakl_sandbox_connections):
-    """Submits a job and leaves it alone; returns its ids."""
+    """Submits a job and leaves it alone; returns its ids, or the whole result."""
 
-    def run(operator, conn_id, **options):
+    def run(operator, conn_id, *, whole=False, **options):
         if operator in FILES:
             source = tmp_path / "source.csv"
             source.write_text(FILES[operator], encoding="utf-8")
@@ -74,7 +78,8 @@ def submit(worker, tmp_path, mirakl_sandbox_connections):
             lambda: operator(task_id="submit", wait_for_completion=False, mirakl_conn_id=conn_id, **options),
             run_id="submit",
         )
-        return task.run()["job_ids"]
+        result = task.run()
+        return result if whole else result["job_ids"]
 
     return run
 
@@ -100,17 +105,71 @@ def sense(request, worker):
 def test_a_job_of_another_is_waited_for_and_its_reports_are_kept(submit, sense, operator, sensor, conn_id):
     job_ids = submit(operator, conn_id)
     result = sense(sensor, conn_id, job_ids=job_ids, max_failed_items=None)
-    (job_id,) = map(str, job_ids)
+    (job_id,) = job_ids
     assert result["job_ids"] == [job_id]
     assert set(result["states"]) == {job_id}
-    expected = 0 if operator in (MiraklExportOffersOperator, MiraklExportProductsOperator) else 1
-    assert result["failed"] == expected
+    assert result["failed"] == 1
     rows = [json.loads(line) for line in Path(result["rows"][0]).read_text(encoding="utf-8").splitlines()]
-    assert len([row for row in rows if row["status"] == "failed"]) == expected
-    if expected:
-        assert all(Path(path).exists() for path in result["reports"][job_id].values())
-        with pytest.raises(MiraklItemsFailedError):
-            sense(sensor, conn_id, job_ids=job_ids)
+    assert len([row for row in rows if row["status"] == "failed"]) == 1
+    assert all(Path(path).exists() for path in result["reports"][job_id].values())
+    with pytest.raises(MiraklItemsFailedError):
+        sense(sensor, conn_id, job_ids=job_ids)
+
+
+@pytest.mark.parametrize(("operator", "sensor", "conn_id"), EXPORTS, ids=[pair[1].job for pair in EXPORTS])
+@pytest.mark.parametrize("ended", [False, True], ids=["running", "complete"])
+def test_an_export_of_another_is_waited_for_and_fetched(
+    submit, sense, worker, tmp_path, mirakl_sandbox, operator, sensor, conn_id, ended
+):
+    mirakl_sandbox.world.settings.limits = "off"
+    target = tmp_path / "whole.ndjson"
+    options = {"mirakl_conn_id": conn_id, "target": str(target)}
+    whole = worker(lambda: operator(task_id="whole", **options), run_id="whole").run()
+    PACER.forget()  # everything of OF52 once a day
+    submitted = submit(operator, conn_id, whole=True)
+    if ended:
+        mirakl_sandbox.advance(3600)
+    result = sense(sensor, conn_id, job_ids=submitted["job_ids"], target=submitted["target"])
+    assert result.keys() - {"states"} == whole.keys()
+    assert (result["items"], result["files"]) == (whole["items"], whole["files"])
+    assert Path(result["target"]).read_bytes() == target.read_bytes()
+    assert sense(sensor, conn_id, job_ids=submitted["job_ids"]).keys() == {"job_ids", "states", "folder"}
+    # Fetched again by a cleared sensor, as one file of another kind.
+    again = sense(sensor, conn_id, job_ids=submitted["job_ids"], target=str(tmp_path / "new" / "x.parquet"))
+    assert again["items"] == whole["items"]
+
+
+def test_an_export_is_not_waited_for_when_its_target_cannot_be_written(sense, tmp_path, mirakl_sandbox):
+    for target, job_ids, words in (
+        ("x.txt", "a", "target must end in .ndjson"),
+        ("", "a", "is a folder"),
+        ("x.csv", ["a", "b"], "target takes one export, and job_ids names 2"),
+    ):
+        with pytest.raises(MiraklConfigurationError, match=words):
+            sense(
+                MiraklOfferExportSensor,
+                "mirakl_shop",
+                job_ids=job_ids,
+                target=f"{tmp_path}/{target}",
+                target_format="csv" if not target else None,
+            )
+    assert not mirakl_sandbox.journal()
+
+
+def test_an_export_that_mirakl_no_longer_has_leaves_no_target(submit, sense, tmp_path, mirakl_sandbox):
+    job_ids = submit(MiraklExportProductsOperator, "mirakl_operator")
+    target = tmp_path / "late.csv"
+    with pytest.raises(MiraklReplyError, match="are JSON, not CSV"):
+        sense(MiraklCatalogExportSensor, "mirakl_operator", job_ids=job_ids, target=str(target))
+    mirakl_sandbox.fault("status", "CM54", status=404, times=None)
+    with pytest.raises(MiraklNotFoundError):
+        sense(
+            MiraklCatalogExportSensor,
+            "mirakl_operator",
+            job_ids=job_ids,
+            target=str(tmp_path / "late.ndjson"),
+        )
+    assert not list(tmp_path.glob("late*"))
 
 
 def test_complete_can_be_waited_for_and_several_at_once(submit, sense, mirakl_sandbox):

@@ -59,7 +59,7 @@ def test_a_preview_is_the_default_and_sends_nothing(incident, mirakl_sandbox):
     run = incident(products=["MKL-021;SKU-021", ""], preview=True)
     assert (run.state, run.tasks["resync"]) == ("success", "skipped")
     told = run.returned("report")
-    assert (told["sent"], told["products"]) == (False, 1)
+    assert (told["sent"], told["planned"]) == (False, 1)
     text = Path(told["report"]).read_text("utf-8")
     assert "nothing was sent" in text
     assert "| MKL-021 | SKU-021 | PENDING |  | planned |" in text

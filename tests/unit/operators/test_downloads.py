@@ -35,8 +35,17 @@ def written(target: Any, target_format: str, *pieces: bytes, empty: int = 204) -
     return write_files(Files(empty), [Piece(piece) for piece in pieces], target, target_format)
 
 
-@pytest.mark.parametrize("target_format", ["csv", "ndjson", "parquet"])
-@pytest.mark.parametrize("pieces", [[b""], [b'[{"a":1}]', b""]])
+@pytest.mark.parametrize(
+    ("target_format", "pieces"),
+    [
+        ("csv", [b""]),
+        ("csv", [b"a;b\n1;2\n", b""]),
+        ("ndjson", [b""]),
+        ("ndjson", [b'[{"a":1}]', b""]),
+        ("parquet", [b""]),
+        ("parquet", [b'[{"a":1}]', b""]),
+    ],
+)
 def test_an_empty_file_is_nothing_only_where_mirakl_says_so(tmp_path, target_format, pieces):
     with pytest.raises(MiraklReplyError, match="CM54: Mirakl answered 200 with an empty file"):
         written(tmp_path / "t", target_format, *pieces, empty=200)
@@ -64,6 +73,26 @@ def test_csv(tmp_path, pieces, expected):
 def test_csv_with_other_columns_leaves_no_target(tmp_path):
     with pytest.raises(MiraklReplyError, match="different columns"):
         written(tmp_path / "t.csv", "csv", b"a;b\n1;2\n", b"a;c\n3;4\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("target_format", "piece", "words"),
+    [
+        ("csv", b'[{"a":1}]', "are JSON, not CSV; use a target that ends in .ndjson or .parquet"),
+        ("csv", b"\xef\xbb\xbf \n[]", "are JSON, not CSV"),
+        (
+            "ndjson",
+            b"a;b\n1;2\n",
+            "are not JSON; if it was exported as CSV, use a target that ends in .csv",
+        ),
+        ("parquet", b"a;b\n1;2\n", "are not JSON"),
+        ("ndjson", b"<html>", "are not JSON"),
+    ],
+)
+def test_files_in_another_format_than_the_target_are_refused(tmp_path, target_format, piece, words):
+    with pytest.raises(MiraklReplyError, match=words):
+        written(tmp_path / "t", target_format, piece)
     assert not list(tmp_path.iterdir())
 
 

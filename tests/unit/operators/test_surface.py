@@ -122,6 +122,27 @@ def test_a_template_that_was_not_rendered_is_no_value(name: str) -> None:
         task.pre_execute({})
 
 
+ANSWERS = {"MiraklGetShopOperator", "MiraklGetShopStatisticsOperator", "MiraklGetSettingsOperator"}
+"""Their result is what Mirakl answered."""
+
+
+def returned(kind: type) -> str:
+    """What a class or the nearest base says of its result, also where it refers to another class."""
+    for layer in layers(kind):
+        if found := re.search(r":return: (.*?)(?=\n    :|\n\n|\Z)", layer.__doc__ or "", re.DOTALL):
+            referred = re.search(r"as of (?::class:)?`+~?([\w.]+)`", found[1])
+            name = referred[1].rpartition(".")[2] if referred else ""
+            return returned(public()[name]) if name in public() else found[1]
+    return ""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in ALL if "work_folder" in parameters(public()[name]) and name not in ANSWERS]
+)
+def test_every_result_says_where_the_folder_of_the_task_is(name: str) -> None:
+    assert "folder" in returned(public()[name])
+
+
 def test_airflows_own_parameters_are_all_named() -> None:
     """Those of the installed version; the others stand there for the other supported versions."""
     for ours, airflows in ((TaskArguments, BaseOperator), (SensorTaskArguments, BaseSensorOperator)):

@@ -77,7 +77,7 @@ def test_both_routes_repair_and_prove_with_one_shape(sandbox, run_task, route):
     assert (result["rejects"], result["route"]) == (None, route)
     assert sandbox.master_products()["MKL-031"]["synchronization"] == "SYNCHRONIZED"
     shape = {
-        "sent", "succeeded", "failed", "unknown", "errors", "job_ids", "rows", "route", "preview", "products",
+        "sent", "succeeded", "failed", "unknown", "errors", "job_ids", "rows", "route", "preview", "planned",
         "duplicates", "synchronized", "client_specification_id", "rejects", "folder",
     }  # fmt: skip
     assert shape <= result.keys()
@@ -115,7 +115,7 @@ def test_stuck_products_fail_and_are_input_of_the_next_run(sandbox, run_task, ro
 @pytest.mark.parametrize("route", ["djust", "direct"])
 def test_a_preview_sends_nothing(sandbox, run_task, route):
     result = run_task(resync(f"{REPAIRABLE}\nMKL-999;SKU-999", route, preview="True"))
-    assert (result["preview"], result["products"], counts(result)) == (True, 3, (0, 0, 0, 0))
+    assert (result["preview"], result["planned"], counts(result)) == (True, 3, (0, 0, 0, 0))
     assert [row["before"] for row in rows(result).values()] == [
         "PENDING",
         rows(result)["MKL-031"]["before"],
@@ -144,7 +144,7 @@ def test_unknown_products_fail_whether_or_not_the_instance_is_asked(sandbox, run
 def test_chunks_go_to_one_client_and_duplicates_once(sandbox, run_task):
     products = [f"MKL-{n:03};SKU-{n:03}" for n in range(1, 8)] + ["MKL-001;SKU-001"]
     result = run_task(djust(products, batch_size=3, mirakl_conn_id="mirakl_front"))
-    assert (result["products"], result["duplicates"], result["synchronized"]) == (7, 1, 7)
+    assert (result["planned"], result["duplicates"], result["synchronized"]) == (7, 1, 7)
     assert [entry["items"] for entry in sandbox.journal("ADM-MIRAKL-100")] == [3, 3, 1]
 
 
@@ -326,7 +326,7 @@ def test_a_file_lies_in_one_of_the_source_folders(sandbox, run_task, tmp_path, f
         assert "1234" not in str(caught.value)
     if "s3" not in folder:
         assert (
-            run_task(djust(None, source=str(allowed / "products.csv"), source_folders=folders))["products"]
+            run_task(djust(None, source=str(allowed / "products.csv"), source_folders=folders))["planned"]
             == 1
         )
 
