@@ -36,7 +36,8 @@ class MiraklExportTransactionsOperator(ChangesExportOperator):
     :param options: further fields of the request by Mirakl's names, such as ``payment_state``, ``transaction_type`` and
         ``shop_id`` of an operator. Templated.
     :param items_per_chunk: lines in one of Mirakl's files.
-    :return: ``target``, ``items``, ``files``, and ``job_ids``.
+    :return: ``target``, ``items``, ``files``, ``job_ids``, ``shop_id`` and ``folder``; without ``wait_for_completion``
+        only ``job_ids``, ``target``, ``shop_id`` and ``folder``.
     :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.

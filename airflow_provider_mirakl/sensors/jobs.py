@@ -187,6 +187,7 @@ class MiraklJobSensor(MiraklBaseSensor):
                 reports = archive(client, self.caller, folder, job_id, verdict, self.log)
                 jobs.append(Ended(job_id, None, verdict, reports))
             result = result_of(folder, jobs, self.id_column_of_reports)
+            result["shop_id"] = self.caller.shop_id
             refuse_failed(run, result, self.kind, jobs)
             return self.judged(run, result, client)
 
@@ -262,7 +263,7 @@ class ExportSensor(MiraklJobSensor):
     :param target: the file to write: a local path or object storage; default none, so that the sensor only waits.
         Its format has to be one of the export: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Templated.
-    :return: ``job_ids``, ``states`` and ``folder``; with ``target`` also ``target``, ``items`` (``None`` for CSV) and
+    :return: ``job_ids``, ``states``, ``shop_id`` and ``folder``; with ``target`` also ``target``, ``items`` (``None`` for CSV) and
         ``files``, as of the operator.
     :raises MiraklConfigurationError: a ``target`` for several exports, or one that cannot be written; no call was made.
     :raises MiraklReplyError: the files are not in the format of the target.
@@ -303,7 +304,7 @@ class ExportSensor(MiraklJobSensor):
 
     def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Write the target, if there is one."""
-        kept = {name: result[name] for name in ("job_ids", "states", "folder")}
+        kept = {name: result[name] for name in ("job_ids", "states", "shop_id", "folder")}
         if self.target is None:
             return kept
         (job_id,) = self.ids

@@ -133,7 +133,12 @@ def test_an_export_of_another_is_waited_for_and_fetched(
     assert result.keys() - {"states"} == whole.keys()
     assert (result["items"], result["files"]) == (whole["items"], whole["files"])
     assert Path(result["target"]).read_bytes() == target.read_bytes()
-    assert sense(sensor, conn_id, job_ids=submitted["job_ids"]).keys() == {"job_ids", "states", "folder"}
+    assert sense(sensor, conn_id, job_ids=submitted["job_ids"]).keys() == {
+        "job_ids",
+        "states",
+        "shop_id",
+        "folder",
+    }
     # Fetched again by a cleared sensor, as one file of another kind.
     again = sense(sensor, conn_id, job_ids=submitted["job_ids"], target=str(tmp_path / "new" / "x.parquet"))
     assert again["items"] == whole["items"]
