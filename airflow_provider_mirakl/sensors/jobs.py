@@ -263,8 +263,8 @@ class ExportSensor(MiraklJobSensor):
     :param target: the file to write: a local path or object storage; default none, so that the sensor only waits.
         Its format has to be one of the export: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Templated.
-    :return: ``job_ids``, ``states``, ``shop_id`` and ``folder``; with ``target`` also ``target``, ``items`` (``None`` for CSV) and
-        ``files``, as of the operator.
+    :return: ``job_ids``, ``states``, ``shop_id`` and ``folder``; with ``target`` also ``target``, ``items`` (``None``
+        for CSV) and ``files``, as of the operator.
     :raises MiraklConfigurationError: a ``target`` for several exports, or one that cannot be written; no call was made.
     :raises MiraklReplyError: the files are not in the format of the target.
 
