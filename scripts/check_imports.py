@@ -75,6 +75,7 @@ def load_plain_dag() -> None:
 def load_bases() -> None:
     """The classes of Airflow which ours inherit from, with all that they bring."""
     from airflow.providers.common.compat.sdk import BaseHook, BaseSensorOperator  # noqa: F401
+    from airflow.triggers.base import BaseTrigger  # noqa: F401
 
 
 def load_own_imports(dag_file: str) -> None:
