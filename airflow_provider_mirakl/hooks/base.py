@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook
 
@@ -18,9 +18,14 @@ from airflow_provider_mirakl.exceptions import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
+    from airflow_provider_mirakl.api.call import Call, Page
+    from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import AsyncClient, Client
     from airflow_provider_mirakl.client.settings import Settings
     from airflow_provider_mirakl.hooks.connections import ConnectionReader, ConnectionValues
+
+
+T = TypeVar("T")
 
 
 class MiraklConnectionDisabledError(MiraklConfigurationError, AirflowSkipException):
@@ -80,6 +85,27 @@ class MiraklBaseHook(BaseHook):
         :raises MiraklConfigurationError: with every fault of the connection.
         """
         return self._client(self.settings)
+
+    def send(self, call: Call[T]) -> T:
+        """Send one call, such as one of :mod:`airflow_provider_mirakl.api`, and return its result.
+
+        Keeps Mirakl's published intervals inside this process, and repeats what may be repeated.
+
+        :param call: what to send.
+        :raises MiraklError: as of the client; see :doc:`/client`.
+        """
+        with self.get_conn() as client:
+            return client.send(call)
+
+    def items(self, call: Call[Page[T]]) -> Iterator[T]:
+        """Everything that a listing holds, page by page, at the published pace.
+
+        :param call: a listing's first page.
+        :raises MiraklError: as of the client; see :doc:`/client`.
+        """
+        with self.get_conn() as client:
+            for page in client.pages(call):
+                yield from page.items
 
     async def get_async_conn(self) -> AsyncClient:
         """The same for a trigger, to be used as an async context manager.
@@ -196,6 +222,28 @@ class MiraklBaseHook(BaseHook):
         """Labels and placeholders of the form, for Airflow before 3.2."""
         behaviour = CONNECTION_TYPES[cls.conn_type]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def performer(client: Client) -> Callable[[Step], object]:
+    """What performs steps in a worker.
+
+    :param client: sends the calls.
+    """
+    import time
+
+    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
+
+    def perform(step: Step) -> object:
+        match step:
+            case Send():
+                return client.send(step.call)
+            case Blocking():
+                return step.function()
+            case Sleep():
+                time.sleep(step.seconds)
+        return None
+
+    return perform
 
 
 def _secrets(connection: Connection, extra: Mapping[str, object]) -> list[str]:

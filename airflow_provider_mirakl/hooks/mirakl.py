@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.api.offers import ImportMode
     from airflow_provider_mirakl.client.http import Client
 
 
@@ -29,6 +32,131 @@ class MiraklHook(MiraklBaseHook):
     def __init__(self, mirakl_conn_id: str = default_conn_name, *, role: str | None = None) -> None:
         super().__init__(mirakl_conn_id)
         self.role = role
+
+    @property
+    def caller(self) -> Caller:
+        """Whose key it is, and for which shop."""
+        return self._caller(None)
+
+    def import_products(
+        self, source: str | PathLike[str], *, shop_id: int | None = None, operator_format: bool = False
+    ) -> int:
+        """Submit a file of products (P41), and return the id of the import.
+
+        For a ``@task`` that Airflow does not retry: a retry submits the file again. The operator
+        :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator` does not, and it waits without
+        a worker.
+
+        :param source: a CSV, XML or XLSX file: a local path or object storage.
+        :param shop_id: the shop; default the connection's own. The operator and the front office have to name one.
+        :param operator_format: the file is in the operator's format already.
+        :raises MiraklInputError: the file cannot be read, or there is no shop where one is needed.
+        :raises MiraklError: as of the client.
+        """
+        from airflow_provider_mirakl.api.products import import_products
+
+        name, content = _readable(source)
+        return self.send(
+            import_products(
+                content,
+                name,
+                caller=self._caller(shop_id),
+                operator_format=operator_format,
+            )
+        )
+
+    def import_offers(
+        self,
+        source: str | PathLike[str],
+        *,
+        shop_id: int | None = None,
+        import_mode: ImportMode = "NORMAL",
+        with_products: bool = False,
+    ) -> int:
+        """Submit a file of offers (OF01), and return the id of the import. As :meth:`import_products`.
+
+        :param source: a CSV, XML or XLSX file: a local path or object storage.
+        :param shop_id: the shop; default the connection's own.
+        :param import_mode: ``NORMAL``, or ``REPLACE``, which deletes every offer that the file does not name.
+        :param with_products: the file contains products too.
+        """
+        from airflow_provider_mirakl.api.offers import import_offers
+
+        name, content = _readable(source)
+        call = import_offers(
+            content,
+            name,
+            caller=self._caller(shop_id),
+            import_mode=import_mode,
+            with_products=with_products,
+        )
+        return self.send(call).import_id
+
+    def wait_for(
+        self, job: str, job_id: int | str, *, shop_id: int | None = None, timeout: float = 3600.0
+    ) -> dict[str, Any]:
+        """Wait in this worker until a job has ended, and return its status as Mirakl gives it.
+
+        Polls as often as Mirakl recommends. Failed lines are no error here: the status counts them.
+
+        :param job: ``product_import``, ``product_synchronization``, ``offer_import``, ``stock_import``,
+            ``price_import``, ``catalog_export`` or ``offer_export``.
+        :param job_id: Mirakl's id.
+        :param shop_id: the shop; default the connection's own.
+        :param timeout: seconds; the job goes on after it.
+        :raises MiraklJobFailedError: it ended without doing its work.
+        :raises MiraklJobTimeoutError: it did not end in time.
+        """
+        import time
+
+        from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.exceptions import (
+            MiraklConfigurationError,
+            MiraklJobFailedError,
+            MiraklJobTimeoutError,
+        )
+        from airflow_provider_mirakl.hooks.base import performer
+        from airflow_provider_mirakl.jobs.polls import jobs_ended
+        from airflow_provider_mirakl.jobs.table import JOBS, judge
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, waiting
+
+        if job not in JOBS:
+            raise MiraklConfigurationError(f"job must be one of {', '.join(JOBS)}, not {job!r}", field="job")
+        kind, caller, notes = JOBS[job], self._caller(shop_id), dict[str, Any]()
+        begin, interval = time.time(), kind.recommended * self.settings.interval_factor
+        with self.get_conn() as client:
+            steps = waiting(
+                lambda: jobs_ended(
+                    notes,
+                    kind=job,
+                    job_ids=[kind.id(job_id)],
+                    role=caller.role,
+                    shop_id=caller.shop_id,
+                ),
+                Schedule(begin, interval, begin + timeout),
+                Tolerance(5),
+            )
+            found = drive(steps, performer(client))
+        if found is None:
+            raise MiraklJobTimeoutError(
+                f"{kind.title.capitalize()} {job_id} did not end within {timeout:,.0f} s; it goes on in Mirakl",
+                job_ids=[str(job_id)],
+            )
+        status: dict[str, Any] = found["statuses"][str(job_id)]
+        verdict = judge(kind, status)
+        if verdict.phase == "failed":
+            raise MiraklJobFailedError(
+                f"{kind.title.capitalize()} {job_id} ended {verdict.state}: "
+                f"{verdict.reason or 'Mirakl gives no reason'}",
+                job_id=str(job_id),
+                state=verdict.state,
+            )
+        return status
+
+    def _caller(self, shop_id: int | None) -> Caller:
+        from airflow_provider_mirakl.api.caller import Caller
+
+        return Caller(self.values.role or "shop", self.values.shop_id if shop_id is None else shop_id)
 
     def _one_per_key(self) -> Sequence[MiraklHook]:
         roles = self.values.roles if self.role is None else (self.role,)
@@ -56,3 +184,21 @@ class MiraklHook(MiraklBaseHook):
         if not isinstance(name, str):
             raise MiraklReplyError("PC01: the reply has no platform_name", operation="PC01", status=200)
         return f"{name} ({answer.get('tenant_name')}) accepts the key of role {role}."
+
+
+def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]:
+    """The name of a file that is there, and what opens it.
+
+    :raises MiraklInputError: it is not, or it is empty; no call was spent.
+    """
+    from os import fspath
+
+    from airflow_provider_mirakl.exceptions import MiraklInputError
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    path = storage_path(fspath(source))
+    if not path.exists() or path.is_dir():
+        raise MiraklInputError(f"source: {source!r} is not a file that can be read; nothing was sent")
+    if path.stat().st_size == 0:
+        raise MiraklInputError(f"source: {source!r} is empty; nothing was sent")
+    return path.name, lambda: cast("BinaryIO", path.open("rb"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
 
 
 class MiraklConnectHook(MiraklBaseHook):
@@ -26,6 +29,72 @@ class MiraklConnectHook(MiraklBaseHook):
     def __init__(self, mirakl_connect_conn_id: str = default_conn_name) -> None:
         super().__init__(mirakl_connect_conn_id)
 
+    def upsert(
+        self,
+        products: str | Iterable[Mapping[str, Any]],
+        *,
+        columns: Mapping[str, Any] | str | None = None,
+        unknown_fields: Literal["refuse", "send"] = "refuse",
+    ) -> dict[str, Any]:
+        """Create or update products, and return the outcome.
+
+        Checks every product before the first call, then makes one call a minute of up to 1,000 products, in this
+        worker. For a ``@task`` with some products; for a catalog use
+        :class:`~airflow_provider_mirakl.operators.connect.MiraklConnectUpsertProductsOperator`, which needs no worker
+        while it waits and continues where it stopped. Sending a product again does no harm.
+
+        :param products: a list of dictionaries, a DataFrame, or a file: a local path or object storage.
+        :param columns: how flat columns become products, as of the operator.
+        :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them.
+        :return: ``sent``, and ``unknown`` as many: Mirakl accepts products before it processes them.
+        :raises MiraklInputError: products are wrong; every problem is listed and no call was spent.
+        :raises MiraklError: as of the client.
+        """
+        from airflow_provider_mirakl.catalog.mapping import Columns
+        from airflow_provider_mirakl.catalog.plan import plan_upsert
+
+        mapping = None if columns is None else Columns.from_settings(columns)
+        return self._carry_out(
+            lambda folder: plan_upsert(
+                _source(products),
+                folder,
+                columns=mapping,
+                unknown_fields=unknown_fields,
+                locales=self.locales,
+            )
+        )
+
+    def delete(self, product_ids: str | Iterable[str]) -> dict[str, Any]:
+        """Delete products, and return the outcome. As :meth:`upsert`.
+
+        :param product_ids: a list of ids, or a file of them: a local path or object storage.
+        """
+        from airflow_provider_mirakl.catalog.plan import plan_delete
+
+        return self._carry_out(lambda folder: plan_delete(_source(product_ids), folder))
+
+    def _carry_out(self, plan: Callable[[StoragePath], Plan]) -> dict[str, Any]:
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.catalog.ledger import Ledger
+        from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
+        from airflow_provider_mirakl.catalog.work import SendWork
+        from airflow_provider_mirakl.hooks.base import performer
+        from airflow_provider_mirakl.outcome import Outcome
+
+        with TemporaryDirectory(prefix="mirakl-") as name, self.get_conn() as client:
+            ledger = Ledger.open(plan(Path(name)), generation="")
+            limits = CallLimits(self.settings.interval_factor, max_failures=5, refused_timeout=3600.0)
+
+            def work() -> SendWork | None:
+                return None if ledger.chunk is None else SendWork(ledger)
+
+            drive(make_calls(work, Pace(), limits, self.log), performer(client))
+            products = ledger.plan.products
+            return Outcome(sent=products, unknown=products).summary()
+
     def _probe(self, client: Client) -> str:
         """Fetch a new token: any call to the catalog would use up the one of this minute."""
         from airflow_provider_mirakl.client.settings import ClientCredentials
@@ -35,3 +104,10 @@ class MiraklConnectHook(MiraklBaseHook):
         assert isinstance(auth, ClientCredentials)  # noqa: S101 - the only kind that this type has
         client.send(fetch_token(auth))
         return "Mirakl gives a token for client id and secret. Whether they may call Connect shows at the first call."
+
+
+def _source(given: Any) -> Any:
+    """What a path names; a list or a table as it is."""
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    return storage_path(given) if isinstance(given, str) else given

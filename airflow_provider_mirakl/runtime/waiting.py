@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.exceptions import MiraklError
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
@@ -116,6 +113,7 @@ class Wait:
 
     def _wait(self, client: Client, first: float, last: float) -> Found | None:
         from airflow_provider_mirakl.api.steps import drive
+        from airflow_provider_mirakl.hooks.base import performer
         from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
 
         poll = find_poll(self.poll)
@@ -138,26 +136,6 @@ def clock(moment: float) -> str:
     :param moment: in seconds since the epoch.
     """
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def performer(client: Client) -> Callable[[Step], object]:
-    """What performs steps in a worker.
-
-    :param client: sends the calls.
-    """
-    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
-
-    def perform(step: Step) -> object:
-        match step:
-            case Send():
-                return client.send(step.call)
-            case Blocking():
-                return step.function()
-            case Sleep():
-                time.sleep(step.seconds)
-        return None
-
-    return perform
 
 
 def tell_failure(log: Log, error: MiraklError, tolerance: Tolerance) -> None:
