@@ -8,7 +8,7 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
      +-- MiraklInputError                bad input, refused before a call was spent
      |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
-     +-- MiraklStorageError              a file that a task needs cannot be written
+     +-- MiraklStorageError              a file that a task needs cannot be written or read
      +-- MiraklNotYetError               a call was not made: its moment is further away than the caller waits
      +-- MiraklTransportError            no reply: the request was not sent, or may have been
      +-- MiraklReplyError                a reply that cannot be read
@@ -61,17 +61,28 @@ class MiraklConfigurationError(MiraklError):
 
     :param message: what is wrong and what to use instead.
     :param field: the connection field or argument at fault, as the form or the signature spells it.
+    :param conn_id: the connection, where one of its fields is at fault.
     """
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, conn_id: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+        self.conn_id = conn_id
 
 
 def words_of(choices: Sequence[str]) -> str:
     """The choices, for a message: ``'fail' or 'reject'``."""
     *others, last = [repr(choice) for choice in choices]
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, for a message: ``1 problem``, ``2,500 rows``.
+
+    :param number: how many.
+    :param noun: the word for one of them, whose plural ends in ``s``.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def one_of(field: str, value: str, choices: Sequence[str]) -> str:
@@ -152,7 +163,7 @@ class MiraklNoteError(MiraklInputError):
 
 
 class MiraklStorageError(MiraklError):
-    """A file that a task needs cannot be written: the disk is full, read-only, or gone.
+    """A file that a task needs cannot be written or read: the disk is full, read-only, or gone.
 
     :param path: the file.
     """

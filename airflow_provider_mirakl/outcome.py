@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from types import TracebackType
 from typing import IO, Any, Literal, NamedTuple, Self
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError, counted
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, writing
 
 Status = Literal["succeeded", "failed", "unknown"]
@@ -170,7 +170,7 @@ class FailurePolicy:
             allowed = max(allowed, share)
         if outcome.failed <= allowed:
             return
-        lines = [f"{outcome.failed:,} of {outcome.total:,} items failed; {allowed:,} are allowed"]
+        lines = [f"{outcome.failed:,} of {counted(outcome.total, 'item')} failed; {allowed:,} are allowed"]
         for error in outcome.errors[:SHOWN_ERRORS]:
             reason = ": ".join(part for part in (error.code, error.message) if part) or "no reason given"
             lines.append(f"  - {error.count:,} x {reason}")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
-from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem, counted
+from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 
 Row: TypeAlias = dict[str, Any]
 Reader: TypeAlias = Callable[[Any], Any]
@@ -135,7 +135,9 @@ def checked(
         problems += [Problem(f"row {number}: {one}") for one in wrong]
         found.append(values)
     if problems:
-        raise MiraklInputError(f"{len(problems)} problems in {len(rows):,} rows; no call was made", problems)
+        raise MiraklInputError(
+            f"{counted(len(problems), 'problem')} in {counted(len(rows), 'row')}; no call was made", problems
+        )
     return found
 
 
@@ -147,7 +149,7 @@ def read_file(path: StoragePath) -> list[Any]:
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
-        raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
+        raise unreadable("source", path, error) from None
     name = path.name.lower()
     try:
         if name.endswith(".parquet"):

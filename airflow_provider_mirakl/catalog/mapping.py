@@ -156,7 +156,8 @@ class Columns:
         settings = _with_preset({"preset": settings} if isinstance(settings, str) else settings)
         unknown = [name for name in settings if name not in cls.__dataclass_fields__]
         faults = [
-            f"{name}: there is no such setting{_hint(name, list(cls.__dataclass_fields__))}"
+            f"{name}: there is no such setting{_hint(name, list(cls.__dataclass_fields__))}; there are "
+            f"{', '.join(cls.__dataclass_fields__)}"
             for name in unknown
         ]
         known = {name: value for name, value in settings.items() if name not in unknown}
@@ -304,7 +305,11 @@ def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -
             )
         elif not alike:
             faults.append(
-                Problem(f"there is no such column{_hint(name, [one for one in heading if one])}", name)
+                Problem(
+                    f"the source has no such column{_hint(name, [one for one in heading if one])}; "
+                    f"it has {_listed(heading)}",
+                    name,
+                )
             )
         elif alike[0] in doubled:
             at = [number for number, one in enumerate(heading, 1) if one == alike[0]]
@@ -409,14 +414,29 @@ def _automatic(heading: Iterable[str], faults: list[Problem]) -> dict[str, str]:
                 f"{_WORDS.get(word, _WORDS.get(word.removesuffix('s'), word))}[{localised['key']}]"
             )
         else:
-            known = [*_KNOWN, *_WORDS]
             faults.append(
                 Problem(
-                    f"no field of a product is called so{_hint(word, known)}; name its target in a mapping",
+                    f"is not a field of a product{_field_hint(name)}; name its target in columns, such as "
+                    f"columns={{'mapping': {{{name!r}: 'titles[en_US]'}}}}",
                     name,
                 )
             )
     return mapping
+
+
+def _listed(names: Sequence[str], shown: int = 30) -> str:
+    """The columns that there are, for a message."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(map(repr, names[:shown])) + more
+
+
+def _field_hint(name: str) -> str:
+    """What was meant by a column: a text in a language whose locale is written another way, or a field's name."""
+    word, _, locale = name.strip().partition("_")
+    written = locale.replace("-", "_")
+    if "-" in locale and _HEADING.match(f"{word}_{written}"):
+        return f"; did you mean {f'{word}_{written}'!r}?"
+    return _hint(name.strip().lower().replace(" ", "_"), [*_KNOWN, *_WORDS])
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

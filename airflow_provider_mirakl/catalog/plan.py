@@ -135,7 +135,11 @@ class Plan:
         folder = plain(folder)
         content = PLAN.at(folder).read()
         if content is None:
-            raise MiraklInputError(f"{folder} does not hold a plan: {PLAN_FILE} is missing")
+            raise MiraklInputError(
+                f"{folder} does not hold a plan: {PLAN_FILE} does not exist there for this worker. The result of the "
+                "operator that sends names its folder; with several workers it has to be on storage that all of them "
+                "reach ([mirakl] work_folder)"
+            )
         return cls(
             kind=content.kind,
             folder=folder,

@@ -34,7 +34,7 @@ from airflow_provider_mirakl.catalog.rows import (
 from airflow_provider_mirakl.catalog.shaping import Shaping
 from airflow_provider_mirakl.catalog.tables import read_csv, read_parquet
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
-from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, plain
+from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, plain, unreadable
 from airflow_provider_mirakl.files.text import AUTO, text_blocks
 from airflow_provider_mirakl.files.values import Frame
 
@@ -234,12 +234,10 @@ class FileSource(Source):
         try:
             with self._path.open("rb") as file:
                 yield file
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             if self._path.is_dir():
-                raise MiraklInputError(f"{self.name} is a directory; name one file in it") from error
-            raise MiraklInputError(f"{self.name} does not exist") from error
-        except PermissionError as error:
-            raise MiraklInputError(f"{self.name} must not be read by this user: {error}") from error
+                raise unreadable("source", self.name, IsADirectoryError()) from None
+            raise unreadable("source", self.name, error) from None
         except EOFError as error:
             raise MiraklInputError(
                 f"{self.name} is cut short: its gzip stream has no end; copy it again"
@@ -247,7 +245,7 @@ class FileSource(Source):
         except (gzip.BadGzipFile, zlib.error) as error:
             raise MiraklInputError(f"{self.name} is damaged: gzip says {error}; copy it again") from error
         except OSError as error:
-            raise MiraklInputError(f"{self.name} cannot be read: {error}") from error
+            raise unreadable("source", self.name, error) from None
 
 
 def _chained(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

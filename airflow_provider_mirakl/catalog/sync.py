@@ -154,7 +154,10 @@ class SyncPlan:
         known = State(state)
         content = SYNC.at(folder).read()
         if content is None:
-            raise MiraklInputError(f"{folder} does not hold a sync: {SYNC_FILE} is missing")
+            raise MiraklInputError(
+                f"{folder} does not hold a sync: {SYNC_FILE} does not exist there for this worker; with several "
+                "workers the folder has to be on storage that all of them reach ([mirakl] work_folder)"
+            )
         if content.state != str(known.folder):
             raise MiraklInputError(
                 f"{folder / SYNC_FILE} was planned on the state {content.state}, not on {known.folder}"

@@ -91,7 +91,10 @@ def error_from(
     shown = [_line(fault) for fault in faults[:SHOWN_FAULTS]]
     if len(faults) > SHOWN_FAULTS:
         shown.append(f"and {len(faults) - SHOWN_FAULTS} more")
-    said = [f"{reply.operation}: {method} {path} answered {reply.status}", code if shown != [code] else ""]
+    # An operation that has no code of Mirakl's is named by its method and path.
+    called = f"{method} {path}"
+    name = "" if reply.operation == called else f"{reply.operation}: "
+    said = [f"{name}{called} answered {reply.status}", code if shown != [code] else ""]
     message = " ".join(filter(None, said)) + (f": {'; '.join(shown)}" if shown else "")
     notes = [
         f"({_HINTS[reply.status]})" if reply.status in _HINTS else "",

@@ -161,9 +161,9 @@ class Note(Generic[T]):
         """What is noted, and where."""
         try:
             yield self.path.read_bytes(), str(self.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # nor can there be one below a file
             pass
-        except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        except (IsADirectoryError, PermissionError) as error:
             self._refuse(str(self.path), str(error.strerror or error), error)
         for value in () if self._store is None else self._store.get(self._key):
             yield value.encode(), f"the task state {self._key!r}"

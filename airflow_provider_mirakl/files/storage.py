@@ -67,6 +67,24 @@ def _is_local(path: StoragePath) -> TypeGuard[Path]:
     return isinstance(path, Path) and not hasattr(path, "protocol")
 
 
+def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
+    """The error for a file that cannot be opened.
+
+    :param field: the argument that names it.
+    :param path: the file.
+    :param error: why.
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        why = "does not exist"
+    elif isinstance(error, IsADirectoryError):
+        why = "is a folder; name one file in it"
+    elif isinstance(error, PermissionError):
+        why = f"must not be read by this user ({error})"
+    else:
+        why = f"cannot be read ({error})"
+    return MiraklInputError(f"{field}: {str(path)!r} {why}")
+
+
 def remove(path: StoragePath) -> None:
     """Remove a file; a missing one is no error."""
     with suppress(FileNotFoundError):

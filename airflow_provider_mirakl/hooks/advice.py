@@ -27,8 +27,7 @@ _REFUSED = {
     "djust": "The key was rejected: it is wrong or belongs to another environment. Enter a valid key in {key}.",
 }
 _NOT_ALLOWED = {
-    "mirakl": "The key is valid, but may not do this: check role, and the rights of the key's user in Mirakl. "
-    "The test calls PC01, which requires a shop administrator.",
+    "mirakl": "The key is valid, but may not do this: check role, and the rights of the key's user in Mirakl.",
     "mirakl_connect": "The client is valid, but may not do this: check its rights in Mirakl Connect.",
     "djust": "The key is valid, but may not do this: DJUST requires an operator's key.",
 }
@@ -79,11 +78,12 @@ def advice(error: MiraklError, conn_type: str, key_field: str) -> str:
     :param conn_type: type of the connection.
     :param key_field: the field whose key was sent.
     """
-    word = _word(error, conn_type, key_field)
-    return f"{word} ({error})" if word else str(error)
+    said = word(error, conn_type, key_field)
+    return f"{said} ({error})" if said else str(error)
 
 
-def _word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
+def word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
+    """What to change; ``None`` where nothing is known beyond the error itself. Parameters as of :func:`advice`."""
     of_token = getattr(error, "operation", None) == "token"
     if isinstance(error, MiraklTransportError):
         at = "token_url" if of_token else "host"
@@ -91,7 +91,10 @@ def _word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
     if not of_token and isinstance(error, MiraklAuthenticationError):
         return _REFUSED[conn_type].format(key=key_field)
     if not of_token and isinstance(error, MiraklPermissionError):
-        return _NOT_ALLOWED[conn_type]
+        of_test = (
+            " The test calls PC01, which requires a shop administrator." if error.operation == "PC01" else ""
+        )
+        return _NOT_ALLOWED[conn_type] + of_test
     return next((word for kind, word in (_TOKEN if of_token else _CALL) if isinstance(error, kind)), None)
 
 

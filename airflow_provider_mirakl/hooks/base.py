@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowSkipException, BaseHook
 
 from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 from airflow_provider_mirakl.exceptions import (
@@ -62,7 +63,8 @@ class MiraklBaseHook(BaseHook):
         """
         from airflow_provider_mirakl._compat import mask_secret
 
-        connection = self.get_connection(self.conn_id)
+        with self._existing():
+            connection = self.get_connection(self.conn_id)
         extra = connection.extra_dejson
         for secret in _secrets(connection, extra):
             mask_secret(secret)
@@ -133,7 +135,8 @@ class MiraklBaseHook(BaseHook):
         from airflow_provider_mirakl._compat import amask_secret, read_extra
 
         if "values" not in self.__dict__:
-            connection = await get_async_connection(self.conn_id)
+            with self._existing():
+                connection = await get_async_connection(self.conn_id)
             extra = await read_extra(connection)
             for secret in _secrets(connection, extra):
                 await amask_secret(secret)
@@ -185,6 +188,18 @@ class MiraklBaseHook(BaseHook):
                 connect_timeout=5.0,
             )
         )
+
+    @contextmanager
+    def _existing(self) -> Iterator[None]:
+        """Turn Airflow's word for a connection that is not there into one of this package's."""
+        try:
+            yield
+        except AirflowNotFoundException:
+            raise MiraklConfigurationError(
+                f"Connection {self.conn_id!r} does not exist; create one of type {self.conn_type!r} under Admin > "
+                f"Connections, or set AIRFLOW_CONN_{self.conn_id.upper()}",
+                field=self.conn_name_attr,
+            ) from None
 
     def _read(self, connection: Connection, extra: Mapping[str, object]) -> ConnectionValues:
         from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_connection
@@ -271,8 +286,9 @@ def hook_of(conn_id: str, *, role: str | None = None) -> MiraklBaseHook:
     if conn_type not in CONNECTION_TYPES:
         raise MiraklConfigurationError(
             f"Connection {conn_id!r} cannot be used: conn_type: is {conn_type!r}; "
-            f"put one of {', '.join(CONNECTION_TYPES)}",
+            f"select one of {', '.join(CONNECTION_TYPES)}",
             field="conn_type",
+            conn_id=conn_id,
         )
     module, _, name = CONNECTION_TYPES[conn_type]["hook-class-name"].rpartition(".")
     hook: MiraklBaseHook = getattr(import_module(module), name)(conn_id)

@@ -122,7 +122,9 @@ class ConnectionReader:
         if self.faults:
             listed = "; ".join(dict.fromkeys(fault.message for fault in self.faults))
             raise MiraklConfigurationError(
-                f"Connection {self.connection.conn_id!r} cannot be used: {listed}", field=self.faults[0].field
+                f"Connection {self.connection.conn_id!r} cannot be used: {listed}",
+                field=self.faults[0].field,
+                conn_id=self.connection.conn_id,
             )
 
     def text(self, name: str) -> str | None:

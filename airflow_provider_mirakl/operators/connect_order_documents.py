@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -163,7 +163,9 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
                     Problem(f"row {number}: path: has {size:,} bytes; Mirakl takes {MAX_DOCUMENT_BYTES:,}")
                 )
         if problems:
-            raise MiraklInputError(f"{len(problems)} files cannot be uploaded; no call was made", problems)
+            raise MiraklInputError(
+                f"{counted(len(problems), 'file')} cannot be uploaded; no call was made", problems
+            )
 
     def call(self, group: list[Row]) -> Call[str]:
         """The upload of a file, opened anew for each try."""

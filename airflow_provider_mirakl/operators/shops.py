@@ -343,6 +343,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         import json
 
         from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.files.storage import unreadable
 
         given = self.changes
         if isinstance(given, Mapping):
@@ -350,9 +351,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         try:
             changes = json.loads(storage_path(given).read_bytes())
         except OSError as error:
-            raise MiraklInputError(
-                f"changes: {given!r:.200} is not a file that can be read ({error})"
-            ) from None
+            raise unreadable("changes", f"{given:.200}", error) from None
         except ValueError as error:
             raise MiraklInputError(f"{self.changes} is not JSON ({error})") from None
         if not isinstance(changes, dict):

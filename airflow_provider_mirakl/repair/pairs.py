@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.csv_table import decoded_lines, pasted_lines
-from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 from airflow_provider_mirakl.files.text import AUTO, BLANK, text_blocks
 
 ID_NAMES = (
@@ -116,7 +116,7 @@ def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AU
                 name, _text_rows(decoded_lines(text_blocks(file, name, encoding), name), name), limit
             )
     except OSError as error:
-        raise MiraklInputError(f"{name} is not a file that can be read ({error})") from None
+        raise unreadable("products", name, error) from None
 
 
 def fold(name: str) -> str:
@@ -145,7 +145,9 @@ def _checked(name: str, rows: Iterable[_Row], limit: int | None) -> Pairs:
                 "to be, split the products into several runs, or raise max_products"
             )
     if problems:
-        raise MiraklInputError(f"{name}: {count:,} problems; nothing was sent", problems, problem_count=count)
+        raise MiraklInputError(
+            f"{name}: {counted(count, 'problem')}; nothing was sent", problems, problem_count=count
+        )
     if not found:
         raise MiraklInputError(f"{name} holds no product; list at least one, as {FORMS}")
     return Pairs(tuple(found.values()), duplicates)

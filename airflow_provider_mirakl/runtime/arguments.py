@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, ca
 from airflow_provider_mirakl.api.call import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
 from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
+from airflow_provider_mirakl.runtime.explaining import explain, explaining
 
 if TYPE_CHECKING:
     from typing import Self
@@ -112,7 +113,12 @@ class Argument(Generic[T_co]):
                 )
             operator.__dict__[self.name] = value
         else:
-            operator.__dict__[self.name] = self.read(value)
+            try:
+                operator.__dict__[self.name] = self.read(value)
+            except MiraklConfigurationError as error:
+                if _is_in_a_run(operator):  # a template was rendered, or the result of another task arrived
+                    explain(error, operator)
+                raise
 
     def waits(self, value: object) -> bool:
         """Whether only a run knows the value: a template, or what Airflow resolves, such as another task's result."""
@@ -469,9 +475,15 @@ class ReadsArguments:
     def pre_execute(self, context: Any) -> None:
         """Refuse a template that was not rendered: code would take its text for a value."""
         super().pre_execute(context)  # type: ignore[misc]
-        for name, argument in arguments_of(type(self)).items():
-            if argument.waits(value := getattr(self, name, None)):
-                raise MiraklConfigurationError(f"{name} is {value!r:.200} after rendering", field=name)
+        with explaining(self):
+            for name, argument in arguments_of(type(self)).items():
+                if argument.waits(value := getattr(self, name, None)):
+                    raise MiraklConfigurationError(f"{name} is {value!r:.200} after rendering", field=name)
+
+
+def _is_in_a_run(operator: object) -> bool:
+    """Whether an operator is not only being made by a Dag file: Airflow's own marks, of every version."""
+    return any(getattr(operator, f"_BaseOperator__{mark}", False) for mark in ("instantiated", "from_mapped"))
 
 
 def arguments_of(operator: type) -> dict[str, Argument[Any]]:

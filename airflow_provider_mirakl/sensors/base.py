@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
+from airflow_provider_mirakl.runtime.explaining import Explains
 from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
@@ -40,7 +41,7 @@ class SensorArguments(SensorTaskArguments, total=False):
     max_failures: int
 
 
-class MiraklBaseSensor(ReadsArguments, BaseSensorOperator):
+class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
     """Base of the sensors.
 
     A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to do with what was found::

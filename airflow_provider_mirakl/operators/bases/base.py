@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_mirakl.runtime.arguments import ReadsArguments
+from airflow_provider_mirakl.runtime.explaining import Explains
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 
-class MiraklBaseOperator(ReadsArguments, BaseOperator):
+class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
     """Base of the operators: arguments that are read once, and results whose every key is an output.
 
     ``task.output["folder"]`` is the key ``folder`` of the result, since each key of a result goes to XCom beside the

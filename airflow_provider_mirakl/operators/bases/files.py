@@ -80,22 +80,21 @@ class FileJobOperator(JudgedJobOperator):
         import hashlib
         import json
 
-        from airflow_provider_mirakl.files.storage import BLOCK, writing
+        from airflow_provider_mirakl.files.storage import BLOCK, unreadable, writing
 
         digest = hashlib.sha256(
             json.dumps([self.job, self.options, caller.role, caller.shop_id], sort_keys=True).encode()
         )
         try:
-            with self.path.open("rb") as file:
-                self.copy.parent.mkdir(parents=True, exist_ok=True)
-                with writing(self.copy) as copy:
-                    while block := file.read(BLOCK):
-                        digest.update(block)
-                        copy.write(block)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise MiraklInputError(
-                f"source: {self.source!r} is not a file that can be read ({error})"
-            ) from None
+            opened = self.path.open("rb")
+        except OSError as error:
+            raise unreadable("source", self.source, error) from None
+        with opened as file:
+            self.copy.parent.mkdir(parents=True, exist_ok=True)
+            with writing(self.copy) as copy:
+                while block := file.read(BLOCK):
+                    digest.update(block)
+                    copy.write(block)
         self.refuse_empty()
         return digest.hexdigest()
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, counted
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Table, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
@@ -68,7 +68,7 @@ class RowsJobOperator(JudgedJobOperator):
                 problems += faults[: 1000 - len(problems)]
         if found:
             raise MiraklInputError(
-                f"source: {found:,} problems in {count:,} objects; nothing was sent",
+                f"source: {counted(found, 'problem')} in {counted(count, 'object')}; nothing was sent",
                 problems,
                 problem_count=found,
             )

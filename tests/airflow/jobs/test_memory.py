@@ -143,7 +143,7 @@ def test_a_retry_on_the_same_disk_knows_that_nothing_was_sent(fleet, mirakl_sand
     task = fleet("STO01", keep=True)
     source = tmp_path / "s.csv"
     source.unlink()
-    with pytest.raises(MiraklInputError, match="not a file that can be read"):
+    with pytest.raises(MiraklInputError, match="does not exist"):
         task.run()
     source.write_text(STOCK, encoding="utf-8")
     task.ti.try_number = 2
@@ -281,7 +281,7 @@ def test_a_file_that_breaks_off_while_it_is_sent_leaves_no_intent(fleet, mirakl_
     task = fleet("STO01", keep=True, wait_for_completion=False)
     with monkeypatch.context() as patch:
         patch.setattr(MiraklImportStockOperator, "content", unreadable)
-        with pytest.raises(OSError, match="Input/output error"):
+        with pytest.raises(MiraklStorageError, match="Input/output error"):
             task.run()
     assert not accepted(mirakl_sandbox, "STO01")
     assert len(task.run()["job_ids"]) == 1

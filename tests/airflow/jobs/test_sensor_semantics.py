@@ -141,7 +141,9 @@ def test_a_refusal_ends_the_waiting_at_once(sense, mirakl_sandbox, polls, flags,
 
 def test_the_error_that_a_trigger_met_comes_back_whole(sense, mirakl_sandbox):
     mirakl_sandbox.fault("status", "PC01", status=404, skip=1)
-    with pytest.raises(MiraklNotFoundError, match="PC01") as caught:
+    with pytest.raises(
+        MiraklNotFoundError, match=r"PC01: .*\nWhere: task .*\nWhat to do: Check the ids"
+    ) as caught:
         sense(times=3)
     assert (caught.value.operation, caught.value.status) == ("PC01", 404)
 

@@ -194,7 +194,7 @@ def test_an_address_as_text_needs_a_path_object(tmp_path: Path) -> None:
 
 def test_directory_instead_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
-    assert "is a directory; name one file in it" in str(refused(tmp_path / "export", tmp_path / "plan"))
+    assert "is a folder; name one file in it" in str(refused(tmp_path / "export", tmp_path / "plan"))
 
 
 def test_unreadable_file(write: Make, tmp_path: Path) -> None:

@@ -318,5 +318,5 @@ def test_paths_of_object_storage_work(product: Make, tmp_path: Path) -> None:
     assert (plan.products, plan.rejected) == (1200, 1)
     with pytest.raises(MiraklInputError, match="does not exist"):
         plan_upsert(ObjectStoragePath("memory://bucket/none.json"), folder)
-    with pytest.raises(MiraklInputError, match="is a directory"):
+    with pytest.raises(MiraklInputError, match="is a folder"):
         plan_upsert(ObjectStoragePath(f"memory://bucket{tmp_path}"), folder)

@@ -79,7 +79,7 @@ class TestKinds:
 
     def test_another_type(self, connection):
         conn_id = connection("web", conn_type="http", host=SHOP, password="pw-of-web")
-        with pytest.raises(MiraklConfigurationError, match="conn_type: is 'http'; put one of mirakl"):
+        with pytest.raises(MiraklConfigurationError, match="conn_type: is 'http'; select one of mirakl"):
             requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=5)
 
     def test_disabled(self, connection):

@@ -126,7 +126,7 @@ def test_connections_that_cannot_be_used(sandbox, change, monkeypatch):
     assert (finding.status, "is disabled" in finding.message) == ("failed", True)
     monkeypatch.setenv("AIRFLOW_CONN_A_DATABASE", json.dumps({"conn_type": "postgres"}))
     (finding,) = preflight.check("a_database")
-    assert "put one of mirakl" in finding.message
+    assert "select one of mirakl" in finding.message
     (finding,) = preflight.check("nowhere")
     assert finding.status == "failed"
     assert "nowhere" in finding.message

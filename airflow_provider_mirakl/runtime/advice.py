@@ -1,0 +1,148 @@
+"""What to do about an error, and where the documentation says more. Its page "Troubleshooting" has this table."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, metadata
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklItemsFailedError,
+    MiraklJobFailedError,
+    MiraklJobTimeoutError,
+    MiraklNoteError,
+    MiraklNotFoundError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklStorageError,
+    MiraklTransportError,
+    MiraklTriggerEventError,
+    MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.hooks.advice import word
+from airflow_provider_mirakl.runtime.arguments import arguments_of
+from airflow_provider_mirakl.runtime.explaining import connections_of, values_of
+
+PACKAGE = "airflow-provider-mirakl"
+
+FIXES: dict[type[Exception], str] = {
+    MiraklConfigurationError: "Correct the connection or the argument that is named above, then clear the task.",
+    MiraklNoteError: "Check that every worker and triggerer reaches the work folder ([mirakl] work_folder). If the "
+    "file is lost for good, clear the task to begin anew.",
+    MiraklInputError: "Correct the input, then clear the task.",
+    MiraklStorageError: "Free or mount the storage, and let the user that runs Airflow write to it. A retry continues "
+    "where the task stopped.",
+    MiraklNotYetError: "Set deferrable=True: the triggerer then waits for the next permitted call. Without it, retry "
+    "the task at the moment that is named above.",
+    MiraklTransportError: "Check host, port and proxy of the connection, and the network. A retry is safe.",
+    MiraklReplyError: "Check the host of the connection, and what stands between Airflow and Mirakl: a proxy, a "
+    "firewall, a login page.",
+    MiraklBadRequestError: "Correct what Mirakl names above. A retry sends the same request and fails again.",
+    MiraklAuthenticationError: "Enter a valid key in the connection, and press Test.",
+    MiraklPermissionError: "Check the role of the connection, and the rights of the key's user in Mirakl.",
+    MiraklNotFoundError: "Check the ids, and shop_id: Mirakl shows a key only what belongs to its shop. If every call "
+    "fails like this, check the host of the connection.",
+    MiraklRateLimitError: "Retry later. Look for other programs that use the same key, and for Airflow installations "
+    "that do not share their pace: pools, or interval_factor of the connection, slow this one down.",
+    MiraklServerError: "Retry the task: it continues where it stopped. If it lasts, send Mirakl's support the request "
+    "id above.",
+    MiraklItemsFailedError: "Correct the items; their rows and reasons are in the files that the log names. Or allow "
+    "more failures with max_failed_items or max_failed_ratio.",
+    MiraklJobFailedError: "Read Mirakl's reason above and the archived reports, correct the file, then clear the task.",
+    MiraklJobTimeoutError: "Retry the task: it waits for the same job again. Raise timeout if jobs of this size take "
+    "longer.",
+    MiraklUnclearSubmissionError: "Look in Mirakl's back office whether the submission arrived. If it did not, clear "
+    "the task to submit again.",
+    MiraklTriggerEventError: "Install the same version of the package for workers and triggerers, then clear the task.",
+    AirflowSensorTimeout: "Check that what the sensor waits for still happens, or raise timeout. Clear the task to "
+    "wait again.",
+    AirflowFailException: "Correct what is named above, then clear the task. A retry cannot help.",
+}  # fmt: skip
+"""What to do about each kind of error, where nothing more precise is known."""
+
+
+def what_to_do(error: Exception, task: Any) -> str:
+    """The next step of the person who reads the log.
+
+    :param error: the error.
+    :param task: the operator or sensor that failed.
+    """
+    precise = _of_a_call(error, task) or _of_a_setting(error, task) or _of_a_file(error, task)
+    return precise or next(
+        (fix for kind, fix in FIXES.items() if isinstance(error, kind)), "Read the log above."
+    )
+
+
+def _of_a_call(error: Exception, task: Any) -> str | None:
+    """Where the key, the token or the address is wrong, the words of the connection's test."""
+    kinds = (MiraklAuthenticationError, MiraklPermissionError, MiraklTransportError)
+    if not isinstance(error, MiraklError) or not (
+        isinstance(error, kinds) or getattr(error, "operation", "") == "token"
+    ):
+        return None
+    conn_type = next(iter(connections_of(task, getattr(error, "operation", "")).values()), "mirakl")
+    values = values_of(task)
+    return word(error, conn_type, values.key_field if values else "password")
+
+
+def _of_a_setting(error: Exception, task: Any) -> str | None:
+    if not isinstance(error, MiraklConfigurationError) or not error.field:
+        return None
+    if error.conn_id is not None:
+        return (
+            f"Correct {error.field} of connection {error.conn_id!r} under Admin > Connections, press Test, then clear "
+            "the task."
+        )
+    if error.field == "role":
+        return "Use a connection that has the key of such a role, or set role where the connection has several keys."
+    if error.field in arguments_of(type(task)):
+        rendered = (
+            " If it is a template, Airflow's tab Rendered Templates shows what became of it."
+            if error.field in type(task).template_fields
+            else ""
+        )
+        return f"Correct {error.field} in the Dag, then clear the task.{rendered}"
+    return None
+
+
+def _of_a_file(error: Exception, task: Any) -> str | None:
+    if type(error) is not MiraklInputError:
+        return None
+    if not error.problems and "does not exist" in error.message:
+        return "Check the path as the worker sees it: another machine or container may not have the file."
+    if (
+        any(problem.line is not None for problem in error.problems)
+        and getattr(task, "on_invalid", None) == "fail"
+    ):
+        return "Correct the rows, then clear the task; or set on_invalid='reject' to send the others without them."
+    return None
+
+
+def page(error: Exception, task: Any) -> str:
+    """Where the documentation says more: the address, where the installed package knows it, else page and heading."""
+    kind = next((kind for kind in FIXES if isinstance(error, kind)), type(error))
+    base = _documentation()
+    troubleshooting, reference = (
+        f"troubleshooting.html#{kind.__name__.lower()}",
+        f"reference/{type(task).__name__}.html",
+    )
+    if base:
+        return f"{base}/{troubleshooting} and {base}/{reference}"
+    return f"documentation of {PACKAGE}, Troubleshooting > {kind.__name__}, and Reference > {type(task).__name__}"
+
+
+def _documentation() -> str:
+    try:
+        urls: list[str] = metadata(PACKAGE).get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    return next((url.partition(", ")[2].rstrip("/") for url in urls if url.startswith("Documentation, ")), "")

@@ -1,0 +1,170 @@
+"""What a task says before it fails: what happened, where, what to do, and where the documentation says more.
+
+One place for every operator and sensor, for templates that render to something wrong, and for tasks that come back from
+the triggerer. The block goes to the task log as an error, and it is the text of the exception too, so that a mail, a
+callback or an error tracker shows the same. It begins with what happened, because some of them show one line only.
+:attr:`~airflow_provider_mirakl.exceptions.MiraklError.message` keeps what happened without the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklStorageError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_WHERE = "\nWhere: "
+_FILE_ERRORS = frozenset(
+    {
+        errno.EACCES, errno.EDQUOT, errno.EIO, errno.EISDIR, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOENT,
+        errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS, errno.ESTALE,
+    }
+)  # fmt: skip
+"""What storage says. Other errors of the system are of a network, and not explained here."""
+
+
+class Explains:
+    """An operator or sensor that explains its errors before it raises them."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # Airflow calls `execute` by its name, and every operator has its own.
+        if (own := cls.__dict__.get("execute")) is not None and not getattr(
+            own, "__isabstractmethod__", False
+        ):
+            cls.execute = _explained(own)  # type: ignore[attr-defined]
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's own, which calls the method that a deferral named."""
+        with explaining(self):
+            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+
+
+def _explained(method: Any) -> Any:
+    @wraps(method)
+    def explained(self: object, *args: Any, **kwargs: Any) -> Any:
+        with explaining(self):
+            return method(self, *args, **kwargs)
+
+    return explained
+
+
+@contextmanager
+def explaining(task: Any) -> Iterator[None]:
+    """Explain an error on its way out of a task.
+
+    :param task: the operator or sensor.
+    :raises MiraklStorageError: in place of an error of the storage that no code below has named.
+    """
+    try:
+        yield
+    except AirflowSkipException:
+        raise
+    except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
+        explain(error, task)
+        raise
+    except OSError as error:
+        if error.errno not in _FILE_ERRORS:
+            raise
+        path = str(error.filename or "")
+        named = MiraklStorageError(
+            f"A file or folder that the task needs cannot be used ({type(error).__name__}: {error})",
+            path=path,
+        )
+        explain(named, task)
+        raise named.with_traceback(error.__traceback__) from None
+
+
+def explain(error: Exception, task: Any) -> None:
+    """Log the block, and make it the error's text. Once: an error that passes several tasks' code keeps the first.
+
+    :param error: the error.
+    :param task: the operator or sensor.
+    """
+    if _WHERE in str(error):
+        return
+    block = explanation(error, task)
+    error.args = (block, *error.args[1:])
+    task.log.error("%s", block)
+
+
+def explanation(error: Exception, task: Any) -> str:
+    """The block: what happened, which may be several lines, and a line each for the rest.
+
+    :param error: the error.
+    :param task: the operator or sensor.
+    """
+    from airflow_provider_mirakl.runtime.advice import page, what_to_do
+
+    where = ", ".join(_places(error, task))
+    return f"{error}{_WHERE}{where}\nWhat to do: {what_to_do(error, task)}\nRead more: {page(error, task)}"
+
+
+def _places(error: Exception, task: Any) -> Iterator[str]:
+    yield f"task {task.task_id} ({type(task).__name__})"
+    operation = getattr(error, "operation", None)
+    if operation or isinstance(error, MiraklConfigurationError | AirflowSensorTimeout):
+        yield from (f"connection {name}" for name in connections_of(task, operation or ""))
+    if operation:
+        yield f"operation {operation}"
+    status = getattr(error, "status", None)
+    if status:
+        yield f"status {status}"
+    if path := file_of(error, task):
+        yield f"file {path}"
+    problems = getattr(error, "problems", ())
+    first = problems[0] if problems else None
+    more = f" (and {error.problem_count - 1:,} more)" if first and error.problem_count > 1 else ""  # type: ignore[attr-defined]
+    if first is not None and first.line is not None:
+        yield f"line {first.line}{more}"
+        more = ""
+    if field := (first.field if first is not None else getattr(error, "field", None)):
+        yield f"field {field}{more}"
+
+
+def connections_of(task: Any, operation: str = "") -> dict[str, str]:
+    """The connections of a task by what a person reads, each with its type.
+
+    :param task: the operator or sensor.
+    :param operation: Mirakl's code of a call that failed; DJUST's calls go through a connection of its own.
+    """
+    found = {}
+    for name in ("mirakl_conn_id", "mirakl_connect_conn_id", "djust_conn_id"):
+        conn_type, conn_id = name.removesuffix("_conn_id"), getattr(task, name, None)
+        if conn_id and (not operation or operation.startswith("ADM-") == (conn_type == "djust")):
+            values = values_of(task, conn_id)
+            host = f" ({values.settings.base_url})" if values else ""
+            found[f"{conn_id!r}{host}"] = conn_type
+    return found
+
+
+def values_of(task: Any, conn_id: str | None = None) -> Any:
+    """What the task's connection says, if the task has read it; nothing is read here."""
+    hook = vars(task).get("hook")
+    values = vars(hook).get("values") if hook is not None else None
+    return values if conn_id is None or getattr(hook, "conn_id", None) == conn_id else None
+
+
+def file_of(error: Exception, task: Any) -> str:
+    """The file that an error is about: its own, or the task's source for what is wrong in the source."""
+    from airflow_provider_mirakl.exceptions import MiraklInputError
+
+    path = getattr(error, "path", None)
+    if path is None and isinstance(error, MiraklInputError):
+        path = next((value for name in _SOURCES if isinstance(value := getattr(task, name, None), str)), None)
+    return str(path) if path else ""
+
+
+_SOURCES = ("source", "submitted")
