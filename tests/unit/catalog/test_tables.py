@@ -152,7 +152,11 @@ def test_languages_by_a_mapping_key(write: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "column", "words"),
     [
-        ({"sku": "id", "titel": "titles[en]"}, "titel", "the source has no such column; did you mean 'title'?"),
+        (
+            {"sku": "id", "titel": "titles[en]"},
+            "titel",
+            "the source has no such column; did you mean 'title'?",
+        ),
         ({"sku": "id", "title": "title"}, "title", "'title' is no target; did you mean 'titles'?"),
         (
             {"sku": "id", "title": "titles"},

@@ -126,7 +126,7 @@ def test_what_is_refused(products, words):
 @pytest.mark.parametrize("name", ["missing.csv", "folder"])
 def test_what_is_not_a_file_is_refused(tmp_path, name):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(MiraklInputError, match="does not exist|is a folder"):
+    with pytest.raises(MiraklInputError, match=r"does not exist|is a folder"):
         read_file(tmp_path / name)
 
 
