@@ -146,7 +146,9 @@ def table_batches(
     ]
     if doubled and shaping.columns is None:
         raise MiraklInputError("the heading cannot be used", doubled)
-    nested = shaping.columns is None and set(heading) <= set(Product.__struct_fields__)
+    nested = (
+        shaping.speaks_connect and shaping.columns is None and set(heading) <= set(Product.__struct_fields__)
+    )
 
     def chunks() -> Iterator[Records]:
         count = 0

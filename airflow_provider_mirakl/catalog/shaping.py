@@ -18,6 +18,8 @@ from airflow_provider_mirakl.catalog.rows import Batch, Record, Records, Refused
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
 
 Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
+Compile = Callable[[Sequence[str]], Build]
+"""Makes the builder of rows of a table's heading."""
 
 
 class Shaping:
@@ -28,6 +30,7 @@ class Shaping:
     :param transform: a function of the user, as ``package.module.function``. It takes a list of records and gives
         as many; ``None`` for one that is left out.
     :param strip: take white space from both ends of cells.
+    :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
     :raises MiraklConfigurationError: there is no such function.
     """
 
@@ -37,12 +40,30 @@ class Shaping:
         transform: str | None = None,
         *,
         strip: bool = True,
+        compiled: Compile | None = None,
     ) -> None:
         self.columns = columns if columns is None or strip else replace(columns, strip=False)
         self.table_columns = self.columns or Columns(strip=strip)
         """Those of a table, which needs no mapping where its columns speak for themselves."""
         self._transform = None if transform is None else load_transform(transform)
         self._name = transform
+        self._compiled = compiled
+
+    @property
+    def speaks_connect(self) -> bool:
+        """Whether rows become products of Connect."""
+        return self._compiled is None
+
+    def build(self, heading: Sequence[str]) -> Build:
+        """The builder of rows of a table.
+
+        :raises MiraklInputError: every fault of the heading.
+        """
+        return (
+            compile_columns(self.table_columns, heading)
+            if self._compiled is None
+            else self._compiled(heading)
+        )
 
     @property
     def is_plain(self) -> bool:
@@ -62,7 +83,9 @@ class Shaping:
         columns = self.table_columns if table else self.columns
         build: Build | None = None
         if columns is not None and self._transform is None:
-            build = compile_columns(columns, heading)
+            build = (
+                self.build(heading) if table and heading is not None else compile_columns(columns, heading)
+            )
         if columns is not None and columns.group_by is not None:
             chunks = grouped(chunks, columns)
         for chunk in chunks:
@@ -72,7 +95,7 @@ class Shaping:
                 refused = [*refused, *failed]
                 if columns is not None and build is None and records:
                     first = next((record for _, record in records if isinstance(record, Mapping)), {})
-                    build = compile_columns(columns, list(first))
+                    build = self.build(list(first)) if table else compile_columns(columns, list(first))
             yield _built(records, refused, build)
 
     def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -95,7 +118,7 @@ class Shaping:
         other = Shaping()
         other.columns = None if self.columns is None else self.columns.without_groups()
         other.table_columns = self.table_columns.without_groups()
-        other._transform = self._transform
+        other._transform, other._name, other._compiled = self._transform, self._name, self._compiled
         return other
 
     def _transformed(self, records: list[Record]) -> tuple[list[Record], list[Refused]]:

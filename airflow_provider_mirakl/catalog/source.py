@@ -31,7 +31,7 @@ from airflow_provider_mirakl.catalog.rows import (
     by_position,
     dump,
 )
-from airflow_provider_mirakl.catalog.shaping import Shaping
+from airflow_provider_mirakl.catalog.shaping import Compile, Shaping
 from airflow_provider_mirakl.catalog.tables import read_csv, read_parquet
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, plain, unreadable
@@ -50,6 +50,7 @@ def open_source(
     items: str | None = None,
     transform: str | None = None,
     strip: bool = True,
+    compiled: Compile | None = None,
 ) -> Source:
     """Return a reader.
 
@@ -63,11 +64,12 @@ def open_source(
     :param items: the field that holds the list, where a JSON file is an object around it.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: take white space from both ends of cells.
+    :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
     :raises MiraklInputError: not a file, not a list, or a mapping that cannot work.
     """
     if isinstance(data, Source):
         return data
-    shaping = Shaping(columns, transform, strip=strip)
+    shaping = Shaping(columns, transform, strip=strip, compiled=compiled)
     if is_frame(data):
         return FrameSource(data, shaping)
     if isinstance(data, Mapping | bytes):

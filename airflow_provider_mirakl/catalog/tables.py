@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 from airflow_provider_mirakl.catalog.frames import arrow_batches
-from airflow_provider_mirakl.catalog.mapping import Columns, compile_columns, id_columns
+from airflow_provider_mirakl.catalog.mapping import id_columns
 from airflow_provider_mirakl.catalog.rejects import cells_row
 from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Batch, Records, Refused
 from airflow_provider_mirakl.catalog.shaping import Shaping
@@ -38,7 +38,7 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
     table = read_table(
         decoded_lines(blocks, name), name, delimiter=columns.delimiter, quoting=columns.quoting, hint=_HINT
     )
-    header, rows = _heading(table, columns, notes)
+    header, rows = _heading(table, shaping, notes)
     yield from shaping.batches(_chunks(rows, header), heading=header, table=True)
     if table.repeated_headings:
         notes.append(
@@ -60,13 +60,13 @@ def _chunks(rows: Iterator[Row], header: list[str]) -> Iterator[Records]:
     yield chunk
 
 
-def _heading(table: Table, columns: Columns, notes: list[str]) -> tuple[list[str], Iterator[Row]]:
+def _heading(table: Table, shaping: Shaping, notes: list[str]) -> tuple[list[str], Iterator[Row]]:
     """The heading that counts: Mirakl's templates have one of labels and below it one of codes."""
     rows = table.rows
     try:
         first = next(rows, None)
     except MiraklInputError:
-        if _fits(columns, table.header):
+        if _fits(shaping, table.header):
             raise
         first = None  # a fault of the mapping comes before one of the rows
     if first is None:
@@ -75,20 +75,20 @@ def _heading(table: Table, columns: Columns, notes: list[str]) -> tuple[list[str
     codes = [cell.strip() for cell in first.cells]
     if first.fault or len(codes) < 2 or not all(codes) or len(set(codes)) < len(codes):
         return table.header, below
-    ids = id_columns(columns, table.header)
+    ids = id_columns(shaping.table_columns, table.header) if shaping.speaks_connect else []
     at = [table.header.index(one) for one in ids if one in table.header]
     if any(fold(codes[one]) in _CODES_OF_IDS for one in at):
         notes.append(f"{table.name}, line {first.line}: a second heading, of codes; it was left out")
         return table.header, rows
-    if not _fits(columns, table.header) and _fits(columns, codes):
+    if not _fits(shaping, table.header) and _fits(shaping, codes):
         notes.append(f"{table.name}: the heading of line {first.line} counts, the one above it was left out")
         return codes, rows
     return table.header, below
 
 
-def _fits(columns: Columns, header: Sequence[str]) -> bool:
+def _fits(shaping: Shaping, header: Sequence[str]) -> bool:
     try:
-        compile_columns(columns, header)
+        shaping.build(header)
     except MiraklInputError:
         return False
     return True

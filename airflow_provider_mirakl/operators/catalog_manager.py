@@ -15,8 +15,7 @@ from airflow_provider_mirakl.operators.bases.exports import (
     DirectExportArguments,
     DirectExportOperator,
 )
-from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments
-from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
+from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Text
 from airflow_provider_mirakl.runtime.results import Ended
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
@@ -54,7 +54,9 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     - update: ``product_sku``, ``mirakl_product_id``, ``data``
     - delete: ``mirakl_product_id``, ``operation: DELETE``
 
-    :param source: the objects: a list, or a file (NDJSON or a JSON array; a local path or object storage). Templated.
+    :param source: the objects: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or object storage); or a
+        DataFrame. In a table, a column is named as its field, that of an attribute ``data.`` and its code, and a cell
+        of a list holds JSON. Templated.
     :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
         and ``states``; ``reports``, the archived ones by id; ``rows``, the file with a line for each product;
@@ -71,15 +73,21 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     roles = ("operator", "front")
 
     def __init__(
-        self, *, source: RowsArg, batch_size: WholeArg = 500, **kwargs: Unpack[JudgedJobArguments]
+        self, *, source: RowsArg, batch_size: WholeArg = 500, **kwargs: Unpack[RowsJobArguments]
     ) -> None:
         super().__init__(source=source, batch_size=batch_size, **kwargs)
 
-    def check(self, item: Any) -> list[Any]:
+    def check(self, item: Any) -> list[Problem]:
         """Every reason why the object has none of the six uses."""
         from airflow_provider_mirakl.repair.synchronization import check_product
 
-        return list(check_product(item))
+        return check_product(item)
+
+    def build(self, heading: Sequence[str]) -> Any:
+        """What makes objects of a table's rows."""
+        from airflow_provider_mirakl.repair.synchronization import compile_products
+
+        return compile_products(heading, strip=self.strip)
 
     def batch(self, caller: Caller, rows: list[bytes]) -> Call[str]:
         """CM21."""

@@ -12,8 +12,7 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
 from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
 from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
-from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments
-from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
+from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
@@ -99,8 +99,12 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes a call a
     minute, so many offers are better imported as a file.
 
-    :param source: the offers by Mirakl's field names: a list, or a file (NDJSON or a JSON array; a local path or
-        object storage). Templated.
+    Types, names and required fields of every offer are checked by Mirakl's document before a call is spent; every
+    problem is listed, and then nothing is sent.
+
+    :param source: the offers by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
+        object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
+        point (``discount.price``), and a cell of a list holds JSON. Templated.
     :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
     :param required_fields: which fields an offer has to have before a call is spent. ``all``: the six that Mirakl's
         document requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
@@ -124,24 +128,22 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         source: RowsArg,
         batch_size: WholeArg = 1000,
         required_fields: RequiredFields | TextArg = "all",
-        **kwargs: Unpack[JudgedJobArguments],
+        **kwargs: Unpack[RowsJobArguments],
     ) -> None:
         super().__init__(source=source, batch_size=batch_size, **kwargs)
         self.required_fields = required_fields
 
-    def check(self, item: Any) -> list[Any]:
-        """Whether the fields are there that every offer needs. Mirakl checks the rest."""
-        from airflow_provider_mirakl.api.offers import required_fields
-        from airflow_provider_mirakl.exceptions import Problem
+    def check(self, item: Any) -> list[Problem]:
+        """Every reason why Mirakl would refuse the offer."""
+        from airflow_provider_mirakl.checks.offers import check_offer
 
-        if not isinstance(item, dict):
-            return [Problem(f"is {type(item).__name__}; OF24 takes objects")]
-        name = item.get(self._key)
-        return [
-            Problem("is missing", field, item_id=name if isinstance(name, str) else None)
-            for field in required_fields(item, few=self.required_fields == "few")
-            if item.get(field) is None
-        ]
+        return check_offer(item, few=self.required_fields == "few")
+
+    def build(self, heading: Sequence[str]) -> Any:
+        """What makes offers of a table's rows."""
+        from airflow_provider_mirakl.checks.offers import compile_offers
+
+        return compile_offers(heading, strip=self.strip)
 
     def batch(self, caller: Caller, rows: list[bytes]) -> Call[int]:
         """OF24."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_mirakl.catalog.mapping import Build
+from airflow_provider_mirakl.checks.fields import Kind, compile_fields, hint
 from airflow_provider_mirakl.exceptions import Problem
 
 FIELDS = frozenset(
@@ -21,6 +23,38 @@ USES = (
     "mirakl_product_id, data}; delete {mirakl_product_id, operation: DELETE}"
 )
 
+COLUMNS: dict[str, Kind] = {
+    "mirakl_product_id": "text",
+    "product_sku": "text",
+    "operation": "text",
+    "data": "json",
+    "acceptance": "json",
+    "acceptance.status": "text",
+    "acceptance.reason_code": "text",
+    "acceptance.message": "text",
+    "integration_errors": "json",
+    "catalogs": "json",
+    "product_urls": "json",
+    "selling_authorization": "json",
+}
+"""The columns of a table of products; those of attributes are named ``data.`` and the attribute's code."""
+USUAL = {
+    "sku": "product_sku",
+    "shop_sku": "product_sku",
+    "product_id": "mirakl_product_id",
+    "status": "acceptance.status",
+    "reason_code": "acceptance.reason_code",
+}
+"""Other names for them, and which are meant."""
+
+
+def compile_products(heading: Sequence[str], *, strip: bool = True) -> Build:
+    """The builder of products of a table's rows.
+
+    :raises MiraklInputError: every column that is not a field of CM21.
+    """
+    return compile_fields(heading, fields=COLUMNS, open_field="data", usual=USUAL, code="CM21", strip=strip)
+
 
 def check_product(product: object) -> list[Problem]:
     """Every reason why Mirakl would refuse one element of CM21, or do something that is not meant.
@@ -36,7 +70,8 @@ def check_product(product: object) -> list[Problem]:
 
 def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for field in sorted(product.keys() - FIELDS):
-        yield field, f"is not a field of CM21; those are {', '.join(sorted(FIELDS))}"
+        meant = hint(field, FIELDS, USUAL) or f"; those are {', '.join(sorted(FIELDS))}"
+        yield field, f"is not a field of CM21{meant}"
     for field in ("mirakl_product_id", "product_sku"):
         value = product.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, counted
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
-from airflow_provider_mirakl.runtime.arguments import Table, Whole
+from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
 
 if TYPE_CHECKING:
@@ -16,32 +16,81 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.runtime.arguments import RowsArg, WholeArg
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, RowsArg, TextArg, WholeArg
+
+Format = Literal["ndjson", "json", "csv", "parquet"]
+KEPT_PROBLEMS = 1000
+
+
+class RowsJobArguments(JudgedJobArguments, total=False):
+    """The parameters of :class:`RowsJobOperator`, for the operators built on it."""
+
+    source_format: Format | TextArg | None
+    encoding: TextArg
+    items: TextArg | None
+    transform: TextArg | None
+    strip: FlagArg
 
 
 class RowsJobOperator(JudgedJobOperator):
     """Base of the operators that send JSON objects in batches, each a job of its own.
 
-    :param source: the objects: a list, or a file (NDJSON, a JSON array, CSV or Parquet; a local path or object
-        storage).
+    :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
+        object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
+        point (``discount.price``), and a cell of a list holds JSON. Templated.
     :param batch_size: objects in one job.
+    :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by the file's name and content.
+        Templated.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
+        knows, such as ``cp1252``. Templated.
+    :param items: the field that holds the list, where a JSON file is an object around it. Templated.
+    :param transform: a function that sees the rows first, as ``package.module.function``: it takes a list of
+        dictionaries and returns as many, ``None`` for one to leave out. Templated.
+    :param strip: take white space from both ends of a table's cells. Templated.
     """
 
     source = Table()
     batch_size = Whole()
+    source_format = Maybe(Choice[Format](get_args(Format)))
+    encoding = Text()
+    items = Maybe(Text())
+    transform = Maybe(Text())
+    strip = Flag()
 
     def __init__(
-        self, *, source: RowsArg, batch_size: WholeArg, **kwargs: Unpack[JudgedJobArguments]
+        self,
+        *,
+        source: RowsArg,
+        batch_size: WholeArg,
+        source_format: Format | TextArg | None = None,
+        encoding: TextArg = "auto",
+        items: TextArg | None = None,
+        transform: TextArg | None = None,
+        strip: FlagArg = True,
+        **kwargs: Unpack[JudgedJobArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.batch_size = batch_size
+        self.source_format = source_format
+        self.encoding = encoding
+        self.items = items
+        self.transform = transform
+        self.strip = strip
 
     @abstractmethod
-    def check(self, item: Any) -> list[Any]:
+    def check(self, item: Any) -> list[Problem]:
         """Every problem of one object."""
+
+    @abstractmethod
+    def build(self, heading: Sequence[str]) -> Any:
+        """What makes objects of a table's rows.
+
+        :raises MiraklInputError: every column that is not a field.
+        """
 
     @abstractmethod
     def batch(self, caller: Caller, rows: list[bytes]) -> Call[Any]:
@@ -50,22 +99,20 @@ class RowsJobOperator(JudgedJobOperator):
     def payload(self, caller: Caller) -> str:
         """Check every object, hash them, and keep a copy of them."""
         import hashlib
-        import json
 
         from airflow_provider_mirakl.files.storage import writing
 
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
-        problems: list[Any] = []
+        problems: list[Problem] = []
         count = found = 0
         self.copy.parent.mkdir(parents=True, exist_ok=True)
         with writing(self.copy) as copy:
-            for row in self.source_rows():
+            for row, faults in self._checked():
                 digest.update(row + b"\n")
                 copy.write(row.replace(b"\n", b" ") + b"\n")
                 count += 1
-                faults = self.check(json.loads(row))
                 found += len(faults)
-                problems += faults[: 1000 - len(problems)]
+                problems += faults[: KEPT_PROBLEMS - len(problems)]
         if found:
             raise MiraklInputError(
                 f"source: {counted(found, 'problem')} in {counted(count, 'object')}; nothing was sent",
@@ -102,15 +149,40 @@ class RowsJobOperator(JudgedJobOperator):
             for line in file:
                 yield line.rstrip(b"\n")
 
-    def source_rows(self) -> Iterator[bytes]:
-        """The objects of the source, encoded."""
+    def _checked(self) -> Iterator[tuple[bytes, list[Problem]]]:
+        """The objects of the source, encoded, each with its problems and their places."""
+        import json
+        from dataclasses import replace
+
         from airflow_provider_mirakl.catalog.source import open_source
+        from airflow_provider_mirakl.exceptions import Problem
         from airflow_provider_mirakl.files.paths import storage_path
 
-        source = open_source(storage_path(self.source) if isinstance(self.source, str) else self.source)
+        source = open_source(
+            storage_path(self.source) if isinstance(self.source, str) else self.source,
+            self.source_format,
+            encoding=self.encoding,
+            items=self.items,
+            transform=self.transform,
+            strip=self.strip,
+            compiled=self.build,
+        )
+
+        def placed(at: int, faults: Sequence[Problem]) -> list[Problem]:
+            line, prefix = source.place(at)
+            return [
+                replace(fault, line=line, field=".".join(part for part in (prefix, fault.field) if part))
+                for fault in faults
+            ]
+
         for batch in source.batches():
-            if batch.refused:
-                raise MiraklInputError(
-                    f"source: {source.name} cannot be read", [p for r in batch.refused for p in r.problems]
-                )
-            yield from batch.rows
+            for refused in batch.refused:
+                yield refused.row, placed(refused.at, refused.problems)
+            for at, row in zip(batch.at, batch.rows, strict=True):
+                try:
+                    faults = self.check(json.loads(row))
+                except ValueError as error:
+                    faults = [Problem(f"is not JSON: {error}")]
+                yield row, placed(at, faults) if faults else []
+        for note in source.notes:
+            self.log.warning("%s", note)

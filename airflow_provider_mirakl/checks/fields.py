@@ -1,0 +1,143 @@
+"""Rows of a table become JSON objects of an operation: a column for each field, however its name is written.
+
+A field inside an object has a name with a point, such as ``discount.price``. A cell of a list or an object holds JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_mirakl.catalog.mapping import Build
+from airflow_provider_mirakl.catalog.numbers import number_of, readings
+from airflow_provider_mirakl.catalog.rows import as_number, is_nothing
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.csv_table import fold
+from airflow_provider_mirakl.files.text import BLANK
+
+Kind = Literal["text", "flag", "integer", "number", "boolean", "json"]
+"""What a cell becomes; an empty ``flag`` is a value of its own."""
+
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def key(name: str) -> str:
+    """A field's name without what differs between writers: case, spaces, hyphens."""
+    return fold(name).replace("-", "_").replace(" ", "_")
+
+
+def hint(name: str, known: Collection[str], usual: Mapping[str, str]) -> str:
+    """What was probably meant by a name that is not known.
+
+    :param name: the name.
+    :param known: the names there are.
+    :param usual: names that other systems use, and what they are here.
+    """
+    folded = {key(one): one for one in known}
+    meant = usual.get(key(name)) or next(
+        (folded[close] for close in difflib.get_close_matches(key(name), list(folded), 1, 0.7)), None
+    )
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def compile_fields(
+    heading: Sequence[str],
+    *,
+    fields: Mapping[str, Kind],
+    open_field: str = "",
+    usual: Mapping[str, str],
+    code: str,
+    strip: bool = True,
+) -> Build:
+    """Check a heading, and return the builder of objects.
+
+    :param heading: the columns there are.
+    :param fields: the fields by name.
+    :param open_field: an object whose fields the document does not name: ``data.color`` goes into ``data``.
+    :param usual: names that other systems use, for the hint.
+    :param code: code of the operation, for messages.
+    :param strip: take white space from both ends of cells.
+    :raises MiraklInputError: every column that is not a field, or stands twice.
+    """
+    columns, faults = _columns(heading, fields, open_field, usual, code)
+    faults += [
+        Problem(f"{'.'.join(path)!r} is set by the column {other!r} too", name)
+        for at, (name, path, _) in enumerate(columns)
+        for other, before, _ in columns[:at]
+        if path[: len(before)] == before or before[: len(path)] == path
+    ]
+    if faults:
+        raise MiraklInputError(f"the columns cannot be used for {code}", faults)
+
+    def build(cells: Mapping[str, Any]) -> bytes:
+        made: dict[str, Any] = {}
+        for name, path, kind in columns:
+            value = cells.get(name)
+            if strip and type(value) is str:
+                value = value.strip(BLANK)
+            if is_nothing(value) or (value == "" and kind != "flag"):
+                continue
+            place = made
+            for step in path[:-1]:
+                place = place.setdefault(step, {})
+            place[path[-1]] = _converted(value, kind)
+        return msgspec.json.encode(made, enc_hook=str)
+
+    return build
+
+
+_Column = tuple[str, list[str], Kind]
+"""A column's name, the path of its field, and what its cells become."""
+
+
+def _columns(
+    heading: Sequence[str], fields: Mapping[str, Kind], open_field: str, usual: Mapping[str, str], code: str
+) -> tuple[list[_Column], list[Problem]]:
+    """The columns that are fields, and the faults of the others. A column without a name is nothing."""
+    known = {key(name): name for name in fields}
+    columns: list[_Column] = []
+    faults: list[Problem] = []
+    for name in filter(None, heading):
+        inner = name[len(open_field) + 1 :]
+        if open_field and inner and key(name).startswith(f"{open_field}."):
+            columns.append((name, [open_field, inner], "text"))
+        elif (field := known.get(key(name))) is not None:
+            columns.append((name, field.split("."), fields[field]))
+        else:
+            faults.append(Problem(f"is not a field of {code}{hint(name, fields, usual)}", name))
+    return columns, faults
+
+
+def _converted(value: Any, kind: Kind) -> Any:
+    """A cell as its field has it. What does not fit stays as it is, so that the check of the object names it."""
+    if (number := as_number(value)) is not None:
+        value = number
+    if kind in ("text", "flag"):
+        return _text(value)
+    if isinstance(value, float):
+        whole = kind == "integer" and math.isfinite(value) and value.is_integer()
+        return int(value) if whole else value
+    if not isinstance(value, str):
+        return value
+    if kind == "boolean":
+        return _TRUTH.get(value.lower(), value)
+    if kind == "json":
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    written = number_of(value, ".", None, whole=kind == "integer")
+    if written is None and kind == "number" and readings(value) is None:
+        written = number_of(value, ",", None)
+    return value if written is None else msgspec.Raw(written.encode())
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,0 +1,132 @@
+"""Offers of OF24 and products of CM21: what is refused before a call, and what a table's columns become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.checks.offers import check_offer, compile_offers
+from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.repair.synchronization import check_product, compile_products
+
+GOOD = {
+    "shop_sku": "O-1",
+    "product_id": "SKU-001",
+    "product_id_type": "SKU",
+    "price": 10.5,
+    "state_code": "11",
+    "update_delete": "",
+}
+
+
+def said(offer: Any, *, few: bool = False) -> list[str]:
+    return [str(problem) for problem in check_offer(offer, few=few)]
+
+
+def test_every_required_field_is_named() -> None:
+    assert said({}) == [f"{field}: is missing" for field in GOOD if field != "update_delete"] + [
+        "update_delete: is missing"
+    ]
+    assert said({"shop_sku": "a", "update_delete": "delete"}, few=True) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"price": "x"}, "price: must be a number, not 'x'"),
+        ({"price": "10.5"}, "price: must be a number, not '10.5'; write it without quotes"),
+        ({"price": float("nan")}, "price: must be a number, not nan"),
+        ({"price": True}, "price: must be a number, not True"),
+        ({"quantity": "3"}, "quantity: must be a whole number, not '3'; write it without quotes"),
+        ({"quantity": 3.5}, "quantity: must be a whole number, not 3.5"),
+        ({"state_code": 11}, "state_code: must be a text, not 11"),
+        ({"allow_quote_requests": "yes"}, "allow_quote_requests: must be true or false, not 'yes'"),
+        ({"update_delete": "remove"}, "update_delete: must be 'update', 'delete' or empty"),
+        ({"product_sku": "a"}, "product_sku: is not a field of OF24; did you mean 'product_id'?"),
+        ({"sku": "a"}, "sku: is not a field of OF24; did you mean 'shop_sku'?"),
+        ({"quantiy": 3}, "quantiy: is not a field of OF24; did you mean 'quantity'?"),
+        ({"discount": {"prise": 3}}, "discount.prise: is not a field of OF24; did you mean 'price'?"),
+        ({"discount": 3}, "discount: must be an object, not 3"),
+        ({"available_ended": "31.01.2027"}, "available_ended: must be a date-time in ISO 8601"),
+        ({"all_prices": {}}, "all_prices: must be a list, not {}"),
+        (
+            {"all_prices": [{"volume_prices": [{"quantity_threshold": 2}]}]},
+            "all_prices[0].volume_prices[0].unit_origin_price: is missing",
+        ),
+    ],
+)
+def test_a_fault_names_field_and_fix(more: dict[str, Any], words: str) -> None:
+    (message,) = said({**GOOD, **more})
+    assert message.startswith(f"id 'O-1', {words}")
+
+
+def test_a_whole_offer_is_good() -> None:
+    offer = {
+        **GOOD,
+        "discount": {"price": 9, "start_date": None, "ranges": [{"price": 8.5, "quantity_threshold": 10}]},
+        "available_started": "2026-02-20T10:45:53+01:00",
+        "offer_additional_fields": [{"code": "warranty", "type": "NUMERIC", "value": 24}],
+        "eco_contributions": [{"epr_category_code": "FR-DEA", "eco_contribution_amount": 3.59}],
+        "quantity": 3,
+        "description": None,
+    }
+    assert said(offer) == []
+    assert said([1]) == ["must be an object, not list"]
+
+
+def made(build: Any, **cells: Any) -> Any:
+    return json.loads(build(cells))
+
+
+def test_columns_of_offers() -> None:
+    heading = ["Shop-SKU", "product_id", "price", "quantity", "update_delete", "discount.price", "all_prices"]
+    build = compile_offers(heading)
+    cells: dict[str, Any] = {
+        "Shop-SKU": " 007\u00a0",
+        "product_id": 4006381333931,
+        "price": "10,50",
+        "quantity": "3",
+        "update_delete": "",
+        "discount.price": "9.90",
+        "all_prices": '[{"unit_origin_price": 1}]',
+    }
+    assert json.loads(build(cells)) == {
+        "shop_sku": "007",
+        "product_id": "4006381333931",
+        "price": 10.5,
+        "quantity": 3,
+        "update_delete": "",
+        "discount": {"price": 9.9},
+        "all_prices": [{"unit_origin_price": 1}],
+    }
+    # What does not fit, or could mean two numbers, goes on as it is: the check of the offer names it.
+    assert json.loads(build({"price": "1,249", "quantity": "1.000", "all_prices": "["})) == {
+        "price": "1,249",
+        "quantity": "1.000",
+        "all_prices": "[",
+    }
+
+
+def test_columns_that_are_not_fields_are_all_named() -> None:
+    with pytest.raises(MiraklInputError) as caught:
+        compile_offers(["sku", "Discount Price", "note", "price", "PRICE", "discount", "discount.price"])
+    assert [str(problem) for problem in caught.value.problems] == [
+        "sku: is not a field of OF24; did you mean 'shop_sku'?",
+        "Discount Price: is not a field of OF24; did you mean 'discount.price'?",
+        "note: is not a field of OF24",
+        "PRICE: 'price' is set by the column 'price' too",
+        "discount.price: 'discount.price' is set by the column 'discount' too",
+    ]
+
+
+def test_columns_of_products() -> None:
+    build = compile_products(["mirakl_product_id", "data.Color", "acceptance.status", "product_urls"])
+    assert made(build, mirakl_product_id="M1", **{"data.Color": "red"}) == {
+        "mirakl_product_id": "M1",
+        "data": {"Color": "red"},
+    }
+    with pytest.raises(MiraklInputError, match="sku: is not a field of CM21; did you mean 'product_sku'"):
+        compile_products(["mirakl_product_id", "sku"])
+    assert "did you mean 'product_sku'?" in str(check_product({"sku": "a", "data": {}})[0])
