@@ -7,7 +7,7 @@ again, because money moves. To send the same rows once more, trigger another run
 phase           what is known                                          what the next try does
 ==============  =====================================================  ===========================================
 no entry        nothing was sent                                       sends
-``intent``      it was about to be sent; whether it was is not known   asks the order; else a person decides
+``intent``      it was about to be sent; whether it was is not known   asks the order for proof; else a person decides
 ``submitted``   Mirakl gave the action's id                            waits for the action
 ``done``        it ended ``SUCCESS``, or the order shows that it did   nothing
 ``failed``      it ended ``FAILED`` or was refused                     sends again where Mirakl was busy, else nothing
@@ -41,6 +41,7 @@ class ActionEntry:
     """One action, or the intent to send it.
 
     :param at: moment of the intent, in seconds since the epoch.
+    :param before: marks of each row on the order before the action was sent, where the action adds something.
     :param phase: see the table of the module.
     :param action_id: Mirakl's id.
     :param code: Mirakl's code of a failure.
@@ -52,6 +53,7 @@ class ActionEntry:
     action_id: str | None = None
     code: str | None = None
     message: str | None = None
+    before: list[list[str]] | None = None
 
 
 class Content(msgspec.Struct):
@@ -72,6 +74,59 @@ BOOK = NoteKind(
     damaged="stop",
     fix="Check in Mirakl Connect which orders were changed; then send the others in another run.",
 )
+
+
+class Sent(msgspec.Struct):
+    """Which task was about to send an action for an order, and when."""
+
+    owner: str
+    at: float
+
+
+SENT = NoteKind(
+    file="*.json",
+    holds="which task sent an action for an order",
+    type=Sent,
+    damaged="anew",
+    fix="The action counts as not sent by another task.",
+)
+AT_WORK = 86_400.0
+"""Seconds for which an action of another task may still be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Which tasks send actions for which orders, noted for all of them: what one task has caused must not be taken by
+    another for its own.
+
+    :param folder: of one kind of action of one account; every task has it.
+    :param owner: names this task.
+    """
+
+    folder: StoragePath
+    owner: str
+
+    def note(self, entity_id: str, at: float) -> None:
+        """Note that this task is about to send an action for an order."""
+        folder = self._folder(entity_id)
+        SENT.at(folder, name=f"{_hashed(self.owner)}.json").write(Sent(self.owner, at))
+
+    def others(self, entity_id: str, at: float) -> bool:
+        """Whether another task has sent an action for the same order that may have been carried out since a moment."""
+        folder = self._folder(entity_id)
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except FileNotFoundError:
+            return False
+        found = (SENT.at(folder, name=name).read() for name in names if name.endswith(".json"))
+        return any(one is not None and one.owner != self.owner and one.at > at - AT_WORK for one in found)
+
+    def _folder(self, entity_id: str) -> StoragePath:
+        return self.folder / _hashed(entity_id)
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def plan_hash(groups: Sequence[Sequence[Row]]) -> str:

@@ -1,25 +1,27 @@
-"""The actions as data: the columns of their rows, the calls they become, and how an order shows that one is done.
+"""The actions as data: the columns of their rows, the calls they become, and what shows that one was carried out.
 
 ==========  ==================================================================================================
-action      when an order or a return shows that it is done
+action      marks that an order or a return has once the action of a row is carried out
 ==========  ==================================================================================================
-accept      no line waits for acceptance, and each is closed as ``REFUSED`` exactly where it was to be refused
-ship        every line is ``SHIPPED`` or ``DELIVERED``
-cancel      every line has an adjustment ``CANCELATION`` of this quantity and price, made since the intent
-refund      every line has an adjustment ``REFUND`` of this quantity and price, made since the intent
-upload      the order has a document of this name and type that was updated since the intent
+accept      the line no longer waits for acceptance, and is closed as ``REFUSED`` only if it was to be refused
+ship        the line is ``SHIPPED`` or ``DELIVERED``
+cancel      each adjustment ``CANCELATION`` of the line with this quantity, reason, price and taxes
+refund      each adjustment ``REFUND`` of the line with this quantity, reason, price and taxes
+upload      each document of the order with this name and type, with the moment of its last update
 return      its status is the one that the step leads to, or a later one
 ==========  ==================================================================================================
 
-Anything else proves nothing: an action may be accepted and not carried out yet.
+Without a mark an action may still be at work. With one, it is carried out where only the state counts: an order cannot
+be accepted twice. An action that *adds* something (a parcel, a refund, a document) is proven only by
+:func:`is_proven`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.actions.rows import (
     Column,
@@ -49,9 +51,10 @@ from airflow_provider_mirakl.api.returns import (
     update_return_tracking,
 )
 
-CLOCKS = timedelta(minutes=1)
-"""How far Mirakl's clock may be behind ours. Short, so that a change that another run made before is not taken for this
-one."""
+Marks: TypeAlias = Callable[[Row, Row], list[str]]
+"""Gives the marks of a row on an order or a return."""
+Marked: TypeAlias = list[list[str]]
+"""The marks of each row of an action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class ActionKind:
     :param key: column that names the order or the return.
     :param columns: the columns of its rows.
     :param call: the call of the rows of one action.
-    :param done: whether an order or a return shows that the action of these rows, intended at a moment, is done.
+    :param marks: what shows on an order or a return that the action of a row was carried out; see the module's table.
+    :param adds: whether each action adds something, so that an equal mark of another action can be taken for its own.
     :param together: columns whose values rows of one action share, besides ``key``.
     :param item: column that names the item, besides ``key``; empty for an action on the whole.
     :param wrong: says what is wrong with a row, beyond its cells.
@@ -74,7 +78,8 @@ class ActionKind:
     key: str
     columns: Mapping[str, Column]
     call: Callable[[Sequence[Row]], Call[str]]
-    done: Callable[[Row, Sequence[Row], datetime], bool]
+    marks: Marks
+    adds: bool = False
     together: tuple[str, ...] = ()
     item: str = ""
     wrong: Callable[[Row], str | None] = lambda row: None
@@ -85,6 +90,10 @@ class ActionKind:
         for row in rows:
             groups.setdefault(tuple(row.get(name) for name in (self.key, *self.together)), []).append(row)
         return list(groups.values())
+
+    def marked(self, found: Row, rows: Sequence[Row]) -> Marked:
+        """The marks of each row of an action on an order or a return."""
+        return [self.marks(found, row) for row in rows]
 
     def item_id(self, row: Row) -> str:
         """What an outcome calls a row."""
@@ -100,6 +109,24 @@ class ActionKind:
                 if item in seen:
                     yield item
                 seen.add(item)
+
+
+def is_proven(before: Marked | None, after: Marked, others: Collection[str] = ()) -> bool:
+    """Whether the marks prove that an action was carried out which adds something: one new mark for each of its rows.
+
+    A mark that was there before the action belongs to another one. Of two new ones it is not known which is whose.
+
+    :param before: marks of the rows, read before the action was sent; ``None`` where they were not read.
+    :param after: marks of the rows now.
+    :param others: marks that may belong to other actions.
+    """
+    if before is None or len(before) != len(after):
+        return False
+    for there, now in zip(before, after, strict=True):
+        new = set(now) - set(there)
+        if len(new) != 1 or new & set(others):
+            return False
+    return True
 
 
 def money(row: Row) -> float:
@@ -119,71 +146,91 @@ def _line_of(order: Row, row: Row) -> Row | None:
     return None
 
 
-def _accepted(order: Row, rows: Sequence[Row], since: datetime) -> bool:
-    def shows(line: Row | None, accepted: bool) -> bool:
-        if line is None or line.get("status") == "AWAITING_ACCEPTANCE":
-            return False
-        return (line.get("status_reason") == "REFUSED") is not accepted
-
-    return all(shows(_line_of(order, row), row.get("accepted", True)) for row in rows)
-
-
-def _shipped(order: Row, rows: Sequence[Row], since: datetime) -> bool:
-    return all((_line_of(order, row) or {}).get("status") in ("SHIPPED", "DELIVERED") for row in rows)
+def _accepted(order: Row, row: Row) -> list[str]:
+    line = _line_of(order, row)
+    if line is None or line.get("status") == "AWAITING_ACCEPTANCE":
+        return []
+    refused = line.get("status_reason") == "REFUSED"
+    return ["answered"] if refused is not row.get("accepted", True) else []
 
 
-def _adjusted(kind: str) -> Callable[[Row, Sequence[Row], datetime], bool]:
-    def done(order: Row, rows: Sequence[Row], since: datetime) -> bool:
-        return all(
-            any(
-                entry.get("type") == kind
-                and (entry.get("price") or {}).get("amount") in (row["price"], str(row["price"]))
-                and entry.get("quantity") in (row.get("quantity", 0), str(row.get("quantity", 0)))
-                and (_moment(entry.get("created_at")) or since) >= since - CLOCKS
-                for entry in (_line_of(order, row) or {}).get("adjustments") or ()
-            )
-            for row in rows
+def _shipped(order: Row, row: Row) -> list[str]:
+    return ["shipped"] if (_line_of(order, row) or {}).get("status") in ("SHIPPED", "DELIVERED") else []
+
+
+def _adjusted(kind: str) -> Marks:
+    def marks(order: Row, row: Row) -> list[str]:
+        adjustments = (_line_of(order, row) or {}).get("adjustments") or ()
+        return [
+            str(entry.get("id", entry.get("adjustment_id")))
+            for entry in adjustments
+            if entry.get("type") == kind and _is_equal(entry, row)
+        ]
+
+    return marks
+
+
+def _is_equal(adjustment: Row, row: Row) -> bool:
+    """Whether an adjustment has the values of a row. Mirakl tells numbers as numbers or as text."""
+    wanted, currency = _adjustment(row), row["currency"]
+    return (
+        adjustment.get("reason") == row["reason"]
+        and ("quantity" not in row or _number(adjustment.get("quantity")) == row["quantity"])
+        and all(
+            _number((adjustment.get(name) or {}).get("amount")) == _number(wanted[name]["amount"])
+            and (adjustment.get(name) or {}).get("currency", currency) == currency
+            for name in ("price", "shipping_price")
         )
+        and all(
+            _sum(adjustment.get(name)) == _sum(wanted[name])
+            for name in ("taxes", "shipping_taxes")
+            if name in wanted
+        )
+    )
 
-    return done
 
-
-def _moment(value: Any) -> datetime | None:
+def _number(value: Any) -> Decimal | None:
     try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return Decimal(str(value))
+    except InvalidOperation:
         return None
 
 
-def _status_in(*states: str) -> Callable[[Row, Sequence[Row], datetime], bool]:
-    return lambda found, rows, since: found.get("status") in states
+def _sum(listed: Any) -> Decimal:
+    amounts = (_number((tax.get("amount") or {}).get("amount")) for tax in listed or ())
+    return sum((amount for amount in amounts if amount is not None), Decimal(0))
 
 
-def _return_answered(found: Row, rows: Sequence[Row], since: datetime) -> bool:
-    accepted = rows[0].get("accepted", True)
-    states = ("OPENED", "RECEIVED", "CLOSED") if accepted else ("REQUEST_DECLINED",)
-    return found.get("status") in states
+def _status_in(*states: str) -> Marks:
+    return lambda found, row: ["reached"] if found.get("status") in states else []
 
 
-def _tracked(found: Row, rows: Sequence[Row], since: datetime) -> bool:
+def _return_answered(found: Row, row: Row) -> list[str]:
+    states = ("OPENED", "RECEIVED", "CLOSED") if row.get("accepted", True) else ("REQUEST_DECLINED",)
+    return ["answered"] if found.get("status") in states else []
+
+
+def _tracked(found: Row, row: Row) -> list[str]:
     tracking = found.get("tracking") or {}
     wanted = {"carrier": "carrier_name"}
-    return all(
+    shows = all(
         (tracking if name in ("carrier", "tracking_number", "tracking_url") else found).get(
             wanted.get(name, name)
         )
         == value
-        for name, value in rows[0].items()
+        for name, value in row.items()
         if name != "return_id"
     )
+    return ["tracked"] if shows else []
 
 
-def _uploaded(found: Row, rows: Sequence[Row], since: datetime) -> bool:
-    name = rows[0].get("file_name", rows[0]["path"].rpartition("/")[2])
-    return any(
-        document.get("name") == name and document.get("type") == rows[0]["type"]
+def _uploaded(found: Row, row: Row) -> list[str]:
+    name = row.get("file_name", row["path"].rpartition("/")[2])
+    return [
+        f"{document.get('id')} {document.get('updated_at')}"
         for document in found.get("documents") or ()
-    )
+        if document.get("name") == name and document.get("type") == row["type"]
+    ]
 
 
 def _named(row: Row) -> str | None:
@@ -243,6 +290,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         {**_LINE, "quantity": Column(quantity, required=True), **dict.fromkeys(_PARCEL, _TEXT)},
         _shipment,
         _shipped,
+        adds=True,
         together=_PARCEL,
         item="order_line_id",
         wrong=_named,
@@ -254,6 +302,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         _ADJUSTED,
         lambda rows: cancel_order_lines(rows[0]["order_id"], [_adjustment(row) for row in rows]),
         _adjusted("CANCELATION"),
+        adds=True,
         item="order_line_id",
         wrong=_named,
     ),
@@ -264,6 +313,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         _ADJUSTED | {"quantity": Column(quantity)},
         lambda rows: refund_order_lines(rows[0]["order_id"], [_adjustment(row) for row in rows]),
         _adjusted("REFUND"),
+        adds=True,
         item="order_line_id",
         wrong=_named,
     ),
@@ -287,6 +337,7 @@ ACTIONS: Mapping[str, ActionKind] = {
             return_id=rows[0].get("return_id"),
         ),
         _uploaded,
+        adds=True,
         together=("path", "type", "return_id"),
         item="path",
     ),

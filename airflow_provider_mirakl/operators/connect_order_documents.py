@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -173,14 +172,18 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
         path = _path_of(row)
         return self.kind.call([{"file_name": path.name, **row, "content": lambda: path.open("rb")}])
 
-    def looked_up(self, client: Client, group: list[Row], since: datetime) -> Iterator[Mapping[str, Any]]:
-        """The documents that the order has got since, as one entity."""
-        from airflow_provider_mirakl.actions.table import CLOCKS
+    def looked_up(
+        self, client: Client, entity_ids: Sequence[str], since: float
+    ) -> Iterator[Mapping[str, Any]]:
+        """The orders, each with its documents."""
         from airflow_provider_mirakl.api.orders import list_order_documents
 
-        first = list_order_documents(order_ids=[group[0]["order_id"]], updated_from=since - CLOCKS)
-        documents = [document for page in client.pages(first) for document in page.items]
-        yield {"id": group[0]["order_id"], "documents": documents}
+        documents: dict[str, list[Any]] = {order_id: [] for order_id in entity_ids}
+        for page in client.pages(list_order_documents(order_ids=entity_ids)):
+            for document in page.items:
+                documents.setdefault(str(document.get("order_id")), []).append(document)
+        for order_id, listed in documents.items():
+            yield {"id": order_id, "documents": listed}
 
 
 def _path_of(row: Row) -> StoragePath:

@@ -133,6 +133,48 @@ def test_a_refund_whose_reply_was_lost_is_found_at_the_order(run_dag: Any, sandb
     assert len(sandbox.journal("v2-refundOrderLines")) == 3
 
 
+@pytest.fixture
+def piece(sandbox: Sandbox, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A refund or a cancelation of one piece of four, which may come more than once."""
+    (order_id,) = sandbox.place_orders(
+        1, status={"Refund": "SHIPPED", "Cancel": "AWAITING_SHIPMENT"}[request.param]
+    )
+    first, *others = sandbox.orders()[order_id]["order_lines"]
+    line = first | {"quantity": 4, "price": {"amount": 40, "currency": "EUR"}}
+    sandbox.change_order(order_id, order_lines=[line, *others])
+    return refunds(sandbox, [order_id])[0] | {"quantity": 1, "price": 10}
+
+
+@pytest.mark.parametrize(
+    ("piece", "action"), [("Refund", "Refund"), ("Cancel", "Cancel")], indirect=["piece"]
+)
+def test_an_equal_one_of_a_moment_before_is_not_taken_for_this_one(
+    run_dag: Any, sandbox: Sandbox, piece: dict[str, Any], action: str
+) -> None:
+    operation = f"v2-{action.lower()}OrderLines"
+    assert run_dag(dag(action, [piece])).state == "success"
+    sandbox.fault("status", operation=operation, status=502, times=1)
+    assert run_dag(dag(action, [piece], "retries=2")).state == "failed", "it was never carried out"
+    assert adjustments(sandbox, piece["order_id"]) == 1
+    assert len(sandbox.journal(operation)) == 2
+
+
+@pytest.mark.parametrize("piece", ["Refund"], indirect=True)
+def test_an_equal_one_of_another_task_is_not_taken_for_this_one(
+    run_dag: Any, sandbox: Sandbox, piece: dict[str, Any]
+) -> None:
+    """The other task's is carried out while this one, whose call Mirakl did not take, waits for its next try."""
+    sandbox.fault("status", operation="v2-refundOrderLines", status=502, times=1)
+    source = dag("Refund", [piece], "retries=1")
+    task = source[source.index("    MiraklConnect") :]
+    run = run_dag(
+        source + task.replace("'change'", "'other'").replace('"change"', '"other"').replace("=1", "=0")
+    )
+    assert run.tasks == {"change": "failed", "other": "success"}
+    assert adjustments(sandbox, piece["order_id"]) == 1
+    assert len(sandbox.journal("v2-refundOrderLines")) == 2
+
+
 def test_a_worker_that_dies_before_it_notes_the_id(
     run_dag: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_mirakl.actions.book import ActionEntry, Content
+    from airflow_provider_mirakl.actions.book import ActionEntry, Content, Senders
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.actions.table import ActionKind
     from airflow_provider_mirakl.api.call import Call
@@ -87,6 +87,9 @@ class OrderActionArguments(TaskArguments, total=False):
 POLL = "airflow_provider_mirakl.actions.book.actions_ended"
 SHORTEST_POLL = 60.0
 """Seconds: how often Mirakl permits to ask for one action."""
+BATCH = 100
+"""Orders that are read at once: one page of v2-listOrders."""
+T = TypeVar("T")
 
 
 class OrderActionsOperator(MiraklBaseOperator):
@@ -193,18 +196,21 @@ class OrderActionsOperator(MiraklBaseOperator):
         """The call of one action."""
         return self.kind.call(group)
 
-    def looked_up(self, client: Client, group: list[Row], since: datetime) -> Iterator[Mapping[str, Any]]:
-        """Orders or returns among which is the one of an action.
+    def looked_up(
+        self, client: Client, entity_ids: Sequence[str], since: float
+    ) -> Iterator[Mapping[str, Any]]:
+        """Orders or returns among which are those of these ids, as Mirakl shows them now.
 
-        :param since: moment of the action's intent.
+        :param entity_ids: at most :data:`BATCH`.
+        :param since: a moment, in seconds since the epoch, after which the actions were sent.
         """
         from airflow_provider_mirakl.api.orders import list_orders
         from airflow_provider_mirakl.api.returns import list_returns
 
         if self.kind.key == "order_id":
-            first: Any = list_orders(order_ids=[group[0]["order_id"]])
+            first: Any = list_orders(order_ids=entity_ids)
         else:  # returns have no filter by id; what was changed since the intent is among the first
-            first = list_returns(updated_from=since - timedelta(hours=1))
+            first = list_returns(updated_from=datetime.fromtimestamp(since, UTC) - timedelta(hours=1))
         for page in client.pages(first):
             yield from page.items
 
@@ -217,8 +223,9 @@ class OrderActionsOperator(MiraklBaseOperator):
         if self.preview:
             return self._previewed(run, groups)
         with self.hook.get_conn() as client:
-            self._clear_up(client, note, book, groups)
-            self._send(context, client, note, book, groups)
+            senders = self._senders(run, client)
+            self._clear_up(client, senders, note, book, groups)
+            self._send(context, client, senders, note, book, groups)
             pending = _pending(book)
             if pending and not self.wait_for_completion:
                 result = {"action_ids": _ids(book), "orders": len(groups), "folder": str(run.folder)}
@@ -339,7 +346,14 @@ class OrderActionsOperator(MiraklBaseOperator):
 
     # Sending
 
-    def _clear_up(self, client: Client, note: Note[Content], book: Content, groups: list[list[Row]]) -> None:
+    def _clear_up(
+        self,
+        client: Client,
+        senders: Senders,
+        note: Note[Content],
+        book: Content,
+        groups: list[list[Row]],
+    ) -> None:
         """Look whether the orders show what is not known, and forget what surely was not done.
 
         :raises AirflowFailException: an order does not show it; a person has to decide.
@@ -349,74 +363,135 @@ class OrderActionsOperator(MiraklBaseOperator):
         for place in [place for place, entry in book.entries.items() if entry.phase == "failed"]:
             if book.entries[place].code in BUSY:
                 del book.entries[place]
-        unclear = []
-        for place, entry in [*book.entries.items()]:
-            if entry.phase != "intent":
-                continue
-            group = groups[int(place)]
-            if self._shows(client, group, entry):
-                self.log.warning(
-                    "%s shows that its %s was carried out", group[0][self.kind.key], self.kind.title
-                )
-                entry.phase = "done"
-            elif self.on_unclear == "resend":
-                del book.entries[place]
-            else:
-                unclear.append(group[0][self.kind.key])
+        unclear = [(place, entry) for place, entry in book.entries.items() if entry.phase == "intent"]
+        left = []
+        for some in _batches(unclear):
+            ids = sorted({groups[int(place)][0][self.kind.key] for place, _ in some})
+            shown = self._shown(client, ids, min(entry.at for _, entry in some))
+            for place, entry in some:
+                entity_id = groups[int(place)][0][self.kind.key]
+                doubt = self._doubt(senders, shown.get(entity_id), place, book, groups)
+                if doubt is None:
+                    self.log.warning("%s shows that its %s was carried out", entity_id, self.kind.title)
+                    entry.phase = "done"
+                elif self.on_unclear == "resend":
+                    del book.entries[place]
+                else:
+                    left.append(f"{entity_id} ({doubt})")
         note.write(book)
-        if unclear:
+        if left:
             raise AirflowFailException(
-                f"Whether Mirakl took the {self.kind.title} of {', '.join(unclear)} is not known, and Mirakl Connect "
-                "does not show it yet. Check it there: if it was carried out, or will be, clear the task later; if it "
-                "was not, clear the task with on_unclear='resend'. Nothing that was sent is sent again"
+                f"Whether Mirakl took the {self.kind.title} of {', '.join(left)} is not known. Check it in Mirakl "
+                "Connect: if it was carried out, or will be, clear the task later; if it was not, clear the task with "
+                "on_unclear='resend'. Nothing that was sent is sent again"
             )
 
-    def _shows(self, client: Client, group: list[Row], entry: ActionEntry) -> bool:
-        since = datetime.fromtimestamp(entry.at, UTC)
-        entity_id = group[0][self.kind.key]
-        for found in self.looked_up(client, group, since):
-            if found.get("id") == entity_id:
-                return self.kind.done(dict(found), group, since)
-        return False
+    def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
+        wanted = set(entity_ids)
+        found = self.looked_up(client, entity_ids, since)
+        return {str(one["id"]): dict(one) for one in found if one.get("id") in wanted}
+
+    def _doubt(
+        self,
+        senders: Senders,
+        found: dict[str, Any] | None,
+        place: str,
+        book: Content,
+        groups: list[list[Row]],
+    ) -> str | None:
+        """Why an order or a return does not prove that an action was carried out; ``None`` when it does."""
+        from airflow_provider_mirakl.actions.table import is_proven
+
+        kind, entry, group = self.kind, book.entries[place], groups[int(place)]
+        if found is None:
+            return "it is not listed"
+        after = kind.marked(found, group)
+        if not all(after):
+            return "it does not show yet"
+        if not kind.adds:
+            return None
+        ours = [
+            mark
+            for other in book.entries
+            if other != place and groups[int(other)][0][kind.key] == group[0][kind.key]
+            for marks in kind.marked(found, groups[int(other)])
+            for mark in marks
+        ]
+        if not is_proven(entry.before, after, ours):
+            return "an equal one shows, which may be another's or older"
+        if senders.others(group[0][kind.key], entry.at):
+            return "one shows, and another task sent its own for the same order"
+        return None
+
+    def _senders(self, run: TaskRun, client: Client) -> Senders:
+        from airflow_provider_mirakl.actions.book import Senders
+        from airflow_provider_mirakl.files.paths import folder_below
+
+        folder = folder_below(self.work_folder, "actions", self.action, client.settings.fingerprint)
+        return Senders(folder, run.instance)
 
     def _send(
         self,
         context: Context,
         client: Client,
+        senders: Senders,
         note: Note[Content],
         book: Content,
         groups: list[list[Row]],
     ) -> None:
+        """Send what was not sent.
+
+        Where an action adds something, its orders are read first: only so can a later try tell what this action has
+        added from what was there before.
+        """
         from airflow_provider_mirakl.actions.book import ActionEntry
 
-        for index, group in enumerate(groups):
-            place = str(index)
-            if place in book.entries:
-                continue
-            entry = book.entries[place] = ActionEntry(time.time())
-            note.write(book)
-            name = group[0][self.kind.key]
-            try:
-                entry.action_id = client.send(self.call(group))
-                entry.phase = "submitted"
-            except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
-                entry.phase = "failed"
-                entry.code = refusal.code or str(refusal.status)
-                entry.message = str(refusal)[:200]
-                self.log.warning("%s", refusal)
-            except (MiraklServerError, MiraklTransportError, MiraklReplyError) as error:
-                if isinstance(error, MiraklTransportError) and error.surely_not_sent:
-                    del book.entries[place]
-                    note.write(book)
-                raise
-            except MiraklError:
+        kind = self.kind
+        for some in _batches([index for index in range(len(groups)) if str(index) not in book.entries]):
+            ids = sorted({groups[index][0][kind.key] for index in some})
+            shown = self._shown(client, ids, time.time()) if kind.adds else {}
+            for index in some:
+                group = groups[index]
+                found = shown.get(group[0][kind.key])
+                before = None if found is None else kind.marked(found, group)
+                entry = ActionEntry(time.time(), before=before)
+                if kind.adds:
+                    senders.note(group[0][kind.key], entry.at)
+                self._send_one(client, note, book, group, str(index), entry)
+        context["ti"].xcom_push(key="action_ids", value=_ids(book))
+
+    def _send_one(
+        self,
+        client: Client,
+        note: Note[Content],
+        book: Content,
+        group: list[Row],
+        place: str,
+        entry: ActionEntry,
+    ) -> None:
+        name = group[0][self.kind.key]
+        book.entries[place] = entry
+        note.write(book)
+        try:
+            entry.action_id = client.send(self.call(group))
+            entry.phase = "submitted"
+        except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
+            entry.phase = "failed"
+            entry.code = refusal.code or str(refusal.status)
+            entry.message = str(refusal)[:200]
+            self.log.warning("%s", refusal)
+        except (MiraklServerError, MiraklTransportError, MiraklReplyError) as error:
+            if isinstance(error, MiraklTransportError) and error.surely_not_sent:
                 del book.entries[place]
                 note.write(book)
-                raise
+            raise
+        except MiraklError:
+            del book.entries[place]
             note.write(book)
-            if entry.action_id is not None:
-                self.log.info("The %s of %s is action %s", self.kind.title, name, entry.action_id)
-        context["ti"].xcom_push(key="action_ids", value=_ids(book))
+            raise
+        if entry.action_id is not None:  # in the log first: a disk may be full, and then no note tells the id
+            self.log.info("The %s of %s is action %s", self.kind.title, name, entry.action_id)
+        note.write(book)
 
     # Waiting
 
@@ -495,6 +570,10 @@ class OrderActionsOperator(MiraklBaseOperator):
         judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
 
 
 def _pending(book: Content) -> list[str]:
