@@ -21,6 +21,7 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -38,7 +39,8 @@ from airflow_provider_mirakl.client.exchange import (
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
 from airflow_provider_mirakl.client.packing import ACCEPTED, PackingError, Unpacker
-from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings, is_loopback
+from airflow_provider_mirakl.client.proxies import host_of, routes
+from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings
 from airflow_provider_mirakl.client.tokens import TOKENS, Flight, TokenStore, fetch_token
 from airflow_provider_mirakl.client.uploads import Upload, open_upload
 from airflow_provider_mirakl.exceptions import (
@@ -147,8 +149,7 @@ class Client(_Shared):
         self._on_secret = on_secret
         self._sleep = sleep
         options = _options(settings)
-        with _proxy_faults():
-            self._http = httpx.Client(**options, mounts=_direct(settings))
+        self._http = httpx.Client(**options, mounts=_mounts(settings, options, httpx.HTTPTransport))
 
     def __enter__(self) -> Self:
         return self
@@ -279,8 +280,7 @@ class AsyncClient(_Shared):
         self._on_secret = on_secret
         self._sleep = sleep
         options = _options(settings)
-        with _proxy_faults():
-            self._http = httpx.AsyncClient(**options, mounts=_direct(settings))
+        self._http = httpx.AsyncClient(**options, mounts=_mounts(settings, options, httpx.AsyncHTTPTransport))
 
     async def __aenter__(self) -> Self:
         return self
@@ -409,49 +409,48 @@ class _Options(TypedDict):
     headers: dict[str, str]
     cookies: CookieJar
     verify: ssl.SSLContext
-    proxy: httpx.Proxy | None
+    trust_env: bool
 
 
 def _options(settings: Settings) -> _Options:
-    trust = _trust(settings.ca_bundle)
     return _Options(
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
         follow_redirects=False,
         headers={"Accept-Encoding": ACCEPTED},
         # Calls know nothing of each other: no session, no bond to one server behind a balancer.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        verify=trust,
-        proxy=_proxy(settings.proxy, trust) if settings.proxy else None,
+        verify=_trust(settings.ca_bundle),
+        # What the environment says is read here: httpx takes neither every NO_PROXY nor every certificate.
+        trust_env=False,
     )
 
 
-def _proxy(address: str, trust: ssl.SSLContext) -> httpx.Proxy:
-    """The trust settings for a proxy reached over TLS are those for Mirakl; httpx rejects them for any other proxy."""
-    with _proxy_faults():
-        return httpx.Proxy(address, ssl_context=trust if urlsplit(address).scheme == "https" else None)
+def _mounts(settings: Settings, options: _Options, transport: Callable[..., T]) -> dict[str, T | None]:
+    """Which addresses are reached through a proxy. One of the connection leads everywhere."""
+    token_url = settings.auth.token_url if isinstance(settings.auth, ClientCredentials) else ""
+    hosts = sorted({host for address in (settings.base_url, token_url) if (host := host_of(address))})
+    addresses: dict[str, str | None] = (
+        {"all://": settings.proxy} if settings.proxy else routes(getproxies(), hosts)
+    )
+    mounts: dict[str, T | None] = {}
+    for pattern, address in addresses.items():
+        where = "proxy of the connection" if settings.proxy else f"{pattern[:-3].upper()}_PROXY"
+        mounts[pattern] = None if address is None else _through(address, where, options["verify"], transport)
+    return mounts
 
 
-def _direct(settings: Settings) -> dict[str, None]:
-    """Hosts reached without the environment's proxy, which cannot reach this machine's own loopback."""
-    if settings.proxy:
-        return {}
-    host = urlsplit(settings.base_url).hostname or ""
-    own = [f"[{host}]" if ":" in host else host] if is_loopback(host) else []
-    return {f"all://{name}": None for name in ("localhost", "127.0.0.1", "[::1]", *own)}
-
-
-@contextlib.contextmanager
-def _proxy_faults() -> Iterator[None]:
-    """httpx's many ways of refusing a proxy; what was set is not repeated, since it may hold a password."""
+def _through(address: str, where: str, trust: ssl.SSLContext, transport: Callable[..., T]) -> T:
+    """The transport through a proxy. What was set is not repeated in an error, since it may hold a password."""
     try:
-        yield
+        # The trust settings for a proxy reached over TLS are those for Mirakl; httpx rejects them for any other proxy.
+        proxy = httpx.Proxy(address, ssl_context=trust if urlsplit(address).scheme == "https" else None)
+        return transport(verify=trust, proxy=proxy)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         why = (
             "needs the package socksio" if isinstance(error, ImportError) else "is not an address of a proxy"
         )
         raise MiraklConfigurationError(
-            f"proxy: {why}; set one such as http://proxy:3128 in the connection or in HTTPS_PROXY",
-            field="proxy",
+            f"proxy: {where} {why}; set one such as http://proxy:3128", field="proxy"
         ) from None
 
 
