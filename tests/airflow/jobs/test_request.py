@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -173,6 +174,36 @@ def test_a_retry_goes_on_with_the_page_that_was_not_read(
     result = task.run()
     assert result["items"] == len(result["body"]) == len(mirakl_sandbox.world.instance.shops)
     assert "offset=1" in mirakl_sandbox.journal("S20")[before]["query"]
+
+
+@pytest.mark.parametrize("interval", [60, 180])
+def test_pages_far_apart_are_waited_for_in_the_triggerer(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, interval
+):
+    """180 s is more than a client waits inside a call."""
+    connection = mirakl_sandbox_connections["mirakl_operator"]
+    connection["extra"]["interval_factor"] = 1
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
+    options = {"path": "/api/shops", "query": {"max": 1}, "paging": "offset", "items": "shops"}
+    task = worker(
+        lambda: MiraklRequestOperator(
+            task_id="task", **options, interval=interval, deferrable=True, mirakl_conn_id="mirakl_operator"
+        )
+    )
+
+    class DeferredError(Exception):
+        pass
+
+    def fire(trigger):
+        raise DeferredError(trigger.serialize()[1]["moment"])
+
+    task.fire = fire
+    begun = time.time()
+    with pytest.raises(DeferredError) as deferred:
+        task.run()
+    assert [call["query"] for call in mirakl_sandbox.journal("S20")] == ["max=1"]
+    # Up to the longest lead by which a task wakes early.
+    assert deferred.value.args[0] - begun > interval - 15
 
 
 def test_a_sellers_shop_is_sent_with_every_request(request_, mirakl_sandbox):
