@@ -80,6 +80,12 @@ CONVERSATION: Fields = {
     "updated_at": "moment", "anonymized_at": "moment",
     "participants": [{"type": "text", "id": "text", "name": "text"}],
 }  # fmt: skip
+MESSAGE: Fields = {
+    "id": "text", "channel_message_id": "text", "body": "text",
+    "sender": {"type": "text", "id": "text", "name": "text"}, "visible_to_customer": "boolean",
+    "created_at": "moment", "channel_created_at": "moment",
+    "attachments": [{"id": "text", "filename": "text", "size_in_bytes": "integer"}],
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Reply, moment, query
-from airflow_provider_mirakl.api.conversations import list_conversations
+from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
 from airflow_provider_mirakl.api.orders import list_orders
 from airflow_provider_mirakl.api.paging import offset_page, seek_page
 from airflow_provider_mirakl.api.returns import list_returns
-from airflow_provider_mirakl.extract.fields import CONVERSATION, ORDER, RETURN, Shape
+from airflow_provider_mirakl.extract.fields import CONVERSATION, MESSAGE, ORDER, RETURN, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Listing:
     :param newest_first: whether the last change is listed first, so that the first page says up to where it reaches.
         Otherwise the moment before the first call says so, by this machine's clock; the overlap covers the difference.
     :param incremental: whether it can be read since a moment. Otherwise every run reads all rows.
+    :param lines: the call for the lines of a row, by its id, where the listing does not have them.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
@@ -34,11 +35,14 @@ class Listing:
     updated: str = "updated_at"
     newest_first: bool = True
     incremental: bool = True
+    lines: Callable[[str], Call[list[dict[str, Json]]]] | None = None
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
         """The call of the first page."""
         return self.call(updated_from=moment, **filters)
 
+
+_PARTICIPANTS: tuple[tuple[str, ...], ...] = (("participants",), ("topic", "value"))
 
 LISTINGS: dict[str, Listing] = {
     "orders": Listing(
@@ -65,7 +69,24 @@ LISTINGS: dict[str, Listing] = {
     ),
     "conversations": Listing(
         list_conversations,
-        Shape("conversations", CONVERSATION, personal=(("participants",), ("topic", "value"))),
+        Shape("conversations", CONVERSATION, personal=_PARTICIPANTS),
+    ),
+    "conversations_with_messages": Listing(
+        list_conversations,
+        Shape(
+            "conversations",
+            {**CONVERSATION, "messages": [MESSAGE]},
+            lines="messages",
+            line_table="messages",
+            line_key="conversation_id",
+            personal=(
+                *_PARTICIPANTS,
+                ("messages", "body"),
+                ("messages", "sender"),
+                ("messages", "attachments"),
+            ),
+        ),
+        lines=get_conversation_messages,
     ),
 }
 """By name."""

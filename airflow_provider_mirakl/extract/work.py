@@ -79,6 +79,27 @@ class Progress(msgspec.Struct):
         return sum(self.pages)
 
 
+@dataclass(slots=True)
+class _Unfinished:
+    """A page whose rows wait for their lines. A try that is killed meanwhile reads the page again.
+
+    :param page: the page.
+    :param at: moment at which it was read.
+    :param rows: its rows that are to be delivered, by id.
+    :param lines: the lines of those that were asked for already.
+    """
+
+    page: Page[dict[str, Json]]
+    at: datetime
+    rows: dict[str, Row]
+    lines: dict[str, list[Row]] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str | None:
+        """The next row whose lines are to be asked for."""
+        return next((row_id for row_id in self.rows if row_id not in self.lines), None)
+
+
 PROGRESS = NoteKind(
     file="extract.json",
     holds="how far a listing has been read",
@@ -118,6 +139,7 @@ class ExtractWork:
         self._target = target
         self._folder = folder
         self._keep_persons = keep_persons
+        self._unfinished: _Unfinished | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
@@ -148,8 +170,9 @@ class ExtractWork:
 
     @property
     def operation(self) -> Operation | None:
-        """The listing; ``None`` when all is written."""
-        return None if self.finished else self._first.operation
+        """The operation of the next call; ``None`` when all is written."""
+        call = self.next_call()
+        return None if call is None else call.operation
 
     @property
     def is_current(self) -> bool:
@@ -161,37 +184,63 @@ class ExtractWork:
         """Pages and rows."""
         return {"pages": len(self._progress.pages), "rows": self._progress.rows}
 
-    def next_call(self) -> Call[Page[dict[str, Json]]] | None:
-        """The next page; ``None`` when all is written."""
+    def next_call(self) -> Call[Any] | None:
+        """The next page, or the lines of a row of this one; ``None`` when all is written."""
         if self.finished:
             return None
+        if self._unfinished is not None and self._listing.lines is not None:
+            row_id = self._unfinished.missing
+            assert row_id is not None  # noqa: S101 - else the page is taken
+            return self._listing.lines(row_id)
         params = self._progress.params
         return self._first if params is None else replace(self._first, params=params)
 
     def intend(self) -> None:
         """Nothing to note: reading twice does no harm."""
 
-    def accept(self, result: Page[dict[str, Json]], at: datetime) -> None:
-        """Take a page, and after the last one write the target and move the watermark."""
+    def accept(self, result: Any, at: datetime) -> None:
+        """Take a page, or the lines of a row; after the last page write the target and move the watermark."""
+        unfinished = self._unfinished
+        if unfinished is None:
+            rows = list(self._wanted(result.items))
+            if self._listing.lines is not None and rows:
+                by_id = {str(row[self._listing.id]): row for row in rows}
+                self._unfinished = _Unfinished(result, at, by_id)
+                return
+        else:
+            row_id = unfinished.missing
+            assert row_id is not None  # noqa: S101 - else the page is taken
+            lines = {**unfinished.lines, row_id: result}
+            if len(lines) < len(unfinished.rows):
+                unfinished.lines = lines
+                return
+            name = self._listing.shape.lines
+            rows = [{**row, name: lines[key]} for key, row in unfinished.rows.items()]
+            result, at = unfinished.page, unfinished.at
+        self._finish_page(result, rows, at)
+        self._unfinished = None
+
+    def _finish_page(self, page: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         before = self._progress
         self._progress = msgspec.structs.replace(
             before, pages=list(before.pages), delivered=dict(before.delivered)
         )
         try:
-            self._take(result, at)
+            self._take(page, rows, at)
         except BaseException:
             self._progress = before
             raise
         if self.finished:
             self._forget()
 
-    def _take(self, result: Page[dict[str, Json]], at: datetime) -> None:
+    def _take(self, result: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         progress = self._progress
-        rows = list(self._wanted(result.items))
         if not progress.pages and self._listing.newest_first:
             moments = [found for row in result.items if (found := moment_in(row.get(self._listing.updated)))]
             progress.newest = max(moments, default=None)
         self._remember(result.items)
+        if not self._keep_persons:
+            rows = [self._listing.shape.without_persons(row) for row in rows]
         kept = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
         write_bytes(self._page(len(progress.pages)), kept)
         progress.pages.append(len(rows))
@@ -204,6 +253,9 @@ class ExtractWork:
 
     def describe(self, interval: float) -> str:
         """Such as ``page 12, 1,200 rows``."""
+        if (unfinished := self._unfinished) is not None:
+            of = f"{len(unfinished.lines):,} of {len(unfinished.rows):,} rows"
+            return f"page {len(self._progress.pages) + 1:,}: {self._listing.shape.lines} of {of}"
         return f"page {len(self._progress.pages):,}, {self._progress.rows:,} rows"
 
     def _wanted(self, items: list[dict[str, Json]]) -> Iterator[Row]:
@@ -215,7 +267,7 @@ class ExtractWork:
                 continue
             if row_id in recent or delivered.get(row_id) == digest(row):
                 continue
-            yield row if self._keep_persons else self._listing.shape.without_persons(row)
+            yield row
 
     def _remember(self, items: list[dict[str, Json]]) -> None:
         """What lies within the overlap of the next run."""

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
+from airflow_provider_mirakl.runtime.arguments import Flag
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_mirakl.extract.listings import Listing
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg
 
 
 class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     """Extract the conversations of Mirakl Connect that changed since the previous run (listConversations).
 
-    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does. The
-    messages themselves are not in the listing. Personal data: names of participants and the topic's text.
+    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does.
+    Personal data: names of participants, the topic's text, and what people wrote.
 
     :param target: folder of the files. Templated.
+    :param messages: extract the messages too, all of each conversation that changed: one call more for each
+        conversation (getConversationMessages). Nested they are the field ``messages``, flat a table of their own.
+        Templated.
     :param format: ``ndjson`` or ``parquet``.
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins; default 30 days ago. Templated.
@@ -34,9 +41,17 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
         ``folder``.
     """
 
+    messages = Flag()
+
+    def __init__(
+        self, *, target: PathArg, messages: FlagArg = False, **kwargs: Unpack[ConnectExtractArguments]
+    ) -> None:
+        super().__init__(target=target, **kwargs)
+        self.messages = messages
+
     @property
     def listing(self) -> Listing:
-        """listConversations."""
+        """listConversations, with the messages where they are wanted."""
         from airflow_provider_mirakl.extract.listings import LISTINGS
 
-        return LISTINGS["conversations"]
+        return LISTINGS["conversations_with_messages" if self.messages else "conversations"]

@@ -34,7 +34,7 @@ DAG = """
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_mirakl.operators.connect_{page} import {operator}
 
 with DAG("change_orders", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):

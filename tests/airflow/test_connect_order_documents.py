@@ -19,7 +19,7 @@ DAG = """
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_mirakl.operators.connect_order_documents import {operator}
 
 with DAG("order_documents", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):

@@ -31,7 +31,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox
 
 DAG = """
 import pendulum
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
 
 with DAG("extract_orders", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
@@ -221,7 +221,7 @@ def test_personal_data_stays_in_the_files(
 
 SENSOR = """
 import pendulum
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_mirakl.sensors.connect_orders import {sensor}
 
 with DAG("wait", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
@@ -291,6 +291,43 @@ def test_returns_and_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Pat
         run = run_dag(source)
         assert run.returned("extract")["items"] == tables
         assert not any(run_dag(source).returned("extract")["items"].values())
+
+
+def test_messages_of_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each with its conversation; a page that breaks off in the middle of its messages is read again."""
+    from airflow_provider_mirakl.api.conversations import create_conversation, create_message
+    from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+
+    placed = sandbox.place_orders(3)
+    with MiraklConnectHook().get_conn() as client:
+        for order_id in placed:
+            client.send(create_conversation(order_id, topic="Delay", body=f"First of {order_id}"))
+        sandbox.advance(20)
+        client.send(create_message("conv-000002", body="Second"))
+    sandbox.advance(20)
+    more = "messages=True, max_failures=0, retries=1, retry_delay=__import__('datetime').timedelta(0), {more}"
+    source = OTHERS.format(
+        page="conversations", name="Conversations", target=str(tmp_path / "lake"), more=more
+    )
+    sandbox.fault("status", operation="getConversationMessages", status=400, skip=1, times=1)
+    run = run_dag(source.replace("{more}", "layout='flat'"))
+    assert run.state == "success"
+    assert run.returned("extract")["rows"] == {"conversations": 3, "messages": 4}
+    bodies = sorted((row["conversation_id"], row["body"]) for row in rows(run, "messages"))
+    assert bodies == [
+        ("conv-000001", f"First of {placed[0]}"),
+        ("conv-000002", f"First of {placed[1]}"),
+        ("conv-000002", "Second"),
+        ("conv-000003", f"First of {placed[2]}"),
+    ]
+    assert len(sandbox.journal("listConversations")) == 2
+    assert run_dag(source.replace("{more}", "")).returned("extract")["rows"] == {"conversations": 0}
+    fresh = f"watermark={str(tmp_path / 'w')!r}, personal_data='drop'"
+    nested = rows(run_dag(source.replace("{more}", fresh)), "conversations")
+    assert sorted(len(row["messages"]) for row in nested) == [1, 1, 2]
+    assert {name for row in nested for message in row["messages"] for name in message} == {
+        "id", "channel_message_id", "visible_to_customer", "created_at", "channel_created_at",
+    }  # fmt: skip
 
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"

@@ -189,7 +189,8 @@ class ExtractOperator(PacedOperator):
     def _asked(self, window: Window) -> str:
         """Tells one walk from another: a try with other filters does not go on with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
-        words = [self.listing.shape.table, self._named_filters(), fixed, self.personal_data]
+        shape = self.listing.shape
+        words = [shape.table, shape.lines, self._named_filters(), fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
     def _named_filters(self) -> dict[str, Any]:
