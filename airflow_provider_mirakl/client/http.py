@@ -38,7 +38,7 @@ from airflow_provider_mirakl.client.exchange import (
     exchange_reply,
 )
 from airflow_provider_mirakl.client.pacing import PACER, Pacer
-from airflow_provider_mirakl.client.packing import ACCEPTED, PackingError, Unpacker
+from airflow_provider_mirakl.client.packing import ACCEPTED, PackingError, UnknownPackingError, Unpacker
 from airflow_provider_mirakl.client.proxies import host_of, routes
 from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, Settings
 from airflow_provider_mirakl.client.tokens import TOKENS, Flight, TokenStore, fetch_token
@@ -561,10 +561,10 @@ _NOT_SENT = (
 
 @contextlib.contextmanager
 def _reading(response: httpx.Response) -> Iterator[None]:
-    """While a body is read. For an error reply, a partial body is enough: its status tells the rest."""
+    """While a body is read. For an error reply, a partial body, or none, is enough: its status tells the rest."""
     try:
         yield
-    except MiraklTransportError:
+    except (MiraklTransportError, MiraklReplyError):
         if response.is_success:
             raise
 
@@ -592,6 +592,12 @@ def _transport_errors(operation: str) -> Iterator[None]:
             f"{operation}: Mirakl could not be reached ({_say(error)}); check host, port and proxy of the connection",
             operation=operation,
             surely_not_sent=True,
+        ) from None
+    except UnknownPackingError as error:
+        raise MiraklReplyError(
+            f"{operation}: the reply cannot be read: it is {error}. Check what is between here and Mirakl, such as a "
+            "proxy that compresses what it passes on",
+            operation=operation,
         ) from None
     except (httpx.TransportError, PackingError) as error:
         raise MiraklTransportError(

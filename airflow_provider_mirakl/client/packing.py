@@ -10,21 +10,47 @@ PIECE = 64 * 1024
 
 _GZIP_OR_ZLIB, _RAW = 47, -15
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
-_PLAIN = frozenset({"", "identity"})
+_PLAIN = frozenset({"", "identity", "none", "binary", "aws-chunked"})
+"""What stores and proxies write for a body that is not packed. ``aws-chunked`` is left over from the upload."""
 
 
 class PackingError(Exception):
     """A body that cannot be unpacked, or is not whole."""
 
 
+class UnknownPackingError(PackingError):
+    """A body that is packed in a way that was not asked for. Another try brings the same."""
+
+
+def packing_of(encoding: str) -> str:
+    """How a body is packed; empty for one that is not.
+
+    :param encoding: the reply's ``Content-Encoding``, which also holds names of character sets in practice.
+    :raises UnknownPackingError: in a way that was not asked for, or in several.
+    """
+    words = [word for word in encoding.lower().replace(",", " ").split() if word not in _PLAIN]
+    packings = [word for word in words if not _is_charset(word)]
+    if len(packings) > 1 or any(word not in _PACKED for word in packings):
+        raise UnknownPackingError(f"packed as {' '.join(packings)[:80]!r}, which was not asked for")
+    return packings[0] if packings else ""
+
+
+def _is_charset(word: str) -> bool:
+    try:
+        return b"a".decode(word) == "a"
+    except (LookupError, ValueError):  # "br", or a codec of Python that is no character set
+        return False
+
+
 class Unpacker:
     """Unpacks a body piece by piece.
 
     :param encoding: the reply's ``Content-Encoding``.
+    :raises UnknownPackingError: it is packed in a way that was not asked for.
     """
 
     def __init__(self, encoding: str) -> None:
-        self._encoding = encoding.strip().lower()
+        self._encoding = packing_of(encoding)
         self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
         self._held = b""
         self._begun = False
@@ -32,13 +58,11 @@ class Unpacker:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Unpack a piece into pieces of bounded size.
 
-        :raises PackingError: it is not packed as the reply says, or in a way that was not asked for.
+        :raises PackingError: it is not packed as the reply says.
         """
-        if self._encoding in _PLAIN:
+        if not self._encoding:
             yield data
             return
-        if self._encoding not in _PACKED:
-            raise PackingError(f"packed as {self._encoding!r}, which was not asked for")
         data = self._held + data
         if not self._begun and len(data) < 2:
             self._held = data  # the first two bytes tell which packing it is

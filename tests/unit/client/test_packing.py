@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_mirakl.client.packing import PIECE, PackingError, Unpacker
+from airflow_provider_mirakl.client.packing import PIECE, PackingError, UnknownPackingError, Unpacker
 
 PACKERS = {
     "gzip": gzip.compress,
@@ -18,6 +18,13 @@ PACKERS = {
     " Deflate ": lambda data: zlib.compress(data, wbits=-15),
     "": bytes,
     "identity": bytes,
+    "none": bytes,
+    "aws-chunked": bytes,
+    "UTF-8": bytes,
+    "iso-8859-1": bytes,
+    " , ": bytes,
+    "gzip,aws-chunked": gzip.compress,
+    "aws-chunked, gzip": gzip.compress,
 }
 
 
@@ -91,3 +98,12 @@ def test_a_limit_that_falls_on_an_edge_loses_nothing(encoding: str, size: int) -
 def test_what_cannot_be_unpacked(encoding: str, body: bytes) -> None:
     with pytest.raises(PackingError):
         unpack(encoding, body)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["br", "zstd", "compress", "zip", "hex", "gzip, br", "gzip, gzip", "rot13", "é" * 500]
+)
+def test_what_was_not_asked_for_is_refused_before_the_body_is_read(encoding: str) -> None:
+    with pytest.raises(UnknownPackingError) as caught:
+        Unpacker(encoding)
+    assert len(str(caught.value)) < 200

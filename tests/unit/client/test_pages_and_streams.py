@@ -231,6 +231,19 @@ def test_a_packed_download_is_unpacked(bench: Any, server: Any, steps: Any) -> N
     assert bench.client(server.url).download(DOWNLOAD)[1] == data
 
 
+@pytest.mark.parametrize("encoding", ["aws-chunked", "utf-8", "none", ""])
+def test_a_download_whose_packing_is_none(bench: Any, server: Any, steps: Any, encoding: str) -> None:
+    server.script(steps.reply(200, b"sku\r\n1\r\n", Content_Encoding=encoding))
+    assert bench.client(server.url).download(DOWNLOAD)[1] == b"sku\r\n1\r\n"
+
+
+def test_a_download_in_an_unknown_packing_is_one_error(bench: Any, server: Any, steps: Any) -> None:
+    server.script(steps.reply(200, b"x", Content_Encoding="br"))
+    with pytest.raises(MiraklReplyError, match="P44: the reply cannot be read: it is packed as 'br'"):
+        bench.client(server.url).download(DOWNLOAD)
+    assert len(server.seen) == 1
+
+
 def test_a_download_is_retried_until_its_body_begins(bench: Any, server: Any, steps: Any) -> None:
     server.script(
         steps.reset(),

@@ -74,8 +74,8 @@ def test_rules(no_proxy: str, url: str, direct: bool) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        "[::1",
-        "::1]",
+        "::1::2",
+        "[10.0.0.1]x",
         "a b@c",
         "mirakl.net:0x50",
         "mirakl.net:99999",
