@@ -1,6 +1,6 @@
 """``make demo``: a product file goes through the example Dag, on a real Airflow, into a local Mirakl Connect.
 
-Everything it writes is in ``.demo/``, made anew by every run: the product file, an Airflow home with its SQLite
+Everything it writes is in ``.demo/``, recreated by every run: the product file, an Airflow home with its SQLite
 database, the log. The sandbox takes a free port and runs at sixty times the speed, so that Mirakl's one call a minute
 becomes one a second; nothing else is different from the real thing.
 """

@@ -91,8 +91,8 @@ def export_source_status(
     At most every 5 minutes with ``updated_since``, every 4 hours without. 204 without a body when there is nothing.
 
     :param caller: the operator and the front office must name the shop.
-    :param provider_unique_identifiers: only these, 100 at the most.
-    :param unique_identifiers: only these, as ``TYPE|value``, 100 at the most.
+    :param provider_unique_identifiers: only these, 100 at most.
+    :param unique_identifiers: only these, as ``TYPE|value``, 100 at most.
     :raises MiraklInputError: too many identifiers, or no shop where one is needed.
     """
     _check_length("provider_unique_identifiers", provider_unique_identifiers)
@@ -152,7 +152,7 @@ FILTERS = (
     "category",
     "rejection_reason",
 )
-"""Lists that narrow CM51 and CM52, each of 100 values at the most."""
+"""Lists that narrow CM51 and CM52, each of 100 values at most."""
 
 
 def start_export(

@@ -236,7 +236,7 @@ def delete_document(role: str, document_id: int, *, shop_id: int | None = None) 
 
     :param role: ``shop``, ``operator`` or ``front``.
     :param document_id: its id.
-    :param shop_id: the shop, for a seller who is user of several.
+    :param shop_id: the shop, for a seller with several shops.
     """
     return Call(
         S33,
@@ -258,7 +258,7 @@ def list_document_types(
     :param role: ``shop``, ``operator`` or ``front``.
     :param entities: ``SHOP``, ``ORDER``; none for both.
     :param locale: of labels and descriptions.
-    :param shop_id: the shop, for a seller who is user of several.
+    :param shop_id: the shop, for a seller with several shops.
     """
     return Call(
         DO01,

@@ -194,7 +194,7 @@ def get_stock_error_report(import_id: str, *, caller: Caller = SELLER) -> Call[b
 def import_prices(content: Content, file_name: str, *, caller: Caller = SELLER) -> Call[str]:
     """PRI01: set prices from a CSV file. At most once a minute.
 
-    An offer's prices are deleted and replaced: give all of them, 50 at the most.
+    An offer's prices are deleted and replaced: give all of them, 50 at most.
     """
     return _upload(PRI01, content, file_name, caller)
 

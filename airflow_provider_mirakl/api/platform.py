@@ -1,6 +1,6 @@
 """What an instance is and what it allows: PC01, V01, AF01, CH11, CUR01, L01, RO02, H11, PM11, VL11.
 
-None of them is paginated. Every one takes ``shop_id`` from a seller who is user of several shops, and from nobody else.
+None of them is paginated. Every one takes ``shop_id`` from a seller with several shops, and from nobody else.
 Source: docs/mirakl-facts.md.
 """
 

@@ -50,7 +50,7 @@ def get_setting(
     :param name: of :data:`SETTINGS`.
     :param query: its questions, by name.
     :param role: ``shop``, ``operator`` or ``front``.
-    :param shop_id: the shop, for a seller who is user of several; in other roles it is not sent.
+    :param shop_id: the shop, for a seller with several shops; in other roles it is not sent.
     :raises MiraklInputError: there is no such setting, or the call does not take a question.
     """
     if name not in SETTINGS:

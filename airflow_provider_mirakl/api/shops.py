@@ -79,7 +79,7 @@ class ShopUpdate:
 def get_account(*, shop_id: int | None = None) -> Call[dict[str, Json]]:
     """A01: the shop of a seller's key. At most once a day.
 
-    :param shop_id: the shop, for a user of several; default the user's default shop.
+    :param shop_id: the shop, for a user with several shops; default the user's default shop.
     """
     return Call(A01, parse=_account, params=query(shop_id=shop_id), paced_by=_paced_by(shop_id))
 
@@ -97,7 +97,7 @@ def update_account(
     ``"value": None``, which is sent as Mirakl wants it.
 
     :param changes: the fields to change, in Mirakl's names; date-times may be ``datetime``.
-    :param shop_id: the shop, for a user of several; default the user's default shop.
+    :param shop_id: the shop, for a user with several shops; default the user's default shop.
     :param unknown_fields: ``refuse`` fields that A02 does not document, since a typing error would pass silently, or
         ``send`` them.
     :raises MiraklInputError: listing every fault of ``changes``.
@@ -123,7 +123,7 @@ def get_statistics(
 
     :param periods: of :data:`PERIODS`; none for all.
     :param channel_code: only this channel; default all together.
-    :param shop_id: the shop, for a user of several; default the user's default shop.
+    :param shop_id: the shop, for a user with several shops; default the user's default shop.
     :raises MiraklInputError: for a period that does not exist.
     """
     for period in periods:

@@ -68,7 +68,7 @@ class Ledger:
 
         :param plan: the plan to send.
         :param generation: a key that stays the same over retries and deferrals of one task instance and changes when
-            the task is cleared; another generation begins anew.
+            the task is cleared; another generation starts over.
         :param store: a second place for the note.
         :param name: name of the note, where a task has several.
         :param follows: whether another plan takes up where the noted one ended, as that of a sync does: it was planned
@@ -97,7 +97,7 @@ class Ledger:
             )
         if content.next_chunk > len(plan.chunks) or content.accepted != _accepted(plan, content.next_chunk):
             raise MiraklNoteError(
-                f"{note.path} does not fit its plan; clear the task to begin anew", path=str(note.path)
+                f"{note.path} does not fit its plan; clear the task to start over", path=str(note.path)
             )
         return cls(plan, note, content)
 
@@ -212,7 +212,7 @@ def resume(
     if not (folder / PLAN_FILE).exists():
         log.warning(
             "%s is gone although the task has begun: its work folder is not shared by the workers, or was removed. "
-            "Planning again from the source; set [mirakl] work_folder to storage that every worker reaches",
+            "Planning again from the source; set [mirakl] work_folder to storage that every worker can access",
             folder / PLAN_FILE,
         )
         return None

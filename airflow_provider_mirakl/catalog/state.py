@@ -68,7 +68,7 @@ class _Content(msgspec.Struct):
     ends: list[int] = msgspec.field(default_factory=list)
 
 
-_FIX = "Restore the folder from a backup; or remove it to begin anew, which sends every product once more."
+_FIX = "Restore the folder from a backup; or remove it to start over, which sends every product once more."
 
 STATE = NoteKind(
     file="state.json",
@@ -259,7 +259,7 @@ class State:
         if self._content.sync != sync:
             raise MiraklInputError(
                 f"{self.folder}: another sync has begun on this state since this one was planned; run one sync at a "
-                "time, and clear the task to plan anew"
+                "time, and clear the task to plan again"
             )
 
     def _doubt(self, name: str, ids: Iterable[str]) -> None:

@@ -177,7 +177,7 @@ class _Walk(ABC):
     """A walk through the pages of listProducts that goes on where it was broken off.
 
     :param folder: where progress is kept; made if missing.
-    :param generation: begins anew when it changes.
+    :param generation: starts over when it changes.
     """
 
     def __init__(self, folder: StoragePath, *, generation: str) -> None:
@@ -297,7 +297,7 @@ class VerifyWork(_Walk):
 
     :param verifiers: compare, each with the plan it knows.
     :param folder: where progress and per-item rows are kept.
-    :param generation: begins anew when it changes.
+    :param generation: starts over when it changes.
     :param rounds: how often the whole catalog is read before what is missing counts as failed.
     :param pause: seconds between two rounds.
     """
@@ -369,7 +369,7 @@ class ListWork(_Walk):
 
     :param target: the file.
     :param folder: where progress and the pages read so far are kept.
-    :param generation: begins anew when it changes.
+    :param generation: starts over when it changes.
     """
 
     def __init__(self, target: StoragePath, folder: StoragePath, *, generation: str) -> None:

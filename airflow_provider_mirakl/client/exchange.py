@@ -125,7 +125,7 @@ def exchange_reply(
 ) -> Exchange[Reply]:
     """Send a call until it succeeds or must not be sent again.
 
-    :raises MiraklNotYetError: the next permitted moment is more than ``max_wait`` away; nothing was sent.
+    :raises MiraklNotYetError: the next permitted time is more than ``max_wait`` away; nothing was sent.
     :raises MiraklRateLimitError: 429, and Mirakl asks for more than ``max_wait``, or again and again.
     :raises MiraklApiError: any other error reply.
     :raises MiraklTransportError: no reply.
@@ -189,7 +189,7 @@ class _Turn:
         self._left_at: float | None = None
 
     def come(self, failure: Failure | None) -> Generator[Effect, object, None]:
-        """Wait for the next permitted moment. If it is too far away, raise the previous failure or say when."""
+        """Wait for the next permitted time. If it is too far away, raise the previous failure or say when."""
         wait = self._take() if self._moment is None else 0.0
         while wait > 0 or (wait := self._leave()) > 0:
             if wait > self._max_wait:

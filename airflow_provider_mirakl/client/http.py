@@ -167,7 +167,7 @@ class Client(_Shared):
         :param call: what to send.
         :param max_wait: longest single wait in seconds, for an interval or a ``Retry-After``;
             default the settings'.
-        :raises MiraklNotYetError: the next permitted moment is further away; nothing was sent.
+        :raises MiraklNotYetError: the next permitted time is further away; nothing was sent.
         :raises MiraklApiError: an error reply; the subclass tells which kind.
         :raises MiraklTransportError: no reply.
         :raises MiraklReplyError: a reply that cannot be read.

@@ -33,7 +33,7 @@ class Pacer:
     """Remembers when each operation may be called next.
 
     A caller takes a turn, which gives it a moment of its own, and sleeps until then. Then it leaves, or is told to wait
-    on, because what came of other calls has moved the permitted moment meanwhile. A call that never arrived returns, as
+    on, because what came of other calls has moved the permitted time meanwhile. A call that never arrived returns, as
     if it had not left, and a turn that is not needed any more is given back.
 
     Time is the wall clock in seconds, since a moment may come from another process. When the clock is set back, all
@@ -105,7 +105,7 @@ class Pacer:
             line.floor = max(line.floor, until)
 
     def refused(self, key: Key, *, until: float, now: float) -> None:
-        """Take Mirakl's own word for the next permitted moment, be it earlier or later than what was thought."""
+        """Take Mirakl's own word for the next permitted time, be it earlier or later than what was thought."""
         with self._lock:
             self._line(key, now).floor = until
 
@@ -129,7 +129,7 @@ class Pacer:
         return line
 
     def renew_lock(self) -> None:
-        """For a forked child: a lock that another thread held during the fork would be held for ever."""
+        """For a forked child: a lock that another thread held during the fork would be held forever."""
         self._lock = threading.Lock()
 
 

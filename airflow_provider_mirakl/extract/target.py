@@ -45,7 +45,7 @@ class Target:
         return self.folder / table / self.run / f"{self.file}.{self.format}"
 
     def check(self, shape: Shape) -> None:
-        """Refuse what cannot be written, before a call is spent.
+        """Refuse what cannot be written, before a call is made.
 
         :raises MiraklConfigurationError: Parquet without pyarrow, or a table whose fields are not known.
         """

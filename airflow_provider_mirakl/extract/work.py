@@ -118,7 +118,7 @@ class ExtractWork:
     :param target: where they go.
     :param folder: where progress and the pages read so far are kept. The pages hold what Mirakl sent, customers' names
         and addresses too; they are removed when the target is complete.
-    :param generation: begins anew when it changes.
+    :param generation: starts over when it changes.
     :param keep_persons: whether what names a person is kept.
     """
 

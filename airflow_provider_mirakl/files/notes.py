@@ -6,9 +6,9 @@ Every such file has the same envelope, the same version field and the same polic
 What is found                       What happens
 ==================================  =========================================================================
 nothing                             the task begins
-a note of another generation        the task was cleared: it begins anew
+a note of another generation        the task was cleared: it starts over
 a damaged note, or one of another   ``stop``: a :class:`MiraklNoteError` with the path and the fix, where going on
-version of this package             could repeat or lose something. ``anew``: a warning, and the task begins anew
+version of this package             could repeat or lose something. ``anew``: a warning, and the task starts over
 ==================================  =========================================================================
 
 A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and what a trigger
@@ -67,7 +67,7 @@ class NoteKind(Generic[T]):
     :param file: name of the file; with ``*`` where a part of it varies.
     :param holds: what it remembers, for a person.
     :param type: a ``msgspec.Struct`` or a dataclass.
-    :param damaged: ``stop`` where beginning anew could repeat or lose something; else ``anew``.
+    :param damaged: ``stop`` where starting over could repeat or lose something; else ``anew``.
     :param fix: what to do about a damaged note, for the message.
     :param version: version of the content; raised when an older reader would misread it.
     """

@@ -33,7 +33,7 @@ log = logging.getLogger("airflow_provider_mirakl.hooks")
 
 
 class PlatformSettings:
-    """Settings of an instance, for validation before a call is spent.
+    """Settings of an instance, for validation before a call is made.
 
     Most of them may be asked once a day, some once an hour. So an answer is kept in a file and given again for as long
     as Mirakl does not permit the next call. Where Mirakl refuses nevertheless, or cannot be reached, an older answer is
@@ -166,5 +166,5 @@ def _read(path: StoragePath) -> tuple[float, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s); asking anew", path, error)
+        log.warning("%s cannot be read (%s); asking again", path, error)
         return None

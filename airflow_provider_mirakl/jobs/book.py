@@ -112,7 +112,7 @@ class JobBook:
     def open(
         cls, folder: StoragePath, *, generation: str, payload: str, store: Store | None = None
     ) -> JobBook:
-        """Take up what a previous try of the same task began; begin anew after a clear, or when the input has changed.
+        """Take up what a previous try of the same task began; start over after a clear, or when the input has changed.
 
         A new note is written at once: a folder that cannot be written to stops the task before a call is made.
 

@@ -88,8 +88,8 @@ class JobKind:
         word of Mirakl's must not fail a task that is still at work.
     :param count: reads the counts out of a status.
     :param reports: the reports there may be.
-    :param shortest: shortest published time between two looks, in seconds.
-    :param recommended: recommended time between two looks, in seconds.
+    :param shortest: shortest published time between two polls, in seconds.
+    :param recommended: recommended time between two polls, in seconds.
     :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
         tasks share it.
     :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
@@ -97,7 +97,7 @@ class JobKind:
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
     :param items: the field of such a file that holds the list, where the file is an object around it.
-    :param unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` whether it is listed;
+    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` whether it is listed;
         ``resend``, where that does no harm; or ``fail`` and let a person decide.
     """
 

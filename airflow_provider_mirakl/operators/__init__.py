@@ -1,1 +1,1 @@
-"""Operators: arguments in, one call to a room below, an outcome out."""
+"""Operators: read arguments, call a package below, return an outcome."""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 class MiraklExportTransactionsOperator(ChangesExportOperator):
     """Export transaction lines in the background (TL03 to TL05) into one file. For every role.
 
-    Mirakl allows one export a day. What is needed more often is read page by page by
+    Mirakl allows one export a day. To read more often, page by page, use
     :class:`~airflow_provider_mirakl.operators.extract.MiraklExtractOperator` with ``TL02``.
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson`` or ``parquet``; default by the target's ending. Mirakl exports JSON only.
-    :param updated_since: only lines that changed since this moment; default all. A date-time or its ISO 8601 text, such
+    :param updated_since: only lines that changed since this time; default all. A date-time or its ISO 8601 text, such
         as ``{{ data_interval_start }}``. Templated.
-    :param created_since: only lines that were created since this moment. Templated.
-    :param created_to: only lines that were created until this moment. Templated.
+    :param created_since: only lines that were created since this time. Templated.
+    :param created_to: only lines that were created up to this time. Templated.
     :param changes_only: only lines that changed since the last run that wrote its target; the first run exports all.
         Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the last one ended; default 300.

@@ -42,10 +42,10 @@ SourceStatus = Literal["LIVE", "NOT_LIVE"]
 
 
 class MiraklSynchronizeProductsOperator(RowsJobOperator):
-    """Synchronize master products with your own catalog (CM21), wait, and judge each product by the report (CM23).
+    """Synchronize master products with your own catalog (CM21), wait, and evaluate each product by the report (CM23).
 
-    For the operator and the front office. An object of the source has one of six uses, told by its fields, and is
-    checked before a call is spent:
+    For the operator and the front office. An object of the source has one of six uses, recognized by its fields, and is
+    checked before a call is made:
 
     - confirm the integration: ``mirakl_product_id``, ``product_sku``
     - report integration errors: ``mirakl_product_id``, ``integration_errors``
@@ -59,9 +59,9 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
         of a list holds JSON. Templated.
     :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
-        and ``states``; ``reports``, the archived ones by id; ``rows``, the file with a line for each product;
-        ``rejects``, the failed objects as input of a next run; and ``folder``.
-    :raises MiraklInputError: an object has no such use; every problem is listed and nothing was sent.
+        and ``states``; ``reports``, the archived reports by id; ``rows``, the file with a line for each product;
+        ``rejects``, the failed objects as input for the next run; and ``folder``.
+    :raises MiraklInputError: an object fits none of the six uses; every problem is listed and nothing was sent.
     :raises MiraklItemsFailedError: more products failed than allowed.
     :raises MiraklJobFailedError: a synchronization ended without doing its work.
 
@@ -118,7 +118,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Parquet needs pyarrow.
-    :param updated_since: only products that changed since this moment. A date-time or its ISO 8601 text, such as
+    :param updated_since: only products that changed since this time. A date-time or its ISO 8601 text, such as
         ``{{ data_interval_start }}``. Templated.
     :param changes_only: only products that changed since the last run that wrote its target; the first run exports all.
         Templated.
@@ -129,7 +129,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
     :param updated_to: only products that changed before this moment. Templated.
     :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
         ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
-        of 100 values at the most. Templated.
+        of 100 values at most. Templated.
     :param channel: code of the channel whose statuses are exported. Templated.
     :param restrict_attributes: with a channel: only its attributes; default Mirakl's own, true. Templated.
     :param include_data_provider_origins: also where each value comes from, in JSON and Parquet; default Mirakl's own,
@@ -191,9 +191,9 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         for name, given in lists.items():
             if isinstance(given, str) or not isinstance(given, Collection):
                 raise MiraklConfigurationError(
-                    f"filters must hold lists, and {name} is {given!r:.200}", field="filters"
+                    f"filters must contain lists, but {name} is {given!r:.200}", field="filters"
                 )
-        # Natively rendered, an id of digits is a number.
+        # With native rendering, an id made of digits becomes a number.
         return {name: [str(value) for value in given] for name, given in lists.items()}
 
 
@@ -202,7 +202,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
 
     Mirakl allows a delta every 5 minutes and everything every 4 hours, which the first run of a watermark is.
 
-    A call that comes too early waits for the moment.
+    A call that comes too early waits until it is permitted.
 
     :param status: only ``LIVE`` or only ``NOT_LIVE``. Templated.
     :param provider_unique_identifiers: only the products with these identifiers of the shop, 100 at most. Templated.
@@ -212,7 +212,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
     :return: ``target``, ``items``, ``updated_since``, ``updated_to`` and ``folder``.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
-    The operator and the front office have to name the shop.
+    The operator and the front office must set ``shop_id``.
     """
 
     operation = "CM11"

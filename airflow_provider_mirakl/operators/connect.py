@@ -60,7 +60,7 @@ MOST_IN_A_CALL = 1000
 
 
 class Reading(TypedDict):
-    """How a source is read, as the catalog engine takes it."""
+    """How a source is read, in the form that the catalog engine takes."""
 
     source_format: Format | None
     columns: Columns | None
@@ -73,13 +73,13 @@ class Reading(TypedDict):
 
 
 class ConnectArguments(PacedArguments, total=False):
-    """What all operators of Mirakl Connect take."""
+    """Parameters of every operator of Mirakl Connect."""
 
     mirakl_connect_conn_id: TextArg
 
 
 class SendArguments(ConnectArguments, total=False):
-    """What all operators take that send products to Mirakl Connect."""
+    """Parameters of the operators that send products to Mirakl Connect."""
 
     source_format: Format | TextArg | None
     columns: MappingArg | None
@@ -95,7 +95,7 @@ class SendArguments(ConnectArguments, total=False):
 
 
 class _ConnectOperator(PacedOperator):
-    """What all operators of Mirakl Connect share: the connection.
+    """Base of the operators of Mirakl Connect: the connection.
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     """
@@ -165,7 +165,7 @@ class _SendProductsOperator(_ConnectOperator):
         self.max_failed_ratio = max_failed_ratio
         self.batch_size = batch_size
         self.preview = preview
-        self._may_continue = True  # what a previous try planned; not what this one planned, nor twice
+        self._may_continue = True  # only a plan of a previous try, and only once
 
     def reading(self) -> Reading:
         """How the source is read, as the catalog engine takes it."""
@@ -181,9 +181,9 @@ class _SendProductsOperator(_ConnectOperator):
         }
 
     def judge_rejects(self, run: TaskRun, plan: Plan) -> None:
-        """Say what was rejected, and fail before the first call when it is more than is allowed.
+        """Log what was rejected, and fail before the first call when more was rejected than is allowed.
 
-        :param run: of the task. Its XCom gets the counts and the place of the rejects before the error is raised.
+        :param run: the task's run. The counts and the path of the rejects go to its XCom before the error is raised.
         :raises MiraklItemsFailedError: more rows were rejected than ``max_failed_items`` and ``max_failed_ratio``
             allow, or all of them.
         """
@@ -227,9 +227,9 @@ class _SendProductsOperator(_ConnectOperator):
             raise
 
     def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
-        """Say where a later try begins, and when the source changed since it was planned.
+        """Log where a later try begins, and whether the source has changed since it was planned.
 
-        The change is told from size and time alone, so that continuing costs the same however long the file is.
+        Only size and time are compared, so continuing costs the same however large the file is.
         """
         from airflow_provider_mirakl.catalog.plan import PLAN_FILE
         from airflow_provider_mirakl.files.paths import storage_path
@@ -248,8 +248,8 @@ class _SendProductsOperator(_ConnectOperator):
             changed = True
         if changed:
             self.log.warning(
-                "%s changed since it was planned. This run sends what it planned, none of the new content; "
-                "clear the task to send that.",
+                "%s changed since it was planned. This run sends what it planned and none of the new content; "
+                "clear the task to send the new content.",
                 self.source,
             )
 
@@ -276,7 +276,7 @@ class _SendPlanOperator(_SendProductsOperator):
         return place_of(open_plan, folder=str(run.folder), generation=run.generation)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """The outcome of the sending, or of the planning alone."""
+        """The outcome of sending, or of a preview."""
         from airflow_provider_mirakl.catalog.plan import Plan
         from airflow_provider_mirakl.outcome import Outcome
 
@@ -286,7 +286,7 @@ class _SendPlanOperator(_SendProductsOperator):
             self.log.info("Preview: nothing was sent; the plan is in %s", run.folder)
             return Outcome().summary() | summary
         outcome = Outcome(sent=plan.products, unknown=plan.products)
-        self.log.info("Outcome: %s (accepted, not yet proven)", outcome)
+        self.log.info("Outcome: %s (accepted, not yet verified)", outcome)
         return outcome.summary() | summary
 
     @abstractmethod
@@ -298,12 +298,12 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     """Create or update products in Mirakl Connect.
 
     Reads and validates the whole source before the first call, then sends it in calls of up to 1,000 products, one
-    a minute. Works as a PATCH: a field that is absent stays as it is, ``null`` erases it.
+    a minute. Works like a PATCH: an absent field is left unchanged, ``null`` erases it.
 
-    Mirakl answers 202 before it processes anything. So the outcome counts the products as ``unknown``: accepted, not
-    proven. Read them back with :class:`MiraklConnectVerifyProductsOperator`.
+    Mirakl answers 202 before it processes anything. So the outcome counts the products as ``unknown``: accepted but not
+    verified. Read them back with :class:`MiraklConnectVerifyProductsOperator`.
 
-    A retry continues with the first chunk that is not known to be accepted; clearing the task begins anew.
+    A retry continues with the first chunk that is not known to be accepted; clearing the task starts over.
 
     :param source: a file (a local path or object storage), a list of products, or a DataFrame of pandas, polars,
         pyarrow or DuckDB, also from the task before. Templated.
@@ -311,32 +311,32 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
-        as ``preset`` among settings of one's own. Default: the columns name Connect's fields themselves.
-    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
-        knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
-        list of dictionaries and returns as many, ``None`` for a row that is left out.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param gtin_check: what a wrong check digit of a GTIN means: ``reject`` the product, ``warn`` in the log, or
+        as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
+        Python knows, such as ``cp1252``.
+    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
+        a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param gtin_check: what to do about a wrong check digit of a GTIN: ``reject`` the product, ``warn`` in the log, or
         ``off``.
-    :param normalize_gtins: write GTINs as Connect takes them where only one can be meant (a lost leading zero, 14
-        digits that begin with 0, an apostrophe), and say how many.
-    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
-        before its first call. Default any number, but never all rows.
-    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
+    :param normalize_gtins: correct GTINs where the right one is certain (a lost leading zero, 14
+        digits that begin with 0, an apostrophe), and log how many.
+    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
+        before the first call. Default any number, but not all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
-    :param unknown_fields: ``refuse`` fields that Connect does not document, since a typing error would pass silently;
+    :param unknown_fields: ``refuse`` fields that Connect does not document, since a misspelt name would pass unnoticed;
         ``send`` sends them as they are.
     :param batch_size: products in one call, 1 to 1,000.
-    :param preview: stop after the plan: validate, write rejects, say how long it would take, send nothing.
+    :param preview: stop after the plan: validate, write rejects, log how long it would take, send nothing.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``planned``, products of the
-        plan, and ``rejected``, rows that were not; and ``folder``, where plan, progress and rejects are.
-    :raises MiraklInputError: the source is wrong; every problem is listed and no call was spent.
-    :raises MiraklApiError: Mirakl says no.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``planned``, the number
+        of planned products; ``rejected``, the number of rejected rows; and ``folder`` with plan, progress and rejects.
+    :raises MiraklInputError: the source is wrong; every problem is listed and no call was made.
+    :raises MiraklApiError: Mirakl rejected the call.
 
     Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`the product <facts-product>`.
     """
@@ -376,33 +376,33 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
 class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     """Delete products from Mirakl Connect.
 
-    Sends the ids in calls of up to 1,000, one a minute. Ids that Connect does not know are no error. As with the
-    upsert, Mirakl answers 202 and processes later: the outcome counts the ids as ``unknown``. Prove with
+    Sends the ids in calls of up to 1,000, one a minute. Ids that Connect does not know are not an error. As with the
+    upsert, Mirakl answers 202 and processes later: the outcome counts the ids as ``unknown``. Verify with
     :class:`MiraklConnectVerifyProductsOperator`, which then expects them to be absent.
 
-    :param source: product ids: a list of texts or of objects with an ``id``; or a file of such (a local path or
+    :param source: product ids: a list of strings or of objects with an ``id``; or a file of these (a local path or
         object storage). Templated.
-    :param max_deletes: refuse a longer list, before any call: a guard against the wrong file. Default no limit.
+    :param max_deletes: reject a longer list before any call: a guard against the wrong file. Default no limit.
     :param source_format: format of the file; default by name and content.
-    :param columns: how flat columns become ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
-    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
-        knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
-        list of dictionaries and returns as many, ``None`` for a row that is left out.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
-        before its first call. Default any number, but never all rows.
-    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
+    :param columns: how flat columns map to ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
+        Python knows, such as ``cp1252``.
+    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
+        a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
+        before the first call. Default any number, but not all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when an id is wrong, before any call; ``reject`` writes wrong
         ones to a rejects file and deletes the others.
     :param batch_size: ids in one call, 1 to 1,000.
     :param preview: stop after the plan and send nothing.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :return: as of :class:`MiraklConnectUpsertProductsOperator`.
-    :raises MiraklInputError: the source is wrong or longer than ``max_deletes``; no call was spent.
-    :raises MiraklApiError: Mirakl says no.
+    :return: as for :class:`MiraklConnectUpsertProductsOperator`.
+    :raises MiraklInputError: the source is wrong or longer than ``max_deletes``; no call was made.
+    :raises MiraklApiError: Mirakl rejected the call.
 
     Source: :ref:`deleteProducts <facts-deleteproducts>`.
     """
@@ -433,47 +433,47 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
 
 
 class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
-    """Bring the catalog of Mirakl Connect to what a source says, sending only what changed.
+    """Make the catalog of Mirakl Connect match a source, sending only what changed.
 
-    The source is the whole catalog. It is compared with the state, which knows what Mirakl accepted before: new and
-    changed products are upserted, products that left the source are deleted. The state moves forward chunk by chunk
-    and only for what was accepted; what is in doubt, because a reply was lost or a verification failed, is sent or
+    The source is the whole catalog. It is compared with the state, which records what Mirakl accepted before: new and
+    changed products are upserted, products missing from the source are deleted. The state moves forward chunk by chunk
+    and only for what was accepted; what is uncertain, because a reply was lost or a verification failed, is sent or
     deleted again. Run one sync of a state at a time (``max_active_runs=1``).
 
-    A retry continues with the first chunk that is not known to be accepted; clearing the task plans anew.
+    A retry continues with the first chunk that is not known to be accepted; clearing the task plans again.
 
     :param source: the whole catalog: a file (a local path or object storage), a list of products, or a DataFrame of
         pandas, polars, pyarrow or DuckDB, also from the task before. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
-        Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task has to name it. Templated.
+        Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task must set it. Templated.
     :param on_lost_state: what to do when an earlier run of this task had a state and it is gone: ``fail`` before any
         call, or ``full`` to send every product, after which products that left the source meanwhile are not deleted.
-        The first run ever has nothing to lose. Templated.
+        The very first run has no state to lose. Templated.
     :param full: send every product, changed or not. Templated.
-    :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
-    :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows. Beyond
+    :param on_missing: ``delete`` products that are in the state but not in the source, or ``keep`` them.
+    :param max_delete_ratio: largest share (0 to 1) of the products in the state that may be deleted. Beyond
         it the task fails before any call: an empty feed must not empty a catalog.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
-        as ``preset`` among settings of one's own. Default: the columns name Connect's fields themselves.
-    :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
-        knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it, such as ``data``.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``: it takes a
-        list of dictionaries and returns as many, ``None`` for a row that is left out.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param gtin_check: what a wrong check digit of a GTIN means: ``reject`` the product, ``warn`` in the log, or
+        as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
+    :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
+        Python knows, such as ``cp1252``.
+    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
+        a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param gtin_check: what to do about a wrong check digit of a GTIN: ``reject`` the product, ``warn`` in the log, or
         ``off``.
-    :param normalize_gtins: write GTINs as Connect takes them where only one can be meant (a lost leading zero, 14
-        digits that begin with 0, an apostrophe), and say how many.
-    :param max_failed_items: rejected rows that are still fine, with ``on_invalid="reject"``; beyond it the task fails
-        before its first call. Default any number, but never all rows.
-    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more generous of the two counts.
+    :param normalize_gtins: correct GTINs where the right one is certain (a lost leading zero, 14
+        digits that begin with 0, an apostrophe), and log how many.
+    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
+        before the first call. Default any number, but not all rows.
+    :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
-        wrong products to a rejects file and goes on with the others. A rejected product is never deleted.
+        wrong products to a rejects file and continues with the others. A rejected product is never deleted.
     :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them as they are.
     :param batch_size: products in one call, 1 to 1,000.
     :param preview: stop after the plan and send nothing.
@@ -481,8 +481,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``), with ``upserted``,
         ``deleted``, ``unchanged``, ``kept``, ``rejected``, and ``folder`` for
         :class:`MiraklConnectVerifyProductsOperator`.
-    :raises MiraklInputError: the source is wrong, or too much would be deleted; no call was spent.
-    :raises MiraklApiError: Mirakl says no.
+    :raises MiraklInputError: the source is wrong, or too much would be deleted; no call was made.
+    :raises MiraklApiError: Mirakl rejected the call.
 
     Source: :ref:`upsertProducts <facts-upsertproducts>`, :ref:`deleteProducts <facts-deleteproducts>`.
     """
@@ -545,7 +545,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """What was sent, and what did not have to be."""
+        """What was sent, and what did not need to be sent."""
         from airflow_provider_mirakl.catalog.sync import SyncPlan
         from airflow_provider_mirakl.outcome import Outcome
 
@@ -560,7 +560,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             return Outcome().summary() | {"upserted": 0, "deleted": 0} | numbers | place
         outcome = Outcome(sent=upserts + deletes, unknown=upserts + deletes)
         self.log.info(
-            "Outcome: %s (accepted, not yet proven); %s upserted, %s deleted, %s unchanged",
+            "Outcome: %s (accepted, not yet verified); %s upserted, %s deleted, %s unchanged",
             outcome,
             f"{upserts:,}",
             f"{deletes:,}",
@@ -598,8 +598,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             return storage_path(self.state)
         if run.is_mapped:
             raise MiraklConfigurationError(
-                "state: name a folder for each source; a mapped task has none of its own, since the number of its "
-                "source may be another one tomorrow, and a wrong state would delete products",
+                "state must be set in a mapped task, to a folder for each source: the map index of a source can change "
+                "between runs, and the wrong state would delete products",
                 field="state",
             )
         return run.lasting_folder("state", self.mirakl_connect_conn_id)
@@ -608,8 +608,8 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
 class MiraklConnectExportCatalogOperator(_ConnectOperator):
     """Write the whole catalog of Mirakl Connect to a file.
 
-    Reads up to 1,000 products a page, one page a minute; there is no filter. The pages are kept in the work folder
-    and the file appears when it is complete. A retry continues with the next page; clearing the task begins anew.
+    Reads up to 1,000 products a page, one page a minute, without a filter. The pages are kept in the work folder
+    and the file appears when it is complete. A retry continues with the next page; clearing the task starts over.
 
     :param target: the NDJSON file to write: a local path or object storage. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -650,21 +650,22 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
 class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     """Read the catalog back and compare it with what was submitted.
 
-    The only way to learn what became of products: Mirakl Connect answers a bare 202, gives nothing to poll, and
-    processes some time later; how long is not published. So the catalog is read in rounds, page by page, one page a
+    This is the only way to learn the result: Mirakl Connect answers a bare 202, offers nothing to poll, and
+    processes later, after a time it does not publish. So the catalog is read in rounds, page by page, one page a
     minute, and a product counts as failed only when the last round still shows it missing or different.
 
-    A retry continues with the next page; clearing the task begins anew.
+    A retry continues with the next page; clearing the task starts over.
 
     :param submitted: what was sent: the result of :class:`MiraklConnectUpsertProductsOperator`,
         :class:`MiraklConnectDeleteProductsOperator` or :class:`MiraklConnectSyncCatalogOperator`, or its ``folder``.
         Templated.
-    :param sample: check only so many products, chosen by a hash of their ids; default all. The reading ends as soon
-        as the last of them was seen.
-    :param rounds: how often the catalog is read at the most.
+    :param sample: check only this many products, chosen by a hash of their ids; default all. Reading ends as soon
+        as the last of them is found.
+    :param rounds: the largest number of times the catalog is read.
     :param round_interval: seconds between two rounds, stretched by the connection's ``interval_factor``.
     :param resend_failed: after a sync: let the next sync of its state send the failed products again, changed or not.
-        Switch it off where Mirakl shows a field otherwise than it was sent, which would send those products for ever.
+        Set it to ``False`` where Mirakl shows a field differently from how it was sent; otherwise those products are
+        sent by every sync.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -705,7 +706,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         self.max_failed_ratio = max_failed_ratio
 
     def prepare(self, run: TaskRun) -> Place | None:
-        """Judge a round that is read, and continue; ``None`` once the last round is judged."""
+        """Evaluate a finished round, and continue; ``None`` after the last round."""
         from airflow_provider_mirakl.triggers.places import open_verify, place_of
 
         work = self._work(run)
@@ -724,7 +725,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """Judge the outcome by the limits on failed items."""
+        """Apply the limits on failed items to the outcome."""
         from airflow_provider_mirakl.catalog.sync import doubt
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import Outcome
@@ -770,16 +771,16 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
 
 def _source(source: Any) -> Any:
-    """A source as the catalog engine takes it: a path, a list, or a table of a library."""
+    """A source in a form that the catalog engine takes: a path, a list, or a table of a library."""
     from airflow_provider_mirakl.files.paths import storage_path
 
     return storage_path(source) if isinstance(source, str) else source
 
 
 def _columns(settings: Mapping[str, Any] | None) -> Columns | None:
-    """A column mapping as the catalog engine takes it.
+    """A column mapping in the form that the catalog engine takes.
 
-    :raises MiraklConfigurationError: every setting that does not exist or does not fit.
+    :raises MiraklConfigurationError: a setting does not exist or is invalid; every one is listed.
     """
     from airflow_provider_mirakl.catalog.mapping import Columns
 

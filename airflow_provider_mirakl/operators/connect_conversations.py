@@ -27,11 +27,11 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param format: ``ndjson`` or ``parquet``.
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins; default 30 days ago. Templated.
-    :param updated_from: begin of a fixed interval. Templated.
-    :param updated_to: end of a fixed interval, itself not included. Templated.
+    :param updated_from: start of a fixed interval. Templated.
+    :param updated_to: end of a fixed interval, exclusive. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when the filters are others than in the previous run: ``fail`` before any
+    :param on_changed_filters: what to do when the filters differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.
     :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.

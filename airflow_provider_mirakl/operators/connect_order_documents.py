@@ -35,20 +35,21 @@ if TYPE_CHECKING:
 
 
 class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
-    """Bring the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
+    """Fetch the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
 
-    Each lies at ``<target>/<order id>/<document id>-<name>``, with names made safe. What is there with the size that
-    Mirakl tells is not fetched again. Archives are checked before a byte is unpacked, as those of shop documents are.
+    Each is written to ``<target>/<order id>/<document id>-<name>``, with safe names. A document that exists with the
+    size that Mirakl lists is not fetched again. Archives are checked before a byte is unpacked, like those of shop
+    documents.
 
     :param target: folder of the documents: a local path or object storage. Templated.
-    :param order_ids: only of these orders. Templated.
-    :param types: only of these types, such as ``CUSTOMER_INVOICE``. Templated.
-    :param updated_from: only documents that were updated at this moment or later, such as
+    :param order_ids: only documents of these orders. Templated.
+    :param types: only documents of these types, such as ``CUSTOMER_INVOICE``. Templated.
+    :param updated_from: only documents that were updated at this time or later, such as
         ``{{ data_interval_start }}``. Templated.
     :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for the outcome, as an object storage path that every worker reaches; default
+    :param work_folder: folder for the outcome, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``. Templated.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``rows``), with ``stored``, how
         many were fetched, ``target`` and ``folder``.
@@ -94,7 +95,7 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
         return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """List, fetch what is new, and judge."""
+        """List, fetch what is new, and evaluate."""
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import OutcomeWriter
         from airflow_provider_mirakl.shops.order_documents import fetch
@@ -136,7 +137,7 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
 
     Columns of a row: ``order_id``, ``path`` (a local path or object storage), ``type`` (``RETURN_LABEL`` or
     ``CUSTOMER_INVOICE``); ``file_name``, by default the name of the file, and ``return_id`` for a label. A file is PDF,
-    JPEG, PNG or CSV, of at most 10 MB; all of them are looked at before the first call.
+    JPEG, PNG or CSV, of at most 10 MB; all are checked before the first call.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
     """
@@ -144,9 +145,9 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
     action = "upload_document"
 
     def guard(self, rows: Sequence[Row]) -> None:
-        """Refuse files that Mirakl would refuse.
+        """Reject files that Mirakl would reject.
 
-        :raises MiraklInputError: naming each.
+        :raises MiraklInputError: a file cannot be uploaded; every problem is listed.
         """
         from airflow_provider_mirakl.api.orders import MAX_DOCUMENT_BYTES
 
@@ -156,10 +157,12 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
             if path.name.rpartition(".")[2].lower() not in ("pdf", "jpg", "jpeg", "png", "csv"):
                 problems.append(Problem(f"row {number}: path: must be a PDF, JPEG, PNG or CSV file"))
             elif not path.exists() or path.is_dir():
-                problems.append(Problem(f"row {number}: path: there is no file {row['path']}"))
+                problems.append(Problem(f"row {number}: path: file {row['path']} does not exist"))
             elif (size := int(path.stat().st_size)) > MAX_DOCUMENT_BYTES:
                 problems.append(
-                    Problem(f"row {number}: path: has {size:,} bytes; Mirakl takes {MAX_DOCUMENT_BYTES:,}")
+                    Problem(
+                        f"row {number}: path: file has {size:,} bytes; Mirakl allows {MAX_DOCUMENT_BYTES:,}"
+                    )
                 )
         if problems:
             raise MiraklInputError(
@@ -167,7 +170,7 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
             )
 
     def call(self, group: list[Row]) -> Call[str]:
-        """The upload of a file, opened anew for each try."""
+        """The upload of a file, opened again for each try."""
         (row,) = group
         path = _path_of(row)
         return self.kind.call([{"file_name": path.name, **row, "content": lambda: path.open("rb")}])

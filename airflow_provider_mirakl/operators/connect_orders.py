@@ -25,36 +25,36 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
 
     Reads v2-listOrders, 100 orders a page and a page a minute, and writes them to files: the last version of every
     order that changed. A run begins where the previous one ended (the watermark), less the ``overlap``. An order that
-    changes while pages are read is delivered by the next run; what the overlap shows again is not delivered again. The
-    watermark moves only after the files are complete. A retry goes on with the page that was not read; clearing the
-    task begins anew. Run one extract of a watermark at a time (``max_active_runs=1``).
+    changes while pages are read is delivered by the next run; rows that the overlap lists again are not delivered
+    again. The watermark moves only after the files are complete. A retry continues with the first unread page;
+    clearing the task starts over. Run one extract of a watermark at a time (``max_active_runs=1``).
 
     With ``updated_from``, such as ``{{ data_interval_start }}``, it extracts a fixed interval instead, for a backfill.
     Mirakl lists orders by their *last* change, so an order appears in the interval of its last change only.
 
-    **Personal data.** Orders hold customers' names, addresses, phone numbers and e-mail addresses. They go into the
+    **Personal data.** Orders contain customers' names, addresses, phone numbers and e-mail addresses. They go into the
     files of ``target`` and, while the extract runs, into the work folder; never into logs, XCom or errors.
     ``personal_data="drop"`` leaves them out of both.
 
-    :param target: folder of the files, a local path or object storage. Each table has a folder below it, and each run
+    :param target: folder of the files, a local path or object storage. Each table has a subfolder, and each run
         one below that: ``orders/run_id=.../part-00000.ndjson``. A table without rows has no file. Templated.
     :param format: ``ndjson`` or ``parquet``, which needs the extra ``parquet``.
     :param layout: ``nested``, an order with its lines in a row; or ``flat``, the tables ``orders`` and ``order_lines``
         with the same columns in every run.
     :param since: where the first run begins, before there is a watermark; default 30 days ago. Templated.
-    :param updated_from: begin of a fixed interval. Neither reads nor moves a watermark. Templated.
-    :param updated_to: end of a fixed interval, itself not included; default no end. Templated.
+    :param updated_from: start of a fixed interval. Neither reads nor moves a watermark. Templated.
+    :param updated_to: end of a fixed interval, exclusive; default no end. Templated.
     :param statuses: only orders in these states, such as ``AWAITING_SHIPMENT``. Templated.
     :param fulfillment_type: only ``FULFILLED_BY_SELLER`` or ``FULFILLED_BY_PARTNER``.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
         Templated.
-    :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` are others than in the previous run,
-        whose watermark says nothing about the orders that were left out then: ``fail`` before any call; or ``anew``,
-        which begins again at ``since`` and delivers again what the filters share. Templated.
+    :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` differ from those of the previous
+        run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or ``anew``,
+        which begins again at ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
-    :param personal_data: ``keep``, or ``drop`` what names a customer.
+    :param personal_data: ``keep``, or ``drop`` fields that identify a customer.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.
     :param max_failures: pages that may fail one after another (5xx, broken connection) before the task fails.
@@ -88,7 +88,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
         return LISTINGS["orders"]
 
     def filters(self) -> dict[str, Any]:
-        """States and fulfillment."""
+        """The filters for state and fulfillment."""
         return {"statuses": self.statuses, "fulfillment_type": self.fulfillment_type}
 
 
@@ -117,7 +117,7 @@ class MiraklConnectShipOrdersOperator(OrderActionsOperator):
 
 
 class MiraklConnectCancelOrdersOperator(OrderActionsOperator):
-    """Cancel order lines, all of a line or a part of it (v2-cancelOrderLines).
+    """Cancel order lines, wholly or in part (v2-cancelOrderLines).
 
     Columns of a row: ``order_id``, ``order_line_id`` or ``product_id``, ``quantity``, ``price`` and ``shipping_price``
     (amounts without taxes, for the whole quantity), ``currency`` and ``reason``; ``taxes`` and ``shipping_taxes`` as
@@ -130,12 +130,12 @@ class MiraklConnectCancelOrdersOperator(OrderActionsOperator):
 
 
 class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
-    """Refund order lines, all of a line or a part of it (v2-refundOrderLines).
+    """Refund order lines, wholly or in part (v2-refundOrderLines).
 
-    Columns of a row: as of :class:`MiraklConnectCancelOrdersOperator`; ``quantity`` may be left out.
+    Columns of a row: as for :class:`MiraklConnectCancelOrdersOperator`; ``quantity`` may be left out.
 
-    :param max_refund_amount: most that one task gives back in each currency, taxes and shipping included. More refuses
-        the whole source; default no limit.
+    :param max_refund_amount: largest total that one task may refund in each currency, including taxes and shipping.
+        Beyond it the whole source is rejected. Default no limit.
 
     Further parameters, result and errors:
     :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
@@ -156,9 +156,9 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
         self.max_refund_amount = max_refund_amount
 
     def guard(self, rows: Sequence[Row]) -> None:
-        """Refuse more money than ``max_refund_amount``.
+        """Reject a total above ``max_refund_amount``.
 
-        :raises MiraklInputError: it is more.
+        :raises MiraklInputError: the total is higher.
         """
         from airflow_provider_mirakl.actions.table import money
 
@@ -169,6 +169,6 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
             self.log.info("The rows refund %.2f %s", total, currency)
             if self.max_refund_amount is not None and round(total, 6) > self.max_refund_amount:
                 raise MiraklInputError(
-                    f"source: refunds {total:,.2f} {currency} and max_refund_amount allows "
-                    f"{self.max_refund_amount:,.2f}; no call was made. Raise it if that much is meant"
+                    f"source refunds {total:,.2f} {currency}, but max_refund_amount allows "
+                    f"{self.max_refund_amount:,.2f}; no call was made. Raise max_refund_amount if the total is intended"
                 )

@@ -26,12 +26,12 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     :param format: ``ndjson`` or ``parquet``.
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins; default 30 days ago. Templated.
-    :param updated_from: begin of a fixed interval. Templated.
-    :param updated_to: end of a fixed interval, itself not included. Templated.
+    :param updated_from: start of a fixed interval. Templated.
+    :param updated_to: end of a fixed interval, exclusive. Templated.
     :param statuses: only returns in these states, such as ``REQUEST_INITIATED``. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when ``statuses`` are others than in the previous run: ``fail`` before any
+    :param on_changed_filters: what to do when ``statuses`` differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.
     :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
@@ -64,7 +64,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
 class MiraklConnectAcceptReturnsOperator(OrderActionsOperator):
     """Accept or refuse returns that are ``REQUEST_INITIATED`` (v2-acceptReturn).
 
-    Columns of a row: ``return_id``; ``accepted`` (true or false; default true) and, of a refused one,
+    Columns of a row: ``return_id``; ``accepted`` (true or false; default true) and, where it is false,
     ``rejection_reason``.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
@@ -87,7 +87,7 @@ class MiraklConnectReceiveReturnsOperator(OrderActionsOperator):
 
 
 class MiraklConnectCloseReturnsOperator(OrderActionsOperator):
-    """Close returns about which everything is done (v2-closeReturn).
+    """Close returns that are finished (v2-closeReturn).
 
     Column of a row: ``return_id``.
 
@@ -99,7 +99,7 @@ class MiraklConnectCloseReturnsOperator(OrderActionsOperator):
 
 
 class MiraklConnectTrackReturnsOperator(OrderActionsOperator):
-    """Say how returns travel (v2-updateReturnTrackingInformation).
+    """Set the tracking information of returns (v2-updateReturnTrackingInformation).
 
     Columns of a row: ``return_id``, and any of ``carrier``, ``tracking_number``, ``tracking_url``, ``label_url`` and
     ``rma_id``.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class DjustSynchronizeProductsOperator(ProductRepairOperator):
-    """Let DJUST trigger Mirakl's CM21 for chosen products, and prove what became of them.
+    """Let DJUST trigger Mirakl's CM21 for chosen products, and verify the result.
 
     The same as :class:`~airflow_provider_mirakl.operators.resync.MiraklResyncProductsOperator` with the route
     ``djust``. DJUST returns how many products it sent, not which of them Mirakl accepted. So every result is
@@ -38,24 +38,24 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
     :param encoding: encoding of ``source``; default ``auto``.
     :param djust_conn_id: connection of type ``djust``. Templated.
     :param client_specification_id: the Mirakl client configuration of DJUST, a UUID; default the connection's own, else
-        DJUST resolves it, which it can where one is active. Templated.
+        DJUST resolves it, which works if exactly one is active. Templated.
     :param mirakl_conn_id: connection of type ``mirakl`` with the key of the operator or the front office, for the
-        proof; default none, for no proof. Templated.
+        proof; default none, without proof. Templated.
     :param batch_size: products in one call, 1 or more. DJUST documents no maximum: uncertain.
     :param preview: send nothing; check the input and the connections, and show the states of the products. Templated.
-    :param max_products: most products in a run.
+    :param max_products: largest number of products in a run.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two polls; the connection's ``interval_factor`` stretches it.
     :param timeout: longest wait for the proof, in seconds. Templated.
     :param max_failures: polls that may fail one after another.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
-    :param work_folder: folder for notes and reports, as an object storage path that every worker reaches; default
+    :param work_folder: folder for notes and reports, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
-    :return: as of ``MiraklResyncProductsOperator``.
+    :return: as for ``MiraklResyncProductsOperator``.
     :raises MiraklInputError: with every problem of the input; nothing was sent.
-    :raises MiraklConfigurationError: an argument or a connection cannot work.
-    :raises MiraklApiError: DJUST refuses; the message says what to do.
+    :raises MiraklConfigurationError: an argument or a connection is invalid.
+    :raises MiraklApiError: DJUST rejected the call; the message says what to do.
     :raises MiraklItemsFailedError: more products failed than allowed.
     """
 

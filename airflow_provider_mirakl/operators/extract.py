@@ -38,25 +38,25 @@ class MiraklExtractOperator(ExtractOperator):
     Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does, with
     the same watermark, for rows as Mirakl sends them (nested NDJSON). Most of these listings are not sorted by the last
     change: a row that changes while pages are read is delivered as it was when it was read, and by the next run again.
-    ``OF21`` has no moment at all: every run reads all offers of the shop.
+    ``OF21`` has no time of change: every run reads all offers of the shop.
 
     :param operation: ``OR11`` (orders), ``OF21`` (offers), ``IV01`` (invoices), ``TL02`` (transaction lines), ``RT11``
         (returns) or ``M11`` (threads of messages); or a mapping that describes another listing by the fields of
         :class:`~airflow_provider_mirakl.extract.listings.InstanceListing`: ``code``, ``path``, ``items`` and ``paging``
-        (``offset`` or ``seek``), and where the defaults do not fit ``since``, ``updated``, ``id``, ``table``,
+        (``offset`` or ``seek``), and, where the defaults do not apply, ``since``, ``updated``, ``id``, ``table``,
         ``interval`` in seconds, ``params``, ``newest_first`` and ``personal``.
     :param target: folder of the files: a local path or object storage. Templated.
     :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. Templated.
     :param since: where the first run begins; default 30 days ago. Templated.
-    :param updated_from: begin of a fixed interval; neither reads nor moves a watermark. Templated.
-    :param updated_to: end of a fixed interval, itself not included. Templated.
+    :param updated_from: start of a fixed interval; neither reads nor moves a watermark. Templated.
+    :param updated_to: end of a fixed interval, exclusive. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when ``query`` or the shop is another one than in the previous run: ``fail``
+    :param on_changed_filters: what to do when ``query`` or the shop differs from that of the previous run: ``fail``
         before any call; or ``anew``, which begins again at ``since``. Templated.
     :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
-    :param personal_data: ``keep``; or ``drop`` what is known to name a customer, of OR11, RT11 and M11.
+    :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop of a seller with several; default the connection's own. Templated.
@@ -111,7 +111,7 @@ class MiraklExtractOperator(ExtractOperator):
         if isinstance(self.operation, str):
             if self.operation not in INSTANCE_LISTINGS:
                 raise MiraklConfigurationError(
-                    f"operation: must be one of {', '.join(INSTANCE_LISTINGS)} or a mapping, not {self.operation!r}",
+                    f"operation must be one of {', '.join(INSTANCE_LISTINGS)} or a mapping, not {self.operation!r}",
                     field="operation",
                 )
             return INSTANCE_LISTINGS[self.operation]

@@ -41,16 +41,16 @@ _SELLERS_AND_OPERATORS = ("shop", "operator")
 
 
 class MiraklImportOffersOperator(FileJobOperator):
-    """Import a file of offers (OF01), wait, archive the error report (OF03) and judge the lines.
+    """Import a file of offers (OF01), wait, archive the error report (OF03) and evaluate the lines.
 
-    Mirakl takes one a minute for each seller, with products one every 15 minutes; a task that comes too early waits.
+    Mirakl takes one a minute for each seller, or one every 15 minutes with products; a task that comes too early waits.
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
-    :param import_mode: ``NORMAL``; or ``REPLACE``, which deletes every offer that the file does not name.
-    :param with_products: the file holds products too.
+    :param import_mode: ``NORMAL``; or ``REPLACE``, which deletes every offer that is not in the file.
+    :param with_products: the file also contains products.
     :param operator_format: the products are in the operator's format already.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
+    :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -79,7 +79,7 @@ class MiraklImportOffersOperator(FileJobOperator):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What else is submitted."""
+        """Further fields of the submission."""
         return {
             "import_mode": self.import_mode,
             "with_products": self.with_products,
@@ -94,10 +94,10 @@ class MiraklImportOffersOperator(FileJobOperator):
 
 
 class MiraklUpsertOffersOperator(RowsJobOperator):
-    """Create, update or delete offers as JSON (OF24), wait, archive the error report (OF03) and judge the offers.
+    """Create, update or delete offers as JSON (OF24), wait, archive the error report (OF03) and evaluate the offers.
 
-    Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes a call a
-    minute, so many offers are better imported as a file.
+    Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes one call
+    a minute, so import large numbers of offers as a file.
 
     Types, names and required fields of every offer are checked by Mirakl's document before a call is spent; every
     problem is listed, and then nothing is sent.
@@ -106,11 +106,11 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
         point (``discount.price``), and a cell of a list holds JSON. Templated.
     :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
-    :param required_fields: which fields an offer has to have before a call is spent. ``all``: the six that Mirakl's
+    :param required_fields: the fields an offer must have before a call is made. ``all``: the six that Mirakl's
         document requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
-        ``update_delete``). ``few``: only ``shop_sku`` and ``update_delete`` of a delete, and no product of an update,
-        which the document's descriptions call optional. Which of the two an instance checks is uncertain.
-    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
+        ``update_delete``). ``few``: only ``shop_sku`` and ``update_delete`` of a delete, and no product for an
+        update, as the document's descriptions say. Which of the two an instance checks is uncertain.
+    :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -152,7 +152,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         return upsert_offers(b'{"offers":[' + b",".join(rows) + b"]}", caller=caller)
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """The offers that the error reports name, as they were submitted."""
+        """The offers named in the error reports, as they were submitted."""
         import json
 
         from airflow_provider_mirakl.files.storage import writing
@@ -175,15 +175,15 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
 
 class MiraklImportStockOperator(FileJobOperator):
-    """Set stock from a CSV file (STO01), wait, archive the error report (STO03) and judge the lines.
+    """Set stock from a CSV file (STO01), wait, archive the error report (STO03) and evaluate the lines.
 
     :param source: the file with the columns ``offer-sku``, ``quantity``, ``warehouse-code``, ``update-delete``: a
         local path or object storage. Templated.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
+    :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
-    Mirakl lists no stock imports. So when nobody knows whether it took a file, the task fails with that word instead of
-    sending it again; set ``on_unclear`` to ``resend`` where the file holds plain quantities.
+    Mirakl lists no stock imports. So when it is not known whether it accepted a file, the task fails and says
+    so instead of sending it again; set ``on_unclear`` to ``resend`` if the file contains absolute quantities.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -200,13 +200,13 @@ class MiraklImportStockOperator(FileJobOperator):
 
 
 class MiraklImportPricesOperator(FileJobOperator):
-    """Set prices from a CSV file (PRI01), wait, archive the error report (PRI03) and judge the lines.
+    """Set prices from a CSV file (PRI01), wait, archive the error report (PRI03) and evaluate the lines.
 
-    An offer's prices are deleted and replaced: the file has to hold all of them.
+    An offer's prices are deleted and replaced: the file must contain all of them.
 
     :param source: the file: a local path or object storage. Templated.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
-    :return: as of :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
+    :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -229,7 +229,7 @@ class MiraklExportOffersOperator(ChangesExportOperator):
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``csv``, ``ndjson`` or ``parquet``; default by the target's ending.
-    :param updated_since: only offers that changed since this moment; default all. A date-time or its ISO 8601 text,
+    :param updated_since: only offers that changed since this time; default all. A date-time or its ISO 8601 text,
         such as ``{{ data_interval_start }}``. Templated.
     :param changes_only: only offers that changed since the last run that wrote its target; the first run exports all.
         Templated.
@@ -281,12 +281,12 @@ class MiraklExportOffersOperator(ChangesExportOperator):
 class MiraklFindOfferImportsOperator(FindImportsOperator):
     """Find imports of offers that another system submitted (OF04), such as by SFTP or in the back office.
 
-    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklOfferImportSensor`. For the seller and the
+    Pass their ids to :class:`~airflow_provider_mirakl.sensors.jobs.MiraklOfferImportSensor`. For the seller and the
     operator.
 
-    :param created_since: only imports that were created since this moment, such as ``{{ data_interval_start }}``.
+    :param created_since: only imports that were created since this time, such as ``{{ data_interval_start }}``.
         Templated.
-    :param created_to: only imports that were created until this moment. Templated.
+    :param created_to: only imports that were created up to this time. Templated.
     :param import_mode: only imports in this mode: ``NORMAL``, ``REPLACE`` or ``PARTIAL_UPDATE``. Templated.
     :param origins: only imports that came this way: any of ``API``, ``FTP``, ``SFTP``, ``HTTP``, ``HTTPS``, ``FRONT``
         and ``PENDING_OFFERS``. Templated.
@@ -336,13 +336,13 @@ class MiraklFindOfferImportsOperator(FindImportsOperator):
 class MiraklFindPriceImportsOperator(FindImportsOperator):
     """Find imports of prices that another system submitted (PRI02), such as by SFTP or in the back office.
 
-    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklPriceImportSensor`. For the seller and the
+    Pass their ids to :class:`~airflow_provider_mirakl.sensors.jobs.MiraklPriceImportSensor`. For the seller and the
     operator.
 
-    :param created_since: only imports that were created since this moment, such as ``{{ data_interval_start }}``.
+    :param created_since: only imports that were created since this time, such as ``{{ data_interval_start }}``.
         Templated.
-    :param created_to: only imports that were created until this moment. Templated.
-    :param origins: only imports that came this way, as of :class:`MiraklFindOfferImportsOperator`. Templated.
+    :param created_to: only imports that were created up to this time. Templated.
+    :param origins: only imports that came this way, as for :class:`MiraklFindOfferImportsOperator`. Templated.
 
     Further parameters, result and errors:
     :class:`~airflow_provider_mirakl.operators.bases.imports.FindImportsOperator`.

@@ -21,19 +21,19 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     """Export orders of a Marketplace in the background (OR13 to OR15) into one file. For every role.
 
     Mirakl recommends it over OR11 for many orders. It allows an export of changes every five minutes, one of everything
-    once a day, and one at a time for each shop. A smaller number of orders is read page by page by
+    once a day, and one at a time for each shop. For a smaller number of orders, page by page, use
     :class:`~airflow_provider_mirakl.operators.extract.MiraklExtractOperator`.
 
-    **Personal data.** Orders hold customers' names and addresses. They go into ``target``, and while the file is
-    written into a temporary folder of the worker; never into logs, XCom or errors.
+    **Personal data.** Orders contain customers' names and addresses. They go into ``target``, and, while the file is
+    written, into a temporary folder of the worker; never into logs, XCom or errors.
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson`` or ``parquet``; default by the target's ending. Mirakl exports JSON only.
-    :param updated_since: only orders that changed since this moment. A date-time or its ISO 8601 text, such as
+    :param updated_since: only orders that changed since this time. A date-time or its ISO 8601 text, such as
         ``{{ data_interval_start }}``. Without any range everything is exported. Templated.
     :param updated_to: end of the window of ``updated_since``; default now. Templated.
-    :param created_since: only orders that were created since this moment. Templated.
-    :param created_to: only orders that were created until this moment; default now. Templated.
+    :param created_since: only orders that were created since this time. Templated.
+    :param created_to: only orders that were created up to this time; default now. Templated.
     :param changes_only: only orders that changed since the last run that wrote its target; the first run exports all.
         Not together with ``updated_since`` or ``updated_to``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the last one ended; default 300.
@@ -87,7 +87,7 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
         return self._export(caller, datetime.now(UTC))
 
     def asked(self, caller: Caller) -> Call[str]:
-        """OR13 without the moment of the try, which is the end of a range that was left open."""
+        """OR13 without the time of the try, which ends a range that was left open."""
         return self._export(caller, datetime.max.replace(tzinfo=UTC))
 
     def _export(self, caller: Caller, now: datetime) -> Call[str]:
@@ -95,7 +95,8 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
 
         if self.changes_only and self.updated_to is not None:
             raise MiraklConfigurationError(
-                "changes_only ends now, where the next run begins; leave out updated_to", field="updated_to"
+                "updated_to cannot be used with changes_only, whose range ends now; leave out updated_to",
+                field="updated_to",
             )
         since, created = self.since, self.created_since
         if since is None and created is None:

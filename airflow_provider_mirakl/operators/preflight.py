@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class MiraklPreflightOperator(MiraklBaseOperator):
-    """Check connections: what they say, their keys, their roles' rights. Nothing is changed in Mirakl.
+    """Check connections: their fields, their keys, the rights of their roles. Changes nothing in Mirakl.
 
-    :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``: a list, or a text with commas.
-        Templated.
-    :param require: Mirakl's codes of rights without which the check fails, such as ``CM51``; a lack of any other is a
-        warning. A list, or a text with commas. Templated.
+    :param conn_ids: connections of type ``mirakl``, ``mirakl_connect`` or ``djust``: a list, or a comma-separated
+        string. Templated.
+    :param require: codes of the operations that the key must be allowed to call, such as ``CM51``; any other missing
+        right is a warning. A list, or a comma-separated string. Templated.
     :return: the findings by connection, each with ``check``, ``status`` (``ok``, ``warning``, ``failed``) and
         ``message``.
-    :raises MiraklConfigurationError: a check failed, with every one that did; or no connection is given.
+    :raises MiraklConfigurationError: a check failed (every failed check is listed), or no connection is named.
     """
 
     ui_color = "#e2f0d9"
@@ -42,12 +42,12 @@ class MiraklPreflightOperator(MiraklBaseOperator):
         self.require = require
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
-        """Check each, and log what was found."""
+        """Check each connection, and log the findings."""
         from airflow_provider_mirakl import preflight
 
-        if not self.conn_ids:  # a check of nothing would pass
+        if not self.conn_ids:  # an empty check would always pass
             raise MiraklConfigurationError(
-                "conn_ids must name the connections to check, not nothing", field="conn_ids"
+                "conn_ids must name at least one connection to check", field="conn_ids"
             )
         found = {conn_id: preflight.check(conn_id, require=self.require) for conn_id in self.conn_ids}
         wrong = []

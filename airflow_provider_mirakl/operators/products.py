@@ -20,9 +20,10 @@ ConversionType = Literal["AI_CONVERTER", "STANDARD"]
 
 
 class MiraklImportProductsOperator(FileJobOperator):
-    """Import a file of products (P41), wait, archive the reports (P44 to P47) and judge the lines.
+    """Import a file of products (P41), wait, archive the reports (P44 to P47) and evaluate the lines.
 
-    Mirakl takes a product import every 15 minutes for each seller; a task that comes too early waits for the moment.
+    Mirakl takes a product import every 15 minutes for each seller; a task that comes too early waits until it is
+    permitted.
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
     :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog, where their acceptance
@@ -33,11 +34,11 @@ class MiraklImportProductsOperator(FileJobOperator):
         ``AI_CONVERTER``.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` and ``states``;
-        ``reports``, the archived ones by id; ``rows``, the file with a line for each item known; ``rejects``, the
-        failed lines as a file of the source's columns, where source and reports are CSV; and ``folder``.
+        ``reports``, the archived reports by id; ``rows``, the file with a line for each item known; ``rejects``, the
+        failed lines with the source's columns, if source and reports are CSV; and ``folder``.
     :raises MiraklItemsFailedError: more lines failed than allowed.
     :raises MiraklJobFailedError: the import ended without doing its work.
-    :raises MiraklUnclearSubmissionError: nobody knows whether Mirakl took the file.
+    :raises MiraklUnclearSubmissionError: it is not known whether Mirakl accepted the file.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -69,7 +70,7 @@ class MiraklImportProductsOperator(FileJobOperator):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What else is submitted."""
+        """Further fields of the submission."""
         return {
             "operator_format": self.operator_format,
             "conversion_type": self.conversion_type,
@@ -86,10 +87,10 @@ class MiraklImportProductsOperator(FileJobOperator):
 class MiraklFindProductImportsOperator(FindImportsOperator):
     """Find product imports that another system submitted (P51), such as by SFTP or in the back office. For every role.
 
-    Their ids are for :class:`~airflow_provider_mirakl.sensors.jobs.MiraklProductImportSensor`.
+    Pass their ids to :class:`~airflow_provider_mirakl.sensors.jobs.MiraklProductImportSensor`.
 
-    :param changed_since: only imports that changed since this moment, such as ``{{ data_interval_start }}``; without it
-        Mirakl lists every import there ever was. Templated.
+    :param changed_since: only imports that changed since this time, such as ``{{ data_interval_start }}``; without it
+        Mirakl lists all imports. Templated.
     :param has_transformed_file: only imports with a transformed file, or without one. Templated.
 
     Further parameters, result and errors:

@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class MiraklReconcileProductsOperator(MiraklBaseOperator):
-    """Compare the own products with those of the other side, and write what is missing, extra and different there.
+    """Compare your products with those of the other side, and write which are missing, extra and different there.
 
-    A side is a file or a list: the own catalog, an export of the Catalog Manager
+    A side is a file or a list: your catalog, an export of the Catalog Manager
     (:class:`~airflow_provider_mirakl.operators.catalog_manager.MiraklExportProductsOperator`) or of Mirakl Connect.
     Where the other side has the state of synchronization, a product that is not ``SYNCHRONIZED`` is different.
-    In constant memory.
+    Uses constant memory.
 
-    :param source: the own side: NDJSON, a JSON array, CSV, or a list of objects. Templated.
+    :param source: your side: NDJSON, a JSON array, CSV, or a list of objects. Templated.
     :param other: the other side, in the same forms. Templated.
     :param source_key: field of the source by which products are matched, as a path such as ``ids.sku``; default its
         ``product_sku`` or ``sku``, else ``id``.
-    :param other_key: the same of the other side.
-    :param fields: what is compared beside: fields of the source, each with the path of the other side's, such as
-        ``{"title": "data.title"}``. Values are compared as texts; absent, ``null`` and empty are the same.
-    :param encoding: encoding of CSV files: ``auto``, which is UTF-8 or UTF-16 with a byte order mark, or a name that
+    :param other_key: the same for the other side.
+    :param fields: further fields to compare: fields of the source, each with the path of the other side's, such as
+        ``{"title": "data.title"}``. Values are compared as strings; absent, ``null`` and empty are the same.
+    :param encoding: encoding of CSV files: ``auto`` (UTF-8, or UTF-16 with a byte order mark), or a name that
         Python knows, such as ``cp1252``.
-    :param work_folder: folder for the files, as an object storage path that every worker reaches; default
+    :param work_folder: folder for the files, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     :return: ``source`` and ``other``, products of each side; ``duplicates``; ``missing``, ``extra`` and ``different``,
         counts; ``differences``, the NDJSON file with a line for each; ``resync``, the NDJSON file with those that a
-        resync can repair, ready as its ``source`` (``None`` when there is none), and ``resync_products``, how many;
+        resync can repair, ready as its ``source`` (``None`` if there are none), and ``resync_products``, how many;
         ``folder``.
     :raises MiraklInputError: a side cannot be read, has products without a key, or the source is empty.
     """
@@ -75,18 +75,16 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         self.work_folder = work_folder
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Compare, and write both files."""
+        """Compare both sides, and write both files."""
         from airflow_provider_mirakl.repair.reconcile import Keys, reconcile
 
         run = TaskRun(context, self.work_folder, begins=True)
         keys = Keys(self.source_key, self.other_key, self.fields or {})
         found = reconcile(self._side("source"), self._side("other"), keys, run.folder)
         if found["duplicates"]:
-            self.log.warning(
-                "%d products came again under the same key; the last one counts", found["duplicates"]
-            )
+            self.log.warning("%d products repeat a key; the last one counts", found["duplicates"])
         if not found["other"]:
-            self.log.warning("The other side is empty: check whether its export is right")
+            self.log.warning("The other side is empty: check that its export is complete")
         self.log.info(
             "%d products against %d: %d missing, %d extra, %d different; %d can be resynchronized",
             *(

@@ -1,4 +1,4 @@
-"""The operator for everything that has no operator of its own."""
+"""The operator for operations that do not have their own."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ if TYPE_CHECKING:
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 Paging = Literal["offset", "seek"]
 MAX_XCOM = 64 * 1024
-"""Most bytes of a reply that go to XCom; a larger one needs a target."""
+"""Largest reply in bytes that goes to XCom; a larger one needs a target."""
 READS = ("GET", "HEAD")
 
 
 class _Method(Choice[Method]):
-    """A method, in any case."""
+    """An HTTP method, in upper or lower case."""
 
     def convert(self, value: object) -> Method:
         return super().convert(value.upper() if isinstance(value, str) else value)
@@ -71,44 +71,44 @@ class _Method(Choice[Method]):
 class MiraklRequestOperator(PacedOperator):
     """Call any operation of an instance, or of Mirakl Connect, with the connection's authentication.
 
-    Pacing, retries and errors are those of every other call.
+    Pacing, retries and errors work as for every other call.
 
-    A write is sent once. A note stands in the work folder before its call; when it is not known whether Mirakl took it,
-    a retry stops with ``AirflowFailException`` for a person to decide. ``replay=True`` says that a second one does no
-    harm; clearing the task sends it again.
+    A write is sent once. It is noted in the work folder before the call; if it is not known whether Mirakl accepted it,
+    a retry stops with ``AirflowFailException``, and you decide. ``replay=True`` declares that sending it twice is
+    harmless; clearing the task sends it again.
 
-    With ``paging`` every page is read and kept; a retry goes on with the page that was not read. With ``interval`` too,
+    With ``paging`` every page is read and kept; a retry continues with the first unread page. With ``interval`` too,
     a deferrable task waits in the triggerer between the pages.
 
     :param path: path below the instance, such as ``/api/hierarchies``.
     :param method: ``GET``, ``HEAD``, ``POST``, ``PUT``, ``PATCH`` or ``DELETE``.
     :param query: query parameters; a list repeats one.
-    :param body: sent as JSON; a text is sent as it is.
+    :param body: sent as JSON; a string is sent unchanged.
     :param content_type: of the body.
     :param accept: wanted format of the reply.
     :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``): read all pages.
-    :param items: with ``paging``, the field of a page that holds the items.
-    :param target: file to write: a local path or object storage. The reply as it comes; with ``paging`` the items as
-        NDJSON. Needed for replies over 64 kB.
-    :param replay: whether the call may be sent twice; default only for reads.
-    :param interval: seconds between two calls that Mirakl publishes for the operation; tasks of one worker process keep
-        it. The connection's ``interval_factor`` stretches it.
+    :param items: with ``paging``: the field of a page that contains the items.
+    :param target: file to write: a local path or object storage. It receives the reply unchanged; with ``paging`` the
+        items as NDJSON. Required for replies over 64 kB.
+    :param replay: whether the call may be sent twice; default true for reads only.
+    :param interval: seconds between two calls that Mirakl publishes for the operation; the tasks of a worker process
+        share it. The connection's ``interval_factor`` stretches it.
     :param mirakl_conn_id: connection of type ``mirakl``.
     :param mirakl_connect_conn_id: one of type ``mirakl_connect`` instead.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param shop_id: the shop of a seller with several, sent as ``shop_id`` in the query unless ``query`` has one;
-        default the connection's own. The operator and the front office write the shop into ``path`` or ``query``, where
-        each operation has it under another name.
+    :param shop_id: the shop of a seller with several shops, sent as ``shop_id`` in the query unless ``query`` has one;
+        default the connection's own. The operator and the front office set the shop in ``path`` or ``query``, under
+        the name that the operation uses.
     :param deferrable: with ``paging``: wait in the triggerer between pages; default Airflow's
         ``[operators] default_deferrable``.
     :param max_failures: with ``paging``: pages that may fail one after another (5xx, broken connection).
-    :param refused_timeout: with ``paging``: longest time, in seconds, during which Mirakl may answer nothing but 429.
-    :param work_folder: folder for pages and notes, as an object storage path that every worker reaches; default
+    :param refused_timeout: with ``paging``: longest time in seconds during which Mirakl may answer only 429.
+    :param work_folder: folder for pages and notes, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
     :return: ``status``, ``folder``, and ``body``: the reply's JSON, or its text; with ``paging`` the list of items, and
-        ``items``, how many. With ``target`` that in place of ``body``, and its ``size``.
-    :raises MiraklConfigurationError: arguments that do not fit; no call was made.
-    :raises MiraklApiError: Mirakl rejects the call.
+        ``items``, their number. With ``target``: ``target`` and its ``size`` instead of ``body``.
+    :raises MiraklConfigurationError: arguments are invalid; no call was made.
+    :raises MiraklApiError: Mirakl rejected the call.
     :raises AirflowFailException: a previous try may have sent the write.
     """
 
@@ -173,7 +173,7 @@ class MiraklRequestOperator(PacedOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Call, and keep the reply."""
+        """Make the call, and keep the reply."""
         self._check()
         if self.paging:
             return super().execute(context)
@@ -189,14 +189,14 @@ class MiraklRequestOperator(PacedOperator):
             )
         if self.paging and (not self.items or self.method != "GET"):
             raise MiraklConfigurationError(
-                "paging needs the method GET, and in items the field that holds a page's items",
+                "paging needs method GET, and items set to the field that contains a page's items",
                 field="paging",
             )
         _ = self._query
 
     @contextmanager
     def _once(self, run: TaskRun) -> Iterator[None]:
-        """Make a call that must not be repeated once.
+        """Make a call that must not be sent twice.
 
         :raises AirflowFailException: a previous try may have made it.
         """
@@ -211,8 +211,8 @@ class MiraklRequestOperator(PacedOperator):
             known = "was answered" if written.phase == "answered" else "may have reached Mirakl"
             raise AirflowFailException(
                 f"{self._name} of a previous try at {written.at:%H:%M:%S} UTC {known}, so it is not sent again. Check "
-                "in Mirakl what it changed. Clear the task to send it once more, or set replay=True where a second one "
-                "does no harm"
+                "in Mirakl what it changed. Clear the task to send it again, or set replay=True if sending it twice is "
+                "harmless"
             )
         note.write(Written("intent", datetime.now(UTC)))
         try:
@@ -245,7 +245,7 @@ class MiraklRequestOperator(PacedOperator):
         reply = client.send(call)
         if len(reply.body) > MAX_XCOM:
             raise MiraklConfigurationError(
-                f"target must name a file: the reply has {len(reply.body):,} bytes, too many for XCom",
+                f"target must be set to a file: the reply has {len(reply.body):,} bytes, too many for XCom",
                 field="target",
             )
         try:
@@ -257,21 +257,22 @@ class MiraklRequestOperator(PacedOperator):
     # Paging
 
     def prepare(self, run: TaskRun) -> Here | None:
-        """Go on with the next page; ``None`` once all are read."""
+        """Continue with the next page; ``None`` once all are read."""
         from airflow_provider_mirakl.triggers.places import Here
 
         work = self._work(run)
         return None if work.listed.finished else Here(work)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """The items, or where they are."""
+        """The items, or the file that contains them."""
         work = self._work(run)
         result = {"status": 200, "items": work.listed.items, "folder": str(run.folder)}
         if self.target is not None:
             return result | {"target": self.target, "size": work.listed.size}
         if work.listed.size > MAX_XCOM:
             raise MiraklConfigurationError(
-                f"target must name a file: {work.listed.items:,} items are too many for XCom", field="target"
+                f"target must be set to a file: {work.listed.items:,} items are too many for XCom",
+                field="target",
             )
         return result | {"body": work.items()}
 
@@ -292,7 +293,7 @@ class MiraklRequestOperator(PacedOperator):
         from airflow_provider_mirakl.api.call import numeric_id, query
         from airflow_provider_mirakl.api.paging import offset_page, seek_page
 
-        asked, items = list(params), str(self.items)  # a parameter may be there more than once
+        asked, items = list(params), str(self.items)  # a parameter may occur more than once
         others = [(name, value) for name, value in asked if name != "offset"]
 
         def parse(reply: Reply) -> Page[Any]:
@@ -318,7 +319,7 @@ class MiraklRequestOperator(PacedOperator):
     def _query(self) -> dict[str, Any]:
         """The query, with the seller's shop.
 
-        :raises MiraklConfigurationError: ``shop_id`` for a key that names the shop otherwise.
+        :raises MiraklConfigurationError: ``shop_id`` is set, but the key is not a seller's.
         """
         given = dict(self.query or {})
         seller = None
@@ -328,7 +329,7 @@ class MiraklRequestOperator(PacedOperator):
         if self.shop_id is not None and seller is None:
             raise MiraklConfigurationError(
                 "shop_id must be left out with this connection: only a seller's key takes it for every operation; "
-                "write the shop into path or query, under the name that the operation has for it",
+                "set the shop in path or query, under the name that the operation uses",
                 field="shop_id",
             )
         return given if seller is None else {"shop_id": seller} | given

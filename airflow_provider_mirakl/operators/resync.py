@@ -37,44 +37,44 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
     - ``direct``: CM21 on the instance, CM22 until it ends, CM23 for each product, and CM51 before and after.
     - ``djust``: DJUST triggers CM21; CM51 on the instance, where ``mirakl_conn_id`` names one, before and after.
 
-    A retry continues behind the batches that were accepted; clearing the task sends all of them again.
+    A retry continues after the batches that were accepted; clearing the task sends all of them again.
 
-    :param products: the products, as pairs of Mirakl product id and product SKU: text with a product a line, such as
-        ``MKL-001;SKU-1`` (also with a comma or a tab between, also below a heading, also as JSON); or a list of such
-        lines, of pairs, or of objects with ``mirakl_product_id`` and ``product_sku``. A product that is listed twice
-        is sent once. Templated.
+    :param products: the products, as pairs of Mirakl product id and product SKU: text with one product per line, such
+        as ``MKL-001;SKU-1`` (a comma or a tab also separates; a heading and JSON are also understood); or a list of
+        such lines, of pairs, or of objects with ``mirakl_product_id`` and ``product_sku``. A product that is listed
+        twice is sent once. Templated.
     :param source: a file of products, instead of ``products``: CSV, NDJSON or JSON, a local path or object storage,
         such as the ``rejects`` of a previous run or the ``resync`` file of a reconciliation. Templated.
-    :param source_folders: folders in which ``source`` has to be; default any. Set it where a person enters the file in
-        a form: a worker may read more than a person who triggers a Dag ought to see, and a refused line is logged.
-    :param encoding: encoding of ``source``: ``auto``, which is UTF-8 or UTF-16 with a byte order mark, or a name that
+    :param source_folders: folders in which ``source`` must be; default any. Set it if users enter the file in
+        a form: a worker may read files that the user should not see, and a rejected line is logged.
+    :param encoding: encoding of ``source``: ``auto`` (UTF-8, or UTF-16 with a byte order mark), or a name that
         Python knows, such as ``cp1252``.
     :param route: ``direct`` or ``djust``. Templated.
     :param mirakl_conn_id: connection of type ``mirakl`` with the key of the operator or the front office: the instance.
-        For the route ``djust`` it is the proof, and may be empty: then every result is ``unknown``. Templated.
+        For the route ``djust`` it is used for the proof and may be empty: then every result is ``unknown``. Templated.
     :param djust_conn_id: connection of type ``djust``, for the route ``djust``. Templated.
     :param client_specification_id: for the route ``djust``: the Mirakl client configuration, a UUID; default the
-        connection's own, else DJUST resolves it, which it can where one is active. Templated.
+        connection's own, else DJUST resolves it, which works if exactly one is active. Templated.
     :param batch_size: products in one call, 1 or more. Neither Mirakl nor DJUST documents a maximum: uncertain.
-    :param preview: send nothing; check the input and the connections, and show the states of the products. Also as
-        text, such as ``"true"``. Templated.
-    :param max_products: most products in a run. Bulk belongs to the import.
+    :param preview: send nothing; check the input and the connections, and show the states of the products. May also be
+        a string, such as ``"true"``. Templated.
+    :param max_products: largest number of products in a run. Use an import for more.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two polls; the connection's ``interval_factor`` stretches it.
     :param timeout: longest wait after everything is sent, in seconds: for the end of the synchronization (``direct``),
-        or until the instance has finished with the products (``djust``). Templated.
+        or until the instance has processed the products (``djust``). Templated.
     :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
-    :param work_folder: folder for notes and reports, as an object storage path that every worker reaches; default
+    :param work_folder: folder for notes and reports, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with before,
         after and result of each product; ``rejects``, the failed products as ``source`` of a next run; ``planned``,
         ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids of the direct route;
         ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
     :raises MiraklInputError: with every problem of the input; nothing was sent.
-    :raises MiraklConfigurationError: an argument or a connection cannot work.
-    :raises MiraklApiError: Mirakl or DJUST refuses; the message says what to do.
+    :raises MiraklConfigurationError: an argument or a connection is invalid.
+    :raises MiraklApiError: Mirakl or DJUST rejected a call; the message says what to do.
     :raises MiraklJobTimeoutError: a synchronization of the direct route did not end in time; a retry waits again.
     :raises MiraklJobFailedError: a synchronization ended without doing its work; a retry sends the products again.
     :raises MiraklItemsFailedError: more products failed than allowed.
@@ -127,10 +127,10 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
 
 
 class MiraklReportResyncOperator(MiraklBaseOperator):
-    """Write what became of each product as ``report.md``, for a ticket; fail where a product failed.
+    """Write the result of each product to ``report.md``, for a ticket; fail if a product failed.
 
-    The last task of a Dag whose first task previews a resync and whose next task, which may be skipped, sends it. Give
-    it ``trigger_rule="none_failed"``, and the resync ``max_failed_items=None``, so that there is a report to write.
+    The last task of a Dag whose first task previews a resync and whose second task, which may be skipped, sends it. Set
+    ``trigger_rule="none_failed"`` here, and ``max_failed_items=None`` in the resync, so that the report is written.
 
     :param previewed: the result of the preview. Templated.
     :param resynced: the result of the resync; ``None`` where it was skipped. Templated.
@@ -159,7 +159,7 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
         self.about = about
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Write the report, log it, and judge."""
+        """Write the report, log it, and evaluate it."""
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.repair.report import COUNTS, write_report
 

@@ -52,15 +52,15 @@ class MiraklGetSettingsOperator(StoringOperator):
     ``values_lists``        VL11    once an hour          ``code``
     ======================  ======  ====================  =========================================================
 
-    An answer is kept in the work folder for as long as Mirakl does not permit the next call, and returned again.
+    The answer is cached in the work folder until Mirakl permits the next call.
 
-    :param setting: which one. Templated.
-    :param query: narrows the answer, by Mirakl's names of the table. Templated.
-    :param target: an NDJSON file for the entries: a local path or object storage. Needed where the answer is larger
+    :param setting: the setting to read. Templated.
+    :param query: filters, by the names in the table. Templated.
+    :param target: an NDJSON file for the entries: a local path or object storage. Required for an answer larger
         than 64 kB. Templated.
-    :param shop_id: the shop, for a seller who is user of several; default the connection's own. Templated.
-    :return: the entries, a list; for ``configuration`` a mapping; with ``target``: ``target`` and ``items``, a count.
-    :raises MiraklInputError: the call does not take a question of ``query``; no call was made.
+    :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
+    :return: the list of entries; for ``configuration`` a mapping; with ``target``: ``target`` and ``items``, a count.
+    :raises MiraklInputError: the call does not take a key of ``query``; no call was made.
     :raises MiraklConfigurationError: the answer is too large for XCom.
     """
 
@@ -87,7 +87,7 @@ class MiraklGetSettingsOperator(StoringOperator):
         self.shop_id = shop_id
 
     def execute(self, context: Context) -> Any:
-        """Ask, or return the kept answer."""
+        """Make the call, or return the cached answer."""
         import json
 
         from airflow_provider_mirakl.api.settings import get_setting
@@ -104,7 +104,7 @@ class MiraklGetSettingsOperator(StoringOperator):
         size = len(json.dumps(answer).encode())
         if size > MAX_XCOM:
             raise MiraklConfigurationError(
-                f"target: the answer has {size:,} bytes, which is too much for XCom; set a file for it",
+                f"target must be set to a file: the answer has {size:,} bytes, too many for XCom",
                 field="target",
             )
         return answer

@@ -63,7 +63,7 @@ IfMissing = Literal["fail", "ignore"]
 
 
 class JudgedArguments(StoringArguments, total=False):
-    """What the operators share that judge their documents."""
+    """Parameters of the operators that evaluate each document."""
 
     max_failed_items: WholeArg | None
     max_failed_ratio: NumberArg | None
@@ -75,7 +75,7 @@ class _ListingOperator(MiraklInstanceOperator):
     operation = "S30"
 
     def shops(self, given: Sequence[int]) -> list[int]:
-        """The shops that an argument names, else the connection's, else none for the default shop."""
+        """The shops of an argument, else the connection's shop, else none for the default shop."""
         own = self.caller_of().shop_id
         return list(given) or ([] if own is None else [own])
 
@@ -88,7 +88,7 @@ class _ListingOperator(MiraklInstanceOperator):
         *,
         include_deleted: bool = False,
     ) -> list[ShopDocument]:
-        """What S30 lists of these shops, of these types."""
+        """The documents of these types that S30 lists for these shops."""
         from airflow_provider_mirakl.api.documents import list_documents
 
         call = list_documents(
@@ -101,7 +101,7 @@ class _ListingOperator(MiraklInstanceOperator):
 
 
 class _JudgedOperator(_ListingOperator, StoringOperator):
-    """Judges document by document.
+    """Base of the operators that evaluate each document.
 
     :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
@@ -124,9 +124,9 @@ class _JudgedOperator(_ListingOperator, StoringOperator):
     def conclude(
         self, run: TaskRun, results: Iterable[ItemResult], further: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Write the rows and judge them.
+        """Write the rows and evaluate them.
 
-        :param further: what else belongs to the result.
+        :param further: further keys of the result.
         :raises MiraklItemsFailedError: more failed than allowed.
         """
         from airflow_provider_mirakl.outcome import OutcomeWriter
@@ -143,16 +143,17 @@ class _JudgedOperator(_ListingOperator, StoringOperator):
 class MiraklListShopDocumentsOperator(_ListingOperator):
     """List the documents of shops.
 
-    :param shop_ids: the shops. The operator and the front office give these, or ``updated_since``. A seller gives one
-        or none: then it is the shop of the connection, else the user's default shop. Templated.
-    :param updated_since: only what was uploaded or deleted since then, at most 90 days ago; a date-time with a time
+    :param shop_ids: the shops. The operator and the front office must set this or ``updated_since``. A seller sets one
+        shop or none: then it is the shop of the connection, else the user's default shop. Templated.
+    :param updated_since: only documents uploaded or deleted since then, at most 90 days ago; a date-time with a time
         zone, such as ``{{ data_interval_start }}``. Not for sellers. Templated.
     :param include_deleted: list deleted documents too. Not for sellers.
     :param type_codes: only these types. Templated.
-    :param target: NDJSON file for the documents, a local path or object storage; then they are not in XCom. Templated.
-    :return: ``items``, how many, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``,
-        ``date_uploaded``, ``date_deleted``), or ``target`` in their place.
-    :raises MiraklInputError: what the role has not, or has to give.
+    :param target: NDJSON file for the documents, a local path or object storage; they are then left out of XCom.
+        Templated.
+    :return: ``items``, the number of documents, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``,
+        ``shop_id``, ``date_uploaded``, ``date_deleted``), or ``target`` instead of ``documents``.
+    :raises MiraklInputError: an argument the role does not support, or a required one is missing.
     :raises MiraklPermissionError: the key may not read documents.
 
     Source: :ref:`S30 <facts-s30>`.
@@ -208,26 +209,26 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
 
 
 class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
-    """Bring the documents of shops to storage: only what is new, each checked.
+    """Fetch the documents of shops to storage: only new ones, each checked.
 
-    Documents lie in ``<target>/<shop>/<id>-<file name>``, the name made safe, beside a ``manifest.json`` with id, type,
-    original name, upload date, size and SHA-256 of each. A document that is there, by id, upload date and size, is not
-    fetched again. Several new ones of a shop come as one archive, which is unpacked to storage piece by piece and
-    believed in nothing; where it is refused, or Mirakl refuses it because of one of the documents, they come one by
-    one. So one bad document, or one bad shop, fails alone.
+    Documents are written to ``<target>/<shop>/<id>-<file name>``, with a safe name, next to a ``manifest.json`` with
+    id, type, original name, upload date, size and SHA-256 of each. A document that exists with the same id, upload
+    date and size is not fetched again. Several new documents of a shop come as one archive, which is streamed to
+    storage and treated as untrusted. If the archive is rejected, or Mirakl refuses it because of one document, they
+    are fetched one by one. So a bad document, or a bad shop, does not affect the others.
 
     :param target: the folder of all shops, a local path or object storage. Templated.
-    :param shop_ids: the shops. The operator and the front office give these, or ``updated_since``. A seller gives one
-        or none: then it is the shop of the connection, else the user's default shop, whose folder is ``shop``.
+    :param shop_ids: the shops. The operator and the front office must set this or ``updated_since``. A seller sets one
+        shop or none: then it is the shop of the connection, else the user's default shop, whose folder is ``shop``.
         Templated.
-    :param document_ids: only these. Each has to be among those listed. Templated.
+    :param document_ids: only these documents. Each must be among those listed. Templated.
     :param type_codes: only these types. Templated.
-    :param updated_since: only what was uploaded since then, at most 90 days ago. Not for sellers. Templated.
-    :param max_files: files that an archive may hold.
-    :param max_file_bytes: size that a document may have. Default 1 GiB.
-    :param max_total_bytes: size that an archive may have, and what is in it. Default 4 GiB: the worker's local disk has
-        to have as much free.
-    :param max_ratio: how many times its packed size a file may unpack to, from 1 MiB on.
+    :param updated_since: only documents uploaded since then, at most 90 days ago. Not for sellers. Templated.
+    :param max_files: largest number of files in an archive.
+    :param max_file_bytes: largest size of a document. Default 1 GiB.
+    :param max_total_bytes: largest size of an archive, packed and unpacked. Default 4 GiB: the worker's local disk
+        needs as much free space.
+    :param max_ratio: largest ratio of a file's unpacked to its packed size, checked from 1 MiB on.
     :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
@@ -235,7 +236,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         ``folder``.
     :raises MiraklInputError: a document that is not listed, or what the role has to give.
     :raises MiraklPermissionError: the key may not read documents.
-    :raises MiraklItemsFailedError: more documents failed than allowed. What was stored stays stored.
+    :raises MiraklItemsFailedError: more documents failed than allowed. Stored documents are kept.
 
     Source: :ref:`S30 <facts-s30>`, :ref:`S31 <facts-s31>`.
     """
@@ -277,7 +278,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         self.max_ratio = max_ratio
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """List, fetch what is new, and judge."""
+        """List, fetch what is new, and evaluate."""
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.shops.archive import ArchiveLimits
         from airflow_provider_mirakl.shops.fetch import Fetcher
@@ -304,7 +305,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     def _fetch(
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath
     ) -> Fetched:
-        """Fetch a shop's documents; one shop's fault stays with that shop."""
+        """Fetch a shop's documents; an error in one shop does not stop the others."""
         from airflow_provider_mirakl.outcome import ItemResult
         from airflow_provider_mirakl.shops.fetch import Fetched
 
@@ -326,8 +327,8 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         unknown = sorted(set(ids) - {document.id for document in documents})
         if unknown:
             raise MiraklInputError(
-                f"document_ids holds {', '.join(map(str, unknown))}, which S30 does not list here; "
-                "nothing was fetched. Mirakl does not have them, or they are of another shop or type"
+                f"document_ids contains {', '.join(map(str, unknown))}, which S30 does not list here; "
+                "nothing was fetched. They do not exist, or belong to another shop or type"
             )
         return [document for document in documents if document.id in ids]
 
@@ -347,21 +348,21 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
 class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     """Attach files to a shop, up to 50.
 
-    Every file is looked at before a call is spent: there, not empty, distinct names, one of each type. Then they are
-    sent in one call, streamed from storage. Mirakl answers 200 even where it refuses documents: that is a failure here,
-    document by document.
+    Every file is checked before a call is made: it exists, is not empty, and no two share a name or a type. Then they
+    are sent in one call, streamed from storage. Mirakl answers 200 even if it refuses documents: each refused document
+    counts as failed here.
 
-    The call is never just sent again. After a failure that leaves open what happened, and in a retry of the task, S30
-    is asked what arrived, and only the rest is sent. Clearing the task begins anew.
+    The call is never blindly repeated. After a failure with an unknown result, and in a retry of the task, S30
+    lists what arrived, and only the rest is sent. Clearing the task starts over.
 
-    :param documents: for each file a mapping with ``path`` (local or object storage), ``type_code``, and maybe another
-        ``file_name`` than that of the path. Templated.
+    :param documents: for each file a mapping with ``path`` (local or object storage), ``type_code`` and, optionally,
+        ``file_name``; default the name in the path. Templated.
     :param shop_id: the shop. A seller may leave it out: then it is the shop of the connection, else the user's default
         shop. Templated.
-    :param if_exists: what to do with a file of which the shop has one of the same name and type: ``skip`` it, or
-        ``upload`` it all the same.
-    :param check_codes: compare types and media types with what the instance takes (DO01, asked once a day) before the
-        call is spent.
+    :param if_exists: what to do with a file if the shop has one of the same name and type: ``skip`` it, or
+        ``upload`` it anyway.
+    :param check_codes: compare types and media types with those the instance accepts (DO01, called once a day) before
+        the upload.
     :param max_failed_items: refused documents that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
@@ -398,7 +399,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
         self.check_codes = check_codes
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check, ask what is there, send the rest, and judge."""
+        """Check, list what exists, send the rest, and evaluate."""
         from airflow_provider_mirakl.api.documents import MAX_DOCUMENTS
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import ItemResult
@@ -419,12 +420,12 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
             if len(there) + len(left) > MAX_DOCUMENTS:
                 raise MiraklInputError(
                     f"the shop has {len(there)} documents and would get {len(left)} more; "
-                    f"{MAX_DOCUMENTS} are the most. Delete some first; nothing was sent"
+                    f"{MAX_DOCUMENTS} is the limit. Delete some first; nothing was sent"
                 )
             results = [ItemResult(file.file_name, "succeeded") for file in skipped]
             if left:
                 results += uploader.upload(left, known=known)
-        self.log.info("%d uploaded or refused, %d were there already", len(left), len(skipped))
+        self.log.info("%d uploaded or refused, %d already existed", len(left), len(skipped))
         uploaded = sum(result.status == "succeeded" for result in results) - len(skipped)
         return self.conclude(run, results, {"uploaded": uploaded, "skipped": len(skipped)})
 
@@ -432,11 +433,11 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
 class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
     """Delete documents of shops, one by one.
 
-    A retry of the task does not mind that documents are gone which it deleted itself.
+    A retry does not count documents that a previous try deleted as missing.
 
     :param document_ids: the documents. Templated.
-    :param shop_id: the shop, for a seller who is user of several; default that of the connection. Templated.
-    :param if_missing: what a document means that Mirakl does not know: ``fail`` or ``ignore``.
+    :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
+    :param if_missing: what to do about a document that does not exist: ``fail`` or ``ignore``.
     :param max_failed_items: documents that may fail without failing the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` and ``folder``.
@@ -467,7 +468,7 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
         self.if_missing = if_missing
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Delete one after the other."""
+        """Delete the documents one by one."""
         from airflow_provider_mirakl.shops.remove import remove
 
         run, shop = TaskRun(context, self.work_folder, begins=True), self.caller_of(self.shop_id).shop_id
@@ -484,7 +485,7 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
 
 
 def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:
-    """Ids that an earlier try of this task wrote down; in a first try, or after a clear, write these."""
+    """Ids noted by a previous try; in a first try, or after a clear, note these."""
     try:
         notes = json.loads((run.folder / name).read_bytes())
     except FileNotFoundError:

@@ -72,7 +72,7 @@ SHOP_FIELDS = (
     "evaluations_count",
     "grade",
 )
-"""What :class:`MiraklGetShopOperator` returns unless it is told otherwise: no address and no bank account."""
+"""What :class:`MiraklGetShopOperator` returns by default: no address and no bank account."""
 
 
 class InstanceArguments(TaskArguments, total=False):
@@ -89,16 +89,16 @@ class StoringArguments(InstanceArguments, total=False):
 
 
 class MiraklInstanceOperator(MiraklBaseOperator):
-    """What all operators of a Mirakl instance share: the connection.
+    """Base of the operators of a Mirakl instance: the connection.
 
     :param mirakl_conn_id: connection of type ``mirakl``.
-    :param role: whose key of the connection is used: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param role: the role whose key is used: ``shop``, ``operator`` or ``front``; default the connection's own.
     """
 
     roles: Sequence[str] = ("shop", "operator", "front")
-    """Roles that Mirakl lets make the operator's calls."""
+    """Roles that may make the operator's calls."""
     operation: str
-    """Mirakl's code of what the operator is for."""
+    """Mirakl's code of the main operation."""
 
     mirakl_conn_id = Text()
     role = Maybe(Choice(get_args(Role)))
@@ -120,7 +120,7 @@ class MiraklInstanceOperator(MiraklBaseOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def caller_of(self, shop_id: int | None = None) -> Caller:
-        """Whose key it is, and for which shop.
+        """The role of the key, and the shop.
 
         :param shop_id: the shop; ``None`` takes the connection's own.
         :raises MiraklConfigurationError: the role may not make the operator's calls.
@@ -129,9 +129,9 @@ class MiraklInstanceOperator(MiraklBaseOperator):
 
 
 class StoringOperator(MiraklInstanceOperator):
-    """What the operators share that keep files of their own.
+    """Base of the operators that keep their own files.
 
-    :param work_folder: folder for outcomes and kept answers, as an object storage path that every worker reaches;
+    :param work_folder: folder for outcomes and cached answers, as an object storage path that every worker can access;
         default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
     """
 
@@ -142,23 +142,23 @@ class StoringOperator(MiraklInstanceOperator):
         self.work_folder = work_folder
 
     def kept_settings(self, client: Client) -> PlatformSettings:
-        """Settings of the instance that are asked no more often than permitted."""
+        """Settings of the instance, requested no more often than Mirakl permits."""
         from airflow_provider_mirakl.hooks.platform import PlatformSettings
 
         return PlatformSettings(client, self.work_folder)
 
 
 class MiraklGetShopOperator(StoringOperator):
-    """Give what Mirakl knows of a seller's shop.
+    """Get the account of a seller's shop.
 
-    Mirakl permits this once a day, so the answer is kept in the work folder for a day and given again. It holds
+    Mirakl permits this once a day, so the answer is cached in the work folder for a day. It contains
     addresses and bank accounts: keep the work folder private.
 
-    :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
-        Templated.
+    :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
+        shop. Templated.
     :param include_fields: what to return, in Mirakl's names; ``None`` for everything, which puts addresses and bank
         accounts into XCom. Default :data:`SHOP_FIELDS`.
-    :return: the fields that Mirakl gave.
+    :return: the fields of Mirakl's answer.
     :raises MiraklConfigurationError: the key is not a seller's; no call was made.
 
     Source: :ref:`A01 <facts-a01>`.
@@ -181,7 +181,7 @@ class MiraklGetShopOperator(StoringOperator):
         self.include_fields = include_fields
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make the call, or return the kept answer."""
+        """Make the call, or return the cached answer."""
         from airflow_provider_mirakl.api.shops import get_account
 
         shop_id = self.caller_of(self.shop_id).shop_id
@@ -193,17 +193,17 @@ class MiraklGetShopOperator(StoringOperator):
 
 
 class MiraklGetShopStatisticsOperator(StoringOperator):
-    """Give the sales figures of a seller's shop.
+    """Get the sales figures of a seller's shop.
 
-    Mirakl permits this once a day, so the answer is kept in the work folder for a day and given again.
+    Mirakl permits this once a day, so the answer is cached in the work folder for a day.
 
     :param periods: ``ALL_SINCE_BEGINNING``, ``LAST_MONTH``, ``LAST_THREE_MONTHS``, ``LAST_SIX_MONTHS``, ``LAST_YEAR``;
         none for all.
-    :param channel_code: only this channel; default all together. Templated.
-    :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
-        Templated.
+    :param channel_code: only this channel; default all channels together. Templated.
+    :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
+        shop. Templated.
     :return: Mirakl's answer: for every figure a list of ``period`` and ``value``.
-    :raises MiraklConfigurationError: a period that does not exist, or a key that is not a seller's; no call was made.
+    :raises MiraklConfigurationError: a period is unknown, or the key is not a seller's; no call was made.
 
     Source: :ref:`A21 <facts-a01>`.
     """
@@ -228,7 +228,7 @@ class MiraklGetShopStatisticsOperator(StoringOperator):
         self.shop_id = shop_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Make the call, or return the kept answer."""
+        """Make the call, or return the cached answer."""
         from airflow_provider_mirakl.api.shops import get_statistics
 
         call = get_statistics(
@@ -241,12 +241,12 @@ class MiraklGetShopStatisticsOperator(StoringOperator):
 
 
 class Changes(Argument["Mapping[str, Any] | str"]):
-    """Fields of a shop, or the path of a JSON file with them. No message shows them: they may hold bank accounts."""
+    """Fields of a shop, or the path of a JSON file. Messages never show them: they may contain bank accounts."""
 
     expected = "a mapping of fields, or the path of a JSON file with them"
 
     def waits(self, value: object) -> bool:
-        """A text in braces is a mapping already."""
+        """A string in braces is a mapping, not a path."""
         return not (isinstance(value, str) and isinstance(read_structure(value), Mapping)) and super().waits(
             value
         )
@@ -257,7 +257,7 @@ class Changes(Argument["Mapping[str, Any] | str"]):
             return found
         if isinstance(found, str) and found.lstrip().startswith("{"):
             raise MiraklConfigurationError(
-                f"{self.name} begins like a mapping, but is neither JSON nor Python", field=self.name
+                f"{self.name} starts like a mapping, but is neither JSON nor Python", field=self.name
             )
         if isinstance(found, str | PathLike) and not is_nothing(found):
             return check_path(self.name, str(found).strip())
@@ -269,16 +269,16 @@ class Changes(Argument["Mapping[str, Any] | str"]):
 class MiraklUpdateShopOperator(StoringOperator):
     """Change some fields of a seller's shop.
 
-    A field that is left out stays as it is; ``null`` erases it, where Mirakl allows that. Mirakl answers 200 even where
-    it refuses a field, such as one that the operator has locked: that is a failure here, field by field.
+    A field that is left out is not changed; ``null`` erases it, where Mirakl allows that. Mirakl answers 200 even if
+    it refuses a field, such as one that the operator has locked: each refused field counts as failed here.
 
     Mirakl permits this once a day. A second call that day is not made and raises ``MiraklNotYetError``, or
-    ``MiraklRateLimitError`` where Mirakl itself refuses it; both hold the next permitted moment.
+    ``MiraklRateLimitError`` where Mirakl itself refuses it; both carry the next permitted time.
 
     :param changes: the fields in Mirakl's names; or the path of a JSON file with them, which keeps bank accounts out
         of the rendered template. Templated.
-    :param shop_id: the shop, for a user of several; default that of the connection, else the user's default shop.
-        Templated.
+    :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
+        shop. Templated.
     :param unknown_fields: ``refuse`` fields that A02 does not document, or ``send`` them.
     :param check_codes: compare ``channels`` with those of the instance (CH11, asked once a day) before the call is
         spent.
@@ -315,7 +315,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         self.check_codes = check_codes
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check, send, and judge field by field."""
+        """Check, send, and evaluate each field."""
         from airflow_provider_mirakl.api.shops import update_account
         from airflow_provider_mirakl.outcome import OutcomeWriter
         from airflow_provider_mirakl.runtime.results import judge_items
@@ -353,23 +353,23 @@ class MiraklUpdateShopOperator(StoringOperator):
         except OSError as error:
             raise unreadable("changes", f"{given:.200}", error) from None
         except ValueError as error:
-            raise MiraklInputError(f"{self.changes} is not JSON ({error})") from None
+            raise MiraklInputError(f"{self.changes} is not valid JSON ({error})") from None
         if not isinstance(changes, dict):
-            raise MiraklInputError(f"{self.changes} does not hold a JSON object")
+            raise MiraklInputError(f"{self.changes} does not contain a JSON object")
         return changes
 
 
 class MiraklListShopsOperator(MiraklInstanceOperator):
-    """Give the ids of the shops of a marketplace, for dynamic task mapping. For the operator.
+    """List the ids of the shops of a marketplace, for dynamic task mapping. For the operator.
 
-    Uncertain: Mirakl's public files describe the answer of this call, not its path and not its filters.
+    Uncertain: Mirakl's public files describe the answer of this call, but not its path or filters.
 
     :param states: only shops in these states: ``OPEN``, ``CLOSE``, ``SUSPENDED``, ``TERMINATED``; none for all.
     :param updated_since: only shops that changed since then. Templated.
-    :param group_size: gives lists of so many ids instead of ids. Airflow maps over 1,024 elements at most
+    :param group_size: return lists of this many ids instead of single ids. Airflow maps over 1,024 elements at most
         (``[core] max_map_length``). Templated.
-    :param target: an NDJSON file for the whole shops as Mirakl has them, such as for a table of them: a local path or
-        object storage. They hold addresses: keep it private. Templated.
+    :param target: an NDJSON file for the complete shops as Mirakl returns them: a local path or
+        object storage. They contain addresses: keep it private. Templated.
     :return: the ids in Mirakl's order.
 
     Source: :ref:`S20 <facts-s20>`.

@@ -1,4 +1,4 @@
-"""The report of a repair for a ticket: what became of each product, as Markdown."""
+"""The report of a repair for a ticket: the result of each product, as Markdown."""
 
 from __future__ import annotations
 

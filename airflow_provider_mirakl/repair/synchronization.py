@@ -1,4 +1,4 @@
-"""The six uses of CM21, checked before a call is spent. Source: :ref:`CM21 <facts-cm21>`."""
+"""The six uses of CM21, checked before a call is made. Source: :ref:`CM21 <facts-cm21>`."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ XCOM_KEY = "mirakl_lasting"
 def check_lasting(
     run: TaskRun, place: StoragePath, what: str, on_lost_state: str, log: Any, *, chosen: bool = False
 ) -> None:
-    """Refuse to begin anew when an earlier run left something that is gone.
+    """Refuse to start over when an earlier run left something that is gone.
 
     :param run: this try.
     :param place: the file that an earlier run would have left.
     :param what: what it is, for the message, such as ``the state of this sync``.
-    :param on_lost_state: ``fail``, or ``full`` to begin anew with a warning.
+    :param on_lost_state: ``fail``, or ``full`` to start over with a warning.
     :param chosen: whether the user named the place. Then another place than before is meant, and not lost.
-    :raises MiraklNoteError: it is gone, and ``on_lost_state`` is ``fail``; no call was spent.
+    :raises MiraklNoteError: it is gone, and ``on_lost_state`` is ``fail``; no call was made.
     """
     one_of("on_lost_state", on_lost_state, ("fail", "full"))
     if place.exists():
@@ -39,16 +39,16 @@ def check_lasting(
     if earlier is None or ((run.is_mapped or chosen) and earlier != str(place)):
         return
     words = (
-        f"{place} is not there, and an earlier run of this task left {what} in {earlier}. It was removed, or the "
+        f"{place} does not exist, but an earlier run of this task left {what} in {earlier}. It was removed, or the "
         "folder is on the disk of another machine"
     )
     if on_lost_state == "fail":
         raise MiraklNoteError(
-            f"{words}. Nothing was sent. Restore it, or set [mirakl] work_folder to storage that every worker reaches; "
-            "set on_lost_state='full' for one run to begin anew",
+            f"{words}. Nothing was sent. Restore it, or set [mirakl] work_folder to storage that every worker can "
+            "access; set on_lost_state='full' for one run to start over",
             path=str(place),
         )
-    log.warning("%s. Beginning anew, as on_lost_state='full' says.", words)
+    log.warning("%s. Starting over, as on_lost_state='full' allows.", words)
 
 
 def note_lasting(run: TaskRun, place: StoragePath) -> None:

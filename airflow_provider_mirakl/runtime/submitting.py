@@ -108,7 +108,7 @@ class Submitter:
     :param claims: the notes for other tasks.
     :param policy: what to do when it is not known whether Mirakl took a submission.
     :param lines: how many lines the input has, where that can be counted; asked only when a job is looked for.
-    :param postpone: waits for a permitted moment, or defers; gets the number of lost replies so far.
+    :param postpone: waits for a permitted time, or defers; gets the number of lost replies so far.
     :param max_wait: seconds that a call may wait inside the client; a longer wait is for ``postpone``.
     :param longest_search: seconds for which Mirakl's list may be read again.
     :param lost: submissions of this try whose reply was lost and that Mirakl does not list.

@@ -145,7 +145,7 @@ class TaskRun:
             "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage "
             "that all of them reach"
             if is_local(self.folder)
-            else "on storage that every worker reaches"
+            else "on storage that every worker can access"
         )
         log.info("Notes and files of this task are in %s, %s.", self.folder, where)
 

@@ -41,7 +41,7 @@ class Watermark:
     def load(cls, path: StoragePath) -> Watermark | None:
         """The watermark in a file, which may be a moment that a person wrote; ``None`` where there is no file.
 
-        :raises MiraklNoteError: it cannot be read. To begin anew would export everything.
+        :raises MiraklNoteError: it cannot be read. To start over would export everything.
         """
         try:
             until = datetime.fromisoformat(path.read_bytes().decode().strip())

@@ -235,7 +235,7 @@ def _faults(world: World) -> str:
     rules = []
     for rule in world.faults.table():
         where = rule["operation"] or rule["path"] or rule["method"] or "every call"
-        times = "for ever" if rule["times"] is None else f"of {rule['times']}"
+        times = "forever" if rule["times"] is None else f"of {rule['times']}"
         words = f"<b>{escape(rule['kind'])}</b> {escape(where)}: struck {rule['struck']} {times}"
         if rule["probability"] < 1:
             words += f", chance {rule['probability']:.0%}"
@@ -258,7 +258,7 @@ def _controls(world: World) -> str:
     form = (
         f'<form id="fault-form"><label>Kind<select name="kind">{kinds}</select></label>'
         '<label>Operation (empty: every)<input name="operation" placeholder="P4*" size="12"></label>'
-        '<label>Times (0: for ever)<input name="times" type="number" min="0" value="1" size="4"></label>'
+        '<label>Times (0: forever)<input name="times" type="number" min="0" value="1" size="4"></label>'
         '<button class="main">Order</button></form>'
     )
     clock = "".join(

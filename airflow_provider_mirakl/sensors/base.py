@@ -163,10 +163,10 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             raise
 
     def execute_complete(self, context: Context, event: object = None) -> Any:
-        """Take up what the trigger found.
+        """Continue with what the trigger found.
 
         Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes. Without an event,
-        which is how Airflow resumes a task that is cleared at the very moment it defers, it polls anew.
+        which is how Airflow resumes a task that is cleared just as it defers, it polls again.
         """
         self._event = event
         if isinstance(event, dict):
@@ -188,7 +188,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             with self.hook.get_conn() as client:
                 found = wait.once(client)
         except MiraklError:
-            self._note_failures(context, 0)  # a retry begins anew
+            self._note_failures(context, 0)  # a retry starts over
             raise
         if wait.failures != before:
             self._note_failures(context, wait.failures)

@@ -39,7 +39,7 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         the sensor is deferrable. Templated.
     :param sample: with ``submitted``: look at only so many products; default all.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param poke_interval: seconds between two looks; by default 300, which Mirakl recommends.
+    :param poke_interval: seconds between two polls; by default 300, which Mirakl recommends.
     :return: how many products were found as expected, under ``succeeded``.
     :raises AirflowSensorTimeout: not in time.
 

@@ -132,7 +132,7 @@ def _load(path: StoragePath) -> list[Stored]:
         entries = [Stored(**entry) for entry in json.loads(path.read_bytes())["documents"]]
     except (ValueError, KeyError, TypeError) as error:
         raise MiraklInputError(
-            f"{path} cannot be read as a manifest ({error}); move it away to have everything fetched anew"
+            f"{path} cannot be read as a manifest ({error}); move it away to have everything fetched again"
         ) from None
     for entry in entries:
         if safe_name(entry.stored_as) != entry.stored_as:

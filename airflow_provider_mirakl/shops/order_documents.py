@@ -51,7 +51,7 @@ def fetch(
     :param documents: as v2-listOrderDocuments lists them.
     :param target: the folder of all orders.
     :param stored: is told each document that was fetched.
-    :return: what became of each, as ``<order id>/<document id>``.
+    :return: the result of each, as ``<order id>/<document id>``.
     :raises MiraklAuthenticationError: the client is not accepted.
     :raises MiraklPermissionError: the client may not download.
     """

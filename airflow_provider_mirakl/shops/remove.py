@@ -35,7 +35,7 @@ def remove(
     :param client: sends the calls.
     :param role: ``shop``, ``operator`` or ``front``.
     :param document_id: its id.
-    :param shop_id: the shop, for a seller who is user of several.
+    :param shop_id: the shop, for a seller with several shops.
     :param may_be_gone: whether an unknown document counts as deleted.
     :param sleep: how to wait a number of seconds.
     :raises MiraklTransportError: no answer, after :data:`ATTEMPTS` tries.

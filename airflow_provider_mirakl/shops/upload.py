@@ -1,4 +1,4 @@
-"""Puts files to a shop: looked at before a call is spent, one answer for each, and never sent twice."""
+"""Puts files to a shop: looked at before a call is made, one answer for each, and never sent twice."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_files(
     *,
     types: Sequence[DocumentType] | None = None,
 ) -> list[File]:
-    """Look at every file before a call is spent.
+    """Look at every file before a call is made.
 
     :param wanted: for each file its ``path`` and ``type_code``, and maybe another ``file_name`` than that of the path.
     :param at: makes a path from text.

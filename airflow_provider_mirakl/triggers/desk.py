@@ -49,7 +49,7 @@ RECHECK = 60.0
 """Seconds after which a connection is read again, so that a task that sends for hours notices that it was disabled, or
 that its key was changed."""
 FIRST_LEAD = 1.0
-"""Seconds before the permitted moment at which a turn is given, to read the call; more where reading takes longer."""
+"""Seconds before the permitted time at which a turn is given, to read the call; more where reading takes longer."""
 LONGEST_LEAD = 15.0
 KEPT_SLEEP = 2.0
 """Seconds. A longer sleep gives the turn to the next one."""
@@ -244,7 +244,7 @@ class _Performer:
         self._turn_began = time.monotonic()
 
     async def _send(self, call: Call[T]) -> T:
-        """Send a call at its permitted moment."""
+        """Send a call at its permitted time."""
         client = await self._desk.client()
         if call.operation.interval * client.settings.interval_factor <= 0:
             return await self._finish(self._desk.send(call, self._longest(client)))

@@ -52,7 +52,7 @@ Role = Literal["shop", "operator", "front"]
 
 
 class MiraklEventTrigger(BaseEventTrigger):
-    """Base of the event triggers: polls for ever, and fires whenever something new is listed.
+    """Base of the event triggers: polls forever, and fires whenever something new is listed.
 
     :param conn_id: the connection.
     :param role: whose key of the connection; ``None`` is the connection's own.

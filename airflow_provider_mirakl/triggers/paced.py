@@ -135,7 +135,7 @@ class PacedTrigger(BaseTrigger):
         if self.version != VERSION or self._unknown:
             raise MiraklTriggerEventError(
                 f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
-                f"{self.version}, this one reads {VERSION}); clear the task to begin anew"
+                f"{self.version}, this one reads {VERSION}); clear the task to start over"
             )
         return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
 

@@ -110,10 +110,10 @@ class PollTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Say what goes on in Mirakl, which has no way to cancel a job. Airflow calls it from 3.3 on.
 
-        Nothing is written down here: a cleared task may have begun anew already, and its notes are not ours.
+        Nothing is written down here: a cleared task may have started over already, and its notes are not ours.
         """
         log.warning(
-            "Nobody waits any more for %s; what was submitted goes on in Mirakl, and a sensor can take it up",
+            "Nobody waits any more for %s; what was submitted goes on in Mirakl, and a sensor can wait for it",
             self.arguments,
         )
 

@@ -1,7 +1,7 @@
 """The base of the operators that change orders and returns of Mirakl Connect.
 
-Each action is asynchronous. Its intent is noted before the call and its id right after it, before anything else, so
-that no retry, crash or lost worker accepts, ships or refunds twice.
+Each action is asynchronous. Its intent is noted before the call and its id immediately after it, so that a retry,
+a crash or a lost worker never accepts, ships or refunds twice.
 """
 
 from __future__ import annotations
@@ -93,38 +93,38 @@ T = TypeVar("T")
 
 
 class OrderActionsOperator(MiraklBaseOperator):
-    """Sends actions on orders or returns, waits for them, and says what became of every row.
+    """Sends actions on orders or returns, waits for them, and records the result of every row.
 
-    The rows are read and checked before the first call; a wrong one refuses all of them. Rows of one order become one
-    action. What a previous try sent is never sent again, even when the task is cleared or the source has changed: the
-    next try goes on with the rows that were planned. Where a call broke off and it is not known whether Mirakl took it,
-    the next try looks whether the order shows it; if not, the task stops with ``AirflowFailException`` for a person to
-    decide. Trigger another Dag run to send the same rows once more.
+    The rows are read and checked before the first call; if one is invalid, all are rejected. Rows of one order become
+    one action. What a previous try sent is never sent again, even when the task is cleared or the source has changed:
+    the next try continues with the planned rows. If a call was interrupted and it is not known whether Mirakl accepted
+    it, the next try checks whether the order shows the action; if not, the task stops with ``AirflowFailException``,
+    and you decide. Trigger another Dag run to send the same rows again.
 
     :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
         storage). The operator's own documentation names the columns. Templated.
-    :param preview: read, check and log what would be sent; send nothing.
-    :param max_orders: most orders, or returns, of one task. More refuse the whole source.
+    :param preview: read, check and log what would be sent, but send nothing.
+    :param max_orders: largest number of orders, or returns, of one task. With more the whole source is rejected.
     :param wait_for_completion: wait for the end of the actions. Without it the task ends with the ids, for a sensor.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two polls; Mirakl recommends 300 and permits 60 for each action.
-    :param timeout: longest wait in seconds, or a timedelta. The actions go on, and a retry waits for them.
+    :param timeout: longest wait in seconds, or a timedelta. The actions continue, and a retry waits for them.
     :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
     :param max_failed_items: failed rows that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed rows, 0 to 1, that does not fail the task.
-    :param on_unclear: ``fail``, or ``resend`` after a person has found that the action was not carried out. Templated.
+    :param on_unclear: ``fail``, or ``resend`` after you have checked that the action was not carried out. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for plan, ids and outcome, as an object storage path that every worker reaches; default
-        ``[mirakl] work_folder``. Templated.
+    :param work_folder: folder for plan, ids and outcome, as an object storage path that every worker can access;
+        default ``[mirakl] work_folder``. Templated.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``), with ``action_ids``, ``orders``
-        and ``folder``; the rows' outcomes are in ``outcome.ndjson`` there.
-    :raises MiraklInputError: rows are wrong, or more than a guard allows; no call was made.
+        and ``folder``; the outcome of each row is in ``outcome.ndjson`` there.
+    :raises MiraklInputError: rows are invalid or exceed a limit; no call was made.
     :raises MiraklItemsFailedError: more rows failed than allowed.
-    :raises AirflowFailException: it is not known whether an action was taken; a person has to decide.
+    :raises AirflowFailException: it is not known whether Mirakl accepted an action; you decide.
     """
 
     action: ClassVar[str]
-    """Name of its row in the table of actions."""
+    """Name of the action in the table of actions."""
     asset_name = "orders"
     ui_color = "#f3e6d0"
     source = Table()
@@ -181,15 +181,15 @@ class OrderActionsOperator(MiraklBaseOperator):
 
     @property
     def kind(self) -> ActionKind:
-        """What it does, as data."""
+        """The action's entry in the table."""
         from airflow_provider_mirakl.actions.table import ACTIONS
 
         return ACTIONS[self.action]
 
     def guard(self, rows: Sequence[Row]) -> None:
-        """Refuse rows that are right one by one and too much together.
+        """Reject rows that are valid one by one but exceed a limit together.
 
-        :raises MiraklInputError: they are.
+        :raises MiraklInputError: they exceed it.
         """
 
     def call(self, group: list[Row]) -> Call[str]:
@@ -215,8 +215,8 @@ class OrderActionsOperator(MiraklBaseOperator):
             yield from page.items
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Send what was not sent yet, and wait."""
-        self._interval()  # a wrong one shows before a call is spent
+        """Send what has not been sent yet, and wait."""
+        self._interval()  # fails on an invalid interval before a call is made
         run = TaskRun(context, self.work_folder, begins=True)
         note, book = self._opened(run, context)
         groups = self._planned(run, note, book)
@@ -240,9 +240,9 @@ class OrderActionsOperator(MiraklBaseOperator):
         return self._concluded(run, book, groups)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Take up what the trigger found.
+        """Continue with what the trigger found.
 
-        Airflow resumes without an event when a task is cleared at the very moment it defers: the book knows what was
+        Airflow resumes without an event when a task is cleared just as it defers: the book knows what was
         sent, so the try begins like any other.
         """
         from airflow_provider_mirakl.actions.book import BOOK, read_plan
@@ -261,7 +261,7 @@ class OrderActionsOperator(MiraklBaseOperator):
     # Planning
 
     def _opened(self, run: TaskRun, context: Context) -> tuple[Note[Content], Content]:
-        """The book, noted before anything else, so that a lost one is told from none."""
+        """The book, written before anything else, so that a lost book differs from none."""
         from airflow_provider_mirakl.actions.book import BOOK, Content
 
         note = BOOK.at(run.folder, store=run.memory)
@@ -280,14 +280,14 @@ class OrderActionsOperator(MiraklBaseOperator):
         kept = read_plan(run.folder) if book.entries else None
         if kept is not None and plan_hash(kept) == book.plan:
             self.log.info(
-                "Going on with the rows that a previous try planned; it sent %d actions", len(book.entries)
+                "Continuing with the rows that a previous try planned; it sent %d actions", len(book.entries)
             )
             return kept
         groups = self._read()
         if book.entries and plan_hash(groups) != book.plan:
             raise AirflowFailException(
-                f"A previous try sent {len(book.entries)} actions of other rows, and its plan in {run.folder} is gone. "
-                "Check which orders were changed, and send the others in another Dag run"
+                f"A previous try sent {len(book.entries)} actions for other rows, and its plan in {run.folder} is "
+                "missing. Check which orders were changed, and send the others in another Dag run"
             )
         write_plan(run.folder, groups)
         book.plan = plan_hash(groups)
@@ -297,7 +297,7 @@ class OrderActionsOperator(MiraklBaseOperator):
     def _read(self) -> list[list[Row]]:
         """Read and check the rows.
 
-        :raises MiraklInputError: any of them is wrong, or there are too many.
+        :raises MiraklInputError: a row is invalid, or there are too many.
         """
         from airflow_provider_mirakl.actions.rows import checked, read_file
         from airflow_provider_mirakl.files.paths import storage_path
@@ -310,18 +310,20 @@ class OrderActionsOperator(MiraklBaseOperator):
         rows = checked(listed, kind.columns, kind.wrong)
         if doubles := list(kind.doubles(rows)):
             raise MiraklInputError(
-                f"source: names {', '.join(doubles[:10])} more than once; no call was made. Put them into one row"
+                f"source contains {', '.join(doubles[:10])} more than once; no call was made. Merge them into one row"
             )
         groups = kind.grouped(rows)
         entities = len({row[kind.key] for row in rows})
         if entities > self.max_orders:
             raise MiraklInputError(
-                f"source: names {entities:,} orders or returns and max_orders allows {self.max_orders:,}; no call was "
-                "made. Raise max_orders if that many are meant"
+                f"source contains {entities:,} orders or returns, but max_orders allows {self.max_orders:,}; no call "
+                "was made. Raise max_orders if that many are intended"
             )
         self.guard(rows)
         problems = []
-        for group in groups:  # what only the call itself refuses is known before the first one is made, too
+        for (
+            group
+        ) in groups:  # build every call before the first one is made: building it finds the remaining errors
             try:
                 self.call(group)
             except MiraklInputError as error:
@@ -356,7 +358,7 @@ class OrderActionsOperator(MiraklBaseOperator):
     ) -> None:
         """Look whether the orders show what is not known, and forget what surely was not done.
 
-        :raises AirflowFailException: an order does not show it; a person has to decide.
+        :raises AirflowFailException: an order does not show the action; you decide.
         """
         from airflow_provider_mirakl.actions.book import BUSY
 
@@ -541,13 +543,13 @@ class OrderActionsOperator(MiraklBaseOperator):
     def _ended(self, note: Note[Content], book: Content, found: Mapping[str, Any] | None) -> None:
         """Note how the actions ended.
 
-        :raises MiraklJobTimeoutError: they did not, in time.
+        :raises MiraklJobTimeoutError: they did not end in time.
         """
         if found is None:
             pending = _pending(book)
             raise MiraklJobTimeoutError(
-                f"{len(pending)} actions did not end within {self.timeout:,.0f} s; they go on in Mirakl, and a retry "
-                "waits for them",
+                f"{len(pending)} actions did not end within {self.timeout:,.0f} s; they continue in Mirakl, and a "
+                "retry waits for them",
                 job_ids=pending,
             )
         _note_ended(book, _pending(book), found["failed"])
@@ -596,7 +598,7 @@ def _note_ended(book: Content, ended: Sequence[str] | set[str], failed: Mapping[
 
 def _lost(run: TaskRun) -> str:
     return (
-        f"A previous try may have sent actions, and its notes in {run.folder} are gone. Check in Mirakl Connect which "
-        "orders were changed. Does every worker reach [mirakl] work_folder? If nothing was sent, clear the task with "
-        "on_unclear='resend'"
+        f"A previous try may have sent actions, and its notes in {run.folder} are missing. Check in Mirakl Connect "
+        "which orders were changed, and that every worker can access [mirakl] work_folder. If nothing was sent, "
+        "clear the task with on_unclear='resend'"
     )

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
     """Base of the operators: arguments that are read once, and results whose every key is an output.
 
-    ``task.output["folder"]`` is the key ``folder`` of the result, since each key of a result goes to XCom beside the
-    result itself. ``multiple_outputs=False`` stores only the result.
+    ``task.output["folder"]`` is the key ``folder`` of the result, since each key of a result goes to XCom as well as
+    the whole result. ``multiple_outputs=False`` stores only the whole result.
     """
 
     ui_color = "#d8ecf6"
     ui_fgcolor = "#1f2933"
     asset_name: ClassVar[str | None] = None
-    """What it changes in Mirakl, as an asset is named; ``None`` for what only reads."""
+    """Name of the asset that the operator changes; ``None`` if it only reads."""
 
     def __init__(self, **kwargs: Unpack[TaskArguments]) -> None:
         kwargs.setdefault("multiple_outputs", True)
@@ -36,7 +36,7 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
 
     @property
     def asset(self) -> Asset | None:
-        """What it changes in Mirakl, as an asset."""
+        """The asset that the operator changes."""
         if self.asset_name is None or (hook := self.changed_by) is None:
             return None
         from airflow_provider_mirakl.assets import asset_of
@@ -45,6 +45,6 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
 
     @property
     def changed_by(self) -> MiraklBaseHook | None:
-        """The hook of the connection whose asset it changes."""
+        """The hook of the connection whose asset changes."""
         hook: MiraklBaseHook | None = getattr(self, "hook", None)
         return hook

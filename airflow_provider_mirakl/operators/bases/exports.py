@@ -1,4 +1,4 @@
-"""The bases of the operators that read much: exports in the background, and exports that answer at once."""
+"""The bases of the export operators: exports in the background, and exports that answer at once."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ class DirectExportArguments(TaskArguments, total=False):
 
 
 LONGEST_POSTPONEMENT = 24 * 3600.0
-"""Seconds that a direct export waits at most for the moment at which Mirakl permits it."""
+"""Longest time in seconds that a direct export waits until Mirakl permits it."""
 _PARQUET_CHUNK = 10_000
-"""Items in one of Mirakl's files, where the target is Parquet: each is held in memory once."""
+"""Items in one of Mirakl's files for a Parquet target: each file is read into memory."""
 
 
 class ExportOperator(MiraklJobOperator):
@@ -110,7 +110,7 @@ class ExportOperator(MiraklJobOperator):
     """
 
     formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
-    """What can be written: CSV only where Mirakl exports it."""
+    """Formats that can be written: CSV only where Mirakl exports it."""
     target = Location()
     target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
     items_per_chunk = Maybe(Whole())
@@ -133,14 +133,14 @@ class ExportOperator(MiraklJobOperator):
         """The call that begins the export."""
 
     def asked(self, caller: Caller) -> Call[str]:
-        """The call by which one export is told from another: the same for every try."""
+        """The call that identifies the export: the same for every try."""
         return self.begin(caller)
 
     @property
     def format(self) -> TargetFormat:
         """The format of the target.
 
-        :raises MiraklConfigurationError: Mirakl has no export of this kind in it.
+        :raises MiraklConfigurationError: Mirakl does not export these rows in this format.
         """
         return format_of(self.target, self.target_format, self.formats)
 
@@ -157,7 +157,7 @@ class ExportOperator(MiraklJobOperator):
         return self.items_per_chunk
 
     def payload(self, caller: Caller) -> str:
-        """Hash of what is asked for."""
+        """Hash of the request."""
         import hashlib
 
         call = self.asked(caller)
@@ -165,7 +165,7 @@ class ExportOperator(MiraklJobOperator):
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
-        """The one export."""
+        """The export's call."""
         from airflow_provider_mirakl.runtime.downloads import ready_target
 
         ready_target(self.target, self.format)
@@ -181,7 +181,7 @@ class ExportOperator(MiraklJobOperator):
         return super().begun(run, book) | {"target": self.target}
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Take up what the trigger found."""
+        """Continue with what the trigger found."""
         with self._expiring():
             return super().resume(context, event)
 
@@ -191,14 +191,14 @@ class ExportOperator(MiraklJobOperator):
 
     @contextmanager
     def _expiring(self) -> Iterator[None]:
-        """Give up an export that Mirakl has no more, so that a retry begins another: it would ask in vain for ever."""
+        """Mark an expired export as failed, so that a retry starts a new one instead of polling it forever."""
         try:
             yield
         except MiraklNotFoundError:
             if (book := self._book) is not None:
                 for entry in book.entries:
                     book.ended(entry, entry.status or {}, failed=True)
-                self.log.warning("Mirakl has %s no more; a retry exports anew", self._named(book))
+                self.log.warning("Mirakl no longer has %s; a retry exports again", self._named(book))
             raise
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -209,16 +209,16 @@ class ExportOperator(MiraklJobOperator):
 class ChangesExportOperator(ExportOperator):
     """Base of the exports in the background that can export only what changed.
 
-    :param updated_since: only items that changed since this moment; default all. A date-time or its ISO 8601 text, such
+    :param updated_since: only items that changed since this time; default all. A date-time or its ISO 8601 text, such
         as ``{{ data_interval_start }}``. Templated.
     :param changes_only: only items that changed since the last run that wrote its target; the first run exports all.
         Up to when is kept in a file beside the work of all runs (the watermark). Not together with ``updated_since``,
         nor with ``wait_for_completion=False``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
-        may differ from ours. What changed then is exported twice. Templated.
+        may differ from ours. Changes within the overlap are exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
-        ``full`` to export everything once. The first run ever has nothing to lose. Templated.
+        ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     """
 
     updated_since = Maybe(Moment())
@@ -277,7 +277,7 @@ class ChangesExportOperator(ExportOperator):
         return None if last is None else last.since(self._run.instance, timedelta(seconds=self.overlap))
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
-        """Write the target, then move the watermark to the moment at which the export was submitted."""
+        """Write the target, then move the watermark to the time the export was submitted."""
         since, book = self.since, self._book
         result = super().deliver(run, client, caller, jobs)
         if self.changes_only and book is not None:
@@ -296,19 +296,19 @@ class ChangesExportOperator(ExportOperator):
 class DirectExportOperator(MiraklBaseOperator):
     """Base of the operators whose export answers at once, with what changed since the last time.
 
-    The last time is a watermark, kept in a file beside the work of all runs. It moves forward only when the target is
-    written; a run that is retried or cleared begins its window where it began. Set the window yourself, such as to
-    ``{{ data_interval_start }}``, where older runs are to be repeated.
+    The last time is a watermark, kept in a file for all runs. It moves forward only when the target is
+    written; a run that is retried or cleared keeps the start of its window. To repeat older runs, set the window
+    yourself, for example to ``{{ data_interval_start }}``.
 
     :param target: the NDJSON file to write: a local path or object storage. Empty when nothing changed. Templated.
-    :param updated_since: begin of the window; default the watermark, the first time none. A date-time or its ISO 8601
+    :param updated_since: start of the window; default the watermark, none in the first run. A date-time or its ISO 8601
         text. Templated.
     :param updated_to: end of the window; default now. Templated.
     :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
-        What changed then is exported twice.
+        Changes within the overlap are exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
-        ``full`` to export everything once. The first run ever has nothing to lose. Templated.
+        ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. Templated.
@@ -364,7 +364,7 @@ class DirectExportOperator(MiraklBaseOperator):
 
     @abstractmethod
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
-        """The call that answers with a JSON array, or 204."""
+        """The call, whose answer is a JSON array or 204."""
 
     @cached_property
     def hook(self) -> MiraklHook:
@@ -372,7 +372,7 @@ class DirectExportOperator(MiraklBaseOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask, write, move the watermark; where Mirakl does not permit the call yet, wait for the moment."""
+        """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""
         while True:
             try:
                 return self._export(TaskRun(context, self.work_folder, begins=True))
@@ -380,11 +380,11 @@ class DirectExportOperator(MiraklBaseOperator):
                 self._postpone(context, wait)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Ask after the wait in the triggerer."""
+        """Make the call after the wait in the triggerer."""
         return self.execute(context)
 
     def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
-        """Wait for the moment at which Mirakl permits the call: of everything, it may be hours away."""
+        """Wait until Mirakl permits the call: for a full export this may take hours."""
         remaining = wait.retry_at.timestamp() - time.time()
         if remaining > LONGEST_POSTPONEMENT:
             raise wait
@@ -417,13 +417,13 @@ class DirectExportOperator(MiraklBaseOperator):
         if since is not None and until is not begun and until <= since:
             raise MiraklConfigurationError(
                 f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
-                "repeat an older window set updated_since as well",
+                "repeat an older window, set updated_since as well",
                 field="updated_to",
             )
         with self.hook.get_conn() as client:
             items = write_files(client, [self.ask(caller, since, until)], storage_path(self.target), "ndjson")
         if given is None:
-            # What changes after this moment is not exported yet, whatever the window says.
+            # Changes after this time are not exported yet, whatever the window.
             Watermark(min(until, begun), run.instance, since).save(path)
             note_lasting(run, path)
         self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")

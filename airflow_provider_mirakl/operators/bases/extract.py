@@ -1,4 +1,4 @@
-"""The base of the operators that read a listing into files, each run from where the previous one ended."""
+"""The base of the operators that extract a listing to files; each run begins where the previous one ended."""
 
 from __future__ import annotations
 
@@ -56,26 +56,26 @@ class ConnectExtractArguments(ExtractArguments, total=False):
 
 
 FIRST_RUN = timedelta(days=30)
-"""How far the first run reaches back by default: what Mirakl lists by default."""
+"""How far the first run reaches back by default: as far as Mirakl lists by default."""
 _UNSAFE = re.compile(r"[^\w.=+-]+")
 
 
 class ExtractOperator(PacedOperator):
     """Reads a listing page by page, at the published pace, and writes it to files.
 
-    The operators made of it name every parameter; this is what the parameters mean for all of them.
+    The subclasses name every parameter; the meaning of the shared ones is the same in all.
 
     :param target: folder of the files. Templated.
     :param format: ``ndjson`` or ``parquet``.
     :param layout: ``nested`` or ``flat``.
     :param since: where the first run begins. Templated.
-    :param updated_from: begin of a fixed interval. Templated.
+    :param updated_from: start of a fixed interval. Templated.
     :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back behind the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when the filters are others than those of the previous run, whose watermark
-        says nothing about the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again
-        at ``since`` and delivers again what the filters share. Templated.
+    :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
+        not cover the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again at
+        ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
@@ -98,7 +98,7 @@ class ExtractOperator(PacedOperator):
         self,
         *,
         target: PathArg,
-        format: Format | TextArg = "ndjson",  # noqa: A002 - as users say it
+        format: Format | TextArg = "ndjson",  # noqa: A002 - the name users expect
         layout: Layout | TextArg = "nested",
         since: MomentArg | None = None,
         updated_from: MomentArg | None = None,
@@ -126,14 +126,14 @@ class ExtractOperator(PacedOperator):
     @property
     @abstractmethod
     def listing(self) -> Listing:
-        """What is read."""
+        """The listing to read."""
 
     def filters(self) -> dict[str, Any]:
         """Further filters of the listing."""
         return {}
 
     def prepare(self, run: TaskRun) -> Here | None:
-        """Begin the walk, or go on where it was broken off."""
+        """Begin the walk, or continue where it was interrupted."""
         from airflow_provider_mirakl.extract.watermark import WATERMARK
         from airflow_provider_mirakl.runtime.lasting import check_lasting
         from airflow_provider_mirakl.triggers.places import Here
@@ -143,11 +143,11 @@ class ExtractOperator(PacedOperator):
             check_lasting(run, place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
         work = self._work(run)
         if run.begins and work.progress.pages and not work.finished:
-            self.log.info("Continuing the previous try: %s were read", work.describe(0.0))
+            self.log.info("Continuing the previous try, which read %s", work.describe(0.0))
         return None if work.finished else Here(work)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """Say what was written, and where."""
+        """Log what was written, and where."""
         from airflow_provider_mirakl.extract.watermark import WATERMARK, Watermark
         from airflow_provider_mirakl.runtime.lasting import note_lasting
 
@@ -187,14 +187,14 @@ class ExtractOperator(PacedOperator):
         )
 
     def _asked(self, window: Window) -> str:
-        """Tells one walk from another: a try with other filters does not go on with the pages of the previous one."""
+        """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
         shape = self.listing.shape
         words = [shape.table, shape.lines, self._named_filters(), fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
     def _named_filters(self) -> dict[str, Any]:
-        """The filters that are set, in a form that survives a note."""
+        """The filters that are set, in a form that can be stored in a note."""
         set_ = {name: value for name, value in self.filters().items() if value not in (None, [], ())}
         found: dict[str, Any] = json.loads(json.dumps(set_, sort_keys=True, default=str))
         return found
@@ -214,7 +214,7 @@ class ExtractOperator(PacedOperator):
     def _window(self, run: TaskRun) -> Window:
         """Which changes this run delivers.
 
-        :raises MiraklConfigurationError: arguments that do not go together; or filters that are others than those of
+        :raises MiraklConfigurationError: arguments exclude each other; or the filters differ from those of
             the watermark, unless ``on_changed_filters`` permits it.
         """
         from airflow_provider_mirakl.extract.work import Window
@@ -222,17 +222,19 @@ class ExtractOperator(PacedOperator):
         if not self.listing.incremental:
             self._leave_out(
                 ("since", "updated_from", "updated_to", "watermark"),
-                "this listing has no moment of the last change, so every run reads all of it",
+                "this listing has no time of the last change, so every run reads all of it",
             )
             return Window(datetime.now(UTC))
         begins, ends = self.updated_from, self.updated_to
         if begins is None:
             if ends is not None:
                 raise MiraklConfigurationError(
-                    "updated_to: a fixed interval needs updated_from too", field="updated_from"
+                    "updated_from must be set together with updated_to", field="updated_from"
                 )
             return self._since_watermark(run)
-        self._leave_out(("since", "watermark"), "updated_from begins a fixed interval, which has none")
+        self._leave_out(
+            ("since", "watermark"), "cannot be used with updated_from, which sets a fixed interval"
+        )
         if ends is not None and ends <= begins:
             raise MiraklConfigurationError(
                 f"updated_to: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
@@ -241,16 +243,16 @@ class ExtractOperator(PacedOperator):
         return Window(begins, ends)
 
     def _leave_out(self, names: Sequence[str], reason: str) -> None:
-        """Refuse arguments that mean nothing here.
+        """Reject arguments that have no meaning here.
 
-        :raises MiraklConfigurationError: one of them is set.
+        :raises MiraklConfigurationError: one of these is set.
         """
         for name in names:
             if getattr(self, name) is not None:
                 raise MiraklConfigurationError(f"{name}: {reason}; leave out {name}", field=name)
 
     def _since_watermark(self, run: TaskRun) -> Window:
-        """From where the previous run ended, if it had the same filters."""
+        """The window from the end of the previous run, if that had the same filters."""
         from airflow_provider_mirakl.extract.watermark import Watermark
         from airflow_provider_mirakl.extract.work import Window
         from airflow_provider_mirakl.files.paths import storage_path
@@ -259,7 +261,7 @@ class ExtractOperator(PacedOperator):
             place = storage_path(self.watermark)
         elif run.is_mapped:
             raise MiraklConfigurationError(
-                "watermark: a mapped task needs a folder of its own for each instance", field="watermark"
+                "watermark must be set in a mapped task, to a folder for each instance", field="watermark"
             )
         else:
             place = run.lasting_folder("watermarks", self.hook.conn_id)
@@ -275,9 +277,9 @@ class ExtractOperator(PacedOperator):
         if words := known.other_filters(filters):
             if self.on_changed_filters == "fail":
                 raise MiraklConfigurationError(
-                    f"{words}. The watermark in {place} is about the filters of the previous run: rows that changed "
+                    f"{words}. The watermark in {place} belongs to the filters of the previous run: rows that changed "
                     f"before {known.moment.isoformat()} and were left out then would never be extracted. Set "
-                    "on_changed_filters='anew' for one run to begin again at since, or enter another watermark",
+                    "on_changed_filters='anew' for one run to begin again at since, or set another watermark",
                     field="on_changed_filters",
                 )
             if run.begins:
@@ -298,7 +300,7 @@ class ConnectExtractOperator(ExtractOperator):
         self,
         *,
         target: PathArg,
-        format: Format | TextArg = "ndjson",  # noqa: A002 - as users say it
+        format: Format | TextArg = "ndjson",  # noqa: A002 - the name users expect
         layout: Layout | TextArg = "nested",
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         **kwargs: Unpack[ExtractArguments],

@@ -48,11 +48,11 @@ class FileJobOperator(JudgedJobOperator):
 
     @abstractmethod
     def upload(self, caller: Caller, file_name: str) -> Call[Any]:
-        """The call that uploads :attr:`content` under a name."""
+        """The call that uploads :attr:`content` with a file name."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """What else is submitted: a change makes another job."""
+        """Further fields of the submission: a change makes it another job."""
         return {}
 
     @property
@@ -68,7 +68,7 @@ class FileJobOperator(JudgedJobOperator):
         return self._run.folder / "sent" / self.path.name
 
     def has_copy(self) -> bool:
-        """Whether the copy is there."""
+        """Whether the copy exists."""
         return self.copy.exists()
 
     def content(self) -> Any:
@@ -99,20 +99,18 @@ class FileJobOperator(JudgedJobOperator):
         return digest.hexdigest()
 
     def refuse_empty(self) -> None:
-        """Refuse a file that says nothing, before its call is spent: P41's is worth 15 minutes, and a file that
-        replaces what Mirakl has would delete all of it.
+        """Reject a file without rows before the call: P41 is limited to one every 15 minutes, and an empty file
+        that replaces Mirakl's data would delete all of it.
 
-        :raises MiraklInputError: it is empty, or a CSV file of a heading only.
+        :raises MiraklInputError: it is empty, or a CSV file with only a header.
         """
         if self.copy.stat().st_size == 0:
             raise MiraklInputError(f"source: {self.source!r} is empty; nothing was sent")
         if self.lines() == 0:
-            raise MiraklInputError(
-                f"source: {self.source!r} has a heading and no line below it; nothing was sent"
-            )
+            raise MiraklInputError(f"source: {self.source!r} has a header but no rows; nothing was sent")
 
     def lines(self) -> int | None:
-        """Lines below the heading of a CSV file."""
+        """Lines below the header of a CSV file."""
         from airflow_provider_mirakl.files.csv_table import open_table
         from airflow_provider_mirakl.jobs.reports import is_csv
 
@@ -121,24 +119,24 @@ class FileJobOperator(JudgedJobOperator):
         try:
             with open_table(self.copy, errors="replace") as table:
                 return sum(1 for _ in table.rows)
-        except MiraklInputError:  # Mirakl may read what is not read here
+        except MiraklInputError:  # Mirakl may be able to read what we cannot
             return None
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
-        """The file, under a name that is its own."""
+        """The file, with a unique name."""
         stem, dot, ending = self.path.name.rpartition(".")
         name = f"{stem}-{book.name(0)}.{ending}" if dot else f"{ending}-{book.name(0)}"
         yield Submission(self.upload(caller, name))
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """The failed lines, in the columns of the source; of CSV files only."""
+        """The failed lines, with the columns of the source; CSV files only."""
         from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
 
         reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
         if not reports or not all(is_csv(path.name) for path in (self.copy, *reports)):
             return None
         if not self.copy.exists():
-            self.log.warning("%s is gone, so its failed lines cannot be picked out.", self.copy)
+            self.log.warning("%s is missing, so the rejects file cannot be written.", self.copy)
             return None
         target = run.folder / "rejects.csv"
         written = write_rejected_lines(self.copy, reports, target, self.id_column)

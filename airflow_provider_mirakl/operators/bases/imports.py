@@ -1,4 +1,4 @@
-"""The base of the operators that find imports which another system submitted: by FTP, or in the back office."""
+"""The base of the operators that find imports submitted by another system: by FTP, or in the back office."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ class FindImportsArguments(TaskArguments, total=False):
 
 
 class FindImportsOperator(MiraklBaseOperator):
-    """Lists imports, and returns their ids for a sensor, which waits for them and judges their lines.
+    """Lists imports, and returns their ids for a sensor, which waits for them and evaluates their lines.
 
     Mirakl permits a page of 100 imports a minute.
 
     :param status: only imports in this state, such as ``FAILED``. Templated.
-    :param on_none: what to do where no import is found: ``pass`` with no ids, ``skip`` the task and what follows it, or
+    :param on_none: what to do if no import is found: ``pass`` without ids, ``skip`` the task and those downstream, or
         ``fail``. Templated.
-    :param max_imports: most imports that are returned, the newest first. More than 100 take a minute for every 100.
+    :param max_imports: largest number of imports to return, the newest first. Every 100 take a minute.
         Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own. Templated.
     :param shop_id: the shop; default the connection's own. An operator without one finds the imports of all shops.
         Templated.
-    :return: ``job_ids``, the newest first, and ``states``, how many imports are in each state.
+    :return: ``job_ids``, the newest first, and ``states``, the number of imports in each state.
     :raises MiraklInputError: no import was found, with ``on_none="fail"``.
     """
 
     code: ClassVar[str]
     """Mirakl's code of the listing."""
     state: ClassVar[str] = "status"
-    """The field that holds an import's state."""
+    """The field with an import's state."""
     roles: ClassVar[Sequence[str]] = ("shop", "operator")
 
     ui_color = "#dcefe4"
@@ -94,7 +94,7 @@ class FindImportsOperator(MiraklBaseOperator):
     def listing(self, caller: Caller, limit: int) -> Call[Page[dict[str, Json]]]:
         """The call of the first page.
 
-        :param limit: imports a page.
+        :param limit: imports per page.
         """
 
     @cached_property
@@ -103,7 +103,7 @@ class FindImportsOperator(MiraklBaseOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """List, and count by state."""
+        """List the imports, and count them by state."""
         caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.code)
         most, found = self.max_imports, []
         with self.hook.get_conn() as client:
@@ -119,7 +119,7 @@ class FindImportsOperator(MiraklBaseOperator):
         words = ", ".join(f"{count} {state}" for state, count in states.items())
         self.log.info("%s lists %d imports%s", self.code, len(found), f": {words}" if words else "")
         if not found and self.on_none == "skip":
-            raise AirflowSkipException(f"{self.code} lists no import that fits")
+            raise AirflowSkipException(f"{self.code} lists no matching import")
         if not found and self.on_none == "fail":
-            raise MiraklInputError(f"{self.code} lists no import that fits")
+            raise MiraklInputError(f"{self.code} lists no matching import")
         return {"job_ids": [row.get("import_id") for row in found], "states": states}

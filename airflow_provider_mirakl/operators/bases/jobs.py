@@ -1,9 +1,9 @@
 """The base of the operators that submit a job to Mirakl and wait for it.
 
-What was submitted is noted before and after every submission (:mod:`airflow_provider_mirakl.jobs.book`), in the work
-folder, from Airflow 3.3 on in the task's state too, and in what a trigger carries. So no retry, crash or lost worker
-submits a job again, deferrable or not. What is sent is a copy in the task's folder: a source that is written anew
-meanwhile cannot be sent under the hash of the old one, and no batch is read from another file than the one before it.
+Every submission is noted before and after the call (:mod:`airflow_provider_mirakl.jobs.book`): in the work folder,
+from Airflow 3.3 on also in the task's state, and in the trigger. So a retry, a crash or a lost worker never
+submits a job twice, deferrable or not. What is sent is a copy in the task's folder: a source that is rewritten
+meanwhile cannot be sent under the hash of the old one, and all batches come from the same file.
 """
 
 from __future__ import annotations
@@ -89,32 +89,32 @@ class JudgedJobArguments(JobArguments, total=False):
 
 
 class MiraklJobOperator(MiraklBaseOperator):
-    """Submits a job, waits for its end, archives its reports and judges its items.
+    """Submits a job, waits for its end, archives its reports and evaluates its items.
 
-    A retry takes up the job that a previous try submitted, whatever became of that try, and returns the same result. A
+    A retry resumes the job that a previous try submitted, however that try ended, and returns the same result. A
     changed input is a new job; a job that ended ``FAILED`` is submitted again by a retry; clearing the task submits
-    anew. When a task is killed the job goes on, since Mirakl has no way to cancel it: the task log and ``job.json``
+    anew. When a task is killed the job continues, since Mirakl cannot cancel it: the task log and ``job.json``
     in the work folder name it, and a sensor can wait for it.
 
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param shop_id: the shop; default the connection's own. The operator and the front office have to name one where
-        Mirakl asks for it. Templated.
+    :param shop_id: the shop; default the connection's own. The operator and the front office must set one where
+        Mirakl requires it. Templated.
     :param wait_for_completion: wait for the end of the job. Without it the task ends with the ids, for a sensor.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. Without it the
         worker waits, with the same result.
-    :param poll_interval: seconds between two looks; default what Mirakl recommends, at least what it allows. The
+    :param poll_interval: seconds between two polls; default what Mirakl recommends, at least what it allows. The
         connection's ``interval_factor`` stretches it.
-    :param timeout: longest wait for the job in seconds. The job goes on, and a retry takes it up.
-    :param max_failures: looks that may fail one after another (5xx, broken connection) before the task fails.
-    :param on_unclear: what to do when nobody knows whether Mirakl took a submission: ``look`` for it in Mirakl's
-        list, ``resend`` it, or ``fail`` and let a person decide. Default what is safe for the job.
+    :param timeout: longest wait for the job in seconds. The job continues, and a retry resumes it.
+    :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
+    :param on_unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in Mirakl's
+        list, ``resend`` it, or ``fail`` and leave the decision to you. The default is the safe choice for the job.
     :param work_folder: folder for ids, reports, rows and rejects, as an object storage path that every worker
         reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
     job: ClassVar[str]
-    """Name of the job's row in the table."""
+    """Name of the job in the table of jobs."""
     roles: ClassVar[tuple[str, ...]] = ("shop", "operator", "front")
     """Roles that may submit it."""
     early: bool = True
@@ -162,13 +162,13 @@ class MiraklJobOperator(MiraklBaseOperator):
         self._refused_since: float | None = None
         self._lost = 0  # submissions of this try whose replies were lost
 
-    # What a named operator says
+    # What a subclass defines
 
     @abstractmethod
     def payload(self, caller: Caller) -> str:
         """A hash of everything that is submitted, after checking it.
 
-        :raises MiraklInputError: the input is wrong; no call was spent.
+        :raises MiraklInputError: the input is invalid; no call was made.
         """
 
     @abstractmethod
@@ -176,19 +176,19 @@ class MiraklJobOperator(MiraklBaseOperator):
         """The calls that begin the jobs, in an order that never changes."""
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """Write the failed items as input of a next run, where that can be done."""
+        """Write the failed items as input for the next run, where that is possible."""
         return None
 
     def has_copy(self) -> bool:
-        """Whether what is to be sent is there, as :meth:`payload` left it."""
+        """Whether the data to send still exists as :meth:`payload` left it."""
         return True
 
     def lines(self) -> int | None:
-        """How many lines Mirakl will count in what is sent; ``None`` where that cannot be told."""
+        """The number of lines that Mirakl will count; ``None`` if unknown."""
         return None
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
-        """What else belongs to the result: files of an export."""
+        """Further keys of the result, such as the files of an export."""
         return {}
 
     def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
@@ -204,21 +204,21 @@ class MiraklJobOperator(MiraklBaseOperator):
 
     @property
     def kind(self) -> JobKind:
-        """The job's row in the table."""
+        """The job's entry in the table."""
         from airflow_provider_mirakl.jobs.table import JOBS
 
         return JOBS[self.job]
 
     @cached_property
     def caller(self) -> Caller:
-        """Whose key it is, and for which shop.
+        """The role of the key, and the shop.
 
-        :raises MiraklConfigurationError: the role may not submit this job, or the shop is no number.
+        :raises MiraklConfigurationError: the role may not submit this job, or the shop is not a number.
         """
         return check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.kind.code)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Submit what is not submitted yet, and wait."""
+        """Submit what has not been submitted yet, and wait."""
         return self._begin(context)
 
     def _begin(self, context: Context, carried: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -228,14 +228,14 @@ class MiraklJobOperator(MiraklBaseOperator):
         run = self._enter(context, begins=True, carried=carried)
         run.announce(self.log)
         previous = JobBook.find(run.folder, generation=run.generation, store=run.memory)
-        if previous is None:  # a retry that finds this note knows that nothing was sent
+        if previous is None:  # tells a retry that nothing was sent
             JobBook.open(run.folder, generation=run.generation, payload="", store=run.memory)
         try:
             payload = self.payload(self.caller)
         except MiraklInputError as error:
             if previous is None or not previous.job_ids:
                 raise
-            self.log.warning("%s A previous try submitted %s, which goes on.", error, self._named(previous))
+            self.log.warning("%s A previous try submitted %s, which continues.", error, self._named(previous))
             payload = previous.payload
         if previous is not None and previous.payload not in ("", payload):
             self._tell_changed(previous)
@@ -243,32 +243,33 @@ class MiraklJobOperator(MiraklBaseOperator):
         if previous is None and run.may_have_lost_notes:
             self._suspect(book)
         if book.job_ids and book.result is None:
-            self.log.info("Taking up %s, which a previous try submitted.", self._named(book))
+            self.log.info("Resuming %s, which a previous try submitted.", self._named(book))
         return self._proceed(context, run, book)
 
     def _tell_changed(self, previous: JobBook) -> None:
-        """Say that a changed input is submitted as another job, and what is known of the first."""
+        """Log that a changed input is submitted as another job, and what is known of the first one."""
         if previous.job_ids:
             self.log.warning(
-                "The input has changed, so it is submitted as another job. %s of the previous input goes on in Mirakl.",
+                "The input has changed, so it is submitted as another job. %s of the previous input continues in "
+                "Mirakl.",
                 self._named(previous).capitalize(),
             )
         for entry in previous.unclear:
             self.log.warning(
-                "The input has changed. Whether Mirakl took the previous one, sent at %s UTC, is not known.",
+                "The input has changed. It is not known whether Mirakl accepted the previous one, sent at %s UTC.",
                 utc_time(entry.at),
             )
 
     def _suspect(self, book: JobBook) -> None:
-        """A previous try left no note: its disk is gone. What it may have submitted is cleared up before anything is
+        """Handle a previous try without a note, whose disk is gone. Find out what it submitted before anything is
         sent, as after a lost reply."""
         if (self.on_unclear or self.kind.unclear) == "resend":
             return
         self.log.warning(
-            "This is a retry, and the notes of the previous try are gone: it ran on another disk. Set [mirakl] "
-            "work_folder to storage that every worker reaches."
+            "This is a retry, and the notes of the previous try are missing: it ran on another disk. Set [mirakl] "
+            "work_folder to storage that every worker can access."
         )
-        # Not before the Dag run began; where that is not known, a day.
+        # The submission is not older than the Dag run; if its start is unknown, assume a day.
         book.intend(0, None)
         book.entries[0].at = self._run.run_began or time.time() - 24 * 3600.0
         book.entries[0].span = time.time() - book.entries[0].at
@@ -279,7 +280,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         return self._run
 
     def resume_submission(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Go on submitting, after the wait for a permitted moment. Without an event as :meth:`resume`."""
+        """Continue submitting, after the wait for a permitted time. Without an event, like :meth:`resume`."""
         if event is None:
             return self._begin(context)
         state = event.get("state", {}) if isinstance(event, Mapping) else {}
@@ -288,25 +289,25 @@ class MiraklJobOperator(MiraklBaseOperator):
         self._refused_since = state.get("refused_since")
         run, book = self._taken_up(context, state.get("notes"))
         if not book.all_submitted and not self.has_copy():
-            # Another disk. The source is copied again; it has to be what the first batches were made of.
+            # Another disk. The source is copied again, and must match the first batches.
             payload = self.payload(self.caller)
             if payload != book.payload and book.entries:
                 raise MiraklInputError(
                     f"The input has changed after {len(book.entries)} of its batches were submitted "
-                    f"({self._named(book)}), and {run.folder} with its copy is gone. Is [mirakl] work_folder shared "
-                    "by all workers? Clear the task to submit the new input as a whole"
+                    f"({self._named(book)}), and {run.folder} with its copy is missing. Check that all workers share "
+                    "[mirakl] work_folder. Clear the task to submit the whole new input"
                 )
             if payload != book.payload:
                 return self._begin(context, state.get("notes"))
         return self._proceed(context, run, book)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Take up what the trigger found.
+        """Continue with what the trigger found.
 
-        Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: the
+        Airflow resumes without an event when a task is cleared just as it defers. Nothing is lost: the
         book knows what was submitted, so the try begins like any other.
 
-        :raises MiraklTriggerEventError: for an event that is not understood.
+        :raises MiraklTriggerEventError: the event is not valid.
         """
         from airflow_provider_mirakl.triggers.poll import read_event
 
@@ -318,12 +319,12 @@ class MiraklJobOperator(MiraklBaseOperator):
             return self._conclude(run, client, book, found)
 
     def on_kill(self) -> None:
-        """Note that nobody waits for the job any more. It goes on in Mirakl, which has no way to cancel it."""
+        """Log that the task stops waiting. The job continues in Mirakl, which cannot cancel it."""
         if self._book is None:
             return
         for entry in self._book.abandon():
             self.log.warning(
-                "%s %s goes on in Mirakl, and nobody waits for it now; a sensor can take it up by this id",
+                "%s %s continues in Mirakl, but this task no longer waits for it; a sensor can, by this id",
                 self.kind.title,
                 entry.job_id,
             )
@@ -338,7 +339,7 @@ class MiraklJobOperator(MiraklBaseOperator):
     def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
         self._book = book
         if book.result is not None:
-            self.log.info("A previous try submitted %s; its result stands.", self._named(book))
+            self.log.info("A previous try submitted %s; its result is kept.", self._named(book))
             return self._judged(book.result)
         with self.hook.get_conn() as client:
             self._submit(context, client, book)
@@ -355,7 +356,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         for entry in book.entries:
             if entry.phase == "abandoned":
                 entry.phase = "submitted"
-        if book.all_submitted:  # the source is not read again: it may be gone
+        if book.all_submitted:  # do not read the source again: it may no longer exist
             book.save()
             context["ti"].xcom_push(key="job_ids", value=_texts(book.job_ids))
             return
@@ -382,7 +383,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             lines=self.lines,
             postpone=lambda wait, lost: self._postpone(context, wait, lost),
             log=self.log,
-            # A longer wait is for the triggerer.
+            # Longer waits belong in the triggerer.
             max_wait=SHORTEST_DEFERRAL if self.deferrable else None,
             longest_search=min(LONGEST_SEARCH, self.timeout),
             lost=self._lost,
@@ -391,17 +392,17 @@ class MiraklJobOperator(MiraklBaseOperator):
     def _postpone(
         self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError, lost: int = 0
     ) -> None:
-        """Wait for the moment at which Mirakl takes the next submission.
+        """Wait until Mirakl permits the next submission.
 
-        :raises MiraklNotYetError: Mirakl would have taken none for longer than :attr:`timeout`.
-        :raises MiraklRateLimitError: likewise, after a 429.
+        :raises MiraklNotYetError: Mirakl does not permit one within :attr:`timeout`.
+        :raises MiraklRateLimitError: the same, after a 429.
         """
         now, moment = time.time(), wait.retry_at.timestamp()
         remaining = moment - now
         self._refused_since = min(now, self._refused_since or now)
         end = self._refused_since + self.timeout
         if moment > end:
-            self.log.warning("Mirakl has taken no submission for timeout=%.0f s; giving up.", self.timeout)
+            self.log.warning("Mirakl has accepted no submission for timeout=%.0f s; giving up.", self.timeout)
             raise wait
         self.log.info(
             "%s Waiting until %s; giving up at %s (timeout=%.0f s).",
@@ -472,10 +473,10 @@ class MiraklJobOperator(MiraklBaseOperator):
         )
 
     def _began(self, context: Context) -> float | None:
-        """When this try began, whether or not it was away meanwhile."""
+        """When this try began, whether or not it was deferred since."""
         return self._first_began or try_began(context)
 
-    # Judging
+    # Evaluating
 
     def _conclude(
         self, run: TaskRun, client: Client, book: JobBook, found: dict[str, Any] | None
@@ -507,12 +508,12 @@ class MiraklJobOperator(MiraklBaseOperator):
         return self._judged(result)
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
-        """The result of a task that did its work, or the error of one whose items failed."""
+        """The result of a successful task, or the error of one whose items failed."""
         return result
 
     @property
     def _described(self) -> dict[str, Any]:
-        """What tells the results of a mapped task apart: the shop, and the file."""
+        """What distinguishes the results of a mapped task: the shop and the file."""
         source = getattr(self, "source", None)
         return {"shop_id": self.caller.shop_id, "source": source if isinstance(source, str) else None}
 
@@ -525,7 +526,7 @@ class MiraklJobOperator(MiraklBaseOperator):
 
 
 class JudgedJobOperator(MiraklJobOperator):
-    """Base of the operators whose jobs carry items, of which some may fail.
+    """Base of the operators whose jobs have items that may fail.
 
     :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
@@ -546,7 +547,7 @@ class JudgedJobOperator(MiraklJobOperator):
         self.max_failed_ratio = max_failed_ratio
 
     def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Log what became of the items, and fail the task when too many failed."""
+        """Log the results of the items, and fail the task if too many failed."""
         judge_items(self._run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         self._run.tell_assets(self, result)
         return result

@@ -1,8 +1,8 @@
-"""Operators that make many calls, one at a time, at the pace Mirakl publishes, without holding a worker.
+"""The base of the operators that make many calls, one at a time, at Mirakl's pace, without occupying a worker.
 
-A worker plans and judges. In between, the triggerer makes the calls: one deferral for a whole catalog. Where the
-triggerer cannot reach the plan, workers make the calls and defer between them. What has been done is on storage, so
-that a killed worker, a killed triggerer or a retry continues there.
+A worker plans and evaluates. In between, the triggerer makes the calls: one deferral for a whole catalog. If the
+triggerer cannot access the plan, workers make the calls and defer between them. Progress is kept on storage, so
+a killed worker, a killed triggerer or a retry continues from there.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class PacedArguments(TaskArguments, total=False):
 
 
 FIRST_LEAD = 3.0
-"""Seconds a task wakes early before it has learned how long coming back takes: the least that was ever measured."""
+"""Seconds a task wakes early before it has measured how long resuming takes: the smallest value ever measured."""
 LONGEST_LEAD = 15.0
-"""Seconds. A task that takes longer to come back does not wake even earlier for it."""
+"""Upper limit in seconds for waking early."""
 
 
 @dataclass(slots=True)
 class Journey:
-    """What a task takes along through a deferral, beside the pace. Travels in the trigger's arguments.
+    """What a task keeps through a deferral, besides the pace; stored in the trigger's arguments.
 
     :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
     :param in_worker: the triggerer cannot reach the plan, so workers make the calls.
@@ -78,9 +78,9 @@ class Journey:
         return FIRST_LEAD if self.lead is None else self.lead
 
     def learn(self, lag: float) -> None:
-        """Learn how long coming back took.
+        """Record how long resuming took.
 
-        :param lag: seconds from the trigger's moment until the task was ready to call.
+        :param lag: seconds from the trigger's time until the task was ready to call.
         """
         learned = lag if self.lead is None else 0.7 * self.lead + 0.3 * lag
         self.lead = max(0.0, min(learned, LONGEST_LEAD))
@@ -118,12 +118,12 @@ class PacedOperator(MiraklBaseOperator):
     """Base of the operators that make many paced calls.
 
     :param deferrable: let the triggerer make the calls; default Airflow's ``[operators] default_deferrable``.
-        Without it the worker makes them and sleeps in between, with the same results.
+        Otherwise the worker makes them and sleeps in between, with the same results.
     :param max_failures: calls that may fail one after another (5xx, broken connection) before the task fails, and
-        failures of the storage likewise. A 429 is a wait, not a failure.
-    :param refused_timeout: longest time, in seconds, during which Mirakl may answer nothing but 429.
+        failures of the storage in the same way. A 429 is a wait, not a failure.
+    :param refused_timeout: longest time in seconds during which Mirakl may answer only 429.
     :param work_folder: folder for plans, progress, rejects and outcomes, as an object storage path that every worker
-        and triggerer reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
+        and triggerer can access; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
     deferrable = Flag(templated=False)
@@ -153,29 +153,29 @@ class PacedOperator(MiraklBaseOperator):
 
     @abstractmethod
     def prepare(self, run: TaskRun) -> Place | Here | None:
-        """Plan, or continue what a previous try planned; judge what the calls so far have brought.
+        """Plan, or continue what a previous try planned; evaluate the results so far.
 
-        Called again after each piece of work, and after each deferral: it has to find its progress on storage.
+        Called again after each piece of work, and after each deferral: it must find its progress on storage.
 
-        :return: where the next piece of work lies; ``None`` when all calls are made.
+        :return: the location of the next piece of work; ``None`` when all calls are made.
         """
 
     @abstractmethod
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """Judge what was done, and return the operator's result."""
+        """Evaluate the work, and return the operator's result."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Begin, or continue what a previous try began."""
+        """Begin, or continue a previous try."""
         return self._begin(context)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Continue after a deferral.
 
-        Airflow resumes without an event when a task is cleared at the very moment it defers. Nothing is lost: what
-        was done is on storage, so the try begins like any other.
+        Airflow resumes without an event when a task is cleared just as it defers. Nothing is lost:
+        progress is on storage, so the try begins like any other.
 
         :raises MiraklError: the error that the triggerer met.
-        :raises MiraklTriggerEventError: for an event that cannot be read.
+        :raises MiraklTriggerEventError: the event is not valid.
         """
         from airflow_provider_mirakl.triggers.poll import load_error
 
@@ -193,8 +193,9 @@ class PacedOperator(MiraklBaseOperator):
             case "unreachable":
                 journey.in_worker = True
                 self.log.warning(
-                    "The triggerer cannot reach the plan in %s (%s). Workers make the calls, one process for each. Set "
-                    "[mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers share.",
+                    "The triggerer cannot access the plan in %s (%s). Workers make the calls, one process for each. "
+                    "Set [mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers "
+                    "share.",
                     run.folder,
                     event.get("reason"),
                 )
@@ -221,7 +222,7 @@ class PacedOperator(MiraklBaseOperator):
                 if in_triggerer and isinstance(place, Place):
                     self._hand_over(place, work, trip, limits)
             with self.hook.get_conn() as client:
-                if woken_for is not None:  # only now is everything loaded that the call needs
+                if woken_for is not None:  # only now is everything loaded for the call
                     journey.learn(time.time() - woken_for)
                     woken_for = None
                 opened: Callable[[], Work | None] = partial(trip.open, place)
@@ -325,9 +326,9 @@ def pages_read(position: Mapping[str, Any]) -> list[int]:
 
 
 def read_event(event: object) -> tuple[Pace, Journey, dict[str, Any]]:
-    """What a trigger hands back: the pace, the journey, and the event with what else it says.
+    """What a trigger returns: the pace, the journey, and the rest of the event.
 
-    :raises MiraklTriggerEventError: for anything but the event of a ``MomentTrigger`` or a ``PacedTrigger``.
+    :raises MiraklTriggerEventError: it is not the event of a ``MomentTrigger`` or a ``PacedTrigger``.
     """
     from airflow_provider_mirakl.catalog.loop import Pace
 

@@ -1,4 +1,4 @@
-"""The base of the operators that repair single products. What a repair does stands in ``repair/``."""
+"""The base of the operators that repair single products. The work of a repair is in ``repair/``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 RouteName = Literal["direct", "djust"]
 MAX_CARRIED = 48 * 1024
-"""Characters of a note that travel with a trigger: Airflow stores its arguments in a row of the database."""
+"""Largest note, in characters, to store in a trigger, whose arguments are a row of Airflow's database."""
 
 
 class ProductRepairOperator(MiraklBaseOperator):
@@ -144,12 +144,12 @@ class ProductRepairOperator(MiraklBaseOperator):
             return self._judged(run, repair.conclude(self._wait(context, run, repair)))
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Judge, after the wait in the triggerer.
+        """Evaluate, after the wait in the triggerer.
 
-        Airflow resumes without an event when a task is cleared at the very moment it defers: then the try begins like
+        Airflow resumes without an event when a task is cleared just as it defers: then the try begins like
         any other.
 
-        :raises MiraklTriggerEventError: for an event that is not understood.
+        :raises MiraklTriggerEventError: the event is not valid.
         """
         from airflow_provider_mirakl.triggers.poll import read_event
 
@@ -163,7 +163,7 @@ class ProductRepairOperator(MiraklBaseOperator):
             return self._judged(run, repair.conclude(found))
 
     def _wait(self, context: Context, run: TaskRun, repair: RepairRun) -> dict[str, Any] | None:
-        """Wait until there is an answer for every product, in the triggerer where that pays."""
+        """Wait until every product has an answer, in the triggerer if that pays off."""
         question, hook = repair.question, self.mirakl_hook
         if question is None or hook is None:
             return None
@@ -213,7 +213,7 @@ class ProductRepairOperator(MiraklBaseOperator):
 
     @cached_property
     def mirakl_hook(self) -> MiraklHook | None:
-        """The hook of the instance; ``None`` where the route can do without, and no connection is set.
+        """The hook of the instance; ``None`` if the route does not need one and none is set.
 
         :raises MiraklConfigurationError: the direct route has no connection, or its key is a shop's.
         """
@@ -221,12 +221,12 @@ class ProductRepairOperator(MiraklBaseOperator):
             if self.route == "djust":
                 return None
             raise MiraklConfigurationError(
-                "mirakl_conn_id: is empty; the direct route needs a connection", field="mirakl_conn_id"
+                "mirakl_conn_id must be set: the direct route needs a connection", field="mirakl_conn_id"
             )
         hook = MiraklHook(self.mirakl_conn_id)
         if hook.values.role not in ("operator", "front"):
             raise MiraklConfigurationError(
-                f"role: the states of products (CM51) are for operator and front, and connection {hook.conn_id!r} has "
+                f"role must be operator or front to read the states of products (CM51), but {hook.conn_id!r} has "
                 f"the key of role {hook.values.role}; set a connection of the operator",
                 field="role",
             )
@@ -265,7 +265,7 @@ class ProductRepairOperator(MiraklBaseOperator):
     def _read(self) -> Pairs:
         """Read and check the products.
 
-        :raises MiraklInputError: with every problem of the input, or for too many products.
+        :raises MiraklInputError: the input is invalid (every problem is listed), or has too many products.
         """
         from airflow_provider_mirakl.repair.pairs import read_file, read_pairs
 
@@ -274,7 +274,7 @@ class ProductRepairOperator(MiraklBaseOperator):
         if has_products and has_source:
             raise MiraklInputError("Set either products or source, not both")
         if not has_products and not has_source:
-            raise MiraklInputError("There is no product: set either products or source")
+            raise MiraklInputError("No products: set either products or source")
         if has_products:
             return read_pairs(products, limit=self.max_products)
         return read_file(self._file(), limit=self.max_products, encoding=self.encoding)
@@ -285,13 +285,13 @@ class ProductRepairOperator(MiraklBaseOperator):
         path = str(self.source)
         if self.source_folders is not None and not lies_in(path, self.source_folders):
             raise MiraklInputError(
-                f"source: {path!r} may not be read; use a file in {' or '.join(self.source_folders)}"
+                f"source must be a file in {' or '.join(self.source_folders)}, not {path!r}"
             )
         return storage_path(path)
 
     @property
     def chosen_client(self) -> str | None:
-        """The Mirakl client configuration that DJUST is to use.
+        """The Mirakl client configuration for DJUST to use.
 
         :raises MiraklConfigurationError: it is not a UUID.
         """
@@ -309,13 +309,13 @@ class ProductRepairOperator(MiraklBaseOperator):
 
 
 def _carried(run: TaskRun) -> dict[str, str] | None:
-    """The note, for a worker that does not reach the folder; one of very many products is too large for a trigger."""
+    """The note, for a worker that cannot access the folder; ``None`` if it is too large for a trigger."""
     carried = run.memory.carried
     return carried if sum(map(len, carried.values())) <= MAX_CARRIED else None
 
 
 def _holds(products: object) -> bool:
-    """Whether there are any products: a form without one has an empty list, or one of empty lines."""
+    """Whether there are any products: an empty form has an empty list, or a list of empty lines."""
     if isinstance(products, list | tuple):
         return any(not isinstance(item, str) or item.strip() for item in products)
     return not is_nothing(products)

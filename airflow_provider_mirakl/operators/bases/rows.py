@@ -1,4 +1,4 @@
-"""The base of the operators that send JSON objects in batches, each batch a job of its own."""
+"""The base of the operators that send JSON objects in batches, each a separate job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RowsJobArguments(JudgedJobArguments, total=False):
 
 
 class RowsJobOperator(JudgedJobOperator):
-    """Base of the operators that send JSON objects in batches, each a job of its own.
+    """Base of the operators that send JSON objects in batches, each a separate job.
 
     :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
         object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
@@ -97,7 +97,7 @@ class RowsJobOperator(JudgedJobOperator):
         """The call that sends encoded objects."""
 
     def payload(self, caller: Caller) -> str:
-        """Check every object, hash them, and keep a copy of them."""
+        """Check, hash and copy every object."""
         import hashlib
 
         from airflow_provider_mirakl.files.storage import writing
@@ -120,7 +120,7 @@ class RowsJobOperator(JudgedJobOperator):
                 problem_count=found,
             )
         if not count:
-            raise MiraklInputError("source: holds nothing to send")
+            raise MiraklInputError("source is empty; nothing was sent")
         return digest.hexdigest()
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
@@ -136,15 +136,15 @@ class RowsJobOperator(JudgedJobOperator):
 
     @property
     def copy(self) -> StoragePath:
-        """The copy of the objects that is sent, one a line, in the task's folder."""
+        """The copy of the objects that is sent, one per line, in the task's folder."""
         return self._run.folder / "sent" / "rows.ndjson"
 
     def has_copy(self) -> bool:
-        """Whether the copy is there."""
+        """Whether the copy exists."""
         return self.copy.exists()
 
     def rows(self) -> Iterator[bytes]:
-        """The objects as they are sent, encoded."""
+        """The encoded objects that are sent."""
         with self.copy.open("rb") as file:
             for line in file:
                 yield line.rstrip(b"\n")

@@ -41,7 +41,7 @@ class Fault:
     :param method: HTTP method; empty for all.
     :param path: path with wildcards such as ``/api/products*``; empty for all.
     :param skip: let so many matching calls pass first.
-    :param times: strike so many times; ``None`` for ever.
+    :param times: strike so many times; ``None`` forever.
     :param probability: strike with this chance, drawn from the sandbox's seed.
     :param options: what the kind needs.
     """

@@ -26,7 +26,7 @@ _CODES = {name: code for code, name in enumerate(RESULTS)}
 
 @dataclass(slots=True)
 class LedgerCall:
-    """What one call wrote: its items in the order received and what became of each.
+    """What one call wrote: its items in the order received and the result of each.
 
     :param key: number of the entry; a call that carries products and offers makes two.
     :param number: number of the call in the journal.

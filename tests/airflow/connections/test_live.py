@@ -228,7 +228,7 @@ def everything_written(home: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def test_triggers_ask_mirakl(run, mirakl):
-    """Two at once, on one event loop; none blocks it for ever."""
+    """Two at once, on one event loop; none blocks it forever."""
     assert (run.task("ask_connect").state, run.task("ask_front").state) == ("success", "success")
     asked = {(call["operation"], call["role"]) for call in mirakl.journal() if call["status"] == 200}
     assert {("listProducts", "connect"), ("PC01", "front")} <= asked

@@ -260,7 +260,7 @@ def test_a_full_shop_and_a_closed_one(run: Any, sandbox: Sandbox, papers: Any) -
         f" documents={wanted})",
     )
     assert ran.tasks == {"full": "failed", "closed": "failed"}
-    assert "has 49 documents and would get 2 more; 50 are the most" in ran.said
+    assert "has 49 documents and would get 2 more; the limit is 50" in ran.said
     assert "The shop 2001 is closed" in ran.said
     assert len(names(sandbox)) == 49
 

@@ -298,7 +298,11 @@ def test_a_file_that_breaks_off_while_it_is_sent_leaves_no_intent(fleet, mirakl_
 )
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "is empty"), ("sku;price\n", "no line below it"), ("sku;price\n;\n\n", "no line below it")],
+    [
+        ("", "is empty"),
+        ("sku;price\n", "has a header but no rows"),
+        ("sku;price\n;\n\n", "has a header but no rows"),
+    ],
 )
 def test_a_file_that_says_nothing_is_refused_before_its_call(
     worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections, kind, text, words

@@ -99,7 +99,7 @@ def test_connect_is_read_by_tokens(request_, mirakl_sandbox):
     [
         ({"path": "api/version"}, MiraklConfigurationError, "begin with a slash"),
         ({"path": "https://elsewhere.example/api"}, MiraklConfigurationError, "begin with a slash"),
-        ({"path": "/api/shops", "paging": "offset"}, MiraklConfigurationError, "in items the field"),
+        ({"path": "/api/shops", "paging": "offset"}, MiraklConfigurationError, "items set to the field"),
         ({"path": SYNC, "method": "POST", "body": {}}, MiraklBadRequestError, "400"),
         (
             {"path": SYNC, "method": "POST", "body": [{}], "mirakl_conn_id": "mirakl_shop"},

@@ -39,7 +39,7 @@ T = TypeVar("T")
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 ON_3 = AIRFLOW >= (3, 0)
 POLL = 0.2
-"""Seconds between two looks at a condition."""
+"""Seconds between two polls at a condition."""
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def test_a_broken_upload_leaves_nothing_behind(store: Any, size: int) -> None:
 
 
 def test_a_key_without_rights_is_told_in_words(run: Any, store: Any, sandbox: Sandbox) -> None:
-    """A bucket that is not there: the task fails before a call is spent."""
+    """A bucket that is not there: the task fails before a call is made."""
     source = f"{store.root}-that-is-not-there/products.ndjson"
     result = run(f"MiraklConnectUpsertProductsOperator(task_id='task', source={source!r}, deferrable=False)")
     assert result.tasks == {"task": "failed"}

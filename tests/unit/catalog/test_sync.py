@@ -294,7 +294,7 @@ def test_a_damaged_state_is_named(
         path.write_bytes(content)
     with pytest.raises(MiraklInputError, match=words) as caught:
         shop.plan(rows)
-    assert "remove it to begin anew" in str(caught.value)
+    assert "remove it to start over" in str(caught.value)
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,4 +1,4 @@
-"""From a reply that says no to an error with data: every envelope of Mirakl, Connect, DJUST and what stands between."""
+"""From an error reply to an error with data: every envelope of Mirakl, Connect, DJUST and of proxies between."""
 
 from __future__ import annotations
 

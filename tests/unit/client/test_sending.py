@@ -113,7 +113,7 @@ BREAKS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("how", BREAKS)
 def test_an_unclear_failure(bench: Any, server: Any, steps: Any, calls: Any, how: str) -> None:
-    """Reads and upserts are sent again; an import is not, since nobody knows whether it arrived."""
+    """Reads and upserts are sent again; an import is not, since it is not known whether it arrived."""
     step = BREAKS[how](steps, server)
     client = bench.client(server.url, timeout=0.3 if "silence" in how else 10)
     for call in (calls.read, calls.upsert):

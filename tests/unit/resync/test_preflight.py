@@ -237,5 +237,5 @@ def test_the_operator_takes_what_a_template_gives(sandbox, run_task, written):
 
 @pytest.mark.parametrize("nothing", [[], "", "None", "[]"])
 def test_the_operator_does_not_pass_where_it_checks_nothing(run_task, nothing):
-    with pytest.raises(MiraklConfigurationError, match="conn_ids must name the connections to check"):
+    with pytest.raises(MiraklConfigurationError, match="conn_ids must name at least one connection to check"):
         run_task(MiraklPreflightOperator(task_id="t", conn_ids=nothing))

@@ -108,7 +108,7 @@ def test_a_fault_is_ordered_from_the_keyboard(page: Page, sandbox: Sandbox, conn
     page.get_by_label("Operation").fill("listProducts")
     page.get_by_label("Times").fill("0")
     page.get_by_label("Times").press("Enter")
-    page.locator(".rules", has_text="throttle listProducts: struck 0 for ever").wait_for()
+    page.locator(".rules", has_text="throttle listProducts: struck 0 forever").wait_for()
     assert [connect.get("/api/products").status_code for _ in range(2)] == [429, 429]
 
 

@@ -65,7 +65,7 @@ def test_a_listing_by_creation_reaches_back_to_the_oldest_import_that_runs() -> 
     assert [row["import_id"] for row in ended.found] == [1], "and the other one was told"
     assert ended.cursor.since == NOW
     stuck = tell("offer_imports", [status(1, "RUNNING", "status", LONGEST_JOB + MINUTE)])
-    assert stuck.cursor.since == NOW, "not for ever"
+    assert stuck.cursor.since == NOW, "not forever"
 
 
 def test_what_is_listed_in_the_overlap_is_told_once() -> None:
