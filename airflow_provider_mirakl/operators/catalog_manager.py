@@ -78,7 +78,7 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
         super().__init__(source=source, batch_size=batch_size, **kwargs)
 
     def check(self, item: Any) -> list[Problem]:
-        """Every reason why the object has none of the six uses."""
+        """Every reason why the object fits none of the six uses."""
         from airflow_provider_mirakl.repair.synchronization import check_product
 
         return check_product(item)

@@ -68,10 +68,10 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
     :param work_folder: folder for notes and reports, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
-    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with before,
-        after and result of each product; ``rejects``, the failed products as ``source`` of a next run; ``planned``,
-        ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids of the direct route;
-        ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
+    :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with the
+        state before, the state after and the result of each product; ``rejects``, the failed products as ``source`` of
+        a next run; ``planned``, ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids
+        of the direct route; ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
     :raises MiraklInputError: with every problem of the input; nothing was sent.
     :raises MiraklConfigurationError: an argument or a connection is invalid.
     :raises MiraklApiError: Mirakl or DJUST rejected a call; the message says what to do.
@@ -134,7 +134,7 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
 
     :param previewed: the result of the preview. Templated.
     :param resynced: the result of the resync; ``None`` where it was skipped. Templated.
-    :param about: what stands at the top of the report, by name, such as a reason and a ticket. Templated.
+    :param about: entries for the top of the report, by name, such as a reason and a ticket. Templated.
     :return: ``planned``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
         file; ``rejects``, the failed products as ``source`` of a next run; and ``folder``.
     :raises AirflowFailException: a product failed; a retry cannot change that.

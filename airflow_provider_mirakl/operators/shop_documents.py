@@ -234,7 +234,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         document, by ``<shop>/<id>``), ``stored``, ``unchanged``, ``shop_ids``, ``manifests`` and
         ``folder``.
-    :raises MiraklInputError: a document that is not listed, or what the role has to give.
+    :raises MiraklInputError: a document is not listed, or an argument that the role requires is missing.
     :raises MiraklPermissionError: the key may not read documents.
     :raises MiraklItemsFailedError: more documents failed than allowed. Stored documents are kept.
 
@@ -367,8 +367,8 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         document, by file name), ``uploaded``, ``skipped`` and ``folder``.
-    :raises MiraklInputError: files that cannot be uploaded; every fault is listed and nothing was sent.
-    :raises MiraklBadRequestError: Mirakl refuses the call as a whole, such as for a closed shop.
+    :raises MiraklInputError: files cannot be uploaded; every problem is listed and nothing was sent.
+    :raises MiraklBadRequestError: Mirakl rejected the whole call, for example for a closed shop.
     :raises MiraklPermissionError: the key may not write documents.
     :raises MiraklItemsFailedError: more documents were refused than allowed.
 

@@ -280,11 +280,11 @@ class MiraklUpdateShopOperator(StoringOperator):
     :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
         shop. Templated.
     :param unknown_fields: ``refuse`` fields that A02 does not document, or ``send`` them.
-    :param check_codes: compare ``channels`` with those of the instance (CH11, asked once a day) before the call is
-        spent.
+    :param check_codes: compare ``channels`` with those of the instance (CH11, called once a day) before the
+        update.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         field) and ``folder``.
-    :raises MiraklInputError: ``changes`` is wrong; every fault is listed and nothing was sent.
+    :raises MiraklInputError: ``changes`` is invalid; every problem is listed and nothing was sent.
     :raises MiraklItemsFailedError: Mirakl refused some fields.
 
     Source: :ref:`A02 <facts-a01>`.

@@ -86,7 +86,7 @@ class OrderActionArguments(TaskArguments, total=False):
 
 POLL = "airflow_provider_mirakl.actions.book.actions_ended"
 SHORTEST_POLL = 60.0
-"""Seconds: how often Mirakl permits to ask for one action."""
+"""Shortest interval in seconds at which Mirakl permits polling one action."""
 BATCH = 100
 """Orders that are read at once: one page of v2-listOrders."""
 T = TypeVar("T")
@@ -209,7 +209,7 @@ class OrderActionsOperator(MiraklBaseOperator):
 
         if self.kind.key == "order_id":
             first: Any = list_orders(order_ids=entity_ids)
-        else:  # returns have no filter by id; what was changed since the intent is among the first
+        else:  # returns cannot be filtered by id; those changed since the intent come first
             first = list_returns(updated_from=datetime.fromtimestamp(since, UTC) - timedelta(hours=1))
         for page in client.pages(first):
             yield from page.items
@@ -356,7 +356,7 @@ class OrderActionsOperator(MiraklBaseOperator):
         book: Content,
         groups: list[list[Row]],
     ) -> None:
-        """Look whether the orders show what is not known, and forget what surely was not done.
+        """Check whether the orders show uncertain actions, and drop those that were certainly not carried out.
 
         :raises AirflowFailException: an order does not show the action; you decide.
         """
@@ -385,7 +385,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             raise AirflowFailException(
                 f"Whether Mirakl took the {self.kind.title} of {', '.join(left)} is not known. Check it in Mirakl "
                 "Connect: if it was carried out, or will be, clear the task later; if it was not, clear the task with "
-                "on_unclear='resend'. Nothing that was sent is sent again"
+                "on_unclear='resend'. Accepted actions are not sent again"
             )
 
     def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
-    """Base of the operators: arguments that are read once, and results whose every key is an output.
+    """Base of the operators: reads arguments once, and makes every key of the result an output.
 
     ``task.output["folder"]`` is the key ``folder`` of the result, since each key of a result goes to XCom as well as
     the whole result. ``multiple_outputs=False`` stores only the whole result.

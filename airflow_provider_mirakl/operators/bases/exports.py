@@ -146,7 +146,7 @@ class ExportOperator(MiraklJobOperator):
 
     @property
     def export_type(self) -> str:
-        """The format that Mirakl is asked for."""
+        """The format requested from Mirakl."""
         return export_type(self.format)
 
     @property
@@ -212,7 +212,7 @@ class ChangesExportOperator(ExportOperator):
     :param updated_since: only items that changed since this time; default all. A date-time or its ISO 8601 text, such
         as ``{{ data_interval_start }}``. Templated.
     :param changes_only: only items that changed since the last run that wrote its target; the first run exports all.
-        Up to when is kept in a file beside the work of all runs (the watermark). Not together with ``updated_since``,
+        The end of the window is kept in a file for all runs (the watermark). Not together with ``updated_since``,
         nor with ``wait_for_completion=False``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
         may differ from ours. Changes within the overlap are exported twice. Templated.

@@ -195,7 +195,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         """The result of a task that does not wait."""
         return {"job_ids": _texts(book.job_ids), "folder": str(run.folder)}
 
-    # What all have in common
+    # What all subclasses share
 
     @cached_property
     def hook(self) -> MiraklHook:
@@ -485,8 +485,8 @@ class MiraklJobOperator(MiraklBaseOperator):
 
         if found is None:
             raise MiraklJobTimeoutError(
-                f"{self._named(book)} did not end within {self.timeout:,.0f} s; it goes on in Mirakl, and a retry "
-                "takes it up",
+                f"{self._named(book)} did not end within {self.timeout:,.0f} s; it continues in Mirakl, and a retry "
+                "resumes it",
                 job_ids=_texts(book.job_ids),
             )
         jobs = []

@@ -58,12 +58,12 @@ LONGEST_LEAD = 15.0
 class Journey:
     """What a task keeps through a deferral, besides the pace; stored in the trigger's arguments.
 
-    :param began: moment at which this try began; Airflow 3 tells a task that comes back only when it came back.
-    :param in_worker: the triggerer cannot reach the plan, so workers make the calls.
+    :param began: when this try began; Airflow 3 tells a resumed task only when it resumed.
+    :param in_worker: the triggerer cannot access the plan, so workers make the calls.
     :param stays: pages got lost on the way, so this worker reads to the end: a deferral would lose them again.
     :param read: round and pages that had been read when the task left.
-    :param lead: seconds from a trigger's moment until the task was ready to call again, as learned so far; ``None``
-        before it ever came back.
+    :param lead: measured seconds from a trigger's time until the task was ready to call again; ``None``
+        before it first resumed.
     """
 
     began: float | None = None
@@ -104,7 +104,7 @@ class Trip:
         return self.work
 
     def state(self) -> dict[str, Any]:
-        """What the task takes along through a deferral."""
+        """What the task keeps through a deferral."""
         if self.work is not None:
             self.journey.read = pages_read(self.work.position)
         return {
@@ -260,7 +260,7 @@ class PacedOperator(MiraklBaseOperator):
         journey.stays, journey.read = True, read
 
     def _hand_over(self, place: Place, work: Work, trip: Trip, limits: CallLimits) -> None:
-        """Let the triggerer make the calls, unless they are so quick that a deferral does not pay."""
+        """Let the triggerer make the calls, unless they are too short for a deferral to pay off."""
         from airflow_provider_mirakl.triggers.paced import PacedTrigger
 
         operation = work.operation
@@ -301,7 +301,7 @@ class PacedOperator(MiraklBaseOperator):
         return None
 
     def _wait(self, seconds: float, trip: Trip) -> None:
-        """Wait: in the triggerer when that pays, else here."""
+        """Wait: in the triggerer if that pays off, else here."""
         journey = trip.journey
         if self.deferrable and not journey.stays and seconds - journey.early >= SHORTEST_DEFERRAL:
             from airflow_provider_mirakl.triggers.moment import MomentTrigger

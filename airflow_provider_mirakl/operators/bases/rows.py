@@ -83,7 +83,7 @@ class RowsJobOperator(JudgedJobOperator):
 
     @abstractmethod
     def check(self, item: Any) -> list[Problem]:
-        """Every problem of one object."""
+        """Every problem of an object."""
 
     @abstractmethod
     def build(self, heading: Sequence[str]) -> Any:
