@@ -212,6 +212,7 @@ def test_a_ready_mapping_and_the_settings_of_reading(upsert: Any, sandbox: Sandb
     }
     result = upsert({"upsert": str(path)}, columns=columns, encoding="cp1252", normalize_gtins=True)
     assert result.state == "success"
+    sandbox.advance(60)
     (product,) = sandbox.products()
     assert product["id"] == "lamp-Red"
     assert product["titles"][0]["value"] == "Caf\xe9"
