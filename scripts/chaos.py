@@ -58,11 +58,11 @@ from airflow_provider_mirakl.sandbox.connections import connections  # noqa: E40
 from airflow_provider_mirakl.sandbox.feeds import fill  # noqa: E402
 from airflow_provider_mirakl.sandbox.world import World  # noqa: E402
 
-SPEED = 30.0
-"""Mirakl's minute takes two seconds."""
+SPEED, DAILY = 30.0, 3000.0
+"""Mirakl's minute takes two seconds; its day half a minute, where an operation may be called once a day."""
 PATIENCE = 600.0
 """Seconds after which a run that has not ended hangs."""
-MOST_CALLS = 120
+MOST_CALLS = 90
 """A victim is struck before the sandboxes of a round have answered so many calls."""
 DATA = ROOT / "example_dags" / "data"
 
@@ -106,6 +106,7 @@ class Operation:
     :param count: the field of the result that has to be ``expects``.
     :param expects: how many items there are.
     :param deferrable: what ``deferrable`` is.
+    :param speed: of the sandbox.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Operation:
     count: str = ""
     expects: int = 0
     deferrable: bool = True
+    speed: float = SPEED
 
 
 def connect(name: str, operator: str, arguments: str, *more: Any, **options: Any) -> Operation:
@@ -232,6 +234,7 @@ OPERATIONS = (
         "target='$folder/offers.ndjson'",
         "mirakl_operator",
         "OF52",
+        speed=DAILY,
     ),
     Operation(
         "CM52",
@@ -239,6 +242,7 @@ OPERATIONS = (
         "target='$folder/masters.ndjson'",
         "mirakl_operator",
         "CM52",
+        speed=DAILY,
     ),
     Operation(
         "CM21",
@@ -289,6 +293,7 @@ OPERATIONS = (
         "changes=dict(description='Chaos'), check_codes=False",
         code="A02",
         deferrable=False,
+        speed=DAILY,
     ),
 )
 
@@ -341,7 +346,7 @@ class Case:
         for name, lines in FILES.items():
             (folder / name).write_text("".join(f"{line}\n" for line in lines))
         self.state = folder / "sandbox.json"
-        self.sandbox = Sandbox(speed=SPEED, state=self.state).start()
+        self.sandbox = Sandbox(speed=operation.speed, state=self.state).start()
         fill(self.sandbox)
         if operation.code in ("STO01", "PRI01"):
             self.sandbox.call(_with_offers)
