@@ -16,6 +16,7 @@ MATRIX ?= 2.11.2 3.3.2
 SMOKE ?= $(AIRFLOW)
 PYTEST_ARGS ?=
 FLEET_ARGS ?=
+CHAOS_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own.
 PYTEST_PARALLEL ?= -n 3 --dist loadfile
 
@@ -117,6 +118,10 @@ matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX
 matrix-%: .venvs/airflow-%/.test
 	.venvs/airflow-$*/bin/python -c 'import airflow; assert airflow.__version__ == "$*", airflow.__version__'
 	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+.PHONY: chaos
+chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, and what the sandbox's books say
+	$(BIN)/python scripts/chaos.py $(CHAOS_ARGS)
 
 # Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
 .venvs/fleet/.base:

@@ -1,0 +1,220 @@
+"""Rounds of random kills over every operation. ``scripts/chaos.py`` explains the table."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import html
+import json
+import random
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+from live_airflow import LiveAirflow
+from operations import OPERATIONS, Case, Operation
+
+PATIENCE = 600.0
+"""Seconds after which a run that has not ended hangs."""
+MOST_CALLS = 90
+"""A victim is struck before the sandboxes of a round have answered so many calls."""
+
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "reset_before"},
+    {"kind": "reset_during"},
+    {"kind": "reset_after"},
+    {"kind": "throttle", "retry_after": "seconds"},
+    {"kind": "status", "status": 503},
+    {"kind": "status", "status": 500, "body": "json"},
+    {"kind": "truncate", "keep": 0.5},
+    {"kind": "slow", "seconds": 30, "chunks": 3},
+    {"kind": "broken_json"},
+    {"kind": "empty_body"},
+    {"kind": "revoke_token"},
+)
+
+
+class Strikes:
+    """The victims: each method returns when the victim is struck and its replacement is started."""
+
+    def __init__(self, airflow: LiveAirflow, cases: Sequence[Case], rnd: random.Random) -> None:
+        self.airflow, self.cases, self.random = airflow, cases, rnd
+
+    def task(self) -> None:
+        """Every process that runs a task."""
+        for process in self.airflow.task_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def scheduler(self) -> None:
+        """The scheduler, and with it LocalExecutor's workers."""
+        self._restart("scheduler")
+
+    def triggerer(self) -> None:
+        """The triggerer."""
+        self._restart("triggerer")
+
+    def dag_processor(self) -> None:
+        """The Dag processor."""
+        self._restart("dag-processor")
+
+    def api_server(self) -> None:
+        """The API server, through which tasks and triggers report."""
+        self._restart("api-server")
+
+    def database(self) -> None:
+        """The database refuses writers for some seconds."""
+        with contextlib.closing(sqlite3.connect(self.airflow.database, timeout=60)) as connection:
+            connection.isolation_level = None
+            connection.execute("begin immediate")
+            time.sleep(self.random.uniform(1, 4))  # this is the fault: how long the database is away
+            connection.execute("rollback")
+
+    def mirakl(self) -> None:
+        """Every sandbox: open connections break, and it comes back with its state."""
+        for case in self.cases:
+            case.restart()
+
+    def machine(self) -> None:
+        """All of Airflow at once."""
+        self._restart(*self.airflow.commands)
+
+    def _restart(self, *names: str) -> None:
+        for name in names:
+            self.airflow.kill(name)
+        for name in names:
+            self.airflow.start(name)
+
+
+VICTIMS = tuple(name for name in vars(Strikes) if not name.startswith("_"))
+
+
+@dataclass
+class Chaos:
+    """Rounds, and what came of them.
+
+    :param operations: what runs in each round.
+    :param victims: what may be struck.
+    :param faults: the chance that a sandbox fails a call.
+    :param seed: of every choice.
+    """
+
+    airflow: LiveAirflow
+    place: Path
+    operations: Sequence[Operation] = OPERATIONS
+    victims: Sequence[str] = VICTIMS
+    faults: float = 0.4
+    seed: int = 1
+    say: Callable[[str], object] = print
+    tallies: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    marks: set[str] = field(default_factory=set)
+
+    def round(self, number: int) -> None:
+        """Start all operations, strike, wait for their ends, and judge."""
+        rnd = random.Random(f"{self.seed} {number}")  # noqa: S311 - repeatable on purpose
+        chosen = rnd.sample(self.victims, 1 if len(self.victims) == 1 or rnd.random() < 0.75 else 2)
+        cases = [
+            Case(self.airflow, operation, self.place / f"r{number}_{index}", self._fault(rnd))
+            for index, operation in enumerate(self.operations)
+        ]
+        try:
+            for case in cases:
+                self.airflow.until_dag(case.folder.name)
+            for case in cases:
+                case.start()
+            calls = rnd.randrange(MOST_CALLS * len(cases) // len(OPERATIONS) + 1)
+            with contextlib.suppress(
+                AssertionError
+            ):  # fewer calls than that are made: strike what still runs
+                self.airflow.until(
+                    lambda: (
+                        all(case.done for case in cases)
+                        or sum(len(case.sandbox.journal()) for case in cases) >= calls
+                    ),
+                    "the moment to strike",
+                    PATIENCE / 4,
+                )
+            struck = [case for case in cases if not case.done]
+            strikes = Strikes(self.airflow, cases, rnd)
+            for victim in chosen:
+                getattr(strikes, victim)()
+            name = " + ".join(chosen)
+            self.say(
+                f"round {number}: {name} struck after {calls} calls, {len(struck)} of {len(cases)} were running"
+            )
+            with contextlib.suppress(AssertionError):  # hung: said for each case
+                self.airflow.until(lambda: all(case.done for case in cases), "all runs are over", PATIENCE)
+            for case in cases:
+                self.marks |= case.secrets() | case.persons()
+                self._note(number, name if case in struck else "none", case)
+        finally:
+            for case in cases:
+                case.sandbox.stop()
+
+    def _fault(self, rnd: random.Random) -> dict[str, Any] | None:
+        if rnd.random() >= self.faults:
+            return None
+        return {**rnd.choice(FAULTS), "skip": rnd.randrange(6)}
+
+    def _note(self, number: int, victim: str, case: Case) -> None:
+        tally = self.tallies.setdefault((case.operation.name, victim), Counter())
+        tally["cases"] += 1
+        for column, words in case.judge():
+            tally[column] += 1
+            fault = f", fault {case.fault}" if case.fault else ""
+            line = f"round {number}, {case.operation.name}, {victim}{fault}: {column}: {words}"
+            self.say(f"  {line}")
+            if column in ("lost", "doubled", "untrue", "hung") or (column == "failed" and not case.fault):
+                self.wrong.append(line)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Operation by victim, with a heading and a total."""
+        columns = ("cases", "failed", "lost", "doubled", "repeated", "untrue", "hung")
+        total: Counter[str] = Counter()
+        for tally in self.tallies.values():
+            total.update(tally)
+        rows = [("operation", "victim", *columns)]
+        for (operation, victim), tally in sorted(self.tallies.items()):
+            rows.append((operation, victim, *(str(tally[column]) for column in columns)))
+        return [*rows, ("all", "", *(str(total[column]) for column in columns))]
+
+    def leaks(self) -> list[str]:
+        """Files of Airflow with a key or a token, or with what belongs to a customer; the database is one of them.
+
+        Airflow encrypts nothing here, and reads its connections from elsewhere: what is found has leaked.
+        """
+        marked = {form: name for name in self.marks for form in forms(name)}
+        return sorted(
+            f"{file.relative_to(self.airflow.home)} holds {marked[form]}"
+            for file in self.airflow.home.rglob("*")
+            if file.is_file()
+            for content in [file.read_bytes()]
+            for form in marked
+            if form in content
+        )
+
+
+def forms(secret: str) -> set[bytes]:
+    """A secret as it may stand in a file: as it is, in JSON, a URL or HTML, and each of these within base64."""
+    plain = {
+        secret,
+        json.dumps(secret)[1:-1],
+        quote(secret, safe=""),
+        html.escape(secret),
+        repr(secret)[1:-1],
+    }
+    found = {each.encode() for each in plain}
+    for each in tuple(found):
+        for before in range(
+            3
+        ):  # what stands in front shifts the bits; both ends also depend on the neighbours
+            coded = base64.b64encode(bytes(before) + each)
+            found.add(coded[(0, 2, 3)[before] : 8 * (before + len(each)) // 6])
+    return found

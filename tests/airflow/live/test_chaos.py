@@ -1,0 +1,25 @@
+"""A short round of ``make chaos``: one kill of everything while operations of each kind run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chaos import Chaos
+from live_airflow import ON_3, LiveAirflow
+from operations import OPERATIONS
+
+KINDS = ("upsert", "P41", "CM21", "shipments", "S32", "orders extract")
+"""Paced, a file job, batches of a job, actions that must not be repeated, an upload, and an extract."""
+
+
+@pytest.mark.skipif(
+    not ON_3, reason="on SQLite Airflow 2 has one worker, and its scheduler stands still meanwhile"
+)
+def test_nothing_is_lost_doubled_untrue_or_leaked(tmp_path: Path, migrated_db: Path) -> None:
+    with LiveAirflow(tmp_path / "home", tmp_path / "connections.json", migrated_db) as airflow:
+        chosen = [each for each in OPERATIONS if each.name in KINDS]
+        chaos = Chaos(airflow, tmp_path, chosen, victims=("machine",), faults=0, seed=1)
+        chaos.round(1)
+        assert chaos.wrong == []
+        assert chaos.leaks() == []
