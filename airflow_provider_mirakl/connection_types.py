@@ -43,6 +43,12 @@ _AUDIENCE = _field(
     "string",
     "Sent with the token request when set. Mirakl's public guide does not mention it, but some accounts need it.",
 )
+_BACK_OFFICE = _field(
+    "Back office path",
+    "string",
+    "Path that the link of a task to the back office leads to, such as /mmp/operator/dashboard. Empty leads to the "
+    "address of the instance.",
+)
 _COMMON: Final[dict[str, FormField]] = {
     "timeout": _field("Timeout", "number", "Seconds to wait for the server to answer. Default 60."),
     "max_wait": _field(
@@ -108,6 +114,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             ),
             "token_url": _TOKEN_URL,
             "audience": _AUDIENCE,
+            "back_office_path": _BACK_OFFICE,
             "enabled": _ENABLED,
             "locales": _LOCALES,
             **_COMMON,
@@ -140,6 +147,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             ),
             "audience": _AUDIENCE,
             "token_url": _TOKEN_URL,
+            "back_office_path": _BACK_OFFICE,
             "enabled": _ENABLED,
             "locales": _LOCALES,
             **_COMMON,

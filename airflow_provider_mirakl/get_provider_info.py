@@ -89,6 +89,10 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        "extra-links": [
+            f"{_PACKAGE}.links.{name}"
+            for name in ("MiraklBackOfficeLink", "MiraklGuideLink", "MiraklRejectsLink", "MiraklReportLink")
+        ],
         "notifications": [f"{_PACKAGE}.notifications.MiraklOutcomeNotifier"],
         # Airflow 2.11 reads the older key.
         "asset-uris": _ASSET_URIS,

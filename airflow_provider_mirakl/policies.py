@@ -6,8 +6,10 @@ tried again too early. The table below says it once for every error of this pack
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
@@ -34,6 +36,8 @@ FINAL_ERRORS: dict[type[MiraklError], str] = {
 }
 """Errors that a retry cannot cure, each with the reason that Airflow logs."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Action = Literal["fail", "retry", "default"]
 
 
@@ -57,6 +61,50 @@ def retry_decision(
     return "default", None, None
 
 
+def make_final(error: MiraklError) -> None:
+    """Make an error one that Airflow does not retry, if a retry cannot cure it.
+
+    It stays what it was, with its data: its class becomes a subclass that is Airflow's ``AirflowFailException`` too.
+
+    :param error: an error that is about to leave a task.
+    """
+    from airflow.providers.common.compat.sdk import AirflowSkipException
+
+    if retry_decision(error)[0] == "fail" and not isinstance(error, AirflowSkipException):
+        error.__class__ = _final_kind(type(error))
+
+
+def _final_kind(kind: type[MiraklError]) -> type[MiraklError]:
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    if issubclass(kind, AirflowFailException):
+        return kind
+    return type(kind.__name__, (kind, AirflowFailException), {"__module__": kind.__module__})
+
+
+def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a task fail at once on errors that a retry cannot cure (:data:`FINAL_ERRORS`), on every version of Airflow.
+
+    For functions of your own that use a hook; operators and sensors have a parameter ``fail_fast``::
+
+        @task(retries=3)
+        @fail_fast
+        def push(): ...
+
+    :param function: the task's function.
+    """
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except MiraklError as error:
+            make_final(error)
+            raise
+
+    return wrapped
+
+
 def mirakl_retry_policy() -> RetryPolicy:
     """A retry policy for tasks that call Mirakl, for Airflow 3.3 and later.
 
@@ -72,7 +120,7 @@ def mirakl_retry_policy() -> RetryPolicy:
         from airflow.sdk.definitions.retry_policy import RetryAction, RetryDecision, RetryPolicy
     except ImportError:
         raise ImportError(
-            "mirakl_retry_policy() needs Airflow 3.3 or later; on an older one set retries for each task"
+            "mirakl_retry_policy() needs Airflow 3.3 or later; on an older one set fail_fast=True"
         ) from None
 
     class MiraklRetryPolicy(RetryPolicy):

@@ -67,6 +67,7 @@ class ConnectionValues:
     :param locales: locales in use, empty where any is accepted.
     :param shop_id: the shop, ``None`` for the user's default.
     :param client_specification_id: the Mirakl client configuration of DJUST, ``None`` lets DJUST resolve it.
+    :param back_office: address of the back office, for people.
     """
 
     settings: Settings
@@ -76,6 +77,7 @@ class ConnectionValues:
     locales: tuple[str, ...] = ()
     shop_id: int | None = None
     client_specification_id: str | None = None
+    back_office: str = ""
 
 
 class ConnectionReader:
@@ -172,6 +174,14 @@ class ConnectionReader:
                 "shop_id", f"must be the number of the shop, or empty for the default one, not {value!r}"
             )
         return number
+
+    def back_office(self, base_url: str) -> str:
+        """The address that the extra ``back_office_path`` leads to."""
+        path = self.text("back_office_path") or "/"
+        if not path.startswith("/") or path.startswith("//"):
+            self.wrong("back_office_path", f"must begin with one slash, such as /mmp/shop, not {path!r}")
+        parts = urlsplit(base_url)
+        return f"{parts.scheme}://{parts.netloc}{path}"
 
     def uuid(self, name: str) -> str | None:
         """An extra that is a UUID."""
@@ -325,6 +335,7 @@ def read_connection(
         locales=reader.locales(),
         shop_id=reader.shop_id(),
         client_specification_id=reader.uuid("client_specification_id"),
+        back_office=reader.back_office(base_url),
     )
     reader.check()
     return values

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, TaskGroup
 
 
-class TaskArguments(TypedDict, total=False):
+class AirflowArguments(TypedDict, total=False):
     """What Airflow's ``BaseOperator`` takes, in any of the supported versions."""
 
     task_id: str
@@ -74,7 +74,13 @@ class TaskArguments(TypedDict, total=False):
     render_template_as_native_obj: bool | None
 
 
-class SensorTaskArguments(TaskArguments, total=False):
+class TaskArguments(AirflowArguments, total=False):
+    """What each of our operators takes."""
+
+    fail_fast: bool
+
+
+class SensorTaskArguments(AirflowArguments, total=False):
     """What Airflow's ``BaseSensorOperator`` takes beside; ``poke_interval`` is a parameter of each sensor."""
 
     timeout: timedelta | float

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_mirakl.links import LINKS
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
 from airflow_provider_mirakl.runtime.explaining import Explains
 from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
@@ -39,6 +40,7 @@ class SensorArguments(SensorTaskArguments, total=False):
 
     deferrable: bool
     max_failures: int
+    fail_fast: bool
 
 
 class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
@@ -86,11 +88,15 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` is then
         without effect.
     :param max_failures: polls that may fail one after another.
+    :param fail_fast: fail at once on an error that a retry cannot cure, as of the operators.
     """
 
     poll: ClassVar[str]
     """Path of the poll: ``package.module.function``."""
     ui_color = "#e3ecd6"
+    ui_fgcolor = "#1f2933"
+    operator_extra_links = LINKS
+    fail_fast = Flag(templated=False)
     deferrable = Flag(templated=False)
     max_failures = Whole(least=0, templated=False)
 
@@ -100,12 +106,14 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         poke_interval: float | timedelta = 60.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         max_failures: int = 5,
+        fail_fast: bool = False,
         **kwargs: Unpack[SensorTaskArguments],
     ) -> None:
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.deferrable = deferrable
         self.max_failures = max_failures
+        self.fail_fast = fail_fast
         self._event: object = None
         self._deadline: float | None = None
         self._began: float | None = None

@@ -83,3 +83,47 @@ def test_airflow_takes_the_policy() -> None:
 
     decision = policies.mirakl_retry_policy().evaluate(MiraklInputError("wrong"), 1, 3)
     assert decision.action is RetryAction.FAIL
+
+
+def test_a_final_error_stays_what_it_was():
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    error = exceptions.MiraklItemsFailedError("2 failed", outcome={"failed": 2})
+    policies.make_final(error)
+    assert isinstance(error, AirflowFailException)
+    assert isinstance(error, exceptions.MiraklItemsFailedError)
+    assert (str(error), error.outcome, type(error).__name__) == (
+        "2 failed",
+        {"failed": 2},
+        "MiraklItemsFailedError",
+    )
+    policies.make_final(error)  # once is enough
+
+
+def test_what_a_retry_can_cure_is_not_final_and_a_skip_stays_a_skip():
+    from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+    from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
+
+    down = MiraklServerError("down", operation="P41", status=503)
+    disabled = MiraklConnectionDisabledError("disabled", field="enabled")
+    for error in (down, disabled):
+        policies.make_final(error)
+        assert not isinstance(error, AirflowFailException)
+    assert isinstance(disabled, AirflowSkipException)
+
+
+@pytest.mark.parametrize("kind", list(policies.FINAL_ERRORS))
+def test_every_error_of_the_table_is_final_for_a_function_too(kind):
+    from airflow.providers.common.compat.sdk import AirflowFailException
+
+    @policies.fail_fast
+    def push(error):
+        """Push."""
+        raise error
+
+    error = kind.__new__(kind)
+    with pytest.raises(AirflowFailException) as caught:
+        push(error)
+    assert caught.value is error
+    assert push.__doc__ == "Push."

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_mirakl.runtime.arguments import ReadsArguments
+from airflow_provider_mirakl.links import LINKS
+from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments
 from airflow_provider_mirakl.runtime.explaining import Explains
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.runtime.signatures import TaskArguments
+    from airflow_provider_mirakl.runtime.signatures import AirflowArguments
 
 
 class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
@@ -23,6 +24,10 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
 
     ``task.output["folder"]`` is the key ``folder`` of the result, since each key of a result goes to XCom as well as
     the whole result. ``multiple_outputs=False`` stores only the whole result.
+
+    :param fail_fast: fail at once, without the retries that are left, on an error that a retry cannot cure: a wrong
+        key, a wrong setting, wrong input, failed items, an unclear submission. From Airflow 3.3 on
+        :func:`~airflow_provider_mirakl.policies.mirakl_retry_policy` does more.
     """
 
     ui_color = "#d8ecf6"
@@ -30,9 +35,13 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
     asset_name: ClassVar[str | None] = None
     """Name of the asset that the operator changes; ``None`` if it only reads."""
 
-    def __init__(self, **kwargs: Unpack[TaskArguments]) -> None:
+    operator_extra_links = LINKS
+    fail_fast = Flag(templated=False)
+
+    def __init__(self, *, fail_fast: bool = False, **kwargs: Unpack[AirflowArguments]) -> None:
         kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
+        self.fail_fast = fail_fast
 
     @property
     def asset(self) -> Asset | None:
