@@ -29,15 +29,14 @@ The policy, for every argument:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from math import isfinite
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
 from airflow_provider_mirakl.api.call import numeric_id
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, one_of, words_of
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
 from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
 from airflow_provider_mirakl.runtime.explaining import explain, explaining
 
@@ -472,8 +471,6 @@ class ReadsArguments:
             cls.template_fields = tuple(
                 name for name, argument in arguments_of(cls).items() if argument.templated
             )
-        for name in _STEPS & cls.__dict__.keys():
-            setattr(cls, name, _failing_fast(cls.__dict__[name]))
 
     def pre_execute(self, context: Any) -> None:
         """Refuse a template that was not rendered: code would take its text for a value."""
@@ -487,27 +484,6 @@ class ReadsArguments:
 def _is_in_a_run(operator: object) -> bool:
     """Whether an operator is not only being made by a Dag file: Airflow's own marks, of every version."""
     return any(getattr(operator, f"_BaseOperator__{mark}", False) for mark in ("instantiated", "from_mapped"))
-
-
-_STEPS = {"execute", "execute_complete", "resume", "resume_submission"}
-"""Methods that Airflow calls."""
-
-
-def _failing_fast(step: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that makes errors final which a retry cannot cure, where the task says ``fail_fast``."""
-
-    @wraps(step)
-    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return step(self, *args, **kwargs)
-        except MiraklError as error:
-            if self.fail_fast:
-                from airflow_provider_mirakl.policies import make_final
-
-                make_final(error)
-            raise
-
-    return wrapped
 
 
 def arguments_of(operator: type) -> dict[str, Argument[Any]]:

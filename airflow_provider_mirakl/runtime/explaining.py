@@ -74,6 +74,10 @@ def explaining(task: Any) -> Iterator[None]:
         raise
     except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
         explain(error, task)
+        if isinstance(error, MiraklError) and task.fail_fast:
+            from airflow_provider_mirakl.policies import make_final
+
+            make_final(error)
         raise
     except OSError as error:
         if error.errno not in _FILE_ERRORS:
