@@ -42,10 +42,11 @@ def extract(connect_url: str, token_url: str, format_: str, layout: str, folder:
     auth = ClientCredentials(token_url, "sandbox-client", "sandbox-secret")
     target = Target(folder / "lake", "run_id=1", "part-00000", format_, layout == "flat")  # type: ignore[arg-type]
     window = Window(datetime(2020, 1, 1, tzinfo=UTC), watermark=folder / "watermark")
-    work = ExtractWork(LISTINGS["orders"], {}, window, target, folder / "work", generation="1")
+    work = ExtractWork(LISTINGS["orders"], window, folder / "work", generation="1")
     with Client(Settings(connect_url, auth, interval_factor=1e-9)) as client:
         while (call := work.next_call()) is not None:
             work.accept(client.send(call), datetime.now(UTC))
+    work.end(target)
     assert work.progress.counts is not None
     return work.progress.counts["orders"]
 

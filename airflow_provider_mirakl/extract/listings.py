@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Reply, moment, query
@@ -12,7 +12,10 @@ from airflow_provider_mirakl.api.conversations import get_conversation_messages,
 from airflow_provider_mirakl.api.orders import list_orders
 from airflow_provider_mirakl.api.paging import offset_page, seek_page
 from airflow_provider_mirakl.api.returns import list_returns
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.extract.fields import CONVERSATION, MESSAGE, ORDER, RETURN, Shape
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Listing:
         Otherwise the moment before the first call says so, by this machine's clock; the overlap covers the difference.
     :param incremental: whether it can be read since a moment. Otherwise every run reads all rows.
     :param lines: the call for the lines of a row, by its id, where the listing does not have them.
+    :param by_query: makes the call of any page, where reading a page needs to know its query.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
@@ -36,10 +40,17 @@ class Listing:
     newest_first: bool = True
     incremental: bool = True
     lines: Callable[[str], Call[list[dict[str, Json]]]] | None = None
+    by_query: Callable[[tuple[tuple[str, str], ...]], Call[Page[dict[str, Json]]]] | None = None
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
         """The call of the first page."""
         return self.call(updated_from=moment, **filters)
+
+    def page(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
+        """The call of any page, by its query."""
+        if self.by_query is not None:
+            return self.by_query(params)
+        return replace(self.call(updated_from=_EPOCH), params=params)
 
 
 _PARTICIPANTS: tuple[tuple[str, ...], ...] = (("participants",), ("topic", "value"))
@@ -130,7 +141,7 @@ class InstanceListing:
         def first(*, updated_from: datetime, **filters: Any) -> Call[Page[dict[str, Json]]]:
             since = {self.since: moment(updated_from)} if self.since else {}
             size = {"max": 100} if self.paging == "offset" else {"limit": 100}
-            return self._call(size | dict(self.params) | filters | since)
+            return self._call(query(**(size | dict(self.params) | filters | since)))
 
         shape = Shape(self.table, personal=self.personal)
         return Listing(
@@ -140,24 +151,28 @@ class InstanceListing:
             updated=self.updated,
             newest_first=self.newest_first,
             incremental=bool(self.since),
+            by_query=self._call,
         )
 
-    def _call(self, params: Mapping[str, Any]) -> Call[Page[dict[str, Json]]]:
+    def _call(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
+        asked = dict(params)
+        others = tuple((name, value) for name, value in params if name != "offset")
+
         def parse(reply: Reply) -> Page[dict[str, Json]]:
             if self.paging == "seek":
-                return seek_page(reply, self.items, lambda token: self._call({"page_token": token}))
+                return seek_page(reply, self.items, lambda token: self._call(query(page_token=token)))
             return offset_page(
                 reply,
                 self.items,
-                lambda offset: self._call({**params, "offset": offset}),
-                offset=int(params.get("offset", 0)),
-                page_size=int(params.get("max", 100)),
+                lambda offset: self._call((*others, ("offset", str(offset)))),
+                offset=int(asked.get("offset", 0)),
+                page_size=int(asked.get("max", 100)),
                 optional=True,
             )
 
         # Whatever an instance lists may name a person, so no message quotes it.
         operation = Operation(self.code, "GET", self.path, replay=True, interval=self.interval, personal=True)
-        return Call(operation, parse=parse, params=query(**params))
+        return Call(operation, parse=parse, params=params)
 
 
 INSTANCE_LISTINGS: dict[str, InstanceListing] = {
@@ -195,3 +210,38 @@ INSTANCE_LISTINGS: dict[str, InstanceListing] = {
     )
 }  # fmt: skip
 """By Mirakl's code."""
+
+
+def instance_listing(operation: str | Mapping[str, Any]) -> InstanceListing:
+    """A listing of an instance.
+
+    :param operation: Mirakl's code of one that is known, or a mapping that describes another.
+    :raises MiraklConfigurationError: there is no such operation, or the mapping describes none.
+    """
+    if isinstance(operation, str):
+        if operation not in INSTANCE_LISTINGS:
+            raise MiraklConfigurationError(
+                f"operation must be one of {', '.join(INSTANCE_LISTINGS)} or a mapping, not {operation!r}",
+                field="operation",
+            )
+        return INSTANCE_LISTINGS[operation]
+    try:
+        described = InstanceListing(**operation)
+    except TypeError as error:
+        raise MiraklConfigurationError(f"operation: cannot be read ({error})", field="operation") from None
+    if described.paging not in ("offset", "seek"):
+        raise MiraklConfigurationError(
+            f"operation: paging must be offset or seek, not {described.paging!r}", field="operation"
+        )
+    return described
+
+
+def find_listing(described: str | Mapping[str, Any]) -> Listing:
+    """A listing by what a task says of it.
+
+    :param described: a name of :data:`LISTINGS`; or as :func:`instance_listing` takes it.
+    :raises MiraklConfigurationError: there is none.
+    """
+    if isinstance(described, str) and described in LISTINGS:
+        return LISTINGS[described]
+    return instance_listing(described).listing()

@@ -71,6 +71,8 @@ class Progress(msgspec.Struct):
     newest: datetime | None = None
     recent: list[str] = msgspec.field(default_factory=list)
     delivered: dict[str, str] = msgspec.field(default_factory=dict)
+    read: bool = False
+    """Whether every page is kept, and it remains to write the target."""
     counts: dict[str, int] | None = None
 
     @property
@@ -110,15 +112,15 @@ PROGRESS = NoteKind(
 
 
 class ExtractWork:
-    """Reads a listing into a target.
+    """Reads a listing, page by page, in a worker or in the triggerer. A worker then writes the target (:meth:`end`).
 
     :param listing: what is read.
-    :param filters: further filters of the listing.
     :param window: which changes.
-    :param target: where they go.
     :param folder: where progress and the pages read so far are kept. The pages hold what Mirakl sent, customers' names
         and addresses too; they are removed when the target is complete.
     :param generation: starts over when it changes.
+    :param filters: further filters of the listing. Only the first process needs them: the query of the next page is
+        in the note, and so not in the arguments of a trigger.
     :param keep_persons: whether what names a person is kept.
     """
 
@@ -127,16 +129,14 @@ class ExtractWork:
     def __init__(
         self,
         listing: Listing,
-        filters: dict[str, Any],
         window: Window,
-        target: Target,
         folder: StoragePath,
         *,
         generation: str,
+        filters: Mapping[str, Any] | None = None,
         keep_persons: bool = True,
     ) -> None:
         self._listing = listing
-        self._target = target
         self._folder = folder
         self._keep_persons = keep_persons
         self._unfinished: _Unfinished | None = None
@@ -145,13 +145,13 @@ class ExtractWork:
         progress = self._note.read()
         if progress is None:
             self._forget()
-            progress = Progress(window.begins, dict(window.delivered))
+            first = listing.since(window.begins, dict(filters or {}))
+            progress = Progress(window.begins, dict(window.delivered), params=first.params)
             if not listing.newest_first:
                 progress.newest = datetime.now(UTC)
             self._note.write(progress)  # a later try begins at the same moment
         self._progress = progress
         self._window = replace(window, begins=progress.begins)
-        self._first = listing.since(progress.begins, filters)
 
     @property
     def progress(self) -> Progress:
@@ -170,14 +170,14 @@ class ExtractWork:
 
     @property
     def operation(self) -> Operation | None:
-        """The operation of the next call; ``None`` when all is written."""
+        """The operation of the next call; ``None`` when every page is read."""
         call = self.next_call()
         return None if call is None else call.operation
 
     @property
     def is_current(self) -> bool:
-        """One process reads at a time."""
-        return True
+        """Whether no other process has read pages meanwhile."""
+        return self._note.read() == self._progress
 
     @property
     def position(self) -> dict[str, Any]:
@@ -185,21 +185,20 @@ class ExtractWork:
         return {"pages": len(self._progress.pages), "rows": self._progress.rows}
 
     def next_call(self) -> Call[Any] | None:
-        """The next page, or the lines of a row of this one; ``None`` when all is written."""
-        if self.finished:
+        """The next page, or the lines of a row of this one; ``None`` when every page is read."""
+        if self.finished or self._progress.read or self._progress.params is None:
             return None
         if self._unfinished is not None and self._listing.lines is not None:
             row_id = self._unfinished.missing
             assert row_id is not None  # noqa: S101 - else the page is taken
             return self._listing.lines(row_id)
-        params = self._progress.params
-        return self._first if params is None else replace(self._first, params=params)
+        return self._listing.page(self._progress.params)
 
     def intend(self) -> None:
         """Nothing to note: reading twice does no harm."""
 
     def accept(self, result: Any, at: datetime) -> None:
-        """Take a page, or the lines of a row; after the last page write the target and move the watermark."""
+        """Take a page, or the lines of a row."""
         unfinished = self._unfinished
         if unfinished is None:
             rows = list(self._wanted(result.items))
@@ -230,8 +229,20 @@ class ExtractWork:
         except BaseException:
             self._progress = before
             raise
-        if self.finished:
-            self._forget()
+
+    def end(self, target: Target) -> None:
+        """Write the target and move the watermark, once every page is read. For a worker: it reads all of them."""
+        if self.finished or not self._progress.read:
+            return
+        before = self._progress
+        self._progress = msgspec.structs.replace(before)
+        try:
+            self._end(target)
+            self._note.write(self._progress)
+        except BaseException:
+            self._progress = before
+            raise
+        self._forget()
 
     def _take(self, result: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         progress = self._progress
@@ -247,8 +258,7 @@ class ExtractWork:
         progress.recent = [str(row.get(self._listing.id)) for row in result.items]
         progress.last_call_at = at
         progress.params = result.following.params if result.following else None
-        if result.following is None:
-            self._end()
+        progress.read = result.following is None
         self._note.write(progress)
 
     def describe(self, interval: float) -> str:
@@ -279,9 +289,9 @@ class ExtractWork:
             if changed is not None and changed >= newest - self._window.overlap:
                 self._progress.delivered[str(row.get(self._listing.id))] = digest(row)
 
-    def _end(self) -> None:
+    def _end(self, target: Target) -> None:
         progress = self._progress
-        counts = self._target.write(self._listing.shape, self._rows())
+        counts = target.write(self._listing.shape, self._rows())
         if self._window.watermark is not None:
             # Where nothing is listed, the next run begins where this one began.
             reached = progress.newest or progress.begins + self._window.overlap

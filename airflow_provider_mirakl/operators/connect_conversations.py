@@ -10,7 +10,6 @@ from airflow_provider_mirakl.runtime.arguments import Flag
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.extract.listings import Listing
     from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg
 
 
@@ -50,8 +49,6 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
         self.messages = messages
 
     @property
-    def listing(self) -> Listing:
+    def described(self) -> str:
         """listConversations, with the messages where they are wanted."""
-        from airflow_provider_mirakl.extract.listings import LISTINGS
-
-        return LISTINGS["conversations_with_messages" if self.messages else "conversations"]
+        return "conversations_with_messages" if self.messages else "conversations"

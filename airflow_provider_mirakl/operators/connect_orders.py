@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.actions.rows import Row
-    from airflow_provider_mirakl.extract.listings import Listing
     from airflow_provider_mirakl.runtime.arguments import CodesArg, NumberArg, PathArg, RowsArg, TextArg
 
 Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
@@ -81,11 +80,9 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
         self.fulfillment_type = fulfillment_type
 
     @property
-    def listing(self) -> Listing:
+    def described(self) -> str:
         """v2-listOrders."""
-        from airflow_provider_mirakl.extract.listings import LISTINGS
-
-        return LISTINGS["orders"]
+        return "orders"
 
     def filters(self) -> dict[str, Any]:
         """The filters for state and fulfillment."""

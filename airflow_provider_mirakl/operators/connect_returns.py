@@ -11,7 +11,6 @@ from airflow_provider_mirakl.runtime.arguments import Codes
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.extract.listings import Listing
     from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
 
 
@@ -50,11 +49,9 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
         self.statuses = statuses
 
     @property
-    def listing(self) -> Listing:
+    def described(self) -> str:
         """v2-listReturns."""
-        from airflow_provider_mirakl.extract.listings import LISTINGS
-
-        return LISTINGS["returns"]
+        return "returns"
 
     def filters(self) -> dict[str, Any]:
         """States."""

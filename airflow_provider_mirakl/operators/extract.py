@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.api.caller import Role
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
@@ -16,7 +15,6 @@ from airflow_provider_mirakl.runtime.arguments import Argument, Choice, Id, Mapp
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.extract.listings import InstanceListing, Listing
     from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
 
 
@@ -95,34 +93,13 @@ class MiraklExtractOperator(ExtractOperator):
         return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
-    def listing(self) -> Listing:
-        """The listing of the operation."""
-        return self._described.listing()
+    def described(self) -> str | Mapping[str, Any]:
+        """The operation."""
+        return self.operation
 
     def filters(self) -> dict[str, Any]:
         """The query, and the seller's shop."""
-        shop = dict(read_caller(self.hook, self.shop_id).params(self._described.code))
-        return {**shop, **(self.query or {})}
+        from airflow_provider_mirakl.extract.listings import instance_listing
 
-    @property
-    def _described(self) -> InstanceListing:
-        from airflow_provider_mirakl.extract.listings import INSTANCE_LISTINGS, InstanceListing
-
-        if isinstance(self.operation, str):
-            if self.operation not in INSTANCE_LISTINGS:
-                raise MiraklConfigurationError(
-                    f"operation must be one of {', '.join(INSTANCE_LISTINGS)} or a mapping, not {self.operation!r}",
-                    field="operation",
-                )
-            return INSTANCE_LISTINGS[self.operation]
-        try:
-            described = InstanceListing(**self.operation)
-        except TypeError as error:
-            raise MiraklConfigurationError(
-                f"operation: cannot be read ({error})", field="operation"
-            ) from None
-        if described.paging not in ("offset", "seek"):
-            raise MiraklConfigurationError(
-                f"operation: paging must be offset or seek, not {described.paging!r}", field="operation"
-            )
-        return described
+        code = instance_listing(self.operation).code
+        return {**dict(read_caller(self.hook, self.shop_id).params(code)), **(self.query or {})}

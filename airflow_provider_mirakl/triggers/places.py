@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_mirakl.catalog.ledger import resume
@@ -118,8 +119,39 @@ def open_verify(
     return None if work.operation is None else work
 
 
-def _begun(folder: str) -> StoragePath:
+def open_extract(
+    *,
+    folder: str,
+    generation: str,
+    listing: str | dict[str, Any],
+    ends: str | None,
+    watermark: str | None,
+    overlap: float,
+    keep_persons: bool,
+    store: Store | None = None,
+) -> Work | None:
+    """The pages of an extract that are still to be read."""
+    from airflow_provider_mirakl.extract.listings import find_listing
+    from airflow_provider_mirakl.extract.work import PROGRESS as EXTRACT
+    from airflow_provider_mirakl.extract.work import ExtractWork, Window
+
+    work = ExtractWork(
+        find_listing(listing),
+        Window(
+            datetime.now(UTC),  # where it really began is in its note
+            None if ends is None else datetime.fromisoformat(ends),
+            None if watermark is None else storage_path(watermark),
+            timedelta(seconds=overlap),
+        ),
+        _begun(folder, EXTRACT.file),
+        generation=generation,
+        keep_persons=keep_persons,
+    )
+    return None if work.operation is None else work
+
+
+def _begun(folder: str, note: str = PROGRESS.file) -> StoragePath:
     place = storage_path(folder)
-    if not (place / PROGRESS.file).exists():
-        raise FileNotFoundError(f"there is no {PROGRESS.file} of this task in {folder}")
+    if not (place / note).exists():
+        raise FileNotFoundError(f"there is no {note} of this task in {folder}")
     return place

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
-    from airflow_provider_mirakl.triggers.places import Here
+    from airflow_provider_mirakl.triggers.places import Place
 
 Format = Literal["ndjson", "parquet"]
 Layout = Literal["nested", "flat"]
@@ -125,26 +125,45 @@ class ExtractOperator(PacedOperator):
 
     @property
     @abstractmethod
+    def described(self) -> str | Mapping[str, Any]:
+        """The listing to read, as :func:`~airflow_provider_mirakl.extract.listings.find_listing` takes it: JSON-able."""
+
+    @property
     def listing(self) -> Listing:
         """The listing to read."""
+        from airflow_provider_mirakl.extract.listings import find_listing
+
+        return find_listing(self.described)
 
     def filters(self) -> dict[str, Any]:
         """Further filters of the listing."""
         return {}
 
-    def prepare(self, run: TaskRun) -> Here | None:
-        """Begin the walk, or continue where it was interrupted."""
+    def prepare(self, run: TaskRun) -> Place | None:
+        """Begin the walk, or continue where it was interrupted; write the target once all pages are read."""
         from airflow_provider_mirakl.extract.watermark import WATERMARK
         from airflow_provider_mirakl.runtime.lasting import check_lasting
-        from airflow_provider_mirakl.triggers.places import Here
+        from airflow_provider_mirakl.triggers.places import open_extract, place_of
 
         if run.begins and (place := self._window(run).watermark) is not None:
             what, chosen = "the watermark of this extract", self.watermark is not None
             check_lasting(run, place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
-        work = self._work(run)
-        if run.begins and work.progress.pages and not work.finished:
+        work, window = self._work(run), self._window(run)
+        if run.begins and work.progress.pages and work.operation is not None:
             self.log.info("Continuing the previous try, which read %s", work.describe(0.0))
-        return None if work.finished else Here(work)
+        work.end(self._target(run))
+        if work.finished:
+            return None
+        return place_of(
+            open_extract,
+            folder=str(run.folder),
+            generation=self._generation(run, window),
+            listing=self.described,
+            ends=None if window.ends is None else window.ends.isoformat(),
+            watermark=None if window.watermark is None else str(window.watermark),
+            overlap=window.overlap.total_seconds(),
+            keep_persons=self.personal_data == "keep",
+        )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Log what was written, and where."""
@@ -174,17 +193,19 @@ class ExtractOperator(PacedOperator):
     def _work(self, run: TaskRun) -> ExtractWork:
         from airflow_provider_mirakl.extract.work import ExtractWork
 
-        target, window = self._target(run), self._window(run)
-        target.check(self.listing.shape)
+        window = self._window(run)
+        self._target(run).check(self.listing.shape)
         return ExtractWork(
             self.listing,
-            self.filters(),
             window,
-            target,
             run.folder,
-            generation=f"{run.generation}/{self._asked(window)}",
+            generation=self._generation(run, window),
+            filters=self.filters(),
             keep_persons=self.personal_data == "keep",
         )
+
+    def _generation(self, run: TaskRun, window: Window) -> str:
+        return f"{run.generation}/{self._asked(window)}"
 
     def _asked(self, window: Window) -> str:
         """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""

@@ -20,6 +20,7 @@ from airflow_provider_mirakl.operators.connect import (
     MiraklConnectUpsertProductsOperator,
     MiraklConnectVerifyProductsOperator,
 )
+from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.usefixtures("mirakl_sandbox_connections")]
 PACED, MOMENT = "triggers.paced.PacedTrigger", "triggers.moment.MomentTrigger"
@@ -290,3 +291,26 @@ def test_the_first_line_of_a_task_says_where_its_files_are(worker, mirakl_sandbo
     said = caplog.text + capsys.readouterr().out
     assert f"Notes and files of this task are in {tmp_path / 'work'}" in said
     assert "on the disk of this machine" in said
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_an_extract_is_one_deferral_and_comes_to_an_end_on_fresh_disks_too(
+    worker, mirakl_sandbox, tmp_path, on_fresh_disks, fresh
+):
+    mirakl_sandbox.place_orders(250)
+    make = lambda: MiraklConnectExtractOrdersOperator(  # noqa: E731
+        task_id="task",
+        target=str(tmp_path / "lake"),
+        watermark=str(tmp_path / "mark"),
+        statuses=["AWAITING_ACCEPTANCE", "AWAITING_SHIPMENT"],
+        deferrable=True,
+    )
+    task = worker(make)
+    result = (on_fresh_disks(task) if fresh else task).run()
+    assert result["rows"] == {"orders": 250}
+    lines = Path(result["files"]["orders"]).read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in lines}) == 250
+    assert kinds(task.deferrals) == ([PACED, MOMENT] if fresh else [PACED])
+    assert "AWAITING_SHIPMENT" not in json.dumps(task.deferrals)  # filters may name persons
+    again = worker(make, run_id="again")
+    assert again.run()["rows"] == {"orders": 0}
