@@ -307,10 +307,10 @@ def test_an_extract_is_one_deferral_and_comes_to_an_end_on_fresh_disks_too(
     )
     task = worker(make)
     result = (on_fresh_disks(task) if fresh else task).run()
-    assert result["rows"] == {"orders": 250}
+    assert result["items"] == {"orders": 250}
     lines = Path(result["files"]["orders"]).read_text().splitlines()
     assert len({json.loads(line)["id"] for line in lines}) == 250
     assert kinds(task.deferrals) == ([PACED, MOMENT] if fresh else [PACED])
     assert "AWAITING_SHIPMENT" not in json.dumps(task.deferrals)  # filters may name persons
     again = worker(make, run_id="again")
-    assert again.run()["rows"] == {"orders": 0}
+    assert again.run()["items"] == {"orders": 0}
