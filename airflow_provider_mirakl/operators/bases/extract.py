@@ -126,7 +126,7 @@ class ExtractOperator(PacedOperator):
     @property
     @abstractmethod
     def described(self) -> str | Mapping[str, Any]:
-        """The listing to read, as :func:`~airflow_provider_mirakl.extract.listings.find_listing` takes it: JSON-able."""
+        """The listing, as :func:`~airflow_provider_mirakl.extract.listings.find_listing` takes it: JSON-able."""
 
     @property
     def listing(self) -> Listing:
