@@ -133,21 +133,25 @@ def exchange_reply(
     """
     turn = _Turn(call, settings, pacer, clock, max_wait)
     failure: Failure | None = None
+    failures = refusals = 0
     try:
-        for attempt in range(1, settings.max_attempts + 1):
+        while max(failures, refusals) < settings.max_attempts:
             yield from turn.come(failure)
             outcome = yield from turn.use(_send_renewing(call, settings, stream=stream))
-            pause = backoff(attempt)
+            pause = backoff(failures + refusals + 1)
             failure = turn.judge(outcome, pause)
             if isinstance(outcome, Reply) and failure is None:
                 return _data(outcome, call)
             assert failure is not None  # noqa: S101 - anything but a reply is a failure
-            if attempt == settings.max_attempts or not may_retry(failure, call.operation.replay):
+            if not may_retry(failure, call.operation.replay) or (said := wait_said(failure)) > max_wait:
                 break
-            if (said := wait_said(failure)) > max_wait:
-                break
-            log.warning("%s; try %d of %d", failure, attempt, settings.max_attempts)
-            if not isinstance(failure, MiraklRateLimitError):
+            if isinstance(failure, MiraklRateLimitError):  # nothing failed: the call waits for its moment
+                refusals += 1
+                log.info("%s Waiting for it.", failure)
+                continue
+            failures += 1
+            log.warning("%s; try %d of %d", failure, failures, settings.max_attempts)
+            if failures < settings.max_attempts:
                 yield Wait(max(pause, said))
     finally:
         turn.end()

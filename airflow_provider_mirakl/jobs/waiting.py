@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 from airflow_provider_mirakl.api.clock import SteadyClock
 from airflow_provider_mirakl.api.steps import Sleep, Steps
@@ -40,6 +40,21 @@ LONGEST_SLEEP = 60.0
 """Seconds after which the clock is read again, since it may have been set."""
 PASSING = (MiraklServerError, MiraklTransportError, MiraklReplyError)
 """Failures that may be gone at the next poll. Any other ends the wait at once."""
+
+
+def is_wait(error: MiraklError) -> TypeGuard[MiraklNotYetError | MiraklRateLimitError]:
+    """Whether an error names a moment to wait for, and is not a failure: the call came too early, or 429."""
+    return isinstance(error, MiraklNotYetError | MiraklRateLimitError)
+
+
+class Log(Protocol):
+    """The logger of a task: structlog's on Airflow 3, the standard library's before."""
+
+    def info(self, message: str, /, *args: object) -> object:
+        """Log what happens."""
+
+    def warning(self, message: str, /, *args: object) -> object:
+        """Log a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +96,7 @@ class Tolerance:
         :raises MiraklError: the failure itself, when it does not pass by itself or is one too many. A 429 is a wait,
             not a failure.
         """
-        if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
+        if is_wait(error):
             return error.retry_at.timestamp()
         if not isinstance(error, PASSING):
             raise error
@@ -93,6 +108,16 @@ class Tolerance:
     def reset(self) -> None:
         """Note that a poll succeeded."""
         self.failures = 0
+
+
+def tell_failure(log: Log, error: MiraklError, tolerance: Tolerance) -> None:
+    """Log a failure that is tolerated, or a wait."""
+    if is_wait(error):
+        log.info("%s Polling again then.", error)
+    else:
+        log.warning(
+            "%s (failure %d of %d in a row; polling again)", error, tolerance.failures, tolerance.limit
+        )
 
 
 def waiting(

@@ -6,26 +6,15 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.exceptions import MiraklError
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.waiting import Found, Tolerance
+    from airflow_provider_mirakl.jobs.waiting import Found, Log
     from airflow_provider_mirakl.triggers.poll import PollTrigger
-
-
-class Log(Protocol):
-    """The logger of a task: structlog's on Airflow 3, the standard library's before."""
-
-    def info(self, message: str, /, *args: object) -> object:
-        """Log what happens."""
-
-    def warning(self, message: str, /, *args: object) -> object:
-        """Log a warning."""
 
 
 @dataclass(slots=True)
@@ -114,7 +103,7 @@ class Wait:
     def _wait(self, client: Client, first: float, last: float) -> Found | None:
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.hooks.base import performer
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, tell_failure, waiting
 
         poll = find_poll(self.poll)
         tolerance = Tolerance(self.max_failures, self.failures)
@@ -136,8 +125,3 @@ def clock(moment: float) -> str:
     :param moment: in seconds since the epoch.
     """
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def tell_failure(log: Log, error: MiraklError, tolerance: Tolerance) -> None:
-    """Log a failure that is tolerated."""
-    log.warning("%s (failure %d of %d in a row; polling again)", error, tolerance.failures, tolerance.limit)

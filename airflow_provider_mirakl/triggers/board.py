@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 if TYPE_CHECKING:
@@ -31,6 +31,19 @@ FORGET_AFTER = 3
 SendCall = Callable[["Call[Any]"], Awaitable[Any]]
 
 
+class _Asked(NamedTuple):
+    """A task's question for one job.
+
+    :param since: as of the question.
+    :param until: when the job leaves the listing, unless a task asks again; by the monotonic clock.
+    :param shop_id: the shop that the job belongs to.
+    """
+
+    since: datetime
+    until: float
+    shop_id: int | None
+
+
 class Board:
     """One reading of a listing for all tasks that wait for a job in it.
 
@@ -41,7 +54,7 @@ class Board:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
-        self._asked: dict[Any, tuple[datetime, float]] = {}
+        self._asked: dict[Any, _Asked] = {}
         self._statuses: dict[Any, Any] = {}
         self._alone: set[Any] = set()
         self._read_at = float("-inf")
@@ -59,7 +72,8 @@ class Board:
 
         job_id = question.job_id
         new = job_id not in self._asked
-        self._asked[job_id] = (question.since, time.monotonic() + FORGET_AFTER * interval)
+        until = time.monotonic() + FORGET_AFTER * interval
+        self._asked[job_id] = _Asked(question.since, until, question.caller.shop_id)
         async with self._lock:
             refused = isinstance(self._error, MiraklAuthenticationError)
             if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
@@ -75,6 +89,7 @@ class Board:
         return self._statuses.get(job_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: SendCall) -> None:
+        from airflow_provider_mirakl.api.caller import Caller
         from airflow_provider_mirakl.exceptions import (
             MiraklBadRequestError,
             MiraklError,
@@ -86,21 +101,25 @@ class Board:
         self._asked = {
             job_id: asked
             for job_id, asked in self._asked.items()
-            if asked[1] >= now or job_id == question.job_id
+            if asked.until >= now or job_id == question.job_id
         }
         wanted = set(self._asked)  # a copy: others come while the call is under way
         # Of these nothing is known yet, so what changed lately does not tell enough.
         new = wanted - self._statuses.keys()
-        since = min(since for since, _ in self._asked.values()) - timedelta(seconds=1)
+        since = min(asked.since for asked in self._asked.values()) - timedelta(seconds=1)
         changes = (
             question.kind.changes and self._readings % WHOLE_EVERY != 0 and (not new or len(wanted) > PAGE)
         )
         if changes and self._read_since is not None:
             since = self._read_since
         assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
+        shops = {asked.shop_id for asked in self._asked.values()}
+        caller = Caller(
+            question.caller.role, shops.pop() if len(shops) == 1 else None
+        )  # None lists every shop
         self._error = None
         try:
-            page = await send(question.kind.listing(question.caller, since, sorted(wanted)[-PAGE:]))
+            page = await send(question.kind.listing(caller, since, sorted(wanted)[-PAGE:]))
         except (MiraklBadRequestError, MiraklNotFoundError, MiraklPermissionError) as error:
             # A key that may not list jobs may still ask for one, as a sensor that pokes does.
             log.warning("%s Asking for each job by itself.", error)
@@ -120,7 +139,19 @@ class Board:
 
 
 Key = tuple[str, str, str, int | None]
-"""Account, kind of job, role and shop."""
+"""Account, kind of job, role and, of a seller, shop."""
+
+
+def key_of(account: str, question: JobQuestion) -> Key:
+    """Which listing has the job of a question.
+
+    Mirakl counts the calls of a key, whichever shop they are for. The operator's key lists the jobs of all shops at
+    once; a seller's key lists those of one shop.
+    """
+    caller = question.caller
+    return account, question.kind.name, caller.role, caller.shop_id if caller.role == "shop" else None
+
+
 _BOARDS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, Board]] = WeakKeyDictionary()
 
 

@@ -23,7 +23,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotYetError,
     MiraklRateLimitError,
 )
-from airflow_provider_mirakl.triggers.board import Board, board_of
+from airflow_provider_mirakl.triggers.board import Board, board_of, key_of
 from airflow_provider_mirakl.triggers.board import Key as BoardKey
 from airflow_provider_mirakl.triggers.line import line_of
 
@@ -208,7 +208,7 @@ class _Performer:
 
     async def _board(self, question: JobQuestion) -> Board:
         account = (await self._desk.client()).settings.account
-        key = (account, question.kind.name, question.caller.role, question.caller.shop_id)
+        key = key_of(account, question)
         return self._boards.setdefault(key, board_of(key))
 
     async def _take_turn(self, operation: Operation, paced_by: str) -> None:

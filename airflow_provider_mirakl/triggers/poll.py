@@ -80,7 +80,13 @@ class PollTrigger(BaseTrigger):
         from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.api.steps import drive_async
         from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
+        from airflow_provider_mirakl.jobs.waiting import (
+            Schedule,
+            Tolerance,
+            find_poll,
+            tell_failure,
+            waiting,
+        )
         from airflow_provider_mirakl.triggers.desk import open_desk
 
         event: dict[str, Any] = {"deadline": self.deadline, "began": self.began, "carried": self.carried}
@@ -91,7 +97,7 @@ class PollTrigger(BaseTrigger):
                 lambda: poll(notes, **self.arguments),
                 Schedule(self.first, self.interval, self.deadline),
                 Tolerance(self.max_failures),
-                on_failure=_log_failure,
+                on_failure=lambda error, tolerance: tell_failure(log, error, tolerance),
             )
             async with (
                 open_desk(self.hook, self.conn_id, self.role) as desk,
@@ -167,7 +173,3 @@ def load_error(dumped: dict[str, Any]) -> Exception:
     if isinstance(error, MiraklApiError):
         error.faults = ()
     return error
-
-
-def _log_failure(error: Exception, tolerance: Any) -> None:
-    log.warning("%s (failure %d of %d in a row; polling again)", error, tolerance.failures, tolerance.limit)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from airflow_provider_mirakl.api.caller import SELLER
+from airflow_provider_mirakl.api.caller import SELLER, Caller
 from airflow_provider_mirakl.api.offers import import_offers, import_prices
 from airflow_provider_mirakl.api.products import import_products
 from airflow_provider_mirakl.client.http import Client
@@ -72,3 +72,48 @@ def test_a_hundred_waiting_tasks_share_one_call_a_minute(name, mirakl_sandbox, m
     # One a minute; of a hundred tasks that asked for themselves there would be a hundred.
     assert len(moments) <= (moments[-1] - moments[0]) / 60 + 1.1
     assert {call["status"] for call in calls} == {200}
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=25.0, integration_seconds=120.0)
+def test_shops_of_one_operator_share_one_call_a_minute(
+    mirakl_sandbox, mirakl_sandbox_connections, caplog
+):
+    """One key: Mirakl counts its calls whichever shop they are for. None is refused, and none counts as a try."""
+    shops = range(2000, 2003)
+    settings = dataclasses.replace(
+        MiraklHook("mirakl_operator", role="operator").settings, interval_factor=0.0
+    )
+    with Client(settings, pacer=Pacer()) as client:
+        callers = {shop: Caller("operator", shop) for shop in shops}
+        sent = {s: client.send(import_products(PRODUCTS, f"{s}.csv", caller=c)) for s, c in callers.items()}
+        created = client.send(JOBS["product_import"].status(sent[2000], callers[2000]))["date_created"]
+    mirakl_sandbox.world.settings.limits = "published"
+    factor = mirakl_sandbox_connections["mirakl_operator"]["extra"]["interval_factor"]
+    start, interval = time.time(), 60 * factor
+    known = len(mirakl_sandbox.journal())
+
+    def waiting_task(shop):
+        return PollTrigger(
+            poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
+            arguments={
+                "kind": "product_import", "job_ids": [sent[shop]], "early": False, "since": created,
+                "role": "operator", "shop_id": shop,
+            },
+            hook="airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+            conn_id="mirakl_operator",
+            role="operator",
+            first=start + interval,
+            interval=interval,
+            deadline=start + 60,
+        )  # fmt: skip
+
+    async def all_of_them():
+        return await asyncio.gather(*(first_event(waiting_task(shop)) for shop in shops))
+
+    for shop, event in zip(shops, asyncio.run(all_of_them()), strict=True):
+        assert set(read_event(event)["statuses"]) == {str(sent[shop])}
+    calls = mirakl_sandbox.journal()[known:]
+    assert {(call["operation"], call["status"]) for call in calls} == {("P51", 200)}
+    moments = [call["moment"] for call in calls]
+    assert len(moments) <= (moments[-1] - moments[0]) / 60 + 1.1
+    assert " try " not in caplog.text

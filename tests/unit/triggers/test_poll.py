@@ -25,7 +25,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.jobs.table import JOBS
-from airflow_provider_mirakl.triggers.board import Board
+from airflow_provider_mirakl.triggers.board import Board, _Asked, key_of
 from airflow_provider_mirakl.triggers.poll import PollTrigger, dump_error, load_error, read_event
 
 P41 = JOBS["product_import"]
@@ -228,7 +228,7 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
 async def test_those_who_come_when_many_wait_are_asked_for_alone_once():
     board, mirakl = Board(), Listing(list(range(200)), [])
     for n in range(150):
-        board._asked[n] = (SINCE, time.monotonic() + 60)
+        board._asked[n] = _Asked(SINCE, time.monotonic() + 60, None)
     await board.ask(question(0), 0.0, mirakl.send)
     assert mirakl.calls == ["P51"]
     for _ in range(2):
@@ -288,3 +288,28 @@ async def test_a_poll_that_breaks_is_an_error_in_the_event(monkeypatch, mirakl_s
     (event,) = await fire(trigger(poll="polls_that_break.broken", arguments={}))
     with pytest.raises(MiraklError, match="KeyError: 'state'"):
         read_event(event)
+
+
+async def test_shops_of_one_operator_share_one_reading():
+    """Mirakl counts the calls of a key, whichever shop they are for."""
+    caller = {n: Caller("operator", 2000 + n) for n in (1, 2, 3)}
+    asked = {n: JobQuestion(P41, n, caller[n], SINCE) for n in caller}
+    assert len({key_of("account", one) for one in asked.values()}) == 1
+    sellers = [JobQuestion(P41, n, Caller("shop", 2000 + n), SINCE) for n in (1, 2)]
+    assert len({key_of("account", one) for one in sellers}) == 2
+
+    queries = []
+    board, mirakl = Board(), Listing([1], [1, 2, 3])
+
+    async def send(call):
+        queries.append(dict(call.params))
+        return await mirakl.send(call)
+
+    assert (await board.ask(asked[1], 60, send))["import_id"] == 1
+    assert queries[0]["shop_id"] == "2001", "of one shop only its own jobs are read"
+    assert await board.ask(asked[2], 60, send) is None, "the reading is a moment old"
+    board._read_at = float("-inf")  # a minute later
+    answers = [await board.ask(asked[n], 60, send) for n in (3, 2)]
+    assert "shop_id" not in queries[1], "of several shops all jobs are"
+    assert [answer["import_id"] for answer in answers] == [3, 2]
+    assert mirakl.calls == ["P51", "P51"]
