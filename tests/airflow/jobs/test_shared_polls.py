@@ -75,9 +75,7 @@ def test_a_hundred_waiting_tasks_share_one_call_a_minute(name, mirakl_sandbox, m
 
 
 @pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=25.0, integration_seconds=120.0)
-def test_shops_of_one_operator_share_one_call_a_minute(
-    mirakl_sandbox, mirakl_sandbox_connections, caplog
-):
+def test_shops_of_one_operator_share_one_call_a_minute(mirakl_sandbox, mirakl_sandbox_connections, caplog):
     """One key: Mirakl counts its calls whichever shop they are for. None is refused, and none counts as a try."""
     shops = range(2000, 2003)
     settings = dataclasses.replace(
