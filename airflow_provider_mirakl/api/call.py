@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import html
 import json
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO, Generic, TypeAlias, TypeVar
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
+from airflow_provider_mirakl.api.secrets import SEARCHED, without_secrets
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 T = TypeVar("T")
@@ -25,9 +23,6 @@ FORM = "application/x-www-form-urlencoded"
 CSV = "text/csv"
 BINARY = "application/octet-stream"
 ANY = "*/*"
-
-_SEARCHED = 1024 * 1024
-"""Bytes of a body that are searched for secrets before an excerpt is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +139,13 @@ class Reply:
         """The start of the body, for a message; of one with personal data only its size."""
         if self.personal:
             return f"{len(self.body):,} bytes, not shown because they may hold personal data"
-        # Blotted before it is cut: the first part of a secret is not recognized as one.
-        text = self.without_secrets(self.body[:_SEARCHED].decode("utf-8", "replace")).strip()
+        # Cut after secrets were looked for: the first characters of one are not recognized.
+        text = self.without_secrets(self.body[: 4 * SEARCHED].decode("utf-8", "replace")).strip()
         return repr(text[:limit]) + ("..." if len(text) > limit else "")
 
     def without_secrets(self, text: str) -> str:
-        """Part of the body, fit to be shown."""
-        for secret in self.secrets:
-            if len(secret) > 3:
-                text = _any_spelling(secret).sub("***", text)
-        return text
+        """Part of the body, fit to be shown. See :mod:`airflow_provider_mirakl.api.secrets`."""
+        return without_secrets(text, self.secrets)
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
         """An error that says what the reply should have held."""
@@ -162,22 +154,6 @@ class Reply:
             operation=self.operation,
             status=self.status,
         )
-
-
-def _any_spelling(secret: str) -> re.Pattern[str]:
-    """Finds a secret however a server writes it: as it is, or as in a form, a URL, JSON or a web page."""
-    return re.compile(
-        "".join(letter if letter.isascii() and letter.isalnum() else _spellings(letter) for letter in secret)
-    )
-
-
-@functools.lru_cache(maxsize=128)
-def _spellings(letter: str) -> str:
-    """A pattern for a letter that some writers escape."""
-    point, in_form, in_json = ord(letter), quote_plus(letter), json.dumps(letter)[1:-1]
-    escaped = (in_form, in_form.lower(), quote(letter), in_json, f"\\{letter}", html.escape(letter))
-    numbered = (f"\\\\u(?i:{point:04x})", f"&#0*{point};", f"&#[xX]0*(?i:{point:x});")
-    return f"(?:{'|'.join((*map(re.escape, dict.fromkeys((letter, *escaped))), *numbered))})"
 
 
 @dataclass(frozen=True, slots=True)

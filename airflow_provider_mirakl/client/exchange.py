@@ -374,7 +374,7 @@ def _send(
         assert isinstance(reply, Reply)  # noqa: S101 - what a Send is answered with
         reply = replace(
             reply,
-            secrets=settings.auth.secrets if token is None else (*settings.auth.secrets, token),
+            secrets=settings.secrets if token is None else (*settings.secrets, token),
             # A refusal is Mirakl's own words; what it lists are customers' names and addresses.
             personal=call.operation.personal and reply.status < 400,
         )

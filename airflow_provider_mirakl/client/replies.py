@@ -9,9 +9,10 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import TypeAlias
 
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.exceptions import (
@@ -77,7 +78,7 @@ def error_from(
     :param interval: the operation's published interval in seconds, for a 429 that says nothing.
     """
     text = _text_of(reply)
-    faults, code = _read_envelope(text)
+    faults, code = _read_envelope(text, reply.without_secrets)
     kind = _KINDS.get(reply.status, MiraklServerError if reply.status >= 500 else MiraklBadRequestError)
     if reply.status == 400 and code in _REFUSED_CLIENT:
         kind = MiraklAuthenticationError
@@ -85,9 +86,8 @@ def error_from(
     retry_at = None if wait is None else now + timedelta(seconds=wait)
     if reply.status == 429:
         retry_at = retry_at or now + timedelta(seconds=interval or SILENT_RETRY_AFTER)
-    request_id = next(
-        (_clean(reply.headers[name]) for name in _REQUEST_ID_HEADERS if name in reply.headers), None
-    )
+    ids = [reply.headers[name] for name in _REQUEST_ID_HEADERS if name in reply.headers]
+    request_id = _clean(reply.without_secrets(ids[0])) if ids else None
     shown = [_line(fault) for fault in faults[:SHOWN_FAULTS]]
     if len(faults) > SHOWN_FAULTS:
         shown.append(f"and {len(faults) - SHOWN_FAULTS} more")
@@ -147,21 +147,9 @@ def _text_of(reply: Reply) -> str:
     charset = _CHARSET.search(reply.headers.get("content-type", ""))
     try:
         encoding = codecs.lookup(charset[1] if charset else "utf-8").name
-        text = reply.body.decode(encoding, "replace")
+        return reply.body.decode(encoding, "replace").strip()
     except (LookupError, ValueError):
-        text = reply.body.decode("utf-8", "replace")
-    return _hidden(reply, text.strip())
-
-
-def _hidden(reply: Reply, text: str) -> str:
-    """A body without secrets, those too that JSON spells in its escapes."""
-    shown = reply.without_secrets(text)
-    try:
-        read = json.dumps(json.loads(shown), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return shown
-    hidden = reply.without_secrets(read)
-    return shown if hidden == read else hidden
+        return reply.body.decode("utf-8", "replace").strip()
 
 
 def _is_json(text: str) -> bool:
@@ -171,8 +159,15 @@ def _is_json(text: str) -> bool:
         return False
 
 
-def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:
-    """The faults a body lists, the general one first, and the body's own code."""
+Hide: TypeAlias = Callable[[str], str]
+"""Makes a text fit to be shown."""
+
+
+def _read_envelope(text: str, hide: Hide) -> tuple[list[ApiFault], str | None]:
+    """The faults a body lists, the general one first, and the body's own code.
+
+    Of a form that is known only its fields are read, each by itself, so that what JSON escapes is seen as it is.
+    """
     try:
         body = json.loads(text) if text else None
     except (ValueError, RecursionError):
@@ -180,65 +175,69 @@ def _read_envelope(text: str) -> tuple[list[ApiFault], str | None]:
     if isinstance(body, list):
         body = {"errors": body}
     if not isinstance(body, dict):
-        plain = _plain(text)
+        plain = _clean(hide(_plain(text)))
         return ([ApiFault(plain)] if plain else []), None
-    faults = _listed(body.get("errors"))
-    general = _general(body)
+    faults = _listed(body.get("errors"), hide)
+    general = _general(body, hide)
     if general is not None and general.message not in (fault.message for fault in faults):
         faults.insert(0, general)
     if not faults:
-        faults = [ApiFault(_clean(text))]
+        faults = [ApiFault(_shown(body, hide))]
     return faults, (general.code if general else None) or next(
         (fault.code for fault in faults if fault.code), None
     )
 
 
-def _general(body: Mapping[str, object]) -> ApiFault | None:
+def _general(body: Mapping[str, object], hide: Hide) -> ApiFault | None:
     """What a body says about itself as a whole: Mirakl's, Connect's, DJUST's or RFC 6749's form."""
     error = body.get("error")
     if isinstance(error, dict):
-        return _fault(error)
-    oauth = _text(error)
-    message = next(filter(None, map(_text, map(body.get, ("message", "error_description", "detail")))), None)
-    code = _text(body.get("code")) or (oauth if message or oauth in _REFUSED_CLIENT else None)
+        return _fault(error, hide)
+    oauth = _text(error, hide)
+    names = ("message", "error_description", "detail")
+    message = next(filter(None, (_text(body.get(name), hide) for name in names)), None)
+    code = _text(body.get("code"), hide) or (oauth if message or oauth in _REFUSED_CLIENT else None)
     return ApiFault(message or oauth or code or "", code) if message or oauth or code else None
 
 
-def _listed(entries: object) -> list[ApiFault]:
-    faults = map(_fault, entries) if isinstance(entries, list) else ()
+def _listed(entries: object, hide: Hide) -> list[ApiFault]:
+    faults = (_fault(entry, hide) for entry in entries) if isinstance(entries, list) else ()
     return [fault for fault in faults if fault is not None]
 
 
-def _fault(entry: object) -> ApiFault | None:
+def _fault(entry: object, hide: Hide) -> ApiFault | None:
     if isinstance(entry, str):
-        return ApiFault(_clean(entry))
+        return ApiFault(_clean(hide(entry)))
     if not isinstance(entry, dict):
         return None
-    code, message, detail = (_text(entry.get(name)) for name in ("code", "message", "detail"))
+    code, message, detail = (_text(entry.get(name), hide) for name in ("code", "message", "detail"))
     if message and detail and detail != message:
         message = f"{message} ({detail})"
-    shown = message or detail or code or _clean(json.dumps(entry, ensure_ascii=False))
-    return ApiFault(shown, code, _text(entry.get("field")))
+    return ApiFault(message or detail or code or _shown(entry, hide), code, _text(entry.get("field"), hide))
 
 
 def _line(fault: ApiFault) -> str:
     return f"{fault.field}: {fault.message}" if fault.field else fault.message
 
 
-def _text(value: object) -> str | None:
+def _text(value: object, hide: Hide) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return _clean(str(value)) or None
+    return _clean(hide(str(value))) or None
+
+
+def _shown(value: object, hide: Hide) -> str:
+    """JSON in a form that is not known."""
+    return _clean(hide(json.dumps(value, ensure_ascii=False)))
 
 
 def _plain(text: str) -> str:
     """What a person would read on an HTML error page; other text as it is."""
     page = text[:MAX_PAGE]
     if "<" not in page:
-        return _clean(page)
+        return page
     title = _TITLE.search(page)
-    shown = title[1] if title and title[1].strip() else _TAG.sub(" ", _UNSEEN.sub(" ", page))
-    return _clean(html.unescape(shown))
+    return html.unescape(title[1] if title and title[1].strip() else _TAG.sub(" ", _UNSEEN.sub(" ", page)))
 
 
 def _clean(text: str) -> str:

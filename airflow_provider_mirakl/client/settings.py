@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import math
@@ -10,7 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies_environment
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
@@ -165,6 +167,12 @@ class Settings:
         ).hexdigest()
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown, even if a server or a proxy repeats it."""
+        proxies = (self.proxy,) if self.proxy else getproxies_environment().values()
+        return (*self.auth.secrets, *(text for proxy in proxies for text in _passwords(proxy)))
+
+    @property
     def fingerprint(self) -> str:
         """Tells the folders of two accounts apart, on disk."""
         return _digest(self.base_url, self.auth.identity)
@@ -301,6 +309,13 @@ def _is_readable(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def _passwords(address: str) -> Iterator[str]:
+    """The password of an address, as it is written and as it is meant."""
+    with contextlib.suppress(ValueError):
+        if password := urlsplit(address).password:
+            yield from {password, unquote(password)}
 
 
 def _is_proxy(url: str) -> bool:
