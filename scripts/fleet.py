@@ -3,6 +3,9 @@
     make fleet                                   # everything, some ten minutes
     make fleet FLEET_ARGS="--only upsert,mapped --mapped 10"
     make fleet FLEET_ARGS="--work-folder s3"     # notes and plans in object storage (moto's server)
+    make fleet FLEET_ARGS="--only pods --work-folder s3"  # each task process takes 30 s to start, as a pod does
+
+Runs: ``upsert``, ``delta``, ``p41``, ``cm21``, ``s31``, ``pods``, ``worker_killed``, ``triggerer_killed``, ``mapped``.
 
 Needs Debian's packages ``postgresql`` and ``redis-server``, or the same programs on the ``PATH``. Each worker and each
 triggerer has an ``AIRFLOW_HOME`` of its own: what one writes to its disk, no other one can read. Dags, logs and the
@@ -19,6 +22,8 @@ rate
 starts, worker s/call
     how often a worker started a process for the run's tasks, and for how many seconds these processes held a worker,
     for each accepted call.
+load
+    load average of the machine and its processors, when the run ended: on a busy one the other figures say little.
 """
 
 from __future__ import annotations
@@ -54,6 +59,8 @@ SPEED, LONG = 20.0, 5.0
 CHUNKS, BATCH = 20, 50
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
+POD_START = 30.0
+"""Seconds until a pod is there; each of its processes has a fresh disk."""
 PATIENCE = 900.0
 STARTED = re.compile(r"\[([0-9a-f-]{36})\] Executing workload in Celery: .*?dag_id='(\w+)'")
 ENDED = re.compile(r"\[([0-9a-f-]{36})\] (?:succeeded in ([\d.]+)s|raised)")
@@ -80,6 +87,18 @@ with DAG(
 UPSERT = """
     MiraklConnectUpsertProductsOperator(
         task_id="task", source={source!r}, batch_size={batch}, deferrable=True, mirakl_connect_conn_id={dag_id!r},
+    )
+"""
+POD = """
+    import os, shutil, time
+
+    def start_a_pod(context):
+        shutil.rmtree(os.path.join(os.environ["AIRFLOW_HOME"], "mirakl"), ignore_errors=True)
+        time.sleep({seconds})
+
+    MiraklConnectUpsertProductsOperator(
+        task_id="task", source={source!r}, batch_size={batch}, deferrable=True, mirakl_connect_conn_id={dag_id!r},
+        pre_execute=start_a_pod,
     )
 """
 DELTA = """
@@ -290,6 +309,8 @@ class Scenario:
     operation: str = "upsertProducts"
     during: Callable[[Fleet, Scenario], None] | None = None
     speed: float = SPEED
+    load: str = ""
+    patience: float = PATIENCE
     sandbox: Sandbox = field(init=False)
     runs: list[Run] = field(default_factory=list)
 
@@ -405,6 +426,12 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
         Scenario("p41", P41.format(source=str(csv), dag_id="p41"), skus, "P41"),
         Scenario("cm21", CM21.format(ids=masters, dag_id="cm21"), masters, "CM21"),
         Scenario("s31", S31.format(target=str(shared / "documents"), dag_id="s31"), [], "S31"),
+        Scenario(
+            "pods",
+            POD.format(source=products("pods", ids), batch=BATCH, dag_id="pods", seconds=POD_START),
+            ids,
+            speed=LONG,
+        ),
         upsert("worker_killed", kill_worker),
         upsert("triggerer_killed", kill_triggerer),
         Scenario("mapped", MAPPED.format(ids=names, dag_id="mapped"), names, speed=LONG),
@@ -412,7 +439,19 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
 
 
 CONNECTIONS = {"p41": "mirakl_shop", "cm21": "mirakl_operator", "s31": "mirakl_operator"}
-HEADINGS = ("run", "state", "items", "lost", "doubled", "429", "calls", "rate", "starts", "worker s/call")
+HEADINGS = (
+    "run",
+    "state",
+    "items",
+    "lost",
+    "doubled",
+    "429",
+    "calls",
+    "rate",
+    "starts",
+    "worker s/call",
+    "load",
+)
 
 
 def row(fleet: Fleet, scenario: Scenario) -> tuple[str, ...]:
@@ -441,6 +480,7 @@ def row(fleet: Fleet, scenario: Scenario) -> tuple[str, ...]:
         rate,
         str(starts),
         f"{held / max(1, len(writes)):.2f}",
+        scenario.load,
     )
 
 
@@ -450,7 +490,10 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mapped", type=int, default=50, help="mapped tasks on one account")
-    parser.add_argument("--only", default="", help="names of runs, separated by commas")
+    parser.add_argument("--only", default="", help="names of runs, separated by commas; default all")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE, help="seconds after which a run counts as stuck"
+    )
     parser.add_argument("--work-folder", choices=("local", "s3"), default="local")
     options = parser.parse_args()
     if shutil.which("redis-server") is None:
@@ -468,6 +511,7 @@ def main() -> int:
             settings["AIRFLOW_CONN_AWS_DEFAULT"] = json.dumps(stack.enter_context(object_storage("work")))
         for scenario in chosen:
             scenario.sandbox = stack.enter_context(Sandbox(speed=scenario.speed))
+            scenario.patience = options.patience
         fleet = stack.enter_context(Fleet(place, folder, **settings))
         run_all(fleet, chosen)
         rows = [row(fleet, scenario) for scenario in chosen]
@@ -501,9 +545,10 @@ def run_all(fleet: Fleet, chosen: list[Scenario]) -> None:
 def wait(scenario: Scenario) -> None:
     """Wait for the end, whatever it is."""
     try:
-        state = scenario.runs[-1].until_done(PATIENCE)
+        state = scenario.runs[-1].until_done(scenario.patience)
     except AssertionError as error:
         state = str(error)
+    scenario.load = f"{os.getloadavg()[1]:.1f}/{os.cpu_count()}"
     print(f"  {scenario.name}: {state}", flush=True)
 
 

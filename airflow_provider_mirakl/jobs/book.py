@@ -211,6 +211,11 @@ class JobBook:
         )
 
     @property
+    def is_current(self) -> bool:
+        """Whether the note still says what this object knows: no other process has submitted jobs meanwhile."""
+        return self.note.read() == self._content
+
+    @property
     def job_ids(self) -> list[int | str]:
         """Mirakl's ids."""
         return [entry.job_id for entry in self.entries if entry.job_id is not None]
@@ -222,7 +227,11 @@ class JobBook:
 
     def save(self) -> None:
         """Write the note in one step."""
-        self.note.write(_Content(self.payload, self.entries, self.result, self.complete))
+        self.note.write(self._content)
+
+    @property
+    def _content(self) -> _Content:
+        return _Content(self.payload, self.entries, self.result, self.complete)
 
 
 def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:

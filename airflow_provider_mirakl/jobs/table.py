@@ -97,6 +97,7 @@ class JobKind:
     :param early: states that a user may take for the end.
     :param file: the call that fetches a file of an export by its address.
     :param items: the field of such a file that holds the list, where the file is an object around it.
+    :param batch: the call that submits encoded objects as a job, where there is one.
     :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` whether it is listed;
         ``resend``, where that does no harm; or ``fail`` and let a person decide.
     """
@@ -118,6 +119,7 @@ class JobKind:
     told: Callable[[Status], bool] = lambda status: True
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
+    batch: Callable[[Caller, list[bytes]], Call[Any]] | None = None
     items: str | None = None
 
     def id(self, value: JobId) -> JobId:
@@ -254,6 +256,7 @@ PRODUCT_SYNCHRONIZATION = JobKind(
             "items",
         ),
     ),
+    batch=lambda caller, rows: catalog_manager.synchronize_products(b"[" + b",".join(rows) + b"]"),
 )
 
 PRODUCT_IMPORT = JobKind(
@@ -342,6 +345,7 @@ OFFER_IMPORT = JobKind(
         "OF03", lambda job_id, caller: offers.get_offer_error_report(job_id, caller=caller)
     ),
     listing=lambda caller, since, ids: offers.list_offer_imports(caller=caller, created_since=since),
+    batch=lambda caller, rows: offers.upsert_offers(b'{"offers":[' + b",".join(rows) + b"]}", caller=caller),
 )
 
 STOCK_IMPORT = JobKind(

@@ -89,12 +89,6 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
         return compile_products(heading, strip=self.strip)
 
-    def batch(self, caller: Caller, rows: list[bytes]) -> Call[str]:
-        """CM21."""
-        from airflow_provider_mirakl.api.catalog_manager import synchronize_products
-
-        return synchronize_products(b"[" + b",".join(rows) + b"]")
-
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The failed objects, as CM23 echoes them."""
         import json

@@ -145,12 +145,6 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
         return compile_offers(heading, strip=self.strip)
 
-    def batch(self, caller: Caller, rows: list[bytes]) -> Call[int]:
-        """OF24."""
-        from airflow_provider_mirakl.api.offers import upsert_offers
-
-        return upsert_offers(b'{"offers":[' + b",".join(rows) + b"]}", caller=caller)
-
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The offers named in the error reports, as they were submitted."""
         import json

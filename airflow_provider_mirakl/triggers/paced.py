@@ -20,6 +20,9 @@ VERSION = 1
 """Version of the arguments. Raised when an older trigger could be misread; then :func:`_upgraded` learns to read it."""
 
 
+STATUSES = ("done", "error", "timeout", "unreachable")
+
+
 class _Carried:
     """The notes that the trigger takes back to the worker, besides those on storage."""
 
@@ -184,3 +187,19 @@ class PacedTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Say how far it had come. Airflow calls it from 3.3 on."""
         log.warning("Stopped between two calls at %s; what Mirakl has accepted stays", self.position)
+
+
+def read_paced(event: object) -> dict[str, Any]:
+    """The event of a :class:`PacedTrigger`.
+
+    :raises MiraklTriggerEventError: it is none.
+    """
+    from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+
+    if (
+        not isinstance(event, dict)
+        or event.get("status") not in STATUSES
+        or not isinstance(event.get("state"), dict)
+    ):
+        raise MiraklTriggerEventError(f"expected the event of a PacedTrigger, got {event!r:.200}")
+    return event

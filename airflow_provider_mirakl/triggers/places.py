@@ -150,6 +150,31 @@ def open_extract(
     return None if work.operation is None else work
 
 
+def open_batches(
+    *,
+    folder: str,
+    generation: str,
+    kind: str,
+    copy: str,
+    size: int,
+    role: str,
+    shop_id: int | None,
+    store: Store | None = None,
+) -> Work | None:
+    """The batches of a job operator that are still to be sent."""
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.jobs.batches import BatchWork
+    from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.jobs.table import JOBS
+
+    place, call = storage_path(copy), JOBS[kind].batch
+    book = JobBook.find(storage_path(folder), generation=generation, store=store)
+    if book is None or call is None or not place.exists():
+        raise FileNotFoundError(f"there is no {copy}")
+    work = BatchWork(book, place, size, call, Caller(role, shop_id))
+    return work if work.left else None
+
+
 def _begun(folder: str, note: str = PROGRESS.file) -> StoragePath:
     place = storage_path(folder)
     if not (place / note).exists():

@@ -161,6 +161,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         self._first_began: float | None = None
         self._refused_since: float | None = None
         self._lost = 0  # submissions of this try whose replies were lost
+        self._in_worker = False  # the triggerer cannot reach what is to be sent
 
     # What a subclass defines
 
@@ -287,7 +288,14 @@ class MiraklJobOperator(MiraklBaseOperator):
         self._first_began = state.get("began")
         self._lost = state.get("lost", 0)
         self._refused_since = state.get("refused_since")
+        self._in_worker = state.get("in_worker", False)
         run, book = self._taken_up(context, state.get("notes"))
+        return self._go_on(context, run, book, state.get("notes"))
+
+    def _go_on(
+        self, context: Context, run: TaskRun, book: JobBook, carried: Mapping[str, str] | None
+    ) -> dict[str, Any]:
+        """Continue submitting, maybe on another disk."""
         if not book.all_submitted and not self.has_copy():
             # Another disk. The source is copied again, and must match the first batches.
             payload = self.payload(self.caller)
@@ -298,7 +306,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                     "[mirakl] work_folder. Clear the task to submit the whole new input"
                 )
             if payload != book.payload:
-                return self._begin(context, state.get("notes"))
+                return self._begin(context, carried)
         return self._proceed(context, run, book)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
@@ -376,9 +384,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             caller=self.caller,
             client=client,
             book=book,
-            claims=Claims(
-                self.work_folder, self.job, client.settings.base_url, self._run.generation, self.log
-            ),
+            claims=self._claims(client),
             policy=self.on_unclear or self.kind.unclear,
             lines=self.lines,
             postpone=lambda wait, lost: self._postpone(context, wait, lost),
@@ -388,6 +394,9 @@ class MiraklJobOperator(MiraklBaseOperator):
             longest_search=min(LONGEST_SEARCH, self.timeout),
             lost=self._lost,
         )
+
+    def _claims(self, client: Client) -> Claims:
+        return Claims(self.work_folder, self.job, client.settings.base_url, self._run.generation, self.log)
 
     def _postpone(
         self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError, lost: int = 0
@@ -421,6 +430,7 @@ class MiraklJobOperator(MiraklBaseOperator):
                         "began": self._began(context),
                         "lost": lost,
                         "refused_since": self._refused_since,
+                        "in_worker": self._in_worker,
                         "notes": self._run.memory.carried,
                     },
                 ),

@@ -331,18 +331,16 @@ def read_event(event: object) -> tuple[Pace, Journey, dict[str, Any]]:
     :raises MiraklTriggerEventError: it is not the event of a ``MomentTrigger`` or a ``PacedTrigger``.
     """
     from airflow_provider_mirakl.catalog.loop import Pace
+    from airflow_provider_mirakl.triggers.paced import STATUSES
 
     if not isinstance(event, Mapping):
         raise MiraklTriggerEventError(f"expected the event of a trigger, got {event!r:.200}")
     moment = event.get("moment")
     state = event.get("state")
-    known = isinstance(moment, int | float) if moment is not None else event.get("status") in _STATUSES
+    known = isinstance(moment, int | float) if moment is not None else event.get("status") in STATUSES
     if not known or not isinstance(state, Mapping):
         raise MiraklTriggerEventError(f"expected the event of a trigger, got {event!r:.200}")
     try:
         return Pace(**state["pace"]), Journey(**state["journey"]), dict(event)
     except (KeyError, TypeError) as error:
         raise MiraklTriggerEventError(f"the event of the trigger cannot be read: {error}") from None
-
-
-_STATUSES = ("done", "error", "timeout", "unreachable")

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, counted
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklServerError,
+    MiraklTransportError,
+    counted,
+)
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
+from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, time_left
 
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
@@ -92,9 +104,11 @@ class RowsJobOperator(JudgedJobOperator):
         :raises MiraklInputError: every column that is not a field.
         """
 
-    @abstractmethod
     def batch(self, caller: Caller, rows: list[bytes]) -> Call[Any]:
         """The call that sends encoded objects."""
+        call = self.kind.batch
+        assert call is not None  # noqa: S101 - each job of such an operator has one
+        return call(caller, rows)
 
     def payload(self, caller: Caller) -> str:
         """Check, hash and copy every object."""
@@ -122,6 +136,95 @@ class RowsJobOperator(JudgedJobOperator):
         if not count:
             raise MiraklInputError("source is empty; nothing was sent")
         return digest.hexdigest()
+
+    def _submit(self, context: Context, client: Client, book: JobBook) -> None:
+        if self.deferrable and not self._in_worker and not book.all_submitted:
+            self._hand_over(context, client, book)
+        super()._submit(context, client, book)
+
+    def _hand_over(self, context: Context, client: Client, book: JobBook) -> None:
+        """Let the triggerer send the batches, unless there is one only, they need not wait for each other, or a call
+        whose reply was lost may not be repeated."""
+        from airflow_provider_mirakl.jobs.batches import BatchWork
+        from airflow_provider_mirakl.triggers.paced import PacedTrigger
+        from airflow_provider_mirakl.triggers.places import open_batches, place_of
+
+        work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
+        operation = work.operation
+        may_repeat = (self.on_unclear or self.kind.unclear) == "resend"
+        if operation is None or len(work.left) < 2 or not may_repeat:
+            return
+        if operation.interval * client.settings.interval_factor < SHORTEST_DEFERRAL:
+            return
+        place = place_of(
+            open_batches,
+            folder=str(self._run.folder),
+            generation=self._run.generation,
+            kind=self.job,
+            copy=str(self.copy),
+            size=self.batch_size,
+            role=self.caller.role,
+            shop_id=self.caller.shop_id,
+        )
+        began, hook = self._began(context), self.hook
+        left = time_left(self.execution_timeout, began)
+        self.log.info("The triggerer sends the batches from here on: %s", work.position)
+        self.defer(
+            trigger=PacedTrigger(
+                opener=place.opener,
+                arguments=place.arguments,
+                hook=f"{type(hook).__module__}.{type(hook).__name__}",
+                conn_id=hook.conn_id,
+                role=hook.role,
+                max_failures=self.max_failures,
+                refused_timeout=self.timeout,
+                earliest=time.time() + SHORTEST_DEFERRAL,
+                deadline=None if left is None else time.time() + left.total_seconds(),
+                state={"began": began, "carried": self._run.memory.carried},
+                position=work.position,
+            ),
+            method_name=self.resume_batches.__name__,
+            timeout=left,
+        )
+
+    def resume_batches(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Continue after the triggerer has sent the batches. Without an event, like :meth:`resume`.
+
+        :raises MiraklError: the error that the triggerer met.
+        :raises MiraklTriggerEventError: the event is not valid.
+        """
+        from airflow_provider_mirakl.triggers.paced import read_paced
+        from airflow_provider_mirakl.triggers.poll import load_error
+
+        if event is None:
+            return self._begin(context)
+        found = read_paced(event)
+        state = found["state"]
+        self._first_began = state.get("began")
+        run, book = self._taken_up(context, state.get("carried"))
+        with self.hook.get_conn() as client:
+            claims = self._claims(client)
+            for job_id in book.job_ids:
+                claims.note(job_id)
+        match found["status"]:
+            case "error":
+                self.log.error("The triggerer stopped at %s", found.get("position"))
+                error = load_error(found["error"])
+                if not isinstance(error, MiraklServerError | MiraklTransportError):  # Mirakl took nothing
+                    for entry in book.unclear:
+                        book.withdraw(book.entries.index(entry))
+                raise error
+            case "timeout":
+                raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
+            case "unreachable":
+                self._in_worker = True
+                self.log.warning(
+                    "The triggerer cannot reach %s (%s). Workers send the batches, one process for each. Set [mirakl] "
+                    "work_folder, or work_folder of the task, to storage that workers and triggerers share.",
+                    run.folder,
+                    found.get("reason"),
+                )
+        return self._go_on(context, run, book, state.get("carried"))
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
         """The objects, in batches."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklBadRequestError, MiraklInputError, MiraklNoteError
 from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
 from airflow_provider_mirakl.operators.bases import paced
 from airflow_provider_mirakl.operators.connect import (
@@ -314,3 +314,93 @@ def test_an_extract_is_one_deferral_and_comes_to_an_end_on_fresh_disks_too(
     assert "AWAITING_SHIPMENT" not in json.dumps(task.deferrals)  # filters may name persons
     again = worker(make, run_id="again")
     assert again.run()["items"] == {"orders": 0}
+
+
+# Batches of job operators
+
+
+@pytest.fixture
+def batches(worker, tmp_path, monkeypatch):
+    """Three offers, each a call of OF24, which Mirakl permits once a minute."""
+    from airflow_provider_mirakl.operators.bases import rows
+    from airflow_provider_mirakl.operators.offers import MiraklUpsertOffersOperator
+
+    monkeypatch.setattr(rows, "SHORTEST_DEFERRAL", 0.0)
+    base = {"product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "state_code": "11"}
+    base |= {"quantity": 1, "update_delete": "update"}
+    source = [{"shop_sku": name} | base for name in "ABC"]
+    options = {"batch_size": 1, "deferrable": True, "mirakl_conn_id": "mirakl_shop", "max_failed_items": None}
+    return lambda **more: worker(
+        lambda: MiraklUpsertOffersOperator(task_id="task", source=source, **(options | more))
+    )
+
+
+def offers(sandbox: Any) -> list[int]:
+    return [call["status"] for call in sandbox.journal("OF24")]
+
+
+POLL = "triggers.poll.PollTrigger"
+
+
+def test_the_triggerer_sends_all_batches_in_one_deferral(batches, mirakl_sandbox):
+    task = batches()
+    result = task.run()
+    assert len(result["job_ids"]) == result["sent"] == 3
+    assert [status for status in offers(mirakl_sandbox) if status != 429] == [201] * 3
+    assert kinds(task.deferrals)[0] == PACED
+    assert set(kinds(task.deferrals)[1:]) <= {POLL}
+    stored = json.dumps(task.deferrals[0])
+    assert "shop_sku" not in stored
+    assert "sandbox-shop-key" not in stored
+
+
+def test_batches_on_a_fresh_disk_at_every_return_are_each_sent_once(batches, mirakl_sandbox, on_fresh_disks):
+    task = on_fresh_disks(batches())
+    assert len(task.run()["job_ids"]) == 3
+    assert [status for status in offers(mirakl_sandbox) if status != 429] == [201] * 3
+
+
+def test_a_triggerer_that_dies_between_a_batch_and_its_note_sends_it_again(
+    batches, mirakl_sandbox, monkeypatch
+):
+    from airflow_provider_mirakl.jobs.book import JobBook
+
+    task, submitted, died = batches(), JobBook.submitted, []
+
+    class DiedError(BaseException):
+        pass
+
+    def dying(self: Any, entry: Any, job_id: Any) -> None:
+        if not died:
+            died.append(job_id)
+            raise DiedError
+        submitted(self, entry, job_id)
+
+    monkeypatch.setattr(JobBook, "submitted", dying)
+    fire = task.fire
+
+    def replaced(trigger: Any) -> Any:
+        try:
+            return fire(trigger)
+        except DiedError:
+            return fire(trigger)
+
+    monkeypatch.setattr(task, "fire", replaced)
+    assert len(task.run()["job_ids"]) == 3
+    assert died
+
+
+def test_batches_that_may_not_be_repeated_stay_in_a_worker(batches, mirakl_sandbox):
+    task = batches(on_unclear="look")
+    assert len(task.run()["job_ids"]) == 3
+    assert PACED not in kinds(task.deferrals)
+
+
+def test_a_batch_that_mirakl_refuses_fails_the_task_and_a_retry_goes_on(batches, mirakl_sandbox):
+    mirakl_sandbox.fault("status", "OF24", skip=1, status=400)
+    task = batches()
+    with pytest.raises(MiraklBadRequestError):
+        task.run()
+    task.ti.try_number = 2
+    assert len(task.run()["job_ids"]) == 3
+    assert sorted(status for status in offers(mirakl_sandbox) if status != 429) == [201, 201, 201, 400]

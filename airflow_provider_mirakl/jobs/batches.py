@@ -1,0 +1,129 @@
+"""Objects that are sent in batches, one call after the other, each a job: in a worker, or in the triggerer.
+
+Only for jobs whose calls may be repeated without harm (``unclear="resend"`` in the table): a triggerer that dies
+between a call and its note is replaced by one that makes the call again. Jobs that must not be submitted twice are
+submitted by a worker (:mod:`airflow_provider_mirakl.runtime.submitting`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call, Operation
+    from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.jobs.table import JobId
+
+Batch = tuple[int, int]
+"""Where a batch begins in the copy, in bytes, and how many objects it has."""
+
+
+def lay_out(copy: StoragePath, size: int) -> list[Batch]:
+    """Where each batch begins.
+
+    :param copy: the objects, one a line.
+    :param size: objects in one batch.
+    """
+    batches: list[Batch] = []
+    with copy.open("rb") as file:
+        begins = 0
+        while lines := list(islice(file, size)):
+            batches.append((begins, len(lines)))
+            begins += sum(map(len, lines))
+    return batches
+
+
+class BatchWork:
+    """Sends the batches that the book does not know as jobs.
+
+    :param book: what was submitted.
+    :param copy: the objects that are sent, one a line.
+    :param size: objects in one batch.
+    :param call: makes the call of a batch.
+    :param caller: whose key it is, and for which shop.
+    """
+
+    not_before: datetime | None = None
+
+    def __init__(
+        self,
+        book: JobBook,
+        copy: StoragePath,
+        size: int,
+        call: Callable[[Caller, list[bytes]], Call[Any]],
+        caller: Caller,
+    ) -> None:
+        self._book = book
+        self._copy = copy
+        self._batches = lay_out(copy, size)
+        self._call = call
+        self._caller = caller
+
+    @property
+    def left(self) -> list[int]:
+        """The batches that are still to be sent: never sent, sent without a reply, or failed as a whole."""
+        entries = [self._book.entry(number) for number in range(len(self._batches))]
+        return [number for number, entry in enumerate(entries) if entry is None or entry.job_id is None]
+
+    @property
+    def last_call_at(self) -> datetime | None:
+        """Moment of the last call that is known to have succeeded."""
+        moments = [entry.at for entry in self._book.entries if entry.job_id is not None]
+        return datetime.fromtimestamp(max(moments), UTC) if moments else None
+
+    @property
+    def operation(self) -> Operation | None:
+        """What submits a batch; ``None`` when all are submitted."""
+        return self._call(self._caller, []).operation if self.left else None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no other process has submitted batches meanwhile."""
+        if not self._copy.exists():
+            raise FileNotFoundError(f"{self._copy} is gone: the work folder was removed, or is not shared")
+        return self._book.is_current
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """How many batches are submitted, of how many."""
+        count = len(self._batches)
+        return {"submitted": count - len(self.left), "batches": count}
+
+    def next_call(self) -> Call[Any] | None:
+        """The next batch, read from where it begins."""
+        if not (left := self.left):
+            return None
+        begins, count = self._batches[left[0]]
+        with self._copy.open("rb") as file:
+            file.seek(begins)
+            rows = [line.rstrip(b"\n") for line in islice(file, count)]
+        return self._call(self._caller, rows)
+
+    def intend(self) -> None:
+        """Note the batch as about to be sent: what cannot be noted must not be sent."""
+        number = self.left[0]
+        self._book.intend(number, self._batches[number][1])
+
+    def accept(self, result: Any, at: datetime) -> None:
+        """Note the id of the job."""
+        entry = self._book.entries[self.left[0]]
+        before = entry.job_id, entry.phase, self._book.complete
+        self._book.complete = len(self.left) == 1
+        job_id: JobId = getattr(result, "import_id", result)
+        try:
+            self._book.submitted(entry, job_id)
+        except BaseException:
+            entry.job_id, entry.phase, self._book.complete = before
+            raise
+
+    def describe(self, interval: float) -> str:
+        """Such as ``batch 3/10 submitted as 2041, 7 min left``."""
+        left, count = len(self.left), len(self._batches)
+        job_id = self._book.job_ids[-1] if self._book.job_ids else ""
+        minutes = left * interval / 60
+        return f"batch {count - left:,}/{count:,} submitted as {job_id}, {minutes:,.0f} min left"
