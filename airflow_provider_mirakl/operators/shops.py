@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.api.caller import Role
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+)
 from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -34,7 +45,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.api.shops import ShopUpdate
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.platform import PlatformSettings
     from airflow_provider_mirakl.runtime.arguments import (
@@ -46,6 +59,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 UnknownFields = Literal["refuse", "send"]
 ShopState = Literal["OPEN", "CLOSE", "SUSPENDED", "TERMINATED"]
@@ -275,6 +289,10 @@ class MiraklUpdateShopOperator(StoringOperator):
     Mirakl permits this once a day. A second call that day is not made and raises ``MiraklNotYetError``, or
     ``MiraklRateLimitError`` where Mirakl itself refuses it; both carry the next permitted time.
 
+    Where Mirakl's reply was lost, the change may be in, and Mirakl may have counted the call. The task then reads the
+    shop (A01, permitted once a day too): if it shows every changed value, the task succeeds. Else it fails, and says
+    so; a retry looks again before it sends.
+
     :param changes: the fields in Mirakl's names; or the path of a JSON file with them, which keeps bank accounts out
         of the rendered template. Templated.
     :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
@@ -330,7 +348,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         with self.hook.get_conn() as client:
             if self.check_codes and changes.get("channels"):
                 self.kept_settings(client).check(channels=changes["channels"])
-            answer = client.send(call)
+            answer = self._update(run, client, call, changes)
         run.folder.mkdir(parents=True, exist_ok=True)
         with OutcomeWriter(run.folder / "outcome.ndjson", sent=len(changes)) as writer:
             writer.add_all(judge_update(list(changes), answer))
@@ -338,6 +356,63 @@ class MiraklUpdateShopOperator(StoringOperator):
         judge_items(run, result, 0, None, self.log)
         run.tell_assets(self, result)
         return result
+
+    def _update(
+        self, run: TaskRun, client: Client, call: Call[ShopUpdate], changes: Mapping[str, Any]
+    ) -> ShopUpdate:
+        """Send the changes, or find that a call whose reply was lost has made them."""
+        from airflow_provider_mirakl.api.shops import ShopUpdate
+        from airflow_provider_mirakl.shops.fields import UPDATE, Update
+
+        note = UPDATE.at(run.folder, generation=run.generation, store=run.memory)
+        kept = note.read()
+        lost = None if kept is None else kept.open_since
+        if lost is not None and self._is_shown(client, changes):
+            return ShopUpdate((), {})
+        note.write(Update(time.time()))  # before the call: a worker that is killed tells nothing afterwards
+        try:
+            answer = client.send(call)
+        except (MiraklNotYetError, MiraklRateLimitError) as wait:
+            note.write(Update(lost))
+            if lost is None:
+                raise
+            raise MiraklNotYetError(
+                f"{wait} The reply to this task's call of {datetime.fromtimestamp(lost, UTC):%Y-%m-%d %H:%M:%S} UTC "
+                "was lost, so the change may be in already. Check the shop in Mirakl's back office. Sending the same "
+                "change again is harmless, but Mirakl permits it only then",
+                operation="A02",
+                retry_at=wait.retry_at,
+            ) from None
+        except MiraklError as error:
+            is_open = isinstance(error, MiraklServerError | MiraklReplyError) or (
+                isinstance(error, MiraklTransportError) and not error.surely_not_sent
+            )
+            if not is_open:
+                note.write(Update(lost))
+                raise
+            self.log.warning("%s Whether Mirakl made the change is not known.", error)
+            if not self._is_shown(client, changes):
+                raise
+            answer = ShopUpdate((), {})
+        note.write(Update(None))
+        return answer
+
+    def _is_shown(self, client: Client, changes: Mapping[str, Any]) -> bool:
+        """Whether the shop shows every changed value now."""
+        from airflow_provider_mirakl.api.shops import get_account
+        from airflow_provider_mirakl.shops.fields import not_shown
+
+        try:
+            account = client.send(get_account(shop_id=self.caller_of(self.shop_id).shop_id), max_wait=0)
+        except MiraklError as error:
+            self.log.info("The shop cannot be read to see whether the change is in: %s", error)
+            return False
+        missing = not_shown(changes, account)
+        if missing:
+            self.log.warning("The shop does not show the new value of %s.", ", ".join(missing))
+        else:
+            self.log.warning("The reply was lost; the shop shows every changed value, so the change is in.")
+        return not missing
 
     def _read_changes(self) -> Mapping[str, Any]:
         import json

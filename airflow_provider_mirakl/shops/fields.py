@@ -1,11 +1,31 @@
-"""What became of each field of a shop that A02 was to change."""
+"""What became of each field of a shop that A02 was to change: by its reply, or by A01 where the reply was lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from airflow_provider_mirakl.api.shops import ShopUpdate
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.outcome import ItemResult
+
+
+class Update(msgspec.Struct):
+    """A call of A02 whose reply has not come, and when it was made; ``None`` where nothing is open."""
+
+    open_since: float | None
+
+
+UPDATE = NoteKind(
+    file="update.json",
+    holds="that a shop's update was sent and not answered",
+    type=Update,
+    damaged="anew",
+    fix="The update is sent as if none had been sent before.",
+)
 
 
 def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResult]:
@@ -32,3 +52,52 @@ def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResu
             )
         else:
             yield ItemResult(field, "succeeded")
+
+
+_CONTACT = frozenset({"address", "email", "fax", "web_site"})
+"""Fields of A02 that A01 shows among the contact information."""
+
+
+def not_shown(changes: Mapping[str, Any], account: Mapping[str, Any]) -> list[str]:
+    """The fields of which A01 does not show the value that A02 was to set.
+
+    :param changes: the fields as they were sent.
+    :param account: the shop, as A01 shows it.
+    """
+    contact = account.get("contact_informations")
+    places = contact if isinstance(contact, Mapping) else {}
+    missing = []
+    for name, wanted in changes.items():
+        shown = places if name == "address" else (places if name in _CONTACT else account).get(name)
+        if name == "shop_additional_fields":  # those that are not named stay as they are
+            wanted, shown = _by_code(wanted), _by_code(shown)
+        if not _shows(wanted, shown):
+            missing.append(name)
+    return missing
+
+
+def _shows(wanted: Any, shown: Any) -> bool:
+    """Whether a value holds everything of another one; Mirakl adds fields of its own."""
+    if wanted is None:
+        return shown in (None, "", [], {})
+    if isinstance(wanted, datetime):
+        try:
+            return datetime.fromisoformat(str(shown)) == wanted
+        except (ValueError, TypeError):
+            return False
+    if isinstance(wanted, Mapping):
+        return isinstance(shown, Mapping) and all(
+            _shows(value, shown.get(name)) for name, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(shown, list)
+            and len(shown) == len(wanted)
+            and all(any(_shows(one, other) for other in shown) for one in wanted)
+        )
+    return bool(wanted == shown)
+
+
+def _by_code(fields: Any) -> dict[str, Any]:
+    listed = fields if isinstance(fields, list) else ()
+    return {str(field.get("code")): field.get("value") for field in listed if isinstance(field, Mapping)}

@@ -370,6 +370,29 @@ def test_a_second_update_a_day_says_when(run: Any, sandbox: Sandbox) -> None:
     assert operations(sandbox)["A02"] == 1
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_an_update_whose_reply_was_lost_is_looked_up(run: Any, sandbox: Sandbox, made: bool) -> None:
+    """Mirakl takes A02 once a day: the next try must say that the change may be in, and not only when to call again."""
+    sandbox.call(lambda world: setattr(world.settings, "limits", "published"))
+    kind = "reset_after" if made else "status"
+    sandbox.fault(kind, operation="A02", times=1)
+    if not made:  # the call was counted, and the shop does not show the change
+        sandbox.fault("throttle", operation="A02", times=9, skip=1, retry_after="86000")
+    ran = run(
+        "MiraklUpdateShopOperator(task_id='update', mirakl_conn_id='mirakl_shop', retries=1, fail_fast=False,"
+        " retry_delay=__import__('datetime').timedelta(0),"
+        " changes={'description': 'Best chairs', 'fax': None, 'address': {'city': 'Nantes'}})"
+    )
+    assert ran.tasks == {"update": "success" if made else "failed"}
+    assert operations(sandbox)["A01"] == 1
+    if made:
+        assert operations(sandbox)["A02"] == 1
+        assert "the shop shows every changed value" in ran.said
+    else:
+        assert "The shop does not show the new value of description" in ran.said
+        assert "was lost, so the change may be in already" in ran.said
+
+
 def test_shops_are_listed_for_mapping(run: Any, sandbox: Sandbox) -> None:
     ran = run(
         "MiraklListShopsOperator(task_id='ids', mirakl_conn_id='mirakl_operator')",
