@@ -54,6 +54,40 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await sync_to_async(function, thread_sensitive=False)()
 
 
+UNFINISHED = ("deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule", "up_for_retry")
+"""States of a task instance that goes on."""
+
+
+def count_unfinished(ti: Any) -> int:
+    """How many instances of a task are unfinished, in any run, the running one among them."""
+    if hasattr(ti, "get_ti_count"):  # Airflow 3
+        return int(ti.get_ti_count(dag_id=ti.dag_id, task_ids=[ti.task_id], states=list(UNFINISHED)))
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        query = session.query(TaskInstance).filter(
+            TaskInstance.dag_id == ti.dag_id,
+            TaskInstance.task_id == ti.task_id,
+            TaskInstance.state.in_(UNFINISHED),
+        )
+        return int(query.count())
+
+
+def unfinished_runs() -> list[tuple[str, str]]:
+    """Dag and run of every Dag run that goes on, or of which a task does. For a process that may read the database."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        runs = session.query(DagRun.dag_id, DagRun.run_id).filter(DagRun.state.in_(("queued", "running")))
+        tasks = session.query(TaskInstance.dag_id, TaskInstance.run_id).filter(
+            TaskInstance.state.in_(UNFINISHED)
+        )
+        return [(dag_id, run_id) for query in (runs, tasks) for dag_id, run_id in query]
+
+
 async def read_extra(connection: Connection) -> dict[str, Any]:
     """The extra fields of a connection, read on an event loop; the plain property may block it."""
     from asgiref.sync import sync_to_async
@@ -68,7 +102,9 @@ __all__ = [
     "HAS_EVENT_TRIGGERS",
     "BaseEventTrigger",
     "amask_secret",
+    "count_unfinished",
     "in_thread",
     "mask_secret",
     "read_extra",
+    "unfinished_runs",
 ]

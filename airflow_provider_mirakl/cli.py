@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_mirakl.exceptions import MiraklError
 
@@ -19,35 +21,49 @@ def run() -> int:
     return main()
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, for the console script and for ``airflow mirakl``.
+
+    :param name: its name.
+    :param help: what it does.
+    :param run: carries it out and returns the exit status.
+    :param arguments: flags, and how argparse reads them.
+    """
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], int]
+    arguments: Sequence[tuple[str, Mapping[str, Any]]]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     :return: 0 all is well, 1 a check failed, 2 the command was called wrongly, or Airflow does not start.
     """
     parser = argparse.ArgumentParser(prog="mirakl-provider", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser(
-        "check", help="check connections: settings, key and rights; nothing is changed in Mirakl"
-    )
-    check.add_argument(
-        "--conn-id", action="append", required=True, metavar="ID", help="Airflow connection; may be repeated"
-    )
-    check.add_argument(
-        "--require",
-        action="append",
-        default=[],
-        metavar="CODE",
-        help="a right without which the check fails, such as CM51; may be repeated",
-    )
-    check.add_argument(
-        "--json", action="store_true", help="one JSON object with a list of findings for each id"
-    )
+    found = parser.add_subparsers(dest="command", required=True)
+    for command in COMMANDS:
+        own = found.add_parser(command.name, help=command.help, description=command.help)
+        for flag, options in command.arguments:
+            own.add_argument(flag, **options)
     arguments = parser.parse_args(argv)
     if (fault := _airflow_fault()) is not None:
         print(fault, file=sys.stderr)
         return 2
+    return carry_out(arguments.command, arguments)
+
+
+def carry_out(name: str, arguments: argparse.Namespace) -> int:
+    """Carry out a command.
+
+    :param name: of the command.
+    :param arguments: as argparse read them.
+    :return: the exit status.
+    """
     try:
-        return _check(arguments.conn_id, arguments.require, as_json=arguments.json)
+        return next(command for command in COMMANDS if command.name == name).run(arguments)
     except MiraklError as error:
         print(error, file=sys.stderr)
         return 2
@@ -67,16 +83,18 @@ def _airflow_fault() -> str | None:
     return None
 
 
-def _check(conn_ids: Sequence[str], require: Sequence[str], *, as_json: bool) -> int:
+def _check(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl import preflight
 
     # Airflow 2 logs to standard output, between what a program is to read; what matters is in the findings.
     logging.disable(logging.CRITICAL)
     try:
-        found = {conn_id: preflight.check(conn_id, require=require) for conn_id in conn_ids}
+        found = {
+            conn_id: preflight.check(conn_id, require=arguments.require) for conn_id in arguments.conn_id
+        }
     finally:
         logging.disable(logging.NOTSET)
-    if as_json:
+    if arguments.json:
         print(
             json.dumps({conn_id: preflight.dump(findings) for conn_id, findings in found.items()}, indent=2)
         )
@@ -86,3 +104,91 @@ def _check(conn_ids: Sequence[str], require: Sequence[str], *, as_json: bool) ->
             for finding in findings:
                 print(f"  {finding}")
     return 1 if any(preflight.failed(findings) for findings in found.values()) else 0
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    import time
+
+    from airflow_provider_mirakl._compat import unfinished_runs
+    from airflow_provider_mirakl.files.paths import folder_below, safe_folder
+    from airflow_provider_mirakl.files.tidying import DAY, old_runs
+
+    unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
+    removed = size = 0
+    for old in old_runs(
+        folder_below(arguments.work_folder),
+        time.time() - arguments.older_than * DAY,
+        lambda dag, task, run: (dag, run) in unfinished,
+    ):
+        print(f"{'would remove' if arguments.dry_run else 'removing'} {old.path} ({old.size:,} bytes)")
+        if not arguments.dry_run:
+            old.remove()
+        removed, size = removed + 1, size + old.size
+    print(f"{removed:,} folders, {size:,} bytes{'; nothing was removed' if arguments.dry_run else ''}")
+    return 0
+
+
+def _days(text: str) -> float:
+    """A number of days, such as ``30d`` or ``30``."""
+    try:
+        days = float(text.removesuffix("d"))
+    except ValueError:
+        days = -1.0
+    if not 1 <= days < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of days such as 30d, 1 or more, not {text!r}")
+    return days
+
+
+COMMANDS = (
+    Command(
+        "check",
+        "check connections: settings, key and rights; nothing is changed in Mirakl",
+        _check,
+        (
+            (
+                "--conn-id",
+                {
+                    "action": "append",
+                    "required": True,
+                    "metavar": "ID",
+                    "help": "Airflow connection; may be repeated",
+                },
+            ),
+            (
+                "--require",
+                {
+                    "action": "append",
+                    "default": [],
+                    "metavar": "CODE",
+                    "help": "a right without which the check fails, such as CM51; may be repeated",
+                },
+            ),
+            (
+                "--json",
+                {"action": "store_true", "help": "one JSON object with a list of findings for each id"},
+            ),
+        ),
+    ),
+    Command(
+        "clean",
+        "remove what old runs left in the work folder; never states, watermarks, or what a running Dag run needs",
+        _clean,
+        (
+            (
+                "--older-than",
+                {
+                    "required": True,
+                    "type": _days,
+                    "metavar": "DAYS",
+                    "help": "days since anything was written, such as 30d",
+                },
+            ),
+            (
+                "--work-folder",
+                {"default": None, "metavar": "PATH", "help": "default: [mirakl] work_folder"},
+            ),
+            ("--dry-run", {"action": "store_true", "help": "say what would be removed"}),
+        ),
+    ),
+)
+"""Every command."""

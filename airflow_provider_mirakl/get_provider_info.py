@@ -97,6 +97,8 @@ def get_provider_info() -> dict[str, Any]:
         # Airflow 2.11 reads the older key.
         "asset-uris": _ASSET_URIS,
         "dataset-uris": _ASSET_URIS,
+        # From Airflow 3.2 on; the console script mirakl-provider works everywhere.
+        "cli": [f"{_PACKAGE}.airflow_cli.commands"],
         "connection-types": list(CONNECTION_TYPES.values()),
         "config": {
             "mirakl": {
@@ -112,7 +114,18 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/mirakl",
                         "default": "",
-                    }
+                    },
+                    "keep_days": {
+                        "description": (
+                            "Days after which a task that succeeded removes what its own old runs left in the work "
+                            "folder. States, watermarks and what an unfinished task needs are never removed. 0 keeps "
+                            "everything."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "90",
+                        "default": "30",
+                    },
                 },
             }
         },

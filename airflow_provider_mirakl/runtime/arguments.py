@@ -480,6 +480,14 @@ class ReadsArguments:
                 if argument.waits(value := getattr(self, name, None)):
                     raise MiraklConfigurationError(f"{name} is {value!r:.200} after rendering", field=name)
 
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Remove what old runs of this task left in the work folder."""
+        super().post_execute(context, result)  # type: ignore[misc]
+        if hasattr(self, "work_folder"):
+            from airflow_provider_mirakl.runtime.tidying import tidy
+
+            tidy(context, self.work_folder, self.log)  # type: ignore[attr-defined]
+
 
 def _is_in_a_run(operator: object) -> bool:
     """Whether an operator is not only being made by a Dag file: Airflow's own marks, of every version."""

@@ -287,3 +287,26 @@ def test_a_locale_that_the_connection_does_not_have_is_refused_before_a_call(
     rejects = rejects_file.read_text()
     assert "'en_US' is no locale of the connection, which has de_DE, fr_FR" in rejects
     assert not operations(sandbox)
+
+
+TIDY = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
+with DAG("tidy", schedule=None, start_date=datetime(2026, 1, 1)):
+    MiraklConnectUpsertProductsOperator(task_id="upsert", source=[{"id": "A"}])
+"""
+
+
+def test_a_task_that_succeeded_removes_what_its_old_runs_left(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "tidied"))
+    old = tmp_path / "tidied" / "tidy" / "upsert" / "old" / "plan.json"
+    old.parent.mkdir(parents=True)
+    old.write_text("{}")
+    os.utime(old, (1, 1))
+    run = run_dag(TIDY)
+    assert run.state == "success"
+    assert not old.parent.exists()
+    assert Path(run.returned("upsert")["folder"]).exists()

@@ -1,0 +1,105 @@
+"""What has become old in the work folder.
+
+The work folder holds three kinds of things. Only the first is ever removed:
+
+====================================  ================================================================
+``<dag>/<task>/<run>``                plans, copies, reports, rejects and outcomes of one run of a task
+files in ``<dag>/<task>``             watermarks, which every run of a task shares
+folders named in :data:`SHARED`       what tasks share: states, claims, positions, kept answers
+====================================  ================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from airflow_provider_mirakl.files.paths import is_local
+from airflow_provider_mirakl.files.storage import StoragePath
+
+log = logging.getLogger(__name__)
+
+SHARED = frozenset({"actions", "platform", "state", "submitted", "watches", "watermarks"})
+"""Folders in the work folder that belong to no Dag. A Dag of the same name is left alone."""
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldRun:
+    """The folder of a run in which nothing was written for a while.
+
+    :param path: the folder.
+    :param written: when something was last written in it, in seconds since the epoch.
+    :param size: bytes of its files.
+    """
+
+    path: StoragePath
+    written: float
+    size: int
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        if isinstance(self.path, Path) and is_local(self.path):
+            from shutil import rmtree
+
+            rmtree(self.path)
+        else:
+            cast("Any", self.path).rmdir(recursive=True)
+
+
+def old_runs(
+    work_folder: StoragePath, before: float, is_needed: Callable[[str, str, str], bool]
+) -> Iterator[OldRun]:
+    """The folders of runs in which nothing was written since a moment.
+
+    :param work_folder: the folder of all.
+    :param before: that moment, in seconds since the epoch.
+    :param is_needed: whether a run may still need its folder: of the names of its Dag's, task's and own folder.
+    """
+    for dag in _folders(work_folder):
+        if dag.name not in SHARED:
+            for task in _folders(dag):
+                yield from old_runs_of(task, before, partial(is_needed, dag.name, task.name))
+
+
+def old_runs_of(task: StoragePath, before: float, is_needed: Callable[[str], bool]) -> Iterator[OldRun]:
+    """The same for the folder of one task."""
+    for run in _folders(task):
+        if is_needed(run.name):
+            continue
+        written, size = 0.0, 0
+        for file in _files(run):
+            with suppress(FileNotFoundError):
+                found = file.stat()
+                written, size = max(written, float(found.st_mtime)), size + int(found.st_size)
+        if written and written < before:
+            yield OldRun(run, written, size)
+
+
+def _folders(folder: StoragePath) -> list[StoragePath]:
+    """The folders in a folder; never what a link leads to."""
+    try:
+        found = sorted(folder.iterdir(), key=lambda path: path.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [path for path in found if path.is_dir() and not _is_link(path)]
+
+
+def _files(folder: StoragePath) -> Iterator[StoragePath]:
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if _is_link(path):
+                continue
+            if path.is_dir():
+                yield from _files(path)
+            else:
+                yield path
+
+
+def _is_link(path: StoragePath) -> bool:
+    return isinstance(path, Path) and is_local(path) and path.is_symlink()
