@@ -25,6 +25,7 @@ from typing import Any, Literal
 import msgspec
 
 from airflow_provider_mirakl.actions.rows import Row
+from airflow_provider_mirakl.api.conversations import get_conversation_action
 from airflow_provider_mirakl.api.orders import get_action_status
 from airflow_provider_mirakl.api.steps import Steps, send
 from airflow_provider_mirakl.files.notes import NoteKind
@@ -32,6 +33,9 @@ from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 
 BUSY = frozenset({"UNAVAILABLE", "TOO_MANY_REQUEST"})
 """Codes of an action that failed because Mirakl or the channel was busy: nothing of it was done."""
+FAILURES = ("FAILED", "ERROR")
+"""How an action of orders and returns fails, and one of conversations."""
+Actions = Literal["orders", "conversations"]
 PLAN_FILE = "actions.ndjson"
 _LONGEST_MESSAGE = 200
 
@@ -150,10 +154,13 @@ def read_plan(folder: StoragePath) -> list[list[Row]] | None:
     return [json.loads(line) for line in data.splitlines()]
 
 
-def actions_ended(notes: dict[str, Any], *, action_ids: Sequence[str]) -> Steps[dict[str, Any] | None]:
+def actions_ended(
+    notes: dict[str, Any], *, action_ids: Sequence[str], of: Actions = "orders"
+) -> Steps[dict[str, Any] | None]:
     """Whether all of these actions have ended: a poll, see :mod:`airflow_provider_mirakl.jobs.waiting`.
 
     :param notes: keeps the actions that ended before the others.
+    :param of: what they are about: those of conversations are asked for elsewhere, and fail as ``ERROR``.
     :return: ``failed``: code and message of each that did not succeed, by its id. Others succeeded.
     """
     ended: set[str] = notes.setdefault("ended", set())
@@ -161,12 +168,11 @@ def actions_ended(notes: dict[str, Any], *, action_ids: Sequence[str]) -> Steps[
     for action_id in action_ids:
         if action_id in ended:
             continue
-        status = yield from send(get_action_status(action_id))
-        if status.get("status") == "PENDING":
-            continue
-        if status.get("status") in ("SUCCESS", "FAILED"):
+        ask = get_action_status if of == "orders" else get_conversation_action
+        status = yield from send(ask(action_id))
+        if status.get("status") in ("SUCCESS", *FAILURES):
             ended.add(action_id)
-        if status.get("status") == "FAILED":
+        if status.get("status") in FAILURES:
             failed[action_id] = failure_of(status)
     return {"failed": failed} if ended >= set(action_ids) else None
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
@@ -102,6 +103,29 @@ def taxes(value: Any) -> list[Row]:
         ) from None
 
 
+def moment(value: Any) -> str:
+    """A moment with its time zone, as ISO 8601 in UTC."""
+    try:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise ValueError("must be a date-time with its time zone, such as 2026-01-31T10:00:00Z")
+    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def paths(value: Any) -> list[str]:
+    """Paths of files: a list, its JSON, or one path."""
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+    except ValueError:
+        found = None
+    found = [found] if isinstance(found, str) else found
+    if not isinstance(found, list) or not all(isinstance(path, str) and path for path in found):
+        raise ValueError("must be a path, or a list of paths")
+    return found
+
+
 def checked(
     rows: Sequence[Any], columns: Mapping[str, Column], more: Callable[[Row], str | None]
 ) -> list[Row]:
@@ -139,6 +163,18 @@ def checked(
             f"{counted(len(problems), 'problem')} in {counted(len(rows), 'row')}; no call was made", problems
         )
     return found
+
+
+def read_rows(source: object) -> Sequence[Any]:
+    """The rows of an argument: a list as it is, or those of a file.
+
+    :raises MiraklInputError: it is neither, or the file cannot be read.
+    """
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    if not isinstance(source, Sequence):
+        raise MiraklInputError("source must be the path of a file, or a list")
+    return read_file(storage_path(source)) if isinstance(source, str) else source
 
 
 def read_file(path: StoragePath) -> list[Any]:

@@ -8,6 +8,8 @@ ship        the line is ``SHIPPED`` or ``DELIVERED``
 cancel      each adjustment ``CANCELATION`` of the line with this quantity, reason, price and taxes
 refund      each adjustment ``REFUND`` of the line with this quantity, reason, price and taxes
 upload      each document of the order with this name and type, with the moment of its last update
+begin       each conversation about the order with this topic
+answer      each message of the conversation with this text
 return      its status is the one that the step leads to, or a later one
 ==========  ==================================================================================================
 
@@ -23,17 +25,20 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
+from airflow_provider_mirakl.actions.book import Actions
 from airflow_provider_mirakl.actions.rows import (
     Column,
     Row,
     amount,
     boolean,
+    paths,
     quantity,
     taxes,
     text,
     word,
 )
 from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.conversations import create_conversation, create_message
 from airflow_provider_mirakl.api.orders import (
     ADJUSTMENT_REASONS,
     UPLOAD_TYPES,
@@ -71,6 +76,7 @@ class ActionKind:
     :param together: columns whose values rows of one action share, besides ``key``.
     :param item: column that names the item, besides ``key``; empty for an action on the whole.
     :param wrong: says what is wrong with a row, beyond its cells.
+    :param of: where Mirakl tells what became of the action.
     """
 
     title: str
@@ -83,6 +89,7 @@ class ActionKind:
     together: tuple[str, ...] = ()
     item: str = ""
     wrong: Callable[[Row], str | None] = lambda row: None
+    of: Actions = "orders"
 
     def grouped(self, rows: Sequence[Row]) -> list[list[Row]]:
         """The rows of each action, in the order in which they first appear."""
@@ -230,6 +237,22 @@ def _uploaded(found: Row, row: Row) -> list[str]:
         f"{document.get('id')} {document.get('updated_at')}"
         for document in found.get("documents") or ()
         if document.get("name") == name and document.get("type") == row["type"]
+    ]
+
+
+def _begun(found: Row, row: Row) -> list[str]:
+    return [
+        str(conversation.get("id"))
+        for conversation in found.get("conversations") or ()
+        if (conversation.get("topic") or {}).get("value") == row["topic"]
+    ]
+
+
+def _answered(found: Row, row: Row) -> list[str]:
+    return [
+        str(message.get("id"))
+        for message in found.get("messages") or ()
+        if message.get("body") == row["body"]
     ]
 
 
@@ -385,6 +408,33 @@ ACTIONS: Mapping[str, ActionKind] = {
         lambda rows: update_return_tracking(rows[0]["return_id"], **_without(rows[0], "return_id")),
         _tracked,
         wrong=lambda row: None if len(row) > 1 else "enter what is known of the return's way",
+    ),
+    "begin_conversation": ActionKind(
+        "conversation",
+        "createConversation",
+        "order_id",
+        {"order_id": _ID, "topic": _ID, "body": _ID, "files": Column(paths)},
+        # The operator opens the files.
+        lambda rows: create_conversation(
+            rows[0]["order_id"], topic=rows[0]["topic"], body=rows[0]["body"], files=rows[0].get("files", ())
+        ),
+        _begun,
+        adds=True,
+        together=("topic", "body"),
+        of="conversations",
+    ),
+    "answer_conversation": ActionKind(
+        "message",
+        "createMessage",
+        "conversation_id",
+        {"conversation_id": _ID, "body": _ID, "files": Column(paths)},
+        lambda rows: create_message(
+            rows[0]["conversation_id"], body=rows[0]["body"], files=rows[0].get("files", ())
+        ),
+        _answered,
+        adds=True,
+        together=("body",),
+        of="conversations",
     ),
 }
 """By name."""

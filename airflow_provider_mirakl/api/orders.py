@@ -51,6 +51,14 @@ DOCUMENT_TYPES = (
 )  # fmt: skip
 UPLOAD_TYPES = ("RETURN_LABEL", "CUSTOMER_INVOICE")
 
+REPORT_TYPES = ("SYNCHRONIZE_ORDER", "SYNCHRONIZE_ORDER_UPDATE")
+REPORT_STATUSES = ("SUCCESS", "FAILED")
+REPORT_ERRORS = (
+    "INVALID_INPUT", "DATA_NOT_FOUND", "UNEXPECTED", "UNAVAILABLE", "TOO_MANY_REQUEST", "ACTION_NOT_SUPPORTED",
+    "ORDER_IN_WRONG_STATE", "INVALID_PRODUCT_ID", "OUT_OF_STOCK", "RETURN_IN_WRONG_STATE", "OTHER",
+)  # fmt: skip
+"""Codes of an error that is reported."""
+
 LIST_ORDERS = Operation("v2-listOrders", "GET", PATH, replay=True, interval=60, personal=True)
 ACCEPT_ORDER_LINES = Operation("v2-acceptOrderLines", "PUT", f"{PATH}/{{order_id}}/accept", replay=False)
 CANCEL_ORDER_LINES = Operation("v2-cancelOrderLines", "POST", f"{PATH}/{{order_id}}/cancel", replay=False)

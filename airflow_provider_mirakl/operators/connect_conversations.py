@@ -1,16 +1,26 @@
-"""Operators for the conversations of Mirakl Connect with customers."""
+"""Operators for the conversations of Mirakl Connect with customers: extract, begin, answer, attachments."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
+from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
+from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Flag
+from airflow_provider_mirakl.runtime.arguments import Codes, Flag
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg
+    from airflow_provider_mirakl.actions.rows import Row
+    from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, FlagArg, PathArg
+    from airflow_provider_mirakl.shops.order_documents import Wanted
 
 
 class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
@@ -52,3 +62,149 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     def described(self) -> str:
         """listConversations, with the messages where they are wanted."""
         return "conversations_with_messages" if self.messages else "conversations"
+
+
+class ConversationActionsOperator(OrderActionsOperator):
+    """Base of the operators that write to customers. Parameters: those of :class:`OrderActionsOperator`."""
+
+    asset_name = "conversations"
+
+    def guard(self, rows: Sequence[Row]) -> None:
+        """Refuse attachments that are not there.
+
+        :raises MiraklInputError: naming each.
+        """
+        from airflow_provider_mirakl.files.paths import storage_path
+
+        problems = [
+            Problem(f"row {number}: files: there is no file {name}")
+            for number, row in enumerate(rows, 1)
+            for name in row.get("files", ())
+            if not (path := storage_path(name)).exists() or path.is_dir()
+        ]
+        if problems:
+            raise MiraklInputError(
+                f"{counted(len(problems), 'file')} cannot be attached; no call was made", problems
+            )
+
+    def call(self, group: list[Row]) -> Call[str]:
+        """The call of one message, its attachments opened anew for each try."""
+        from airflow_provider_mirakl.api.call import Part
+        from airflow_provider_mirakl.files.paths import storage_path
+
+        (row,) = group
+        paths = [storage_path(name) for name in row.get("files", ())]
+        parts = [Part("files", _opener(path), file_name=path.name) for path in paths]
+        return self.kind.call([{**row, "files": parts}])
+
+
+def _opener(path: StoragePath) -> Callable[[], Any]:
+    return lambda: path.open("rb")
+
+
+class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
+    """Begin conversations with the customers of orders (createConversation): an action for each row.
+
+    Columns of a row: ``order_id``, ``topic`` (at most 500 characters), ``body``, the first message (1 to 2,000
+    characters), and ``files``, a path or a list of at most 5 paths, local or of object storage.
+
+    **Personal data.** What you write stands in ``source``: a list stands in Airflow's rendered fields, a file does not.
+    The plan in the work folder has it too. Logs, XCom and errors do not.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "begin_conversation"
+
+    def looked_up(
+        self, client: Client, entity_ids: Sequence[str], since: float
+    ) -> Iterator[Mapping[str, Any]]:
+        """The orders, each with its conversations."""
+        from airflow_provider_mirakl.api.conversations import list_conversations
+
+        found: dict[str, list[Any]] = {order_id: [] for order_id in entity_ids}
+        # Mirakl asks for a moment; a conversation may be older than the action.
+        first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=entity_ids)
+        for page in client.pages(first):
+            for conversation in page.items:
+                entity = conversation.get("entity")
+                found.setdefault(str(entity.get("id") if isinstance(entity, dict) else None), []).append(
+                    conversation
+                )
+        for order_id, conversations in found.items():
+            yield {"id": order_id, "conversations": conversations}
+
+
+class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
+    """Answer customers in conversations (createMessage): an action for each row.
+
+    Columns of a row: ``conversation_id``, ``body`` (1 to 2,000 characters), and ``files``, a path or a list of at most
+    5 paths, local or of object storage.
+
+    **Personal data**: as of :class:`MiraklConnectCreateConversationsOperator`.
+
+    Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
+    """
+
+    action = "answer_conversation"
+
+    def looked_up(
+        self, client: Client, entity_ids: Sequence[str], since: float
+    ) -> Iterator[Mapping[str, Any]]:
+        """The conversations, each with its messages."""
+        from airflow_provider_mirakl.api.conversations import get_conversation_messages
+        from airflow_provider_mirakl.exceptions import MiraklNotFoundError
+
+        for conversation_id in entity_ids:
+            try:
+                messages = client.send(get_conversation_messages(conversation_id))
+            except MiraklNotFoundError:  # the action itself is refused, and its row tells
+                continue
+            yield {"id": conversation_id, "messages": messages}
+
+
+class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
+    """Bring the attachments of conversations to storage (downloadConversationAttachments).
+
+    Each lies at ``<target>/<conversation id>/<message id>/<attachment id>-<name>``, with names made safe. What is there
+    with the size that Mirakl tells is not fetched again. Archives are checked before a byte is unpacked, as those of
+    shop documents are.
+
+    :param target: folder of the attachments: a local path or object storage. Templated.
+    :param conversation_ids: only of these conversations. Templated.
+    :param order_ids: only of conversations about these orders. Templated.
+    :param updated_from: only of conversations that were updated at this moment or later, such as
+        ``{{ data_interval_start }}``. Mirakl needs it, or ``conversation_ids``. Templated.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.connect_files.ConnectFilesOperator`.
+    """
+
+    conversation_ids = Codes()
+
+    def __init__(
+        self,
+        *,
+        target: PathArg,
+        conversation_ids: CodesArg | None = None,
+        **kwargs: Unpack[ConnectFilesArguments],
+    ) -> None:
+        super().__init__(target=target, **kwargs)
+        self.conversation_ids = conversation_ids
+
+    def wanted(self, client: Client) -> Iterator[Wanted]:
+        """listConversations, and getConversationMessages of each."""
+        from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
+        from airflow_provider_mirakl.shops.order_documents import attachments_of
+
+        first = list_conversations(
+            updated_from=self.updated_from,
+            conversation_ids=self.conversation_ids,
+            order_ids=self.order_ids,
+        )
+        for page in client.pages(first):
+            for conversation in page.items:
+                conversation_id = str(conversation["id"])
+                yield from attachments_of(
+                    conversation_id, client.send(get_conversation_messages(conversation_id))
+                )

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Text, Whole
-from airflow_provider_mirakl.runtime.results import judge_items
-from airflow_provider_mirakl.runtime.task_run import TaskRun
+from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
+from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
     from typing import Unpack
-
-    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.runtime.arguments import (
-        CodesArg,
-        MomentArg,
-        NumberArg,
-        PathArg,
-        TextArg,
-        WholeArg,
-    )
-    from airflow_provider_mirakl.runtime.signatures import TaskArguments
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
+    from airflow_provider_mirakl.shops.order_documents import Wanted
 
 
-class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
-    """Fetch the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
+class MiraklConnectDownloadOrderDocumentsOperator(ConnectFilesOperator):
+    """Bring the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
 
     Each is written to ``<target>/<order id>/<document id>-<name>``, with safe names. A document that exists with the
     size that Mirakl lists is not fetched again. Archives are checked before a byte is unpacked, like those of shop
@@ -46,82 +33,23 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
     :param types: only documents of these types, such as ``CUSTOMER_INVOICE``. Templated.
     :param updated_from: only documents that were updated at this time or later, such as
         ``{{ data_interval_start }}``. Templated.
-    :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
-    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for the outcome, as an object storage path that every worker can access; default
-        ``[mirakl] work_folder``. Templated.
-    :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``rows``), with ``stored``, how
-        many were fetched, ``target`` and ``folder``.
-    :raises MiraklItemsFailedError: more documents failed than allowed.
+
+    Further parameters, result and errors:
+    :class:`~airflow_provider_mirakl.operators.bases.connect_files.ConnectFilesOperator`.
     """
 
-    ui_color = "#dcefe4"
-    target = Location()
-    order_ids = Codes()
     types = Codes()
-    updated_from = Maybe(Moment())
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
-    mirakl_connect_conn_id = Text()
-    work_folder = Maybe(Location())
 
     def __init__(
-        self,
-        *,
-        target: PathArg,
-        order_ids: CodesArg | None = None,
-        types: CodesArg | None = None,
-        updated_from: MomentArg | None = None,
-        max_failed_items: WholeArg | None = 0,
-        max_failed_ratio: NumberArg | None = None,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
-        work_folder: PathArg | None = None,
-        **kwargs: Unpack[TaskArguments],
+        self, *, target: PathArg, types: CodesArg | None = None, **kwargs: Unpack[ConnectFilesArguments]
     ) -> None:
-        super().__init__(**kwargs)
-        self.target = target
-        self.order_ids = order_ids
+        super().__init__(target=target, **kwargs)
         self.types = types
-        self.updated_from = updated_from
-        self.max_failed_items = max_failed_items
-        self.max_failed_ratio = max_failed_ratio
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
-        self.work_folder = work_folder
 
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """List, fetch what is new, and evaluate."""
-        from airflow_provider_mirakl.files.paths import storage_path
-        from airflow_provider_mirakl.outcome import OutcomeWriter
-        from airflow_provider_mirakl.shops.order_documents import fetch
-
-        run = TaskRun(context, self.work_folder, begins=True)
-        target = storage_path(self.target)
-        fetched = 0
-
-        def stored(document: dict[str, Any], path: StoragePath) -> None:
-            nonlocal fetched
-            fetched += 1
-            self.log.info("Stored document %s of order %s", document["id"], document["order_id"])
-
-        run.folder.mkdir(parents=True, exist_ok=True)
-        with self.hook.get_conn() as client, OutcomeWriter(run.folder / "outcome.ndjson") as writer:
-            writer.add_all(fetch(client, self._listed(client), target, stored=stored))
-        result = writer.outcome.summary() | {
-            "stored": fetched,
-            "target": str(target),
-            "folder": str(run.folder),
-        }
-        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
-        return result
-
-    def _listed(self, client: Client) -> Iterator[dict[str, Any]]:
+    def wanted(self, client: Client) -> Iterator[Wanted]:
+        """v2-listOrderDocuments."""
         from airflow_provider_mirakl.api.orders import list_order_documents
+        from airflow_provider_mirakl.shops.order_documents import documents_of
 
         first = list_order_documents(
             order_ids=self.order_ids,
@@ -129,7 +57,7 @@ class MiraklConnectDownloadOrderDocumentsOperator(MiraklBaseOperator):
             updated_from=self.updated_from,
         )
         for page in client.pages(first):
-            yield from page.items
+            yield from documents_of(page.items)
 
 
 class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):

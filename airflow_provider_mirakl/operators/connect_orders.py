@@ -6,15 +6,37 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionArguments, OrderActionsOperator
+from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Number
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Codes,
+    Location,
+    Maybe,
+    Number,
+    Table,
+    Text,
+    Whole,
+)
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_mirakl.actions.rows import Row
-    from airflow_provider_mirakl.runtime.arguments import CodesArg, NumberArg, PathArg, RowsArg, TextArg
+    from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        NumberArg,
+        PathArg,
+        RowsArg,
+        TextArg,
+        WholeArg,
+    )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
 
@@ -169,3 +191,78 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
                     f"source refunds {total:,.2f} {currency}, but max_refund_amount allows "
                     f"{self.max_refund_amount:,.2f}; no call was made. Raise max_refund_amount if the total is intended"
                 )
+
+
+class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
+    """Report what your own system did with orders, for the errors page of Mirakl Connect (v2-reportOrderActions).
+
+    Such as the outcome of a load into an ERP: which orders it took, and why it did not take the others. Columns of a
+    row: ``order_id`` (Connect's id) and ``status`` (``SUCCESS`` or ``FAILED``); of a failed one ``error_code`` and
+    ``error_message``; and where the defaults do not fit ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
+    ``SYNCHRONIZE_ORDER_UPDATE``).
+
+    Mirakl takes 100 rows a call and a call a minute. A retry goes on with the call that was not made; a call whose
+    reply was lost is made again, and Connect may show its rows twice.
+
+    :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
+        storage). Templated.
+    :param max_orders: most rows of one task. More refuse the whole source. Templated.
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :param work_folder: folder for what was sent, as an object storage path that every worker reaches; default
+        ``[mirakl] work_folder``. Templated.
+    :return: ``action_ids``, the ids under which Connect keeps the reports; ``reported``, how many were sent; and
+        ``folder``.
+    :raises MiraklInputError: rows are wrong, or more than allowed; no call was made.
+    """
+
+    ui_color = "#f3e6d0"
+    source = Table()
+    max_orders = Whole()
+    mirakl_connect_conn_id = Text()
+    work_folder = Maybe(Location())
+
+    def __init__(
+        self,
+        *,
+        source: RowsArg,
+        max_orders: WholeArg = 1000,
+        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        work_folder: PathArg | None = None,
+        **kwargs: Unpack[TaskArguments],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.max_orders = max_orders
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id
+        self.work_folder = work_folder
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Send what was not sent yet."""
+        from airflow_provider_mirakl.actions.book import plan_hash
+        from airflow_provider_mirakl.actions.reports import COLUMNS, REPORTED, Reported, batches, wrong
+        from airflow_provider_mirakl.actions.rows import checked, read_rows
+        from airflow_provider_mirakl.api.orders import report_order_actions
+
+        rows = checked(read_rows(self.source), COLUMNS, wrong)
+        if len(rows) > self.max_orders:
+            raise MiraklInputError(
+                f"source: has {len(rows):,} rows and max_orders allows {self.max_orders:,}; no call was made. Raise "
+                "max_orders if that many are meant"
+            )
+        run = TaskRun(context, self.work_folder, begins=True)
+        note = REPORTED.at(run.folder, generation=run.generation, store=run.memory)
+        asked = plan_hash([rows])
+        sent = note.read()
+        if sent is None or sent.rows != asked:
+            sent = Reported(asked)
+        done = 0
+        with MiraklConnectHook(self.mirakl_connect_conn_id).get_conn() as client:
+            for batch in batches(rows):
+                done += len(batch)
+                if done <= sent.count:
+                    continue
+                sent.action_ids += client.send(report_order_actions(batch))
+                sent.count = done
+                note.write(sent)
+                self.log.info("Reported %d of %d", done, len(rows))
+        return {"action_ids": sent.action_ids, "reported": len(rows), "folder": str(run.folder)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
@@ -102,6 +102,8 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     :raises AirflowSensorTimeout: not in time.
     """
 
+    of: ClassVar[Literal["orders", "conversations"]] = "orders"
+    """What the actions are about."""
     poll = "airflow_provider_mirakl.actions.book.actions_ended"
     action_ids = Codes()
     max_failed_items = Maybe(Whole(least=0))
@@ -128,7 +130,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
 
     def poll_arguments(self) -> dict[str, Any]:
         """The actions."""
-        return {"action_ids": self.action_ids}
+        return {"action_ids": self.action_ids, "of": self.of}
 
     def conclude(self, context: Context, found: Found) -> Any:
         """Say which failed, and fail the task when too many did.
@@ -151,3 +153,12 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
         judge_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
         return result
+
+
+class MiraklConnectConversationActionsSensor(MiraklConnectOrderActionsSensor):
+    """Wait for messages to customers that another task sent with ``wait_for_completion=False``.
+
+    Parameters, result and errors: :class:`MiraklConnectOrderActionsSensor`.
+    """
+
+    of = "conversations"

@@ -49,12 +49,14 @@ class ArchiveLimits:
     :param max_total_bytes: size of all files of one archive, unpacked; and of the archive itself.
     :param max_ratio: unpacked size by packed size of one file. Looked at from 1 MiB on: small files of one repeated
         letter reach ratios that are no attack.
+    :param max_depth: folders in which a file may lie: one for each shop, by default.
     """
 
     max_files: int = 1_000
     max_file_bytes: int = 1 << 30
     max_total_bytes: int = 4 << 30
     max_ratio: float = 200.0
+    max_depth: int = 1
 
 
 DEFAULT_LIMITS = ArchiveLimits()
@@ -203,7 +205,7 @@ def _faults_of(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> list[str]:
         "holds a control character": any(
             ord(letter) < 32 or ord(letter) == 127 for letter in entry.orig_filename
         ),
-        "lies deeper than in the folder of a shop": depth > 1,
+        f"lies deeper than {limits.max_depth} folders": depth > limits.max_depth,
         "is a link or a special file": entry.create_system == _UNIX
         and kind not in (0, stat.S_IFREG, stat.S_IFDIR),
         "is encrypted": bool(entry.flag_bits & _ENCRYPTED),

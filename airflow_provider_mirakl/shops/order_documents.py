@@ -1,12 +1,19 @@
-"""Documents of orders of Mirakl Connect: brings them into a folder, with the checks that documents of shops get."""
+"""Documents of orders and attachments of conversations of Mirakl Connect: brings them into a folder.
+
+With the checks that documents of shops get.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.api.conversations import download_conversation_attachments
 from airflow_provider_mirakl.api.orders import download_order_documents
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
@@ -20,68 +27,126 @@ from airflow_provider_mirakl.shops.fetch import code_of, spooled
 from airflow_provider_mirakl.shops.names import safe_name
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
 
+ATTACHMENTS = replace(DEFAULT_LIMITS, max_depth=2)
+"""Attachments lie in the folder of a message, and there in one of their own."""
+_NAME = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
 
-def place_of(target: StoragePath, document: dict[str, Any]) -> StoragePath:
-    """Where a document lies: ``<order id>/<document id>-<its name>``, each made safe.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that Mirakl gives in an archive of its own.
 
-    :param target: the folder of all orders.
-    :param document: as v2-listOrderDocuments lists it.
+    :param item: its name in the outcome.
+    :param parts: where it lies below the target: folders, then the file. Each is made safe.
+    :param size: its size as Mirakl lists it.
+    :param call: the call that fetches the archive.
+    :param limits: how much the archive may be.
     """
-    name = safe_name(f"{document['id']}-{document.get('name') or 'document'}")
-    return target / safe_name(str(document["order_id"])) / name
+
+    item: str
+    parts: tuple[str, ...]
+    size: int | None
+    call: Call[bytes]
+    limits: ArchiveLimits = DEFAULT_LIMITS
+
+    def place(self, target: StoragePath) -> StoragePath:
+        """Its path below a folder."""
+        for part in self.parts:
+            target = target / safe_name(part)
+        return target
+
+
+def documents_of(listed: Iterable[dict[str, Any]]) -> Iterator[Wanted]:
+    """Documents of orders, at ``<order id>/<document id>-<its name>``.
+
+    :param listed: as v2-listOrderDocuments lists them.
+    """
+    for document in listed:
+        order_id, document_id = str(document["order_id"]), str(document["id"])
+        yield Wanted(
+            f"{order_id}/{document_id}",
+            (order_id, f"{document_id}-{document.get('name') or 'document'}"),
+            document.get("size_in_bytes"),
+            download_order_documents(order_id, document_ids=[document_id]),
+        )
+
+
+def attachments_of(conversation_id: str, messages: Iterable[dict[str, Any]]) -> Iterator[Wanted]:
+    """Attachments of a conversation, at ``<conversation id>/<message id>/<attachment id>-<its name>``.
+
+    :param messages: as getConversationMessages lists them.
+    """
+    for message in messages:
+        for attachment in message.get("attachments") or ():
+            attachment_id = str(attachment["id"])
+            yield Wanted(
+                f"{conversation_id}/{attachment_id}",
+                (
+                    conversation_id,
+                    str(message["id"]),
+                    f"{attachment_id}-{attachment.get('filename') or 'attachment'}",
+                ),
+                attachment.get("size_in_bytes"),
+                download_conversation_attachments(conversation_id, attachment_ids=[attachment_id]),
+                ATTACHMENTS,
+            )
 
 
 def fetch(
     client: Client,
-    documents: Iterable[dict[str, Any]],
+    wanted: Iterable[Wanted],
     target: StoragePath,
     *,
-    limits: ArchiveLimits = DEFAULT_LIMITS,
-    stored: Callable[[dict[str, Any], StoragePath], None] = lambda document, path: None,
+    stored: Callable[[Wanted], None] = lambda wanted: None,
 ) -> Iterator[ItemResult]:
-    """Bring documents to a folder, unless they are there with the size that Mirakl tells.
+    """Bring files to a folder, unless they are there with the size that Mirakl tells.
 
     Each comes in an archive of its own: Mirakl numbers equal names in an archive, so of several it would not be certain
     which is which. The archive is checked before a byte is unpacked. One that fails does not stop the others.
 
-    :param documents: as v2-listOrderDocuments lists them.
-    :param target: the folder of all orders.
-    :param stored: is told each document that was fetched.
-    :return: the result of each, as ``<order id>/<document id>``.
+    :param wanted: the files.
+    :param target: the folder of all.
+    :param stored: is told each file that was fetched.
+    :return: what became of each.
     :raises MiraklAuthenticationError: the client is not accepted.
     :raises MiraklPermissionError: the client may not download.
     """
-    for document in documents:
-        item = f"{document['order_id']}/{document['id']}"
-        path, size = place_of(target, document), document.get("size_in_bytes")
-        if _size_of(path) is not None and size in (None, _size_of(path)):
-            yield ItemResult(item, "succeeded")
+    for one in wanted:
+        path = one.place(target)
+        if _size_of(path) is not None and one.size in (None, _size_of(path)):
+            yield ItemResult(one.item, "succeeded")
             continue
         try:
-            _fetch(client, document, path, limits)
+            _fetch(client, one, path)
         except (MiraklAuthenticationError, MiraklPermissionError):
             raise
         except MiraklError as error:
-            log.warning("Document %s: %s", item, error)
-            yield ItemResult(item, "failed", code_of(error), error.message)
+            log.warning("File %s: %s", one.item, error)
+            yield ItemResult(one.item, "failed", code_of(error), error.message)
         else:
-            stored(document, path)
-            yield ItemResult(item, "succeeded")
+            stored(one)
+            yield ItemResult(one.item, "succeeded")
 
 
-def _fetch(client: Client, document: dict[str, Any], path: StoragePath, limits: ArchiveLimits) -> None:
-    call = download_order_documents(str(document["order_id"]), document_ids=[str(document["id"])])
-    with spooled(client, call, limits) as file, opened(file, limits) as archive:
+def _fetch(client: Client, wanted: Wanted, path: StoragePath) -> None:
+    limits = wanted.limits
+    with ExitStack() as stack:
+        file = stack.enter_context(spooled(client, wanted.call, limits))
+        try:
+            archive = stack.enter_context(opened(file, limits))
+        except ArchiveRefusedError as refused:
+            # The names of its files may name a customer.
+            raise ArchiveRefusedError([_NAME.sub("a file", words) for words in refused.problems]) from None
         if len(archive.members) != 1:
             raise ArchiveRefusedError([f"it holds {len(archive.members)} files, and one was asked for"])
         (member,) = archive.members
-        size = document.get("size_in_bytes")
+        size = wanted.size
         if size is not None and member.size != size:
-            raise ArchiveRefusedError([f"{member.name!r} has {member.size:,} bytes; Mirakl lists {size:,}"])
+            raise ArchiveRefusedError([f"the file in it has {member.size:,} bytes; Mirakl lists {size:,}"])
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as target:
             for piece in archive.read(member):

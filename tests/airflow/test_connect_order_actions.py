@@ -297,3 +297,108 @@ def test_returns(run_dag: Any, sandbox: Sandbox) -> None:
     assert len(sandbox.journal("v2-acknowledgeReturnReception")) == 1
     late = run_dag(dag("Close", [{"return_id": first}], page="returns"))
     assert late.state == "failed"
+
+
+def test_reports_of_ones_own_system_go_on_where_they_broke_off(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "loaded.csv"
+    lines = [f"o-{number},SUCCESS,," for number in range(149)] + ["o-149,FAILED,OUT_OF_STOCK,none left"]
+    file.write_text("order_id,status,error_code,error_message\n" + "\n".join(lines) + "\n")
+    sandbox.fault("status", operation="v2-reportOrderActions", status=400, skip=1, times=1)
+    run = run_dag(
+        dag("ReportOrderActions", str(file), "retries=1").replace(
+            "ReportOrderActionsOrders", "ReportOrderActions"
+        )
+    )
+    assert run.state == "success"
+    result = run.returned("change")
+    assert (result["reported"], len(result["action_ids"])) == (150, 150)
+    accepted = [call for call in sandbox.journal("v2-reportOrderActions") if call["status"] == 200]
+    assert len(accepted) == 2, "the first hundred are not sent again"
+    for row in ({"status": "FAILED"}, {"status": "SUCCESS", "error_code": "OTHER"}, {"status": "MAYBE"}):
+        source = dag("ReportOrderActions", [{"order_id": "o", **row}]).replace(
+            "ReportOrderActionsOrders", "ReportOrderActions"
+        )
+        assert run_dag(source).state == "failed"
+    assert len(sandbox.journal("v2-reportOrderActions")) == 3
+
+
+CONVERSATIONS = """
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.connect_conversations import MiraklConnect{action}ConversationsOperator
+
+with DAG("talk", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    MiraklConnect{action}ConversationsOperator(task_id="change", source={source!r}, retry_delay=timedelta(0), {more})
+"""
+
+
+def talked(sandbox: Sandbox) -> dict[str, list[str]]:
+    def read(world: Any) -> dict[str, list[str]]:
+        (book,) = world.orders.books.values()
+        return {
+            key: [message["body"] for message in row["_messages"]]
+            for key, row in sorted(book.conversations.rows.items())
+        }
+
+    return dict(sandbox.call(read))
+
+
+def test_conversations_are_begun_and_answered_once(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    first, second = sandbox.place_orders(2)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG")
+    rows = [
+        {"order_id": first, "topic": "Delay", "body": "Two days late", "files": str(photo)},
+        {"order_id": second, "topic": "Delay", "body": "Two days late"},
+    ]
+    # The second reply is lost: Mirakl has taken it, and the conversation proves it.
+    sandbox.fault("reset_after", operation="createConversation", skip=1, times=1)
+    run = run_dag(CONVERSATIONS.format(action="Create", source=rows, more="retries=1"))
+    assert run.state == "success"
+    assert talked(sandbox) == {"conv-000001": ["Two days late"], "conv-000002": ["Two days late"]}
+    assert len(sandbox.journal("createConversation")) == 2
+
+    answers = [
+        {"conversation_id": "conv-000001", "body": "It is there"},
+        {"conversation_id": "nowhere", "body": "It is there"},
+    ]
+    sandbox.fault("reset_after", operation="createMessage", times=1)
+    run = run_dag(CONVERSATIONS.format(action="Answer", source=answers, more="retries=1, max_failed_items=1"))
+    assert run.state == "success"
+    assert talked(sandbox)["conv-000001"] == ["Two days late", "It is there"]
+    assert outcome(run)["nowhere"]["status"] == "failed"
+    assert "It is there" not in json.dumps([*run.xcoms.values()])
+
+    target = tmp_path / "attachments"
+    source = CONVERSATIONS.replace("{action}ConversationsOperator", "DownloadAttachmentsOperator")
+    source = source.replace("source={source!r}", f"target={str(target)!r}")
+    download = source.format(more="updated_from='2020-01-01T00:00:00Z'")
+    for stored in (1, 0):
+        result = run_dag(download).returned("change")
+        assert (result["succeeded"], result["stored"]) == (1, stored)
+    (file,) = (path for path in target.rglob("*") if path.is_file())
+    assert file.relative_to(target).parts == (
+        "conv-000001", "conv-000001-m1", "conv-000001-m1-a1-photo.png",
+    )  # fmt: skip
+    assert file.read_bytes() == b"\x89PNG"
+    assert run_dag(source.format(more="conversation_ids=['conv-000002']")).returned("change")["sent"] == 0
+    assert run_dag(source.format(more="")).state == "failed", "Mirakl needs a moment or ids"
+
+
+def test_a_message_that_nothing_proves_is_for_a_person(run_dag: Any, sandbox: Sandbox) -> None:
+    (order_id,) = sandbox.place_orders(1)
+    source = CONVERSATIONS.format(
+        action="Create",
+        source=[{"order_id": order_id, "topic": "Delay", "body": "Late"}],
+        more="retries=2",
+    )
+    sandbox.fault("status", operation="createConversation", status=502, times=1)
+    assert run_dag(source).state == "failed"
+    assert len(sandbox.journal("createConversation")) == 1
+    assert sandbox.call(
+        lambda world: not any(book.conversations.rows for book in world.orders.books.values())
+    )

@@ -299,15 +299,10 @@ class OrderActionsOperator(MiraklBaseOperator):
 
         :raises MiraklInputError: a row is invalid, or there are too many.
         """
-        from airflow_provider_mirakl.actions.rows import checked, read_file
-        from airflow_provider_mirakl.files.paths import storage_path
+        from airflow_provider_mirakl.actions.rows import checked, read_rows
 
-        given = self.source
-        if not isinstance(given, Sequence):
-            raise MiraklInputError("source must be the path of a file, or a list")
-        listed = read_file(storage_path(given)) if isinstance(given, str) else given
         kind = self.kind
-        rows = checked(listed, kind.columns, kind.wrong)
+        rows = checked(read_rows(self.source), kind.columns, kind.wrong)
         if doubles := list(kind.doubles(rows)):
             raise MiraklInputError(
                 f"source contains {', '.join(doubles[:10])} more than once; no call was made. Merge them into one row"
@@ -389,9 +384,14 @@ class OrderActionsOperator(MiraklBaseOperator):
             )
 
     def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
-        wanted = set(entity_ids)
-        found = self.looked_up(client, entity_ids, since)
-        return {str(one["id"]): dict(one) for one in found if one.get("id") in wanted}
+        """Those that are listed, by id. No page is read after the last one that is looked for."""
+        found: dict[str, dict[str, Any]] = {}
+        for one in self.looked_up(client, entity_ids, since):
+            if one.get("id") in entity_ids:
+                found[str(one["id"])] = dict(one)
+                if len(found) == len(entity_ids):
+                    break
+        return found
 
     def _doubt(
         self,
@@ -511,7 +511,7 @@ class OrderActionsOperator(MiraklBaseOperator):
 
         return Wait(
             poll=POLL,
-            arguments={"action_ids": action_ids},
+            arguments={"action_ids": action_ids, "of": self.kind.of},
             hook=self.hook,
             interval=self._interval(),
             deadline=deadline,
