@@ -165,18 +165,6 @@ def checked(
     return found
 
 
-def read_rows(source: object) -> Sequence[Any]:
-    """The rows of an argument: a list as it is, or those of a file.
-
-    :raises MiraklInputError: it is neither, or the file cannot be read.
-    """
-    from airflow_provider_mirakl.files.paths import storage_path
-
-    if not isinstance(source, Sequence):
-        raise MiraklInputError("source must be the path of a file, or a list")
-    return read_file(storage_path(source)) if isinstance(source, str) else source
-
-
 def read_file(path: StoragePath) -> list[Any]:
     """The rows of a file: CSV with a comma or a semicolon, NDJSON, a JSON array, or Parquet, by its name.
 

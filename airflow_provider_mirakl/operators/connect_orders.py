@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.actions import OrderActionArguments, OrderActionsOperator
+from airflow_provider_mirakl.operators.bases.actions import (
+    OrderActionArguments,
+    OrderActionsOperator,
+    read_rows,
+)
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
 from airflow_provider_mirakl.runtime.arguments import (
@@ -240,7 +244,7 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         """Send what was not sent yet."""
         from airflow_provider_mirakl.actions.book import plan_hash
         from airflow_provider_mirakl.actions.reports import COLUMNS, REPORTED, Reported, batches, wrong
-        from airflow_provider_mirakl.actions.rows import checked, read_rows
+        from airflow_provider_mirakl.actions.rows import checked
         from airflow_provider_mirakl.api.orders import report_order_actions
 
         rows = checked(read_rows(self.source), COLUMNS, wrong)

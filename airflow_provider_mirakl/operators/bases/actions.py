@@ -299,7 +299,7 @@ class OrderActionsOperator(MiraklBaseOperator):
 
         :raises MiraklInputError: a row is invalid, or there are too many.
         """
-        from airflow_provider_mirakl.actions.rows import checked, read_rows
+        from airflow_provider_mirakl.actions.rows import checked
 
         kind = self.kind
         rows = checked(read_rows(self.source), kind.columns, kind.wrong)
@@ -572,6 +572,19 @@ class OrderActionsOperator(MiraklBaseOperator):
         judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
+
+
+def read_rows(source: object) -> Sequence[Any]:
+    """The rows of an argument: a list as it is, or those of a file.
+
+    :raises MiraklInputError: it is neither, or the file cannot be read.
+    """
+    from airflow_provider_mirakl.actions.rows import read_file
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    if not isinstance(source, Sequence):
+        raise MiraklInputError("source must be the path of a file, or a list")
+    return read_file(storage_path(source)) if isinstance(source, str) else source
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
