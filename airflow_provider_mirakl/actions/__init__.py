@@ -1,1 +1,1 @@
-"""Actions on orders and returns of Mirakl Connect: rows, the calls they become, and what was sent. Plain Python."""
+"""Actions on orders and returns of Mirakl Connect: rows, the resulting calls, and what was sent. Plain Python."""

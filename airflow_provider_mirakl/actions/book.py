@@ -1,16 +1,16 @@
-"""What one task has sent, noted before and after every action, and waited for.
+"""The actions that a task has sent, noted before and after every call.
 
-The book belongs to a task in a Dag run. Clearing the task does not begin it anew: rows that were sent are not sent
-again, because money moves. To send the same rows once more, trigger another run.
+The book belongs to a task in a Dag run. Clearing the task does not reset it: rows that were sent are not sent
+again, because money moves. To send the same rows again, trigger another run.
 
 ==============  =====================================================  ===========================================
 phase           what is known                                          what the next try does
 ==============  =====================================================  ===========================================
 no entry        nothing was sent                                       sends
 ``intent``      it was about to be sent; whether it was is not known   asks the order for proof; else a person decides
-``submitted``   Mirakl gave the action's id                            waits for the action
+``submitted``   Mirakl returned the action's id                        waits for the action
 ``done``        it ended ``SUCCESS``, or the order shows that it did   nothing
-``failed``      it ended ``FAILED`` or was refused                     sends again where Mirakl was busy, else nothing
+``failed``      it ended ``FAILED`` or was refused                     sends again if Mirakl was busy, else nothing
 ==============  =====================================================  ===========================================
 """
 
@@ -44,12 +44,12 @@ _LONGEST_MESSAGE = 200
 class ActionEntry:
     """One action, or the intent to send it.
 
-    :param at: moment of the intent, in seconds since the epoch.
+    :param at: time of the intent, in seconds since the epoch.
     :param before: marks of each row on the order before the action was sent, where the action adds something.
     :param phase: see the table of the module.
     :param action_id: Mirakl's id.
     :param code: Mirakl's code of a failure.
-    :param message: Mirakl's words for it.
+    :param message: Mirakl's message about it.
     """
 
     at: float
@@ -63,7 +63,7 @@ class ActionEntry:
 class Content(msgspec.Struct):
     """``actions.json``.
 
-    :param plan: hash of the rows; empty before they were read.
+    :param plan: hash of the rows; empty until they are read.
     :param entries: the actions by their place in the plan.
     """
 
@@ -134,19 +134,19 @@ def _hashed(name: str) -> str:
 
 
 def plan_hash(groups: Sequence[Sequence[Row]]) -> str:
-    """Tells one plan from another."""
+    """Identifies a plan."""
     return hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest()
 
 
 def write_plan(folder: StoragePath, groups: Sequence[Sequence[Row]]) -> None:
-    """Keep the rows of each action, so that a later try sends the same."""
+    """Store the rows of each action, so that a later try sends the same rows."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(group, ensure_ascii=False).encode() + b"\n" for group in groups)
     write_bytes(folder / PLAN_FILE, b"".join(lines))
 
 
 def read_plan(folder: StoragePath) -> list[list[Row]] | None:
-    """The plan that was kept; ``None`` where there is none."""
+    """The stored plan; ``None`` if there is none."""
     try:
         data = (folder / PLAN_FILE).read_bytes()
     except FileNotFoundError:
@@ -178,7 +178,7 @@ def actions_ended(
 
 
 def failure_of(status: dict[str, Any]) -> list[str]:
-    """Code and message of an action that failed. A list, which XCom and a trigger's event give back as it was."""
+    """Code and message of an action that failed. A list, since XCom and a trigger's event return a list unchanged."""
     errors = status.get("errors") or [{}]
     first = errors[0] if isinstance(errors[0], dict) else {}
     code, message = first.get("code"), first.get("message")

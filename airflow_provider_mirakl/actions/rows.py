@@ -1,4 +1,4 @@
-"""Rows that ask for actions: reading them from a list or a file, and the types of their columns."""
+"""Rows that describe actions: reading them from a list or a file, and the types of their columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINE = 2
 class Column:
     """A column of the rows.
 
-    :param read: gives the value in its type; raises ``ValueError`` with what it must be.
+    :param read: returns the value in its type; raises ``ValueError`` saying what it must be.
     :param required: whether every row has it.
     """
 
@@ -34,9 +34,9 @@ class Column:
 
 
 def text(value: Any) -> str:
-    """A text that is not empty; numbers as their digits, since a CSV reader or a table makes ids numbers."""
+    """A string that is not empty; numbers become digits, since a CSV reader or a table turns ids into numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("must be text")  # noqa: TRY004 - one error says that a cell is wrong
+        raise ValueError("must be text")  # noqa: TRY004 - one error type for every invalid cell
     return str(value).strip()
 
 
@@ -63,7 +63,7 @@ def amount(value: Any) -> float:
 
 
 def boolean(value: Any) -> bool:
-    """True or false, as a value or a word."""
+    """True or false, as a value or a string."""
     found = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
         str(value).strip().lower()
     )
@@ -73,7 +73,7 @@ def boolean(value: Any) -> bool:
 
 
 def word(*choices: str) -> Reader:
-    """One of a few words."""
+    """One of several values."""
 
     def read(value: Any) -> str:
         if value not in choices:
@@ -129,9 +129,9 @@ def paths(value: Any) -> list[str]:
 def checked(
     rows: Sequence[Any], columns: Mapping[str, Column], more: Callable[[Row], str | None]
 ) -> list[Row]:
-    """The rows in their types. An empty cell counts as absent.
+    """Convert the rows to their types. An empty cell counts as absent.
 
-    :param more: says what is wrong with a row whose cells are right.
+    :param more: finds a problem in a row whose cells are valid.
     :raises MiraklInputError: every problem is listed.
     """
     problems: list[Problem] = []
@@ -142,7 +142,9 @@ def checked(
             continue
         values: Row = {}
         wrong = [
-            f"{name}: is not a column; there are {', '.join(columns)}" for name in row if name not in columns
+            f"{name} is not a column; the columns are {', '.join(columns)}"
+            for name in row
+            if name not in columns
         ]
         for name, column in columns.items():
             cell = row.get(name)

@@ -66,9 +66,9 @@ Marked: TypeAlias = list[list[str]]
 class ActionKind:
     """One kind of action.
 
-    :param title: for a person.
+    :param title: name for messages.
     :param code: Mirakl's code of the operation.
-    :param key: column that names the order or the return.
+    :param key: column with the id of the order or return.
     :param columns: the columns of its rows.
     :param call: the call of the rows of one action.
     :param marks: what shows on an order or a return that the action of a row was carried out; see the module's table.
@@ -103,12 +103,12 @@ class ActionKind:
         return [self.marks(found, row) for row in rows]
 
     def item_id(self, row: Row) -> str:
-        """What an outcome calls a row."""
+        """The name of a row in an outcome."""
         item = row.get(self.item) or row.get("product_id") if self.item else None
         return f"{row[self.key]}/{item}" if item else str(row[self.key])
 
     def doubles(self, rows: Sequence[Row]) -> Iterator[str]:
-        """Items that one action would have twice: a row too many in a file must not be paid twice."""
+        """Items that occur twice in one action: a duplicate row must not be paid twice."""
         for group in self.grouped(rows):
             seen = set[str]()
             for row in group:
@@ -137,7 +137,7 @@ def is_proven(before: Marked | None, after: Marked, others: Collection[str] = ()
 
 
 def money(row: Row) -> float:
-    """What a row gives back, taxes included."""
+    """The amount that a row refunds, including taxes."""
     parts = [row["price"], row["shipping_price"]]
     parts += [tax["amount"]["amount"] for name in ("taxes", "shipping_taxes") for tax in row.get(name, ())]
     return float(sum(parts))
@@ -376,7 +376,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         ),
         _return_answered,
         wrong=lambda row: (
-            "rejection_reason: belongs to a return that is not accepted"
+            "rejection_reason must be left out of a return that is accepted"
             if row.get("accepted", True) and "rejection_reason" in row
             else None
         ),
@@ -407,7 +407,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         },
         lambda rows: update_return_tracking(rows[0]["return_id"], **_without(rows[0], "return_id")),
         _tracked,
-        wrong=lambda row: None if len(row) > 1 else "enter what is known of the return's way",
+        wrong=lambda row: None if len(row) > 1 else "enter at least one column of tracking information",
     ),
     "begin_conversation": ActionKind(
         "conversation",
@@ -437,4 +437,4 @@ ACTIONS: Mapping[str, ActionKind] = {
         of="conversations",
     ),
 }
-"""By name."""
+"""The actions by name."""

@@ -1,1 +1,1 @@
-"""Extracts: a listing of Mirakl, read page by page into files, from where the previous run ended. Plain Python."""
+"""Extracts: read a listing of Mirakl page by page into files, from where the previous run ended. Plain Python."""

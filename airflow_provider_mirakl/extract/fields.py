@@ -1,7 +1,7 @@
-"""What the rows of a listing hold, as data: the one place from which every table and every file format follows.
+"""The fields of the rows of a listing, as data: the single source for every table and file format.
 
-A type is a word of :data:`SCALARS`, a mapping of fields (an object), or a list of one type. Nested NDJSON keeps a row
-as it came. Everything else has the fields that stand here, always all of them and always in this order, so that a
+A type is one of :data:`SCALARS`, a mapping of fields (an object), or a list of one type. Nested NDJSON keeps a row
+unchanged. Everything else has the fields listed here, always all of them and in this order, so that a
 warehouse sees a stable schema; a field that Mirakl adds later goes into the column ``other``, as JSON.
 """
 
@@ -90,14 +90,14 @@ MESSAGE: Fields = {
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a listing's rows are and how they become tables.
+    """The structure of a listing's rows, and how they become tables.
 
     :param table: name of the table of rows.
-    :param fields: their fields; none where they are not known, and then only NDJSON can be written.
-    :param lines: the field that holds the lines of a row, which become a table of their own when flattened.
+    :param fields: their fields; empty if they are not known, and then only NDJSON can be written.
+    :param lines: the field with the lines of a row, which become a separate table when flattened.
     :param line_table: name of that table.
-    :param line_key: column of that table that names the row.
-    :param personal: paths of what names a person: who it is, where they live, how they are reached.
+    :param line_key: column of that table that identifies the row.
+    :param personal: paths of personal data: names, addresses and contact details.
     """
 
     table: str
@@ -125,7 +125,7 @@ class Shape:
         return found
 
     def rows(self, row: Row, *, flat: bool) -> Iterator[tuple[str, Row]]:
-        """A row of the listing as rows of the tables: each with the name of its table."""
+        """Split a row of the listing into rows of the tables, each with the name of its table."""
         if not flat:
             yield self.table, {**shaped(row, self.fields), OTHER: _others(row, self.fields)}
             return
@@ -139,14 +139,14 @@ class Shape:
             )
 
     def without_persons(self, row: Row) -> Row:
-        """The row without what names a person."""
+        """The row without personal data."""
         for path in self.personal:
             row = _without(row, path)
         return row
 
 
 def flat_fields(fields: Fields, prefix: str = "") -> dict[str, FieldType]:
-    """Columns of an object: fields of inner objects carry the names on the way, lists are JSON."""
+    """Columns of an object: fields of nested objects get the names of their parents as prefix, lists are JSON."""
     found: dict[str, FieldType] = {}
     for name, kind in fields.items():
         if isinstance(kind, Mapping):
@@ -170,7 +170,7 @@ def flat_row(row: object, fields: Fields, prefix: str = "") -> Row:
 
 
 def shaped(value: Any, kind: FieldType) -> Any:
-    """A value in its type. What does not fit its type is null: an unreadable date must not end an extract."""
+    """A value in its type. A value that does not fit becomes null: an invalid date must not stop an extract."""
     if isinstance(kind, Mapping):
         if not isinstance(value, Mapping):
             return None
@@ -191,7 +191,7 @@ def _json(value: Any) -> str:
 
 
 def moment_in(value: Any) -> datetime | None:
-    """A moment that Mirakl wrote; ``None`` when it cannot be read."""
+    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -200,7 +200,7 @@ def moment_in(value: Any) -> datetime | None:
 
 
 def _money(value: Any) -> Decimal | None:
-    """Six decimals, which is more than any currency has. Mirakl's samples have amounts as numbers and as texts."""
+    """Six decimals, more than any currency has. In Mirakl's samples amounts are numbers or strings."""
     try:
         return round(Decimal(str(value)), 6) if not isinstance(value, bool) else None
     except (InvalidOperation, ValueError):

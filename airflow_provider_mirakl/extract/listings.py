@@ -20,15 +20,15 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A listing, most of which can be read since a moment.
+    """A listing; most can be read from a given time on.
 
-    :param call: the call of its first page, for rows that changed at a moment or later, and further filters.
-    :param shape: what its rows are.
-    :param id: field that names a row.
-    :param updated: field with the moment of a row's last change.
-    :param newest_first: whether the last change is listed first, so that the first page says up to where it reaches.
-        Otherwise the moment before the first call says so, by this machine's clock; the overlap covers the difference.
-    :param incremental: whether it can be read since a moment. Otherwise every run reads all rows.
+    :param call: the call of its first page, for rows that changed at a given time or later, and further filters.
+    :param shape: the structure of its rows.
+    :param id: field that identifies a row.
+    :param updated: field with the time of a row's last change.
+    :param newest_first: whether the last change is listed first, so that the first page shows the end of the range.
+        Otherwise the time before the first call is used, by this machine's clock; the overlap covers the difference.
+    :param incremental: whether it can be read from a given time on. Otherwise every run reads all rows.
     :param lines: the call for the lines of a row, by its id, where the listing does not have them.
     :param by_query: makes the call of any page, where reading a page needs to know its query.
     """
@@ -100,7 +100,7 @@ LISTINGS: dict[str, Listing] = {
         lines=get_conversation_messages,
     ),
 }
-"""By name."""
+"""The listings by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +109,17 @@ class InstanceListing:
 
     :param code: Mirakl's code.
     :param path: path below the instance.
-    :param items: field of a page that holds the rows.
+    :param items: field of a page that contains the rows.
     :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``).
-    :param since: query parameter for rows that changed, or were created, since a moment; empty for a listing that has
+    :param since: query parameter for rows that changed, or were created, since a given time; empty if the listing has
         none: then every run reads all rows.
-    :param updated: field with the moment that ``since`` is about.
-    :param id: field that names a row.
+    :param updated: field with the time that ``since`` refers to.
+    :param id: field that identifies a row.
     :param table: name of the folder of the files.
     :param interval: shortest published time between two calls, in seconds.
     :param params: query parameters that are always sent, unless the user sets them too.
     :param newest_first: whether these parameters sort the rows by ``updated``, the latest first.
-    :param personal: paths of what names a person.
+    :param personal: paths of fields with personal data.
     """
 
     code: str
@@ -170,7 +170,7 @@ class InstanceListing:
                 optional=True,
             )
 
-        # Whatever an instance lists may name a person, so no message quotes it.
+        # Rows of an instance may contain personal data, so messages never quote them.
         operation = Operation(self.code, "GET", self.path, replay=True, interval=self.interval, personal=True)
         return Call(operation, parse=parse, params=params)
 
@@ -187,7 +187,7 @@ INSTANCE_LISTINGS: dict[str, InstanceListing] = {
             ),
         ),
         InstanceListing("OF21", "/api/offers", "offers", "offset", id="offer_id", table="offers"),
-        # By creation: a payment that comes later changes an invoice and is not seen.
+        # By creation: a later payment changes an invoice without being listed again.
         InstanceListing(
             "IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices", interval=1.0,
             params={"type": "ALL"},

@@ -1,4 +1,4 @@
-"""Where an extract goes: one file for each table, that appears when it is complete."""
+"""The target of an extract: one file for each table, which appears when it is complete."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 Format = Literal["ndjson", "parquet"]
 BATCH = 1000
-"""Rows held before they are written to Parquet."""
+"""Rows buffered before they are written to Parquet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """The files of one extract.
 
-    :param folder: below it lies a folder for each table, and in that one for each run.
+    :param folder: contains a folder for each table, with a subfolder for each run.
     :param run: name of the run's folder.
-    :param file: name of the files, without their ending.
+    :param file: name of the files, without their extension.
     :param format: ``ndjson`` or ``parquet``.
-    :param flat: whether lines go to a table of their own.
+    :param flat: whether lines go to a separate table.
     """
 
     folder: StoragePath
@@ -45,13 +45,14 @@ class Target:
         return self.folder / table / self.run / f"{self.file}.{self.format}"
 
     def check(self, shape: Shape) -> None:
-        """Refuse what cannot be written, before a call is made.
+        """Reject a target that cannot be written, before a call is made.
 
         :raises MiraklConfigurationError: Parquet without pyarrow, or a table whose fields are not known.
         """
         if not shape.fields and (self.flat or self.format == "parquet"):
             raise MiraklConfigurationError(
-                "format: the fields of this listing are not known; write it as ndjson, nested", field="format"
+                "format must be ndjson and layout nested: the fields of this listing are not known",
+                field="format",
             )
         if self.format == "parquet":
             _pyarrow()
@@ -82,7 +83,7 @@ class Target:
                 counts[table] += 1
         for table, count in counts.items():
             if not count:
-                remove(self.path(table))  # of a previous extract of this very run
+                remove(self.path(table))  # from an earlier extract of this run
         return counts
 
 

@@ -1,8 +1,8 @@
-"""Up to where a listing has been extracted, kept from run to run.
+"""The time up to which a listing has been extracted, kept between runs.
 
-Rows are listed by the moment of their last change, and the clock of a moment has a grain: a row may become visible a
-little after another one with a later moment. So a run begins a little before the moment at which the previous one ended
-(the overlap), and the watermark remembers what it has delivered within the overlap, so that nothing is delivered twice.
+Rows are listed by the time of their last change, whose clock has a limited resolution: a row may become visible
+slightly after another one with a later time. So a run begins slightly before the time at which the previous one ended
+(the overlap), and the watermark stores the rows delivered within the overlap, so that nothing is delivered twice.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Watermark(msgspec.Struct):
 
     :param moment: the latest change that was delivered.
     :param delivered: digests of rows that were delivered and changed within the overlap, by id.
-    :param filters: which rows that was, by the names of the listing's filters. With other filters, rows that changed
-        before the moment were never delivered.
+    :param filters: the filters of that run. With different filters, rows that changed before ``moment`` may never
+        have been delivered.
     """
 
     moment: datetime
@@ -34,14 +34,14 @@ class Watermark(msgspec.Struct):
     def load(cls, folder: StoragePath) -> Watermark | None:
         """The watermark of a folder; ``None`` before the first run.
 
-        :raises MiraklNoteError: the file is there and cannot be read.
+        :raises MiraklNoteError: the file exists but cannot be read.
         """
         return WATERMARK.at(folder).read()
 
     def save(self, folder: StoragePath) -> None:
-        """Write it in one step.
+        """Write it atomically.
 
-        Never backwards, unless the filters are others: a run that began earlier may end later.
+        It never moves backwards, unless the filters differ: a run that began earlier may end later.
         """
         note = WATERMARK.at(folder)
         before = note.read()
@@ -49,7 +49,7 @@ class Watermark(msgspec.Struct):
             note.write(self)
 
     def other_filters(self, filters: dict[str, Any]) -> str:
-        """Say which filters are others than those of the previous run, such as ``statuses was [...] and is [...]``."""
+        """Describe the filters that differ from the previous run's, such as ``statuses was [...] and is [...]``."""
         names = sorted(
             {name for name in (*self.filters, *filters) if self.filters.get(name) != filters.get(name)}
         )
@@ -59,13 +59,13 @@ class Watermark(msgspec.Struct):
         )
 
     def begins(self, overlap: timedelta) -> datetime:
-        """Where the next run begins."""
+        """The start of the next run."""
         return self.moment - overlap
 
 
 WATERMARK = NoteKind(
     file="watermark.json",
-    holds="up to where a listing has been extracted",
+    holds="how far a listing has been extracted",
     type=Watermark,
     damaged="stop",
     fix="Restore it, or remove it to begin again from `since`.",
@@ -73,5 +73,5 @@ WATERMARK = NoteKind(
 
 
 def digest(row: dict[str, Any]) -> str:
-    """Tells one version of a row from another."""
+    """Identifies a version of a row."""
     return hashlib.blake2b(msgspec.json.encode(row, order="deterministic"), digest_size=9).hexdigest()

@@ -1,20 +1,20 @@
-"""The walk through the pages of a listing, which goes on where it was broken off.
+"""The walk through the pages of a listing, which continues where it was interrupted.
 
 ===================  ==========================================================================================
 what happens          what it means
 ===================  ==========================================================================================
-row changes after     it was delivered as it was; its new version has a later moment, so the next run delivers it
+row changes after     its old version was delivered; its new version has a later time, so the next run delivers it
 it was read
-row changes before    it moves to the first page, which was read already, so this run does not see it; its moment is
+row changes before    it moves to the first page, which was already read, so this run does not see it; its time is
 it was read           later than the first page, so the next run delivers it
-row comes twice       a page that is read again after a crash replaces itself; a row that the previous page had is
+row comes twice       a page that is read again after a crash is replaced; a row of the previous page is
                       left out
 run is killed         the page that was not noted is read again
 ===================  ==========================================================================================
 
-All of it rests on one rule: the watermark is the latest moment **of the first page**, read before anything could
-change, and it moves only after the target is complete. Where a listing is sorted otherwise, the moment before the first
-call takes its place.
+This relies on one rule: the watermark is the latest time **of the first page**, read before anything could
+change, and it moves only after the target is complete. If a listing is sorted differently, the time before the first
+call is used instead.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, remo
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which changes an extract delivers.
+    """The range of changes that an extract delivers.
 
-    :param begins: the first moment.
-    :param ends: the moment before which they lie; ``None`` for no end.
+    :param begins: start of the range.
+    :param ends: end of the range, exclusive; ``None`` for no end.
     :param watermark: folder of the watermark that moves when the extract is complete; ``None`` for a fixed interval.
     :param overlap: how far the next run reaches back.
-    :param delivered: what the previous run delivered within the overlap.
-    :param filters: the filters that the watermark is about.
+    :param delivered: rows that the previous run delivered within the overlap.
+    :param filters: the filters that the watermark belongs to.
     """
 
     begins: datetime
@@ -58,14 +58,14 @@ class Window:
 
 
 class Progress(msgspec.Struct):
-    """``extract.json``: how far the walk has come. Holds ids and digests of rows, never rows."""
+    """``extract.json``: the progress of the walk. Contains ids and digests of rows, but never rows."""
 
     begins: datetime
     before: dict[str, str]
-    """What the previous run delivered within the overlap. Kept here, since the watermark may have moved when a try that
-    was killed at the very end is taken up."""
+    """Rows that the previous run delivered within the overlap. Kept here, since the watermark may have moved when
+    a try resumes one that was killed at the very end."""
     pages: list[int] = msgspec.field(default_factory=list)
-    """Rows that each page was kept with."""
+    """Number of rows stored for each page."""
     params: tuple[tuple[str, str], ...] | None = None
     last_call_at: datetime | None = None
     newest: datetime | None = None
@@ -77,7 +77,7 @@ class Progress(msgspec.Struct):
 
     @property
     def rows(self) -> int:
-        """Rows kept so far."""
+        """Number of rows stored so far."""
         return sum(self.pages)
 
 
@@ -149,18 +149,18 @@ class ExtractWork:
             progress = Progress(window.begins, dict(window.delivered), params=first.params)
             if not listing.newest_first:
                 progress.newest = datetime.now(UTC)
-            self._note.write(progress)  # a later try begins at the same moment
+            self._note.write(progress)  # a later try begins at the same time
         self._progress = progress
         self._window = replace(window, begins=progress.begins)
 
     @property
     def progress(self) -> Progress:
-        """How far it has come."""
+        """The progress."""
         return self._progress
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last page read."""
+        """Time of the last page read."""
         return self._progress.last_call_at
 
     @property
@@ -195,7 +195,7 @@ class ExtractWork:
         return self._listing.page(self._progress.params)
 
     def intend(self) -> None:
-        """Nothing to note: reading twice does no harm."""
+        """Do nothing: reading twice is harmless."""
 
     def accept(self, result: Any, at: datetime) -> None:
         """Take a page, or the lines of a row."""
@@ -280,7 +280,7 @@ class ExtractWork:
             yield row
 
     def _remember(self, items: list[dict[str, Json]]) -> None:
-        """What lies within the overlap of the next run."""
+        """The rows within the overlap of the next run."""
         newest = self._progress.newest
         if self._window.watermark is None or newest is None:
             return
@@ -293,7 +293,7 @@ class ExtractWork:
         progress = self._progress
         counts = target.write(self._listing.shape, self._rows())
         if self._window.watermark is not None:
-            # Where nothing is listed, the next run begins where this one began.
+            # If nothing is listed, the next run begins where this one began.
             reached = progress.newest or progress.begins + self._window.overlap
             Watermark(reached, progress.delivered, dict(self._window.filters)).save(self._window.watermark)
         progress.before, progress.delivered = {}, {}
@@ -311,7 +311,7 @@ class ExtractWork:
             if count != kept:
                 self._note.remove()  # a retry reads the listing again
                 raise MiraklNoteError(
-                    f"{path} holds {count} of {kept} rows; a retry reads the listing again", path=str(path)
+                    f"{path} contains {count} of {kept} rows; a retry reads the listing again", path=str(path)
                 )
 
     def _forget(self) -> None:

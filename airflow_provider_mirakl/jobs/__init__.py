@@ -1,1 +1,1 @@
-"""Mirakl's asynchronous jobs: what they are, when they end, how to wait for them. No Airflow, no HTTP."""
+"""Mirakl's asynchronous jobs: their types, their states, and how to wait for them. No Airflow, no HTTP."""

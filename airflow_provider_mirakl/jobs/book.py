@@ -1,17 +1,17 @@
 """What one task has submitted, noted before and after every submission.
 
-An entry is written before a call is sent (the intent) and again as soon as Mirakl gives the id. So whatever happens to
-the worker between the two, the next try knows which of three states it is in: nothing was sent, this job was
-submitted, or it is not known whether Mirakl took it.
+An entry is written before a call is sent (the intent) and again as soon as Mirakl returns the id. So whatever happens
+to the worker in between, the next try knows which of three states applies: nothing was sent, this job was submitted,
+or it is not known whether Mirakl accepted it.
 
 ==============  ====================================================================  ==============================
 Phase           What is known                                                         What the next try does
 ==============  ====================================================================  ==============================
 no entry        nothing was sent                                                      submits
-``intent``      a call was about to be made; whether Mirakl took it is not known      clears it up (``on_unclear``)
-``submitted``   Mirakl gave the id                                                    waits for that job
-``abandoned``   as ``submitted``; the try that waited for it was killed               waits for that job
-``done``        the job ended                                                         takes its noted status
+``intent``      a call was about to be made; whether it was accepted is not known     resolves it (``on_unclear``)
+``submitted``   Mirakl returned the id                                                waits for that job
+``abandoned``   like ``submitted``; the try that waited for it was killed             waits for that job
+``done``        the job ended                                                         uses the noted status
 ``failed``      the job ended without doing its work                                  submits again
 ==============  ====================================================================  ==============================
 """
@@ -37,13 +37,13 @@ class Entry:
     """One job, or the intent to submit it.
 
     :param name: unique name of the submission: dag, task, run, map index, generation and input, hashed.
-    :param at: moment of the intent, in seconds since the epoch, by this machine's clock.
-    :param phase: how far it has come; see the table of the module.
+    :param at: time of the intent, in seconds since the epoch, by this machine's clock.
+    :param phase: see the table of the module.
     :param job_id: Mirakl's id, once there is one.
-    :param items: items it carries, where that is known.
-    :param status: Mirakl's last status of it, once it ended.
-    :param clock: seconds that Mirakl's clock is ahead of this machine's, where a reply has told it.
-    :param span: seconds from ``at`` in which it may have been sent, where the moment itself is not known.
+    :param items: number of items in it, if known.
+    :param status: its last status in Mirakl, once it has ended.
+    :param clock: seconds that Mirakl's clock is ahead of this machine's, if a reply showed it.
+    :param span: seconds after ``at`` within which it may have been sent, if the exact time is not known.
     """
 
     name: str
@@ -70,7 +70,7 @@ JOB_BOOK = NoteKind(
     holds="the jobs that a task submitted",
     type=_Content,
     damaged="stop",
-    fix="Check in Mirakl's back office whether the job is there; then remove the file and clear the task to submit "
+    fix="Check in Mirakl's back office whether the job exists; then remove the file and clear the task to submit "
     "again.",
     version=2,
 )
@@ -87,19 +87,19 @@ CLAIM = NoteKind(
     holds="which task submitted a job",
     type=Claim,
     damaged="anew",
-    fix="The job counts as not known to belong to another task.",
+    fix="The job is assumed not to belong to another task.",
 )
 
 
 @dataclass(slots=True)
 class JobBook:
-    """The jobs of a task, in the order in which they are submitted. Made by :meth:`open`, :meth:`find` and
+    """The jobs of a task, in the order of submission. Made by :meth:`open`, :meth:`find` and
     :meth:`load`.
 
     :param payload: hash of what is submitted; another payload is another job.
     :param entries: the jobs.
-    :param result: the task's result, once every job is judged.
-    :param complete: whether there is nothing left to submit.
+    :param result: the task's result, once every job is evaluated.
+    :param complete: whether everything has been submitted.
     """
 
     note: Note[_Content]
@@ -112,7 +112,7 @@ class JobBook:
     def open(
         cls, folder: StoragePath, *, generation: str, payload: str, store: Store | None = None
     ) -> JobBook:
-        """Take up what a previous try of the same task began; start over after a clear, or when the input has changed.
+        """Continue the book of a previous try of the same task; start over after a clear, or if the input has changed.
 
         A new note is written at once: a folder that cannot be written to stops the task before a call is made.
 
@@ -126,7 +126,7 @@ class JobBook:
         kept = cls.find(folder, generation=generation, store=store)
         if kept is not None and kept.payload == payload:
             return kept
-        if kept is not None:  # its jobs stay known until the first submission of the new input
+        if kept is not None:  # its jobs are kept until the first submission of the new input
             return cls(kept.note, payload)
         book = cls(_note(folder, generation, store), payload)
         book.save()
@@ -134,7 +134,7 @@ class JobBook:
 
     @classmethod
     def find(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook | None:
-        """The book of a previous try of the same task, whatever it submitted."""
+        """The book of a previous try of the same task, even for another payload."""
         note = _note(folder, generation, store)
         content = note.read()
         if content is None:
@@ -143,15 +143,15 @@ class JobBook:
 
     @classmethod
     def load(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook:
-        """Take up the book after a deferral.
+        """Reload the book after a deferral.
 
-        :raises MiraklInputError: the note is gone, or belongs to a run before a clear.
+        :raises MiraklInputError: the note is missing, or belongs to a run before a clear.
         """
         kept = cls.find(folder, generation=generation, store=store)
         if kept is None:
             raise MiraklInputError(
-                f"{plain(folder) / JOB_BOOK.file} is gone or belongs to another run; does every worker reach "
-                "[mirakl] work_folder?"
+                f"{plain(folder) / JOB_BOOK.file} is missing or belongs to another run; check that every worker can "
+                "access [mirakl] work_folder"
             )
         return kept
 
@@ -161,7 +161,7 @@ class JobBook:
         return hashlib.sha256(words.encode()).hexdigest()[:12]
 
     def entry(self, index: int) -> Entry | None:
-        """The job with this index; ``None`` while there is not even an intent, or it ended without doing its work."""
+        """The job with this index; ``None`` without an intent, or if it ended without doing its work."""
         found = self.entries[index] if index < len(self.entries) else None
         return None if found is None or found.phase == "failed" else found
 
@@ -178,10 +178,10 @@ class JobBook:
         return entry
 
     def withdraw(self, index: int) -> None:
-        """Note that it surely was not taken."""
+        """Note that it was certainly not accepted."""
         if index == len(self.entries) - 1:
             del self.entries[index]
-        else:  # one of several that is submitted again; those behind it stand
+        else:  # one of several is submitted again; keep those after it
             self.entries[index].phase = "failed"
         self.save()
 
@@ -191,12 +191,12 @@ class JobBook:
         self.save()
 
     def ended(self, entry: Entry, status: dict[str, Any], *, failed: bool) -> None:
-        """Note Mirakl's last status."""
+        """Note the last status."""
         entry.status, entry.phase = status, "failed" if failed else "done"
         self.save()
 
     def abandon(self) -> list[Entry]:
-        """Note that no task waits any more for the jobs that have not ended, and return them."""
+        """Note that the task no longer waits for the unfinished jobs, and return them."""
         left = [entry for entry in self.entries if entry.phase == "submitted"]
         for entry in left:
             entry.phase = "abandoned"
@@ -222,7 +222,7 @@ class JobBook:
 
     @property
     def unclear(self) -> list[Entry]:
-        """Submissions of which it is not known whether Mirakl took them."""
+        """Submissions that Mirakl may or may not have accepted."""
         return [entry for entry in self.entries if entry.phase == "intent"]
 
     def save(self) -> None:

@@ -1,22 +1,22 @@
-"""Did Mirakl take a submission whose reply was lost? Pure.
+"""Find the job of a submission whose reply was lost. Pure.
 
-P51 names no files in Mirakl's published documents (https://developer.mirakl.com), so an import is told by when it was
-created, for which shop, by which way, and by how many lines Mirakl read. That it fits by time is no proof: another task
-or a person may have imported for the same shop at the same moment. So:
+P51 names no files in Mirakl's published documents (https://developer.mirakl.com), so an import is recognized by its
+creation time, shop, origin, and number of lines read. A matching time is not proof: another task or a user
+may have imported for the same shop at the same time. So:
 
 =====================================  ===========================================================================
-The listing has                        What follows
+The listing has                        Result
 =====================================  ===========================================================================
-a job with the unique file name        it is the one (replies may gain fields)
-one job that fits and has our lines,   it is the one
+a job with the unique file name        it is the job (replies may gain fields)
+one job that fits and has our lines,   it is the job
 and none whose lines are still unread
 jobs that fit, lines still unread      not decided yet: list again
-none that fits                         Mirakl did not take the submission
-anything else                          not decided: a person has to look
+none that fits                         Mirakl did not accept the submission
+anything else                          not decided: a user must check
 =====================================  ===========================================================================
 
-Ids that another task has noted as its own never fit. All moments are reckoned by Mirakl's clock, as its
-replies tell it.
+Ids that another task has noted as its own never fit. All times are by Mirakl's clock, as shown in its
+replies.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from airflow_provider_mirakl.jobs.polls import moment_of
 from airflow_provider_mirakl.jobs.table import JobId, JobKind, Status, judge
 
 BEFORE = timedelta(minutes=1)
-"""How far what is known of Mirakl's clock may be off."""
+"""Tolerance for the known difference to Mirakl's clock."""
 AFTER = timedelta(minutes=15)
-"""How long an upload may take. Not longer: P41 is permitted every 15 minutes, so a later import is another one."""
+"""How long an upload may take. P41 is permitted every 15 minutes, so a later import is a different one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a listing tells about a submission.
+    """What a listing shows about a submission.
 
-    :param proven: the job that it is.
-    :param pending: jobs that fit so far, and whose lines Mirakl has not read yet.
-    :param possible: jobs that fit and cannot be told apart from it.
+    :param proven: its job.
+    :param pending: jobs that fit so far, whose lines Mirakl has not read yet.
+    :param possible: jobs that fit and cannot be distinguished from it.
     """
 
     proven: JobId | None = None
@@ -51,12 +51,12 @@ class Finding:
 
     @property
     def absent(self) -> bool:
-        """Whether nothing fits: Mirakl did not take the submission."""
+        """Whether nothing fits: Mirakl did not accept the submission."""
         return self.proven is None and not self.pending and not self.possible
 
 
 def earliest(entry: Entry, clock: float = 0.0) -> datetime:
-    """The moment from which a listing has to reach, by Mirakl's clock.
+    """The time from which to list, by Mirakl's clock.
 
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
     """
@@ -75,12 +75,12 @@ def find_submission(
 ) -> Finding:
     """Find a submission among the jobs that Mirakl lists.
 
-    :param kind: the job's row.
+    :param kind: the job's entry in the table.
     :param statuses: the listing, as far back as :func:`earliest`.
     :param entry: the intent.
-    :param caller: whose shop it was for.
-    :param lines: lines of the file, or objects of the batch; ``None`` where they cannot be counted.
-    :param taken: ids that are known to be other submissions.
+    :param caller: the caller, with the shop.
+    :param lines: lines of the file, or objects of the batch; ``None`` if they cannot be counted.
+    :param taken: ids known to be other submissions.
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
     """
     first = earliest(entry, clock)
@@ -105,7 +105,7 @@ def find_submission(
         verdict = judge(kind, status)
         read = verdict.counts.total
         if lines is None or (verdict.ended and not read):
-            possible.append(job_id)  # waiting for its lines tells nothing
+            possible.append(job_id)  # waiting for its lines does not help
         elif read == lines:
             proven.append(job_id)
         elif not verdict.ended and read < lines:

@@ -17,17 +17,17 @@ from airflow_provider_mirakl.jobs.waiting import Poll
 log = logging.getLogger(__name__)
 
 UNTOLD_POLLS = 60
-"""How often a job that is done is polled again until it tells what became of its lines. How long Mirakl takes for that
-is not published; with the recommended interval this is an hour."""
+"""How often a finished job is polled again until it reports the results of its lines. Mirakl does not publish how long
+that takes; with the recommended interval this is an hour."""
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class JobQuestion(Send[dict[str, Json]]):
-    """What became of one job: a call that may be answered out of a listing that waiting tasks share.
+    """The status of one job: a call that may be answered from a listing that waiting tasks share.
 
-    :param kind: the job's row in the table.
-    :param since: a moment at which the job may have been there already, in Mirakl's own clock, or had not.
+    :param kind: the job's entry in the table.
+    :param since: a time, by Mirakl's clock, from which a listing includes the job.
     """
 
     call: Call[dict[str, Json]] = field(init=False, repr=False)
@@ -37,7 +37,7 @@ class JobQuestion(Send[dict[str, Json]]):
     since: datetime
 
     def __post_init__(self) -> None:
-        """Make the call that asks only for this job."""
+        """Make the call for this job only."""
         object.__setattr__(self, "call", self.kind.status(self.job_id, self.caller))
 
 
@@ -55,10 +55,10 @@ def jobs_ended(
 
     :param notes: keeps the ``statuses`` of jobs that ended before the others, and under ``since`` when the first was
         created.
-    :param kind: name of the row in the job table.
-    :param early: as of :func:`~.table.judge`.
+    :param kind: name of the job in the table of jobs.
+    :param early: see :func:`~.table.judge`.
     :param since: when the first of them was created, as Mirakl wrote it.
-    :return: ``statuses`` by id, without the addresses of files.
+    :return: ``statuses`` by id, without the URLs of files.
     """
     row, caller = JOBS[kind], Caller(role, shop_id)
     statuses: dict[str, Status] = notes.setdefault("statuses", {})
@@ -67,7 +67,7 @@ def jobs_ended(
             continue
         status: Status | None = yield JobQuestion(row, row.id(job_id), caller, moment_of(since) or FIRST_DAY)
         if status is None:
-            continue  # a shared listing has no news of it yet
+            continue  # a shared listing does not have a newer status yet
         notes.setdefault("since", status.get("date_created"))
         verdict = judge(row, status, early=early)
         if verdict.phase == "done" and not early and not row.told(status):
@@ -75,24 +75,24 @@ def jobs_ended(
             polls[str(job_id)] = polls.get(str(job_id), 0) + 1
             if polls[str(job_id)] <= UNTOLD_POLLS:
                 log.info(
-                    "%s %s is %s; Mirakl does not tell yet what became of its lines. Polling again.",
+                    "%s %s is %s; Mirakl does not report the results of its lines yet. Polling again.",
                     row.title.capitalize(),
                     job_id,
                     verdict.state,
                 )
                 continue
             log.warning(
-                "%s %s is %s, and Mirakl still does not tell what became of its lines: they are unknown",
+                "%s %s is %s, but Mirakl still does not report the results of its lines; they count as unknown",
                 row.title.capitalize(),
                 job_id,
                 verdict.state,
             )
         if verdict.ended:
-            # The addresses of an export's files may be signed: they do not travel.
+            # The URLs of an export's files may be signed, so they are not stored in the event.
             statuses[str(job_id)] = {name: value for name, value in status.items() if name != "urls"}
         elif not verdict.known:
             log.warning(
-                "%s %s is in state %r, which Mirakl does not document; waiting on",
+                "%s %s is in state %r, which Mirakl does not document; still waiting",
                 row.title.capitalize(),
                 job_id,
                 verdict.state,
@@ -101,7 +101,7 @@ def jobs_ended(
 
 
 def moment_of(text: object) -> datetime | None:
-    """A moment that Mirakl wrote, ``None`` when it cannot be read."""
+    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:

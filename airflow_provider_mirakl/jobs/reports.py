@@ -1,4 +1,4 @@
-"""Reports of jobs: per-item rows out of them, and the failed items as input of a next run.
+"""Reports of jobs: read rows per item from them, and write the failed items as input for the next run.
 
 Mirakl publishes no columns for its error reports beyond those of stock and prices (line number, then reason), so
 columns are found by name. XML and XLSX reports are archived, not read.
@@ -23,7 +23,7 @@ ID_COLUMNS = (
     "offer-sku", "sku", "shop_sku", "shop-sku", "provider_sku", "provider-sku", "product_sku", "product-sku",
     "mirakl_product_id", "mirakl-product-id", "product_id", "product-id", "ean",
 )  # fmt: skip
-"""Columns that name an item, the first one found wins; a user may name another."""
+"""Columns that identify an item; the first one found is used. A user may set another."""
 ERROR_COLUMNS = (
     "errors",
     "error",
@@ -33,15 +33,15 @@ ERROR_COLUMNS = (
     "error-reason",
     "reason",
 )
-"""The names by which reports call the column with the reason. A column of the source such as ``return_reason`` comes
-only where none of them is there."""
+"""Names of the column with the reason. A column of the source such as ``return_reason`` is used
+only if none of these exists."""
 WARNING_COLUMNS = ("warnings", "warning", "warning-message", "warning_message", "warning message")
 _CODED = re.compile(r"[\w.-]+\|")
 _NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
 
 
 def is_csv(name: str) -> bool:
-    """Whether a file is one whose lines can be read here, by its name."""
+    """Whether the lines of a file can be read, judged by its name."""
     return name.casefold().endswith((".csv", ".txt"))
 
 
@@ -49,7 +49,8 @@ def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[I
     """The lines of an error report as failed items. A line that has a warning and no error did not fail.
 
     :param path: the report, CSV.
-    :param id_column: the column that names an item; default the first of :data:`ID_COLUMNS`, else the first of all.
+    :param id_column: the column that identifies an item; default the first of :data:`ID_COLUMNS`, else the first
+        column.
     :raises MiraklInputError: a line cannot be read.
     """
     with open_table(path, errors="replace") as table:
@@ -64,7 +65,7 @@ def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[I
 
 
 def read_warnings(path: StoragePath) -> Counter[str]:
-    """The warnings of a report, each with the number of its lines.
+    """The warnings of a report, each with its number of lines.
 
     :raises MiraklInputError: a line cannot be read.
     """
@@ -81,7 +82,7 @@ def _is_warning(line: Sequence[str], reason: int | None, warning: int | None) ->
 
 
 def _reason_column(table: Table) -> int | None:
-    """The column with the reason: by its exact name, else the last that speaks of an error, and not of a line."""
+    """The column with the reason: by exact name, else the last one named after an error but not a line."""
     exact = table.position(ERROR_COLUMNS)
     if exact is not None:
         return exact
@@ -96,7 +97,7 @@ def _reason_column(table: Table) -> int | None:
 
 
 def _split(reason: str) -> tuple[str | None, str | None]:
-    """``code|message``, where a reason is written so. Of several the first code, and all messages, as of CM23."""
+    """Code and message of a reason written as ``code|message``. Of several, the first code and all messages."""
     if not _CODED.match(reason):
         return None, reason or None
     parts = [part.partition("|") for part in _NEXT_CODED.split(reason)]
@@ -110,9 +111,9 @@ def _cell(line: Sequence[str], position: int | None) -> str:
 def read_items(
     path: StoragePath, names: Sequence[str] = ("product_sku", "mirakl_product_id")
 ) -> Iterator[ItemResult]:
-    """The items of CM23, as far as it can be read.
+    """The items of CM23, as far as they can be read.
 
-    :param names: the fields that name an item; the first one that it has counts.
+    :param names: the fields that identify an item; the first one present is used.
     """
     for item in _items(_read(path)):
         key = next((str(item[name]) for name in names if item.get(name)), "")
@@ -127,10 +128,10 @@ def read_items(
 
 
 def global_errors(path: StoragePath) -> list[str]:
-    """What CM23 says about the synchronization as a whole; also that it cannot be read."""
+    """The messages of CM23 about the whole synchronization, or that it cannot be read."""
     report = _read(path)
     if report is None:
-        return [f"{path.name}: is no report that can be read; it says nothing of the products"]
+        return [f"{path.name}: cannot be read as a report, so the results of its products are unknown"]
     errors = _objects(report.get("global_errors"))
     return [": ".join(str(error[key]) for key in ("code", "message") if error.get(key)) for error in errors]
 
@@ -147,7 +148,7 @@ def rejected_items(path: StoragePath) -> Iterator[dict[str, Any]]:
 
 
 def _read(path: StoragePath) -> Mapping[str, Any] | None:
-    """CM23; ``None`` where it is empty, or a page of somebody else. The job is done all the same."""
+    """CM23; ``None`` if it is empty, or not from Mirakl. The job is done anyway."""
     try:
         report = json.loads(path.read_bytes())
     except ValueError:
@@ -164,7 +165,7 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 
 
 def _status(item: Mapping[str, Any]) -> Status:
-    """What became of an element; without a word on it nobody knows."""
+    """The result of an element; unknown if the report does not mention it."""
     if item.get("status") == "SUCCESS":
         return "succeeded"
     return "failed" if item.get("status") == "FAILURE" or item.get("synchronization_errors") else "unknown"
@@ -173,16 +174,16 @@ def _status(item: Mapping[str, Any]) -> Status:
 def write_rejected_lines(
     source: StoragePath, reports: Iterable[StoragePath], target: StoragePath, id_column: str | None = None
 ) -> int | None:
-    """Write the failed lines of a CSV file as a file of the same columns, ready to be mended and sent again.
+    """Write the failed lines of a CSV file as a file of the same columns, ready to be fixed and sent again.
 
-    A report that has every column of the source is taken as it is, less what it added. Otherwise the lines of the
-    source are taken whose item the report names.
+    If the report has every column of the source, its lines are used without the added columns. Otherwise the lines of
+    the source are used whose items the report names.
 
-    :return: how many lines; ``None`` where neither is possible or no line is named, and then there is no file.
+    :return: the number of lines; ``None`` if neither is possible or no line is named, and then no file is written.
     """
-    known: set[int] = set()  # of lines that are written: a hash of each, since a file may fail as a whole
+    known: set[int] = set()  # hashes of the written lines, since a whole file may fail
     try:
-        # Bytes that are no UTF-8 come out as they went in.
+        # Bytes that are not UTF-8 are kept unchanged.
         with open_table(source, errors="surrogateescape") as table, writing(target) as binary:
             text = io.TextIOWrapper(binary, "utf-8", "surrogateescape", newline="", write_through=True)
             try:
@@ -206,7 +207,7 @@ def write_rejected_lines(
 def _rejected_lines(
     table: Table, reports: Iterable[StoragePath], id_columns: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-    """The lines, one by one. LookupError: a report tells no item that the table tells too."""
+    """The lines, one by one. LookupError: the report and the table have no item in common."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     shared = [name for name in id_columns if table.position([name]) is not None]
     for path in reports:
@@ -228,7 +229,7 @@ def _rejected_lines(
 
 
 def _positions(header: Sequence[str], names: Sequence[str]) -> list[int | None]:
-    """Position of each of the columns; of several of one name the first takes the first."""
+    """Position of each column; duplicate names are matched in order."""
     places = defaultdict(list)
     for at, name in enumerate(header):
         places[fold(name)].append(at)

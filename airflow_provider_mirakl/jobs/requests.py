@@ -1,4 +1,4 @@
-"""What a free request remembers: how far a listing was read, and whether a write may have arrived."""
+"""Notes of the request operator: how far a listing was read, and whether a write may have arrived."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Listed(msgspec.Struct):
     """How far a listing was read.
 
     :param following: query of the next page; ``None`` before the first, and after the last.
-    :param pages: a checksum of each page that was kept.
+    :param pages: a checksum of each stored page.
     :param size: bytes of the items.
     """
 
@@ -37,7 +37,7 @@ class Listed(msgspec.Struct):
 class Written(msgspec.Struct):
     """A write that must not be repeated.
 
-    :param phase: ``intent`` before its call, ``answered`` after it, ``refused`` when it surely changed nothing.
+    :param phase: ``intent`` before its call, ``answered`` after it, ``refused`` if it certainly changed nothing.
     """
 
     phase: Literal["intent", "answered", "refused"]
@@ -57,13 +57,13 @@ WRITTEN = NoteKind(
 
 
 class PagesWork:
-    """Reads a listing page by page. Each page is kept, so that a retry goes on with the next one.
+    """Reads a listing page by page. Each page is stored, so a retry continues with the next one.
 
     :param first: query of the first page.
     :param call: makes the call for a query.
-    :param note: where it remembers how far it has come.
-    :param folder: where the pages are kept.
-    :param target: the NDJSON file that appears when all are read; ``None`` for :meth:`items`.
+    :param note: stores the progress.
+    :param folder: stores the pages.
+    :param target: the NDJSON file to write when all pages are read; ``None`` for :meth:`items`.
     """
 
     not_before: datetime | None = None
@@ -85,7 +85,7 @@ class PagesWork:
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last page."""
+        """Time of the last page."""
         return self.listed.last_call_at
 
     @property
@@ -96,12 +96,12 @@ class PagesWork:
 
     @property
     def is_current(self) -> bool:
-        """Whether the note is still what this object knows."""
+        """Whether the note still matches this object."""
         return (self._note.read() or Listed()).pages == self.listed.pages
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far it has come."""
+        """The progress."""
         return {"pages": len(self.listed.pages), "items": self.listed.items}
 
     def next_call(self) -> Call[Page[Any]] | None:
@@ -112,7 +112,7 @@ class PagesWork:
         return self._call(self._first if following is None else following)
 
     def intend(self) -> None:
-        """Nothing to note: a page may be read twice."""
+        """Do nothing: a page may be read twice."""
 
     def accept(self, result: Page[Any], at: datetime) -> None:
         """Keep a page; after the last one, write the target."""
@@ -156,7 +156,7 @@ class PagesWork:
             rows = page.read_bytes()
             if crc32(rows) != checksum:
                 raise MiraklNoteError(
-                    f"{page} is not as it was written; clear the task to read the listing again",
+                    f"{page} has changed since it was written; clear the task to read the listing again",
                     path=str(page),
                 )
             yield rows

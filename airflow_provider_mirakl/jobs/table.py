@@ -1,7 +1,7 @@
-"""The jobs of Mirakl as data, and the one judgement of their states.
+"""The jobs of Mirakl as data, and the single evaluation of their states.
 
-Submit, poll, terminal state, counts, reports: what differs between the jobs stands in :data:`JOBS` and nowhere else.
-Operators, sensors and the trigger read it by :func:`judge`. Source: docs/mirakl-facts.md.
+Submit, poll, terminal state, counts, reports: all differences between the jobs are in :data:`JOBS`.
+Operators, sensors and the trigger use it through :func:`judge`. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from airflow_provider_mirakl.api.caller import Caller
 JobId = int | str
 Status = Mapping[str, Json]
 
-# Mirakl spells the ends differently from job to job: COMPLETE for imports and CM21, COMPLETED for exports, CANCELLED in
-# P42, CANCELED in CM53. A third spelling would surprise nobody, so both are understood everywhere.
+# Mirakl spells the final states differently from job to job: COMPLETE for imports and CM21, COMPLETED for exports,
+# CANCELLED in P42, CANCELED in CM53. A third spelling is likely, so both are accepted everywhere.
 DONE = frozenset({"COMPLETE", "COMPLETED"})
 FAILED = frozenset({"FAILED", "CANCELLED", "CANCELED", "TRANSFORMATION_FAILED"})
 
@@ -35,11 +35,11 @@ _P42_FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Items of a job by what became of them.
+    """Items of a job by result.
 
-    :param succeeded: known to be as they were wanted.
-    :param failed: known not to be.
-    :param unknown: read by Mirakl, but not judged yet.
+    :param succeeded: known to have succeeded.
+    :param failed: known to have failed.
+    :param unknown: read by Mirakl, but without a result yet.
     """
 
     succeeded: int = 0
@@ -54,11 +54,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that Mirakl keeps for some time and then forgets.
+    """A report that Mirakl keeps for a limited time.
 
     :param code: Mirakl's code of the operation that fetches it.
-    :param name: name of the archived file, without its ending.
-    :param flag: field of the status that says whether there is one.
+    :param name: name of the archived file, without its extension.
+    :param flag: field of the status that says whether it exists.
     :param states: states in which it can be fetched.
     :param call: the call that fetches it.
     :param lists: what it lists: ``failures``, line by line; ``items``, every item with its status; else ``other``.
@@ -71,26 +71,26 @@ class Report:
     call: Callable[[Any, Caller], Call[bytes]]
     lists: Literal["failures", "items", "other"] = "other"
     certain: bool = True
-    """Whether each line of a list of failures is one: P47 has warnings as well."""
+    """Whether every line of a list of failures is a failure: P47 also has warnings."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One row of the table.
+    """One entry of the table.
 
-    :param name: name of the row.
+    :param name: name of the entry.
     :param code: Mirakl's code of the operation that submits it.
-    :param title: what a person calls it.
-    :param numbered: its id is a number; otherwise a text.
-    :param status: the call that asks for one job.
-    :param state: field of the status that holds the state.
+    :param title: name for messages.
+    :param numbered: its id is a number; otherwise a string.
+    :param status: the call for the status of one job.
+    :param state: field of the status with the state.
     :param in_progress: documented states before the end. An unknown state counts as one too, with a warning: a new
-        word of Mirakl's must not fail a task that is still at work.
-    :param count: reads the counts out of a status.
-    :param reports: the reports there may be.
+        state must not fail a task whose job is still running.
+    :param count: reads the counts from a status.
+    :param reports: the reports that may exist.
     :param shortest: shortest published time between two polls, in seconds.
     :param recommended: recommended time between two polls, in seconds.
-    :param listing: the call that lists jobs: of a caller, created since, with these ids. Where there is one, waiting
+    :param listing: the call that lists jobs: of a caller, created since a time, with these ids. If it exists, waiting
         tasks share it.
     :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
     :param told: whether a job that is done tells already what became of its items.
@@ -123,21 +123,21 @@ class JobKind:
     items: str | None = None
 
     def id(self, value: JobId) -> JobId:
-        """An id in the type that Mirakl gives it."""
+        """An id in the type that Mirakl uses."""
         return int(value) if self.numbered else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a status means.
+    """The meaning of a status.
 
     :param phase: ``running``, ``done`` or ``failed``. A job whose lines failed is ``done``: see ``counts``.
-    :param state: Mirakl's own word.
+    :param state: Mirakl's own name.
     :param known: whether the state is documented.
-    :param counts: items by what became of them.
+    :param counts: items by result.
     :param reports: reports that can be fetched now.
-    :param reason: Mirakl's words, where it gives any.
-    :param urls: addresses of an export's files.
+    :param reason: Mirakl's explanation, if any.
+    :param urls: URLs of an export's files.
     """
 
     phase: Literal["running", "done", "failed"]
@@ -150,16 +150,16 @@ class Verdict:
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether the job has ended."""
         return self.phase != "running"
 
 
 def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
-    """Judge a status.
+    """Evaluate a status.
 
-    :param kind: the job's row.
-    :param status: as Mirakl gives it.
-    :param early: take the row's early states (``SENT`` of a product import) for the end.
+    :param kind: the job's entry in the table.
+    :param status: as Mirakl returns it.
+    :param early: treat the early states (``SENT`` of a product import) as the end.
     """
     word = status.get(kind.state)
     state = word if isinstance(word, str) else ""
@@ -182,8 +182,8 @@ def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
 
 
 def _reason(status: Status) -> str:
-    """``reason_status`` of imports; of exports the error, whose text is ``message`` in CM53 and ``detail`` in OF53; of
-    CM22 that it read a part alone."""
+    """``reason_status`` of imports; the error of exports, whose text is ``message`` in CM53 and ``detail`` in OF53; for
+    CM22, that it read only a part."""
     error = status.get("error")
     if isinstance(error, Mapping):
         words = [error.get("code"), error.get("message") or error.get("detail")]
@@ -206,15 +206,15 @@ def _count_synchronization(status: Status) -> Counts:
 
 
 def _count_product_import(status: Status) -> Counts:
-    """Lines: first converted, then integrated. What is converted and not integrated yet is unknown."""
+    """Lines: first converted, then integrated. Lines converted but not integrated yet are unknown."""
     read, broken = _number(status, "transform_lines_read"), _number(status, "transform_lines_in_error")
     details = status.get("integration_details")
     failed = broken + sum(_number(details, name) for name in _P42_FAILURES)
-    # Reimported means that a more recent file brought the product again: nothing failed.
+    # Reimported means that a more recent file contained the product again: nothing failed.
     succeeded = _number(details, "products_successfully_synchronized") + _number(
         details, "products_reimported"
     )
-    # Mirakl may add the details some time after COMPLETE. Until then it is not known what became of any line that was
+    # Mirakl may add the details some time after COMPLETE. Until then the result is unknown for any line that was
     # converted: all of them may be rejected.
     return Counts(succeeded, failed, max(0, read - succeeded - failed))
 
@@ -321,7 +321,7 @@ CATALOG_EXPORT = JobKind(
     status=lambda job_id, caller: catalog_manager.get_export(job_id),
     state="status",
     in_progress=frozenset({"PENDING"}),
-    # No frequency of CM53 is public; these are those of OF53, which works alike: uncertain.
+    # No frequency of CM53 is public; the values of OF53, which works alike, are used: uncertain.
     shortest=10,
     recommended=60,
     unclear="resend",
@@ -338,7 +338,7 @@ OFFER_IMPORT = JobKind(
     in_progress=_IMPORT_STATES | {"WAITING_SYNCHRONIZATION_PRODUCT"},
     shortest=60,
     recommended=300,
-    # Mirakl gives the id of the import there is when the same request comes again.
+    # Mirakl returns the id of the existing import when the same request comes again.
     unclear="resend",
     count=_count_lines,
     reports=_error_report(
@@ -358,7 +358,7 @@ STOCK_IMPORT = JobKind(
     in_progress=_IMPORT_STATES,
     shortest=15,
     recommended=300,
-    # There is no list to look into.
+    # Mirakl does not list stock imports.
     unclear="fail",
     count=_count_lines,
     reports=_error_report(
@@ -408,7 +408,7 @@ ORDER_EXPORT = JobKind(
     status=lambda job_id, caller: marketplace.get_order_export(job_id, caller=caller),
     state="status",
     in_progress=frozenset({"PENDING"}),
-    # No frequency of OR14 is public; these are those of OF53, which works alike: uncertain.
+    # No frequency of OR14 is public; the values of OF53, which works alike, are used: uncertain.
     shortest=10,
     recommended=60,
     # Mirakl runs one at a time: while the first one runs, a second one is refused, and a retry exports again.
@@ -446,4 +446,4 @@ JOBS: Mapping[str, JobKind] = {
         TRANSACTION_EXPORT,
     )
 }
-"""By name."""
+"""The jobs by name."""

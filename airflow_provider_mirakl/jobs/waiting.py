@@ -1,14 +1,14 @@
-"""Waiting as pure decisions: when to poll again, which failures to tolerate, when to give up.
+"""Pure decisions about waiting: when to poll again, which failures to tolerate, when to give up.
 
-A *poll* asks Mirakl once, written as a generator: it yields the steps it needs, is handed their results, and returns
-what it found, or ``None`` for "not yet". So the same poll serves a worker, which sends with the sync client, and the
-triggerer, which sends with the async one::
+A *poll* queries Mirakl once. It is a generator: it yields the steps it needs, receives their results, and returns
+its finding, or ``None`` for "not yet". So the same poll works in a worker, with the sync client, and in the triggerer,
+with the async client::
 
     def import_ended(notes: dict[str, Any], *, import_id: int) -> Poll:
         tracking = yield from send(get_import(import_id))
         return tracking if tracking["import_status"] in ("COMPLETE", "FAILED") else None
 
-``notes`` belongs to the poll for as long as the wait lasts: what it writes there it finds at its next call.
+``notes`` belongs to the poll for the whole wait: what it writes there is available to its next call.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Poll: TypeAlias = Steps[Found | None]
 PollFunction: TypeAlias = Callable[..., Poll]
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which the clock is read again, since it may have been set."""
+"""Seconds after which the clock is read again, since it may have been changed."""
 PASSING = (MiraklServerError, MiraklTransportError, MiraklReplyError)
-"""Failures that may be gone at the next poll. Any other ends the wait at once."""
+"""Failures that may pass by the next poll. Any other ends the wait at once."""
 
 
 def is_wait(error: MiraklError) -> TypeGuard[MiraklNotYetError | MiraklRateLimitError]:
@@ -59,12 +59,12 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When to poll. Moments are seconds since the epoch, so that they hold in every process.
+    """When to poll. Times are seconds since the epoch, valid in every process.
 
-    :param first: moment of the first poll. The later ones keep its beat: they fall on ``first`` plus a multiple of
-        ``interval``, so that waiting tasks stay spread out even when a triggerer starts all of them at once.
+    :param first: time of the first poll. Later polls fall on ``first`` plus a multiple of
+        ``interval``, so waiting tasks remain spread out even when a triggerer starts all of them at once.
     :param interval: seconds between two polls.
-    :param deadline: moment of the last poll.
+    :param deadline: time of the last poll.
     """
 
     first: float
@@ -72,7 +72,7 @@ class Schedule:
     deadline: float
 
     def next(self, now: float, not_before: float = 0.0) -> float:
-        """The moment of the next poll: on the beat, never in the past, never after the deadline."""
+        """The time of the next poll: on the grid, never in the past, never after the deadline."""
         moment = max(now, not_before)
         beats = max(0, math.ceil((moment - self.first) / self.interval)) if self.interval > 0 else 0
         return min(max(moment, self.first + beats * self.interval), self.deadline)
@@ -92,8 +92,8 @@ class Tolerance:
     def bear(self, error: MiraklError) -> float:
         """Count a failure.
 
-        :return: the moment before which polling again makes no sense; 0 where nothing says so.
-        :raises MiraklError: the failure itself, when it does not pass by itself or is one too many. A 429 is a wait,
+        :return: the time before which polling again is pointless; 0 if unknown.
+        :raises MiraklError: the failure, if it cannot pass or is one too many. A 429 is a wait,
             not a failure.
         """
         if is_wait(error):
@@ -128,13 +128,13 @@ def waiting(
     clock: Callable[[], float] | None = None,
     on_failure: Callable[[MiraklError, Tolerance], None] = lambda error, tolerance: None,
 ) -> Poll:
-    """Poll again and again.
+    """Poll repeatedly.
 
-    :param poll: asks Mirakl once.
-    :param clock: seconds since the epoch; default one that never runs backwards, so that a clock set back does not
+    :param poll: queries Mirakl once.
+    :param clock: seconds since the epoch; default a monotonic one, so a clock that is set back does not
         stop the polling.
-    :param on_failure: is told every failure that is tolerated.
-    :return: what was found; ``None`` when the deadline passed.
+    :param on_failure: called with every tolerated failure.
+    :return: the finding; ``None`` when the deadline has passed.
     :raises MiraklError: a failure that is not tolerated.
     """
     wall = clock or time.time
@@ -162,11 +162,11 @@ def waiting(
 def find_poll(path: str) -> PollFunction:
     """The poll at a path such as ``package.module.function``.
 
-    :raises MiraklConfigurationError: there is none.
+    :raises MiraklConfigurationError: it does not exist.
     """
     module, _, name = path.rpartition(".")
     try:
         found: PollFunction = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise MiraklConfigurationError(f"poll: there is no {path!r} ({error})", field="poll") from None
+        raise MiraklConfigurationError(f"poll {path!r} does not exist ({error})", field="poll") from None
     return found

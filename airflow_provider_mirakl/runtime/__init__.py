@@ -1,1 +1,1 @@
-"""What operators and sensors share when they run: arguments, a task's own files, results, waiting."""
+"""Code that operators and sensors share at run time: arguments, a task's files, results, waiting."""

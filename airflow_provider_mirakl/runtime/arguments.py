@@ -1,4 +1,4 @@
-"""The arguments of operators and sensors: one reader for each kind, and one moment at which it reads.
+"""The arguments of operators and sensors: one reader for each kind, and one time when it reads.
 
 An operator declares its arguments as class attributes::
 
@@ -10,18 +10,18 @@ An operator declares its arguments as class attributes::
         def __init__(self, *, target: PathArg, preview: FlagArg = False, ...) -> None:
             self.target = target
 
-A value is read when it is set: by ``__init__`` when Airflow parses the Dag, or when Airflow renders the template. So a
-wrong value fails the parse, the text ``"False"`` means false, and the code behind it never sees a text where a number
-is due. A value that only a run knows (a template, the result of another task) waits until it is rendered; an argument
-that is not templated refuses it.
+A value is read when it is set: by ``__init__`` when Airflow parses the Dag, or when Airflow renders the template. So an
+invalid value fails the parse, the string ``"False"`` means false, and the code that uses it never sees a string instead
+of a number. A value known only at run time (a template, the result of another task) is read after rendering; an
+argument that is not templated rejects it.
 
 The policy, for every argument:
 
-- nothing: ``None``, an empty text, and the text ``None`` that a template makes of it
-- flags: true and false, also as text in any case
-- numbers: also as text
-- moments: a ``datetime`` or ISO 8601; without a time zone it is UTC
-- lists: a list, one element, a text with commas, or a list as JSON or Python text
+- nothing: ``None``, an empty string, and the string ``None`` that a template makes of it
+- flags: true and false, also as strings in any case
+- numbers: also as strings
+- times: a ``datetime`` or ISO 8601; without a time zone it is UTC
+- lists: a list, one element, a comma-separated string, or a list written as JSON or Python
 - paths: see :func:`~airflow_provider_mirakl.files.values.check_path`
 - one error: :class:`~airflow_provider_mirakl.exceptions.MiraklConfigurationError`, whose ``field`` is the argument
 """
@@ -49,23 +49,23 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
     TextArg: TypeAlias = str | XComArg
-    """A text. Templated."""
+    """A string. Templated."""
     FlagArg: TypeAlias = bool | str | XComArg
-    """True or false. Templated, so it may be a text."""
+    """True or false. Templated, so it may be a string."""
     WholeArg: TypeAlias = int | str | XComArg
-    """A whole number. Templated, so it may be a text."""
+    """A whole number. Templated, so it may be a string."""
     NumberArg: TypeAlias = float | str | XComArg
-    """A number. Templated, so it may be a text."""
+    """A number. Templated, so it may be a string."""
     MomentArg: TypeAlias = datetime | str | XComArg
-    """A moment: a ``datetime`` or ISO 8601. Templated."""
+    """A time: a ``datetime`` or ISO 8601. Templated."""
     PathArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | XComArg
     """A local path or an address of object storage. Templated."""
     IdsArg: TypeAlias = int | str | Collection[int | str] | XComArg
-    """One id, a text with commas, or a list. Templated."""
+    """One id, a comma-separated string, or a list. Templated."""
     CodesArg: TypeAlias = str | Collection[str] | XComArg
-    """One code, a text with commas, or a list. Templated."""
+    """One code, a comma-separated string, or a list. Templated."""
     MappingArg: TypeAlias = Mapping[str, Any] | str | XComArg
-    """A mapping. Templated, so it may be JSON or Python as text."""
+    """A mapping. Templated, so it may be a string of JSON or Python."""
     RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | Frame | XComArg
     """The path of a file, or a list. Templated."""
 
@@ -121,7 +121,7 @@ class Argument(Generic[T_co]):
                 raise
 
     def waits(self, value: object) -> bool:
-        """Whether only a run knows the value: a template, or what Airflow resolves, such as another task's result."""
+        """Whether the value is known only at run time: a template, or a reference such as another task's result."""
         if isinstance(value, str):
             return "{{" in value or "{%" in value
         if isinstance(value, list | tuple | set):
@@ -129,9 +129,9 @@ class Argument(Generic[T_co]):
         return hasattr(value, "iter_references")
 
     def read(self, value: object) -> T_co:
-        """The value of what was given.
+        """Read the value that was set.
 
-        :raises MiraklConfigurationError: it cannot be one.
+        :raises MiraklConfigurationError: it is invalid.
         """
         try:
             return self.convert(value)
@@ -143,17 +143,17 @@ class Argument(Generic[T_co]):
             ) from None
 
     def convert(self, value: object) -> T_co:
-        """The value of what was given.
+        """Read the value that was set.
 
-        :raises ValueError: it cannot be one.
+        :raises ValueError: it is invalid.
         """
         raise NotImplementedError
 
 
 class Maybe(Argument[T | None], Generic[T]):
-    """An argument that may be nothing.
+    """An argument that may be ``None``.
 
-    :param argument: reads what is not nothing.
+    :param argument: reads any other value.
     """
 
     def __init__(self, argument: Argument[T]) -> None:
@@ -165,7 +165,7 @@ class Maybe(Argument[T | None], Generic[T]):
         self.name = self.argument.name = name
 
     def waits(self, value: object) -> bool:
-        """As of the argument."""
+        """See the wrapped argument."""
         return self.argument.waits(value)
 
     def convert(self, value: object) -> T | None:
@@ -173,9 +173,9 @@ class Maybe(Argument[T | None], Generic[T]):
 
 
 class Text(Argument[str]):
-    """A text that is not empty."""
+    """A string that is not empty."""
 
-    expected = "a text"
+    expected = "a string"
 
     def convert(self, value: object) -> str:
         if is_nothing(value) or not isinstance(value, str):
@@ -202,7 +202,7 @@ class Number(Argument[float]):
 
     :param least: the smallest.
     :param most: the largest.
-    :param above: what it has to exceed.
+    :param above: it must be larger than this.
     """
 
     def __init__(
@@ -279,9 +279,9 @@ class Whole(Argument[int]):
 
 
 class Choice(Argument[T_co]):
-    """One of a few words.
+    """One of several values.
 
-    :param words: the words, of a ``Literal`` type: ``get_args(Role)``.
+    :param words: the values, of a ``Literal`` type: ``get_args(Role)``.
     """
 
     def __init__(self, words: tuple[T_co, ...], *, templated: bool = True) -> None:
@@ -297,7 +297,7 @@ class Choice(Argument[T_co]):
 
 
 class Moment(Argument[datetime]):
-    """A moment, of which one without a time zone is UTC."""
+    """A time; without a time zone it is UTC."""
 
     expected = "a date-time such as 2026-01-31T10:00:00Z"
 
@@ -321,7 +321,7 @@ class Id(Argument[int]):
 
 
 class Ids(Argument[list[int]]):
-    """Mirakl's numeric ids, each once; nothing is no id."""
+    """Mirakl's numeric ids, each once; nothing means an empty list."""
 
     expected = "Mirakl's numeric ids"
 
@@ -333,9 +333,9 @@ class Ids(Argument[list[int]]):
 
 
 class Codes(Argument[list[str]]):
-    """Codes, each once; nothing is no code."""
+    """Codes, each once; nothing means an empty list."""
 
-    expected = "codes: one, a text with commas, or a list"
+    expected = "codes: one, a comma-separated string, or a list"
 
     def convert(self, value: object) -> list[str]:
         codes = [element.strip() if isinstance(element, str) else "" for element in _elements(value)]
@@ -345,12 +345,12 @@ class Codes(Argument[list[str]]):
 
 
 class JobIds(Codes):
-    """Ids of jobs: numbers or UUIDs, as Mirakl has them."""
+    """Ids of jobs: numbers or UUIDs, depending on the job."""
 
     expected = "the id of a job, or a list such as the job_ids of an operator"
 
     def convert(self, value: object) -> list[str]:
-        """Each as text: of which kind they are, only the job knows."""
+        """The ids as strings: only the job knows their type."""
         elements = [str(element).strip() for element in _elements(value) if not isinstance(element, bool)]
         if not elements or not all(_PLAIN_ID.fullmatch(element) for element in elements):
             raise ValueError
@@ -358,9 +358,9 @@ class JobIds(Codes):
 
 
 class Choices(Codes):
-    """Some of a few words.
+    """Some of several values.
 
-    :param words: the words.
+    :param words: the values.
     """
 
     def __init__(self, words: Sequence[str], *, templated: bool = True) -> None:
@@ -381,7 +381,7 @@ class Location(Argument[str]):
 
 
 class _Structure(Argument[T_co]):
-    """A list or a mapping. Its own texts may hold ``{{``: they are data, unless Airflow renders them in place."""
+    """A list or a mapping. Strings in it may contain ``{{``: they are data, unless Airflow renders them in place."""
 
     def waits(self, value: object) -> bool:
         found = read_structure(value)
@@ -415,7 +415,7 @@ class Elements(_Structure[Sequence[Any]]):
 
 
 class Given(_Structure[Any]):
-    """Whatever was set, such as lines of text that the operator reads itself."""
+    """Any value, such as lines of text that the operator reads itself."""
 
     expected = "anything"
 
@@ -436,7 +436,7 @@ class Mappings(_Structure[Mapping[str, Any]]):
 
 
 class ColumnSettings(_Structure[Mapping[str, Any]]):
-    """Settings of columns, or the name of ready ones."""
+    """Settings of columns, or the name of a ready mapping."""
 
     expected = "a mapping of settings, or the name of a ready mapping such as 'shopify'"
 
@@ -450,7 +450,7 @@ class ColumnSettings(_Structure[Mapping[str, Any]]):
 
 
 class Submitted(_Structure[str]):
-    """The folder of what was sent: as a path, or in the result of the operator that sent it."""
+    """The folder of a submission: a path, or the result of the operator that sent it."""
 
     expected = "the result of an operator that sends products, or its folder"
 
@@ -461,7 +461,7 @@ class Submitted(_Structure[str]):
 
 
 class ReadsArguments:
-    """What operators and sensors share: their :class:`Argument` attributes become their ``template_fields``."""
+    """Base of operators and sensors: their :class:`Argument` attributes become their ``template_fields``."""
 
     template_fields: Collection[str] = ()
 
@@ -473,7 +473,7 @@ class ReadsArguments:
             )
 
     def pre_execute(self, context: Any) -> None:
-        """Refuse a template that was not rendered: code would take its text for a value."""
+        """Reject a template that was not rendered, since code would use it as a value."""
         super().pre_execute(context)  # type: ignore[misc]
         with explaining(self):
             for name, argument in arguments_of(type(self)).items():
@@ -505,7 +505,7 @@ def arguments_of(operator: type) -> dict[str, Argument[Any]]:
 
 
 def read_caller(hook: MiraklHook, shop_id: int | None = None) -> Caller:
-    """Whose key a connection holds, and for which shop.
+    """The role of a connection's key, and the shop.
 
     :param shop_id: the shop; ``None`` takes the connection's own.
     """
@@ -516,14 +516,14 @@ def read_caller(hook: MiraklHook, shop_id: int | None = None) -> Caller:
 
 
 def check_role(caller: Caller, roles: Collection[str], hook: MiraklHook, operation: str) -> Caller:
-    """The caller, whose role has to be one of those that Mirakl lets make the call.
+    """The caller, whose role must be one that may make the call.
 
     :param operation: Mirakl's code, for the message.
-    :raises MiraklConfigurationError: it is another role; no call was made.
+    :raises MiraklConfigurationError: the role is another; no call was made.
     """
     if caller.role not in roles:
         raise MiraklConfigurationError(
-            f"role must be {words_of(list(roles))} for {operation}, and connection {hook.conn_id!r} has the key of "
+            f"role must be {words_of(list(roles))} for {operation}, but connection {hook.conn_id!r} has the key of "
             f"role {caller.role!r}",
             field="role",
         )
@@ -534,12 +534,12 @@ def stretched(field: str, seconds: float, *, factor: float, shortest: float, wha
     """An interval, stretched by the connection's ``interval_factor``.
 
     :param field: name of the argument.
-    :param seconds: as it was set.
+    :param seconds: the argument's value.
     :param factor: the connection's ``interval_factor``.
     :param shortest: seconds that Mirakl publishes as the shortest interval.
-    :param what: what is asked for, for the message.
-    :raises MiraklConfigurationError: stretched, it is still shorter than what Mirakl publishes. A factor below 1, of a
-        connection to a local Mirakl, shortens what Mirakl publishes too.
+    :param what: description of the call, for the message.
+    :raises MiraklConfigurationError: stretched, it is still shorter than the interval that Mirakl publishes. A factor
+        below 1, of a connection to a local Mirakl, shortens the published interval too.
     """
     interval = seconds * factor
     if interval < shortest * min(1.0, factor):
@@ -566,14 +566,14 @@ def _path_text(value: object) -> str:
 
 
 def _elements(value: object) -> list[object]:
-    """What a list holds, however it is written."""
+    """The elements of a list in any form."""
     if is_nothing(value):
         return []
     found = read_structure(value)
     if isinstance(found, str):
         text = found.strip()
         if text.startswith("[") != text.endswith("]"):
-            raise ValueError  # a list that was cut
+            raise ValueError  # a truncated list
         parts = text.strip("[]").split(",")
         return [part.strip().strip("'\"") for part in parts if part.strip()]
     if isinstance(found, Mapping | bytes) or not isinstance(found, Collection):

@@ -1,6 +1,6 @@
-"""Downloads into storage: what Mirakl sends in pieces becomes one file.
+"""Downloads to storage: the files of an export become one file.
 
-In constant memory; but a piece that goes into Parquet is held whole.
+Uses constant memory, except for Parquet: each piece is read into memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 _HEAD = 1 << 20
-"""Bytes of a file that are looked at to tell what it is."""
+"""Bytes read from a file to detect its format."""
 _OTHER_ENDINGS = (".parquet", ".csv", ".tsv", ".xlsx", ".xml")
 
 
 def ready_target(target: str, target_format: str = "ndjson") -> StoragePath:
-    """A target, checked before the first call: nothing is read for hours that cannot be written.
+    """A target, checked before the first call, so hours of reading do not end with a file that cannot be written.
 
     :param target: the path as the user wrote it.
-    :param target_format: what is written to it.
+    :param target_format: its format.
     :raises MiraklConfigurationError: it is a folder, it cannot be written, its name promises another format, or what
         writes its format is not installed.
     """
@@ -40,12 +40,12 @@ def ready_target(target: str, target_format: str = "ndjson") -> StoragePath:
     bare = target.lower().removesuffix(".gz")
     if target_format == "ndjson" and bare.endswith(_OTHER_ENDINGS):
         raise MiraklConfigurationError(
-            f"target: {target!r} is written as NDJSON; use a name that ends in .ndjson", field="target"
+            f"target must end in .ndjson, not {target!r}: it is written as NDJSON", field="target"
         )
     if target_format == "parquet" and find_spec("pyarrow") is None:
         raise MiraklConfigurationError(_NO_PYARROW, field="target")
     if target.endswith("/") or path.is_dir():
-        raise MiraklConfigurationError(f"target: {target!r} is a folder; name a file in it", field="target")
+        raise MiraklConfigurationError(f"target must be a file, not the folder {target!r}", field="target")
     if isinstance(path, Path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,11 @@ def write_files(
 ) -> int | None:
     """Fetch files one after another and write them as one.
 
-    :param calls: each gives a file: CSV where the target is CSV, else a JSON array. 204 is an empty one.
-    :param target: appears when it is complete.
+    :param calls: each fetches a file: CSV for a CSV target, else a JSON array. 204 means an empty file.
+    :param target: the file; it appears when it is complete.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``.
-    :param items: the field that holds the list, where a file may be an object around it.
-    :return: how many items; ``None`` for CSV, whose bytes are not looked at.
+    :param items: the field with the list, if a file may be an object.
+    :return: the number of items; ``None`` for CSV, which is not parsed.
     """
     with tempfile.TemporaryDirectory(prefix="mirakl-export-") as folder:
         pieces = _of_format(_fetched(client, calls, Path(folder)), target_format)
@@ -98,7 +98,7 @@ def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iter
         elif download.reply.status != 204:
             raise MiraklReplyError(
                 f"{call.operation.code}: Mirakl answered {download.reply.status} with an empty file. Only 204, an "
-                "empty JSON list or a CSV heading mean that there is nothing; a retry fetches it again",
+                "empty JSON list or a CSV header mean that there is nothing; a retry fetches it again",
                 operation=call.operation.code,
                 status=download.reply.status,
             )
@@ -126,7 +126,7 @@ def _of_format(pieces: Iterator[Path], target_format: str) -> Iterator[Path]:
 
 @contextmanager
 def writing_target(target: StoragePath) -> Iterator[IO[bytes]]:
-    """Open a target for writing; its folder is made where it is local, and it appears when it is complete."""
+    """Open a target for writing. A local folder is created, and the file appears when it is complete."""
     target = plain(target)
     if isinstance(target, Path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], target: str) -> int:
 
 
 def _join_csv(pieces: Iterator[Path], target: StoragePath) -> None:
-    """The pieces below one header, which all of them have to share."""
+    """The pieces below one header, which must be the same in all."""
     header = b""
     with writing_target(target) as file:
         for piece in pieces:
@@ -180,16 +180,17 @@ def _rows(piece: Path, items: str | None) -> Iterator[bytes]:
     for batch in open_source(piece, "json", items=_list_of(piece, items)).batches():
         if batch.refused:
             raise MiraklReplyError(
-                f"The export holds what is no object: {batch.refused[0].problems[0]}", operation="export"
+                f"The export contains an item that is not an object: {batch.refused[0].problems[0]}",
+                operation="export",
             )
         yield from batch.rows
 
 
 def _list_of(piece: Path, items: str | None) -> str | None:
-    """The field that holds the list of a file, where the file is an object around it.
+    """The field with the list, if the file is an object.
 
-    Of TL05 Mirakl's document shows such an object, describes a single line, and allows one line after another: what
-    the file is shows in the file.
+    For TL05, Mirakl's document shows such an object, describes a single line, and allows one line after another, so
+    the format is detected from the file.
     """
     if items is None:
         return None
@@ -199,7 +200,7 @@ def _list_of(piece: Path, items: str | None) -> str | None:
         return None
     try:
         first = json.loads(head)
-    except ValueError:  # written over several lines, or longer than the head
+    except ValueError:  # pretty-printed, or longer than the head
         return items
     return items if isinstance(first, dict) and items in first else None
 
@@ -223,9 +224,9 @@ def _as_ndjson(piece: Path, items: str | None) -> Path:
 
 
 def _write_parquet(pieces: Sequence[Path], target: StoragePath, *, personal: bool) -> int:
-    """Two passes: first the columns of all pieces, then their rows, piece by piece.
+    """Write Parquet in two passes: first the columns of all pieces, then their rows, piece by piece.
 
-    :param personal: whether rows name a person. Then no error quotes what could not be converted.
+    :param personal: whether rows contain personal data. If so, errors do not quote values.
     """
     try:
         import pyarrow as pa
@@ -236,7 +237,7 @@ def _write_parquet(pieces: Sequence[Path], target: StoragePath, *, personal: boo
 
     def read(piece: Path, schema: Any = None) -> Any:
         options = pj.ParseOptions(explicit_schema=schema) if schema is not None else None
-        # In one block, or a row longer than the default block would not be read.
+        # In one block: a row longer than the default block cannot be read.
         block = pj.ReadOptions(block_size=min(piece.stat().st_size + 1, 2**31 - 1))
         return pj.read_json(piece, read_options=block, parse_options=options)
 

@@ -1,8 +1,8 @@
-"""What must not get lost between the runs of a task: the state of a sync, the watermark of an export.
+"""Files that must not get lost between the runs of a task: the state of a sync, the watermark of an export.
 
-A task that loses them silently sends a whole catalog again and forgets every delete, or exports everything once more.
+A task that loses one silently would send a whole catalog again and forget every delete, or export everything again.
 So a run that finds nothing asks Airflow whether an earlier run, or an earlier try of this one, had something: each
-leaves the place in an XCom of its own and, from Airflow 3.3 on, in the task's state. The first run ever had nothing to
+stores the path in an XCom of its own and, from Airflow 3.3 on, in the task's state. The very first run has nothing to
 lose.
 """
 
@@ -22,20 +22,20 @@ XCOM_KEY = "mirakl_lasting"
 def check_lasting(
     run: TaskRun, place: StoragePath, what: str, on_lost_state: str, log: Any, *, chosen: bool = False
 ) -> None:
-    """Refuse to start over when an earlier run left something that is gone.
+    """Refuse to start over if the file of an earlier run is missing.
 
     :param run: this try.
-    :param place: the file that an earlier run would have left.
-    :param what: what it is, for the message, such as ``the state of this sync``.
+    :param place: the file that an earlier run would have written.
+    :param what: its description for the message, such as ``the state of this sync``.
     :param on_lost_state: ``fail``, or ``full`` to start over with a warning.
-    :param chosen: whether the user named the place. Then another place than before is meant, and not lost.
-    :raises MiraklNoteError: it is gone, and ``on_lost_state`` is ``fail``; no call was made.
+    :param chosen: whether the user set the path. Then a different path than before is intended, not lost.
+    :raises MiraklNoteError: it is missing, and ``on_lost_state`` is ``fail``; no call was made.
     """
     one_of("on_lost_state", on_lost_state, ("fail", "full"))
     if place.exists():
         return
     earlier = run.earlier(XCOM_KEY)
-    # The number of a mapped task's source may be another one tomorrow, and then its place is another one rightly.
+    # The map index of a source may change between runs, and then a different path is correct.
     if earlier is None or ((run.is_mapped or chosen) and earlier != str(place)):
         return
     words = (
@@ -52,7 +52,7 @@ def check_lasting(
 
 
 def note_lasting(run: TaskRun, place: StoragePath) -> None:
-    """Let later runs know that this one left something.
+    """Let later runs know that this one wrote a file.
 
     :param place: the file.
     """

@@ -1,4 +1,4 @@
-"""What is kept of jobs that have ended, and how it is judged: the same for operators and sensors."""
+"""Results of jobs that have ended, and their evaluation: the same for operators and sensors."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 _HEAD = 64
-"""Bytes of a report that tell what it is."""
+"""Bytes read from a report to detect its format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job that has ended, and what was kept of it.
+    """A job that has ended, and its archived reports.
 
     :param job_id: Mirakl's id.
-    :param items: items it carried, where that is known.
-    :param verdict: what its status means.
+    :param items: number of items in it, if known.
+    :param verdict: the meaning of its status.
     :param reports: the archived reports.
     """
 
@@ -47,9 +47,9 @@ class Ended:
 def archive(
     client: Client, caller: Caller, folder: StoragePath, job_id: JobId, verdict: Verdict, log: Any
 ) -> list[tuple[Report, StoragePath]]:
-    """Fetch every report of a job at once: Mirakl forgets them.
+    """Fetch every report of a job at once, since Mirakl keeps them for a limited time.
 
-    :param folder: the task's folder; they go into ``reports`` and the id below.
+    :param folder: the task's folder; they are written to ``reports/<id>`` below it.
     """
     from airflow_provider_mirakl.files.storage import writing
 
@@ -78,8 +78,8 @@ def archive(
 def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
-    Mirakl's own counts are taken, since most reports list failures alone; the rows go to ``outcome.ndjson``. Where a
-    report names failures that the counts do not have, the report counts: what it names did not succeed.
+    Mirakl's own counts are used, since most reports list only failures; the rows go to ``outcome.ndjson``. If a
+    report lists failures that the counts lack, the report is used: the items in it did not succeed.
     """
     from airflow_provider_mirakl.jobs.reports import (
         global_errors,
@@ -118,7 +118,7 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
             if job.verdict.phase == "done" and job.verdict.reason:
                 messages.append(f"{job.job_id}: {job.verdict.reason}")
             items = max(counts.total, listed.total(), named) if job.items is None else job.items
-            # A line report may name an item twice, so it counts only where Mirakl counts no failure at all.
+            # A line report may list an item twice, so it is used only if Mirakl counts no failures at all.
             lost = min(items, max(counts.failed, listed["failed"]) or named)
             well = counts.succeeded if counts.total else listed["succeeded"]
             sent += items
@@ -146,7 +146,7 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
 def refuse_failed(run: TaskRun, result: dict[str, Any], kind: JobKind, jobs: Sequence[Ended]) -> None:
     """Raise for a job that ended without doing its work.
 
-    :param run: of the task. Its XCom gets the result before the error is raised, as in :func:`judge_items`.
+    :param run: the task's run. Its XCom gets the result before the error is raised, as in :func:`judge_items`.
     :param result: the task's result.
     :raises MiraklJobFailedError: with Mirakl's reason.
     """
@@ -168,12 +168,12 @@ def judge_items(
     max_failed_ratio: float | None,
     log: Any,
 ) -> None:
-    """Say what became of the items, and raise when too many failed.
+    """Log the results of the items, and raise if too many failed.
 
-    :param run: of the task. Its XCom gets the result before the error is raised: a task that fails returns nothing, and
-        the tasks and notifications behind it would know neither counts nor rejects.
+    :param run: the task's run. Its XCom gets the result before the error is raised: a failed task returns nothing, and
+        downstream tasks and notifications would otherwise have neither counts nor rejects.
     :param result: the task's result.
-    :raises MiraklItemsFailedError: with the result as data. The log ends with the commonest errors, the place of the
+    :raises MiraklItemsFailedError: with the result as data. The log ends with the most frequent errors, the path of the
         rejects and what to do next.
     """
     from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
@@ -210,7 +210,7 @@ def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
 
 
 def _ending(reply: Reply, head: bytes) -> str:
-    """The ending of a report's file: as Mirakl names it, else by its type, else by how it begins, else CSV."""
+    """The extension of a report's file: as Mirakl names it, else by its type, else by its first bytes, else CSV."""
     from airflow_provider_mirakl.api.documents import file_name_of
 
     name = (file_name_of(reply) or "").casefold()

@@ -1,6 +1,6 @@
-"""The parameters of Airflow's own that every operator and sensor takes, so that a type checker knows each name.
+"""Airflow's own parameters of every operator and sensor, so that type checkers know each name.
 
-Airflow spells them out in ``BaseOperator.__init__`` and ``BaseSensorOperator.__init__``; a subclass can only pass them
+Airflow lists them in ``BaseOperator.__init__`` and ``BaseSensorOperator.__init__``; a subclass can only pass them
 on as ``**kwargs``. With ``**kwargs: Unpack[TaskArguments]`` a misspelled parameter is an error in the editor.
 """
 

@@ -1,7 +1,7 @@
-"""Submits jobs to Mirakl so that nothing is submitted twice, whatever breaks in between.
+"""Submits jobs to Mirakl without submitting any twice, whatever fails in between.
 
 What was submitted is noted before and after every call (:mod:`airflow_provider_mirakl.jobs.book`). When a reply is
-lost, the job is looked for before anything is sent again.
+lost, the job is searched for before anything is sent again.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 OnUnclear = Literal["look", "resend", "fail"]
 
 LONGEST_SEARCH = 3600.0
-"""Seconds for which Mirakl's list is read again and again, until it tells how many lines a job has read."""
+"""Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
 CLOCK_TOLERANCE = 5.0
-"""Seconds by which two clocks differ before the difference counts."""
+"""Seconds by which two clocks must differ to count as different."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Submission:
     """One call that begins a job.
 
     :param call: the call; its result is the job's id, or has it as ``import_id``.
-    :param items: items it carries, where that is known.
+    :param items: number of items in it, if known.
     """
 
     call: Call[Any]
@@ -53,16 +53,16 @@ class Submission:
 
 
 def utc_time(moment: float) -> str:
-    """The time of day of a moment, for messages."""
+    """The UTC time of day, for messages."""
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S}"
 
 
 class Claims:
-    """Which task submitted which job, noted for all tasks, so that none takes another task's job for its own.
+    """Which task submitted which job, noted for all tasks, so that none adopts another task's job.
 
-    :param work_folder: as the operator has it.
-    :param job: name of the job's row in the table.
-    :param instance: address of the instance.
+    :param work_folder: the operator's argument.
+    :param job: name of the job in the table of jobs.
+    :param instance: URL of the instance.
     :param owner: the task instance, see :attr:`TaskRun.generation`.
     """
 
@@ -74,16 +74,16 @@ class Claims:
         self._log = log
 
     def note(self, job_id: JobId) -> None:
-        """Note that a job is this task's."""
+        """Note that a job belongs to this task."""
         from airflow_provider_mirakl.jobs.book import CLAIM, Claim
 
         try:
             CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner))
         except MiraklError as error:
-            self._log.warning("%s Other tasks do not see that %s is this task's.", error, job_id)
+            self._log.warning("%s Other tasks cannot see that %s belongs to this task.", error, job_id)
 
     def is_taken(self, job_id: JobId) -> bool:
-        """Whether a job is another task's."""
+        """Whether a job belongs to another task."""
         from airflow_provider_mirakl.jobs.book import CLAIM
 
         claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
@@ -101,17 +101,17 @@ class Claims:
 class Submitter:
     """Submits the jobs of one task, one after another.
 
-    :param kind: the job's row in the table.
-    :param caller: whose key it is, and for which shop.
-    :param client: sends.
+    :param kind: the job's entry in the table.
+    :param caller: the caller, with its role and shop.
+    :param client: sends the calls.
     :param book: the notes.
     :param claims: the notes for other tasks.
-    :param policy: what to do when it is not known whether Mirakl took a submission.
-    :param lines: how many lines the input has, where that can be counted; asked only when a job is looked for.
-    :param postpone: waits for a permitted time, or defers; gets the number of lost replies so far.
-    :param max_wait: seconds that a call may wait inside the client; a longer wait is for ``postpone``.
-    :param longest_search: seconds for which Mirakl's list may be read again.
-    :param lost: submissions of this try whose reply was lost and that Mirakl does not list.
+    :param policy: what to do if it is not known whether Mirakl accepted a submission.
+    :param lines: counts the lines of the input, if possible; called only when a job is searched for.
+    :param postpone: waits for a permitted time, or defers; receives the number of lost replies so far.
+    :param max_wait: longest wait in seconds inside the client; ``postpone`` handles longer ones.
+    :param longest_search: seconds for which Mirakl's list may be polled.
+    :param lost: number of submissions of this try whose reply was lost and that Mirakl does not list.
     """
 
     kind: JobKind
@@ -130,8 +130,8 @@ class Submitter:
     def submit(self, index: int, submission: Submission) -> int | None:
         """Submit one job, unless the book knows it already.
 
-        :return: id of the product import that Mirakl began beside it, if any.
-        :raises MiraklUnclearSubmissionError: a person has to decide.
+        :return: id of the product import that Mirakl started with it, if any.
+        :raises MiraklUnclearSubmissionError: a user must decide.
         """
         known = self.book.entry(index)
         if known is not None and known.phase == "intent":
@@ -142,13 +142,13 @@ class Submitter:
         """Submit once, and note it.
 
         ==============================  =====================================================================
-        What happens                    What follows
+        What happens                    Result
         ==============================  =====================================================================
         the intent cannot be noted      the task fails; nothing was sent
-        too early, or 429               the intent is withdrawn; wait for the moment, then again
-        surely not sent, or refused     the intent is withdrawn; the task fails, a retry submits
-        not known                       cleared up (:meth:`_cleared_up`): the job is adopted; or it was not
-                                        taken, and is sent again, once in this try; or a person has to decide
+        too early, or 429               the intent is withdrawn; wait until permitted, then try again
+        certainly not sent, or refused  the intent is withdrawn; the task fails, a retry submits
+        not known                       resolved (:meth:`_cleared_up`): the job is adopted; or it was not
+                                        accepted, and is sent again, once in this try; or a user must decide
         an id                           logged, noted, noted for other tasks
         ==============================  =====================================================================
         """
@@ -164,20 +164,20 @@ class Submitter:
                 if _was_not_sent(error):
                     book.withdraw(index)
                     raise
-                self.log.warning("%s Whether Mirakl took it is not known.", error)
+                self.log.warning("%s It is not known whether Mirakl accepted it.", error)
                 if self._cleared_up(entry) is not None:
                     return None
                 book.withdraw(index)
                 self.lost += 1
                 if self.lost > 1:
                     raise
-            except (MiraklError, OSError):  # refused; or the file could not be read to its end
+            except (MiraklError, OSError):  # rejected; or the file could not be read completely
                 book.withdraw(index)
                 raise
             else:
                 job_id: JobId = getattr(answer, "import_id", answer)
-                # In the log first: a disk may be full, and then no note tells the id.
-                self.log.info("%s %s is submitted.", self.kind.title.capitalize(), job_id)
+                # Log it first: if the disk is full, the note cannot keep the id.
+                self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
                 book.submitted(entry, job_id)
                 self.claims.note(job_id)
                 products: int | None = getattr(answer, "product_import_id", None)
@@ -186,17 +186,17 @@ class Submitter:
                 return products
 
     def _cleared_up(self, entry: Entry) -> Entry | None:
-        """An intent of which it is not known whether Mirakl took it becomes a job, or nothing.
+        """Resolve an uncertain submission: adopt the job that Mirakl lists, or send it again.
 
         :return: ``None`` when it is to be sent again.
-        :raises MiraklUnclearSubmissionError: a person has to decide.
+        :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
         if self.policy == "look" and kind.listing is not None:
             finding = self._find(entry)
             if finding.proven is not None:
                 self.log.warning(
-                    "Mirakl lists %s %s, which is the one that was sent; taking it up.",
+                    "Mirakl lists %s %s, which is the one that was sent; waiting for it.",
                     kind.title,
                     finding.proven,
                 )
@@ -204,7 +204,9 @@ class Submitter:
                 self.claims.note(finding.proven)
                 return entry
             if finding.absent:
-                self.log.warning("Mirakl lists no %s that fits: it was not taken. Sending it.", kind.title)
+                self.log.warning(
+                    "Mirakl lists no matching %s, so it was not accepted. Sending it.", kind.title
+                )
                 return None
             candidates = (*finding.pending, *finding.possible)
             raise MiraklUnclearSubmissionError(
@@ -215,17 +217,17 @@ class Submitter:
                 candidates=[str(job_id) for job_id in candidates],
             )
         if self.policy == "resend":
-            self.log.info("Sending it again, which does no harm.")
+            self.log.info("Sending it again, which is harmless.")
             return None
         raise MiraklUnclearSubmissionError(
-            f"{kind.code}: whether Mirakl took the submission of {utc_time(entry.at)} UTC is not known, and there is "
-            "no list to look into. Check in the back office; clear the task to submit again, or set "
+            f"{kind.code}: it is not known whether Mirakl accepted the submission of {utc_time(entry.at)} UTC, and "
+            "Mirakl does not list these jobs. Check in the back office; clear the task to submit again, or set "
             "on_unclear='resend'",
             operation=kind.code,
         )
 
     def _find(self, entry: Entry) -> Finding:
-        """Look for a submission in Mirakl's list, which may be a little behind, and tells lines once they are read."""
+        """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
         from airflow_provider_mirakl.jobs.lookup import earliest, find_submission
 
         lines = self.lines() if entry.items is None else entry.items
@@ -235,7 +237,7 @@ class Submitter:
             clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
             statuses = self._listed(earliest(entry, clock))
             told = self.client.clock_offset or 0.0
-            # Where only this reply told Mirakl's clock, the list was asked from the wrong moment.
+            # If only this reply showed Mirakl's clock, the list was read from the wrong time.
             if entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE:
                 clock = told
                 statuses = self._listed(earliest(entry, clock))
@@ -262,7 +264,7 @@ class Submitter:
 
 
 def _was_not_sent(error: MiraklError) -> bool:
-    """Whether an error says that Mirakl cannot have taken the submission: no connection, or a redirect."""
+    """Whether an error proves that Mirakl did not accept the submission: no connection, or a redirect."""
     if isinstance(error, MiraklTransportError):
         return error.surely_not_sent
     return isinstance(error, MiraklReplyError) and error.status is not None and 300 <= error.status < 400

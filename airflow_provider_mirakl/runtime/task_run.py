@@ -1,4 +1,4 @@
-"""One try of a task instance: where it keeps its files, and how much time it has left."""
+"""One try of a task instance: the location of its files, and its remaining time."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
 
 SHORTEST_DEFERRAL = 10.0
-"""Seconds. A shorter wait is slept in the worker: a trigger that fires within some six seconds of the deferral can run
-into a race in Airflow's scheduler, which fails the task."""
+"""Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
+a race in Airflow's scheduler, which fails the task."""
 BACKSTOP = 600.0
-"""Seconds after its deadline at which Airflow itself ends a deferral whose trigger does not answer."""
+"""Seconds after its deadline when Airflow ends a deferral whose trigger does not respond."""
 
 
 def try_began(context: Context) -> float | None:
-    """When this try began, in seconds since the epoch; on Airflow 3.0 and 3.1, after a deferral, when it came back.
+    """When this try began, in seconds since the epoch; on Airflow 3.0 and 3.1, after a deferral, when it resumed.
 
-    So a task that defers takes the moment along.
+    So a task that defers keeps the time.
     """
     started: datetime | None = context["ti"].start_date
     return None if started is None else started.timestamp()
 
 
 def time_left(execution_timeout: timedelta | None, began: float | None) -> timedelta | None:
-    """What ``execution_timeout`` leaves of a try, so that it counts the waits in the triggerer too.
+    """The time that ``execution_timeout`` leaves for a try, counting waits in the triggerer.
 
-    :param began: of :func:`try_began`.
+    :param began: see :func:`try_began`.
     """
     if execution_timeout is None or began is None:
         return None
@@ -40,17 +40,17 @@ def time_left(execution_timeout: timedelta | None, began: float | None) -> timed
 
 
 class ChangesAsset(Protocol):
-    """An operator whose outlets get an event when it changed something."""
+    """An operator whose outlets get an event when it has changed something."""
 
     outlets: list[Any]
 
     @property
     def asset_name(self) -> str | None:
-        """What it changes in Mirakl, as an asset is named; ``None`` for what only reads."""
+        """Name of the asset that it changes; ``None`` if it only reads."""
 
     @property
     def asset(self) -> Asset | None:
-        """What it changes in Mirakl; ``None`` for what only reads."""
+        """The asset that it changes; ``None`` if it only reads."""
 
     @property
     def log(self) -> Any:
@@ -58,32 +58,32 @@ class ChangesAsset(Protocol):
 
 
 class Memory:
-    """Where the notes of a task instance are kept besides their files, so that a worker with a fresh disk knows them.
+    """Stores the notes of a task instance outside their files, for a worker with an empty disk.
 
-    That is Airflow's ``task_state_store``, from 3.3 on and in workers only; and :attr:`carried`, which a task hands to
-    its trigger and takes back from the trigger's event. On older versions, and in the triggerer, only the latter.
+    It uses Airflow's ``task_state_store``, from 3.3 on and in workers only; and :attr:`carried`, which a task passes to
+    its trigger and gets back from the trigger's event. On older versions, and in the triggerer, only the latter.
 
-    :param state: Airflow's ``task_state_store``, where there is one.
+    :param state: Airflow's ``task_state_store``, if available.
     :param carried: notes that came back with a trigger's event.
     """
 
     def __init__(self, state: Any = None, carried: Mapping[str, str] | None = None) -> None:
         self._state = state
         self.carried: dict[str, str] = dict(carried or {})
-        """The notes, for the arguments of a trigger: small texts, without a secret."""
+        """The notes, for the arguments of a trigger: short strings without secrets."""
 
     @property
     def lasts(self) -> bool:
-        """Whether Airflow keeps the notes, so that a retry finds them."""
+        """Whether Airflow stores the notes for a retry."""
         return self._state is not None
 
     def get(self, key: str) -> list[str]:
-        """Every version of a note that is known."""
+        """Every known version of a note."""
         kept = [] if self._state is None else [self._state.get(f"mirakl/{key}".replace("/", "."))]
         return [text for text in (*kept, self.carried.get(key)) if isinstance(text, str)]
 
     def set(self, key: str, value: str) -> bool:
-        """Keep a note; true when Airflow keeps it."""
+        """Store a note; true if Airflow stores it."""
         self.carried[key] = value
         if self._state is None:
             return False
@@ -92,10 +92,10 @@ class Memory:
 
 
 class TaskRun:
-    """Where one task instance keeps its files, and what tells a retry from a run anew.
+    """The files of one task instance, and whether it is a retry or a new run.
 
-    :param context: of the running task.
-    :param work_folder: as the operator has it.
+    :param context: the context of the running task.
+    :param work_folder: the operator's argument.
     :param begins: whether a try begins here, the first or a later one; not after a deferral.
     :param carried: notes that came back with a trigger's event; see :class:`Memory`.
     """
@@ -121,29 +121,29 @@ class TaskRun:
 
     @property
     def run_began(self) -> float | None:
-        """When the Dag run began, in seconds since the epoch; ``None`` where Airflow does not tell."""
+        """When the Dag run began, in seconds since the epoch; ``None`` if Airflow does not provide it."""
         began = getattr(cast("Any", self._context).get("dag_run"), "start_date", None)
         return began.timestamp() if isinstance(began, datetime) else None
 
     @property
     def may_have_lost_notes(self) -> bool:
-        """Whether a note that is not there may have been lost: a retry, before Airflow 3.3, on another disk."""
+        """Whether a missing note may have been lost: a retry, before Airflow 3.3, on another disk."""
         return not self.memory.lasts and not self.is_first_try
 
     @property
     def is_first_try(self) -> bool:
-        """Whether no try came before this one since the task was last cleared, which raises ``max_tries``."""
+        """Whether this is the first try since the task was last cleared, which raises ``max_tries``."""
         ti = self._ti
         retries = getattr(getattr(ti, "task", None), "retries", None)
         return bool(ti.try_number <= (1 if retries is None else max(1, ti.max_tries - retries + 1)))
 
     def announce(self, log: Any) -> None:
-        """Say where the notes and files of this task are, and whether other machines reach them."""
+        """Log the location of the task's notes and files, and whether other machines can access it."""
         from airflow_provider_mirakl.files.paths import is_local
 
         where = (
             "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage "
-            "that all of them reach"
+            "that all of them can access"
             if is_local(self.folder)
             else "on storage that every worker can access"
         )
@@ -158,25 +158,25 @@ class TaskRun:
         return task_folder(self._work_folder, ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
 
     def tell_assets(self, task: ChangesAsset, result: dict[str, Any]) -> None:
-        """Put a result into the asset events of a task, or withhold them where it changed nothing in Mirakl.
+        """Add a result to the asset events of a task, or suppress them if it changed nothing in Mirakl.
 
-        :param task: the operator, whose outlets are meant.
+        :param task: the operator with the outlets.
         :param result: the task's result.
         """
         if not task.outlets:
             return
         from airflow_provider_mirakl.assets import annotate, happened, withheld
 
-        if task.asset_name is None or happened(result):  # one that only reads says what it found
+        if task.asset_name is None or happened(result):  # a task that only reads always emits its result
             annotate(self._context["outlet_events"], task.outlets, result, task.asset)
         elif (left := withheld(task.outlets)) != task.outlets:
-            # Airflow reads the outlets when the task has ended, from this very object.
+            # Airflow reads the outlets from this object when the task has ended.
             task.outlets = left
             task.log.info("Nothing changed in Mirakl, so there is no asset event.")
 
     @property
     def instance(self) -> str:
-        """Names the task instance; the same in every try, also after the task was cleared."""
+        """Identifies the task instance; the same in every try, also after a clear."""
         ti = self._ti
         return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"
 
@@ -187,11 +187,11 @@ class TaskRun:
 
     @property
     def map_index(self) -> int:
-        """Which instance of a mapped task this is; -1 for a task that is not mapped."""
+        """The map index; -1 for a task that is not mapped."""
         return -1 if self._ti.map_index is None else int(self._ti.map_index)
 
     def earlier(self, key: str) -> str | None:
-        """What :meth:`leave` left under a key, in an earlier run of this task or an earlier try of this run."""
+        """The value that :meth:`leave` stored under a key, in an earlier run of this task or an earlier try."""
         pull = getattr(self._ti, "xcom_pull", None)
         index = self._ti.map_index if self.is_mapped else -1
         pulled = (
@@ -203,12 +203,12 @@ class TaskRun:
         return found[0] if found else None
 
     def leave(self, key: str, value: str) -> None:
-        """Leave a small text for later runs of this task."""
+        """Store a short string for later runs of this task."""
         self.memory.set(key, value)
         self._ti.xcom_push(key=key, value=value)
 
     def push_result(self, result: dict[str, Any]) -> None:
-        """Make a result the task's XCom, as if it had returned it, before an error ends it."""
+        """Push a result to XCom as the return value, before an error ends the task."""
         task = getattr(self._ti, "task", None)
         if not getattr(task, "do_xcom_push", True):
             return
@@ -219,7 +219,7 @@ class TaskRun:
 
     @property
     def is_mapped(self) -> bool:
-        """Whether this is one of several instances of a mapped task."""
+        """Whether the task is mapped."""
         return self.map_index >= 0
 
     def lasting_folder(self, *names: str) -> StoragePath:
@@ -230,7 +230,7 @@ class TaskRun:
 
     @property
     def generation(self) -> str:
-        """Stays the same over retries and deferrals and changes when the task is cleared.
+        """The same across retries and deferrals; changes when the task is cleared.
 
         Clearing a task raises ``max_tries``; nothing else does.
         """

@@ -1,4 +1,4 @@
-"""The one wait of operators and sensors: poll once, defer, read the event, or poll in the worker until the end."""
+"""The wait of operators and sensors: poll once, defer, read the event, or poll in the worker until the end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Wait:
-    """The wait of one task for what a poll finds.
+    """The wait of one task for the finding of a poll.
 
     :param poll: path of the poll, ``package.module.function``.
-    :param arguments: its keyword arguments, JSON-able and not secret: Airflow stores them readable.
-    :param hook: of the connection that is asked.
+    :param arguments: its keyword arguments: serializable as JSON and not secret, since Airflow stores them in plain
+        text.
+    :param hook: the hook of the connection to poll.
     :param interval: seconds between two polls.
-    :param deadline: moment of the last poll, in seconds since the epoch.
+    :param deadline: time of the last poll, in seconds since the epoch.
     :param max_failures: polls that may fail one after another.
-    :param failures: polls that have failed one after another.
-    :param log: where failures are told.
-    :param what: what is waited for, for the task log.
+    :param failures: polls that have failed in a row.
+    :param log: the logger for failures.
+    :param what: description of the awaited thing, for the task log.
     """
 
     poll: str
@@ -46,28 +47,28 @@ class Wait:
     def once(self, client: Client) -> Found | None:
         """Poll once, now.
 
-        :return: what was found; ``None`` for "not yet", and for a failure that may pass.
-        :raises MiraklError: a failure that does not pass, or one too many.
+        :return: the finding; ``None`` for "not yet", and after a failure that may pass.
+        :raises MiraklError: a failure that cannot pass, or one too many.
         """
         return self._wait(client, time.time(), time.time())
 
     def to_the_end(self, client: Client, *, first: float | None = None) -> Found | None:
-        """Poll in this worker, again and again.
+        """Poll repeatedly in this worker.
 
-        :param first: moment of the first poll; default now.
-        :return: what was found; ``None`` when the deadline passed.
-        :raises MiraklError: a failure that does not pass, or one too many.
+        :param first: time of the first poll; default now.
+        :return: the finding; ``None`` when the deadline has passed.
+        :raises MiraklError: a failure that cannot pass, or one too many.
         """
         return self._wait(client, time.time() if first is None else first, self.deadline)
 
     def trigger(
         self, *, began: float | None = None, carried: dict[str, str] | None = None, **arguments: Any
     ) -> PollTrigger:
-        """The trigger that goes on with the wait.
+        """The trigger that continues the wait.
 
-        :param began: moment at which the task's try began.
-        :param carried: notes of the task, which come back with the event.
-        :param arguments: of the poll, beside those that are known.
+        :param began: when the task's try began.
+        :param carried: notes of the task, which the event returns.
+        :param arguments: further arguments of the poll.
         """
         from airflow_provider_mirakl.triggers.poll import PollTrigger
 
@@ -95,7 +96,7 @@ class Wait:
     def backstop(self, limit: timedelta | None = None) -> timedelta:
         """How long Airflow lets the trigger run.
 
-        :param limit: what ``execution_timeout`` leaves.
+        :param limit: the time that ``execution_timeout`` leaves.
         """
         backstop = timedelta(seconds=max(0.0, self.deadline - time.time()) + BACKSTOP)
         return backstop if limit is None else min(limit, backstop)
@@ -120,8 +121,8 @@ class Wait:
 
 
 def clock(moment: float) -> str:
-    """A moment for a task log.
+    """A time, formatted for a task log.
 
-    :param moment: in seconds since the epoch.
+    :param moment: seconds since the epoch.
     """
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""Up to when an export has delivered what changed, kept from run to run in a small note."""
+"""The time up to which an export has delivered changes, kept between runs in a small note."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Up to when an export has delivered everything.
+    """The time up to which an export has delivered everything.
 
-    :param until: that moment.
-    :param run: the task instance that moved it there; ``None`` where a person wrote the file.
-    :param begin: where its window began. A retry begins there again: the target it writes replaces the first one.
+    :param until: that time.
+    :param run: the task instance that moved it there; ``None`` if a user wrote the file.
+    :param begin: the start of its window. A retry begins there again, since its target replaces the first one.
     """
 
     until: datetime
@@ -27,7 +27,7 @@ class Watermark:
     begin: datetime | None = None
 
     def since(self, run: str, overlap: timedelta) -> datetime | None:
-        """Where the window of a task instance begins."""
+        """The start of the window of a task instance."""
         return self.begin if run == self.run else self.until - overlap
 
     def save(self, path: StoragePath) -> None:
@@ -39,13 +39,13 @@ class Watermark:
 
     @classmethod
     def load(cls, path: StoragePath) -> Watermark | None:
-        """The watermark in a file, which may be a moment that a person wrote; ``None`` where there is no file.
+        """The watermark in a file, which may be a time that a user wrote; ``None`` if the file does not exist.
 
-        :raises MiraklNoteError: it cannot be read. To start over would export everything.
+        :raises MiraklNoteError: it cannot be read; starting over would export everything.
         """
         try:
             until = datetime.fromisoformat(path.read_bytes().decode().strip())
-        except (ValueError, OSError):  # not written by hand
+        except (ValueError, OSError):  # not a time that a user wrote
             return _note(path).read()
         return cls(until if until.tzinfo is not None else until.replace(tzinfo=UTC))
 
@@ -55,7 +55,7 @@ WATERMARK = NoteKind(
     holds="up to when an export has delivered everything",
     type=Watermark,
     damaged="stop",
-    fix="Write the moment into it, such as 2026-01-31T10:00:00Z; or remove it to export everything once.",
+    fix="Write the time into it, such as 2026-01-31T10:00:00Z, or remove it to export everything once.",
 )
 
 
@@ -66,7 +66,7 @@ def _note(path: StoragePath) -> Note[Watermark]:
 def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
     """The file of a task's watermark.
 
-    :param given: as the operator has it; default one in the folder that all runs of the task share.
+    :param given: the operator's argument; default a file in the folder that all runs of the task share.
     """
     from airflow_provider_mirakl.files.paths import storage_path
 

@@ -1,1 +1,1 @@
-"""Sensors: wait for something in Mirakl that somebody else began."""
+"""Sensors: wait for work in Mirakl that another task, tool or user started."""

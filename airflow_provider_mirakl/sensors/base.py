@@ -46,7 +46,7 @@ class SensorArguments(SensorTaskArguments, total=False):
 class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
     """Base of the sensors.
 
-    A sensor is one poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and what to do with what was found::
+    A sensor is a poll (see :mod:`airflow_provider_mirakl.jobs.waiting`), a hook, and the handling of the finding::
 
         # in a module that a Dag file does not import
         def order_shipped(notes: dict[str, Any], *, order_id: str) -> Poll:
@@ -67,26 +67,26 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
                 return MiraklHook(self.mirakl_conn_id)
 
             def poll_arguments(self):
-                return {"order_id": self.order_id}  # JSON-able: they travel to the triggerer
+                return {"order_id": self.order_id}  # serializable as JSON: sent to the triggerer
 
-    That is all: in ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does.
-    :meth:`conclude` gets what was found, always in the worker; it may raise, and returns the value for XCom.
+    In ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does.
+    :meth:`conclude` receives the finding, always in the worker; it may raise, and returns the value for XCom.
 
-    What holds in every mode, where Airflow by itself differs from one to the other:
+    These rules apply in every mode, although Airflow's own modes differ:
 
     - ``timeout`` raises ``AirflowSensorTimeout``, which is not retried; with ``soft_fail`` or ``never_fail`` the task
       is skipped.
-    - ``execution_timeout`` fails the task, which may be retried, whatever the flags say. In ``reschedule`` mode it
+    - ``execution_timeout`` fails the task, which may be retried, regardless of the flags. In ``reschedule`` mode it
       counts the single pokes, as everywhere in Airflow.
     - Another error fails the task, which may be retried; with ``never_fail`` it is skipped. ``soft_fail`` does not
-      cover it: a job that failed is no timeout.
+      cover it: a failed job is not a timeout.
     - Up to ``max_failures`` polls may fail one after another (5xx, broken connection, unreadable reply). Any other
       refusal by Mirakl, such as 401, 403 or 404, is an error at once. A 429 is a wait.
 
-    :param poke_interval: seconds between two polls, as Airflow has it. The connection's ``interval_factor`` stretches
+    :param poke_interval: seconds between two polls, as in Airflow. The connection's ``interval_factor`` stretches
         it.
-    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` is then
-        without effect.
+    :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` then has
+        no effect.
     :param max_failures: polls that may fail one after another.
     :param fail_fast: fail at once on an error that a retry cannot cure, as of the operators.
     """
@@ -127,39 +127,39 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
     @abstractmethod
     def poll_arguments(self) -> dict[str, Any]:
-        """The poll's keyword arguments. JSON-able and no secret: Airflow stores them readable."""
+        """The poll's keyword arguments: serializable as JSON and not secret: Airflow stores them in plain text."""
 
     @property
     def awaited(self) -> str:
-        """What is waited for, for the task log."""
+        """Description of the awaited thing, for the task log."""
         return f"what {self.task_id} polls for"
 
     def interval(self) -> float:
         """Seconds between two polls: ``poke_interval``, stretched by the connection's ``interval_factor``.
 
-        :raises MiraklConfigurationError: it is shorter than Mirakl allows.
+        :raises MiraklConfigurationError: it is shorter than Mirakl permits.
         """
         return self.poke_interval * self.hook.settings.interval_factor
 
     def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
-        """Airflow's own, which backs off too, stretched as :meth:`interval`."""
+        """Airflow's own interval, including backoff, stretched like :meth:`interval`."""
         airflows: float = super()._get_next_poke_interval(*arguments, **keywords)
         return airflows * self.interval() / self.poke_interval
 
     def conclude(self, context: Context, found: Found) -> Any:
-        """Judge what was found, and return the value for XCom."""
+        """Evaluate the finding, and return the value for XCom."""
         return found
 
     def execute(self, context: Context) -> Any:
-        """Poll, and poll again until something is found."""
+        """Poll until something is found."""
         return self._poke_loop(context)
 
     def _poke_loop(self, context: Context) -> Any:
         if self.deferrable:
             self.mode = "poke"
         try:
-            # Without the guard that Airflow puts around every execute: Airflow 2 takes a subclass, and a task that
-            # comes back from the triggerer, for a call from outside the task.
+            # Bypass Airflow's guard around execute: Airflow 2 mistakes a subclass, and a task that
+            # resumes from the triggerer, for a call from outside the task.
             return unwrap(BaseSensorOperator.execute)(self, context)
         except AirflowSensorTimeout as error:
             if self.never_fail:
@@ -173,8 +173,8 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
     def execute_complete(self, context: Context, event: object = None) -> Any:
         """Continue with what the trigger found.
 
-        Airflow's own poke loop judges it, so that the flags mean what they mean in the other modes. Without an event,
-        which is how Airflow resumes a task that is cleared just as it defers, it polls again.
+        Airflow's own poke loop handles it, so that the flags have the same meaning as in the other modes. Without an
+        event, which is how Airflow resumes a task that is cleared just as it defers, it polls again.
         """
         self._event = event
         if isinstance(event, dict):
@@ -182,7 +182,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return self._poke_loop(context)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Poll once; of a deferred sensor take what the trigger found."""
+        """Poll once; in a deferred sensor use the trigger's finding."""
         event, self._event = self._event, None
         found = self._poll_once(context) if event is None else self._read(event, context)
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
@@ -226,7 +226,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         )
 
     def _failures(self, context: Context) -> int:
-        """Polls that failed in a row; from a file in ``reschedule`` mode, where each is a process of its own."""
+        """Polls that failed in a row; read from a file in ``reschedule`` mode, where each is a process of its own."""
         if not self.reschedule:
             return self._failed
 
@@ -261,7 +261,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return found
 
     def _execution_end(self, context: Context) -> float | None:
-        """The moment at which ``execution_timeout`` ends, counted from the start of the try."""
+        """The time when ``execution_timeout`` ends, counted from the start of the try."""
 
         if self.execution_timeout is None:
             return None

@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 Expect = Literal["present", "absent"]
 MAX_IDS = 1000
-"""Ids that may be named one by one: they travel to the triggerer."""
+"""Largest number of ids, since they are sent to the triggerer."""
 
 
 class MiraklConnectProductsSensor(MiraklBaseSensor):
     """Wait until products are present in Mirakl Connect, absent, or equal to what was submitted.
 
-    There is no filter in Connect, so each look reads the catalog page by page, one page a minute: a look at 100,000
-    products takes 100 minutes. It ends early when everything that is to be present was seen.
+    Connect has no filter, so each poll reads the catalog page by page, one page a minute: a poll of 100,000
+    products takes 100 minutes. It ends early when every product that should be present was found.
 
-    Name either ``product_ids`` or ``submitted``.
+    Set either ``product_ids`` or ``submitted``.
 
     :param product_ids: ids of the products, at most 1,000. Templated.
     :param expect: with ``product_ids``: ``present`` (all of them) or ``absent`` (none of them).
     :param submitted: what was sent: the result of an operator that upserts, deletes or syncs, or its ``folder``. Waits
-        until what was upserted is equal and what was deleted is absent. The triggerer has to reach the folder when
-        the sensor is deferrable. Templated.
-    :param sample: with ``submitted``: look at only so many products; default all.
+        until upserted products are equal and deleted products are absent. If the sensor is deferrable, the triggerer
+        must be able to access the folder. Templated.
+    :param sample: with ``submitted``: check only this many products; default all.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; by default 300, which Mirakl recommends.
-    :return: how many products were found as expected, under ``succeeded``.
-    :raises AirflowSensorTimeout: not in time.
+    :return: ``succeeded``, the number of products that are as expected.
+    :raises AirflowSensorTimeout: the timeout has passed.
 
     Source: :ref:`listProducts <facts-listproducts>`.
     """
@@ -77,14 +77,14 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def poll_arguments(self) -> dict[str, Any]:
-        """What to look for.
+        """The poll's arguments.
 
-        :raises MiraklConfigurationError: both or neither of ``product_ids`` and ``submitted``, one that cannot be
-            used, or too many ids.
+        :raises MiraklConfigurationError: both or neither of ``product_ids`` and ``submitted`` are set, one is
+            invalid, or there are too many ids.
         """
         if bool(self.product_ids) == (self.submitted is not None):
             raise MiraklConfigurationError(
-                "product_ids or submitted must be set, and not both", field="product_ids"
+                "exactly one of product_ids and submitted must be set", field="product_ids"
             )
         if self.submitted is not None:
             return {"folder": self.submitted, "sample": self.sample, "reader": f"sensor-{self.task_id}"}
@@ -103,6 +103,6 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         return f"{len(self.product_ids):,} products to be {self.expect}"
 
     def conclude(self, context: Context, found: Found) -> Any:
-        """Say how many products are as expected."""
+        """Log the number of products that are as expected."""
         self.log.info("%s products are as expected", f"{found['succeeded']:,}")
         return found

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class MiraklConnectOrdersSensor(MiraklBaseSensor):
-    """Wait until orders are in a state, such as new ones that wait for acceptance.
+    """Wait until orders are in a state, such as new orders that await acceptance.
 
     Each poll reads one page of v2-listOrders, which Mirakl permits once a minute for all tasks of an account.
 
     :param statuses: the states, one or more, such as ``AWAITING_ACCEPTANCE``. Templated.
-    :param updated_from: only orders that changed at this moment or later, such as ``{{ data_interval_start }}``;
+    :param updated_from: only orders that changed at this time or later, such as ``{{ data_interval_start }}``;
         default the last 30 days. Templated.
-    :param min_orders: how many orders are enough, 1 to 100.
+    :param min_orders: the number of orders to wait for, 1 to 100.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends.
     :return: ``order_ids``, at most 100, and whether there are ``more``.
-    :raises AirflowSensorTimeout: not in time.
+    :raises AirflowSensorTimeout: the timeout has passed.
     """
 
     poll = "airflow_provider_mirakl.sensors.connect_orders_poll.orders_listed"
@@ -68,13 +68,13 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         return f"{self.min_orders} orders in {' or '.join(self.statuses)}"
 
     def poll_arguments(self) -> dict[str, Any]:
-        """What to look for.
+        """The poll's arguments.
 
-        :raises MiraklConfigurationError: there is no state.
+        :raises MiraklConfigurationError: no state is set.
         """
         if not self.statuses:
             raise MiraklConfigurationError(
-                "statuses must be one state or more, such as AWAITING_ACCEPTANCE, not nothing",
+                "statuses must contain at least one state, such as AWAITING_ACCEPTANCE",
                 field="statuses",
             )
         return {
@@ -84,7 +84,7 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         }
 
     def conclude(self, context: Context, found: Found) -> Any:
-        """Say how many there are."""
+        """Log the number of orders."""
         self.log.info("%d orders%s", len(found["order_ids"]), " or more" if found["more"] else "")
         return found
 
@@ -99,7 +99,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``errors``), with ``action_ids``, and ``reasons``: code
         and message of each action that failed, by its id.
     :raises MiraklItemsFailedError: more actions failed than allowed.
-    :raises AirflowSensorTimeout: not in time.
+    :raises AirflowSensorTimeout: the timeout has passed.
     """
 
     of: ClassVar[Literal["orders", "conversations"]] = "orders"
@@ -133,9 +133,9 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         return {"action_ids": self.action_ids, "of": self.of}
 
     def conclude(self, context: Context, found: Found) -> Any:
-        """Say which failed, and fail the task when too many did.
+        """Log which actions failed, and fail the task if too many did.
 
-        :raises MiraklItemsFailedError: too many.
+        :raises MiraklItemsFailedError: too many failed.
         """
         from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
         from airflow_provider_mirakl.runtime.results import judge_items

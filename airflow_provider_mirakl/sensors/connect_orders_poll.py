@@ -10,7 +10,7 @@ from airflow_provider_mirakl.api.steps import send
 from airflow_provider_mirakl.jobs.waiting import Poll
 
 SHOWN = 100
-"""Ids that a finding carries: a page."""
+"""Largest number of ids in a finding: one page."""
 
 
 def orders_listed(
@@ -19,9 +19,9 @@ def orders_listed(
     """Whether enough orders are in one of these states.
 
     :param statuses: the states.
-    :param updated_from: only orders that changed at this moment or later, as ISO 8601.
-    :param min_orders: how many are enough, at most a page.
-    :return: ``order_ids`` of the first page, and whether there are ``more``. Nothing else of an order.
+    :param updated_from: only orders that changed at this time or later, as ISO 8601.
+    :param min_orders: the number to wait for, at most a page.
+    :return: ``order_ids`` of the first page, and whether there are ``more``. No other data of an order.
     """
     since = None if updated_from is None else datetime.fromisoformat(updated_from)
     page = yield from send(list_orders(statuses=statuses, updated_from=since, limit=SHOWN))

@@ -25,10 +25,10 @@ def catalog_matches(
 ) -> Poll:
     """Whether the catalog is as expected.
 
-    :param product_ids: products that are to be present or absent.
-    :param folder: folder of a plan, whose products are to be as submitted.
+    :param product_ids: products that should be present or absent.
+    :param folder: folder of a plan, whose products should be as submitted.
     :param sample: products of the plan to check.
-    :param reader: name of the folder for what is kept of the pages.
+    :param reader: name of the folder for the stored pages.
     """
     if folder is None:
         return (yield from _ids_match(set(product_ids or ()), expect))

@@ -69,16 +69,16 @@ class MiraklJobSensor(MiraklBaseSensor):
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own. Templated.
     :param shop_id: the shop; default the connection's own. Templated.
     :param poke_interval: seconds between two polls; default what Mirakl recommends, at least what it allows.
-    :param work_folder: folder for reports and rows, as of the operators. Templated.
+    :param work_folder: folder for reports and rows, as for the operators. Templated.
     :raises MiraklJobFailedError: a job ended without doing its work.
 
     Further parameters: :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`.
     """
 
     job: ClassVar[str]
-    """Name of the job's row in the table."""
+    """Name of the job in the table of jobs."""
     recommended: ClassVar[float] = 60.0
-    """Seconds between two polls that Mirakl recommends, as in the table."""
+    """Recommended seconds between two polls, as in the table."""
     early: bool = True
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_ended"
@@ -99,7 +99,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         work_folder: PathArg | None = None,
         **kwargs: Unpack[SensorArguments],
     ) -> None:
-        # A parameter of its own, so that default_args reaches it.
+        # A separate parameter, so that default_args applies to it.
         interval = self.recommended if poke_interval is None else poke_interval
         super().__init__(poke_interval=interval, **kwargs)
         self.job_ids = job_ids
@@ -122,9 +122,9 @@ class MiraklJobSensor(MiraklBaseSensor):
 
     @property
     def ids(self) -> list[int | str]:
-        """The ids in the type that Mirakl gives them.
+        """The ids in the type that Mirakl uses.
 
-        :raises MiraklConfigurationError: there is none, or one is not of its kind.
+        :raises MiraklConfigurationError: there are none, or one has the wrong type.
         """
         kind = self.kind
         try:
@@ -141,11 +141,11 @@ class MiraklJobSensor(MiraklBaseSensor):
 
     @property
     def caller(self) -> Caller:
-        """Whose key it is, and for which shop."""
+        """The role of the key, and the shop."""
         return read_caller(self.hook, self.shop_id)
 
     def poll_arguments(self) -> dict[str, Any]:
-        """Which jobs, and who asks."""
+        """The jobs and the caller."""
         return {
             "kind": self.job,
             "job_ids": self.ids,
@@ -163,7 +163,7 @@ class MiraklJobSensor(MiraklBaseSensor):
     def interval(self) -> float:
         """Seconds between two polls.
 
-        :raises MiraklConfigurationError: it is shorter than Mirakl allows.
+        :raises MiraklConfigurationError: it is shorter than Mirakl permits.
         """
         kind = self.kind
         return stretched(
@@ -205,7 +205,7 @@ class MiraklJobSensor(MiraklBaseSensor):
 
 
 class JudgedJobSensor(MiraklJobSensor):
-    """Waits for jobs, archives their reports and judges their items, as the operator that submits them does.
+    """Waits for jobs, archives their reports and evaluates their items, like the operator that submits them.
 
     :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
     :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass. Templated.

@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 class MiraklShopDocumentsSensor(MiraklBaseSensor):
     """Wait until shops have documents of given types, or until something new arrives.
 
-    With ``type_codes`` the waiting ends when every shop has a document of every type: the papers of a new seller are
-    complete. Without, it ends with any document of any of the shops, mostly together with ``uploaded_after``: something
-    new has come.
+    With ``type_codes`` the wait ends when every shop has a document of every type, such as the complete papers of a new
+    seller. Otherwise it ends with any document of any of the shops; use ``uploaded_after`` to wait for a new one.
 
-    :param shop_ids: the shops. A seller gives one or none: then it is the shop of the connection, else the user's
-        default shop. The operator and the front office may leave them out only where they give ``uploaded_after``, at
-        most 90 days ago, and no types: then it is any shop of the marketplace. Templated.
-    :param type_codes: the types that every shop has to have. Templated.
-    :param uploaded_after: only documents uploaded after this moment count; a date-time with a time zone, such as
+    :param shop_ids: the shops. A seller sets one shop or none: then it is the shop of the connection, else the user's
+        default shop. The operator and the front office may leave it out only if they set ``uploaded_after``, at
+        most 90 days ago, and no types: then any shop of the marketplace counts. Templated.
+    :param type_codes: the types that every shop must have. Templated.
+    :param uploaded_after: only documents uploaded after this time count; a date-time with a time zone, such as
         ``{{ data_interval_start }}``. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
-    :param role: whose key of the connection is used: ``shop``, ``operator`` or ``front``; default the connection's own.
+    :param role: the role whose key is used: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param poke_interval: seconds between two polls.
-    :return: ``items``, how many, and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``, ``date_uploaded``),
-        the first 300.
-    :raises MiraklInputError: what the role has not, or has to give.
+    :return: ``items``, the number of documents, and ``documents`` (``id``, ``file_name``, ``type``, ``shop_id``,
+        ``date_uploaded``), the first 300.
+    :raises MiraklInputError: an argument the role does not support, or a required one is missing.
     :raises MiraklPermissionError: the key may not read documents.
     """
 
@@ -76,7 +75,7 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         return f"{', '.join(self.type_codes) or 'any document'} of {shops}"
 
     def poll_arguments(self) -> dict[str, Any]:
-        """What travels to the triggerer."""
+        """The poll's arguments."""
         caller = read_caller(self.hook)
         own = [] if caller.shop_id is None else [caller.shop_id]
         return {

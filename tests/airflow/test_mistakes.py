@@ -128,7 +128,7 @@ MISTAKES = {
     ),
     "key_of_another_role": Mistake(
         "Synchronize(source=[{'product_sku': 'a'}], mirakl_conn_id='mirakl_shop')",
-        "role must be 'operator' or 'front' for CM21, and connection 'mirakl_shop' has the key of role 'shop'",
+        "role must be 'operator' or 'front' for CM21, but connection 'mirakl_shop' has the key of role 'shop'",
         ("connection 'mirakl_shop'", "field role"),
         "Use a connection that has the key of such a role",
     ),
@@ -278,7 +278,7 @@ MISTAKES = {
     ),
     "target_that_is_a_folder": Mistake(
         "Export(target='FOLDER')",
-        "target: 'FOLDER' is a folder; name a file in it",
+        "target must be a file, not the folder 'FOLDER'",
         ("field target",),
         "Correct target in the Dag",
     ),

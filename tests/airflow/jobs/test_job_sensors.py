@@ -147,7 +147,7 @@ def test_an_export_of_another_is_waited_for_and_fetched(
 def test_an_export_is_not_waited_for_when_its_target_cannot_be_written(sense, tmp_path, mirakl_sandbox):
     for target, job_ids, words in (
         ("x.txt", "a", "target must end in .ndjson"),
-        ("", "a", "is a folder"),
+        ("", "a", "must be a file, not the folder"),
         ("x.csv", ["a", "b"], "target takes one export, and job_ids names 2"),
     ):
         with pytest.raises(MiraklConfigurationError, match=words):

@@ -77,7 +77,7 @@ def test_only_what_still_runs_is_abandoned(reopen):
 
 
 def test_after_a_deferral_the_book_has_to_be_there(reopen, tmp_path):
-    with pytest.raises(MiraklInputError, match="does every worker reach"):
+    with pytest.raises(MiraklInputError, match="check that every worker can access"):
         JobBook.load(tmp_path, generation="g")
     fill(reopen(), "submitted")
     assert JobBook.load(tmp_path, generation="g").job_ids == [100]
@@ -85,5 +85,5 @@ def test_after_a_deferral_the_book_has_to_be_there(reopen, tmp_path):
 
 def test_a_broken_book_is_no_reason_to_submit_again(reopen, tmp_path):
     (tmp_path / JOB_BOOK.file).write_text("{")
-    with pytest.raises(MiraklInputError, match=r"Check in Mirakl.s back office whether the job is there"):
+    with pytest.raises(MiraklInputError, match=r"Check in Mirakl.s back office whether the job exists"):
         reopen()

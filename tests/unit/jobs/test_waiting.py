@@ -127,7 +127,7 @@ def test_the_next_look_is_never_past_and_never_after_the_deadline(first, interva
 
 @pytest.mark.parametrize("path", ["", "nowhere", "airflow_provider_mirakl.jobs.polls.nothing", "no_module.x"])
 def test_a_path_without_a_poll_is_named(path):
-    with pytest.raises(MiraklConfigurationError, match="there is no"):
+    with pytest.raises(MiraklConfigurationError, match="does not exist"):
         find_poll(path)
 
 

@@ -128,8 +128,8 @@ def test_a_product_larger_than_a_block(tmp_path):
     ("target", "kind", "words"),
     [
         ("out.parquet", "ndjson", "is written as NDJSON"),
-        ("", "ndjson", "is a folder"),
-        ("new/", "parquet", "is a folder"),
+        ("", "ndjson", "must be a file, not the folder"),
+        ("new/", "parquet", "must be a file, not the folder"),
         ("file/out.ndjson", "ndjson", "cannot be written"),
     ],
 )

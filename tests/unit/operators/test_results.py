@@ -115,7 +115,7 @@ def test_a_report_that_cannot_be_read_is_told_and_no_bare_error(conclude):
     result = conclude(
         "product_synchronization", CM22, "<html>Sign in</html>", headers={"content-type": "text/html"}
     )
-    assert "no report that can be read" in result["messages"][0]
+    assert "cannot be read as a report" in result["messages"][0]
     result = conclude("stock_import", OF02, 'sku;errors\nA;no\nB;"' + "x" * (17 << 20))
     assert "longer than 16 MB" in result["messages"][0]
     assert totals(result) == (5, 3, 1, 1)

@@ -131,7 +131,7 @@ def returned(kind: type) -> str:
     """What a class or the nearest base says of its result, also where it refers to another class."""
     for layer in layers(kind):
         if found := re.search(r":return: (.*?)(?=\n    :|\n\n|\Z)", layer.__doc__ or "", re.DOTALL):
-            referred = re.search(r"as of (?::class:)?`+~?([\w.]+)`", found[1])
+            referred = re.search(r"as for (?::class:)?`+~?([\w.]+)`", found[1])
             name = referred[1].rpartition(".")[2] if referred else ""
             return returned(public()[name]) if name in public() else found[1]
     return ""

@@ -44,7 +44,7 @@ def test_cm22_counts_where_cm23_does_not(broken, run_task):
     result = run_task(task)
     assert counts(result) == (2, 1, 1, 0)
     assert (result["errors"], result["rejects"]) == ([], None)
-    assert ("no report that can be read" in str(result["messages"])) == ("gone" not in said)
+    assert ("cannot be read as a report" in str(result["messages"])) == ("gone" not in said)
 
 
 def test_a_resync_trusts_the_instance_alone(broken, run_task):

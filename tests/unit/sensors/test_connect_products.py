@@ -52,9 +52,9 @@ def test_a_result_in_every_form_that_a_template_makes(given):
         ({"product_ids": ["A"], "expect": "Present"}, "expect must be 'present' or 'absent', not 'Present'"),
         ({"product_ids": [1, 2]}, "product_ids must be codes"),  # no product is ever found under a number
         ({"product_ids": 7}, "product_ids must be codes"),
-        ({"product_ids": "[]"}, "product_ids or submitted must be set"),
-        ({"product_ids": "None"}, "product_ids or submitted must be set"),
-        ({"product_ids": ["A"], "submitted": "/f"}, "product_ids or submitted must be set"),
+        ({"product_ids": "[]"}, "exactly one of product_ids and submitted must be set"),
+        ({"product_ids": "None"}, "exactly one of product_ids and submitted must be set"),
+        ({"product_ids": ["A"], "submitted": "/f"}, "exactly one of product_ids and submitted must be set"),
         ({"submitted": {"sent": 3}}, "submitted must be the result of an operator"),
         ({"submitted": "{'sent': 3}"}, "submitted must be the result of an operator"),
     ],
