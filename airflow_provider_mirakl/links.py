@@ -47,7 +47,7 @@ class MiraklBackOfficeLink(BaseOperatorLink):
 
 
 class MiraklReportLink(BaseOperatorLink):
-    """Mirakl's report of the job; without one, the list of what became of each item."""
+    """Mirakl's report of the job; without one, the list of the result of each item."""
 
     name = "Report"
 

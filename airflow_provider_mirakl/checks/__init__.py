@@ -1,1 +1,1 @@
-"""What an instance of Mirakl takes, checked before a call is spent: offers, the columns of imports, products."""
+"""What an instance of Mirakl takes, checked before a call is made: offers, the columns of imports, products."""

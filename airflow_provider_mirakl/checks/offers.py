@@ -1,4 +1,4 @@
-"""Offers of OF24, checked against Mirakl's document before a call is spent. Source: :ref:`OF24 <facts-of24>`."""
+"""Offers of OF24, checked against Mirakl's document before a call is made. Source: :ref:`OF24 <facts-of24>`."""
 
 from __future__ import annotations
 

@@ -114,14 +114,14 @@ PROGRESS = NoteKind(
 class ExtractWork:
     """Reads a listing, page by page, in a worker or in the triggerer. A worker then writes the target (:meth:`end`).
 
-    :param listing: what is read.
-    :param window: which changes.
-    :param folder: where progress and the pages read so far are kept. The pages hold what Mirakl sent, customers' names
-        and addresses too; they are removed when the target is complete.
+    :param listing: the listing to read.
+    :param window: the range of changes.
+    :param folder: stores the progress and the pages read so far. The pages contain everything Mirakl sent, including
+        customers' names and addresses; they are removed when the target is complete.
     :param generation: starts over when it changes.
     :param filters: further filters of the listing. Only the first process needs them: the query of the next page is
         in the note, and so not in the arguments of a trigger.
-    :param keep_persons: whether what names a person is kept.
+    :param keep_persons: whether personal data is kept.
     """
 
     not_before: datetime | None = None

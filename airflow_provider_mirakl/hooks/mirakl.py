@@ -189,7 +189,7 @@ class MiraklHook(MiraklBaseHook):
 def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]:
     """The name of a file that is there, and what opens it.
 
-    :raises MiraklInputError: it is not, or it is empty; no call was spent.
+    :raises MiraklInputError: it is not, or it is empty; no call was made.
     """
     from os import fspath
 

@@ -47,7 +47,7 @@ class MiraklConnectHook(MiraklBaseHook):
         :param columns: how flat columns become products, as of the operator.
         :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them.
         :return: ``sent``, and ``unknown`` as many: Mirakl accepts products before it processes them.
-        :raises MiraklInputError: products are wrong; every problem is listed and no call was spent.
+        :raises MiraklInputError: products are wrong; every problem is listed and no call was made.
         :raises MiraklError: as of the client.
         """
         from airflow_provider_mirakl.catalog.mapping import Columns

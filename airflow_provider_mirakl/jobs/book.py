@@ -226,7 +226,7 @@ class JobBook:
         return [entry for entry in self.entries if entry.phase == "intent"]
 
     def save(self) -> None:
-        """Write the note in one step."""
+        """Write the note atomically."""
         self.note.write(self._content)
 
     @property

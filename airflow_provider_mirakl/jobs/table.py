@@ -92,14 +92,14 @@ class JobKind:
     :param recommended: recommended time between two polls, in seconds.
     :param listing: the call that lists jobs: of a caller, created since a time, with these ids. If it exists, waiting
         tasks share it.
-    :param changes: whether the listing is one of jobs that changed since a moment; otherwise, that were created since.
-    :param told: whether a job that is done tells already what became of its items.
-    :param early: states that a user may take for the end.
-    :param file: the call that fetches a file of an export by its address.
-    :param items: the field of such a file that holds the list, where the file is an object around it.
+    :param changes: whether the listing contains jobs that changed since a time; otherwise, that were created since.
+    :param told: whether a finished job already reports the results of its items.
+    :param early: states that a user may treat as the end.
+    :param file: the call that fetches a file of an export by its URL.
+    :param items: the field of such a file with the list, if the file is an object.
     :param batch: the call that submits encoded objects as a job, where there is one.
-    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` whether it is listed;
-        ``resend``, where that does no harm; or ``fail`` and let a person decide.
+    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in the
+        listing; ``resend``, where that is harmless; or ``fail`` and leave the decision to the user.
     """
 
     name: str

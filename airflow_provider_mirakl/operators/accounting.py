@@ -38,7 +38,7 @@ class MiraklExportTransactionsOperator(ChangesExportOperator):
     :param items_per_chunk: lines in one of Mirakl's files.
     :return: ``target``, ``items``, ``files``, ``job_ids``, ``shop_id`` and ``folder``; without ``wait_for_completion``
         only ``job_ids``, ``target``, ``shop_id`` and ``folder``.
-    :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
+    :raises MiraklConfigurationError: arguments that do not fit; no call was made.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """

@@ -614,7 +614,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
     :param target: the NDJSON file to write: a local path or object storage. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: ``items``, how many products, ``target`` and ``folder``.
-    :raises MiraklApiError: Mirakl says no.
+    :raises MiraklApiError: Mirakl rejected the call.
 
     Source: :ref:`listProducts <facts-listproducts>`.
     """

@@ -86,7 +86,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param work_folder: folder for progress, pages and watermarks; default ``[mirakl] work_folder``. Templated.
     :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
         ``folder``.
-    :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
+    :raises MiraklConfigurationError: arguments are invalid; no call was made.
     :raises MiraklApiError: Mirakl rejects the call.
     """
 

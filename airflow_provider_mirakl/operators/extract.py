@@ -57,10 +57,10 @@ class MiraklExtractOperator(ExtractOperator):
     :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param shop_id: the shop of a seller with several; default the connection's own. Templated.
+    :param shop_id: the shop of a seller with several shops; default the connection's own. Templated.
     :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
         ``folder``.
-    :raises MiraklConfigurationError: there is no such operation, or arguments that do not fit; no call was spent.
+    :raises MiraklConfigurationError: the operation does not exist, or arguments are invalid; no call was made.
     """
 
     operation = Operation()

@@ -99,7 +99,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes one call
     a minute, so import large numbers of offers as a file.
 
-    Types, names and required fields of every offer are checked by Mirakl's document before a call is spent; every
+    Types, names and required fields of every offer are checked by Mirakl's document before a call is made; every
     problem is listed, and then nothing is sent.
 
     :param source: the offers by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or

@@ -46,8 +46,8 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     :param items_per_chunk: orders in one of Mirakl's files, 10,000 to 1,000,000.
     :return: ``target``, ``items``, ``files``, ``job_ids``, ``shop_id`` and ``folder``; without ``wait_for_completion``
         only ``job_ids``, ``target``, ``shop_id`` and ``folder``.
-    :raises MiraklConfigurationError: arguments that do not fit; no call was spent.
-    :raises MiraklInputError: an unknown state, or the end of a range without its begin; no call was spent.
+    :raises MiraklConfigurationError: arguments are invalid; no call was made.
+    :raises MiraklInputError: an unknown state, or the end of a range without its begin; no call was made.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """

@@ -36,8 +36,8 @@ PACKAGE = "airflow-provider-mirakl"
 
 FIXES: dict[type[Exception], str] = {
     MiraklConfigurationError: "Correct the connection or the argument that is named above, then clear the task.",
-    MiraklNoteError: "Check that every worker and triggerer reaches the work folder ([mirakl] work_folder). If the "
-    "file is lost for good, clear the task to begin anew.",
+    MiraklNoteError: "Check that every worker and triggerer can access the work folder ([mirakl] work_folder). If the "
+    "file is lost for good, clear the task to start over.",
     MiraklInputError: "Correct the input, then clear the task.",
     MiraklStorageError: "Free or mount the storage, and let the user that runs Airflow write to it. A retry continues "
     "where the task stopped.",

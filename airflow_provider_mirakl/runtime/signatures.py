@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AirflowArguments(TypedDict, total=False):
-    """What Airflow's ``BaseOperator`` takes, in any of the supported versions."""
+    """Parameters of Airflow's ``BaseOperator`` in any supported version."""
 
     task_id: str
     owner: str
@@ -81,7 +81,7 @@ class TaskArguments(AirflowArguments, total=False):
 
 
 class SensorTaskArguments(AirflowArguments, total=False):
-    """What Airflow's ``BaseSensorOperator`` takes beside; ``poke_interval`` is a parameter of each sensor."""
+    """Further parameters of Airflow's ``BaseSensorOperator``; each sensor declares ``poke_interval`` itself."""
 
     timeout: timedelta | float
     soft_fail: bool
