@@ -32,7 +32,7 @@ from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 
 BUSY = frozenset({"UNAVAILABLE", "TOO_MANY_REQUEST"})
-"""Codes of an action that failed because Mirakl or the channel was busy: nothing of it was done."""
+"""Codes of an action that failed because Mirakl or the channel was busy: nothing was carried out."""
 FAILURES = ("FAILED", "ERROR")
 """How an action of orders and returns fails, and one of conversations."""
 Actions = Literal["orders", "conversations"]
@@ -161,7 +161,7 @@ def actions_ended(
 
     :param notes: keeps the actions that ended before the others.
     :param of: what they are about: those of conversations are asked for elsewhere, and fail as ``ERROR``.
-    :return: ``failed``: code and message of each that did not succeed, by its id. Others succeeded.
+    :return: ``failed``: code and message of each action that did not succeed, by its id. All others succeeded.
     """
     ended: set[str] = notes.setdefault("ended", set())
     failed: dict[str, Any] = notes.setdefault("failed", {})

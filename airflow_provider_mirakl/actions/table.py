@@ -10,7 +10,7 @@ refund      each adjustment ``REFUND`` of the line with this quantity, reason, p
 upload      each document of the order with this name and type, with the moment of its last update
 begin       each conversation about the order with this topic
 answer      each message of the conversation with this text
-return      its status is the one that the step leads to, or a later one
+return      its status is the one that the action leads to, or a later one
 ==========  ==================================================================================================
 
 Without a mark an action may still be at work. With one, it is carried out where only the state counts: an order cannot
@@ -73,9 +73,9 @@ class ActionKind:
     :param call: the call of the rows of one action.
     :param marks: what shows on an order or a return that the action of a row was carried out; see the module's table.
     :param adds: whether each action adds something, so that an equal mark of another action can be taken for its own.
-    :param together: columns whose values rows of one action share, besides ``key``.
-    :param item: column that names the item, besides ``key``; empty for an action on the whole.
-    :param wrong: says what is wrong with a row, beyond its cells.
+    :param together: columns, besides ``key``, whose values are equal in all rows of one action.
+    :param item: column with the id of the item; empty for an action on the whole order or return.
+    :param wrong: finds a problem in a row whose cells are valid.
     :param of: where Mirakl tells what became of the action.
     """
 

@@ -88,7 +88,7 @@ class ConversationActionsOperator(OrderActionsOperator):
             )
 
     def call(self, group: list[Row]) -> Call[str]:
-        """The call of one message, its attachments opened anew for each try."""
+        """The call of one message, its attachments opened again for each try."""
         from airflow_provider_mirakl.api.call import Part
         from airflow_provider_mirakl.files.paths import storage_path
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MiraklConnectDownloadOrderDocumentsOperator(ConnectFilesOperator):
-    """Bring the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
+    """Fetch the documents of orders to storage (v2-listOrderDocuments and v2-downloadOrderDocuments).
 
     Each is written to ``<target>/<order id>/<document id>-<name>``, with safe names. A document that exists with the
     size that Mirakl lists is not fetched again. Archives are checked before a byte is unpacked, like those of shop

@@ -212,7 +212,7 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         storage). Templated.
     :param max_orders: most rows of one task. More refuse the whole source. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for what was sent, as an object storage path that every worker reaches; default
+    :param work_folder: folder for what was sent, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``. Templated.
     :return: ``action_ids``, the ids under which Connect keeps the reports; ``reported``, how many were sent; and
         ``folder``.

@@ -111,7 +111,7 @@ def fetch(
     :param wanted: the files.
     :param target: the folder of all.
     :param stored: is told each file that was fetched.
-    :return: what became of each.
+    :return: the result of each.
     :raises MiraklAuthenticationError: the client is not accepted.
     :raises MiraklPermissionError: the client may not download.
     """

@@ -51,7 +51,7 @@ class ConnectFilesOperator(MiraklBaseOperator):
     :param max_failed_items: failed files that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed files, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for the outcome, as an object storage path that every worker reaches; default
+    :param work_folder: folder for the outcome, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``. Templated.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``rows``), with ``stored``, how
         many were fetched, ``target`` and ``folder``.
