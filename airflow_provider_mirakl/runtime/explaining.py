@@ -12,6 +12,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import wraps
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 _WHERE = "\nWhere: "
+WIDTH = 100
+"""Characters of a line in the log."""
 _FILE_ERRORS = frozenset(
     {
         errno.EACCES, errno.EDQUOT, errno.EIO, errno.EISDIR, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOENT,
@@ -101,7 +104,13 @@ def explain(error: Exception, task: Any) -> None:
         return
     block = explanation(error, task)
     error.args = (block, *error.args[1:])
-    task.log.error("%s", block)
+    task.log.error("%s", "\n".join(_wrapped(line) for line in block.splitlines()))
+
+
+def _wrapped(line: str) -> str:
+    """A line as Airflow's log page can show it: the page does not wrap, and cuts at some hundred characters."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def explanation(error: Exception, task: Any) -> str:

@@ -220,6 +220,60 @@ def test_the_trigger_form_repairs_what_was_pasted(page, airflow, sandbox):
     assert "| MKL-022 | SKU-022 | PENDING | SYNCHRONIZED | succeeded |" in run.log("report")
 
 
+MISTAKES = """
+from datetime import datetime
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
+
+ROWS = [{"id": "A-1", "gtins": [{"value": "4.00638E+12"}]}, {"id": "A-2"}, {"titles": []}]
+with DAG("mistakes", schedule=None, start_date=datetime(2026, 1, 1)):
+    MiraklImportProductsOperator(task_id="wrong_key", source=__file__, mirakl_conn_id="wrong_key")
+    MiraklConnectUpsertProductsOperator(task_id="wrong_rows", source=ROWS)
+"""
+
+
+@pytest.mark.browser
+def test_a_mistake_is_explained_line_by_line_where_a_person_looks(page, airflow, sandbox):
+    airflow.add_connection(
+        "wrong_key", {"conn_type": "mirakl", "host": sandbox.mirakl_url, "password": "not-the-key"}
+    )
+    airflow.add_dag("mistakes", MISTAKES)
+    run = airflow.trigger("mistakes")
+    assert run.until_done() == "failed"
+    for task, lines in {
+        "wrong_key": (
+            "P41: POST /api/products/imports answered 401",
+            "Where: task wrong_key (MiraklImportProductsOperator)",
+            "What to do: The key was rejected",
+            "Read more: ",
+        ),
+        "wrong_rows": ("of 3 rows are wrong", "Where: task wrong_rows", "What to do: Correct", "Read more: "),
+    }.items():
+        page.goto(f"/dags/mistakes/runs/{run.run_id}/tasks/{task}")
+        tops = []
+        for line in lines:
+            place = page.get_by_text(line).first
+            place.wait_for()
+            box = page.evaluate(
+                """([text]) => {
+                    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+                    while (walk.nextNode()) {
+                        const at = walk.currentNode.data.indexOf(text);
+                        if (at < 0) continue;
+                        const range = document.createRange();
+                        range.setStart(walk.currentNode, at);
+                        range.setEnd(walk.currentNode, at + 1);
+                        return range.getBoundingClientRect().top;
+                    }
+                }""",
+                [line],
+            )
+            tops.append(box)
+        assert tops == sorted(set(tops)), f"{task}: each entry begins a line of its own"
+        photograph(page, f"task-log-{task}")
+
+
 # Without one
 
 
