@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
 # Autodoc imports Airflow, which writes into its home on import.
+sys.path.insert(0, str(HERE / "_ext"))
+
 os.environ["AIRFLOW_HOME"] = str(HERE / "_build" / "airflow")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
@@ -24,6 +27,7 @@ extensions = [
     "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
+    "generated_pages",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
@@ -41,7 +45,7 @@ myst_heading_anchors = 3
 apidoc_modules = [
     {
         "path": "../airflow_provider_mirakl",
-        "destination": "reference",
+        "destination": "reference/python",
         "exclude_patterns": ["../airflow_provider_mirakl/sandbox"],
         "separate_modules": True,
         "module_first": True,
