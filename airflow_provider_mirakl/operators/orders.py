@@ -1,4 +1,4 @@
-"""Operators for the orders of a Marketplace. Those of Mirakl Connect are in :mod:`.connect_orders`."""
+"""Operators for the orders of a Marketplace. See :mod:`airflow_provider_mirakl.operators.connect_orders` for Connect's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do about an error, and where the documentation says more. Its page "Troubleshooting" has this table."""
+"""What to do about an error, and where the documentation says more. Its page "Messages" has this table."""
 
 from __future__ import annotations
 
@@ -131,13 +131,9 @@ def page(error: Exception, task: Any) -> str:
     """Where the documentation says more: the address, where the installed package knows it, else page and heading."""
     kind = next((kind for kind in FIXES if isinstance(error, kind)), type(error))
     base = _documentation()
-    troubleshooting, reference = (
-        f"troubleshooting.html#{kind.__name__.lower()}",
-        f"reference/{type(task).__name__}.html",
-    )
     if base:
-        return f"{base}/{troubleshooting} and {base}/{reference}"
-    return f"documentation of {PACKAGE}, Troubleshooting > {kind.__name__}, and Reference > {type(task).__name__}"
+        return f"{base}/reference/messages.html#{kind.__name__.lower()} and {base}/reference/{type(task).__name__}.html"
+    return f"documentation of {PACKAGE}, Messages > {kind.__name__}, and Reference > {type(task).__name__}"
 
 
 def _documentation() -> str:

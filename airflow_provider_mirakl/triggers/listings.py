@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from airflow_provider_mirakl.triggers.board import FRESH
 
 
-class Listing:
+class SharedListing:
     """One reading for all triggers that watch the same, whatever they compare themselves.
 
     A reading reaches back to the earliest moment that any of them needs. One that needs an earlier moment than the last
@@ -53,12 +53,12 @@ class Listing:
 
 
 Key = tuple[str, ...]
-_LISTINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, Listing]] = (
+_LISTINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, SharedListing]] = (
     WeakKeyDictionary()
 )
 
 
-def listing_of(key: Key) -> Listing:
+def listing_of(key: Key) -> SharedListing:
     """The listing with a key on the running event loop. It lives as long as a trigger holds it."""
     listings = _LISTINGS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-    return listings.setdefault(key, Listing())
+    return listings.setdefault(key, SharedListing())

@@ -40,10 +40,7 @@ def operators() -> dict[str, list[type]]:
 
     info = get_provider_info()
     modules = [
-        name
-        for kind in ("operators", "sensors")
-        for entry in info[kind]
-        for name in entry["python-modules"]
+        name for kind in ("operators", "sensors") for entry in info[kind] for name in entry["python-modules"]
     ]
     found = {name: _of(importlib.import_module(name)) for name in modules}
     return {name: classes for name, classes in found.items() if classes}
@@ -65,7 +62,11 @@ def _of(module: ModuleType) -> list[type]:
 def _keywords() -> dict[str, set[str]]:
     """The keyword arguments that a ``TypedDict`` of the package names, by its own name."""
     found = {}
-    for path in [*PACKAGE.glob("operators/**/*.py"), *PACKAGE.glob("sensors/*.py"), PACKAGE / "runtime/signatures.py"]:
+    for path in [
+        *PACKAGE.glob("operators/**/*.py"),
+        *PACKAGE.glob("sensors/*.py"),
+        PACKAGE / "runtime/signatures.py",
+    ]:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for kind in vars(importlib.import_module(name)).values():
             if inspect.isclass(kind) and hasattr(kind, "__required_keys__"):
@@ -135,7 +136,15 @@ def page(kind: type, module: str) -> str:
     name = kind.__name__
     lines = [name, "=" * len(name), "", ".. code-block:: python", "", f"   from {module} import {name}", ""]
     lines += [_body(kind), ""]
-    lines += ["Parameters", "----------", "", ".. list-table::", "   :header-rows: 1", "   :widths: 30 12 18 40", ""]
+    lines += [
+        "Parameters",
+        "----------",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 30 12 18 40",
+        "",
+    ]
     lines += ["   * - Parameter", "     - Template", "     - Default", "     - Meaning"]
     for one in parameters(kind):
         lines += [
@@ -144,7 +153,10 @@ def page(kind: type, module: str) -> str:
             f"     - {one.default}",
             f"     - {one.meaning}",
         ]
-    lines += ["", "Beside these, it takes every parameter of Airflow's own operators, such as ``retries`` and ``pool``. "]
+    lines += [
+        "",
+        "Beside these, it takes every parameter of Airflow's own operators, such as ``retries`` and ``pool``. ",
+    ]
     lines += [":doc:`/parameters` explains those that many operators share.", ""]
     lines += ["Result", "------", ""]
     returned = next((text for cls in kind.__mro__ for _, text in _fields(cls, "return")), "")
@@ -171,7 +183,9 @@ def _example(name: str) -> list[str]:
 
 
 def _mentions(name: str) -> list[str]:
-    pages = [path.stem for path in sorted(DOCS.glob("*.md")) if re.search(rf"\b{name}\b", path.read_text("utf-8"))]
+    pages = [
+        path.stem for path in sorted(DOCS.glob("*.md")) if re.search(rf"\b{name}\b", path.read_text("utf-8"))
+    ]
     if not pages:
         return []
     return ["Read more", "---------", "", *(f"- :doc:`/{page}`" for page in pages), ""]
@@ -180,13 +194,25 @@ def _mentions(name: str) -> list[str]:
 def overview(found: dict[str, list[type]]) -> str:
     """The list of operators and sensors."""
     title = "Operators and sensors"
-    lines = [title, "=" * len(title), "", "A page each, with every parameter, the result, the errors and an example.", ""]
+    lines = [
+        title,
+        "=" * len(title),
+        "",
+        "A page each, with every parameter, the result, the errors and an example.",
+        "",
+    ]
     for module, classes in found.items():
         heading = f"``{module.removeprefix('airflow_provider_mirakl.')}``"
         lines += [heading, "-" * len(heading), ""]
         lines += [f"- :doc:`{kind.__name__}`: {first_sentence(_body(kind))}" for kind in classes]
         lines += [""]
-    lines += [".. toctree::", "   :hidden:", "", *(f"   {kind.__name__}" for kinds in found.values() for kind in kinds), ""]
+    lines += [
+        ".. toctree::",
+        "   :hidden:",
+        "",
+        *(f"   {kind.__name__}" for kinds in found.values() for kind in kinds),
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -203,7 +229,9 @@ def messages() -> dict[str, dict[str, set[str]]]:
         if room == "sandbox":
             continue
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for call in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)):
+        for call in (
+            node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+        ):
             name = call.func.id if isinstance(call.func, ast.Name) else ""
             name = "MiraklInputError" if name in ("Problem", "unreadable") else name
             kind = getattr(exceptions, name, None)
@@ -252,14 +280,16 @@ def messages_page() -> str:
     title = "Messages"
     lines = [
         title, "=" * len(title), "",
-        "Each text that the package raises, by the class of the error, with what to do. Words in angle brackets stand for",
-        "what differs from case to case. Search this page for some words of the message that you have.", "",
+        "Each text that the package raises, by the class of the error, with what to do. Words in angle brackets",
+        "stand for what differs from case to case. Search this page for some words of the message that you have.", "",
     ]  # fmt: skip
     found = messages()
     kinds = [kind for kind in FIXES if kind.__name__ in vars(exceptions)]
     for kind in kinds:
         name = kind.__name__
-        if kind is exceptions.MiraklBadRequestError:  # every error reply is of this class or of one of the next five
+        if (
+            kind is exceptions.MiraklBadRequestError
+        ):  # every error reply is of this class or of one of the next five
             lines += [".. _error-miraklapierror:", ""]
         lines += [f".. _error-{name.lower()}:", "", name, "-" * len(name), ""]
         lines += [f"**Cause.** {first_sentence(_body(kind))}", "", f"**Fix.** {FIXES[kind]}", ""]

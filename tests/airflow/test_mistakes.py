@@ -351,7 +351,7 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
                 (happened, mistake.happened),
                 *((where, part) for part in mistake.where),
                 (fix, mistake.fix),
-                (more, "Troubleshooting > "),
+                (more, "Messages > "),
             )
             faults += [f"{name}: {part!r} is not in {text!r}" for text, part in parts if part not in text]
     assert faults == []

@@ -1,0 +1,141 @@
+"""The documentation site in a real browser: nothing is cut at any width, no link is broken, the search finds codes.
+
+Needs the site that ``make docs`` builds; ``make check`` builds it before the tests run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.timeout(300)]
+SITE = Path(__file__).resolve().parents[2] / "docs" / "_build" / "html"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Pages of the Python API are made by autodoc alone; a few of them stand for all.
+PAGES = sorted(
+    path.relative_to(SITE).as_posix()
+    for path in SITE.rglob("*.html")
+    if not path.relative_to(SITE).as_posix().startswith(("_modules/", "reference/python/"))
+)
+needs_site = pytest.mark.skipif(not PAGES, reason="the site is not built: make docs")
+
+
+class Links(HTMLParser):
+    """Where a page leads, and what can be led to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hrefs: set[str] = set()
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids.update(filter(None, (found.get("id"), found.get("name"))))
+        if address := found.get("href") or found.get("src"):
+            self.hrefs.add(address)
+
+
+@needs_site
+def test_no_link_inside_the_site_is_broken() -> None:
+    pages = {path: Links() for path in SITE.rglob("*.html")}
+    for path, links in pages.items():
+        links.feed(path.read_text("utf-8"))
+    broken = []
+    for path, links in pages.items():
+        for address in links.hrefs:
+            target, fragment = urldefrag(address)
+            if urlsplit(address).scheme or target.startswith("//"):
+                continue
+            file = (path.parent / unquote(urlsplit(target).path)).resolve() if target else path
+            known = pages[file].ids if file in pages else None
+            if not file.exists() or (fragment and known is not None and unquote(fragment) not in known):
+                broken.append(f"{path.relative_to(SITE)}: {address}")
+    assert broken == []
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium on the PATH, such as Debian's package chromium")
+    arguments = ["--disable-gpu", "--allow-file-access-from-files"]
+    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+CUT = """() => {
+    const wide = document.documentElement.scrollWidth > window.innerWidth ? ['the page'] : [];
+    // A table may scroll inside itself only where its frame says so; text that is hidden cannot be reached at all.
+    for (const table of document.querySelectorAll('article table')) {
+        for (let box = table; box && box.tagName !== 'ARTICLE'; box = box.parentElement) {
+            if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === 'hidden') wide.push('a table');
+        }
+    }
+    return wide;
+}"""
+
+
+@needs_site
+@pytest.mark.browser
+@pytest.mark.parametrize("page", [1280, 390], indirect=True, ids=["wide", "phone"])
+def test_nothing_is_wider_than_the_window(page: Page) -> None:
+    faults = {}
+    for name in PAGES:
+        page.goto((SITE / name).as_uri(), wait_until="domcontentloaded")
+        if cut := page.evaluate(CUT):
+            faults[name] = cut
+    assert faults == {}
+
+
+@needs_site
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("words", "expected"), [("429", "waiting"), ("CM21", "mirakl-facts"), ("GTIN", "your-feed")]
+)
+def test_the_search_finds_what_people_type(page: Page, words: str, expected: str) -> None:
+    page.goto(f"{(SITE / 'search.html').as_uri()}?q={words}")
+    page.locator("#search-results li a").first.wait_for()
+    page.locator("#search-results p.search-summary", has_text=re.compile(r"\d+ page|found")).wait_for()
+    found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
+    assert any(expected in address for address in found), found[:10]
+
+
+@needs_site
+@pytest.mark.browser
+def test_every_block_of_code_has_a_button_that_copies_it(page: Page) -> None:
+    page.goto((SITE / "quickstart.html").as_uri())
+    blocks = page.locator("div.highlight pre")
+    blocks.first.wait_for()
+    assert page.locator("div.highlight button.copybtn").count() == blocks.count() > 3
+
+
+@needs_site
+@pytest.mark.browser
+def test_the_landing_page_has_four_cards_that_lead_on(page: Page) -> None:
+    page.goto((SITE / "index.html").as_uri())
+    assert page.locator(".cards > ul > li").count() == 4
+    picture = page.locator("img.only-light")
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
