@@ -1,4 +1,4 @@
-"""Operators for the orders of a Marketplace. See :mod:`airflow_provider_mirakl.operators.connect_orders` for Connect's."""
+"""Operators for a Marketplace's orders; Connect's are in :mod:`airflow_provider_mirakl.operators.connect_orders`."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ CUT = """() => {
     // A table may scroll inside itself only where its frame says so; text that is hidden cannot be reached at all.
     for (const table of document.querySelectorAll('article table')) {
         for (let box = table; box && box.tagName !== 'ARTICLE'; box = box.parentElement) {
-            if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === 'hidden') wide.push('a table');
+            const style = getComputedStyle(box);
+            if (box.scrollWidth > box.clientWidth + 1 && style.overflowX === 'hidden') wide.push('a table');
         }
     }
     return wide;

@@ -69,7 +69,7 @@ def test_how_we_know_speaks_of_every_operator_that_writes():
         if inspect.isclass(kind) and kind.__module__ == module and name.startswith("Mirakl")
     }
     reading = re.compile(
-        r"Mirakl(Connect)?(Export|Extract|Get|List|Instance|Preflight|Reconcile|Report|Request)"
+        r"Mirakl(Connect)?(Export|Extract|Find|Get|List|Instance|Preflight|Reconcile|Report|Request)"
     )
     writing = {name for name in operators if not reading.match(name)}
     named = set(re.findall(r"`(Mirakl\w+Operator)`", page))
