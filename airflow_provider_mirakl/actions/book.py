@@ -140,18 +140,22 @@ def plan_hash(groups: Sequence[Sequence[Row]]) -> str:
 
 def write_plan(folder: StoragePath, groups: Sequence[Sequence[Row]]) -> None:
     """Store the rows of each action, so that a later try sends the same rows."""
-    folder.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps(group, ensure_ascii=False).encode() + b"\n" for group in groups)
     write_bytes(folder / PLAN_FILE, b"".join(lines))
 
 
-def read_plan(folder: StoragePath) -> list[list[Row]] | None:
-    """The stored plan; ``None`` if there is none."""
+def read_plan(folder: StoragePath, plan: str) -> list[list[Row]] | None:
+    """The rows of each action, as they were planned.
+
+    :param plan: their hash, as the book has it.
+    :return: ``None`` where the file is gone, damaged, or of another plan.
+    """
     try:
         data = (folder / PLAN_FILE).read_bytes()
-    except FileNotFoundError:
+        groups = [json.loads(line) for line in data.splitlines()]
+    except (FileNotFoundError, IsADirectoryError, ValueError, RecursionError):
         return None
-    return [json.loads(line) for line in data.splitlines()]
+    return groups if plan_hash(groups) == plan else None
 
 
 def actions_ended(

@@ -30,9 +30,9 @@ import msgspec
 
 from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.rows import dump
-from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import NoteKind
-from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.files.pages import Pages
+from airflow_provider_mirakl.files.storage import Spill, plain, write_bytes
 from airflow_provider_mirakl.outcome import ItemResult
 
 Expect = Literal["listed", "absent"]
@@ -43,7 +43,7 @@ _PARTITION_SHIFT = 64 - 8
 
 
 class _State(msgspec.Struct):
-    """``verify/state.json``: a checksum of every page that is kept, and a bit for every id that was seen."""
+    """``verify/state.json``: checksums of the ids to look for and of every kept page, and a bit for every id seen."""
 
     plan: str
     expect: Expect
@@ -51,6 +51,7 @@ class _State(msgspec.Struct):
     chunks: int
     pages: list[int]
     seen: bytes
+    expected: int = 0
 
 
 VERIFICATION = NoteKind(
@@ -110,6 +111,7 @@ class Verifier:
         expect = expect or ("listed" if plan.kind == "upsert" else "absent")
         chunks = len(plan.chunks) if chunks is None else chunks
         wanted = _State(plan.id, expect, sample, chunks, [], b"")
+        self._pages = Pages(self._folder)
         self._note = VERIFICATION.at(self._folder)
         state = self._note.read()
         same = state is not None and (state.plan, state.expect, state.sample, state.chunks) == (
@@ -118,8 +120,8 @@ class Verifier:
             wanted.sample,
             wanted.chunks,
         )
-        expected = self._read_expected() if state is not None and same else None
-        if state is not None and expected is not None and len(state.seen) == (len(expected) + 7) // 8:
+        expected = self._read_expected(state) if state is not None and same else None
+        if state is not None and expected is not None:
             self._state = state
             self._expected = expected
         else:
@@ -154,15 +156,13 @@ class Verifier:
             if position is not None:
                 self._seen[position >> 3] |= 1 << (position & 7)
                 kept += row.replace(b"\n", b" ") + b"\n"
-        write_bytes(self._page(self.pages), bytes(kept))
-        self._state.pages.append(crc32(kept))
+        self._state.pages.append(self._pages.keep(self.pages, bytes(kept)))
         self._state.seen = bytes(self._seen)
         self._save()
 
     def restart(self) -> None:
         """Forget the pages, for another round after Mirakl had more time."""
-        for number in range(self.pages):
-            remove(self._page(number))
+        self._pages.forget()
         self._state.pages = []
         self._seen = bytearray(len(self._seen))
         self._state.seen = bytes(self._seen)
@@ -205,7 +205,7 @@ class Verifier:
         """Bring what was listed and what was submitted together, by ranges of the ids' hashes."""
         listed, submitted = Spill(), Spill()
         for number, checksum in enumerate(self._state.pages):
-            for row in read_page(self._page(number), checksum).split(b"\n")[:-1]:
+            for row in self._pages.read(number, checksum).split(b"\n")[:-1]:
                 listed.add(_key(_identify(row).id) >> _PARTITION_SHIFT, row + b"\n")
         for row in self._rows():
             key = _key(_identify(row).id)
@@ -229,53 +229,29 @@ class Verifier:
         if self._state.sample is not None:
             del self._expected[self._state.sample :]
         self._state.seen = bytes((len(self._expected) + 7) // 8)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(self._folder / EXPECTED_FILE, self._expected.tobytes())
+        data = self._expected.tobytes()
+        self._state.expected = crc32(data)
+        write_bytes(self._folder / EXPECTED_FILE, data)
         self._save()
 
     def _position(self, key: int) -> int | None:
         position = bisect_left(self._expected, key)
         return position if position < len(self._expected) and self._expected[position] == key else None
 
-    def _page(self, number: int) -> StoragePath:
-        return self._folder / f"page-{number:06d}.ndjson"
-
     def _save(self) -> None:
         self._note.write(self._state)
 
-    def _read_expected(self) -> array[int] | None:
+    def _read_expected(self, state: _State) -> array[int] | None:
         """The ids to look for; ``None`` where the file is gone or damaged, so that they are taken from the plan."""
         try:
             data = (self._folder / EXPECTED_FILE).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
+            return None
+        if crc32(data) != state.expected or len(state.seen) != (len(data) // 8 + 7) // 8:
             return None
         expected = array("Q")
-        if len(data) % expected.itemsize:
-            return None
         expected.frombytes(data)
         return expected
-
-
-def read_page(path: StoragePath, checksum: int) -> bytes:
-    """A page of a listing that was kept on storage.
-
-    :param path: the page.
-    :param checksum: of its bytes, as noted when it was kept.
-    :raises MiraklNoteError: it is gone or damaged: what is read from it would be fewer products than there are.
-    """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        data, reason = b"", "is gone"
-    else:
-        reason = "was changed after it was written"
-    if crc32(data) != checksum or reason == "is gone":
-        raise MiraklNoteError(
-            f"{path}, a page of the listing, {reason}. A retry reads the catalog again. Does every worker reach "
-            "[mirakl] work_folder?",
-            path=str(path),
-        )
-    return data
 
 
 def _key(item_id: str) -> int:

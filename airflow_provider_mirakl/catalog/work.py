@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
-from zlib import crc32
 
 import msgspec
 
@@ -24,10 +22,11 @@ from airflow_provider_mirakl.api.connect import (
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE, read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
-from airflow_provider_mirakl.catalog.verify import Verifier, read_page
+from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import NoteKind
-from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, write_bytes, writing
+from airflow_provider_mirakl.files.pages import Pages
+from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, writing
 from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
 
 
@@ -374,6 +373,7 @@ class ListWork(_Walk):
 
     def __init__(self, target: StoragePath, folder: StoragePath, *, generation: str) -> None:
         self._target = target
+        self._pages = Pages(folder)
         super().__init__(folder, generation=generation)
 
     @property
@@ -388,26 +388,19 @@ class ListWork(_Walk):
 
     def _take(self, products: list[Product]) -> bool:
         rows = b"".join(msgspec.json.encode(product) + b"\n" for product in products)
-        write_bytes(self._page(len(self._progress.pages)), rows)
-        self._progress.pages.append(crc32(rows))
+        pages = self._progress.pages
+        pages.append(self._pages.keep(len(pages), rows))
         return False
 
     def _end(self, at: datetime) -> None:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         with writing(self._target) as file:
             for number, checksum in enumerate(self._progress.pages):
-                file.write(read_page(self._page(number), checksum))
+                file.write(self._pages.read(number, checksum))
         self._progress.finished = True
 
     def _tidy(self) -> None:
         self._forget()
 
     def _forget(self) -> None:
-        for number in itertools.count():
-            page = self._page(number)
-            if not page.exists():
-                break
-            page.unlink()
-
-    def _page(self, number: int) -> StoragePath:
-        return self._folder / f"page-{number:06d}.ndjson"
+        self._pages.forget()

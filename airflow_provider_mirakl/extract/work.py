@@ -19,7 +19,6 @@ call is used instead.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,8 @@ from airflow_provider_mirakl.extract.listings import Listing
 from airflow_provider_mirakl.extract.target import Target
 from airflow_provider_mirakl.extract.watermark import Watermark, digest
 from airflow_provider_mirakl.files.notes import NoteKind
-from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, remove, write_bytes
+from airflow_provider_mirakl.files.pages import Pages
+from airflow_provider_mirakl.files.storage import StoragePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class Progress(msgspec.Struct):
     """Rows that the previous run delivered within the overlap. Kept here, since the watermark may have moved when
     a try resumes one that was killed at the very end."""
     pages: list[int] = msgspec.field(default_factory=list)
-    """Number of rows stored for each page."""
+    """A checksum of each page that is kept."""
+    rows: int = 0
+    """Rows kept so far."""
     params: tuple[tuple[str, str], ...] | None = None
     last_call_at: datetime | None = None
     newest: datetime | None = None
@@ -74,11 +76,6 @@ class Progress(msgspec.Struct):
     read: bool = False
     """Whether every page is kept, and it remains to write the target."""
     counts: dict[str, int] | None = None
-
-    @property
-    def rows(self) -> int:
-        """Number of rows stored so far."""
-        return sum(self.pages)
 
 
 @dataclass(slots=True)
@@ -137,14 +134,13 @@ class ExtractWork:
         keep_persons: bool = True,
     ) -> None:
         self._listing = listing
-        self._folder = folder
+        self._pages = Pages(folder)
         self._keep_persons = keep_persons
         self._unfinished: _Unfinished | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
         if progress is None:
-            self._forget()
+            self._pages.forget()
             first = listing.since(window.begins, dict(filters or {}))
             progress = Progress(window.begins, dict(window.delivered), params=first.params)
             if not listing.newest_first:
@@ -242,7 +238,7 @@ class ExtractWork:
         except BaseException:
             self._progress = before
             raise
-        self._forget()
+        self._pages.forget()
 
     def _take(self, result: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         progress = self._progress
@@ -253,8 +249,8 @@ class ExtractWork:
         if not self._keep_persons:
             rows = [self._listing.shape.without_persons(row) for row in rows]
         kept = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
-        write_bytes(self._page(len(progress.pages)), kept)
-        progress.pages.append(len(rows))
+        progress.pages.append(self._pages.keep(len(progress.pages), kept))
+        progress.rows += len(rows)
         progress.recent = [str(row.get(self._listing.id)) for row in result.items]
         progress.last_call_at = at
         progress.params = result.following.params if result.following else None
@@ -300,26 +296,10 @@ class ExtractWork:
         progress.counts = counts
 
     def _rows(self) -> Iterator[Row]:
-        for number, kept in enumerate(self._progress.pages):
-            count = 0
-            path = self._page(number)
-            if path.exists():
-                with path.open("rb") as file:
-                    for lines in line_blocks(file):
-                        count += len(lines)
-                        yield from map(msgspec.json.decode, lines)
-            if count != kept:
+        for number, checksum in enumerate(self._progress.pages):
+            try:
+                rows = self._pages.read(number, checksum)
+            except MiraklNoteError:
                 self._note.remove()  # a retry reads the listing again
-                raise MiraklNoteError(
-                    f"{path} contains {count} of {kept} rows; a retry reads the listing again", path=str(path)
-                )
-
-    def _forget(self) -> None:
-        for number in itertools.count():
-            page = self._page(number)
-            if not page.exists():
-                break
-            remove(page)
-
-    def _page(self, number: int) -> StoragePath:
-        return self._folder / f"page-{number:06d}.ndjson"
+                raise
+            yield from map(msgspec.json.decode, rows.splitlines())

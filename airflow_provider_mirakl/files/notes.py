@@ -140,7 +140,7 @@ class Note(Generic[T]):
         )
         failure: OSError | None = None
         try:
-            self._to_file(data)
+            write_bytes(self.path, data)
         except OSError as error:
             failure = error
         is_kept = self._store is not None and self._store.set(self._key, data.decode())
@@ -167,13 +167,6 @@ class Note(Generic[T]):
             self._refuse(str(self.path), str(error.strerror or error), error)
         for value in () if self._store is None else self._store.get(self._key):
             yield value.encode(), f"the task state {self._key!r}"
-
-    def _to_file(self, data: bytes) -> None:
-        try:
-            write_bytes(self.path, data)
-        except FileNotFoundError:  # the first note; or the folder was removed meanwhile
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(self.path, data)
 
     def _decode(self, data: bytes, place: str) -> tuple[int, T] | None:
         try:

@@ -102,11 +102,16 @@ def names(folder: StoragePath) -> list[str]:
 def write_bytes(path: StoragePath, data: bytes) -> None:
     """Replace a file in one step: a reader sees the old content or the new, never half of it.
 
-    :param path: the file; its folder exists.
+    :param path: the file; its folder is made where it is missing.
     :param data: the whole content.
     """
-    with writing(path) as file:
-        file.write(data)
+    try:
+        with writing(path) as file:
+            file.write(data)
+    except FileNotFoundError:  # the first file of a folder; or the folder was removed meanwhile
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path) as file:
+            file.write(data)
 
 
 @contextmanager

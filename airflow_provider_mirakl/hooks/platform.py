@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_mirakl.exceptions import (
@@ -17,17 +17,34 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     Problem,
 )
+from airflow_provider_mirakl.files.notes import Note, NoteKind
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.documents import DocumentType
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
 
 T = TypeVar("T")
 
 FOLDER = "platform"
 """The folder below the work folder where answers are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of Mirakl, and when it came, in seconds since the epoch."""
+
+    at: float
+    answer: Any
+
+
+ANSWER = NoteKind(
+    file="platform/*/*.json",
+    holds="what Mirakl answered to a call that it permits rarely",
+    type=Answer,
+    damaged="anew",
+    fix="Mirakl is asked again.",
+)
 
 log = logging.getLogger("airflow_provider_mirakl.hooks")
 
@@ -68,22 +85,22 @@ class PlatformSettings:
         interval = call.operation.interval * self._client.settings.interval_factor
         if not interval:
             return self._client.send(call)
-        path = self._path(call)
-        kept = _read(path)
-        if kept is not None and 0 <= self._clock() - kept[0] < interval:
-            answer: T = kept[1]
+        note = self._note(call)
+        kept = note.read()
+        if kept is not None and 0 <= self._clock() - kept.at < interval:
+            answer: T = kept.answer
             return answer
         try:
             fresh = self._client.send(call)
         except (MiraklNotYetError, MiraklRateLimitError, MiraklServerError, MiraklTransportError) as error:
             # Another task may have asked in the meantime.
-            kept = _read(path) or kept
+            kept = note.read() or kept
             if kept is None:
                 raise
-            log.warning("%s Using the answer of %d s ago.", error, self._clock() - kept[0])
-            older: T = kept[1]
+            log.warning("%s Using the answer of %d s ago.", error, self._clock() - kept.at)
+            older: T = kept.answer
             return older
-        self._keep(path, fresh)
+        note.write(Answer(self._clock(), fresh))
         return fresh
 
     def locales(self) -> frozenset[str]:
@@ -147,24 +164,6 @@ class PlatformSettings:
         if problems:
             raise MiraklInputError("the instance does not know some codes", problems)
 
-    def _path(self, call: Call[T]) -> StoragePath:
+    def _note(self, call: Call[T]) -> Note[Answer]:
         digest = hashlib.sha256(f"{call.target} {call.accept}".encode()).hexdigest()[:12]
-        return self._folder / f"{call.operation.code}-{digest}.json"
-
-    def _keep(self, path: StoragePath, answer: object) -> None:
-        from airflow_provider_mirakl.files.storage import write_bytes
-
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps({"at": self._clock(), "answer": answer}, ensure_ascii=False).encode())
-
-
-def _read(path: StoragePath) -> tuple[float, Any] | None:
-    """A kept answer with its moment; ``None`` where there is none, or none that can be read."""
-    try:
-        kept = json.loads(path.read_bytes())
-        return float(kept["at"]), kept["answer"]
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s); asking again", path, error)
-        return None
+        return ANSWER.at(self._folder, name=f"{call.operation.code}-{digest}.json")

@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
-from zlib import crc32
 
 import msgspec
 
 from airflow_provider_mirakl.api.call import Call, Operation, Page
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import Note, NoteKind
-from airflow_provider_mirakl.files.storage import StoragePath, plain, write_bytes, writing
+from airflow_provider_mirakl.files.pages import Pages
+from airflow_provider_mirakl.files.storage import StoragePath, plain, writing
 
 Params: TypeAlias = list[tuple[str, str]]
 
@@ -77,10 +77,10 @@ class PagesWork:
         target: StoragePath | None,
     ) -> None:
         self._first, self._call, self._note = first, call, note
-        self._folder, self._target = plain(folder), target
+        self._pages, self._target = Pages(folder), target
         self.listed = note.read() or Listed()
         pages = len(self.listed.pages)
-        if pages and not self.listed.finished and not self._page(pages - 1).exists():
+        if pages and not self.listed.finished and not self._pages.path(pages - 1).exists():
             self.listed = Listed()  # the note was kept elsewhere too, and the disk with the pages is gone
 
     @property
@@ -118,12 +118,11 @@ class PagesWork:
         """Keep a page; after the last one, write the target."""
         listed = self.listed
         rows = b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in result.items)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(self._page(len(listed.pages)), rows)
+        checksum = self._pages.keep(len(listed.pages), rows)
         following = None if result.following is None else list(result.following.params)
         listed = Listed(
             following=following,
-            pages=[*listed.pages, crc32(rows)],
+            pages=[*listed.pages, checksum],
             items=listed.items + len(result.items),
             size=listed.size + len(rows),
             finished=following is None,
@@ -152,14 +151,8 @@ class PagesWork:
 
     def _rows(self, listed: Listed) -> Iterator[bytes]:
         for number, checksum in enumerate(listed.pages):
-            page = self._page(number)
-            rows = page.read_bytes()
-            if crc32(rows) != checksum:
-                raise MiraklNoteError(
-                    f"{page} has changed since it was written; clear the task to read the listing again",
-                    path=str(page),
-                )
-            yield rows
-
-    def _page(self, number: int) -> StoragePath:
-        return self._folder / f"page-{number:06d}.ndjson"
+            try:
+                yield self._pages.read(number, checksum)
+            except MiraklNoteError:
+                self._note.write(Listed())  # a retry reads the listing again
+                raise

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
+import msgspec
+
 from airflow_provider_mirakl.api.clock import SteadyClock
 from airflow_provider_mirakl.api.steps import Sleep, Steps
 from airflow_provider_mirakl.exceptions import (
@@ -31,6 +33,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
+from airflow_provider_mirakl.files.notes import NoteKind
 
 Found: TypeAlias = dict[str, Any]
 Poll: TypeAlias = Steps[Found | None]
@@ -55,6 +58,21 @@ class Log(Protocol):
 
     def warning(self, message: str, /, *args: object) -> object:
         """Log a warning."""
+
+
+class Failures(msgspec.Struct):
+    """``failures.json``: polls that failed one after another, while each poll is a process of its own."""
+
+    in_a_row: int
+
+
+FAILURES = NoteKind(
+    file="failures.json",
+    holds="how many polls of a sensor failed one after another",
+    type=Failures,
+    damaged="anew",
+    fix="They are counted from zero again.",
+)
 
 
 @dataclass(frozen=True, slots=True)

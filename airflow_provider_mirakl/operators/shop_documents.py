@@ -413,7 +413,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
             files = check_files(self.documents, storage_path, types=types)
             uploader = Uploader(client, self.caller_of().role, self.caller_of(self.shop_id).shop_id)
             there = uploader.listed()
-            known = set(_remembered(run, "known.json", [document.id for document in there]))
+            known = self._known(run, there)
             counted = there if self.if_exists == "skip" else [d for d in there if d.id not in known]
             skipped = [file for file in files if any(file.is_that(document) for document in counted)]
             left = [file for file in files if file not in skipped]
@@ -428,6 +428,17 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
         self.log.info("%d uploaded or refused, %d already existed", len(left), len(skipped))
         uploaded = sum(result.status == "succeeded" for result in results) - len(skipped)
         return self.conclude(run, results, {"uploaded": uploaded, "skipped": len(skipped)})
+
+    def _known(self, run: TaskRun, there: Sequence[ShopDocument]) -> set[int]:
+        """The documents that the shop had before the first try. What came since, this task has uploaded."""
+        from airflow_provider_mirakl.shops.upload import KNOWN, Known
+
+        note = KNOWN.at(run.folder, generation=run.generation, store=run.memory)
+        known = note.read()
+        if known is None:
+            known = Known(sorted(document.id for document in there))
+            note.write(known)
+        return set(known.document_ids)
 
 
 class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
@@ -469,36 +480,19 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the documents one by one."""
-        from airflow_provider_mirakl.shops.remove import remove
+        from airflow_provider_mirakl.shops.remove import TRIED, Tried, remove
 
         run, shop = TaskRun(context, self.work_folder, begins=True), self.caller_of(self.shop_id).shop_id
-        tried = set(_remembered(run, "tried.json", []))
+        note = TRIED.at(run.folder, generation=run.generation, store=run.memory)
+        before = note.read()
+        tried = set() if before is None else set(before.document_ids)
         results = []
         with self.hook.get_conn() as client:
             for document_id in self.document_ids:
                 may_be_gone = self.if_missing == "ignore" or document_id in tried
-                _remember(run, "tried.json", tried := tried | {document_id})
+                tried.add(document_id)
+                note.write(Tried(sorted(tried)))
                 results.append(
                     remove(client, self.caller_of().role, document_id, shop_id=shop, may_be_gone=may_be_gone)
                 )
         return self.conclude(run, results)
-
-
-def _remembered(run: TaskRun, name: str, first: list[int]) -> list[int]:
-    """Ids noted by a previous try; in a first try, or after a clear, note these."""
-    try:
-        notes = json.loads((run.folder / name).read_bytes())
-    except FileNotFoundError:
-        notes = {}
-    if notes.get("generation") == run.generation:
-        return [int(number) for number in notes["ids"]]
-    _remember(run, name, first)
-    return first
-
-
-def _remember(run: TaskRun, name: str, ids: Iterable[int]) -> None:
-    from airflow_provider_mirakl.files.storage import write_bytes
-
-    run.folder.mkdir(parents=True, exist_ok=True)
-    notes = {"generation": run.generation, "ids": sorted(ids)}
-    write_bytes(run.folder / name, json.dumps(notes).encode())

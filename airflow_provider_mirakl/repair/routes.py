@@ -137,9 +137,7 @@ class DirectRoute:
         except MiraklNotFoundError as error:
             log.warning("%s Mirakl announced this report, but does not have it.", error)
             return {}
-        place = folder / "reports" / tracking_id
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / "report.json"
+        path = folder / "reports" / tracking_id / "report.json"
         write_bytes(path, content)
         for message in global_errors(path):
             log.warning("%s: %s", tracking_id, message)

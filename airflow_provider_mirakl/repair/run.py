@@ -215,7 +215,6 @@ class RepairRun:
         self._note.write(self.repair)
 
     def _write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> str:
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / name
         write_bytes(path, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
         return str(path)

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.waiting import Found
-
-_FAILURES_FILE = "failures.txt"
+    from airflow_provider_mirakl.jobs.waiting import Failures, Found
 
 
 class SensorArguments(SensorTaskArguments, total=False):
@@ -226,29 +225,27 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         )
 
     def _failures(self, context: Context) -> int:
-        """Polls that failed in a row; read from a file in ``reschedule`` mode, where each is a process of its own."""
+        """Polls that failed in a row; from a note in ``reschedule`` mode, where each is a process of its own."""
         if not self.reschedule:
             return self._failed
-
-        run = TaskRun(context, None, begins=False)
-        try:
-            generation, _, count = (run.folder / _FAILURES_FILE).read_bytes().decode().rpartition(" ")
-        except FileNotFoundError:
-            return 0
-        return int(count) if generation == run.generation else 0
+        failures = self._failures_note(context).read()
+        return 0 if failures is None else failures.in_a_row
 
     def _note_failures(self, context: Context, count: int) -> None:
         if not self.reschedule:
             self._failed = count
             return
-        from airflow_provider_mirakl.files.storage import remove, write_bytes
+        from airflow_provider_mirakl.jobs.waiting import Failures
+
+        note = self._failures_note(context)
+        if count or note.read() is not None:
+            note.write(Failures(count))
+
+    def _failures_note(self, context: Context) -> Note[Failures]:
+        from airflow_provider_mirakl.jobs.waiting import FAILURES
 
         run = TaskRun(context, None, begins=False)
-        if count:
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(run.folder / _FAILURES_FILE, f"{run.generation} {count}".encode())
-        else:
-            remove(run.folder / _FAILURES_FILE)
+        return FAILURES.at(run.folder, generation=run.generation, store=run.memory)
 
     def _read(self, event: object, context: Context) -> Found | None:
         from airflow_provider_mirakl.triggers.poll import read_event

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from airflow_provider_mirakl.api.documents import ShopDocument
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError
-from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, write_bytes, writing
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklNoteError
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, writing
 from airflow_provider_mirakl.shops.names import safe_name
 
-MANIFEST = "manifest.json"
 SPOOLED = 8 << 20
 """Bytes of a document from which it is gathered on local disk, not in memory."""
 
@@ -47,18 +46,36 @@ class Stored:
     stored_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """``manifest.json``."""
+
+    shop: str
+    documents: list[Stored]
+
+
+MANIFEST = NoteKind(
+    file="manifest.json",
+    holds="which documents of a shop are stored",
+    type=Content,
+    damaged="stop",
+    fix="Restore it; or move it away to have everything fetched again.",
+)
+
+
 class Manifest:
     """The documents of one shop in one folder.
 
     :param folder: the folder; made when the first document is stored.
     :param shop: whose documents they are, for the reader of the file.
-    :raises MiraklInputError: the folder has a manifest that cannot be read.
+    :raises MiraklNoteError: the folder has a manifest that cannot be read.
     """
 
     def __init__(self, folder: StoragePath, shop: str) -> None:
         self.folder = folder
         self._shop = shop
-        self._stored = {entry.id: entry for entry in _load(folder / MANIFEST)}
+        self._note = MANIFEST.at(folder)
+        self._stored = {entry.id: entry for entry in self._load()}
         self._changed = False
 
     @property
@@ -118,23 +135,16 @@ class Manifest:
     def save(self) -> None:
         """Write the manifest, if anything was stored."""
         if self._changed:
-            body = {"shop": self._shop, "documents": [asdict(entry) for entry in self.documents]}
-            write_bytes(
-                self.folder / MANIFEST, json.dumps(body, ensure_ascii=False, indent=2).encode() + b"\n"
-            )
+            self._note.write(Content(self._shop, self.documents))
             self._changed = False
 
-
-def _load(path: StoragePath) -> list[Stored]:
-    if not path.exists():
-        return []
-    try:
-        entries = [Stored(**entry) for entry in json.loads(path.read_bytes())["documents"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MiraklInputError(
-            f"{path} cannot be read as a manifest ({error}); move it away to have everything fetched again"
-        ) from None
-    for entry in entries:
-        if safe_name(entry.stored_as) != entry.stored_as:
-            raise MiraklInputError(f"{path} names {entry.stored_as!r}, which is no file of this folder")
-    return entries
+    def _load(self) -> list[Stored]:
+        content = self._note.read()
+        for entry in () if content is None else content.documents:
+            if safe_name(entry.stored_as) != entry.stored_as:
+                path = str(self._note.path)
+                raise MiraklNoteError(
+                    f"{path} names {entry.stored_as!r}, which is not a file of this folder. {MANIFEST.fix}",
+                    path=path,
+                )
+        return [] if content is None else content.documents

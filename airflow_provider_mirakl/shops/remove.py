@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from airflow_provider_mirakl.api.documents import delete_document
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError, MiraklServerError, MiraklTransportError
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.outcome import ItemResult
 
 if TYPE_CHECKING:
@@ -19,6 +22,21 @@ PAUSE = 2.0
 """Seconds between them."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
+
+
+class Tried(msgspec.Struct):
+    """``tried.json``: ids of the documents that a try began to delete."""
+
+    document_ids: list[int]
+
+
+TRIED = NoteKind(
+    file="tried.json",
+    holds="which documents a task began to delete",
+    type=Tried,
+    damaged="anew",
+    fix="A document that a previous try deleted counts as missing; set if_missing='ignore' to let that pass.",
+)
 
 
 def remove(

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+import msgspec
+
 from airflow_provider_mirakl.api.call import Part
 from airflow_provider_mirakl.api.documents import (
     MAX_DOCUMENTS,
@@ -27,6 +29,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     Problem,
 )
+from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.shops.names import folded
@@ -40,6 +43,22 @@ SETTLE = 5.0
 """Seconds between an unclear failure and the question what arrived. How soon S30 shows an upload is not published."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
+
+
+class Known(msgspec.Struct):
+    """``known.json``: ids of the documents that the shop had before the first try."""
+
+    document_ids: list[int]
+
+
+KNOWN = NoteKind(
+    file="known.json",
+    holds="which documents a shop had before an upload",
+    type=Known,
+    damaged="stop",
+    fix="Check which of the documents arrived; then remove the file and run the task with the others, or with "
+    "if_exists='skip'.",
+)
 
 
 @dataclass(frozen=True, slots=True)

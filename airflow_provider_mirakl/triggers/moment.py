@@ -21,19 +21,21 @@ class MomentTrigger(BaseTrigger):
 
     :param moment: seconds since the epoch.
     :param state: small JSON-able values for the operator that resumes. Never a secret: Airflow stores them readable.
+    :param unknown: arguments of another version of this package. They are kept; to wait, they are not needed.
     """
 
-    def __init__(self, moment: float, state: dict[str, Any]) -> None:
+    def __init__(self, moment: float, state: dict[str, Any], **unknown: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.moment = moment
         self.state = state
+        self._unknown = unknown
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class and arguments, as Airflow stores them."""
         return "airflow_provider_mirakl.triggers.moment.MomentTrigger", {
             "moment": self.moment,
             "state": self.state,
-        }
+        } | self._unknown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: at the moment, or after as many seconds as were left, should the clock be set back meanwhile."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mirakl.triggers.stored import check_arguments
+
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.loop import Pace
     from airflow_provider_mirakl.triggers.places import Place
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 1
-"""Version of the arguments. Raised when an older trigger could be misread; then :func:`_upgraded` learns to read it."""
+"""Version of the arguments. Raised when those of an older trigger could be misread."""
 
 
 STATUSES = ("done", "error", "timeout", "unreachable")
@@ -132,14 +134,9 @@ class PacedTrigger(BaseTrigger):
         :raises MiraklTriggerEventError: another version of the package wrote them.
         """
         from airflow_provider_mirakl.catalog.loop import Pace
-        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
         from airflow_provider_mirakl.triggers.places import Place
 
-        if self.version != VERSION or self._unknown:
-            raise MiraklTriggerEventError(
-                f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
-                f"{self.version}, this one reads {VERSION}); clear the task to start over"
-            )
+        check_arguments(self.version, VERSION, self._unknown)
         return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
 
     async def _make_calls(self, pace: Pace, place: Place) -> dict[str, Any]:

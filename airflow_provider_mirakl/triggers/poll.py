@@ -12,7 +12,12 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mirakl.triggers.stored import check_arguments
+
 log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Version of the arguments. Raised when those of an older trigger could be misread."""
 
 
 class PollTrigger(BaseTrigger):
@@ -35,6 +40,7 @@ class PollTrigger(BaseTrigger):
     :param max_failures: polls that may fail one after another.
     :param began: moment at which the task's try began, for the task that comes back.
     :param carried: notes of the task, for a worker that does not reach the work folder of the one before.
+    :param version: of these arguments.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class PollTrigger(BaseTrigger):
         max_failures: int = 5,
         began: float | None = None,
         carried: dict[str, str] | None = None,
+        version: int = VERSION,
+        **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.poll = poll
@@ -64,16 +72,18 @@ class PollTrigger(BaseTrigger):
         self.max_failures = max_failures
         self.began = began
         self.carried = carried
+        self.version = version
+        self._unknown = unknown
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class and arguments, as Airflow stores them."""
         names = (
             "poll", "arguments", "hook", "conn_id", "role", "first", "interval", "deadline", "max_failures",
-            "began", "carried",
+            "began", "carried", "version",
         )  # fmt: skip
         return "airflow_provider_mirakl.triggers.poll.PollTrigger", {
             name: getattr(self, name) for name in names
-        }
+        } | self._unknown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: at the first poll that finds something, at an error that does not pass, or at the deadline."""
@@ -92,6 +102,7 @@ class PollTrigger(BaseTrigger):
         event: dict[str, Any] = {"deadline": self.deadline, "began": self.began, "carried": self.carried}
         notes: dict[str, Any] = {}
         try:
+            check_arguments(self.version, VERSION, self._unknown)
             poll = await in_thread(lambda: find_poll(self.poll))  # it may import a large module
             steps = waiting(
                 lambda: poll(notes, **self.arguments),

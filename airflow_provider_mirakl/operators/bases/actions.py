@@ -252,7 +252,8 @@ class OrderActionsOperator(MiraklBaseOperator):
             return self.execute(context)
         run = TaskRun(context, self.work_folder, begins=False)
         note = BOOK.at(run.folder, store=run.memory)
-        book, groups = note.read(), read_plan(run.folder)
+        book = note.read()
+        groups = None if book is None else read_plan(run.folder, book.plan)
         if book is None or groups is None:
             raise AirflowFailException(_lost(run))
         self._ended(note, book, read_event(event))
@@ -277,8 +278,8 @@ class OrderActionsOperator(MiraklBaseOperator):
         """The rows of each action: those of a previous try where it sent any."""
         from airflow_provider_mirakl.actions.book import plan_hash, read_plan, write_plan
 
-        kept = read_plan(run.folder) if book.entries else None
-        if kept is not None and plan_hash(kept) == book.plan:
+        kept = read_plan(run.folder, book.plan) if book.entries else None
+        if kept is not None:
             self.log.info(
                 "Continuing with the rows that a previous try planned; it sent %d actions", len(book.entries)
             )

@@ -45,7 +45,7 @@ def test_the_archive_brings_every_shop_and_then_only_what_is_new(
     assert run.returned("report") == {"shops": len(shops), "stored": 3 * len(shops), "unchanged": 0}
     assert {name.partition("/")[0] for name in stored(tmp_path / "archive")} == {str(s) for s in shops}
     assert len(stored(tmp_path / "archive")) == 3 * len(shops)
-    manifest = json.loads((tmp_path / "archive" / str(shops[0]) / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "archive" / str(shops[0]) / "manifest.json").read_text())["content"]
     assert {entry["type"] for entry in manifest["documents"]} == set(REQUIRED)
 
     sandbox.put_document(shops[0], "INSURANCE", "insurance.pdf", PDF)

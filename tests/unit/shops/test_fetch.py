@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.documents import ShopDocument, list_documents
 from airflow_provider_mirakl.client.http import Download
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklPermissionError
+from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklPermissionError
 from airflow_provider_mirakl.shops.archive import ArchiveLimits
 from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
@@ -56,7 +56,7 @@ def test_one_document_comes_as_it_is(mirakl_sandbox, fetch, tmp_path, role):
     shop = "shop" if role == "shop" else "2000"
     assert files(tmp_path) == {f"{shop}/{number}-Überweisung 2026.pdf": PDF}
     assert fetched.stored == 1
-    manifest = json.loads((tmp_path / shop / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / shop / "manifest.json").read_text())["content"]
     (entry,) = manifest["documents"]
     assert manifest["shop"] == shop
     assert entry["sha256"] == hashlib.sha256(PDF).hexdigest()
@@ -113,7 +113,10 @@ def test_a_document_that_was_replaced_is_fetched_beside_the_old_one(mirakl_sandb
     new = mirakl_sandbox.put_document(2000, "BANK_DETAILS", "bank.pdf", b"new")
     fetch()
     assert files(tmp_path) == {f"2000/{old}-bank.pdf": b"old", f"2000/{new}-bank.pdf": b"new"}
-    ids = [entry["id"] for entry in json.loads((tmp_path / "2000/manifest.json").read_text())["documents"]]
+    ids = [
+        entry["id"]
+        for entry in json.loads((tmp_path / "2000/manifest.json").read_text())["content"]["documents"]
+    ]
     assert ids == [old, new]
 
 
@@ -187,7 +190,9 @@ def test_hostile_names_stay_in_the_folder_and_stop_nobody(mirakl_sandbox, fetch,
     assert {int(Path(name).name.partition("-")[0]): body for name, body in found.items()} == contents
     assert all(Path(name).parent == Path("2000") for name in found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2000"]
-    assert len(json.loads((tmp_path / "2000/manifest.json").read_text())["documents"]) == len(contents)
+    assert len(json.loads((tmp_path / "2000/manifest.json").read_text())["content"]["documents"]) == len(
+        contents
+    )
 
 
 def test_names_that_are_alike_are_told_apart(mirakl_sandbox, fetch, tmp_path):
@@ -295,18 +300,25 @@ def test_a_key_that_may_not_stops_everything(mirakl_sandbox, fetch):
         '{"documents": [{"id": 1}]}',
         json.dumps(
             {
-                "documents": [
-                    {
-                        "id": 1,
-                        "type": "A",
-                        "file_name": "x",
-                        "date_uploaded": None,
-                        "stored_as": "../../../etc/passwd",
-                        "bytes": 1,
-                        "sha256": "",
-                        "stored_at": "",
-                    }
-                ]
+                "format": 1,
+                "generation": "",
+                "revision": 1,
+                "saved_at": "",
+                "content": {
+                    "shop": "2000",
+                    "documents": [
+                        {
+                            "id": 1,
+                            "type": "A",
+                            "file_name": "x",
+                            "date_uploaded": None,
+                            "stored_as": "../../../etc/passwd",
+                            "bytes": 1,
+                            "sha256": "",
+                            "stored_at": "",
+                        }
+                    ],
+                },
             }
         ),
     ],
@@ -315,7 +327,8 @@ def test_a_manifest_that_cannot_be_read_is_an_error(mirakl_sandbox, fetch, tmp_p
     mirakl_sandbox.put_document(2000, "A", "a.pdf", PDF)
     (tmp_path / "2000").mkdir()
     (tmp_path / "2000/manifest.json").write_text(broken)
-    with pytest.raises(MiraklInputError, match="manifest"):
+    words = "names '../../../etc/passwd'" if "passwd" in broken else "which holds which documents"
+    with pytest.raises(MiraklNoteError, match=rf"manifest\.json.*{words}.* move it away"):
         fetch()
     assert files(tmp_path) == {}
 
@@ -356,6 +369,6 @@ def test_object_storage(mirakl_sandbox, client_of, tmp_path):
     assert fetcher.fetch(listed, store / "archive", shop_id=2000).stored == 2
     assert fetcher.fetch(listed, store / "archive", shop_id=2000).unchanged == 2
     found = {path.name: path.read_bytes() for path in (store / "archive/2000").iterdir()}
-    manifest = json.loads(found.pop("manifest.json"))
+    manifest = json.loads(found.pop("manifest.json"))["content"]
     assert sorted(found.values()) == sorted([PDF, PDF[::-1]])
     assert {entry["stored_as"] for entry in manifest["documents"]} == set(found)

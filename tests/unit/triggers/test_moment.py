@@ -56,6 +56,12 @@ def test_it_survives_being_stored() -> None:
     assert again.serialize() == (path, arguments)
 
 
+async def test_arguments_of_another_version_do_not_keep_it_from_waiting(clock: Clock) -> None:
+    one = MomentTrigger(NOON, STATE, of_a_later_version=1)
+    assert one.serialize()[1] == {"moment": NOON, "state": STATE, "of_a_later_version": 1}
+    assert len(await events(one)) == 1
+
+
 async def test_it_fires_once_at_its_moment_with_its_state(clock: Clock) -> None:
     assert await events(MomentTrigger(NOON + 25, STATE)) == [{"moment": NOON + 25, "state": STATE}]
     assert clock.now == NOON + 25

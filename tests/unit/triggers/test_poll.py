@@ -60,6 +60,16 @@ def test_it_comes_back_from_what_airflow_stores():
     assert PollTrigger(**arguments).serialize() == one.serialize()
 
 
+@pytest.mark.parametrize("more", [{"version": 99}, {"of_a_later_version": 1}])
+async def test_arguments_of_another_version_are_refused_and_kept(more, mirakl_sandbox):
+    one = PollTrigger(**trigger().serialize()[1] | more)
+    assert one.serialize()[1].items() >= more.items()
+    (event,) = await fire(one)
+    with pytest.raises(MiraklTriggerEventError, match="another version of airflow-provider-mirakl"):
+        read_event(event)
+    assert mirakl_sandbox.journal() == []
+
+
 async def test_it_fires_once_with_what_it_found(monkeypatch, mirakl_sandbox_connections):
     polls = ModuleType("polls_here")
 

@@ -1,0 +1,65 @@
+"""The pages of a listing, kept one by one, so that a retry goes on with the next page.
+
+A page is a file beside the note that knows its checksum. A page that is gone or was changed is never read: a listing
+without it would be short, and would not say so.
+"""
+
+from __future__ import annotations
+
+import itertools
+from zlib import crc32
+
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
+
+
+class Pages:
+    """The kept pages of one listing.
+
+    :param folder: where they are; made with the first page.
+    """
+
+    def __init__(self, folder: StoragePath | str) -> None:
+        self._folder = plain(folder)
+
+    def path(self, number: int) -> StoragePath:
+        """Where a page is, from 0."""
+        return self._folder / f"page-{number:06d}.ndjson"
+
+    def keep(self, number: int, rows: bytes) -> int:
+        """Write a page, or replace it, and return its checksum.
+
+        :param rows: lines, each ended.
+        """
+        write_bytes(self.path(number), rows)
+        return crc32(rows)
+
+    def read(self, number: int, checksum: int) -> bytes:
+        """The rows of a page.
+
+        :param checksum: as :meth:`keep` returned it.
+        :raises MiraklNoteError: the page is gone, or was changed after it was written.
+        """
+        path = self.path(number)
+        try:
+            rows = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise self._damaged(path, "is gone") from None
+        if crc32(rows) != checksum:
+            raise self._damaged(path, "was changed after it was written")
+        return rows
+
+    def forget(self) -> None:
+        """Remove every page."""
+        for number in itertools.count():
+            path = self.path(number)
+            if not path.exists():
+                break
+            remove(path)
+
+    def _damaged(self, path: StoragePath, reason: str) -> MiraklNoteError:
+        return MiraklNoteError(
+            f"{path}, a page of the listing, {reason}. A retry reads the listing again. Does every worker reach "
+            "[mirakl] work_folder?",
+            path=str(path),
+        )

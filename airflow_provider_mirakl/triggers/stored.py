@@ -1,0 +1,26 @@
+"""The arguments that Airflow stores of a trigger: another version of this package may have written them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> None:
+    """Refuse the arguments of another version, which could be misread.
+
+    A trigger takes arguments that it does not know, and says so when it runs. Were its class to refuse them, the
+    triggerer could not make it, and the task would wait until its timeout.
+
+    :param version: as it was stored.
+    :param known: the version that this trigger reads.
+    :param unknown: arguments that the trigger does not know.
+    :raises MiraklTriggerEventError: another version of the package wrote them.
+    """
+    if version != known or unknown:
+        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+
+        raise MiraklTriggerEventError(
+            f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
+            f"{version}, this one reads {known}); clear the task to start over"
+        )

@@ -1,0 +1,172 @@
+"""Every kind of note, damaged in every way: an error with path and fix, or begun anew with a warning."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import airflow_provider_mirakl
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.pages import Pages
+
+PAGE = Path(__file__).parents[2] / "docs" / "files.md"
+MOMENT = "2026-01-31T10:00:00Z"
+SAMPLES: dict[str, dict[str, Any]] = {
+    "actions.json": {"plan": "a", "entries": {"0": {"at": 1.0, "phase": "intent"}}},
+    "extract.json": {"begins": MOMENT, "before": {}},
+    "failures.json": {"in_a_row": 3},
+    "job.json": {"payload": "a", "entries": [{"name": "n", "at": 1.0, "phase": "submitted", "job_id": 7}]},
+    "known.json": {"document_ids": [1]},
+    "ledger.json": {"plan": "a", "next_chunk": 1, "accepted": 2, "submitted_at": MOMENT, "finished": False},
+    "listed.json": {"pages": [1], "items": 1, "size": 1},
+    "manifest.json": {"shop": "1", "documents": []},
+    "plan.json": {
+        "kind": "upsert",
+        "source": {"name": "x", "size": 1, "digest": "d"},
+        "options": "o",
+        "rows": 1,
+        "rejected": 0,
+        "repeated": 0,
+        "chunks": [],
+    },
+    "platform/*/*.json": {"at": 1.0, "answer": ["fr_FR"]},
+    "progress.json": {"round": 2, "pages": [1]},
+    "repair.json": {"products": [], "duplicates": 0, "sent": 1, "job_ids": []},
+    "state.json": {"generation": 1, "sync": "s", "products": 2, "ends": [3]},
+    "submitted/*.json": {"owner": "dag/task"},
+    "sync.json": {"state": "s", "id": "i", "known": 1, "unchanged": 1, "kept": 0},
+    "tried.json": {"document_ids": [1]},
+    "verify/state.json": {
+        "plan": "a",
+        "expect": "listed",
+        "sample": None,
+        "chunks": 1,
+        "pages": [],
+        "seen": "",
+        "expected": 0,
+    },
+    "watermark*.json": {"until": MOMENT},
+    "watermark.json": {"moment": MOMENT, "delivered": {}},
+    "written.json": {"phase": "intent", "at": MOMENT},
+}
+
+
+@cache
+def kinds() -> dict[str, NoteKind[Any]]:
+    """Every kind of note that a module of the package has, by file."""
+    found: dict[str, NoteKind[Any]] = {}
+    root = airflow_provider_mirakl.__name__
+    for module in pkgutil.walk_packages(airflow_provider_mirakl.__path__, f"{root}."):
+        if not module.name.startswith(f"{root}.sandbox"):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, NoteKind):
+                    assert found.setdefault(value.file, value) is value, f"two kinds have {value.file}"
+    return found
+
+
+def note_of(kind: NoteKind[Any], folder: Path, generation: str = "one") -> Any:
+    return kind.at(folder, generation=generation, name=kind.file.replace("*", "x"))
+
+
+def replaced(data: bytes, **values: Any) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(data) | values)
+
+
+DAMAGE: dict[str, Any] = {
+    "empty": lambda data: b"",
+    "blank": lambda data: b" \n",
+    "cut": lambda data: data[: len(data) // 2],
+    "cut at its end": lambda data: data[:-1],
+    "binary": lambda data: bytes(range(256)),
+    "not UTF-8": lambda data: data.replace(b'"', b'"\xff', 1),
+    "null": lambda data: b"null",
+    "list": lambda data: b"[]",
+    "number": lambda data: b"7",
+    "text": lambda data: b'"x"',
+    "an empty object": lambda data: b"{}",
+    "deep": lambda data: b"[" * 100_000,
+    "another version": lambda data: replaced(data, format=99),
+    "another content": lambda data: replaced(data, content=[1]),
+    "no content": lambda data: replaced(data, content=None),
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("file", sorted(SAMPLES))
+def test_a_damaged_note_stops_the_task_or_is_begun_anew(
+    file: str, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = kinds()[file]
+    note = note_of(kind, tmp_path)
+    note.write(msgspec.convert(SAMPLES[file], kind.type))
+    path = Path(str(note.path))
+    data = path.read_bytes()
+    if DAMAGE[damage] is None:
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(DAMAGE[damage](data))
+        assert path.read_bytes() != data
+    with caplog.at_level(logging.WARNING):
+        if kind.damaged == "stop":
+            with pytest.raises(MiraklNoteError) as caught:
+                note_of(kind, tmp_path).read()
+            words = str(caught.value)
+            assert caught.value.path == str(path)
+        else:
+            assert note_of(kind, tmp_path).read() is None
+            words = caplog.text
+    assert str(path) in words
+    assert kind.holds in words
+    assert kind.fix in words
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES))
+def test_a_whole_note_is_read_and_one_of_another_generation_is_none(
+    file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = kinds()[file]
+    content = msgspec.convert(SAMPLES[file], kind.type)
+    note_of(kind, tmp_path).write(content)
+    assert note_of(kind, tmp_path).read() == content
+    assert note_of(kind, tmp_path, "two").read() is None
+    assert not caplog.records
+
+
+def test_every_kind_has_a_sample_here_and_a_row_in_the_docs() -> None:
+    assert set(kinds()) == set(SAMPLES)
+    page = PAGE.read_text(encoding="utf-8").partition("## Data beside")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (stop|anew) \|", page, re.MULTILINE)
+    assert {file: policy for file, _, policy in rows} == {
+        file: kind.damaged for file, kind in kinds().items()
+    }
+    for file, holds, _ in rows:
+        assert holds.startswith(kinds()[file].holds)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "longer", "binary", "a folder"])
+def test_a_damaged_page_is_never_read(damage: str, tmp_path: Path) -> None:
+    pages = Pages(tmp_path)
+    checksum = pages.keep(0, b'{"id":1}\n{"id":2}\n')
+    assert pages.read(0, checksum) == b'{"id":1}\n{"id":2}\n'
+    path = Path(str(pages.path(0)))
+    data = {"cut": b'{"id":1}\n', "longer": b'{"id":1}\n' * 3, "binary": b"\xff\n\xfe\n"}.get(damage)
+    path.unlink()
+    if data is not None:
+        path.write_bytes(data)
+    elif damage == "a folder":
+        path.mkdir()
+    with pytest.raises(
+        MiraklNoteError, match=r"page-000000\.ndjson, a page of the listing, (is gone|was changed)"
+    ):
+        pages.read(0, checksum)
