@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.steps import Steps, send
+from airflow_provider_mirakl.files.notes import NoteKind
 
 OVERLAP = timedelta(seconds=120)
 REMEMBERED = 3000
@@ -84,6 +85,15 @@ class Cursor:
     def hashes(self) -> list[str]:
         """What was told."""
         return [self.told[place : place + _HASH] for place in range(0, len(self.told), _HASH)]
+
+
+WATCH = NoteKind(
+    file="watch-*.json",
+    holds="up to where an event trigger has told what happened",
+    type=Cursor,
+    damaged="stop",
+    fix="Remove it to tell only what happens from now on.",
+)
 
 
 @dataclass(frozen=True, slots=True)

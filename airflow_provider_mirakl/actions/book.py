@@ -88,7 +88,7 @@ class Sent(msgspec.Struct):
 
 
 SENT = NoteKind(
-    file="*.json",
+    file="actions/*/*/*/*.json",
     holds="which task sent an action for an order",
     type=Sent,
     damaged="anew",

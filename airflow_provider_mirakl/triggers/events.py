@@ -418,18 +418,10 @@ class _Place:
 
 
 def _note(conn_id: str, name: str) -> Note[Any]:
-    from airflow_provider_mirakl.files.notes import NoteKind
     from airflow_provider_mirakl.files.paths import folder_below
-    from airflow_provider_mirakl.watches import Cursor
+    from airflow_provider_mirakl.watches import WATCH
 
-    kind = NoteKind(
-        file="watch-*.json",
-        holds="up to where an event trigger has told what happened",
-        type=Cursor,
-        damaged="stop",
-        fix="Remove it to tell only what happens from now on.",
-    )
-    return kind.at(folder_below(None, "watches", conn_id), name=f"watch-{name}.json")
+    return WATCH.at(folder_below(None, "watches", conn_id), name=f"watch-{name}.json")
 
 
 def _iso(moment: datetime | str | None) -> str | None:

@@ -312,7 +312,7 @@ def test_messages_of_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Pat
     sandbox.fault("status", operation="getConversationMessages", status=400, skip=1, times=1)
     run = run_dag(source.replace("{more}", "layout='flat'"))
     assert run.state == "success"
-    assert run.returned("extract")["rows"] == {"conversations": 3, "messages": 4}
+    assert run.returned("extract")["items"] == {"conversations": 3, "messages": 4}
     bodies = sorted((row["conversation_id"], row["body"]) for row in rows(run, "messages"))
     assert bodies == [
         ("conv-000001", f"First of {placed[0]}"),
@@ -321,7 +321,7 @@ def test_messages_of_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Pat
         ("conv-000003", f"First of {placed[2]}"),
     ]
     assert len(sandbox.journal("listConversations")) == 2
-    assert run_dag(source.replace("{more}", "")).returned("extract")["rows"] == {"conversations": 0}
+    assert run_dag(source.replace("{more}", "")).returned("extract")["items"] == {"conversations": 0}
     fresh = f"watermark={str(tmp_path / 'w')!r}, personal_data='drop'"
     nested = rows(run_dag(source.replace("{more}", fresh)), "conversations")
     assert sorted(len(row["messages"]) for row in nested) == [1, 1, 2]

@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "files.md"
 MOMENT = "2026-01-31T10:00:00Z"
 SAMPLES: dict[str, dict[str, Any]] = {
     "actions.json": {"plan": "a", "entries": {"0": {"at": 1.0, "phase": "intent"}}},
+    "actions/*/*/*/*.json": {"owner": "dag/task", "at": 1.0},
     "extract.json": {"begins": MOMENT, "before": {}},
     "failures.json": {"in_a_row": 3},
     "job.json": {"payload": "a", "entries": [{"name": "n", "at": 1.0, "phase": "submitted", "job_id": 7}]},
@@ -54,6 +55,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "seen": "",
         "expected": 0,
     },
+    "watch-*.json": {"since": MOMENT},
     "watermark*.json": {"until": MOMENT},
     "watermark.json": {"moment": MOMENT, "delivered": {}},
     "written.json": {"phase": "intent", "at": MOMENT},
