@@ -22,8 +22,16 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
     stretched,
 )
-from airflow_provider_mirakl.runtime.exports import TargetFormat, fetch_export, format_of
-from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.results import (
+    Ended,
+    TargetFormat,
+    archive,
+    fetch_export,
+    format_of,
+    judge_items,
+    refuse_failed,
+    result_of,
+)
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 

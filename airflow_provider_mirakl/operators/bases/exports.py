@@ -35,7 +35,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     check_role,
     read_caller,
 )
-from airflow_provider_mirakl.runtime.exports import TargetFormat, export_type, fetch_export, format_of
+from airflow_provider_mirakl.runtime.results import TargetFormat, export_type, fetch_export, format_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
