@@ -294,19 +294,6 @@ def moment(value: datetime | None) -> str | None:
     return utc.replace("+00:00", "Z")
 
 
-def numeric_id(value: object) -> int | None:
-    """One of Mirakl's numeric ids from a number or its digits; ``None`` for what cannot be one.
-
-    Mirakl's are 64 bits wide; Python itself refuses to read digits by the thousand, with an error that names no field.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    if isinstance(value, str):
-        text = value.strip()
-        value = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else -1
-    return value if 0 <= value < 2**63 else None
-
-
 def _word(value: str | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -13,8 +13,6 @@ from typing import Literal, NamedTuple
 from airflow_provider_mirakl.api.call import Part, comma, query
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
-Role = Literal["shop", "operator", "front"]
-
 
 class ShopField(NamedTuple):
     """Where an operation of the operator or the front office takes the shop.

@@ -29,10 +29,10 @@ from airflow_provider_mirakl.api.call import (
     encode,
     moment,
     nothing,
-    numeric_id,
     query,
 )
 from airflow_provider_mirakl.api.caller import Caller, shops_params
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError
 
 PATH = "/api/shops/documents"

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_mirakl.api.call import Call, Json, Page, Reply, numeric_id
+from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
+from airflow_provider_mirakl.api.values import numeric_id
 
 # One link of the header: its address, then parameters whose quoted values may hold anything, a comma too.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')

@@ -18,11 +18,11 @@ from airflow_provider_mirakl.api.call import (
     Reply,
     encode,
     moment,
-    numeric_id,
     query,
 )
 from airflow_provider_mirakl.api.caller import SELLER, Caller
 from airflow_provider_mirakl.api.paging import offset_page
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 PATH = "/api/products/imports"

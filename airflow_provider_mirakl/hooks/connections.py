@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_mirakl.api.call import numeric_id
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.client.settings import (
     CONNECT_TEST_TOKEN_URL,
     CONNECT_TOKEN_URL,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator

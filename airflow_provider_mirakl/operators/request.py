@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklConfigurationError,
@@ -290,8 +290,9 @@ class MiraklRequestOperator(PacedOperator):
         )
 
     def _page_call(self, params: Iterable[tuple[str, str]]) -> Call[Page[Any]]:
-        from airflow_provider_mirakl.api.call import numeric_id, query
+        from airflow_provider_mirakl.api.call import query
         from airflow_provider_mirakl.api.paging import offset_page, seek_page
+        from airflow_provider_mirakl.api.values import numeric_id
 
         asked, items = list(params), str(self.items)  # a parameter may occur more than once
         others = [(name, value) for name, value in asked if name != "offset"]

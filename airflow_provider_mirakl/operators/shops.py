@@ -9,7 +9,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,

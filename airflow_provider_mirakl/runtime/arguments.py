@@ -35,7 +35,7 @@ from math import isfinite
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
-from airflow_provider_mirakl.api.call import numeric_id
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
 from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
 from airflow_provider_mirakl.runtime.explaining import explain, explaining

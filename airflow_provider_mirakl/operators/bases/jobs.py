@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_mirakl.api.caller import Role
+from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklJobTimeoutError,

@@ -23,9 +23,9 @@ from airflow_provider_mirakl.api.call import (
     encode,
     moment,
     nothing,
-    numeric_id,
     query,
 )
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 STATUS = Operation("P42", "GET", "/api/products/imports/{import_id}", replay=True, interval=60)
