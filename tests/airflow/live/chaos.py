@@ -88,8 +88,11 @@ class Strikes:
     def _restart(self, *names: str) -> None:
         for name in names:
             self.airflow.kill(name)
-        for name in names:
+        # A cold API server takes longer than tasks have tries where the machine is busy: Airflow's own limit.
+        for name in sorted(names, key="api-server".__ne__):
             self.airflow.start(name)
+            if name == "api-server":
+                self.airflow.until(self.airflow.api_answers, "the API server answers again", 300)
 
 
 VICTIMS = tuple(name for name in vars(Strikes) if not name.startswith("_"))

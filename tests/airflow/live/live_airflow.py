@@ -262,7 +262,7 @@ class LiveAirflow:
             for name in self.commands:
                 self.start(name)
             if ON_3:
-                self.until(self._api_answers, "the API server answers", 300)
+                self.until(self.api_answers, "the API server answers", 300)
             self.until_alive(*self.commands)
         except BaseException:
             self.stop()
@@ -436,7 +436,7 @@ class LiveAirflow:
         client.headers["Authorization"] = f"Bearer {token}"
         return client
 
-    def _api_answers(self) -> bool:
+    def api_answers(self) -> bool:
         """The first call that a task makes costs the API server many seconds; this is it."""
         with contextlib.suppress(httpx.TransportError):
             url = f"{self.url}/execution/task-instances/{uuid4()}/heartbeat"
