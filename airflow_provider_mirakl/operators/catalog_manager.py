@@ -135,6 +135,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
+    asset_read = "products"
     job = "catalog_export"
     roles = ("operator", "front")
 
@@ -209,6 +210,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
     The operator and the front office must set ``shop_id``.
     """
 
+    asset_read = "products"
     operation = "CM11"
     status = Maybe(Choice[SourceStatus](get_args(SourceStatus)))
     provider_unique_identifiers = Codes()
@@ -257,6 +259,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.exports.DirectExportOperator`.
     """
 
+    asset_read = "products"
     operation = "CM61"
     roles = ("operator", "front")
     product_ids = Codes()

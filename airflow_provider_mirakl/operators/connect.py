@@ -619,6 +619,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
     Source: :ref:`listProducts <facts-listproducts>`.
     """
 
+    asset_read = "products"
     target = Location()
 
     def __init__(self, *, target: PathArg, **kwargs: Unpack[ConnectArguments]) -> None:
@@ -676,6 +677,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     Source: :ref:`listProducts <facts-listproducts>`.
     """
 
+    asset_read = "products"
     submitted = Submitted()
     sample = Maybe(Whole())
     rounds = Whole()

@@ -90,6 +90,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :raises MiraklApiError: Mirakl rejects the call.
     """
 
+    asset_read = "orders"
     statuses = Codes()
     fulfillment_type = Maybe(Choice[Fulfillment](get_args(Fulfillment)))
 

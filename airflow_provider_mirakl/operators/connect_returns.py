@@ -40,6 +40,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
         ``folder``.
     """
 
+    asset_read = "returns"
     statuses = Codes()
 
     def __init__(

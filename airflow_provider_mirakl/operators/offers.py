@@ -241,6 +241,7 @@ class MiraklExportOffersOperator(ChangesExportOperator):
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
+    asset_read = "offers"
     job = "offer_export"
 
     channel_codes = Codes()

@@ -241,6 +241,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     Source: :ref:`S30 <facts-s30>`, :ref:`S31 <facts-s31>`.
     """
 
+    asset_read = "documents"
     operation = "S31"
     target = Location()
     shop_ids = Ids()

@@ -22,6 +22,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklStorageError
+from airflow_provider_mirakl.lineage import TellsLineage
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -38,8 +39,8 @@ _FILE_ERRORS = frozenset(
 """What storage says. Other errors of the system are of a network, and not explained here."""
 
 
-class Explains:
-    """An operator or sensor that explains its errors before it raises them."""
+class Explains(TellsLineage):
+    """An operator or sensor that explains its errors before it raises them, and tells OpenLineage what it did."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,14 +53,16 @@ class Explains:
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's own, which calls the method that a deferral named."""
         with explaining(self):
-            return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+            self.result = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+            return self.result
 
 
 def _explained(method: Any) -> Any:
     @wraps(method)
-    def explained(self: object, *args: Any, **kwargs: Any) -> Any:
+    def explained(self: Explains, *args: Any, **kwargs: Any) -> Any:
         with explaining(self):
-            return method(self, *args, **kwargs)
+            self.result = method(self, *args, **kwargs)
+            return self.result
 
     return explained
 
@@ -77,6 +80,7 @@ def explaining(task: Any) -> Iterator[None]:
         raise
     except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
         explain(error, task)
+        task.result = getattr(error, "outcome", None)
         if isinstance(error, MiraklError) and task.fail_fast:
             from airflow_provider_mirakl.policies import make_final
 

@@ -35,6 +35,9 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
     asset_name: ClassVar[str | None] = None
     """Name of the asset that the operator changes; ``None`` if it only reads."""
 
+    asset_read: ClassVar[str | None] = None
+    """Name of the asset that the operator reads; for lineage."""
+
     operator_extra_links = LINKS
     fail_fast = Flag(templated=False)
 
