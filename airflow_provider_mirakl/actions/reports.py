@@ -74,6 +74,6 @@ REPORTED = NoteKind(
     file="reports.json",
     holds="which reports a task has sent",
     type=Reported,
-    damaged="anew",
-    fix="All reports are sent again, and Connect shows those twice that were sent before.",
+    damaged="stop",
+    fix="Remove it to send all reports again; Connect then shows those twice that were sent before.",
 )

@@ -41,6 +41,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "platform/*/*.json": {"at": 1.0, "answer": ["fr_FR"]},
     "progress.json": {"round": 2, "pages": [1]},
+    "reports.json": {"rows": "a", "count": 1, "action_ids": ["x"]},
+    "update.json": {"open_since": 1.0},
     "repair.json": {"products": [], "duplicates": 0, "sent": 1, "job_ids": []},
     "state.json": {"generation": 1, "sync": "s", "products": 2, "ends": [3]},
     "submitted/*.json": {"owner": "dag/task"},
@@ -146,7 +148,7 @@ def test_a_whole_note_is_read_and_one_of_another_generation_is_none(
 
 
 def test_every_kind_has_a_sample_here_and_a_row_in_the_docs() -> None:
-    assert set(kinds()) == set(SAMPLES)
+    assert set(kinds()) == set(SAMPLES), "a new kind of note needs a sample above and a row in docs/files.md"
     page = PAGE.read_text(encoding="utf-8").partition("## Data beside")[0]
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (stop|anew) \|", page, re.MULTILINE)
     assert {file: policy for file, _, policy in rows} == {
