@@ -5,6 +5,7 @@ Airflow's own test button is off by default, and proves only the key.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -143,6 +144,7 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
         yield Finding("connection", "failed", str(error))
         return
     yield Finding("connection", "ok", f"{conn_id} is of type {hook.conn_type}, at {values.settings.base_url}")
+    yield _work_folder()
     yield from _settings(hook)
     works, word = hook.test_connection()
     yield Finding("key", "ok" if works else "failed", word)
@@ -157,6 +159,29 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
             )
         return
     yield from _all_rights(conn_id, values.roles, require)
+
+
+def _work_folder() -> Finding:
+    """Where tasks keep their notes, and whether this process can write there."""
+    from airflow_provider_mirakl.files.paths import folder_below, reach
+    from airflow_provider_mirakl.files.storage import remove, write_bytes
+
+    name = "work folder"
+    try:
+        folder = folder_below(None)
+        probe = folder / f"preflight-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(probe, b"")
+        remove(probe)
+    except MiraklError as error:
+        return Finding(name, "failed", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the driver of an object store brings
+        return Finding(
+            name,
+            "failed",
+            f"{folder} cannot be written to ({type(error).__name__}); see [mirakl] work_folder",
+        )
+    return Finding(name, "ok", f"{folder}, {reach(folder)}")
 
 
 def _all_rights(conn_id: str, roles: Collection[str], require: set[str]) -> Iterator[Finding]:

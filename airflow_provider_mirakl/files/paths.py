@@ -69,6 +69,16 @@ def is_local(path: StoragePath) -> bool:
     return isinstance(path, Path) and getattr(path, "protocol", "") in ("", "file", "local")
 
 
+def reach(path: StoragePath) -> str:
+    """Which machines can access a path, for a person."""
+    if is_local(path):
+        return (
+            "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage that "
+            "all of them can access"
+        )
+    return "on storage that every worker can access"
+
+
 def lies_in(path: str, folders: Iterable[str]) -> bool:
     """Whether a path lies in one of the folders, wherever its ``..`` and its links lead.
 

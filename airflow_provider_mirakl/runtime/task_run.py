@@ -139,15 +139,9 @@ class TaskRun:
 
     def announce(self, log: Any) -> None:
         """Log the location of the task's notes and files, and whether other machines can access it."""
-        from airflow_provider_mirakl.files.paths import is_local
+        from airflow_provider_mirakl.files.paths import reach
 
-        where = (
-            "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage "
-            "that all of them can access"
-            if is_local(self.folder)
-            else "on storage that every worker can access"
-        )
-        log.info("Notes and files of this task are in %s, %s.", self.folder, where)
+        log.info("Notes and files of this task are in %s, %s.", self.folder, reach(self.folder))
 
     @cached_property
     def folder(self) -> StoragePath:

@@ -62,9 +62,22 @@ def test_connections_that_work(sandbox, conn_id, rights):
     findings = preflight.check(conn_id)
     assert not preflight.failed(findings)
     names = {finding.check for finding in findings if finding.status == "ok"}
-    assert names == {"connection", "settings", "key", *rights}
+    assert names == {"connection", "work folder", "settings", "key", *rights}
     # The sandbox is quicker than Mirakl publishes, and has no https.
     assert any("interval_factor" in str(finding) or "http" in str(finding) for finding in findings)
+
+
+def test_it_says_where_tasks_keep_their_notes_and_whether_they_can(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    said = found("mirakl_shop")["work folder", "ok"]
+    assert said.startswith(
+        f"{tmp_path / 'work'}, on the disk of this machine; if workers run on several machines"
+    )
+    assert list((tmp_path / "work").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "file" / "below"))
+    said = found("mirakl_shop")["work folder", "failed"]
+    assert "cannot be written to (NotADirectoryError); see [mirakl] work_folder" in said
 
 
 def test_nothing_is_changed(sandbox):
