@@ -85,6 +85,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def seconds(number: float) -> str:
+    """A time in seconds, for a message, without the digits that a factor leaves behind: ``1 s``, ``0.125 s``."""
+    return f"{number:,.0f} s" if number >= 100 else f"{number:.3g} s"
+
+
 def one_of(field: str, value: str, choices: Sequence[str]) -> str:
     """A word that has to be one of a few.
 
@@ -128,8 +133,8 @@ class Problem:
 class MiraklInputError(MiraklError):
     """Bad input, refused before a call was spent.
 
-    The message shows the first problems. :attr:`problems` holds the problems that were kept; :attr:`problem_count` is
-    the number found.
+    The message shows the first problems, those of one reason as one line. :attr:`problems` holds the problems that
+    were kept; :attr:`problem_count` is the number found.
 
     :param message: one line about the input as a whole.
     :param problems: the problems found, at most as many as the caller kept.
@@ -143,10 +148,17 @@ class MiraklInputError(MiraklError):
     ) -> None:
         self.problems = tuple(problems)
         self.problem_count = len(self.problems) if problem_count is None else problem_count
-        shown = [f"  - {problem}" for problem in self.problems[: self.SHOWN]]
-        hidden = self.problem_count - len(shown)
+        reasons: dict[tuple[str, str], list[Problem]] = {}
+        for problem in self.problems:
+            reasons.setdefault((problem.field, problem.message), []).append(problem)
+        groups = list(reasons.values())[: self.SHOWN]
+        shown = [
+            f"  - {first}" + (f" (and {len(others):,} more with this reason)" if others else "")
+            for first, *others in groups
+        ]
+        hidden = self.problem_count - sum(map(len, groups))
         if hidden > 0:
-            shown.append(f"  ... and {hidden} more")
+            shown.append(f"  ... and {hidden:,} more")
         super().__init__("\n".join([message, *shown]))
 
 

@@ -40,7 +40,7 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.rows import Fingerprint, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, seconds
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
@@ -111,7 +111,7 @@ class Plan:
         minutes = self.estimate(interval_seconds)
         text = (
             f"{self.products:,} products to {self.kind} in {calls:,} {'call' if calls == 1 else 'calls'}, "
-            f"{self.bytes / 1e6:,.1f} MB, about {minutes:,.0f} min at one call every {interval_seconds:g} s"
+            f"{self.bytes / 1e6:,.1f} MB, about {minutes:,.0f} min at one call every {seconds(interval_seconds)}"
         )
         if self.repeated:
             text += f"; {self.repeated:,} ids were named more than once"

@@ -177,13 +177,13 @@ class MiraklHook(MiraklBaseHook):
             if role != "shop" or error.is_page:
                 raise
             return (
-                "Mirakl accepts the key of role shop. Its user is not a shop administrator, so PC01, which tells the "
-                "name of the instance, is not permitted."
+                "Mirakl accepts the key, which the connection uses in the role shop. Its user is not a shop "
+                "administrator, so PC01, which tells the name of the instance, is not permitted."
             )
         name = answer.get("platform_name")
         if not isinstance(name, str):
             raise MiraklReplyError("PC01: the reply has no platform_name", operation="PC01", status=200)
-        return f"{name} ({answer.get('tenant_name')}) accepts the key of role {role}."
+        return f"{name} ({answer.get('tenant_name')}) accepts the key, which the connection uses in the role {role}."
 
 
 def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.exceptions import seconds
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ class Wait:
 
         hook = self.hook
         self.log.info(
-            "The triggerer waits for %s: a poll every %g s, until %s at the latest",
+            "The triggerer waits for %s: a poll every %s, until %s at the latest",
             self.what,
-            self.interval,
+            seconds(self.interval),
             clock(self.deadline),
         )
         return PollTrigger(

@@ -18,6 +18,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
     MiraklNotYetError,
     MiraklRateLimitError,
+    counted,
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -426,7 +427,8 @@ class DirectExportOperator(MiraklBaseOperator):
             # Changes after this time are not exported yet, whatever the window.
             Watermark(min(until, begun), run.instance, since).save(path)
             note_lasting(run, path)
-        self.log.info("Wrote %s: %d items since %s", self.target, items or 0, since or "ever")
+        changed = f" that changed since {since}" if since else ""
+        self.log.info("Wrote %s: %s%s", self.target, counted(items or 0, "item"), changed)
         return {
             "target": self.target,
             "items": items,
