@@ -74,7 +74,7 @@ def marked(world: Any) -> None:
     (book,) = world.orders.books.values()
     for table in book.tables().values():
         for key, row in table.rows.items():
-            named: dict[str, Any] = {}
+            named: dict[str, Any] = MARKED if table is book.orders else {}
             if table is book.returns:
                 named = {"address": PERSON, "label_url": f"https://label.example/{MARK}"}
             if table is book.conversations:
