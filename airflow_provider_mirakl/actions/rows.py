@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +10,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem, counted
+from airflow_provider_mirakl.files.csv_table import open_table
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 
 Row: TypeAlias = dict[str, Any]
 Reader: TypeAlias = Callable[[Any], Any]
-
-_LINE = 2
-"""Line of a CSV file's first row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,32 +168,32 @@ def read_file(path: StoragePath) -> list[Any]:
 
     :raises MiraklInputError: it cannot be read.
     """
+    name = path.name.lower()
     try:
+        if name.endswith((".csv", ".csv.gz")):
+            return list(_csv(path))
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise unreadable("source", path, error) from None
-    name = path.name.lower()
     try:
         if name.endswith(".parquet"):
             return _parquet(data)
         content = data.decode("utf-8-sig")
-        if name.endswith(".csv"):
-            return list(_csv(content))
         if content.lstrip().startswith("["):
             return list(json.loads(content))
         return [json.loads(line) for line in content.splitlines() if line.strip()]
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
 
 
-def _csv(content: str) -> Iterator[Row]:
-    head = content.partition("\n")[0]
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
-    for number, row in enumerate(reader, _LINE):
-        if None in row or None in row.values():
-            raise ValueError(f"line {number} does not have as many cells as the header")
-        yield dict(row)
+def _csv(path: StoragePath) -> Iterator[Row]:
+    with open_table(path, exact=True) as table:
+        if doubled := table.doubled():
+            raise MiraklInputError(f"source: {path} has the column {next(iter(doubled))!r} more than once")
+        for row in table.rows:
+            if row.fault:
+                raise MiraklInputError(f"source: {path}, line {row.line} {row.fault}")
+            yield dict(zip(table.header, row.cells, strict=True))
 
 
 def _parquet(data: bytes) -> list[Any]:

@@ -132,6 +132,7 @@ def read_table(
     delimiter: str | None = None,
     quoting: Quoting = "auto",
     hint: str = "",
+    exact: bool = False,
 ) -> Table:
     """Read the heading; the rows are read as they are asked for.
 
@@ -142,6 +143,8 @@ def read_table(
     :param quoting: ``auto``: a cell in double quotes may hold delimiters and line breaks; ``none``: a quote is a
         character like any other.
     :param hint: what helps against quotes that are characters, for errors.
+    :param exact: a row must have as many cells as the heading, and every line that is not blank is a row. For rows
+        that move money: a row that was cut is refused, not filled up.
     :raises MiraklInputError: there is no heading, or it cannot be read.
     """
     numbered = _Lines(lines)
@@ -181,7 +184,7 @@ def read_table(
     table = Table(name, [cell.strip(BLANK) for cell in cells], delimiter, above + 1)
     numbered.push([*heading[reader.line_num :], *sample])
     numbered.line = above + reader.line_num
-    table.rows = _Rows(table, numbered, quotes, hint).read()
+    table.rows = _Rows(table, numbered, quotes, hint, exact).read()
     return table
 
 
@@ -246,11 +249,12 @@ class _Lines:
 class _Rows:
     """Reads rows, and goes on behind one that cannot be read."""
 
-    def __init__(self, table: Table, lines: _Lines, quoting: _Quotes, hint: str) -> None:
+    def __init__(self, table: Table, lines: _Lines, quoting: _Quotes, hint: str, exact: bool) -> None:
         self._table = table
         self._lines = lines
         self._quoting = quoting
         self._hint = hint
+        self._exact = exact
         self._names = frozenset(fold(name) for name in table.header if name)
 
     def read(self) -> Iterator[Row]:
@@ -273,6 +277,9 @@ class _Rows:
                     continue
             if not cells:
                 continue
+            if self._exact:
+                yield Row(start, cells, "" if len(cells) == width else _width_fault(cells, width))
+                continue
             first = cells[0].strip(BLANK)
             if first.casefold() in names and self._is_heading(cells, start):
                 table.repeated_headings += 1
@@ -287,8 +294,7 @@ class _Rows:
         """A row of another width: empty cells at its end do not matter, missing ones are empty."""
         surplus = next((at for at in range(width, len(cells)) if cells[at].strip(BLANK)), None)
         if surplus is not None or (len(cells) > width and self._cuts_a_number(cells)):
-            words = f"has {len(cells)} cells, the heading has {width}; is a quote or a separator missing?"
-            return Row(line, cells, words)
+            return Row(line, cells, _width_fault(cells, width))
         filled = next((at for at in unnamed if at < len(cells) and cells[at].strip(BLANK)), None)
         if filled is not None:
             return Row(
@@ -363,6 +369,10 @@ class _Rows:
         )
 
 
+def _width_fault(cells: Sequence[str], width: int) -> str:
+    return f"has {len(cells)} cells, the heading has {width}; is a quote or a separator missing?"
+
+
 def _split(text: str, delimiter: str, *, quoted: bool) -> list[str] | None:
     """Cut one row of any length into its cells; ``None`` where a quote stands inside a cell."""
     if not quoted:
@@ -406,6 +416,7 @@ def open_table(
     errors: str = "strict",
     delimiter: str | None = None,
     quoting: Quoting = "auto",
+    exact: bool = False,
 ) -> Iterator[Table]:
     """Open a CSV file, also a compressed one.
 
@@ -415,6 +426,7 @@ def open_table(
         reports of Mirakl are not refused for a byte.
     :param delimiter: as for :func:`read_table`.
     :param quoting: as for :func:`read_table`.
+    :param exact: as for :func:`read_table`.
     :raises MiraklInputError: it is not CSV, or its heading cannot be read; its rows raise while they are read.
     """
     name = path.name
@@ -424,6 +436,7 @@ def open_table(
                 raise MiraklInputError(f"{name}: is Parquet, which is not read here; use CSV or NDJSON")
             file.seek(0)
             blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
-            yield read_table(decoded_lines(blocks, name, errors), name, delimiter=delimiter, quoting=quoting)
+            lines = decoded_lines(blocks, name, errors)
+            yield read_table(lines, name, delimiter=delimiter, quoting=quoting, exact=exact)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise MiraklInputError(f"{name}: is not CSV that can be read ({error})") from None

@@ -29,8 +29,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.hooks.advice import word
-from airflow_provider_mirakl.runtime.arguments import arguments_of
-from airflow_provider_mirakl.runtime.explaining import connections_of, values_of
 
 PACKAGE = "airflow-provider-mirakl"
 
@@ -94,6 +92,29 @@ def _of_a_call(error: Exception, task: Any) -> str | None:
     return word(error, conn_type, values.key_field if values else "password")
 
 
+def connections_of(task: Any, operation: str = "") -> dict[str, str]:
+    """The connections of a task by what a person reads, each with its type.
+
+    :param task: the operator or sensor.
+    :param operation: Mirakl's code of a call that failed; DJUST's calls go through a connection of its own.
+    """
+    found = {}
+    for name in ("mirakl_conn_id", "mirakl_connect_conn_id", "djust_conn_id"):
+        conn_type, conn_id = name.removesuffix("_conn_id"), getattr(task, name, None)
+        if conn_id and (not operation or operation.startswith("ADM-") == (conn_type == "djust")):
+            values = values_of(task, conn_id)
+            host = f" ({values.settings.base_url})" if values else ""
+            found[f"{conn_id!r}{host}"] = conn_type
+    return found
+
+
+def values_of(task: Any, conn_id: str | None = None) -> Any:
+    """What the task's connection says, if the task has read it; nothing is read here."""
+    hook = vars(task).get("hook")
+    values = vars(hook).get("values") if hook is not None else None
+    return values if conn_id is None or getattr(hook, "conn_id", None) == conn_id else None
+
+
 def _of_a_setting(error: Exception, task: Any) -> str | None:
     if not isinstance(error, MiraklConfigurationError) or not error.field:
         return None
@@ -104,7 +125,7 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
         )
     if error.field == "role":
         return "Use a connection that has the key of such a role, or set role where the connection has several keys."
-    if error.field in arguments_of(type(task)):
+    if hasattr(type(task), error.field):  # an argument
         rendered = (
             " If it is a template, Airflow's tab Rendered Templates shows what became of it."
             if error.field in type(task).template_fields

@@ -130,6 +130,8 @@ def explanation(error: Exception, task: Any) -> str:
 
 
 def _places(error: Exception, task: Any) -> Iterator[str]:
+    from airflow_provider_mirakl.runtime.advice import connections_of
+
     yield f"task {task.task_id} ({type(task).__name__})"
     operation = getattr(error, "operation", None)
     if operation or isinstance(error, MiraklConfigurationError | AirflowSensorTimeout):
@@ -149,29 +151,6 @@ def _places(error: Exception, task: Any) -> Iterator[str]:
         more = ""
     if field := (first.field if first is not None else getattr(error, "field", None)):
         yield f"field {field}{more}"
-
-
-def connections_of(task: Any, operation: str = "") -> dict[str, str]:
-    """The connections of a task by what a person reads, each with its type.
-
-    :param task: the operator or sensor.
-    :param operation: Mirakl's code of a call that failed; DJUST's calls go through a connection of its own.
-    """
-    found = {}
-    for name in ("mirakl_conn_id", "mirakl_connect_conn_id", "djust_conn_id"):
-        conn_type, conn_id = name.removesuffix("_conn_id"), getattr(task, name, None)
-        if conn_id and (not operation or operation.startswith("ADM-") == (conn_type == "djust")):
-            values = values_of(task, conn_id)
-            host = f" ({values.settings.base_url})" if values else ""
-            found[f"{conn_id!r}{host}"] = conn_type
-    return found
-
-
-def values_of(task: Any, conn_id: str | None = None) -> Any:
-    """What the task's connection says, if the task has read it; nothing is read here."""
-    hook = vars(task).get("hook")
-    values = vars(hook).get("values") if hook is not None else None
-    return values if conn_id is None or getattr(hook, "conn_id", None) == conn_id else None
 
 
 def file_of(error: Exception, task: Any) -> str:

@@ -1,0 +1,60 @@
+"""Rows of actions from files: a CSV row that was cut is refused, never filled up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_mirakl.actions.rows import read_file
+from airflow_provider_mirakl.exceptions import MiraklInputError
+
+WANTED = [{"order_id": "o-1", "amount": "1.50"}, {"order_id": "o-2", "amount": ""}]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"order_id,amount\no-1,1.50\no-2,\n",
+        b"order_id;amount\r\no-1;1.50\r\no-2;\r\n",
+        b'\xef\xbb\xbforder_id;amount\n\n"o-1";"1.50"\n\no-2;',
+        "order_id;amount\no-1;1.50\no-2;\n".encode("utf-16"),
+        b"sep=;\norder_id;amount\no-1;1.50\no-2;\n",
+    ],
+)
+def test_csv(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "Rows.CSV").write_bytes(data)
+    assert read_file(tmp_path / "Rows.CSV") == WANTED
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"order_id,amount\no-1,1.50\no-2\n", r"line 3 has 1 cells, the heading has 2"),
+        (b"order_id,amount\no-1,1.50,\n", r"line 2 has 3 cells, the heading has 2"),
+        (b"order_id,amount\no-1,1,50\n", r"line 2 has 3 cells"),
+        (b'order_id,amount\n"o-1,1.50\n', r"closing quote"),
+        (b'order_id,amount\n"o"-1,1.50\n', r"line 2"),
+        (b"order_id,amount\n\xffo-1,1.50\n", r"not UTF-8"),
+        (b"amount,amount\n1,2\n", r"has the column 'amount' more than once"),
+        (b"PAR1\n1,2\n", r"is Parquet"),
+    ],
+)
+def test_csv_that_is_not_whole_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(data)
+    with pytest.raises(MiraklInputError, match=words):
+        read_file(tmp_path / "rows.csv")
+
+
+def test_rows_of_empty_cells_and_repeated_headings_are_rows(tmp_path: Path) -> None:
+    """The check of the rows refuses them: nothing is left out of what moves money."""
+    (tmp_path / "rows.csv").write_bytes(b"order_id,amount\n,\norder_id,amount\n")
+    assert read_file(tmp_path / "rows.csv") == [
+        {"order_id": "", "amount": ""},
+        {"order_id": "order_id", "amount": "amount"},
+    ]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MiraklInputError, match="source"):
+        read_file(tmp_path / "rows.csv")
