@@ -88,7 +88,7 @@ def test_events_of_real_tasks(
     query = stocked["run"]["facets"]["externalQuery"]
     assert query["source"] == "mirakl://mirakl_shop"
     assert query["externalQueryId"] in json.dumps(mirakl_sandbox.journal("STO02"))
-    assert "1 of 1 items failed" in stocked["run"]["facets"]["errorMessage"]["message"]
+    assert "1 of 1 item" in stocked["run"]["facets"]["errorMessage"]["message"]
 
 
 @pytest.mark.parametrize(
