@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 NAMES: dict[str, tuple[str, ...]] = {
     "mirakl": ("products", "offers", "stock", "prices", "documents", "shops"),
-    "mirakl-connect": ("products", "orders", "returns"),
+    "mirakl-connect": ("products", "orders", "returns", "conversations"),
 }
 """What each scheme can name."""
 
 InstanceData = Literal["products", "offers", "stock", "prices", "documents", "shops"]
-ConnectData = Literal["products", "orders", "returns"]
+ConnectData = Literal["products", "orders", "returns", "conversations"]
 
 
 def connect_catalog(mirakl_connect_conn_id: str = "mirakl_connect_default") -> Asset:

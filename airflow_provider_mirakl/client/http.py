@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Generic, Self, TypedDict, TypeVar
+from typing import Generic, Protocol, Self, TypedDict, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -76,13 +76,29 @@ class Download(Generic[T]):
     chunks: T
 
 
+class Meter(Protocol):
+    """Counts what a client does."""
+
+    def replied(self, operation: str, status: int) -> None:
+        """Count a reply, whatever its status."""
+
+    def waited(self, seconds: float) -> None:
+        """Note a wait inside a call."""
+
+
 class _Shared:
     """What both clients hold, and what neither does differently."""
 
     def __init__(
-        self, settings: Settings, pacer: Pacer, tokens: TokenStore, clock: Callable[[], float]
+        self,
+        settings: Settings,
+        pacer: Pacer,
+        tokens: TokenStore,
+        clock: Callable[[], float],
+        meter: Meter | None,
     ) -> None:
         settings.check()
+        self._meter = meter
         self.settings = settings
         self._pacer = pacer
         self._tokens = tokens
@@ -90,13 +106,19 @@ class _Shared:
         self.clock_offset: float | None = None
         """Seconds that the clock of the server is ahead of this machine's, by the ``Date`` of its last reply."""
 
-    def _note_date(self, request: Request, response: httpx.Response) -> None:
-        """Learn the server's clock. What comes from another server, such as a token, tells nothing about it."""
+    def _note(self, request: Request, response: httpx.Response) -> None:
+        """Count a reply, and learn the server's clock. Another server's reply, such as a token, tells nothing of it."""
+        if self._meter is not None:
+            self._meter.replied(request.operation, response.status_code)
         sent = response.headers.get("date")
         if sent is None or not request.url.startswith(self.settings.base_url):
             return
         with contextlib.suppress(ValueError, TypeError):
             self.clock_offset = parsedate_to_datetime(sent).timestamp() - self._clock()
+
+    def _waiting(self, seconds: float) -> None:
+        if self._meter is not None:
+            self._meter.waited(seconds)
 
     def next_permitted(self, operation: Operation, paced_by: str = "") -> float:
         """Seconds until the next call of an operation is permitted, as far as this process knows.
@@ -133,6 +155,7 @@ class Client(_Shared):
     :param clock: the wall clock in seconds.
     :param on_secret: called with every token fetched, to mask it in logs.
     :param sleep: how to wait a number of seconds.
+    :param meter: counts calls and waits.
     """
 
     def __init__(
@@ -144,8 +167,9 @@ class Client(_Shared):
         clock: Callable[[], float] = time.time,
         on_secret: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        meter: Meter | None = None,
     ) -> None:
-        super().__init__(settings, pacer, tokens, clock)
+        super().__init__(settings, pacer, tokens, clock, meter)
         self._on_secret = on_secret
         self._sleep = sleep
         options = _options(settings)
@@ -216,6 +240,7 @@ class Client(_Shared):
 
     def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
+            self._waiting(effect.seconds)
             self._sleep(effect.seconds)
             return None
         if isinstance(effect, Parse):
@@ -224,7 +249,7 @@ class Client(_Shared):
         if isinstance(effect, NeedToken):
             return self._token(effect)
         response = self._send(effect.request)
-        self._note_date(effect.request, response)
+        self._note(effect.request, response)
         if effect.stream and response.is_success:
             opened.append(response)
             return _reply(effect.request, response, b"")
@@ -264,6 +289,7 @@ class AsyncClient(_Shared):
     :param clock: the wall clock in seconds.
     :param on_secret: called with every token fetched, to mask it in logs.
     :param sleep: how to wait a number of seconds.
+    :param meter: counts calls and waits.
     """
 
     def __init__(
@@ -275,8 +301,9 @@ class AsyncClient(_Shared):
         clock: Callable[[], float] = time.time,
         on_secret: Callable[[str], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        meter: Meter | None = None,
     ) -> None:
-        super().__init__(settings, pacer, tokens, clock)
+        super().__init__(settings, pacer, tokens, clock, meter)
         self._on_secret = on_secret
         self._sleep = sleep
         options = _options(settings)
@@ -321,6 +348,7 @@ class AsyncClient(_Shared):
 
     async def _perform(self, effect: Effect, opened: list[httpx.Response]) -> Reply | Secret | None:
         if isinstance(effect, Wait):
+            self._waiting(effect.seconds)
             await self._sleep(effect.seconds)
             return None
         if isinstance(effect, Parse):
@@ -332,7 +360,7 @@ class AsyncClient(_Shared):
         if isinstance(effect, NeedToken):
             return await self._token(effect)
         response = await self._send(effect.request)
-        self._note_date(effect.request, response)
+        self._note(effect.request, response)
         if effect.stream and response.is_success:
             opened.append(response)
             return _reply(effect.request, response, b"")

@@ -122,8 +122,9 @@ class MiraklBaseHook(BaseHook):
 
         def make() -> AsyncClient:
             from airflow_provider_mirakl.client.http import AsyncClient
+            from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
-            return AsyncClient(self.settings, on_secret=amask_secret)
+            return AsyncClient(self.settings, on_secret=amask_secret, meter=AirflowMeter(self.conn_id))
 
         # Importing httpx and reading the certificates take long enough to hold up every other trigger.
         return await asyncio.to_thread(make)
@@ -174,8 +175,9 @@ class MiraklBaseHook(BaseHook):
     def _client(self, settings: Settings) -> Client:
         from airflow_provider_mirakl._compat import mask_secret
         from airflow_provider_mirakl.client.http import Client
+        from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
-        return Client(settings, on_secret=mask_secret)
+        return Client(settings, on_secret=mask_secret, meter=AirflowMeter(self.conn_id))
 
     def _impatient_client(self) -> Client:
         """A client for a person who waits for the answer: one try, no long silence."""

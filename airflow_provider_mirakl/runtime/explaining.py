@@ -53,16 +53,27 @@ class Explains(TellsLineage):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's own, which calls the method that a deferral named."""
         with explaining(self):
-            self.result = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
-            return self.result
+            found = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
+            _remember(self, found)
+            return found
+
+
+def _remember(task: TellsLineage, result: Any) -> None:
+    """Keep what a task knows for its lineage, and count it. Once, where one ``execute`` calls another."""
+    if result is not None and result is not task.result:
+        from airflow_provider_mirakl.hooks.metrics import count_items
+
+        task.result = result
+        count_items(task, result)
 
 
 def _explained(method: Any) -> Any:
     @wraps(method)
     def explained(self: Explains, *args: Any, **kwargs: Any) -> Any:
         with explaining(self):
-            self.result = method(self, *args, **kwargs)
-            return self.result
+            found = method(self, *args, **kwargs)
+            _remember(self, found)
+            return found
 
     return explained
 
@@ -80,7 +91,7 @@ def explaining(task: Any) -> Iterator[None]:
         raise
     except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
         explain(error, task)
-        task.result = getattr(error, "outcome", None)
+        _remember(task, getattr(error, "outcome", None))
         if isinstance(error, MiraklError) and task.fail_fast:
             from airflow_provider_mirakl.policies import make_final
 
