@@ -108,8 +108,8 @@ test: .venv/.dev ## every test, on the newest Airflow
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: pictures
-pictures: .venv/.dev ## the forms of the docs, photographed in a browser
-	MIRAKL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m browser
+pictures: .venv/.dev ## the pictures of the docs, taken in a browser
+	MIRAKL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m browser tests/airflow
 
 .PHONY: matrix
 matrix: $(MATRIX:%=matrix-%) ## every test on each Airflow of MATRIX

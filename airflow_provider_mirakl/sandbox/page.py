@@ -352,9 +352,39 @@ def _documents(world: World) -> str:
     return _section("documents", "Shop documents", content)
 
 
+def _orders(world: World) -> str:
+    """Orders and returns of every company, the latest change first. Customers' names stay out."""
+    now = world.clock.now()
+    cards = []
+    for book in world.orders.books.values():
+        for kind, table in (("order", book.orders), ("return", book.returns)):
+            for key in table.keys()[-24:]:
+                row, moment = table.row(key), float(key.partition(" ")[0])
+                lines = row["order_lines"] if kind == "order" else row["return_lines"]
+                facts = [f"{len(lines)} line{'' if len(lines) == 1 else 's'}"]
+                if kind == "order":
+                    total = sum(line["price"]["amount"] for line in lines)
+                    facts.append(f"{total:,.2f} {lines[0]['price']['currency']}")
+                else:
+                    facts.append(f"of order {row['order_id']}")
+                name = f"{kind} {row['id']}"
+                fresh = "fresh" if now - moment < max(60.0, 3 * world.clock.speed) else ""
+                card = (
+                    f'<li class="{fresh}"><h3>{escape(str(row["status"]))}</h3>{_code(name)}'
+                    f'<div class="facts">{"".join(f"<span>{escape(fact)}</span>" for fact in facts)}</div>'
+                    f'<p class="change soft">changed {_ago(world, moment)}</p></li>'
+                )
+                cards.append((moment, card))
+    cards.sort(key=lambda card: -card[0])
+    listed = "".join(card for _, card in cards[:24])
+    content = f'<ul class="cards">{listed}</ul>' if cards else '<p class="soft">No orders yet.</p>'
+    return _section("orders", "Connect orders and returns, latest changes first", content)
+
+
 def _parts(world: World, wanted: str) -> tuple[str, str]:
     """What stands before the controls, and what stands behind them."""
-    first = _figures(world) + _now(world) + _products(world, wanted) + _jobs(world) + _documents(world)
+    first = _figures(world) + _now(world) + _products(world, wanted) + _orders(world)
+    first += _jobs(world) + _documents(world)
     second = f'{_calls(world)}<div class="pair">{_limits(world)}{_master(world)}</div>{_ledger(world)}'
     return first, second
 
@@ -385,6 +415,7 @@ def page(world: World, url: str, wanted: str = "") -> str:
     places = (
         ("#now", "Now"),
         ("#products", "Products"),
+        ("#orders", "Orders"),
         ("#jobs", "Jobs"),
         ("#documents", "Documents"),
         ("#faults", "Faults and time"),

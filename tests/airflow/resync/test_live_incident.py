@@ -92,6 +92,20 @@ def photograph(form: Locator, name: str) -> None:
         form.screenshot(path=str(Path(PICTURES) / f"{name}.png"), animations="disabled")
 
 
+def photograph_the_window(page: Page, name: str, home: Path) -> None:
+    """The same for what a laptop shows of a page. The throw-away folder is called as on a server."""
+    page.set_viewport_size({"width": 1280, "height": 640})
+    page.evaluate(
+        """([here, there]) => {
+            const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (walk.nextNode()) walk.currentNode.data = walk.currentNode.data.replaceAll(here, there);
+        }""",
+        [str(home), "/opt/airflow"],
+    )
+    if PICTURES:
+        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), animations="disabled")
+
+
 def trigger(
     airflow: LiveAirflow, dag_id: str, run_id: str, logical_date: datetime | None, **form: Any
 ) -> Run:
@@ -271,7 +285,27 @@ def test_a_mistake_is_explained_line_by_line_where_a_person_looks(page, airflow,
             )
             tops.append(box)
         assert tops == sorted(set(tops)), f"{task}: each entry begins a line of its own"
-        photograph(page, f"task-log-{task}")
+        photograph_the_window(page, f"task-log-{task}", airflow.home)
+
+
+@pytest.mark.browser
+def test_a_catalog_in_the_grid_and_in_the_log(page, airflow, sandbox):
+    source = DAG_FILE.parent / "data" / "products.ndjson"
+    airflow.add_dag(
+        "catalog",
+        (DAG_FILE.parent / "mirakl_connect_catalog_sync.py")
+        .read_text("utf-8")
+        .replace('dag_id="mirakl_connect_catalog_sync"', 'dag_id="catalog"'),
+    )
+    run = airflow.trigger("catalog", {"source": str(source)})
+    run.succeed()
+    page.goto(f"/dags/catalog/runs/{run.run_id}")
+    for task in ("upsert", "verify"):
+        page.get_by_text(task, exact=True).first.wait_for()
+    photograph_the_window(page, "grid", airflow.home)
+    page.goto(f"/dags/catalog/runs/{run.run_id}/tasks/verify")
+    page.get_by_text("60 succeeded, 0 failed").first.wait_for()
+    photograph_the_window(page, "task-log", airflow.home)
 
 
 # Without one

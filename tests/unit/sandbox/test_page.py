@@ -94,6 +94,17 @@ def test_a_job_shows_its_stages_as_it_goes(page: Page, sandbox: Sandbox, shop: h
     assert job.locator(".done").count() == 4
 
 
+def test_orders_and_returns_are_followed(page: Page, sandbox: Sandbox) -> None:
+    (order_id,) = sandbox.place_orders(1)
+    card = page.locator("#orders .cards > li")
+    card.filter(has_text=order_id).filter(has_text="AWAITING_ACCEPTANCE").wait_for()
+    sandbox.change_order(order_id, status="DELIVERED")
+    card.filter(has_text="DELIVERED").wait_for()
+    sandbox.request_return(order_id)
+    card.filter(has_text="REQUEST_INITIATED").filter(has_text=f"of order {order_id}").wait_for()
+    assert "@" not in page.locator("#orders").inner_text(), "no customer's address"
+
+
 def test_a_fault_is_ordered_with_a_click_and_taken_back(page: Page, connect: httpx.Client) -> None:
     page.get_by_role("button", name="Answer the next call 503").click()
     page.locator(".rules", has_text="status every call: struck 0 of 1").wait_for()
