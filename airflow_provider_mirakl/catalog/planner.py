@@ -341,6 +341,25 @@ class Planner:
     def run(self, prepare: Prepare, on_invalid: OnInvalid, guard: Callable[[], None] = lambda: None) -> Laid:
         """Read, check and write.
 
+        Which rows are sent is known only at the end: a later row may repeat an id, and a sync learns from the whole
+        source what is unchanged. Holding the rows in memory until then is out of the question, and so is a second pass
+        over the source, which may be a stream or change meanwhile. So the good rows are written as they come, and
+        written again without those that drop out only if there are any:
+
+        ====================  =================================  ===============================================
+        step                  plain (a full upload)              ``staged`` (a sync)
+        ====================  =================================  ===============================================
+        read and check        good rows to ``products.ndjson``   changed rows to a temporary file: most drop out
+        index: what drops     repeated ids, usually none         repeated ids, unchanged rows
+        nothing drops         done                               the rest to ``products.ndjson``
+        rows drop             ``products.ndjson`` again, less    the rest to ``products.ndjson``
+                              these
+        rows were rejected    ``on_invalid='fail'``: no products file is left, so nothing can be sent
+        ====================  =================================  ===============================================
+
+        ``places`` remembers for each good row where it stood in the source, eight bytes a row on local disk, so that an
+        error about a repeat names both lines.
+
         :param prepare: checks one row.
         :param on_invalid: what rejected rows mean.
         :param guard: called when the whole source is known and before anything is final; raises to stop.

@@ -340,9 +340,23 @@ def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
 class Changes:
     """The index of a sync: finds repeats, unchanged rows, and ids that left.
 
-    A row whose very bytes are known is unchanged and needs no further look. The others are compared by content,
+    A row whose very bytes are known is unchanged and is not compared any further. The others are compared by content,
     partition by partition, so that memory holds one partition of the state and of the source, and nine bytes of every
-    known product.
+    known product. A dictionary of all ids would need some 150 bytes a product.
+
+    ==========================  =======================  ===========================================================
+    a row of the source         the state                result
+    ==========================  =======================  ===========================================================
+    the same bytes              has them                 unchanged (:meth:`sift`), and its product counts as met
+    the same bytes again        met before               goes on to the comparison, which finds the repeated id
+    other bytes, same content   has the id               unchanged; its new bytes are noted, so that the next sync
+                                                         recognizes them at once
+    other content               has the id               sent
+    any                         does not have the id     sent
+    rejected, with an id        has the id               not sent, and not missing: it is still in the source
+    rejected, without an id     -                        may be any product, so no product is deleted
+    no row                      has the id, not met      missing: deleted, within ``max_delete_ratio``
+    ==========================  =======================  ===========================================================
 
     :param state: what is known.
     :param full: treat every row as changed.

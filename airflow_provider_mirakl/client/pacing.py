@@ -19,6 +19,10 @@ NOISE = 0.001
 class _Line:
     """The queue of one key.
 
+    Two moments, because they answer two questions. ``free`` is about callers of this process: when may the next one in
+    the queue call? ``floor`` is about Mirakl: when may anyone call? With one moment for both, a 429 would have to shift
+    the turns that sleeping callers hold already, and a call that never arrived could not give its interval back.
+
     :param free: the first moment that is not promised yet.
     :param floor: no call is permitted before, promised or not: learned from replies.
     :param seen: the clock when the two were noted.
@@ -32,9 +36,22 @@ class _Line:
 class Pacer:
     """Remembers when each operation may be called next.
 
-    A caller takes a turn, which gives it a moment of its own, and sleeps until then. Then it leaves, or is told to wait
-    on, because what came of other calls has moved the permitted time meanwhile. A call that never arrived returns, as
-    if it had not left, and a turn that is not needed any more is given back.
+    A caller takes a turn, which gives it a moment of its own, and sleeps until then. Then it leaves, or is told to keep
+    waiting, because replies to other calls have moved the permitted time meanwhile.
+
+    =============  ==============================================  ==================================================
+    method         when                                            effect on the queue
+    =============  ==============================================  ==================================================
+    ``take_turn``  a caller arrives                                ``free`` moves one interval behind the new turn
+    ``leave``      its moment has come, and it is about to call    ``floor`` moves one interval ahead; or wait longer
+    ``hold``       Mirakl counted the call                         ``floor`` moves to one interval after the reply
+    ``come_back``  the call never arrived, or was not counted      ``floor`` moves back, if no other call has moved it
+    ``refused``    Mirakl answered 429 with a moment               ``floor`` becomes that moment, earlier or later
+    ``give_back``  the caller no longer needs its turn             ``free`` moves back, if it is still the last turn
+    =============  ==============================================  ==================================================
+
+    ``come_back`` and ``give_back`` recognize their own move by its moment: another call may have moved the queue since,
+    and its move must stand.
 
     Time is the wall clock in seconds, since a moment may come from another process. When the clock is set back, all
     moments move back with it.

@@ -85,8 +85,21 @@ def archive(
 def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
-    Mirakl's own counts are used, since most reports list only failures; the rows go to ``outcome.ndjson``. If a
-    report lists failures that the counts lack, the report is used: the items in it did not succeed.
+    Mirakl tells the same thing up to three times, and the three may disagree or be incomplete. Which one is used:
+
+    =========  ===================================================  ================================================
+    number     first                                                otherwise
+    =========  ===================================================  ================================================
+    sent       what the task submitted                              the largest of: Mirakl's counts, the items of a
+                                                                    report, the failures of a report
+    failed     the larger of: Mirakl's count, the failed items of   the lines of a report of failures. Not first,
+               a report of items                                    because it may list an item on several lines
+    succeeded  Mirakl's count, at most what is left                 the succeeded items of a report
+    unknown    the rest: no source mentions them                    -
+    =========  ===================================================  ================================================
+
+    A report that cannot be read does not fail a job that did its work: a message says so. The rows of all reports go to
+    ``outcome.ndjson``.
     """
     from airflow_provider_mirakl.jobs.reports import (
         global_errors,

@@ -47,9 +47,25 @@ class _Asked(NamedTuple):
 class Board:
     """One reading of a listing for all tasks that wait for a job in it.
 
-    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. What is not on the page is
-    asked for by itself. Where a listing tells changes, most readings ask for these, which fit on a page however many
-    wait.
+    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. A job that is not on the page
+    is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit on a
+    page however many tasks wait. Reading every page instead would take minutes, during which no task learns anything.
+
+    =============================  ==========================  ======================================================
+    the reading                    the job is on the page      the job is not on the page
+    =============================  ==========================  ======================================================
+    of every job                   its status                  asked for by itself
+    of changes, complete           its new status              nothing changed: its last status; a job never seen
+                                                               before is asked for by itself
+    of changes, cut after a page   its new status              asked for by itself: it may have changed
+    refused (400, 403, 404)        -                           asked for by itself: the key may not list jobs
+    failed otherwise               -                           the error goes to every task; the next reading is due
+                                                               one interval later
+    =============================  ==========================  ======================================================
+
+    One reading in :data:`WHOLE_EVERY` is of every job, in case a change was missed. The first task that finds the last
+    reading stale makes the next one, under a lock; the others wait for it. So a task that is cancelled takes no reading
+    away from the others: the next one of them reads.
     """
 
     def __init__(self) -> None:
