@@ -81,7 +81,10 @@ class Attribute(Coded, total=False):
     channels: list[dict[str, Any]]
     hierarchy_code: str
     locale: str
-    unique_code: bool
+    type_parameter: str
+    unique_code: str
+    validations: str
+    values_list: str
 
 
 class ValuesList(Coded, total=False):

@@ -31,7 +31,7 @@ def key(name: str) -> str:
     return fold(name).replace("-", "_").replace(" ", "_")
 
 
-def hint(name: str, known: Collection[str], usual: Mapping[str, str]) -> str:
+def meant(name: str, known: Collection[str], usual: Mapping[str, str]) -> str | None:
     """What was probably meant by a name that is not known.
 
     :param name: the name.
@@ -39,10 +39,15 @@ def hint(name: str, known: Collection[str], usual: Mapping[str, str]) -> str:
     :param usual: names that other systems use, and what they are here.
     """
     folded = {key(one): one for one in known}
-    meant = usual.get(key(name)) or next(
-        (folded[close] for close in difflib.get_close_matches(key(name), list(folded), 1, 0.7)), None
-    )
-    return f"; did you mean {meant!r}?" if meant else ""
+    if (own := usual.get(key(name))) is not None:
+        return own
+    return next((folded[close] for close in difflib.get_close_matches(key(name), list(folded), 1, 0.7)), None)
+
+
+def hint(name: str, known: Collection[str], usual: Mapping[str, str]) -> str:
+    """:func:`meant` as the end of a message."""
+    close = meant(name, known, usual)
+    return f"; did you mean {close!r}?" if close else ""
 
 
 def compile_fields(

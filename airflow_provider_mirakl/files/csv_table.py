@@ -14,11 +14,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.storage import StoragePath
-from airflow_provider_mirakl.files.text import AUTO, BLANK, not_utf8, text_blocks
+from airflow_provider_mirakl.files.text import (
+    AUTO,
+    BLANK,
+    GZIP,
+    MARKS,
+    PLAIN,
+    check_encoding,
+    not_utf8,
+    text_blocks,
+)
 
 Quoting = Literal["auto", "none"]
 
@@ -54,6 +63,8 @@ class Table:
     :param line: the line of the heading.
     :param rows: the rows, once.
     :param repeated_headings: how often the heading stood among the rows so far, as in part files that were joined.
+    :param plain: whether the file, as far as it is read, holds the heading and the rows and nothing else: no line above
+        the heading, no empty row, no row of another width.
     """
 
     name: str
@@ -62,6 +73,7 @@ class Table:
     line: int
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     repeated_headings: int = 0
+    plain: bool = True
 
     def position(self, names: Sequence[str]) -> int | None:
         """Position of the first of the columns that is there, however its name is written."""
@@ -182,6 +194,7 @@ def read_table(
             f"{name}, line {above + 1}: {words}", [Problem(words, line=above + 1)]
         ) from None
     table = Table(name, [cell.strip(BLANK) for cell in cells], delimiter, above + 1)
+    table.plain = not above and cells == table.header
     numbered.push([*heading[reader.line_num :], *sample])
     numbered.line = above + reader.line_num
     table.rows = _Rows(table, numbered, quotes, hint, exact).read()
@@ -276,6 +289,7 @@ class _Rows:
                     yield Row(start, cells, fault)
                     continue
             if not cells:
+                table.plain = False
                 continue
             if self._exact:
                 yield Row(start, cells, "" if len(cells) == width else _width_fault(cells, width))
@@ -283,11 +297,13 @@ class _Rows:
             first = cells[0].strip(BLANK)
             if first.casefold() in names and self._is_heading(cells, start):
                 table.repeated_headings += 1
+                table.plain = False
             elif not first and not any(cell.strip(BLANK) for cell in cells):
-                pass  # a row of empty cells is nothing
+                table.plain = False  # a row of empty cells is nothing
             elif len(cells) == width and not unnamed:
                 yield Row(start, cells)
             else:
+                table.plain = False
                 yield self._fitted(start, cells, width, unnamed)
 
     def _fitted(self, line: int, cells: list[str], width: int, unnamed: list[int]) -> Row:
@@ -403,6 +419,34 @@ def _split(text: str, delimiter: str, *, quoted: bool) -> list[str] | None:
         at = end + 2
 
 
+class TableWriter:
+    """Writes a table as UTF-8, with the delimiter that it was read with.
+
+    :param file: takes the bytes.
+    :param table: the table that was read.
+    :param strip: take white space from both ends of cells.
+    """
+
+    def __init__(self, file: IO[bytes], table: Table, *, strip: bool) -> None:
+        self._file = file
+        self._strip = strip
+        self._text = io.StringIO(newline="")
+        self._writer = csv.writer(self._text, delimiter=table.delimiter, lineterminator="\n")
+        self.changed = False
+        """Whether white space was taken."""
+
+    def write(self, cells: Sequence[str]) -> None:
+        """Write a row."""
+        if self._strip:
+            stripped = [cell.strip(BLANK) for cell in cells]
+            self.changed = self.changed or stripped != list(cells)
+            cells = stripped
+        self._writer.writerow(cells)
+        self._file.write(self._text.getvalue().encode("utf-8", "surrogateescape"))
+        self._text.seek(0)
+        self._text.truncate()
+
+
 def pasted_lines(text: str) -> Iterator[str]:
     """The lines of pasted text with their ends."""
     return iter(io.StringIO(text, newline=None))
@@ -432,11 +476,17 @@ def open_table(
     name = path.name
     try:
         with path.open("rb") as file:
-            if file.read(4) == b"PAR1":
+            head = file.read(4)
+            if head == b"PAR1":
                 raise MiraklInputError(f"{name}: is Parquet, which is not read here; use CSV or NDJSON")
             file.seek(0)
             blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
             lines = decoded_lines(blocks, name, errors)
-            yield read_table(lines, name, delimiter=delimiter, quoting=quoting, exact=exact)
+            table = read_table(lines, name, delimiter=delimiter, quoting=quoting, exact=exact)
+            file_is_text = (
+                head[:2] != GZIP and not head.startswith(MARKS) and check_encoding(encoding) in PLAIN
+            )
+            table.plain = table.plain and file_is_text
+            yield table
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise MiraklInputError(f"{name}: is not CSV that can be read ({error})") from None

@@ -24,7 +24,7 @@ BLANK = "".join(
 )
 """White space, and characters that nobody sees: they surround cells of spreadsheets and of joined files."""
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook (XLSX); unpack it, or save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV (UTF-8)"),
@@ -41,6 +41,9 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+MARKS = (codecs.BOM_UTF8, *(mark for mark, _ in _MARKS))
+PLAIN = frozenset({AUTO, "utf-8", "ascii"})
+"""Encodings whose bytes are UTF-8, where the file has no mark."""
 _UTF7 = re.compile(rb"\+A[A-Za-z0-9]{2,}-")
 _MARK = codecs.BOM_UTF8
 
@@ -106,7 +109,7 @@ def text_blocks(
 def _unpacked(file: Readable, size: int) -> Iterator[bytes]:
     head = file.read(size)
     read: Callable[[int], bytes] = file.read
-    if head.startswith(_GZIP):
+    if head.startswith(GZIP):
         read = gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", _Rewound(head, file))).read
         head = read(size)
     while head:

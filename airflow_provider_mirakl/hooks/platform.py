@@ -21,7 +21,9 @@ from airflow_provider_mirakl.files.notes import Note, NoteKind
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
+    from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.api.documents import DocumentType
+    from airflow_provider_mirakl.checks.products import Catalog
     from airflow_provider_mirakl.client.http import Client
 
 T = TypeVar("T")
@@ -126,6 +128,26 @@ class PlatformSettings:
         from airflow_provider_mirakl.api.platform import list_attributes
 
         return frozenset(entry["code"] for entry in self.get(list_attributes()))
+
+    def product_catalog(self, caller: Caller, *, all_attributes: bool = False) -> Catalog:
+        """The categories, attributes and lists of values that files of products are checked against (H11, PM11, VL11).
+
+        A key of a shop may ask for them too.
+
+        :param caller: whose key it is, and for which shop.
+        :param all_attributes: also those that only the operator fills.
+        """
+        from airflow_provider_mirakl.api.platform import list_attributes, list_hierarchies, list_values_lists
+        from airflow_provider_mirakl.checks.products import Catalog
+
+        is_shop = caller.role == "shop"
+        shop_id = caller.shop_id if is_shop else None
+        every = True if all_attributes and is_shop else None
+        return Catalog(
+            self.get(list_hierarchies(shop_id=shop_id)),
+            self.get(list_attributes(shop_id=shop_id, all_operator_attributes=every)),
+            self.get(list_values_lists(shop_id=shop_id)),
+        )
 
     def document_types(self, role: str) -> list[DocumentType]:
         """The types of documents of shops (DO01)."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
-from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.operators.bases.files import CheckedFileArguments, FileJobOperator
 from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
 from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.checks.lint import Check
     from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
@@ -70,7 +71,7 @@ class MiraklImportOffersOperator(FileJobOperator):
         import_mode: ImportMode | TextArg = "NORMAL",
         with_products: FlagArg = False,
         operator_format: FlagArg = False,
-        **kwargs: Unpack[FileJobArguments],
+        **kwargs: Unpack[CheckedFileArguments],
     ) -> None:
         super().__init__(source=source, **kwargs)
         self.import_mode = import_mode
@@ -85,6 +86,12 @@ class MiraklImportOffersOperator(FileJobOperator):
             "with_products": self.with_products,
             "operator_format": self.operator_format,
         }
+
+    def checker(self, caller: Caller) -> Check:
+        """The check by OF01's columns."""
+        from airflow_provider_mirakl.checks.imports import OF01, ImportCheck
+
+        return ImportCheck(OF01)
 
     def upload(self, caller: Caller, file_name: str) -> Call[Any]:
         """OF01."""
@@ -186,6 +193,12 @@ class MiraklImportStockOperator(FileJobOperator):
     asset_name = "stock"
     roles = _SELLERS_AND_OPERATORS
 
+    def checker(self, caller: Caller) -> Check:
+        """The check by STO01's columns."""
+        from airflow_provider_mirakl.checks.imports import STO01, ImportCheck
+
+        return ImportCheck(STO01)
+
     def upload(self, caller: Caller, file_name: str) -> Call[str]:
         """STO01."""
         from airflow_provider_mirakl.api.offers import import_stock
@@ -208,6 +221,12 @@ class MiraklImportPricesOperator(FileJobOperator):
     job = "price_import"
     asset_name = "prices"
     roles = _SELLERS_AND_OPERATORS
+
+    def checker(self, caller: Caller) -> Check:
+        """The check by PRI01's columns."""
+        from airflow_provider_mirakl.checks.imports import PRI01, ImportCheck
+
+        return ImportCheck(PRI01)
 
     def upload(self, caller: Caller, file_name: str) -> Call[str]:
         """PRI01."""

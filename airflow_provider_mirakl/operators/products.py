@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator
+from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator, OnFinding
 from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe, Moment
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.checks.lint import Check
     from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, MomentArg, PathArg, TextArg
 
 Until = Literal["sent", "complete"]
@@ -32,10 +33,16 @@ class MiraklImportProductsOperator(FileJobOperator):
     :param conversion_type: ``AI_CONVERTER`` or ``STANDARD``; default the shop's own setting.
     :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each true or false; only with
         ``AI_CONVERTER``.
+    :param lint: what to do when a CSV file does not fit the operator's catalog (H11, PM11, VL11, each asked once an
+        hour and kept meanwhile): unknown and missing columns, required attributes by category, types, lengths, values
+        of lists, doubled SKUs, codes of categories. ``warn`` in the log and send the file; ``fail`` before the call is
+        spent; ``off``: do not check. Templated.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` and ``states``;
         ``reports``, the archived reports by id; ``rows``, the file with a line for each item known; ``rejects``, the
-        failed lines with the source's columns, if source and reports are CSV; and ``folder``.
+        failed lines with the source's columns, if source and reports are CSV; ``lint``, what the check found:
+        ``rows``, ``problems``, the ``commonest``, and ``findings``, the file that lists all; and ``folder``.
+    :raises MiraklInputError: the file has problems, and ``lint`` is ``fail``; nothing was sent.
     :raises MiraklItemsFailedError: more lines failed than allowed.
     :raises MiraklJobFailedError: the import ended without doing its work.
     :raises MiraklUnclearSubmissionError: it is not known whether Mirakl accepted the file.
@@ -55,13 +62,14 @@ class MiraklImportProductsOperator(FileJobOperator):
         self,
         *,
         source: PathArg,
+        lint: OnFinding | TextArg = "warn",
         until: Until = "sent",
         operator_format: FlagArg = False,
         conversion_type: ConversionType | TextArg | None = None,
         conversion_options: MappingArg | None = None,
         **kwargs: Unpack[FileJobArguments],
     ) -> None:
-        super().__init__(source=source, **kwargs)
+        super().__init__(source=source, lint=lint, **kwargs)
         self.until = until
         self.early = self.until == "sent"
         self.operator_format = operator_format
@@ -76,6 +84,20 @@ class MiraklImportProductsOperator(FileJobOperator):
             "conversion_type": self.conversion_type,
             "conversion_options": self.conversion_options,
         }
+
+    def checker(self, caller: Caller) -> Check:
+        """What knows the operator's catalog."""
+        from airflow_provider_mirakl.checks.products import ProductCheck
+        from airflow_provider_mirakl.hooks.platform import PlatformSettings
+
+        with self.hook.get_conn() as client:
+            settings = PlatformSettings(client, self.work_folder)
+            catalog = settings.product_catalog(caller, all_attributes=self.operator_format)
+        return ProductCheck(
+            catalog,
+            operator_format=self.operator_format,
+            converted=self.conversion_type == "AI_CONVERTER",
+        )
 
     def upload(self, caller: Caller, file_name: str) -> Call[int]:
         """P41."""

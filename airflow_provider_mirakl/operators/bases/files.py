@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
-from airflow_provider_mirakl.runtime.arguments import Location, Maybe, Text
+from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.results import Ended
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -18,37 +18,80 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.checks.lint import Check, Lint
+    from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.runtime.arguments import PathArg, TextArg
+    from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg, TextArg
+
+OnFinding = Literal["fail", "warn", "off"]
+LOGGED_FINDINGS = 20
 
 
 class FileJobArguments(JudgedJobArguments, total=False):
-    """The parameters of :class:`FileJobOperator`, for the operators built on it."""
+    """The parameters of :class:`FileJobOperator` but for ``lint``, for the operators built on it."""
 
     id_column: TextArg | None
+    encoding: TextArg
+    strip: FlagArg
+
+
+class CheckedFileArguments(FileJobArguments, total=False):
+    """The parameters of :class:`FileJobOperator`, for the operators that leave ``lint`` as it is."""
+
+    lint: OnFinding | TextArg
 
 
 class FileJobOperator(JudgedJobOperator):
     """Base of the operators that upload a file.
 
+    A CSV file is read before it is sent. One that a spreadsheet or a shop system wrote in its own way is sent clean:
+    as UTF-8 without a byte order mark, the heading in the first line, without empty rows, empty columns without a
+    name, and white space around cells. A file that is clean already is sent byte for byte.
+
     :param source: the file: a local path or object storage.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
+    :param lint: what to do when the check of a CSV file finds a problem: ``fail`` before the call is spent, with every
+        problem by line and column; ``warn`` in the log and send the file; ``off``: do not read the file, and send it
+        byte for byte. XLSX and XML are sent as they are. Templated.
+    :param encoding: encoding of a CSV file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
+        knows, such as ``cp1252``. Templated.
+    :param strip: take white space from both ends of the cells of a CSV file. Templated.
     """
 
     source = Location()
     id_column = Maybe(Text())
+    lint = Choice[OnFinding](get_args(OnFinding))
+    encoding = Text()
+    strip = Flag()
 
     def __init__(
-        self, *, source: PathArg, id_column: TextArg | None = None, **kwargs: Unpack[JudgedJobArguments]
+        self,
+        *,
+        source: PathArg,
+        id_column: TextArg | None = None,
+        lint: OnFinding | TextArg = "fail",
+        encoding: TextArg = "auto",
+        strip: FlagArg = True,
+        **kwargs: Unpack[JudgedJobArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.id_column = id_column
+        self.lint = lint
+        self.encoding = encoding
+        self.strip = strip
 
     @abstractmethod
     def upload(self, caller: Caller, file_name: str) -> Call[Any]:
         """The call that uploads :attr:`content` with a file name."""
+
+    @abstractmethod
+    def checker(self, caller: Caller) -> Check:
+        """What knows the columns that Mirakl takes.
+
+        :raises MiraklError: what it needs of Mirakl cannot be had.
+        """
 
     @property
     def options(self) -> dict[str, Any]:
@@ -65,7 +108,21 @@ class FileJobOperator(JudgedJobOperator):
     @property
     def copy(self) -> StoragePath:
         """The copy that is sent, in the task's folder."""
-        return self._run.folder / "sent" / self.path.name
+        return self._run.folder / "sent" / self._name
+
+    @property
+    def _name(self) -> str:
+        """The name of what is sent; a CSV file that is read is sent unpacked."""
+        from airflow_provider_mirakl.jobs.reports import is_csv
+
+        bare = self.path.name.removesuffix(".gz")
+        return bare if self.lint != "off" and is_csv(bare) else self.path.name
+
+    @property
+    def _is_csv(self) -> bool:
+        from airflow_provider_mirakl.jobs.reports import is_csv
+
+        return is_csv(self._name)
 
     def has_copy(self) -> bool:
         """Whether the copy exists."""
@@ -76,14 +133,17 @@ class FileJobOperator(JudgedJobOperator):
         return self.copy.open("rb")
 
     def payload(self, caller: Caller) -> str:
-        """Copy the file, and hash the copy, its options and the shop."""
+        """Copy the file, check it, and hash it with its options and the shop."""
         import hashlib
         import json
 
         from airflow_provider_mirakl.files.storage import BLOCK, unreadable, writing
 
         digest = hashlib.sha256(
-            json.dumps([self.job, self.options, caller.role, caller.shop_id], sort_keys=True).encode()
+            json.dumps(
+                [self.job, self.options, caller.role, caller.shop_id, self.encoding, self.strip],
+                sort_keys=True,
+            ).encode()
         )
         try:
             opened = self.path.open("rb")
@@ -96,6 +156,7 @@ class FileJobOperator(JudgedJobOperator):
                     digest.update(block)
                     copy.write(block)
         self.refuse_empty()
+        self._check(caller)
         return digest.hexdigest()
 
     def refuse_empty(self) -> None:
@@ -112,9 +173,8 @@ class FileJobOperator(JudgedJobOperator):
     def lines(self) -> int | None:
         """Lines below the header of a CSV file."""
         from airflow_provider_mirakl.files.csv_table import open_table
-        from airflow_provider_mirakl.jobs.reports import is_csv
 
-        if not is_csv(self.copy.name):
+        if not self._is_csv:
             return None
         try:
             with open_table(self.copy, errors="replace") as table:
@@ -122,9 +182,97 @@ class FileJobOperator(JudgedJobOperator):
         except MiraklInputError:  # Mirakl may be able to read what we cannot
             return None
 
+    # The check
+
+    def _check(self, caller: Caller) -> None:
+        """Check the copy and write it clean.
+
+        :raises MiraklInputError: there are problems, and ``lint`` is ``fail``.
+        """
+        if self.lint == "off":
+            return
+        if not self._is_csv:
+            self.log.info("%s is not CSV: it is sent as it is, without a check.", self.path.name)
+            return
+        try:
+            lint = self._read_over(self.checker(caller))
+        except MiraklError as error:
+            if self.lint == "fail":
+                raise
+            self.log.warning("%s is sent as it is: its check is not complete. %s", self.path.name, error)
+            return
+        self._tell(lint)
+
+    def _read_over(self, check: Check) -> Lint:
+        """Check the copy; where it is not clean, write it anew."""
+        from airflow_provider_mirakl.checks.lint import as_line, lint_table
+        from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
+        from airflow_provider_mirakl.files.storage import remove, writing
+
+        with (
+            open_table(self.copy, encoding=self.encoding) as table,
+            writing(self._findings) as found,
+            writing(self._clean) as clean,
+        ):
+            writer = TableWriter(clean, table, strip=self.strip)
+            lint = lint_table(table, check, found=lambda one: found.write(as_line(one)), row=writer.write)
+        if not lint.count:
+            remove(self._findings)
+        if table.plain and not writer.changed:
+            remove(self._clean)
+        else:
+            with self._clean.open("rb") as clean_file, writing(self.copy) as copy:
+                while block := clean_file.read(1 << 20):
+                    copy.write(block)
+            remove(self._clean)
+            self.log.info("%s is sent clean: UTF-8, the heading first, no empty row.", self.path.name)
+        return lint
+
+    def _tell(self, lint: Lint) -> None:
+        """Say what was found, and keep it for the result."""
+        import json
+
+        from airflow_provider_mirakl.checks.lint import words
+        from airflow_provider_mirakl.files.storage import write_bytes
+
+        summary = lint.summary() | {"findings": str(self._findings) if lint.count else None}
+        write_bytes(self._run.folder / "lint.json", json.dumps(summary, ensure_ascii=False).encode())
+        lines = list(words(lint, self.path.name))
+        if not lint.count:
+            self.log.info("%s", "\n".join(lines))
+            return
+        if self.lint == "fail":
+            self._run.push_result({"lint": summary})
+            raise MiraklInputError(
+                f"source: {counted(lint.count, 'problem')} in {counted(lint.rows, 'row')} of {self.path.name}; nothing "
+                f"was sent. All are in {self._findings}",
+                lint.findings,
+                problem_count=lint.count,
+            )
+        hidden = len(lines) - 1 - LOGGED_FINDINGS
+        more = [f"  ... all are in {self._findings}"] if hidden > 0 else []
+        self.log.warning("%s", "\n".join([*lines[: 1 + LOGGED_FINDINGS], *more]))
+
+    @property
+    def _findings(self) -> StoragePath:
+        return self._run.folder / "lint.ndjson"
+
+    @property
+    def _clean(self) -> StoragePath:
+        return self._run.folder / "clean.csv"
+
+    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
+        """What the check found."""
+        import json
+
+        try:
+            return {"lint": json.loads((run.folder / "lint.json").read_bytes())}
+        except (FileNotFoundError, ValueError):
+            return {"lint": None}
+
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
         """The file, with a unique name."""
-        stem, dot, ending = self.path.name.rpartition(".")
+        stem, dot, ending = self._name.rpartition(".")
         name = f"{stem}-{book.name(0)}.{ending}" if dot else f"{ending}-{book.name(0)}"
         yield Submission(self.upload(caller, name))
 

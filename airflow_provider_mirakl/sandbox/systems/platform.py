@@ -257,8 +257,8 @@ def attributes(exchange: Exchange) -> Reply:
     """PM11: JSON, or CSV when ``Accept`` says so."""
     places = {"", *_below(exchange)}
     found = [row for row in reference.ATTRIBUTES.values() if row["hierarchy_code"] in places]
-    if not exchange.boolean("with_roles", True):
-        found = [{**row, "roles": []} for row in found]
+    if exchange.boolean("with_roles", False):
+        found = [row for row in found if row["roles"]]
     if "text/csv" not in exchange.request.headers.get("accept", ""):
         return Reply.json({"attributes": found})
     translations = ("en_US", "fr_FR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 CHANNELS = [
@@ -115,6 +116,7 @@ _VALUES = {
         ("Nordlys", "Akeba", "Veltro", "Brightwater", "Kusari", "Ferrum", "Oakline"),
     ),
     "colors": ("Colours", "Couleurs", ("black", "white", "blue", "green", "red", "grey")),
+    "materials": ("Materials", "Matières", ("wood", "metal", "glass", "cotton", "leather")),
 }
 VALUES_LISTS = [
     {
@@ -132,6 +134,8 @@ VALUES: dict[str, frozenset[str]] = {
     code: frozenset(values) | {value.lower() for value in values} for code, (_, _, values) in _VALUES.items()
 }
 
+LONGEST = {"title": 255, "description": 6000}
+"""Characters that a value may have."""
 SKU = "shop_sku"
 CATEGORY = "category"
 #: code, English, French, type, level, role, category, values list
@@ -154,6 +158,8 @@ _ATTRIBUTES = (
         "",
     ),
     ("color", "Colour", "Couleur", "LIST", "OPTIONAL", "", "", "colors"),
+    ("materials", "Materials", "Matières", "LIST_MULTIPLE_VALUES", "OPTIONAL", "", "", "materials"),
+    ("released", "Released", "Sortie", "DATE", "OPTIONAL", "", "", ""),
     ("weight", "Weight (g)", "Poids (g)", "INTEGER", "OPTIONAL", "", "", ""),
     ("battery", "Battery (mAh)", "Batterie (mAh)", "INTEGER", "REQUIRED", "", "smartphones", ""),
     ("volume", "Volume (l)", "Volume (l)", "INTEGER", "REQUIRED", "", "backpacks", ""),
@@ -163,6 +169,8 @@ _ATTRIBUTES = (
 def _attribute(row: tuple[str, ...]) -> dict[str, Any]:
     code, english, french, kind, level, role, category, values = row
     parameters = [{"name": "LIST_CODE", "value": values}] if values else []
+    if kind == "DATE":
+        parameters = [{"name": "PATTERN", "value": "yyyy-MM-dd"}]
     return {
         "code": code,
         "label": english,
@@ -179,6 +187,7 @@ def _attribute(row: tuple[str, ...]) -> dict[str, Any]:
         "variant": code == "color",
         "values": [],
         "values_list": values,
+        "validations": f"MAX_LENGTH|{LONGEST[code]}" if code in LONGEST else "",
         "unique_code": "EAN" if code == "ean" else "",
         "channels": [{"code": "INIT"}],
     }
@@ -217,6 +226,14 @@ def judge(row: dict[str, str]) -> list[tuple[str, str, str]]:
             found.append(("1001", code, f"The attribute {code} is unknown."))
         elif attribute["type"] == "LIST" and value not in VALUES[attribute["values_list"]]:
             found.append(("2004", code, f"The value {value} is not in the list {attribute['values_list']}."))
+        elif attribute["type"] == "LIST_MULTIPLE_VALUES":
+            unknown = [one for one in value.split("|") if one.strip() not in VALUES[attribute["values_list"]]]
+            words = f"The value {', '.join(unknown)} is not in the list {attribute['values_list']}."
+            found += [("2004", code, words)] if unknown else []
+        elif attribute["type"] == "DATE" and not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+            found.append(("2005", code, f"The value {value} is not a date of the form yyyy-MM-dd."))
+        elif len(value) > LONGEST.get(code, len(value)):
+            found.append(("2006", code, f"The value has more than {LONGEST[code]} characters."))
         elif attribute["type"] == "INTEGER" and not value.removeprefix("-").isdecimal():
             found.append(("2003", code, f"The value {value} is not a whole number."))
     category = row.get(CATEGORY, "")

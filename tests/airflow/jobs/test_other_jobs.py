@@ -139,7 +139,10 @@ def test_offers_stock_and_prices_are_imported(task, file, mirakl_sandbox):
     rejects = Path(done["rejects"]).read_text(encoding="utf-8")
     assert rejects == '"offer-sku";"quantity";"warehouse-code";"update-delete"\n"O-9";"1";"";""\n'
     prices = file("offer-sku;price;discount-price\nO-1;20;18\nO-2;cheap;\n", "prices.csv")
-    done = task(MiraklImportPricesOperator, source=prices, run_id="prices", max_failed_items=1, **shop).run()
+    options = {"source": prices, "run_id": "prices", "max_failed_items": 1, "lint": "warn", **shop}
+    done = task(MiraklImportPricesOperator, **options).run()
+    assert done["lint"]["problems"] == 1
+    assert lines(done["lint"]["findings"])[0]["column"] == "price"
     assert (done["succeeded"], done["failed"]) == (1, 1)
     assert "not a number" in lines(done["rows"][0])[0]["message"]
 
@@ -207,7 +210,8 @@ def test_offers_with_products_tell_both_imports(task, file, mirakl_sandbox):
 
 def test_an_offer_import_that_fails_as_a_whole_says_why(task, file, mirakl_sandbox):
     with pytest.raises(MiraklJobFailedError, match="lacks the column sku"):
-        task(MiraklImportOffersOperator, source=file("nothing\n1\n"), mirakl_conn_id="mirakl_shop").run()
+        source = file("nothing\n1\n")
+        task(MiraklImportOffersOperator, source=source, lint="off", mirakl_conn_id="mirakl_shop").run()
 
 
 def test_an_unclear_stock_import_is_left_to_a_person_unless_told_otherwise(task, file, mirakl_sandbox):

@@ -1,0 +1,168 @@
+"""What is wrong with a file of an import, found before its call: read once, in constant memory, with every place named.
+
+A check knows the columns that an operation takes. It is asked for the heading once, then for each row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow_provider_mirakl.exceptions import Problem
+from airflow_provider_mirakl.files.csv_table import Table
+from airflow_provider_mirakl.files.text import BLANK
+
+KEPT = 1000
+"""Findings that are kept for a message; the file of findings holds all."""
+SHOWN_VALUES = 20
+_COMMONEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Problem):
+    """Something that Mirakl would refuse or misunderstand. Its ``field`` is the column.
+
+    :param kind: the message without what differs from row to row, to count by.
+    :param value: the cell.
+    :param allowed: values that would be right, the first ones.
+    """
+
+    kind: str = ""
+    value: str = ""
+    allowed: tuple[str, ...] = ()
+
+    def as_row(self) -> dict[str, Any]:
+        """The finding as a line of the file of findings."""
+        return {
+            "line": self.line,
+            "id": self.item_id,
+            "column": self.field,
+            "value": self.value,
+            "message": self.message,
+            "allowed": list(self.allowed),
+        }
+
+
+class Check(Protocol):
+    """Knows what an operation takes."""
+
+    notes: list[str]
+    """What a person should know although nothing is wrong."""
+
+    def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
+        """The columns by the operation's own names, and what is wrong with them."""
+        ...
+
+    def row(self, line: int, cells: Mapping[str, str]) -> Iterable[Finding]:
+        """What is wrong with a row, by the names of :meth:`heading`."""
+        ...
+
+
+@dataclass(slots=True)
+class Lint:
+    """What was found in a file.
+
+    :param rows: rows that were read.
+    :param count: findings.
+    :param findings: the first of them.
+    :param notes: what a person should know although nothing is wrong.
+    """
+
+    rows: int = 0
+    count: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, finding: Finding) -> None:
+        """Take a finding."""
+        self.count += 1
+        self._kinds[finding.field, finding.kind or finding.message] += 1
+        if len(self.findings) < KEPT:
+            self.findings.append(finding)
+
+    def summary(self) -> dict[str, Any]:
+        """The result in a few lines, for XCom."""
+        return {
+            "rows": self.rows,
+            "problems": self.count,
+            "commonest": [
+                {"column": column, "message": message[:300], "count": count}
+                for (column, message), count in self._kinds.most_common(_COMMONEST)
+            ],
+            "notes": self.notes[:_COMMONEST],
+        }
+
+
+Sink = Callable[[Finding], object]
+
+
+def lint_table(
+    table: Table, check: Check, *, found: Sink | None = None, row: Callable[[list[str]], object] | None = None
+) -> Lint:
+    """Check a table row by row.
+
+    :param table: the open file.
+    :param check: what the operation takes.
+    :param found: takes every finding.
+    :param row: takes the heading and each row, as the operation should get them.
+    :raises MiraklInputError: the rest of the file cannot be read.
+    """
+    lint = Lint()
+
+    def tell(findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            lint.add(finding)
+            if found is not None:
+                found(finding)
+
+    names, findings = check.heading(table.header, table.line)
+    if names != table.header:
+        table.plain = False
+    tell(findings)
+    kept = [at for at, name in enumerate(names) if name]
+    if row is not None:
+        row([names[at] for at in kept])
+    for line, cells, fault in table.rows:
+        lint.rows += 1
+        if fault:
+            tell([Finding(fault, line=line, kind="cannot be read as a row of the heading")])
+            if row is not None:
+                row(cells)
+            continue
+        tell(check.row(line, {names[at]: cells[at].strip(BLANK) for at in kept}))
+        if row is not None:
+            row([cells[at] for at in kept])
+    lint.notes = list(check.notes)
+    return lint
+
+
+def as_line(finding: Finding) -> bytes:
+    """A finding as a line of NDJSON."""
+    return json.dumps(finding.as_row(), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def shown(values: Sequence[str]) -> str:
+    """Values for a message, cut where there are many."""
+    first = ", ".join(values[:SHOWN_VALUES])
+    return first if len(values) <= SHOWN_VALUES else f"{first} and {len(values) - SHOWN_VALUES:,} more"
+
+
+def words(lint: Lint, name: str) -> Iterator[str]:
+    """The result for a person: one line about the file, then a line for each finding kept.
+
+    :param lint: what was found.
+    :param name: the file.
+    """
+    rows = f"{lint.rows:,} row{'' if lint.rows == 1 else 's'}"
+    problems = f"{lint.count:,} problem{'' if lint.count == 1 else 's'}" if lint.count else "no problem"
+    yield f"{name}: {problems} in {rows}"
+    for note in lint.notes:
+        yield f"  note: {note}"
+    for finding in lint.findings:
+        yield f"  - {finding}"
+    if lint.count > len(lint.findings):
+        yield f"  ... and {lint.count - len(lint.findings):,} more"
