@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.checks.lint import Check
 
 
 def run() -> int:
@@ -139,6 +142,51 @@ def _days(text: str) -> float:
     return days
 
 
+def _lint(arguments: argparse.Namespace) -> int:
+    from airflow_provider_mirakl.checks.lint import lint_table, words
+    from airflow_provider_mirakl.files.csv_table import open_table
+    from airflow_provider_mirakl.files.paths import storage_path
+
+    if arguments.operation == "P41" and not arguments.conn_id:
+        print("lint of products (P41) needs --conn-id: they are checked against a catalog", file=sys.stderr)
+        return 2
+    path = storage_path(arguments.file)
+    logging.disable(logging.CRITICAL)
+    try:
+        check = _checker(arguments)
+        with open_table(path, encoding=arguments.encoding) as table:
+            lint = lint_table(table, check)
+    except OSError as error:
+        print(f"{arguments.file} cannot be read: {error}", file=sys.stderr)
+        return 2
+    finally:
+        logging.disable(logging.NOTSET)
+    if arguments.json:
+        rows = [finding.as_row() for finding in lint.findings]
+        print(json.dumps(lint.summary() | {"findings": rows}, indent=2, ensure_ascii=False))
+    else:
+        for line in words(lint, path.name):
+            print(line)
+    return 1 if lint.count else 0
+
+
+def _checker(arguments: argparse.Namespace) -> Check:
+    from airflow_provider_mirakl.checks.imports import OF01, PRI01, STO01, ImportCheck
+
+    if (file := {"OF01": OF01, "STO01": STO01, "PRI01": PRI01}.get(arguments.operation)) is not None:
+        return ImportCheck(file)
+    from airflow_provider_mirakl.checks.products import ProductCheck
+    from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+    from airflow_provider_mirakl.hooks.platform import PlatformSettings
+    from airflow_provider_mirakl.runtime.arguments import read_caller
+
+    hook = MiraklHook(arguments.conn_id)
+    with hook.get_conn() as client:
+        caller = read_caller(hook, arguments.shop_id)
+        catalog = PlatformSettings(client).product_catalog(caller, all_attributes=arguments.operator_format)
+    return ProductCheck(catalog, operator_format=arguments.operator_format)
+
+
 COMMANDS = (
     Command(
         "check",
@@ -188,6 +236,36 @@ COMMANDS = (
                 {"default": None, "metavar": "PATH", "help": "default: [mirakl] work_folder"},
             ),
             ("--dry-run", {"action": "store_true", "help": "say what would be removed"}),
+        ),
+    ),
+    Command(
+        "lint",
+        "check a CSV file before it is imported, with the words of the operators; nothing is sent to Mirakl",
+        _lint,
+        (
+            ("file", {"help": "a local path or object storage"}),
+            (
+                "--operation",
+                {
+                    "choices": ("P41", "OF01", "STO01", "PRI01"),
+                    "default": "P41",
+                    "help": "what the file is for: products (P41, the default), offers, stock or prices",
+                },
+            ),
+            (
+                "--conn-id",
+                {
+                    "metavar": "ID",
+                    "help": "Airflow connection whose catalog products are checked against; only P41 needs it",
+                },
+            ),
+            ("--shop-id", {"type": int, "metavar": "ID", "help": "the shop; default the connection's own"}),
+            (
+                "--operator-format",
+                {"action": "store_true", "help": "the file is in the operator's format already (P41)"},
+            ),
+            ("--encoding", {"default": "auto", "help": "encoding of the file, such as cp1252"}),
+            ("--json", {"action": "store_true", "help": "one JSON object with the findings"}),
         ),
     ),
 )

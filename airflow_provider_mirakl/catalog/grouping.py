@@ -1,10 +1,12 @@
 """Products over several rows, as shop systems export them: title and description in the first row of a group only,
 a row for each variant, rows that have nothing but a further image.
 
-Rows of a group stand together, so memory holds one group. Three settings of
+Rows of a group stand together, so memory holds one group and the keys of those before it. Three settings of
 :class:`~airflow_provider_mirakl.catalog.mapping.Columns` say what happens: ``group_by`` names the column that all rows
 of a group share, ``fill_down`` the columns that the first row has for all, ``collect`` the columns whose values of all
 rows belong to each. A row with nothing but collected columns is not a product.
+
+A group that returns below another one is refused: its products would lack what its first rows have, without an error.
 """
 
 from __future__ import annotations
@@ -29,34 +31,77 @@ def grouped(chunks: Iterable[Records], columns: Columns) -> Iterator[Records]:
     :param chunks: the records.
     :param columns: names the columns.
     """
-    key = columns.group_by or ""
-    held: list[Record] = []
-    current: Any = None
+    groups = _Groups(columns)
     chunk = Records()
     for given in chunks:
         chunk.refused += given.refused
         for record in given.records:
-            at, cells = record
-            if not isinstance(cells, Mapping):
-                _close(held, columns, chunk)
-                held, current = [], None
-                chunk.records.append(record)
-                continue
-            value = _cell(cells, key)
-            if value is None:
-                if any(_has(cells, name) for name in cells):
-                    problem = Problem("is empty; every row needs it to find its group", key)
-                    chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "cells"))
-                continue
-            if value != current or len(held) >= MAX_GROUP_ROWS:
-                _close(held, columns, chunk)
-                held, current = [], value
-            held.append(record)
+            groups.take(record, chunk)
         if len(chunk.records) >= BATCH_ROWS:
             yield chunk
             chunk = Records()
-    _close(held, columns, chunk)
+    groups.close(chunk)
     yield chunk
+
+
+class _Groups:
+    """The group that is open, and the keys of those before it."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._key = columns.group_by or ""
+        self._held: list[Record] = []
+        self._current: Any = None
+        self._ended = _Keys()
+
+    def take(self, record: Record, chunk: Records) -> None:
+        """Take a record into its group; what is complete goes into the chunk."""
+        at, cells = record
+        if not isinstance(cells, Mapping):
+            self.close(chunk)
+            chunk.records.append(record)
+            return
+        value = _cell(cells, self._key)
+        if value is None:
+            if any(_has(cells, name) for name in cells):
+                problem = Problem("is empty; every row needs it to find its group", self._key)
+                chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "cells"))
+            return
+        if value != self._current:
+            self.close(chunk)
+            self._current = value
+        elif len(self._held) >= MAX_GROUP_ROWS:
+            _close(self._held, self._columns, chunk)
+            self._held = []
+        if value in self._ended:
+            problem = Problem(
+                f"the group {value!r:.60} ended above; the rows of a group have to stand together: sort the source by "
+                f"{self._key!r}",
+                self._key,
+            )
+            chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "cells"))
+        else:
+            self._held.append(record)
+
+    def close(self, chunk: Records) -> None:
+        """End the group that is open."""
+        _close(self._held, self._columns, chunk)
+        if self._current is not None:
+            self._ended.add(self._current)
+        self._held, self._current = [], None
+
+
+class _Keys:
+    """The keys of groups that have ended, as hashes: a feed may have a million. A list of JSON has no hash itself."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()
+
+    def add(self, key: Any) -> None:
+        self._hashes.add(hash(repr(key)))
+
+    def __contains__(self, key: Any) -> bool:
+        return hash(repr(key)) in self._hashes
 
 
 def _close(held: list[Record], columns: Columns, chunk: Records) -> None:

@@ -96,6 +96,20 @@ def compile_fields(
     return build
 
 
+def keep_columns(heading: Sequence[str]) -> Build:
+    """The builder of objects that have the columns of a table as their fields; empty cells are absent."""
+
+    def build(cells: Mapping[str, Any]) -> bytes:
+        made: dict[str, Any] = {}
+        for name, value in cells.items():
+            value = value.strip(BLANK) if type(value) is str else value
+            if name and value != "" and not is_nothing(value):
+                made[name] = value if (number := as_number(value)) is None else number
+        return msgspec.json.encode(made, enc_hook=str)
+
+    return build
+
+
 _Column = tuple[str, list[str], Kind]
 """A column's name, the path of its field, and what its cells become."""
 

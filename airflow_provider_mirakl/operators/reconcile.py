@@ -26,14 +26,14 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
     Where the other side has the state of synchronization, a product that is not ``SYNCHRONIZED`` is different.
     Uses constant memory.
 
-    :param source: your side: NDJSON, a JSON array, CSV, or a list of objects. Templated.
+    :param source: your side: a file (NDJSON, JSON, CSV or Parquet), a list of objects, or a DataFrame. Templated.
     :param other: the other side, in the same forms. Templated.
     :param source_key: field of the source by which products are matched, as a path such as ``ids.sku``; default its
         ``product_sku`` or ``sku``, else ``id``.
     :param other_key: the same for the other side.
     :param fields: further fields to compare: fields of the source, each with the path of the other side's, such as
         ``{"title": "data.title"}``. Values are compared as strings; absent, ``null`` and empty are the same.
-    :param encoding: encoding of CSV files: ``auto`` (UTF-8, or UTF-16 with a byte order mark), or a name that
+    :param encoding: encoding of text files: ``auto`` (UTF-8, or UTF-16 with a byte order mark), or a name that
         Python knows, such as ``cp1252``.
     :param work_folder: folder for the files, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.

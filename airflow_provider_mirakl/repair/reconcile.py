@@ -1,7 +1,7 @@
 """Two lists of products compared: what is missing, what is extra, what is different. In constant memory.
 
-A side is a file (NDJSON, a JSON array or CSV) or a list: the own catalog, an export of the Catalog Manager (CM51, CM52)
-or of Mirakl Connect (listProducts).
+A side is a file (NDJSON, JSON, CSV or Parquet), a list or a DataFrame: the own catalog, an export of the Catalog
+Manager (CM51, CM52) or of Mirakl Connect (listProducts).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from airflow_provider_mirakl.catalog.source import open_source
+from airflow_provider_mirakl.checks.fields import keep_columns
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
-from airflow_provider_mirakl.files.csv_table import decoded_lines, read_table
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, remove, writing
-from airflow_provider_mirakl.files.text import AUTO, text_blocks
+from airflow_provider_mirakl.files.text import AUTO
+from airflow_provider_mirakl.files.values import Frame
 from airflow_provider_mirakl.repair.pairs import ID_NAMES, SKU_NAMES, fold
 from airflow_provider_mirakl.repair.proof import SYNCHRONIZED
 
@@ -28,8 +29,6 @@ STATUS = "synchronization.status"
 
 _BUCKETS = 64
 _STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus"})
-_TABLE_ENDINGS = (".csv", ".txt", ".tsv")
-_JSON_ENDINGS = (".json", ".ndjson", ".jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +158,27 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def read_side(
-    data: StoragePath | Iterable[Any], name: str, encoding: str = AUTO
+    data: StoragePath | Iterable[Any] | Frame, name: str, encoding: str = AUTO
 ) -> Iterator[Mapping[str, Any]]:
     """The products of a side.
 
-    :param data: a file, or a list of objects.
+    :param data: a file, a list of objects, or a table of a library.
     :param name: for messages.
-    :param encoding: of a CSV file: ``auto``, or a name that Python knows.
+    :param encoding: of a text file: ``auto``, or a name that Python knows.
     :raises MiraklInputError: it cannot be read.
     """
-    file = getattr(data, "name", None)
-    if isinstance(file, str) and _is_table(file.casefold()):
-        yield from _read_table(cast("StoragePath", data), name, encoding)
+    if isinstance(getattr(data, "name", None), str) and _is_empty(cast("StoragePath", data)):
         return
-    for batch in open_source(data).batches():
+    source = open_source(data, encoding=encoding, compiled=keep_columns)
+    for batch in source.batches():
         if batch.refused:
             raise MiraklInputError(
-                f"{name} cannot be read", [problem for r in batch.refused for problem in r.problems]
+                f"{name}: {source.name} cannot be read",
+                [
+                    replace(problem, line=source.place(row.at)[0])
+                    for row in batch.refused
+                    for problem in row.problems
+                ],
             )
         for row in batch.rows:
             item = json.loads(row)
@@ -184,27 +187,12 @@ def read_side(
             yield item
 
 
-def _read_table(path: StoragePath, name: str, encoding: str) -> Iterator[Mapping[str, Any]]:
+def _is_empty(path: StoragePath) -> bool:
+    """Whether a file has no content. An export may find nothing."""
     try:
-        with path.open("rb") as file:
-            if file.read(4) == b"PAR1":
-                raise MiraklInputError(f"{name}: {path} is Parquet; use CSV or NDJSON")
-            file.seek(0)
-            lines = decoded_lines(text_blocks(file, str(path), encoding, empty=True), str(path))
-            table = read_table(lines, str(path))
-            for row in table.rows:
-                if row.fault:
-                    raise MiraklInputError(
-                        f"{name}: {path} cannot be read", [Problem(row.fault, line=row.line)]
-                    )
-                yield dict(zip(table.header, row.cells, strict=False))
-    except OSError as error:
-        raise MiraklInputError(f"{name}: {path} cannot be read ({error})") from None
-
-
-def _is_table(name: str) -> bool:
-    bare = name.removesuffix(".gz")
-    return bare.endswith(_TABLE_ENDINGS) or not (bare.endswith(_JSON_ENDINGS) or name.endswith(".gz"))
+        return not path.stat().st_size
+    except OSError:
+        return False  # the reader says what is wrong with it
 
 
 _Entry = tuple[str | None, str | None, str | None, list[str]]

@@ -209,9 +209,9 @@ def test_offers_with_products_tell_both_imports(task, file, mirakl_sandbox):
 
 
 def test_an_offer_import_that_fails_as_a_whole_says_why(task, file, mirakl_sandbox):
+    options = {"source": file("nothing\n1\n"), "lint": "off", "mirakl_conn_id": "mirakl_shop"}
     with pytest.raises(MiraklJobFailedError, match="lacks the column sku"):
-        source = file("nothing\n1\n")
-        task(MiraklImportOffersOperator, source=source, lint="off", mirakl_conn_id="mirakl_shop").run()
+        task(MiraklImportOffersOperator, **options).run()
 
 
 def test_an_unclear_stock_import_is_left_to_a_person_unless_told_otherwise(task, file, mirakl_sandbox):

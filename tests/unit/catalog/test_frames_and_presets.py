@@ -269,3 +269,18 @@ def test_rows_of_a_group_that_stand_apart_are_named(write: Make, tmp_path: Path)
     path = write("".join([lines[0], lines[1], lines[4], lines[2]]), "feed.csv")
     with pytest.raises(MiraklInputError, match="the rows of a group have to stand together"):
         plan_upsert(path, tmp_path / "plan", columns=Columns.from_settings("shopify"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"fill_down": ("name",)}, {"collect": ("img",)}])
+def test_a_group_that_returns_is_refused_whatever_is_done_within_groups(
+    settings: dict[str, Any], write: Make, tmp_path: Path
+) -> None:
+    columns = Columns({"sku": "id", "name": "titles[en_US]", "img": "images"}, group_by="group", **settings)
+    text = "group,sku,name,img\ng1,A,x,https://a/1\ng1,B,,\ng2,C,y,\ng1,D,z,\ng3,E,w,\n"
+    plan = plan_upsert(write(text, "feed.csv"), tmp_path / "plan", columns=columns, on_invalid="reject")
+    assert [row["id"] for row in sent(plan)] == ["A", "B", "C", "E"]
+    (rejected,) = (
+        json.loads(line) for line in (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines()
+    )
+    assert rejected["line"] == 5
+    assert "the group 'g1' ended above" in rejected["problems"][0]

@@ -1,0 +1,66 @@
+"""``mirakl-provider lint``: the words of the operators, for a person."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.cli import main
+
+HEAD = "category;shop_sku;title;ean;color\n"
+
+
+@pytest.fixture
+def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+
+    def write(text: str, encoding: str = "utf-8") -> str:
+        path = tmp_path / "feed.csv"
+        path.write_text(text, encoding=encoding)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.usefixtures("mirakl_sandbox_connections")
+def test_products_against_the_catalog(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    good = HEAD + "headphones;A;Café;2000000000008;blue\n"
+    assert main(["lint", feed(good, "cp1252"), "--conn-id", "mirakl_shop", "--encoding", "cp1252"]) == 0
+    assert capsys.readouterr().out == "feed.csv: no problem in 1 row\n"
+    bad = feed(HEAD + "headphones;A;x;2000000000008;purple\n")
+    assert main(["lint", bad, "--conn-id", "mirakl_shop"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "feed.csv: 1 problem in 1 row",
+        "  - line 2, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey",
+    ]
+    assert main(["lint", bad, "--conn-id", "mirakl_shop", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["problems"], report["findings"][0]["column"]) == (1, "color")
+
+
+def test_stock_needs_no_connection(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", feed("sku;quantity\nA;1\n"), "--operation", "STO01"]) == 1
+    assert "did you mean 'offer-sku'?" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["feed.csv"], "needs --conn-id"),
+        (["/nowhere/feed.csv", "--operation", "OF01"], "cannot be read"),
+        (["http://x/feed.csv", "--operation", "OF01"], "is not storage"),
+    ],
+)
+def test_a_wrong_call(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_workbook_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "feed.csv"
+    path.write_bytes(b"PK\x03\x04rest")
+    assert main(["lint", str(path), "--operation", "OF01"]) == 2
+    assert "XLSX" in capsys.readouterr().err

@@ -1,0 +1,271 @@
+"""Files of P41, OF01, STO01 and PRI01: what is found in them before their call."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.checks.imports import OF01, PRI01, STO01, ImportCheck, ImportFile
+from airflow_provider_mirakl.checks.lint import Check, Lint, as_line, lint_table, words
+from airflow_provider_mirakl.checks.products import Catalog, ProductCheck
+from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
+from airflow_provider_mirakl.sandbox.systems import reference
+
+CATALOG = Catalog(
+    reference.HIERARCHIES,  # type: ignore[arg-type]
+    list(reference.ATTRIBUTES.values()),  # type: ignore[arg-type]
+    reference.VALUES_LISTS,  # type: ignore[arg-type]
+)
+HEAD = "category;shop_sku;title;ean;brand;color;weight;materials;released;main_image;battery\n"
+
+
+@pytest.fixture
+def lint(tmp_path: Path) -> Any:
+    """Checks a file."""
+
+    def run(text: str | bytes, check: Check, **options: Any) -> Lint:
+        path = tmp_path / "feed.csv"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        with open_table(path, **options) as table:
+            return lint_table(table, check)
+
+    return run
+
+
+def said(lint: Lint) -> list[str]:
+    return [str(finding) for finding in lint.findings]
+
+
+# --- P41 ------------------------------------------------------------------------------------------------------------
+
+
+def row(**cells: str) -> str:
+    good = {
+        "category": "headphones",
+        "shop_sku": "A-1",
+        "title": "One",
+        "ean": "4006381333931",
+        "brand": "nordlys",
+    }
+    return ";".join({**good, **cells}.get(name, "") for name in HEAD.strip().split(";")) + "\n"
+
+
+def test_a_good_file_has_nothing(lint: Any) -> None:
+    text = HEAD + row(color="Blue", weight="-3", materials="wood|Metal", released="2026-01-31")
+    text += row(shop_sku="A-2", main_image="https://a/1.jpg", brand="Nordlys", materials="wood, glass")
+    text += row(shop_sku="A-3", category="smartphones", battery="4000")
+    found = lint(text, ProductCheck(CATALOG))
+    assert (said(found), found.notes, found.rows) == ([], [], 3)
+    assert found.summary() == {"rows": 3, "problems": 0, "commonest": [], "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"category": "Headphone"}, ("category: 'Headphone' is not the code of a category of the operator; did you"
+         " mean 'headphones'?")),
+        ({"category": "Casques audio"}, ("category: 'Casques audio' is not the code of a category of the operator; did"
+         " you mean 'headphones'?")),
+        ({"title": ""}, "title: is empty; every product needs it"),
+        ({"category": "smartphones"}, "battery: is empty; smartphones needs it"),
+        ({"weight": "3 kg"}, "weight: '3 kg' is not a whole number"),
+        ({"color": "purple"}, "color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"),
+        ({"color": "bleck"}, "color: 'bleck' is not in the list colors; did you mean 'black'?"),
+        ({"materials": "wood|stone"}, ("materials: 'wood|stone' (stone) is not in the list materials; it has wood, "
+         "metal, glass, cotton, leather")),
+        ({"released": "31.01.2026"}, "released: '31.01.2026' is not a date in the form yyyy-MM-dd"),
+        ({"main_image": "lamp.jpg"}, "main_image: 'lamp.jpg' is not an address; it must begin with http:// or https://"),
+        ({"title": "x" * 256}, f"title: {'x' * 256!r:.60} is too long; at most 255 characters"),
+        ({"ean": "4006381333932"}, "ean: '4006381333932' has a wrong check digit; 1 would be right"),
+        ({"ean": "4.00638E+12"}, ("ean: '4.00638E+12' is not a GTIN of 8, 12, 13 or 14 digits; is a leading zero lost, "
+         "as spreadsheets do?")),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_product(cells: dict[str, str], message: str, lint: Any) -> None:
+    found = lint(HEAD + row(shop_sku="A-0") + row(**cells), ProductCheck(CATALOG))
+    assert said(found) == [f"line 3, id 'A-1', {message}"]
+
+
+def test_findings_have_the_values_that_would_be_right(lint: Any) -> None:
+    found = lint(HEAD + row(color="purple") + row(shop_sku="A-2", color="blck"), ProductCheck(CATALOG))
+    rows = [json.loads(as_line(finding)) for finding in found.findings]
+    assert [(one["line"], one["id"], one["column"], one["value"], one["allowed"]) for one in rows] == [
+        (2, "A-1", "color", "purple", ["black", "white", "blue", "green", "red", "grey"]),
+        (3, "A-2", "color", "blck", ["black"]),
+    ]
+    assert found.summary()["commonest"] == [
+        {"column": "color", "message": "is not in the list colors", "count": 2}
+    ]
+
+
+def test_many_allowed_values_are_cut(lint: Any) -> None:
+    values = [{"code": f"color-{n:03}", "label": f"Farbe {n}"} for n in range(500)]
+    attributes = [
+        {"code": "id", "roles": [{"type": "SHOP_SKU"}]},
+        {"code": "c", "type": "LIST", "type_parameter": "many"},
+    ]
+    catalog = Catalog([], attributes, [{"code": "many", "values": values}])  # type: ignore[list-item]
+    (finding,) = lint("id;c\n1;x\n", ProductCheck(catalog)).findings
+    assert finding.message.endswith("color-019 and 480 more")
+    assert len(finding.allowed) == 20
+
+
+def test_columns(lint: Any) -> None:
+    found = lint(
+        "category;shop_sku;Title;colour;ean;brnd;sku_x;ean\nheadphones;A;x;;1;;;\n", ProductCheck(CATALOG)
+    )
+    assert said(found)[:6] == [
+        "line 1, Title: is not an attribute of the operator; did you mean 'title'?",
+        "line 1, colour: is not an attribute of the operator; did you mean 'color'?",
+        "line 1, brnd: is not an attribute of the operator; did you mean 'brand'?",
+        "line 1, sku_x: is not an attribute of the operator",
+        "line 1, ean: stands twice",
+        "line 1, title: the column is missing; every product needs it",
+    ]
+
+
+def test_a_column_that_only_a_category_needs_is_named_once(lint: Any) -> None:
+    text = "category;shop_sku;title;ean\n" + "".join(f"smartphones;A-{n};x;4006381333931\n" for n in range(3))
+    assert said(lint(text, ProductCheck(CATALOG))) == [
+        "line 2, id 'A-0', battery: the column is missing; smartphones needs it"
+    ]
+
+
+def test_doubled_ids(lint: Any) -> None:
+    assert said(lint(HEAD + row() + row(), ProductCheck(CATALOG))) == [
+        "line 3, id 'A-1', shop_sku: 'A-1' stands on line 2 already"
+    ]
+
+
+def test_labels_above_codes(lint: Any) -> None:
+    labels = "Category;Shop SKU;Title;EAN;Colour\n"
+    text = labels + "category;shop_sku;title;ean;color\nheadphones;A;x;4006381333931;purple\n"
+    assert said(lint(text, ProductCheck(CATALOG))) == [
+        "line 3, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"
+    ]
+
+
+def test_the_shop_s_own_format_is_not_judged_by_the_operator_s(lint: Any) -> None:
+    text = "Nummer;Bezeichnung;Farbe\n1;Lampe;violett\n"
+    found = lint(text, ProductCheck(CATALOG))
+    assert said(found) == []
+    assert "shop's own format" in found.notes[0]
+    assert lint(text, ProductCheck(CATALOG, operator_format=True)).count > 3
+    assert "AI_CONVERTER" in lint(text, ProductCheck(CATALOG, converted=True)).notes[0]
+
+
+def test_a_row_that_cannot_be_read_is_one_finding(lint: Any) -> None:
+    found = lint(HEAD + row() + "a;b;c;d;e;f;g;h;i;j;k;l\n" + row(shop_sku="A-2"), ProductCheck(CATALOG))
+    assert said(found) == ["line 3: has 12 cells, the heading has 11; is a quote or a separator missing?"]
+
+
+def test_the_words_for_a_person(lint: Any) -> None:
+    found = lint(HEAD + row(color="purple"), ProductCheck(CATALOG))
+    assert next(iter(words(found, "feed.csv"))) == "feed.csv: 1 problem in 1 row"
+    assert list(words(Lint(rows=2), "feed.csv")) == ["feed.csv: no problem in 2 rows"]
+
+
+# --- OF01, STO01, PRI01 ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "messages"),
+    [
+        (STO01, "sku;quantity\nA;1\n", ["line 1, sku: is not a column of STO01; did you mean 'offer-sku'?"]),
+        (STO01, "offer-sku;quantty\nA;1\n", ["line 1, quantty: is not a column of STO01; did you mean 'quantity'?"]),
+        (STO01, "offer-sku\nA\n", ["line 1, quantity: the column is missing; STO01 needs it"]),
+        (
+            STO01,
+            "offer-sku;quantity;warehouse-code;update-delete\nA;1.5;W;\n;3;;\nB;;;delete\nC;;;remove\n",
+            [
+                "line 2, id 'A', quantity: must be a whole number, not '1.5'",
+                "line 3, offer-sku: is empty",
+                "line 5, id 'C', quantity: is empty",
+                "line 5, id 'C', update-delete: must be update, delete or empty, not 'remove'",
+            ],
+        ),
+        (
+            STO01,
+            "offer-sku;quantity;warehouse-code\nA;1;W\nA;1;V\nB;1;W\nA;1;W\n",
+            [
+                "line 5, id 'A', offer-sku: stands on line 2 already with the same warehouse-code",
+                ("line 5, id 'A', offer-sku: stands apart from its other rows; Mirakl wants the rows of an offer "
+                "together (they end above line 4)"),
+            ],
+        ),
+        (
+            PRI01,
+            ("offer-sku;price;discount-start-date;price-ranges\nA;1.249,00;31.12.2026;5-3\nB;12,50;2024-01-01T23:00:00Z;"
+            "1|20,10|15\n"),
+            [
+                "line 2, id 'A', price: must be a number such as 12.50, not '1.249,00'",
+                ("line 2, id 'A', discount-start-date: must be a date or date-time in ISO 8601, such as "
+                "2027-01-31T00:00:00Z, not '31.12.2026'"),
+                "line 2, id 'A', price-ranges: must be quantities and prices such as 5|109.20,10|108.73, not '5-3'",
+            ],
+        ),
+        (
+            PRI01,
+            "offer-sku;price\n" + "A;1\n" * 52,
+            ["line 52, id 'A', offer-sku: has more than 50 prices"],
+        ),
+        (
+            OF01,
+            "shop_sku;price[channel=FR];prize;gift-wrap\nA;x;1;maybe\n",
+            [
+                "line 1, shop_sku: is not a column of OF01; did you mean 'sku'?",
+                "line 1, prize: is not a column of OF01; did you mean 'price'?",
+                "line 2, price[channel=FR]: must be a number such as 12.50, not 'x'",
+                "line 2, gift-wrap: must be true or false, not 'maybe'",
+            ],
+        ),
+        (OF01, "sku;price\nA;1\nB;2\nA;3\n", ["line 4, id 'A', sku: stands on line 2 already"]),
+    ],
+)  # fmt: skip
+def test_a_file_of_offers(file: ImportFile, text: str, messages: list[str], lint: Any) -> None:
+    assert said(lint(text, ImportCheck(file))) == messages
+
+
+def test_columns_beyond_the_document(lint: Any) -> None:
+    found = lint("sku;price;ecotax;warranty\nA;1;2;24\n", ImportCheck(OF01))
+    assert (found.count, found.notes) == (
+        0,
+        ["'warranty' is not a column of OF01: Mirakl takes it for a custom field"],
+    )
+    found = lint("offer-sku;quantity;comment\nA;1;x\n", ImportCheck(STO01))
+    assert (found.count, found.notes) == (0, ["'comment' is not a column of STO01: Mirakl may ignore it"])
+
+
+def test_the_documents_own_example_is_good(lint: Any) -> None:
+    head = "sku;product-id;product-id-type;price;discount-price;discount-ranges;price-ranges;available-start-date;"
+    head += (
+        "price[channel=FR];discount-ranges[channel=FR];producer-id[FR-DEA];eco-contribution-amount[FR-DEA]\n"
+    )
+    line = "O;MKP1;SKU;110.52;108,56;;5|109.20,10|108.736;2017-02-20T10:45:53+01;105.56;5|1,10|1;FR1;3.59\n"
+    assert said(lint(head + line, ImportCheck(OF01))) == []
+
+
+def test_what_is_sent_of_a_file_that_is_not_clean(tmp_path: Path) -> None:
+    path = tmp_path / "stock.csv"
+    odd = 'sep=;\n Offer SKU ;Quantity;;\n\u00a0A ;1;;\n;;;\n\n"B;x";2\n'
+    path.write_bytes(odd.encode("utf-16"))
+    clean = io.BytesIO()
+    with open_table(path) as table:
+        writer = TableWriter(clean, table, strip=True)
+        found = lint_table(table, ImportCheck(STO01), row=writer.write)
+    assert (found.count, found.rows, table.plain) == (0, 2, False)
+    assert clean.getvalue() == b'offer-sku;quantity\nA;1\n"B;x";2\n'
+
+
+def test_a_clean_file_is_known_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "stock.csv"
+    path.write_text('offer-sku;quantity\nA;1\n"B;x";2\n', encoding="utf-8")
+    with open_table(path) as table:
+        writer = TableWriter(io.BytesIO(), table, strip=True)
+        lint_table(table, ImportCheck(STO01), row=writer.write)
+    assert table.plain
+    assert not writer.changed
