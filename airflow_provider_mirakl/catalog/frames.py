@@ -1,7 +1,7 @@
-"""Tables of libraries as a source: pandas, polars, pyarrow, DuckDB, and whatever speaks Arrow's C stream.
+"""Tables of libraries as a source: pandas, polars, pyarrow, DuckDB, and any library with Arrow's C stream.
 
-They are read in batches and never turned into one list. NaN, NaT and null mean that a cell is empty. The library itself
-is not imported: its table brings what is needed.
+They are read in batches and never turned into one list. NaN, NaT and null mean that a cell is empty. The library is
+not imported: its table has the required methods.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _cut(batch: Any) -> Iterator[Any]:
 def _pandas_records(frame: Any, heading: list[str]) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(frame), BATCH_ROWS):
         part = frame.iloc[start : start + BATCH_ROWS]
-        # Column by column, as objects: a row of its own would turn a whole number beside a fraction into a fraction.
+        # Column by column, as objects: a single row would turn a whole number next to a fraction into a fraction.
         cells = [
             [
                 as_number(value) if type(value).__module__ == "numpy" else value
@@ -122,7 +122,7 @@ def _pandas_records(frame: Any, heading: list[str]) -> Iterator[list[dict[str, A
 
 
 def _polars_records(part: Any) -> list[dict[str, Any]]:
-    """The rows of a slice; numbers of four bytes with the digits they are written with."""
+    """The rows of a slice; four-byte numbers keep their original digits."""
     records: list[dict[str, Any]] = part.to_dicts()
     for name in [name for name, kind in part.schema.items() if str(kind) == "Float32"]:
         for record in records:
@@ -133,19 +133,19 @@ def _polars_records(part: Any) -> list[dict[str, Any]]:
 def table_batches(
     groups: Iterable[list[dict[str, Any]]], heading: list[str], shaping: Shaping
 ) -> Iterator[Batch]:
-    """Make rows of the records of a table; what is nothing in it is absent.
+    """Make rows of the records of a table; empty values become absent.
 
     :param groups: the records.
     :param heading: the columns.
     :param shaping: how they become products.
     """
     doubled = [
-        Problem(f"the name {name!r} stands twice", f"column {number}")
+        Problem(f"the name {name!r} occurs twice", f"column {number}")
         for number, name in enumerate(heading, 1)
         if name and name in heading[: number - 1]
     ]
     if doubled and shaping.columns is None:
-        raise MiraklInputError("the heading cannot be used", doubled)
+        raise MiraklInputError("the header cannot be used", doubled)
     nested = (
         shaping.speaks_connect and shaping.columns is None and set(heading) <= set(Product.__struct_fields__)
     )
@@ -161,7 +161,7 @@ def table_batches(
 
 
 def present(value: Any) -> Any:
-    """Take out what is nothing, at every depth."""
+    """Remove empty values, at every depth."""
     if isinstance(value, dict):
         return {key: present(entry) for key, entry in value.items() if not is_nothing(entry)}
     if isinstance(value, list):
@@ -193,14 +193,14 @@ Mend = Callable[[Any], Any]
 
 
 def _records(group: Any, heading: list[str], mends: dict[str, Mend], name: str) -> list[dict[str, Any]]:
-    """The rows of a batch. Python has no moment with nanoseconds, and none after the year 9999."""
+    """The rows of a batch. Python's datetime has no nanoseconds, and no year after 9999."""
     columns: dict[str, list[Any]] = {}
     faults = []
     for column, values in zip(heading, group.columns, strict=True):
         try:
             cells = values.to_pylist()
         except (ValueError, OverflowError) as error:
-            faults.append(Problem(f"holds a value that cannot be read: {error}", f"column {column}"))
+            faults.append(Problem(f"contains a value that cannot be read: {error}", f"column {column}"))
             continue
         mend = mends.get(column)
         columns[column] = cells if mend is None else [mend(cell) for cell in cells]
@@ -210,7 +210,7 @@ def _records(group: Any, heading: list[str], mends: dict[str, Mend], name: str) 
 
 
 def _floats(kind: Any) -> Mend | None:
-    """What gives numbers of two and four bytes the digits they are written with, at any depth; ``None`` without such.
+    """A function that restores the digits of two-byte and four-byte numbers, at any depth; ``None`` if not needed.
 
     19.99 of four bytes is 19.989999771118164 in eight.
     """
@@ -241,7 +241,7 @@ def _each(item: Mend | None) -> Mend | None:
 
 
 def shortest(value: float, size: str) -> float:
-    """The number of fewest digits that is the same in so few bytes.
+    """The number with the fewest digits that has the same value in that size.
 
     :param value: the number.
     :param size: ``f`` for four bytes, ``e`` for two.
@@ -252,6 +252,6 @@ def shortest(value: float, size: str) -> float:
             written = float(f"{value:.{digits}g}")
             if struct.pack(size, written) == packed:
                 return written
-    except OverflowError:  # the rounding went beyond what the bytes can hold
+    except OverflowError:  # rounding exceeded the range of the size
         pass
     return value

@@ -1,5 +1,5 @@
 """Products over several rows, as shop systems export them: title and description in the first row of a group only,
-a row for each variant, rows that have nothing but a further image.
+a row for each variant, rows with only a further image.
 
 Rows of a group stand together, so memory holds one group and the keys of those before it. Three settings of
 :class:`~airflow_provider_mirakl.catalog.mapping.Columns` say what happens: ``group_by`` names the column that all rows
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.mapping import Columns
 
 MAX_GROUP_ROWS = 100_000
-"""A longer group is a column that does not tell products apart."""
+"""A longer group means that the column does not distinguish products."""
 
 
 def grouped(chunks: Iterable[Records], columns: Columns) -> Iterator[Records]:
-    """Fill and collect within groups; places stay those of the rows.
+    """Fill and collect within groups; every row keeps its place.
 
     :param chunks: the records.
-    :param columns: names the columns.
+    :param columns: the settings with the columns.
     """
     groups = _Groups(columns)
     chunk = Records()
@@ -114,8 +114,8 @@ def _close(held: list[Record], columns: Columns, chunk: Records) -> None:
         names = ", ".join(columns.fill_down)
         key = columns.group_by or ""
         words = (
-            f"the first row of the group {_cell(first, key)!r} has none of {names}; the rows of a group have to stand "
-            "together, the one with these columns first"
+            f"the first row of the group {_cell(first, key)!r} has none of {names}; the rows of a group must be "
+            "adjacent, and the first must have these columns"
         )
         problem = Problem(words, key)
         chunk.refused += [Refused(dump(dict(record)), at, [problem], "cells") for at, record in held]

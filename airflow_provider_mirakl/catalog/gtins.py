@@ -1,4 +1,4 @@
-"""GTINs: their check digit, the usual ways in which they break, and what can be fixed without a guess."""
+"""GTINs: their check digit, the usual mistakes, and the corrections that are certain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LENGTHS = (8, 12, 13)
 
 
 def check_digit(digits: str) -> str:
-    """The check digit that belongs to the digits before the last, by GS1's rule.
+    """The check digit for the digits before the last, by GS1's rule.
 
     :param digits: the whole GTIN.
     """
@@ -29,7 +29,7 @@ _SCIENTIFIC = re.compile(r"\d([.,]\d+)?[eE]\+?\d+\Z")
 
 
 def gtin_fault(value: str) -> str:
-    """Say what is wrong with a GTIN that is not 8, 12 or 13 digits, and how it came to be so.
+    """Describe the problem of a GTIN that is not 8, 12 or 13 digits, and its probable cause.
 
     :param value: the GTIN as it was found.
     """
@@ -53,24 +53,24 @@ def gtin_fault(value: str) -> str:
 
 def _length_hint(digits: str) -> str:
     if len(digits) == 14 and digits[0] == "0":
-        return "; without the leading 0 it is one of 13, and normalize_gtins=True does that"
+        return "; without the leading 0 it has 13, and normalize_gtins=True removes it"
     if len(digits) == 14:
-        return "; 14 digits are the code of a case: use the one of the item"
+        return "; 14 digits identify a case: use the GTIN of the item"
     if len(digits) in (7, 9, 10, 11) and normalized(digits) is not None:
-        return "; a leading zero was lost, as spreadsheets do; normalize_gtins=True adds it"
+        return "; spreadsheets remove leading zeros; normalize_gtins=True adds it"
     if len(digits) in (7, 9, 10, 11):
-        return "; is a leading zero lost, as spreadsheets do?"
+        return "; did a spreadsheet remove a leading zero?"
     return ""
 
 
 def normalized(value: str) -> str | None:
-    """A GTIN in the form that Connect takes, where only one is meant.
+    """A GTIN in the form that Connect takes, if it is certain.
 
-    Spaces, hyphens and quotes go; of 14 digits a leading zero; zeros that a spreadsheet lost come back where the check
-    digit proves it.
+    Spaces, hyphens, quotes and the leading zero of 14 digits are removed; zeros that a spreadsheet lost are restored if
+    the check digit proves it.
 
     :param value: the GTIN as it was found.
-    :return: 8, 12 or 13 digits with a right check digit; ``None`` where it would be a guess.
+    :return: 8, 12 or 13 digits with a correct check digit; ``None`` if it would be a guess.
     """
     digits = re.sub(rf"[{re.escape(BLANK)}'\u2019`\"-]", "", value)
     digits = digits.removesuffix(".0")

@@ -1,4 +1,4 @@
-"""Readers of JSON: one object a line, a list, or objects one after another. Rows are the bytes of the file."""
+"""Readers of JSON: one object per line, a list, or a sequence of objects. Rows are the bytes of the file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from airflow_provider_mirakl.files.storage import BLOCK
 from airflow_provider_mirakl.files.text import not_utf8
 
 PRETTY = re.compile(rb"\s*\{[ \t]*\r?\n")
-"""An object written over several lines, as jq and editors do."""
+"""An object over several lines, as written by jq and editors."""
 
 
 class Blocks:
     """The blocks of a file, for one reader.
 
     :param name: the file's name, for errors.
-    :param items: the field that holds the list, where the file is an object around it; of nested objects a path with
-        points.
+    :param items: the field with the list, if the file is an object; for nested objects a path with
+        dots.
     """
 
     def __init__(self, name: str, head: bytes, rest: Iterator[bytes], items: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Blocks:
 
 
 def read_ndjson(blocks: Blocks) -> Iterator[Batch]:
-    """Read one object a line; a row's place is its line."""
+    """Read one object per line; a row's place is its line."""
     line = 1
     rest = b""
     for block in blocks:
@@ -58,7 +58,7 @@ def read_ndjson(blocks: Blocks) -> Iterator[Batch]:
 
 def _lines(parts: list[bytes], first: int, *, joined: bool) -> Batch:
     rows = [part.strip(b" \t\r") for part in parts]
-    if joined:  # a file joined to another brings its byte order mark
+    if joined:  # a joined file includes its byte order mark
         rows = [row.removeprefix(codecs.BOM_UTF8) for row in rows]
     at: Sequence[int] = range(first, first + len(rows))
     if not all(rows):
@@ -104,14 +104,14 @@ class _Scanner:
                 return ""
 
     def take(self, sign: str) -> bool:
-        """Step over a character, if it comes next."""
+        """Skip a character, if it comes next."""
         if self.peek() != sign:
             return False
         self._move(self._here + 1)
         return True
 
     def value(self) -> bytes:
-        """Step over one JSON value and return it as bytes without line breaks."""
+        """Skip one JSON value, and return it as bytes without line breaks."""
         start = self.peek()
         while True:
             try:
@@ -122,7 +122,7 @@ class _Scanner:
             except (ValueError, RecursionError) as error:
                 raise self.error(f"cannot be read: {error}") from None
             else:
-                # A number at the very end of the text may go on in the next block.
+                # A number at the end of the text may continue in the next block.
                 if end < len(self._text) or start in '{["' or not self._more():
                     break
             if len(self._text) - self._here > MAX_ROW_BYTES:
@@ -134,14 +134,14 @@ class _Scanner:
         return text.encode()
 
     def error(self, words: str) -> MiraklInputError:
-        """Return an error about the place reached."""
+        """Return an error at the current place."""
         return MiraklInputError(
             f"{self.name}, line {self.line}: {words}; the rest of the list cannot be read",
             [Problem(words, line=self.line)],
         )
 
     def _is_wrong(self, error: json.JSONDecodeError) -> bool:
-        # Near the end of the text, or in an open string, the value may only be cut by the block's end.
+        # Near the end of the text, or in an open string, the value may just be cut by the end of the block.
         cut = error.msg.startswith("Unterminated string") or len(self._text) - error.pos < 64
         return self._end or not cut
 
@@ -171,20 +171,20 @@ _WRAPPED = re.compile(rb'\s*\{\s*"([^"\\]+)"\s*:\s*\[\s*[{"]')
 
 
 def wrapped_in(head: bytes) -> str | None:
-    """The field of an object that begins with a list of objects, and is not a product that does."""
+    """The field that contains a list of objects, if the object is not a product."""
     found = _WRAPPED.match(head)
     name = found[1].decode("utf-8", "replace") if found else None
     return None if name in Product.__struct_fields__ else name
 
 
 def read_json(blocks: Blocks) -> Iterator[Batch]:
-    """Read a list, the list in a field of an object, or objects one after another."""
+    """Read a list, the list in a field of an object, or a sequence of objects."""
     scan = _Scanner(blocks)
     wrapped = wrapped_in(blocks.head)
     if blocks.items is None and scan.peek() == "{" and wrapped != "products":
         if wrapped is not None:
             raise MiraklInputError(
-                f"{scan.name}: expected a JSON list of products, got an object; if they stand in its field "
+                f"{scan.name}: expected a JSON list of products, got an object; if they are in its field "
                 f"{wrapped!r}, set items={wrapped!r}"
             )
         if PRETTY.match(blocks.head):
@@ -197,15 +197,15 @@ def read_json(blocks: Blocks) -> Iterator[Batch]:
         yield from _inside(scan, path, blocks.items or "products")
     else:
         raise MiraklInputError(
-            f"{scan.name}: expected a JSON list of products, or an object that holds the list (its field is named by "
-            "items, such as items='data'); one product a line is the format ndjson"
+            f"{scan.name}: expected a JSON list of products, or an object that contains the list (set items to its "
+            "field, such as items='data'); for one product per line use format ndjson"
         )
     if scan.peek():
         raise scan.error("text after the end of the list")
 
 
 def _inside(scan: _Scanner, path: list[str], items: str) -> Iterator[Batch]:
-    """Step into an object, over its other fields, to the list."""
+    """Go to the list in an object, skipping its other fields."""
     scan.take("{")
     found = False
     while not scan.take("}"):
@@ -227,7 +227,7 @@ def _inside(scan: _Scanner, path: list[str], items: str) -> Iterator[Batch]:
         if not scan.take(",") and scan.peek() != "}":
             raise scan.error("expected } after the list of products")
     if not found:
-        raise MiraklInputError(f"{scan.name}: items={items!r}: the file has no field {path[0]!r}")
+        raise MiraklInputError(f"{scan.name}: items={items!r}: the file does not have field {path[0]!r}")
 
 
 def _elements(scan: _Scanner) -> Iterator[Batch]:

@@ -1,8 +1,8 @@
-"""How far the sending of a plan has come, on disk after every chunk.
+"""The progress of sending a plan, on disk after every chunk.
 
-A killed worker loses at most the note of the chunk it was sending: that one is sent again, which an upsert and a
-delete allow. Whether a note can be written is tried before each call: on a full disk nothing is sent, where otherwise
-every try would send the same chunk.
+A killed worker loses at most the note of the chunk that it was sending: it is sent again, which is safe for an upsert
+or delete. Before each call the note is written as a test: on a full disk nothing is sent; otherwise every try would
+send the same chunk.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ LEDGER = NoteKind(
     holds="how many products of a plan Mirakl accepted",
     type=_Content,
     damaged="stop",
-    fix="Remove the file to send the plan from its start; products that Mirakl accepted are then sent once more, which "
-    "does no harm.",
+    fix="Remove the file to send the plan from its start; products that Mirakl accepted are then sent again, which "
+    "is harmless.",
     version=2,
 )
 
@@ -67,18 +67,18 @@ class Ledger:
         The note is written before the first call, so that a folder that cannot be written to stops the task.
 
         :param plan: the plan to send.
-        :param generation: a key that stays the same over retries and deferrals of one task instance and changes when
+        :param generation: a key that is the same for retries and deferrals of a task instance and changes when
             the task is cleared; another generation starts over.
         :param store: a second place for the note.
-        :param name: name of the note, where a task has several.
-        :param follows: whether another plan takes up where the noted one ended, as that of a sync does: it was planned
-            on the state, which knows every accepted chunk.
+        :param name: name of the note, if a task has several.
+        :param follows: whether another plan may continue where the noted one ended, as in a sync: it was planned
+            on the state, which has every accepted chunk.
         :raises MiraklNoteError: the ledger cannot be read, or notes accepted chunks of another plan: the source or
             the options changed since. Nothing is mixed.
         """
         note = LEDGER.at(plan.folder, generation=generation, store=store, name=name)
         content = note.read()
-        # An unused ledger of another plan is what a sync leaves that was killed before it opened its second one.
+        # A sync that was killed before it opened its second ledger leaves an unused ledger of another plan.
         if content is None or (content.plan != plan.id and not content.next_chunk):
             ledger = cls(plan, note, _Content(plan.id, 0, 0, None, False))
             ledger.save()
@@ -118,7 +118,7 @@ class Ledger:
 
     @property
     def submitted_at(self) -> datetime | None:
-        """Moment of the last accepted call, UTC."""
+        """Time of the last accepted call, UTC."""
         return self._content.submitted_at
 
     @property
@@ -134,15 +134,15 @@ class Ledger:
 
     @property
     def is_current(self) -> bool:
-        """Whether the note still says what this object knows: no other process has gone on with the plan."""
+        """Whether the note still matches this object: no other process has continued the plan."""
         return self._note.read() == self._content
 
     def record(self, chunk_index: int, submitted_at: datetime) -> None:
         """Note that a chunk was accepted.
 
         :param chunk_index: its index; only the next one fits.
-        :param submitted_at: the moment of the call, with a time zone.
-        :raises ValueError: another chunk was due, or the moment has no time zone.
+        :param submitted_at: the time of the call, with a time zone.
+        :raises ValueError: another chunk is due, or the time has no time zone.
         """
         if chunk_index != self.next_chunk or self.chunk is None:
             raise ValueError(f"chunk {chunk_index} cannot be recorded: chunk {self.next_chunk} is due")
@@ -162,7 +162,7 @@ class Ledger:
             raise
 
     def finish(self) -> None:
-        """Note that everything after the sending is done too.
+        """Note that everything after sending is done too.
 
         :raises ValueError: chunks are still to be sent.
         """
@@ -180,7 +180,7 @@ class Ledger:
         )
 
     def save(self) -> None:
-        """Write the note. Called before each call too: what cannot be noted must not be sent.
+        """Write the note. Also called before each call: what cannot be noted must not be sent.
 
         :raises MiraklStorageError: it cannot be written.
         """
@@ -195,23 +195,23 @@ def resume(
     name: str = LEDGER.file,
     follows: bool = False,
 ) -> Ledger | None:
-    """Find the work a previous try of the same task began.
+    """Find the work of a previous try of the same task.
 
-    :param folder: where the plan would be.
+    :param folder: the folder of the plan.
     :param generation: as in :meth:`Ledger.open`.
     :param store: as in :meth:`Ledger.open`.
     :param name: as in :meth:`Ledger.open`.
     :param follows: as in :meth:`Ledger.open`.
-    :return: the ledger with its plan; ``None`` when there is nothing to continue, so that planning begins. So it is
-        when the ledger is known and its plan is gone: :meth:`Ledger.open` compares the new plan with the ledger.
-    :raises MiraklNoteError: there is something, but it is damaged.
+    :return: the ledger with its plan; ``None`` if there is nothing to continue, or if the ledger exists but its plan
+        is missing: then :meth:`Ledger.open` compares the new plan with the ledger.
+    :raises MiraklNoteError: the ledger or the plan is damaged.
     """
     folder = plain(folder)
     if LEDGER.at(folder, generation=generation, store=store, name=name).read() is None:
         return None
     if not (folder / PLAN_FILE).exists():
         log.warning(
-            "%s is gone although the task has begun: its work folder is not shared by the workers, or was removed. "
+            "%s is missing although the task has begun: its work folder is not shared by the workers, or was removed. "
             "Planning again from the source; set [mirakl] work_folder to storage that every worker can access",
             folder / PLAN_FILE,
         )

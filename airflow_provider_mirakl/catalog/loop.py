@@ -1,12 +1,12 @@
 """The paced loop: which call to make next, when, and what to do when it fails. Decisions only: no I/O.
 
 A worker and the triggerer perform the same steps (:mod:`airflow_provider_mirakl.api.steps`). Progress is on storage,
-not in the loop: the process may die between any two steps, and another goes on.
+not in the loop: the process may die between any two steps, and another continues.
 
 One round of the loop::
 
-    is the work still where it was?   another process may have gone on with it meanwhile: then it is opened again
-    sleep                             until just before the moment that the last call, a failure or a 429 permits
+    is the work still where it was?   another process may have continued it meanwhile: then it is opened again
+    sleep                             until just before the time that the last call, a failure or a 429 permits
     turn                              in the account's queue; only the triggerer has one
     read the call                     a chunk of products; in memory only while its call is near
     sleep                             what is left
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READ_AHEAD = 1.0
-"""Seconds before its moment at which a call is read, so that reading does not delay it."""
+"""Seconds before its time when a call is read, so that reading does not delay it."""
 LONGEST_PAUSE = 15 * 60.0
-"""Seconds between two tries of a call that fails again and again."""
+"""Seconds between two tries of a call that keeps failing."""
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
-"""Where the errors of object stores come from, if they are not an ``OSError``."""
+"""Modules of errors of object stores that are not an ``OSError``."""
 _STAYING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
 class Log(Protocol):
-    """Where the loop says what it does."""
+    """The logger of the loop."""
 
     def info(self, message: str, /, *args: object) -> object:
         """Log progress."""
@@ -58,11 +58,11 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class Pace:
-    """What the loop remembers beside the progress on storage. Travels with a deferral: small, and not secret.
+    """The state of the loop besides the progress on storage. Kept through deferrals: small, and not secret.
 
-    :param not_before: moment of the next call after a failure or a 429, in seconds since the epoch.
-    :param failures: calls that failed one after another.
-    :param refused_since: moment of the first 429 after the last accepted call; ``None`` if there was none.
+    :param not_before: time of the next call after a failure or a 429, in seconds since the epoch.
+    :param failures: calls that failed in a row.
+    :param refused_since: time of the first 429 after the last accepted call; ``None`` if there was none.
     """
 
     not_before: float = 0.0
@@ -72,11 +72,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How much the loop tolerates.
+    """The limits of the loop.
 
     :param interval_factor: stretches the published intervals.
-    :param max_failures: failures one after another: of calls, and of the storage.
-    :param refused_timeout: seconds during which Mirakl may answer nothing but 429.
+    :param max_failures: failures in a row: of calls, and of the storage.
+    :param refused_timeout: seconds during which Mirakl may answer only 429.
     """
 
     interval_factor: float
@@ -95,10 +95,10 @@ def make_calls(
     """Make every call of a piece of work, and of the next ones, until there is none.
 
     :param open_work: finds the work and its progress on storage; ``None`` when all calls are made. Called again when
-        another process has gone on with the work.
-    :param pace: what an earlier part of the loop remembered; changed in place.
-    :param clock: seconds since the epoch; default one that never runs backwards.
-    :raises MiraklError: a failure that does not pass, or one too many.
+        another process has continued the work.
+    :param pace: the state of an earlier part of the loop; changed in place.
+    :param clock: seconds since the epoch; default a monotonic one.
+    :raises MiraklError: a failure that cannot pass, or one too many.
     """
     loop = _Loop(pace, limits, log, clock or SteadyClock())
     while (work := (yield from loop.stored(open_work))) is not None:
@@ -119,7 +119,7 @@ class _Loop:
             yield from self._sleep_until(due - min(READ_AHEAD, interval / 10))
             yield Turn(operation)
             if not (yield from self.stored(lambda: work.is_current)):
-                self._log.info("Another process has gone on with this work meanwhile; following it.")
+                self._log.info("Another process has continued this work meanwhile; following it.")
                 return
             call = yield from self.stored(work.next_call)
             if call is None:
@@ -135,12 +135,12 @@ class _Loop:
             else:
                 self._pace.failures, self._pace.refused_since = 0, None
                 at = datetime.now(UTC)
-                # Noted however long the storage takes: a call that was accepted must not be made again.
+                # Noted however long the storage takes: an accepted call must not be repeated.
                 yield from self.stored(lambda result=result, at=at: work.accept(result, at))  # type: ignore[misc]
                 self._log.info("%s", work.describe(interval))
 
     def stored(self, function: Callable[[], T]) -> Steps[T]:
-        """Work on the storage. A failure that may pass is tried again."""
+        """Work on the storage. A failure that may pass is retried."""
         failures = 0
         while True:
             try:
@@ -160,8 +160,8 @@ class _Loop:
                 yield Sleep(pause)
 
     def _due(self, work: Work, interval: float) -> float:
-        """The moment of the next call."""
-        # Never further away than the interval, should the clock have been set back.
+        """The time of the next call."""
+        # Never later than the interval, in case the clock was set back.
         last = min(work.last_call_at.timestamp(), self._now()) + interval if work.last_call_at else 0.0
         not_before = work.not_before.timestamp() if work.not_before else 0.0
         return max(last, not_before, self._pace.not_before)
@@ -171,7 +171,7 @@ class _Loop:
             yield Sleep(remaining)
 
     def _refused(self, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
-        """A 429 is a wait, not a failure; but one that never ends is an error."""
+        """Handle a 429: it is a wait, not a failure; but one that does not end is an error."""
         pace, now = self._pace, self._now()
         seconds = max(0.0, wait.retry_at.timestamp() - time.time())
         pace.refused_since = min(now, pace.refused_since or now)
@@ -222,6 +222,6 @@ def _tell_storage(function: Callable[[], T]) -> T:
         if isinstance(error, _STAYING) or not (library or isinstance(error, OSError)):
             raise
         raise MiraklStorageError(
-            f"The work folder cannot be reached: {type(error).__name__}: {error}",
+            f"The work folder cannot be accessed: {type(error).__name__}: {error}",
             path=str(getattr(error, "filename", None) or ""),
         ) from error

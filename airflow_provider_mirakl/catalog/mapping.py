@@ -1,6 +1,6 @@
-"""Flat columns to Connect's product: a small language of targets, read before any row is.
+"""Flat columns to Connect's product: a small language of targets, parsed before any row is read.
 
-A target names a field of Connect, where needed with a key in brackets::
+A target is a field of Connect, if needed with a key in brackets::
 
     id   brand   gtins   images   category.id
     titles[en_US]   descriptions[fr]   category.labels[fr]      the key is a locale
@@ -9,14 +9,14 @@ A target names a field of Connect, where needed with a key in brackets::
     standard_prices.amount   standard_prices[EUR_FR].currency   the key is the scope
     discount_prices.amount   .currency   .start_date   .end_date
 
-The other way round, a target may be made of several columns, or of a constant::
+Conversely, a target may be made of several columns, or of a constant::
 
     "id": "{Handle}-{Option1 Value}"     "titles[en_US]": "{Brand} {Name}"     "brand": "=Acme"
 
-Without a mapping the columns name their targets themselves, as a target or by a common word: ``sku``, ``ean``,
+Without a mapping the columns must be named after their targets, or have a common name: ``sku``, ``ean``,
 ``price``, ``stock``, ``title_en_US``, ``description-fr``.
 
-A cell that does not fit its target goes there as it is, so that the check of the row names it like any other fault.
+A cell that does not fit its target is passed on unchanged, so that the check of the row reports it like any problem.
 """
 
 from __future__ import annotations
@@ -48,35 +48,35 @@ from airflow_provider_mirakl.files.text import BLANK
 class Columns:
     """How a flat source becomes products.
 
-    :param mapping: column to target, or target to a text of columns in braces or a constant behind ``=``, as this
-        module's text says; columns that are not named are left aside. Names are found whatever their case and the
-        spaces around them. ``None``: the columns name their targets themselves, and a column that does not is an error.
-    :param languages: the source's own name of a language to Connect's locale, such as ``{"FR": "fr_FR"}``; it is looked
-        up for every key in brackets or behind a title or description column. ``None``: the source names locales.
-    :param locale: locale of texts whose target has none.
-    :param currency: currency of prices that have no column for it, ISO 4217; ``cell`` where each price brings its own,
-        such as ``12.50 EUR``. A currency in the cell of a price counts in any case.
-    :param separator: what stands between several values of a cell (gtins, images). ``None`` finds it: a pipe, a line
-        break, a semicolon or a comma, of which the last two count between addresses only where an address follows.
-    :param decimal: the decimal sign of numbers written as text.
-    :param thousands: the signs that may stand between groups of three digits, such as ``.`` or ``,``; a space stands
-        for every kind of space, ``'`` for both apostrophes; ``""`` says that there is none. ``None``: a number that has
-        such a group and could be read in two ways is refused.
-    :param empty: what an empty cell means: ``absent`` keeps what Mirakl has, ``null`` erases it.
-    :param strip: take white space, and characters that cannot be seen, from both ends of every cell.
-    :param delimiter: what stands between the cells of a CSV; default found in its first lines.
-    :param quoting: ``auto``: cells of a CSV may stand in double quotes; ``none``: a quote is a character like any
-        other.
-    :param group_by: the column that all rows of a product or of its variants share; such rows stand together.
-    :param fill_down: columns that the first row of a group has for all of its rows.
+    :param mapping: column to target, or target to columns in braces or a constant after ``=``, see the
+        module; other columns are ignored. Names are matched regardless of case and
+        surrounding spaces. ``None``: the columns must be named after their targets; any other column is an error.
+    :param languages: the source's own name of a language to Connect's locale, such as ``{"FR": "fr_FR"}``; it is used
+        for every key in brackets or after a title or description column. ``None``: the source uses locales.
+    :param locale: locale of texts whose target does not have one.
+    :param currency: currency of prices without a column for it, ISO 4217; ``cell`` if each price includes its own,
+        such as ``12.50 EUR``. A currency in the cell of a price always takes precedence.
+    :param separator: the separator of several values in a cell (gtins, images). ``None`` detects it: a pipe, a line
+        break, a semicolon or a comma; the last two separate URLs only if a URL follows.
+    :param decimal: the decimal sign of numbers in strings.
+    :param thousands: the signs that may separate groups of three digits, such as ``.`` or ``,``; a space means
+        every kind of space, ``'`` both apostrophes; ``""`` means none. ``None``: an ambiguous number with such a
+        group is rejected.
+    :param empty: the meaning of an empty cell: ``absent`` keeps the value in Mirakl, ``null`` erases it.
+    :param strip: remove white space and invisible characters from both ends of every cell.
+    :param delimiter: the delimiter of a CSV file; default detected from its first lines.
+    :param quoting: ``auto``: cells of a CSV file may be in double quotes; ``none``: a quote is an ordinary
+        character.
+    :param group_by: the column that is equal in all rows of a product or of its variants; such rows must be adjacent.
+    :param fill_down: columns whose value in the first row of a group applies to all of its rows.
     :param collect: columns whose values in all rows of a group belong to each of its products, such as images.
-    :param category_path: what a category written as ``A > B > C`` means: ``leaf`` takes C as its id and, where no
-        column is mapped to labels, as its label; ``whole`` takes the text as it is.
-    :param category_separator: what stands between the levels of such a path; a ``>`` only with a space on both sides.
+    :param category_path: the meaning of a category written as ``A > B > C``: ``leaf`` uses C as its id and, if no
+        column is mapped to labels, as its label; ``whole`` uses the whole text.
+    :param category_separator: the separator of the levels of such a path; ``>`` needs a space on both sides.
     :param attribute_types: type of attributes by their id, such as ``{"weight": "NUMERIC"}``.
-    :param truncate: cut titles and descriptions that are too long at a word, instead of refusing the product.
-    :param html: ``text`` makes plain text of titles and descriptions that are written in HTML; ``keep`` leaves them.
-    :raises MiraklConfigurationError: every setting that cannot work.
+    :param truncate: cut titles and descriptions that are too long at a word, instead of rejecting the product.
+    :param html: ``text`` converts titles and descriptions from HTML to plain text; ``keep`` does not.
+    :raises MiraklConfigurationError: a setting is invalid; every one is listed.
     """
 
     mapping: Mapping[str, str] | None = None
@@ -103,7 +103,7 @@ class Columns:
         faults = []
         if self.separator == "":
             faults.append(
-                "separator: must be what stands between several values of a cell, such as '|', not ''"
+                "separator: must be the characters between several values of a cell, such as '|', not ''"
             )
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
             faults.append(f"delimiter: must be one character such as ';', not {self.delimiter!r}")
@@ -123,18 +123,18 @@ class Columns:
             self.decimal in self.thousands or set(self.thousands) - set(".,' \u2019_")
         ):
             faults.append(
-                f"thousands: must be of the signs . , ' and space, without the decimal sign {self.decimal!r}, "
+                f"thousands: must consist of the signs . , ' and space, without the decimal sign {self.decimal!r}, "
                 f"not {self.thousands!r}"
             )
         if self.currency not in (None, CELL) and not FORMS[Currency].pattern.match(str(self.currency)):
             faults.append(f"currency: {self.currency!r} {FORMS[Currency].says}")
         if self.group_by is None and (self.fill_down or self.collect):
-            faults.append("group_by: is needed by fill_down and collect")
+            faults.append("group_by: must be set for fill_down and collect")
         if faults:
             raise MiraklConfigurationError(f"columns: {'; '.join(faults)}", field="columns")
 
     def without_groups(self) -> Columns:
-        """The same for rows that stand for themselves."""
+        """The same for independent rows."""
         return replace(self, group_by=None, fill_down=(), collect=())
 
     def sources(self) -> list[str]:
@@ -146,17 +146,17 @@ class Columns:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any] | str) -> Columns:
-        """Make it from plain values, as a Dag file or a form passes them.
+        """Make it from plain values, such as from a Dag file or a form.
 
         :param settings: the settings; or the name of a ready mapping, such as ``shopify``. Settings with ``preset``
-            begin with that ready mapping and say what differs; a column of its mapping that is set to ``""`` is left
+            override parts of that ready mapping; a column of its mapping that is set to ``""`` is left
             out.
-        :raises MiraklConfigurationError: every setting that does not exist or does not fit.
+        :raises MiraklConfigurationError: a setting does not exist or is invalid; every one is listed.
         """
         settings = _with_preset({"preset": settings} if isinstance(settings, str) else settings)
         unknown = [name for name in settings if name not in cls.__dataclass_fields__]
         faults = [
-            f"{name}: there is no such setting{_hint(name, list(cls.__dataclass_fields__))}; there are "
+            f"{name}: is not a setting{_hint(name, list(cls.__dataclass_fields__))}; the settings are "
             f"{', '.join(cls.__dataclass_fields__)}"
             for name in unknown
         ]
@@ -176,14 +176,14 @@ class Columns:
 
 
 CELL = "cell"
-"""Currency: each price brings its own."""
+"""Currency: each price includes its own."""
 
 PRESETS = ("akeneo", "google_merchant", "magento", "shopify", "woocommerce")
 """Ready mappings; each is a file of ``presets/``."""
 
 
 def _with_preset(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings on top of the ready mapping that they name."""
+    """Merge settings with their ready mapping."""
     own = dict(settings)
     name = own.pop("preset", None)
     if name is None:
@@ -205,11 +205,11 @@ Build = Callable[[Mapping[str, Any]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A place in a product.
+    """A target in a product.
 
     :param field: top-level field.
     :param sub: field below it.
-    :param key: what stood in brackets.
+    :param key: the key in brackets.
     :param kind: type of an attribute.
     """
 
@@ -267,7 +267,7 @@ _WORDS = {
     "discount_start_date": "discount_prices.start_date",
     "discount_end_date": "discount_prices.end_date",
 }
-"""Common headings. A language may follow where the target has one: ``title_fr``, ``description-en_US``."""
+"""Common column names. A language may follow if the target has one: ``title_fr``, ``description-en_US``."""
 _HEADING = re.compile(
     r"(?P<word>titles?|names?|descriptions?|category_labels?)[ _.-](?P<key>[A-Za-z_]{2,6})\Z", re.IGNORECASE
 )
@@ -277,7 +277,7 @@ _FIELD = re.compile(r"\{([^{}]+)\}")
 
 
 def _is_expression(spec: str) -> bool:
-    """Whether the value of a mapping is made of columns or a constant; then its key is the target."""
+    """Whether the value of a mapping consists of columns or a constant; then its key is the target."""
     return spec.startswith("=") or bool(_FIELD.search(spec))
 
 
@@ -286,7 +286,7 @@ def _columns_of(spec: str) -> list[str]:
 
 
 def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -> dict[str, str]:
-    """Every column that is read, by the name that the user has for it; as the heading writes it."""
+    """Every column that is read: the user's name of it, with its name in the header."""
     exact = set(heading)
     folded: dict[str, list[str]] = {}
     for name in dict.fromkeys(heading):
@@ -301,26 +301,28 @@ def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -
         alike = [name] if name in exact else folded.get(fold(name), [])
         if len(alike) > 1:
             faults.append(
-                Problem(f"stands in the heading as {' and as '.join(map(repr, alike))}; name one", name)
+                Problem(
+                    f"matches {' and '.join(map(repr, alike))} in the header; use one of these names", name
+                )
             )
         elif not alike:
             faults.append(
                 Problem(
-                    f"the source has no such column{_hint(name, [one for one in heading if one])}; "
+                    f"the source does not have this column{_hint(name, [one for one in heading if one])}; "
                     f"it has {_listed(heading)}",
                     name,
                 )
             )
         elif alike[0] in doubled:
             at = [number for number, one in enumerate(heading, 1) if one == alike[0]]
-            faults.append(Problem(f"the name {alike[0]!r} stands twice", f"column {at[1]}"))
+            faults.append(Problem(f"the name {alike[0]!r} occurs twice", f"column {at[1]}"))
         else:
             found[name] = alike[0]
     return found
 
 
 def id_columns(columns: Columns, heading: Sequence[str]) -> list[str]:
-    """The columns of a heading that make the id."""
+    """The columns of a header that make the id."""
     if columns.mapping is None:
         return [name for name, spec in _automatic(heading, []).items() if spec == "id"]
     for name, spec in columns.mapping.items():
@@ -331,12 +333,12 @@ def id_columns(columns: Columns, heading: Sequence[str]) -> list[str]:
 
 
 def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
-    """Check a mapping against the columns there are, and return the builder of rows.
+    """Check a mapping against the columns, and return the builder of rows.
 
     :param columns: how the columns become products.
-    :param heading: the columns there are; ``None`` where only rows can tell, which needs a mapping.
-    :return: makes one row of the cells of one product, by column.
-    :raises MiraklInputError: every fault of mapping and heading at once.
+    :param heading: the columns; ``None`` if only the rows show them, which requires a mapping.
+    :return: a function that makes a row from the cells of a product, by column.
+    :raises MiraklInputError: mapping or header are invalid; every problem is listed.
     """
     faults: list[Problem] = []
     mapping = columns.mapping
@@ -359,7 +361,7 @@ def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
         steps.append((_reader(name, spec, names, target), target))
     faults += _whole(targets, columns)
     if faults:
-        raise MiraklInputError("the column mapping cannot work", faults)
+        raise MiraklInputError("the column mapping is invalid", faults)
     return _Builder(steps, columns)
 
 
@@ -367,7 +369,7 @@ _Read = Callable[[Mapping[str, Any]], Any]
 
 
 def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> _Read:
-    """What reads the value of a target from the cells."""
+    """A function that reads the value of a target from the cells."""
     if not _is_expression(spec):
         column = names.get(name, name)
         return lambda cells: cells.get(column)
@@ -380,7 +382,7 @@ def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> 
     def read(cells: Mapping[str, Any]) -> Any:
         values = [_cell_text(cells.get(part)) if is_column else part for part, is_column in pieces]
         filled = [bool(value) for value, (_, is_column) in zip(values, pieces, strict=True) if is_column]
-        # An id of which a part is missing would be the id of something else.
+        # An id with a missing part would be the id of another product.
         return "".join(values).strip(BLANK) if (all(filled) if whole else any(filled)) else None
 
     return read
@@ -416,7 +418,7 @@ def _automatic(heading: Iterable[str], faults: list[Problem]) -> dict[str, str]:
         else:
             faults.append(
                 Problem(
-                    f"is not a field of a product{_field_hint(name)}; name its target in columns, such as "
+                    f"is not a field of a product{_field_hint(name)}; set its target in columns, such as "
                     f"columns={{'mapping': {{{name!r}: 'titles[en_US]'}}}}",
                     name,
                 )
@@ -425,13 +427,13 @@ def _automatic(heading: Iterable[str], faults: list[Problem]) -> dict[str, str]:
 
 
 def _listed(names: Sequence[str], shown: int = 30) -> str:
-    """The columns that there are, for a message."""
+    """The list of columns, for a message."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(map(repr, names[:shown])) + more
 
 
 def _field_hint(name: str) -> str:
-    """What was meant by a column: a text in a language whose locale is written another way, or a field's name."""
+    """A suggestion for a column: a text whose locale is spelled differently, or the name of a field."""
     word, _, locale = name.strip().partition("_")
     written = locale.replace("-", "_")
     if "-" in locale and _HEADING.match(f"{word}_{written}"):
@@ -447,19 +449,23 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def _target(spec: str, columns: Columns) -> _Target:
     match = _SPEC.match(spec)
     if match is None or match["field"] not in _KNOWN:
-        raise ValueError(f"{spec!r} is no target{_hint(spec, _KNOWN)}")
+        raise ValueError(f"{spec!r} is not a target{_hint(spec, _KNOWN)}")
     field, sub, key = match["field"], match["sub1"] or match["sub2"] or "", match["key"]
     subs = _KNOWN[field]
     if sub not in subs and (sub or subs):
         takes = (
-            f"give one of {', '.join(f'{field}.{one}' for one in subs)}" if subs else f"{field} has no parts"
+            f"use one of {', '.join(f'{field}.{one}' for one in subs)}"
+            if subs
+            else f"{field} has no subfields"
         )
-        raise ValueError(f"{spec!r} is no target; {takes}")
+        raise ValueError(f"{spec!r} is not a target; {takes}")
     if match["sub1"] and match["sub2"]:
-        raise ValueError(f"{spec!r} is no target; it names two parts, {match['sub1']} and {match['sub2']}")
+        raise ValueError(
+            f"{spec!r} is not a target; it has two subfields, {match['sub1']} and {match['sub2']}"
+        )
     if key is not None and (field, sub) in _SINGLE:
         raise ValueError(
-            f"{spec!r} is no target; a product has one {f'{field}.{sub}'.rstrip('.')}, without a key"
+            f"{spec!r} is not a target; a product has one {f'{field}.{sub}'.rstrip('.')}, without a key"
         )
     if f"{field}.{sub}".rstrip(".") in _LOCALISED:
         key = _locale(spec, key, columns)
@@ -469,7 +475,7 @@ def _target(spec: str, columns: Columns) -> _Target:
         )
     kind = match["kind"] or ((columns.attribute_types or {}).get(key or "", "STRING"))
     if kind not in _KINDS or (match["kind"] and field != "attributes"):
-        raise ValueError(f"{spec!r}: the type of an attribute is {', '.join(_KINDS)}")
+        raise ValueError(f"{spec!r}: the type of an attribute must be one of {', '.join(_KINDS)}")
     return _Target(field, sub, key, kind)
 
 
@@ -490,7 +496,7 @@ def _locale(spec: str, key: str | None, columns: Columns) -> str:
 
 
 def _whole(targets: Mapping[str, _Target], columns: Columns) -> list[Problem]:
-    """Find what is wrong with the targets together."""
+    """Find problems of the combination of targets."""
     faults = []
     taken: dict[_Target, str] = {}
     for name, target in targets.items():
@@ -506,7 +512,7 @@ def _whole(targets: Mapping[str, _Target], columns: Columns) -> list[Problem]:
         if target.field in _PRICES and target.sub == "amount"
         if columns.currency is None and _Target(target.field, "currency", target.key) not in taken
     ]
-    words = "a price needs a currency: map a column to it, or give one for all"
+    words = "a price needs a currency: map a column to it, or set currency for all"
     return faults + [Problem(words, name) for name in without]
 
 
@@ -550,34 +556,34 @@ def _text(value: Any) -> Any:
     if type(value) is str:
         return value
     if is_nothing(value):
-        return msgspec.Raw(b"NaN")  # NaN, NaT, NA: the check names it
+        return msgspec.Raw(b"NaN")  # NaN, NaT, NA: the check reports it
     value = value if (number := as_number(value)) is None else number
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        # Beyond this a float has lost digits of the id that it was.
+        # Beyond this a float has lost digits of the original id.
         exact = value.is_integer() and abs(value) < 2**53
         return str(int(value)) if exact else _as_it_is(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, bytes | bytearray):
-        raise TypeError(f"bytes ({bytes(value)!r:.60}) are no text; write text into the column")
+        raise TypeError(f"bytes ({bytes(value)!r:.60}) are not text; use text in the column")
     if isinstance(value, list | tuple | dict):
-        return value  # no text either, as the check says
+        return value  # not text either, which the check reports
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value)
 
 
 def _as_it_is(value: Any) -> Any:
-    """Return a value for the check to judge. NaN must not become null, which would erase."""
+    """Return a value for the check. NaN must not become null, which would erase."""
     if isinstance(value, float) and not math.isfinite(value):
         return msgspec.Raw(json.dumps(value).encode())
     return value
 
 
 def _number(value: Any, columns: Columns, *, whole: bool = False) -> Any:
-    """Return a number digit by digit as it was written; nothing passes through a float."""
+    """Return a number with its original digits, without converting it to a float."""
     if not isinstance(value, str | Decimal):
         number = as_number(value)
         return _as_it_is(value if number is None else number)
@@ -590,7 +596,7 @@ def _number(value: Any, columns: Columns, *, whole: bool = False) -> Any:
 
 
 def _whole_number(value: Any, columns: Columns) -> Any:
-    """Return a whole number, also where a table could only hold it as 5.0."""
+    """Return a whole number, even if a table could only store it as 5.0."""
     number = _number(value, columns, whole=True)
     if isinstance(number, msgspec.Raw):
         whole, _, fraction = bytes(number).partition(b".")
@@ -612,7 +618,7 @@ def truncated(text: str, length: int) -> str:
     """Cut a text at the last word that fits.
 
     :param text: the text.
-    :param length: most characters.
+    :param length: largest number of characters.
     """
     if len(text) <= length:
         return text
@@ -626,7 +632,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
 def plain_text(text: str) -> str:
-    """Make plain text of HTML: paragraphs become lines, tags go, entities become characters."""
+    """Convert HTML to plain text: paragraphs become lines, tags are removed, entities become characters."""
     text = _TAG.sub("", _BREAKS.sub("\n", _HIDDEN.sub("", text)))
     lines = (" ".join(line.split()) for line in html.unescape(text).splitlines())
     return "\n".join(line for line in lines if line)
@@ -648,10 +654,10 @@ def _put_localised(product: dict[str, Any], target: _Target, value: Any, columns
 
 
 def _levels(path: str, separator: str) -> list[str]:
-    """The levels of the first of the categories of a cell."""
+    """The levels of the first category in a cell."""
     pattern = r"\s+>\s+|\s*&gt;\s*" if separator == ">" else rf"\s*{re.escape(separator)}\s*"
     first = path.partition("|")[0] if re.search(pattern, path) else path
-    # A comma may belong to a name; between paths the next begins with the same root, or is that root.
+    # A comma may be part of a name; if it separates paths, the next one begins with the same root, or is that root.
     pieces = re.split(r",\s*", first)
     root = re.split(pattern, pieces[0])[0]
     if len(pieces) > 1 and any(re.split(pattern, piece)[0] == root for piece in pieces[1:]):
@@ -675,7 +681,7 @@ def _put_category(product: dict[str, Any], target: _Target, value: Any, columns:
 
 
 def _settle_category(category: dict[str, Any], locale: str | None) -> None:
-    """Give a category that came as a path its leaf as label, where it has no other."""
+    """Use the leaf of a category path as its label, unless it has another."""
     leaf = category.pop("leaf", None)
     if leaf and not category["labels"] and locale is not None:
         category["labels"] = [{"locale": locale, "value": leaf}]
@@ -685,7 +691,7 @@ _AUTOMATIC = {
     "gtins": re.compile(r"[|;,\s]+"),
     "images": re.compile(r"[|\r\n]+|[;,\s]+(?=https?://)"),
 }
-"""Between several values of a cell, where no setting says what. An address may hold a comma or a semicolon."""
+"""The default separator of several values in a cell. A URL may contain a comma or a semicolon."""
 
 
 def _put_several(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
@@ -737,18 +743,18 @@ def _put_price(product: dict[str, Any], target: _Target, value: Any, columns: Co
         if currency is not None and "currency" not in entry["price"]:
             entry["price"]["currency"] = currency
         elif currency is not None and entry["price"]["currency"] != currency:
-            entry["price"]["amount"] = value  # two currencies: nobody knows which counts
+            entry["price"]["amount"] = value  # two currencies: it is not known which one applies
     elif target.sub == "currency":
         known = entry["price"].get("currency")
         entry["price"]["currency"] = text = _text(value)
         if known is not None and known != text:
-            entry["price"]["amount"] = f"{known} beside {text}"
+            entry["price"]["amount"] = f"{known} and {text}"
     else:
         entry[target.sub] = _text(value)
 
 
 def _settle_prices(product: dict[str, Any], field: str, columns: Columns) -> None:
-    """Give prices their currency, and take out what has no amount: a currency or a date alone is no price."""
+    """Set the currency of prices, and remove entries without an amount: a currency or a date only is not a price."""
     if field not in product:
         return
     entries = [entry for entry in product[field] if "amount" in entry["price"]]

@@ -1,4 +1,4 @@
-"""Numbers as people write them: with a currency, with groups of three, with a comma. What is ambiguous is refused."""
+"""Numbers as people write them: with a currency, groups of three or a comma. Ambiguous numbers are rejected."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MONEY = re.compile(
 
 
 def split_money(text: str, currency: str | None) -> tuple[str, str | None]:
-    """Part a price from its currency.
+    """Split a price into amount and currency.
 
     :param text: such as ``12.50 EUR``, ``EUR 12.50`` or ``€12.50``.
     :param currency: the currency of prices without one; it decides which dollar ``$`` is.
-    :return: amount and currency as ISO 4217, ``None`` where the text has none. A text that is not such a price comes
-        back as it is, for the check to name it.
+    :return: amount and currency as ISO 4217, ``None`` if the text has none. A text that is not such a price is
+        returned unchanged, for the check to report.
     """
     if _PLAIN.match(text):
         return text, None
@@ -49,10 +49,10 @@ def number_of(text: str, decimal: str, thousands: str | None, *, whole: bool = F
 
     :param text: the number as it is written.
     :param decimal: the decimal sign.
-    :param thousands: the signs that may stand between groups of three; ``""`` none; ``None`` nobody has decided.
-    :param whole: a whole number is wanted. Then one group of three behind any sign could be thousands or a
-        fraction, and is refused unless ``thousands`` decides.
-    :return: the number as JSON writes it; ``None`` where it is not a number or could be read in two ways.
+    :param thousands: the signs that may separate groups of three; ``""`` for none; ``None`` if undecided.
+    :param whole: a whole number is wanted. Then one group of three after any sign could be thousands or a
+        fraction, and is rejected unless ``thousands`` decides.
+    :return: the number as JSON writes it; ``None`` if it is not a number or is ambiguous.
     """
     if thousands is None:
         if whole and _ONE_GROUP.match(text):
@@ -67,7 +67,7 @@ def number_of(text: str, decimal: str, thousands: str | None, *, whole: bool = F
 
 
 def _ungrouped(text: str, decimal: str, thousands: str) -> str:
-    """Take the signs between groups of three out, where they stand between groups of three."""
+    """Remove the signs between groups of three."""
     signs = thousands.replace(" ", _SPACES).replace("'", "'\u2019")
     group = f"[{re.escape(signs)}]"
     match = re.match(rf"(-?[1-9]\d{{0,2}})((?:{group}\d{{3}})+)({re.escape(decimal)}\d+)?\Z", text)
@@ -77,7 +77,7 @@ def _ungrouped(text: str, decimal: str, thousands: str) -> str:
 
 
 def readings(text: str) -> tuple[str, str] | None:
-    """The two numbers that a text could mean; ``None`` where it could not mean two.
+    """The two numbers that a text could mean; ``None`` if it is not ambiguous.
 
     :param text: such as ``1.000``, ``1 249,00`` or ``1.249,00``.
     :return: the number without groups of three, and with them. Of ``1.249,00`` the two are the same number with either

@@ -1,13 +1,13 @@
-"""Plan first: one pass over the source decides everything that will be sent.
+"""Plans: one pass over the source decides everything that will be sent.
 
 A plan is a folder::
 
-    products.ndjson   the rows that will be sent, one a line, the bytes of the source
-    rejects.ndjson    the rows that will not be sent, with every reason; valid input again once mended
-    plan.json         counts and chunks; written last, so a folder without it holds no plan
+    products.ndjson   the rows that will be sent, one per line, as the bytes of the source
+    rejects.ndjson    the rows that will not be sent, with every reason; valid input again once fixed
+    plan.json         counts and chunks; written last, so a folder without it has no plan
 
-A chunk is an offset, a length and a number of products in ``products.ndjson``: sending and resuming read that chunk
-alone.
+A chunk is an offset, a length and a number of products in ``products.ndjson``: sending and resuming read only
+that chunk.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ PLAN_FILE = "plan.json"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be sent.
+    """The calls to make, and their rows.
 
     :param kind: ``upsert`` or ``delete``.
-    :param folder: where the plan lies.
-    :param source: what the source was when it was read.
+    :param folder: the plan's folder.
+    :param source: the identity of the source when it was read.
     :param options: hash of the options the plan was made with.
-    :param rows: rows read, good and bad.
-    :param rejected: rows that will not be sent because something is wrong with them.
-    :param repeated: ids named more than once in a delete and taken once.
+    :param rows: number of rows read, valid and invalid.
+    :param rejected: number of rows that will not be sent because they are invalid.
+    :param repeated: number of ids that occur more than once in a delete and are sent once.
     :param chunks: the calls to make, in order.
     """
 
@@ -77,36 +77,36 @@ class Plan:
 
     @property
     def products(self) -> int:
-        """Products that will be sent."""
+        """Number of products that will be sent."""
         return sum(chunk.products for chunk in self.chunks)
 
     @property
     def bytes(self) -> int:
-        """Bytes that will be sent, without the few around each call."""
+        """Bytes that will be sent, without the small overhead of each call."""
         return sum(chunk.length for chunk in self.chunks)
 
     @property
     def id(self) -> str:
-        """A name for exactly this plan: the same source content and options give the same id."""
+        """An id of this plan: the same source content and options have the same id."""
         seed = msgspec.json.encode((self.kind, self.source.digest, self.options, self.chunks))
         return blake2b(seed, digest_size=8).hexdigest()
 
     @property
     def rejects(self) -> StoragePath | None:
-        """The rejects file, ``None`` when nothing was rejected."""
+        """The rejects file; ``None`` if nothing was rejected."""
         return self.folder / REJECTS_FILE if self.rejected else None
 
     def estimate(self, interval_seconds: float = 60.0, *, sent_chunks: int = 0) -> float:
         """Return how many minutes the calls will take.
 
-        :param interval_seconds: pause Mirakl asks for between two calls.
-        :param sent_chunks: chunks that are sent already.
+        :param interval_seconds: Mirakl's interval between two calls.
+        :param sent_chunks: number of chunks already sent.
         """
         waits = len(self.chunks) - max(sent_chunks, 1)
         return max(waits, 0) * interval_seconds / 60
 
     def describe(self, interval_seconds: float = 60.0) -> str:
-        """Return the plan as one line for a person."""
+        """Return a one-line description of the plan."""
         calls = len(self.chunks)
         minutes = self.estimate(interval_seconds)
         text = (
@@ -114,13 +114,13 @@ class Plan:
             f"{self.bytes / 1e6:,.1f} MB, about {minutes:,.0f} min at one call every {seconds(interval_seconds)}"
         )
         if self.repeated:
-            text += f"; {self.repeated:,} ids were named more than once"
+            text += f"; {self.repeated:,} ids occur more than once"
         if self.rejected:
             text += f"; {self.rejected:,} rows rejected, see {self.rejects}"
         return text
 
     def save(self) -> None:
-        """Write ``plan.json``: from here on the folder holds a plan."""
+        """Write ``plan.json``: from here on the folder has a plan."""
         content = _Content(
             self.kind, self.source, self.options, self.rows, self.rejected, self.repeated, list(self.chunks)
         )
@@ -130,15 +130,15 @@ class Plan:
     def load(cls, folder: StoragePath | str) -> Plan:
         """Read a plan back.
 
-        :raises MiraklInputError: the folder does not hold a plan, or a damaged one, or one of another version.
+        :raises MiraklInputError: the folder has no plan, a damaged one, or one of another version.
         """
         folder = plain(folder)
         content = PLAN.at(folder).read()
         if content is None:
             raise MiraklInputError(
-                f"{folder} does not hold a plan: {PLAN_FILE} does not exist there for this worker. The result of the "
-                "operator that sends names its folder; with several workers it has to be on storage that all of them "
-                "reach ([mirakl] work_folder)"
+                f"{folder} does not contain a plan: this worker finds no {PLAN_FILE} there. The result of the "
+                "operator that sends has its folder; with several workers it must be on storage that all of them "
+                "can access ([mirakl] work_folder)"
             )
         return cls(
             kind=content.kind,
@@ -195,27 +195,27 @@ def plan_upsert(
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
-    """Validate products and lay out the calls that upsert them.
+    """Validate products, and plan the calls that upsert them.
 
-    :param source: a file (path object, or text for a local path) or a list of dictionaries.
-    :param folder: where the plan goes; made if missing. An older plan in it is replaced.
+    :param source: a file (path object, or a string for a local path) or a list of dictionaries.
+    :param folder: the folder of the plan; created if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows.
+    :param items: the field with the list, if a JSON file is an object.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param on_invalid: ``fail`` reads the whole source and then raises, ``reject`` sends the valid rows.
     :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
-    :param locales: locales that texts may have; empty takes any.
-    :param gtin_check: what a wrong check digit means: ``reject`` the product, ``warn`` in the log, or ``off``.
-    :param normalize_gtins: write GTINs in Connect's form where only one can be meant.
+    :param locales: locales that texts may have; empty allows any.
+    :param gtin_check: what to do about a wrong check digit: ``reject`` the product, ``warn`` in the log, or ``off``.
+    :param normalize_gtins: correct GTINs where the right one is certain.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder.
-    :raises MiraklInputError: the source cannot be read, or ``fail`` and rows are wrong; the rejects file then names
-        every one of them and the folder holds no plan.
+    :raises MiraklInputError: the source cannot be read, or rows are invalid with ``fail``; the rejects file then lists
+        all of them, and the folder has no plan.
     """
     checker = ProductChecker(
         unknown_fields, locales, strip=strip, gtin_check=gtin_check, normalize_gtins=normalize_gtins
@@ -264,22 +264,22 @@ def plan_delete(
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> Plan:
-    """Lay out the calls that delete products.
+    """Plan the calls that delete products.
 
-    :param source: ids: a list of texts, or of objects with an ``id`` whose other fields are left aside; or a file of
-        such, for instance an exported catalog.
-    :param folder: where the plan goes; made if missing. An older plan in it is replaced.
+    :param source: ids: a list of strings, or of objects with an ``id`` whose other fields are ignored; or a file of
+        these, for example an exported catalog.
+    :param folder: the folder of the plan; created if missing. An older plan in it is replaced.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` deletes by the good rows.
+    :param items: the field with the list, if a JSON file is an object.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param on_invalid: ``fail`` reads the whole source and then raises, ``reject`` deletes by the valid rows.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
-    :return: the plan, saved in the folder. An id named twice is taken once: deleting twice is deleting.
+    :return: the plan, saved in the folder. A repeated id is sent once.
     :raises MiraklInputError: as for :func:`plan_upsert`.
     """
     checker = Checker(ProductIdentifier, strip=strip)
@@ -301,7 +301,7 @@ def plan_delete(
 
 
 def begin(folder: StoragePath | str) -> StoragePath:
-    """Make a folder ready for a plan: from here on it holds none."""
+    """Prepare a folder for a plan: from here on it has none."""
     folder = plain(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove(folder / PLAN_FILE)
@@ -309,13 +309,13 @@ def begin(folder: StoragePath | str) -> StoragePath:
 
 
 def save(kind: Kind, folder: StoragePath, source: Source, laid: Laid, options: tuple[Any, ...]) -> Plan:
-    """Make a plan of what was laid out, and write it.
+    """Make a plan of a layout, and write it.
 
-    :param kind: what the plan is for.
-    :param folder: where the rows lie.
-    :param source: where they came from.
-    :param laid: how they lie.
-    :param options: everything that would have made another plan.
+    :param kind: ``upsert`` or ``delete``.
+    :param folder: the folder of the rows.
+    :param source: their source.
+    :param laid: their layout.
+    :param options: every option that influences the plan.
     """
     plan = Plan(
         kind=kind,
@@ -335,12 +335,12 @@ def save(kind: Kind, folder: StoragePath, source: Source, laid: Laid, options: t
 
 
 def read_chunk(folder: StoragePath | str, chunk: Chunk) -> list[bytes]:
-    """Read the products of one chunk; nothing before it is touched.
+    """Read the products of one chunk, and only these.
 
     :param folder: the plan's folder.
     :param chunk: one of :attr:`Plan.chunks`.
     :return: the products as JSON objects.
-    :raises MiraklInputError: the file is not the one the plan was made with.
+    :raises MiraklInputError: the file has changed since the plan was made.
     """
     path = plain(folder) / PRODUCTS_FILE
     try:
@@ -348,7 +348,7 @@ def read_chunk(folder: StoragePath | str, chunk: Chunk) -> list[bytes]:
             file.seek(chunk.offset)
             data = cast("bytes", file.read(chunk.length))
     except FileNotFoundError:
-        raise MiraklInputError(f"{path} is missing although the plan names it; plan again") from None
+        raise MiraklInputError(f"{path} is missing although the plan needs it; plan again") from None
     rows = data.split(b"\n")
     if len(data) != chunk.length or rows.pop() or len(rows) != chunk.products:
         raise MiraklInputError(f"{path} was changed after the plan was made; plan again")
@@ -356,5 +356,5 @@ def read_chunk(folder: StoragePath | str, chunk: Chunk) -> list[bytes]:
 
 
 def request_body(rows: Iterable[bytes]) -> bytes:
-    """Return the body of an upsert or delete call, the products byte for byte as they are."""
+    """Return the body of an upsert or delete call, with the products byte for byte."""
     return b'{"products":[' + b",".join(rows) + b"]}"

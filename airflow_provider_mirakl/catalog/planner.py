@@ -1,7 +1,7 @@
-"""The machine behind a plan: one pass over a source, good rows to one file, bad ones to another.
+"""Makes a plan in one pass over a source: valid rows go to one file, invalid ones to another.
 
-Memory holds one block of the source and a bounded share of the ids; whatever must be remembered for the whole length of
-a file goes to local temporary files.
+Memory holds one block of the source and a bounded part of the ids; data needed for the whole file goes to local
+temporary files.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ OnInvalid = Literal["fail", "reject"]
 PRODUCTS_FILE = "products.ndjson"
 REJECTS_FILE = "rejects.ndjson"
 MAX_CHUNK_BYTES = 10_000_000
-"""Default cap on the bytes of one call. Mirakl publishes none: this is a guess on the safe side."""
+"""Default cap on the bytes of one call. Mirakl publishes none: this is a cautious guess."""
 KEPT_PROBLEMS = 100
-"""Problems an error carries as data; the rejects file has them all."""
+"""Largest number of problems in an error; the rejects file has all."""
 
 Prepare = Callable[[bytes], tuple[str, bytes, Any]]
 """Checks a row and returns its id, the row to send, and a mark for the index; raises :class:`RowError`."""
 
 
 class Chunk(NamedTuple):
-    """One call's worth of ``products.ndjson``.
+    """The part of ``products.ndjson`` for one call.
 
-    :param offset: where it begins, in bytes.
-    :param length: how long it is, in bytes.
-    :param products: how many products it holds.
+    :param offset: its start, in bytes.
+    :param length: its length, in bytes.
+    :param products: its number of products.
     """
 
     offset: int
@@ -59,12 +59,12 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """How the rows lie.
+    """The layout of the rows.
 
-    :param rows: rows read, good and bad.
-    :param rejected: rows in the rejects file.
-    :param repeated: repeated ids left out without a word.
-    :param chunks: the good rows, cut for sending.
+    :param rows: number of rows read, valid and invalid.
+    :param rejected: number of rows in the rejects file.
+    :param repeated: number of repeated ids left out silently.
+    :param chunks: the valid rows, divided for sending.
     """
 
     rows: int
@@ -74,10 +74,10 @@ class Laid:
 
 
 class Drops(NamedTuple):
-    """Good rows that shall not be sent after all, known when the whole source was read.
+    """Valid rows that are not sent after all, known once the whole source has been read.
 
-    :param rows: a bit for every good row, set where it drops out.
-    :param repeats: of those, the rows whose id stood in an earlier row: pairs (row, earlier row) of 64 bits, under
+    :param rows: a bit for every valid row, set if it is dropped.
+    :param repeats: of those, the rows whose id occurred in an earlier row: pairs (row, earlier row) of 64 bits, under
         the row's number without its last :data:`RANGE_BITS` bits. The earlier row is :data:`UNSEEN` where the index
         kept it from the planner.
     """
@@ -100,47 +100,47 @@ UNSEEN = -1
 
 
 class Index(Protocol):
-    """Remembers the ids of a whole source, to say at its end which rows drop out."""
+    """Stores the ids of a whole source, to determine at its end which rows are dropped."""
 
     def sift(self, batch: Batch) -> Batch:
-        """Return a batch without the rows that need no further look."""
+        """Return a batch without the rows that need not be examined further."""
 
     def add(self, ids: list[str], marks: list[Any], first: int) -> None:
-        """Note good rows.
+        """Note valid rows.
 
         :param ids: their ids.
-        :param marks: what the planner's ``prepare`` gave with each.
-        :param first: number of the first one among the good rows.
+        :param marks: the mark that ``prepare`` returned for each.
+        :param first: number of the first one among the valid rows.
         """
 
     def note_rejected(self, item_id: str | None) -> None:
-        """Note a row that was rejected, with its id where it could be read."""
+        """Note a rejected row, with its id if readable."""
 
     def resolve(self, rows: int) -> Drops | None:
-        """Return what drops out of so many good rows; ``None`` when nothing does."""
+        """Return the dropped ones of this many valid rows; ``None`` if there are none."""
 
 
 class Layout:
-    """Cuts rows into chunks.
+    """Divides rows into chunks.
 
-    :param batch_size: products in one chunk.
-    :param max_bytes: bytes in one chunk.
+    :param batch_size: largest number of products in a chunk.
+    :param max_bytes: largest number of bytes in a chunk.
     """
 
     def __init__(self, batch_size: int, max_bytes: int) -> None:
         if not 1 <= batch_size <= MAX_PRODUCTS_PER_CALL:
             raise MiraklInputError(
-                f"batch_size: {batch_size} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
+                f"batch_size {batch_size} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
                 "call"
             )
         if max_bytes < 1:
-            raise MiraklInputError(f"max_chunk_bytes: {max_bytes} is out of range; give 1 or more")
+            raise MiraklInputError(f"max_chunk_bytes must be 1 or more, not {max_bytes}")
         self.batch_size = batch_size
         self.max_bytes = max_bytes
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._closed: list[Chunk] = []
         self._offset = 0
         self._length = 0
@@ -167,9 +167,9 @@ class Layout:
 
 
 class _Rejects:
-    """Writes the rejects file, which exists only when there is something in it.
+    """Writes the rejects file, which exists only if rows were rejected.
 
-    :param source: where the rows came from.
+    :param source: the source of the rows.
     :param path: the rejects file.
     :param stack: closes the file.
     """
@@ -219,19 +219,19 @@ class _Rejects:
             self.flush()
 
     def error(self, rows: int) -> MiraklInputError:
-        """Return the error about all of them.
+        """Return the error about all rejected rows.
 
-        :param rows: rows read in all.
+        :param rows: total number of rows read.
         """
         return MiraklInputError(
-            f"{self._source.name}: {self.rows:,} of {rows:,} rows are wrong, nothing was sent; "
-            f"all of them are listed in {self._path}",
+            f"{self._source.name}: {self.rows:,} of {rows:,} rows are invalid; nothing was sent. "
+            f"{self._path} lists all of them",
             self.kept,
             problem_count=self.problem_count,
         )
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write the buffered rows."""
         if not self._buffer:
             return
         if self._file is None:
@@ -241,7 +241,7 @@ class _Rejects:
 
 
 def _writable(text: str) -> str:
-    """Spell out halves of surrogate pairs: an id or a name with one is to be reported, and UTF-8 has none."""
+    """Escape halves of surrogate pairs: they must be reported, but UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -260,8 +260,8 @@ _FLUSH_IDS = 1 << 20
 class Repeats:
     """The index of a plain plan: finds ids that occur twice.
 
-    Ids are held as 64-bit hashes (keyed afresh in every process) in 256 groups that move to disk when they are many.
-    Two different ids are taken for one with a probability of 3 in 100 million for a million products.
+    Ids are held as 64-bit hashes (with a new key in every process) in 256 groups that move to disk when they grow.
+    With a million products, the probability that two different ids collide is 3 in 100 million.
     """
 
     def __init__(self) -> None:
@@ -286,7 +286,7 @@ class Repeats:
             self._held = 0
 
     def note_rejected(self, item_id: str | None) -> None:
-        """A rejected row may repeat an id; the good one is sent."""
+        """Do nothing: a rejected row may repeat an id, and the valid one is sent."""
 
     def resolve(self, rows: int) -> Drops | None:
         drops: Drops | None = None
@@ -308,13 +308,13 @@ class Repeats:
 class Planner:
     """One run over a source.
 
-    :param source: where the rows come from.
-    :param folder: where the files go; it exists.
-    :param layout: how the rows are cut.
-    :param index: remembers the ids; default one that finds repeats.
-    :param staged: the index will drop most rows, so they wait in a local temporary file and only the rest is written
-        to the folder.
-    :param keep_repeats_silent: a repeated id is no problem, the row is just left out.
+    :param source: the source of the rows.
+    :param folder: the folder of the files; it must exist.
+    :param layout: divides the rows.
+    :param index: stores the ids; default one that finds repeats.
+    :param staged: the index will drop most rows, so they are buffered in a local temporary file and only the rest is
+        written to the folder.
+    :param keep_repeats_silent: a repeated id is not a problem; the row is left out.
     """
 
     def __init__(
@@ -361,15 +361,15 @@ class Planner:
         error about a repeat names both lines.
 
         :param prepare: checks one row.
-        :param on_invalid: what rejected rows mean.
-        :param guard: called when the whole source is known and before anything is final; raises to stop.
-        :raises MiraklInputError: the source cannot be read, or rows were rejected and must not be.
+        :param on_invalid: what to do about rejected rows.
+        :param guard: called when the whole source has been read, before anything is final; raises to stop.
+        :raises MiraklInputError: the source cannot be read, or rows were rejected although ``on_invalid`` is ``fail``.
         """
         one_of("on_invalid", on_invalid, get_args(OnInvalid))
         own = (self._products, self._rejects)
         if self._source.name in map(str, own):
             raise MiraklInputError(
-                f"{self._source.name} would be replaced while it is read; plan in another folder"
+                f"{self._source.name} would be replaced while it is read; use another folder for the plan"
             )
         for path in own:
             remove(path)
@@ -406,7 +406,7 @@ class Planner:
     def _take(
         self, batch: Batch, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]
     ) -> None:
-        """Check a batch and write its good rows."""
+        """Check a batch, and write its valid rows."""
         good: list[bytes] = []
         ids: list[str] = []
         marks: list[Any] = []
@@ -439,7 +439,7 @@ class Planner:
             places.write(array("q", at).tobytes())
 
     def _rewrite(self, rows: IO[bytes], drops: Drops | None, rejects: _Rejects, places: IO[bytes]) -> None:
-        """Write the products again without those that drop out."""
+        """Write the products again without the dropped ones."""
         drops = drops or Drops(bytearray(self._good // 8 + 1), Spill())
         dropped, repeats, held = drops.rows, dict[int, int](), -1
         self._layout.clear()
@@ -474,7 +474,7 @@ class Planner:
         if earlier != UNSEEN:
             line, prefix = self._source.place(_place(places, earlier))
             first = " ".join(part for part in (f"line {line}" if line is not None else "", prefix) if part)
-        problem = Problem(f"the same id stands in {first} already; keep one of them", "id", item_id=item_id)
+        problem = Problem(f"the same id is already in {first}; keep one of them", "id", item_id=item_id)
         rejects.add(row, _place(places, number), [problem], item_id)
 
 
@@ -484,4 +484,4 @@ def _place(places: IO[bytes], row: int) -> int:
 
 
 def _too_big(row: bytes, longest: int) -> str:
-    return f"the product has {len(row):,} bytes; max_chunk_bytes leaves room for {longest:,}"
+    return f"the product has {len(row):,} bytes, but max_chunk_bytes allows {longest:,}"

@@ -1,10 +1,9 @@
 """Connect's product as data, and the checks on it.
 
-The limits stand once, in the types below (see docs/mirakl-facts.md, the product of Connect).
-Good rows meet them as a compiled decoder. A row it
-refuses is looked at again by a walk over the very same types, which finds *every* problem and says the mend. Nothing
-is ever built from the decoded object: a row is sent as the bytes it came in, so ``null`` (erase) and absent (keep)
-stay what they were.
+The limits are defined once, in the types below (see docs/mirakl-facts.md, the product of Connect). A compiled decoder
+checks valid rows. A row that it rejects is checked again by a walk over the same types, which finds *every* problem
+and says how to fix it. Rows are never rebuilt from the decoded object: they are sent as the bytes that were read, so
+``null`` (erase) and absent (keep) remain distinct.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from airflow_provider_mirakl.exceptions import Problem, one_of
 from airflow_provider_mirakl.files.text import BLANK
 
 MAX_PRODUCTS_PER_CALL = 1000
-"""Products one upsert or delete may carry."""
+"""Largest number of products in an upsert or delete."""
 
 # --- The object -------------------------------------------------------------------------------------------------
-# `says` is how the walk explains a text that misses its form.
+# `says` is the walk's message for a text in the wrong form.
 
 
 def _says(form: str) -> dict[str, str]:
@@ -43,9 +42,9 @@ def _says(form: str) -> dict[str, str]:
 
 
 class Form(StrEnum):
-    """Texts of a certain form. Any text of the form is taken.
+    """Strings of a certain form. Any string of the form is accepted.
 
-    The members are the common ones: the decoder finds them in a table, several times quicker than by a pattern, and
+    The members are the common ones: the decoder finds them in a table, several times faster than with a pattern, and
     a product has many locales.
     """
 
@@ -59,7 +58,7 @@ class Form(StrEnum):
 
 
 class Locale(Form):
-    """ISO 639, alone or with ISO 3166."""
+    """ISO 639, optionally with ISO 3166."""
 
     AR = "ar"
     CS = "cs"
@@ -127,21 +126,19 @@ class _FormRule:
 FORMS: dict[type[Form], _FormRule] = {
     Locale: _FormRule(
         re.compile(r"^[a-z]{2,3}(_[A-Z]{2})?\Z"),
-        "is no locale; Connect takes a language or language_COUNTRY, such as en or en_US",
+        "is not a locale; Connect takes a language or language_COUNTRY, such as en or en_US",
     ),
     Currency: _FormRule(
         re.compile(r"^[A-Z]{3}\Z"),
-        "is no currency code; Connect takes ISO 4217, three capital letters such as EUR",
+        "is not a currency code; Connect takes ISO 4217, three capital letters such as EUR",
     ),
 }
 
 _GTIN = Meta(pattern=r"^([0-9]{8}|[0-9]{12,13})\Z", extra=_says("gtin"))
-_URL = Meta(
-    pattern=r"^https?://", extra=_says("is no address Connect takes; it must start with http:// or https://")
-)
+_URL = Meta(pattern=r"^https?://", extra=_says("is not a valid URL; it must start with http:// or https://"))
 _MOMENT = Meta(
     pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\Z",
-    extra=_says("is no moment Connect takes; write UTC with a trailing Z, such as 2026-02-19T16:46:00Z"),
+    extra=_says("is not a valid date-time; use UTC with a trailing Z, such as 2026-02-19T16:46:00Z"),
 )
 
 Text255 = Annotated[str, Meta(max_length=255)]
@@ -225,14 +222,14 @@ class DiscountPrice(_Strict):
     end_date: Annotated[str, _MOMENT] | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        # The pattern lets the 30th of February pass; the calendar does not.
+        # The pattern allows the 30th of February; the calendar does not.
         for moment in (self.start_date, self.end_date):
             if isinstance(moment, str):
                 datetime.fromisoformat(moment)
 
 
 class Product(_Strict):
-    """One product, as listProducts shows it and upsertProducts takes it. Only ``id`` must be there."""
+    """One product, as in listProducts and upsertProducts. Only ``id`` is required."""
 
     id: ProductId
     titles: Annotated[list[Title], Meta(max_length=10)] | UnsetType | None = UNSET
@@ -255,19 +252,19 @@ class OpenProduct(Product, forbid_unknown_fields=False):
 
 
 class ProductIdentifier(Struct, gc=False):
-    """What deleteProducts takes of a product; other fields of a row are left aside."""
+    """The fields of a product for deleteProducts; other fields of a row are ignored."""
 
     id: ProductId
 
 
 def content_hash(item: Product, row: bytes = b"") -> str:
-    """Return a hash of what a product says, however it is written.
+    """Return a hash of the content of a product, independent of its notation.
 
-    Order of fields, white space, escapes and ``1249`` for ``1249.0`` do not matter; ``null`` and absent do, and so does
-    the order of lists.
+    Order of fields, white space, escapes and ``1249`` for ``1249.0`` do not matter; ``null`` versus absent and the
+    order of lists do.
 
     :param item: the decoded row.
-    :param row: the row, wanted where it may have fields this package does not know.
+    :param row: the row, needed if it may have fields unknown to this package.
     """
     content = _encode(item)
     if isinstance(item, OpenProduct):
@@ -278,7 +275,7 @@ def content_hash(item: Product, row: bytes = b"") -> str:
 
 
 def _foreign(whole: Any, known: Any) -> Any:
-    """What a row holds beside what this package knows of it; ``None`` where it holds nothing else."""
+    """The parts of a row that this package does not know; ``None`` if there are none."""
     if isinstance(whole, dict) and isinstance(known, dict):
         extra = {
             name: more
@@ -297,7 +294,7 @@ def _foreign(whole: Any, known: Any) -> Any:
 
 
 def row_hash(row: bytes) -> int:
-    """Return a 64-bit hash of a row's very bytes."""
+    """Return a 64-bit hash of a row's bytes."""
     return int.from_bytes(blake2b(row, digest_size=8).digest())
 
 
@@ -310,8 +307,8 @@ Model = TypeVar("Model", Product, ProductIdentifier)
 class RowError(ValueError):
     """A row that must not be sent.
 
-    :param problems: everything that is wrong with it.
-    :param item_id: its id where one could be read.
+    :param problems: all of its problems.
+    :param item_id: its id, if readable.
     """
 
     def __init__(self, problems: list[Problem], item_id: str | None = None) -> None:
@@ -323,7 +320,7 @@ class RowError(ValueError):
 # --- Good rows --------------------------------------------------------------------------------------------------
 
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-# A NUL cannot stand in JSON text but as this escape; databases behind the API refuse it.
+# JSON can contain a NUL only as this escape; databases behind the API reject it.
 _NUL = b"\\u0000"
 
 
@@ -331,8 +328,8 @@ class Checker(Generic[Model]):
     """Checks rows against one model.
 
     :param model: :class:`Product`, :class:`OpenProduct` or :class:`ProductIdentifier`.
-    :param strip: refuse an id with white space at its ends or characters that cannot be seen: it would be the id of
-        another product. ``False`` takes ids as they are.
+    :param strip: reject an id with white space at its ends or invisible characters: it would be the id of
+        another product. ``False`` keeps ids as they are.
     """
 
     def __init__(self, model: type[Model], *, strip: bool = True) -> None:
@@ -350,7 +347,7 @@ class Checker(Generic[Model]):
         try:
             item = self._decode(row)
             if self._skips:
-                _decode_any(row)  # the typed decoder does not look into what it skips
+                _decode_any(row)  # the typed decoder does not check the parts that it skips
         except _REFUSED as refusal:
             if not self._skips or self.problems(row):
                 raise self._refusal(row, str(refusal)) from None
@@ -362,7 +359,7 @@ class Checker(Generic[Model]):
         return item
 
     def problems(self, row: bytes) -> list[Problem]:
-        """Return every problem the walk finds; an empty list exactly when :meth:`check` accepts the row."""
+        """Return every problem found by the walk; an empty list if and only if :meth:`check` accepts the row."""
         return self._found(row)[1]
 
     def _found(self, row: bytes) -> tuple[str | None, list[Problem]]:
@@ -385,14 +382,14 @@ GtinCheck = Literal["reject", "warn", "off"]
 
 
 class ProductChecker(Checker[Product]):
-    """Checks products, also for what the account knows and Connect's limits do not.
+    """Checks products against Connect's limits and the settings of the account.
 
     :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
-    :param locales: the locales texts may have; empty takes any.
+    :param locales: the locales texts may have; empty allows any.
     :param strip: as for :class:`Checker`.
     :param gtin_check: ``reject`` a product with a GTIN whose check digit is wrong, ``warn``: count it in
         :attr:`wrong_gtins`, or ``off``.
-    :param normalize_gtins: fix GTINs that are refused where only one can be meant: :func:`~.gtins.normalized`.
+    :param normalize_gtins: correct rejected GTINs where the right one is certain: :func:`~.gtins.normalized`.
     """
 
     def __init__(
@@ -410,9 +407,9 @@ class ProductChecker(Checker[Product]):
         self._locales = frozenset(locales)
         self._gtin_check = gtin_check
         self.wrong_gtins = 0
-        """Products with a wrong check digit that were let pass."""
+        """Number of accepted products with a wrong check digit."""
         self.fixed_gtins = 0
-        """GTINs that were fixed."""
+        """Number of corrected GTINs."""
         self._normalize = normalize_gtins
 
     def check(self, row: bytes) -> Product:
@@ -427,10 +424,10 @@ class ProductChecker(Checker[Product]):
         return item
 
     def prepare(self, row: bytes) -> tuple[Product, bytes]:
-        """Check a row; where GTINs may be fixed, fix them first if the check refuses it.
+        """Check a row; if the check rejects it and GTINs may be corrected, correct them and check again.
 
         :return: the product and the row to send.
-        :raises RowError: as :meth:`check`.
+        :raises RowError: as for :meth:`check`.
         """
         try:
             return self.check(row), row
@@ -450,7 +447,7 @@ class ProductChecker(Checker[Product]):
         return item, fixed
 
     def notes(self) -> list[str]:
-        """What a person should know of the rows that were let pass."""
+        """Notes for the user about accepted rows."""
         notes = []
         if self.fixed_gtins:
             notes.append(f"{self.fixed_gtins:,} GTINs were written in the form that Connect takes")
@@ -468,12 +465,12 @@ class ProductChecker(Checker[Product]):
             for index, text in enumerate(values if isinstance(values, list) else ()):
                 if text.locale not in self._locales:
                     known = ", ".join(sorted(self._locales))
-                    message = f"{str(text.locale)!r} is no locale of the connection, which has {known}"
+                    message = f"{str(text.locale)!r} is not a locale of the connection, which has {known}"
                     yield Problem(message, f"{field}[{index}].locale", item_id=item.id)
 
 
 def _with_gtins(row: bytes) -> tuple[bytes, int]:
-    """The row with its GTINs as Connect takes them, and how many were changed; the rest keeps its digits."""
+    """The row with corrected GTINs, and the number of corrections; other numbers keep their digits."""
     try:
         fields = msgspec.json.decode(row, type=dict[str, msgspec.Raw])
         gtins = msgspec.json.decode(fields["gtins"], type=list[dict[str, Any]])
@@ -495,8 +492,8 @@ def _wrong_digits(item: Product) -> Iterator[Problem]:
     for index, gtin in enumerate(item.gtins or ()):
         if (right := check_digit(gtin.value)) != gtin.value[-1]:
             message = (
-                f"{gtin.value!r} has the check digit {gtin.value[-1]}, and {right} would be right; is a digit wrong? "
-                "gtin_check='warn' lets it pass"
+                f"{gtin.value!r} has the check digit {gtin.value[-1]}, but {right} would be right; is a digit wrong? "
+                "gtin_check='warn' accepts it"
             )
             yield Problem(message, f"gtins[{index}].value", item_id=item.id)
 
@@ -513,19 +510,17 @@ def _hidden(item_id: str, clean: str) -> str:
         shown = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in ends))
         return (
             f"{_short(item_id)!r} begins or ends with white space ({shown}), and would be another product than "
-            f"{_short(clean)!r}; remove it, or set strip=False if the id is so"
+            f"{_short(clean)!r}; remove it, or set strip=False if that is the id"
         )
     signs = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in item_id if not sign.isprintable()))
-    return (
-        f"{_short(item_id)!r} holds a character that cannot be seen ({signs}); remove it, or set strip=False"
-    )
+    return f"{_short(item_id)!r} contains an invisible character ({signs}); remove it, or set strip=False"
 
 
 # --- Bad rows ---------------------------------------------------------------------------------------------------
 
 
 class _Constant(str):
-    """``NaN``, ``Infinity`` or ``-Infinity``: what Python reads and JSON does not know."""
+    """``NaN``, ``Infinity`` or ``-Infinity``: which Python reads but JSON does not have."""
 
     __slots__ = ()
 
@@ -545,7 +540,7 @@ def _integer(text: str) -> int | _Huge:
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (_Constant, "{}"),
-    (_Huge, "a number of too many digits"),
+    (_Huge, "a number with too many digits"),
     (bool, "{}"),
     (str, "the text {!r}"),
     (int, "the number {}"),
@@ -562,7 +557,7 @@ def _short(text: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Say what a value is, with the value where it is short enough to help."""
+    """Describe a value, including the value if it is short."""
     for kind, words in _KINDS:
         if isinstance(value, kind):
             shown = str(value).lower() if isinstance(value, bool) else value
@@ -571,7 +566,7 @@ def _kind(value: Any) -> str:
 
 
 class _Walk:
-    """Finds every problem of a row, by the same types as the decoder."""
+    """Finds every problem of a row, with the same types as the decoder."""
 
     def __init__(self, model: type[Struct]) -> None:
         self._model = model
@@ -582,11 +577,11 @@ class _Walk:
         return _opened(root) if self._model is OpenProduct else root
 
     def known(self, row: bytes) -> bytes:
-        """A row that has no problems, without what this package does not know."""
+        """A valid row, without the parts unknown to this package."""
         return json.dumps(_known(self._root, json.loads(row)), ensure_ascii=False).encode()
 
     def problems(self, row: bytes) -> tuple[str | None, list[Problem]]:
-        """Return the row's id, where it has one, and its problems."""
+        """Return the row's id, if it has one, and its problems."""
         try:
             value = _read(row)
         except RowError as error:
@@ -600,7 +595,7 @@ class _Walk:
 
 
 def _opened(kind: types.Type) -> types.Type:
-    """The same type, whose objects at any depth may have other fields too."""
+    """The same type, whose objects at any depth may have further fields."""
     if isinstance(kind, types.Metadata):
         return replace(kind, type=_opened(kind.type))
     if isinstance(kind, types.UnionType):
@@ -617,7 +612,7 @@ _UNKNOWN = object()
 
 
 def _known(kind: types.Type, value: Any) -> Any:
-    """What a type knows of a value; ``_UNKNOWN`` for an object of a type it does not know."""
+    """The part of a value that its type knows; ``_UNKNOWN`` for an object of an unknown type."""
     if isinstance(kind, types.Metadata):
         return _known(kind.type, value)
     if isinstance(kind, types.UnionType):
@@ -640,7 +635,7 @@ def _known(kind: types.Type, value: Any) -> Any:
 
 
 def _read(row: bytes) -> Any:
-    """Read JSON, tolerating what the walk can explain better: NaN and numbers beyond any range."""
+    """Read JSON, accepting values that the walk can explain better: NaN and out-of-range numbers."""
     try:
         text = row.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -704,7 +699,7 @@ def _look_tagged(kinds: list[types.StructType], value: Any, path: str) -> Found:
         yield from _look_any(value, path)
     else:
         hint = " (a text is STRING)" if isinstance(tag, str) and tag.upper() in ("TEXT", "STR") else ""
-        yield _join(path, field), f"{_kind(tag)} is no attribute type; {takes}{hint}"
+        yield _join(path, field), f"{_kind(tag)} is not an attribute type; {takes}{hint}"
 
 
 def _look_struct(kind: types.StructType, value: Any, path: str, says: str) -> Found:
@@ -727,7 +722,7 @@ def _look_struct(kind: types.StructType, value: Any, path: str, says: str) -> Fo
         if kind.forbid_unknown_fields:
             words = _unknown(name, list(fields))
             if not path and "id" not in value and _holds_objects(value[name]):
-                words = f"is a list; if the products stand in it, set items={name!r}"
+                words = f"is a list; if it contains the products, set items={name!r}"
             yield _join(path, name), words
         else:
             yield from _look_any({name: value[name]}, path)
@@ -738,9 +733,9 @@ def _holds_objects(value: Any) -> bool:
 
 
 def _look_any(value: Any, path: str) -> Found:
-    """Look at what is sent unseen: it must be JSON that can be stored."""
+    """Check values of unknown fields: they must be JSON that can be stored."""
     if isinstance(value, _Constant):
-        yield path, f"{value} is no number JSON or Connect knows"
+        yield path, f"{value} is not a valid number in JSON"
     elif isinstance(value, str) and not isinstance(value, _Huge):
         yield from _look_characters(value, path)
     elif isinstance(value, dict):
@@ -754,9 +749,12 @@ def _look_any(value: Any, path: str) -> Found:
 
 def _look_characters(value: str, path: str) -> Found:
     if "\0" in value:
-        yield path, "holds the character U+0000, which cannot be stored; remove it"
+        yield path, "contains the character U+0000, which cannot be stored; remove it"
     if not _encodable(value):
-        yield path, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character; remove it"
+        yield (
+            path,
+            "contains half of a surrogate pair (\\ud800 to \\udfff), which is not a character; remove it",
+        )
 
 
 def _look_calendar(value: dict[str, Any], path: str) -> Found:
@@ -767,7 +765,7 @@ def _look_calendar(value: dict[str, Any], path: str) -> Found:
             try:
                 datetime.fromisoformat(moment)
             except ValueError as error:
-                yield _join(path, name), f"{moment!r} is no date: {error}"
+                yield _join(path, name), f"{moment!r} is not a date: {error}"
 
 
 def _look_list(kind: types.ListType, value: Any, path: str, says: str) -> Found:
@@ -805,13 +803,13 @@ def _look_form(kind: types.EnumType, value: Any, path: str, says: str) -> Found:
 
 
 def _number_in_text(value: str, word: str) -> str:
-    """Say what to do about a text that is a number for a person; empty for any other."""
+    """Advise about a string that looks like a number to a human; empty for any other."""
     text = value.strip()
     if two := readings(text):
         sign = text.lstrip("-0123456789")[:1]
         return (
-            f"the number {value!r} could be {two[1]} or {two[0]}; write one of them plainly, or set thousands={sign!r} "
-            "in columns (thousands='' if there are no groups of three)"
+            f"the number {value!r} could be {two[1]} or {two[0]}; write it without group separators, or set "
+            f"thousands={sign!r} in columns (thousands='' if there are no groups of three)"
         )
     if grouped := grouped_number(text):
         amount, sign, decimal = grouped
@@ -822,7 +820,7 @@ def _number_in_text(value: str, word: str) -> str:
         )
     if _NUMBER.match(text):
         plain = text.lstrip("+").replace(",", ".")
-        return f"the text {value!r} stands where {word} belongs; write {plain} without quotes"
+        return f"expected {word}, got the text {value!r}; write {plain} without quotes"
     return ""
 
 
@@ -830,8 +828,8 @@ def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, s
     whole = isinstance(kind, types.IntType)
     word = "a whole number" if whole else "a number"
     if isinstance(value, _Constant) or (isinstance(value, float) and math.isinf(value)):
-        shown = value if isinstance(value, _Constant) else "a number beyond any range"
-        yield path, f"{shown} is no number JSON or Connect knows; give {word}"
+        shown = value if isinstance(value, _Constant) else "a number out of range"
+        yield path, f"{shown} is not a valid number in JSON; use {word}"
     elif isinstance(value, _Huge):
         yield path, "has too many digits"
     elif isinstance(value, str) and (words := _number_in_text(value, word)):
@@ -843,7 +841,7 @@ def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, s
     elif kind.le is not None and value > kind.le:
         yield path, f"{value} is too large; Connect takes at most {kind.le}"
     elif whole and isinstance(value, float):
-        yield path, f"the number {value} stands where a whole number belongs; write {int(value)}"
+        yield path, f"expected a whole number, got {value}; write {int(value)}"
     elif not whole and not _fits_float(value):
         yield path, "has too many digits"
 
@@ -917,7 +915,7 @@ _HABITS: dict[str, str] = {
     "lang": "locale",
     "language": "locale",
 }
-"""What people write, and the field they mean."""
+"""Common wrong names of fields, and the right ones."""
 
 
 def _unknown(name: str, known: list[str]) -> str:

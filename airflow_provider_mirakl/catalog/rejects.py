@@ -1,8 +1,8 @@
-"""Rejected rows as input again: reject, fix, feed the same operator.
+"""Rejected rows as new input: reject, fix, and run the same operator.
 
-A rejects file has one object a line: ``line``, ``id``, ``problems``, and ``row``, the product as it would have been
-sent, or ``cells``, the cells of a table's row that never became a product. It is recognised by what is in it, whatever
-tool wrote it again: jq, an editor, ``json.dumps``.
+A rejects file has one object per line: ``line``, ``id``, ``problems``, and either ``row``, the product as it would have
+been sent, or ``cells``, the cells of a table's row that did not become a product. It is recognized by its content, even
+if another tool rewrote it: jq, an editor, ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*|\[\d+\]")
 
 
 def commonest(path: StoragePath, most: int = 5) -> tuple[ErrorCount, ...]:
-    """The commonest reasons in a rejects file, without the values that differ from row to row.
+    """The most frequent reasons in a rejects file, without values that differ from row to row.
 
     :param path: the rejects file.
-    :param most: how many reasons.
+    :param most: largest number of reasons.
     """
     counts: Counter[str] = Counter()
     with path.open("rb") as file:
@@ -59,7 +59,7 @@ _entries = msgspec.json.Decoder(_Entry)
 
 
 def cells_row(header: list[str], cells: list[str]) -> bytes:
-    """The cells of a row by their columns, for a rejects file; a cell without a named column keeps its number."""
+    """The cells of a row by their columns, for a rejects file; a cell without a named column has its number."""
     named = {
         (header[at] if at < len(header) and header[at] else f"(column {at + 1})"): cell
         for at, cell in enumerate(cells)
@@ -84,7 +84,7 @@ def is_reject(row: bytes) -> bool:
 
 
 def is_rejects_file(head: bytes) -> bool:
-    """Whether a file begins as a rejects file does."""
+    """Whether a file begins like a rejects file."""
     if head.lstrip()[:1] != b"{" or b'"problems"' not in head:
         return False
     if PRETTY.match(head):
@@ -98,7 +98,7 @@ def is_rejects_file(head: bytes) -> bool:
 
 
 def unwrapped(batches: Iterator[Batch], shaping: Shaping) -> Iterator[Batch]:
-    """Shape rows of JSON; of a rejects file, what was rejected goes on where it stopped."""
+    """Shape rows of JSON; rejected rows of a rejects file continue where they failed."""
     first = next(batches, None)
     while first is not None and not first.rows and not first.refused:
         first = next(batches, None)
@@ -124,7 +124,7 @@ def _again(batch: Batch, shaping: Shaping) -> Batch:
         if bytes(entry.cells):
             shaped = _cells(bytes(entry.cells), place, shaping)
         elif inner.startswith(b'"'):
-            # The text of a row that was not JSON: fixed, it is what the source would have held.
+            # The text of a row that was not JSON: once fixed, it is the original row of the source.
             text = Batch([msgspec.json.decode(inner, type=str).encode()], [place])
             shaped = text if shaping.is_plain else shaping.of_json(text)
         else:
@@ -142,9 +142,7 @@ def _cells(cells: bytes, place: int, shaping: Shaping) -> Batch:
         return Batch([], [], [Refused(cells, place, [Problem(f"cells: {error}")], "cells")])
     surplus = [name for name, cell in named.items() if SURPLUS.match(name) and cell not in ("", None)]
     if surplus:
-        words = (
-            f"still has a value under {', '.join(surplus)}; move it to the column it belongs to, or remove it"
-        )
+        words = f"still has a value in {', '.join(surplus)}; move it to its column, or remove it"
         return Batch([], [], [Refused(cells, place, [Problem(words)], "cells")])
     named = {name: cell for name, cell in named.items() if not SURPLUS.match(name)}
     return shaping.of_table_row(named, place)

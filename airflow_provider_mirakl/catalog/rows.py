@@ -1,6 +1,6 @@
-"""What readers of a source have in common: a row, a batch of rows, and where they came from.
+"""Types that all readers share: a row, a batch of rows, and their source.
 
-A row is one JSON object as bytes. Rows come in batches, because a call per row costs more than the row.
+A row is one JSON object as bytes. Rows come in batches, because a call per row would cost more than the row.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Literal
 from airflow_provider_mirakl.exceptions import Problem
 
 BATCH_ROWS = 1000
-"""Rows of a batch, about."""
+"""Approximate number of rows in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a source was when it was read.
+    """The identity of a source when it was read.
 
-    :param name: path or description, for a person.
+    :param name: path or description, for messages.
     :param size: bytes of the file, or rows of a list.
     :param digest: hash of the content.
     """
@@ -36,10 +36,10 @@ class Fingerprint:
 class Refused:
     """A row that its reader could not turn into JSON.
 
-    :param row: the row as it is, for the rejects file.
+    :param row: the original row, for the rejects file.
     :param at: its place, see :meth:`Source.place`.
-    :param problems: what is wrong with it.
-    :param form: ``cells``: the row is an object of a table's cells by column, which still have to be mapped.
+    :param problems: its problems.
+    :param form: ``cells``: the row is an object of a table's cells by column, which must still be mapped.
     """
 
     row: bytes
@@ -63,7 +63,7 @@ class Batch:
 
 
 Record = tuple[int, Any]
-"""A place and what stands there: a mapping, or a row as bytes that goes on as it is."""
+"""A place and its content: a mapping, or a row as bytes that is passed on unchanged."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Records:
 
 
 class Source:
-    """Rows from somewhere.
+    """A source of rows.
 
     :param name: what a person calls it.
     """
@@ -87,12 +87,12 @@ class Source:
     def __init__(self, name: str) -> None:
         self.name = name
         self.notes: list[str] = []
-        """What a person should know of the last complete reading, although no row is wrong."""
+        """Notes for the user about the last complete reading that are not problems of rows."""
 
     def batches(self) -> Iterator[Batch]:
         """Read from the start, once per call.
 
-        :raises MiraklInputError: the source as a whole cannot be read.
+        :raises MiraklInputError: the source cannot be read.
         """
         raise NotImplementedError
 
@@ -101,7 +101,7 @@ class Source:
         return at, ""
 
     def fingerprint(self) -> Fingerprint:
-        """Return what was read by the last complete :meth:`batches`."""
+        """Return the identity of the source in the last complete :meth:`batches`."""
         raise NotImplementedError
 
 
@@ -120,9 +120,9 @@ def by_position(at: int) -> tuple[int | None, str]:
 
 
 def dump(item: Any) -> bytes:
-    """Write one Python object as a row. NaN stays NaN, so that the check can name it; ``None`` is ``null``.
+    """Write one Python object as a row. NaN is kept, so that the check can report it; ``None`` is ``null``.
 
-    :raises TypeError: a value JSON has no form for.
+    :raises TypeError: a value cannot be represented in JSON.
     """
     text = json.dumps(item, ensure_ascii=False, separators=(",", ":"), default=_jsonable)
     return text.encode("utf-8")
@@ -131,21 +131,21 @@ def dump(item: Any) -> bytes:
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Decimal):
         if value.is_snan():
-            raise TypeError("a signaling NaN has no form in JSON")
+            raise TypeError("a signaling NaN cannot be represented in JSON")
         return int(value) if value == value.to_integral_value() and value.is_finite() else float(value)
     if is_nothing(value):
-        return float("nan")  # NaT, NA: the check names it
+        return float("nan")  # NaT, NA: the check reports it
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise TypeError(f"the moment {value} has no time zone")
+            raise TypeError(f"the date-time {value} has no time zone")
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if (number := as_number(value)) is not None:
         return number
-    raise TypeError(f"{type(value).__name__} {value!r} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} {value!r} cannot be represented in JSON")
 
 
 def as_number(value: Any) -> Any:
-    """Return a number of numpy as a number of Python with the digits it is written with; ``None`` for anything else."""
+    """Return a numpy number as a Python number with the same digits; ``None`` for anything else."""
     if type(value).__module__ != "numpy" or not hasattr(value, "item") or value.ndim:
         return None
     number = value.item()
@@ -155,7 +155,7 @@ def as_number(value: Any) -> Any:
 
 
 def is_nothing(value: Any) -> bool:
-    """Whether a value is what a table library writes for nothing: ``None``, NaN, NaT or NA."""
+    """Whether a value is a table library's empty value: ``None``, NaN, NaT or NA."""
     if value is None:
         return True
     if (
@@ -167,5 +167,5 @@ def is_nothing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # an array has no single truth
+    except (TypeError, ValueError):  # an array has no single truth value
         return False

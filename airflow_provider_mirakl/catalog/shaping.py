@@ -1,7 +1,7 @@
-"""Records of a flat source become rows of products: grouped, transformed, mapped.
+"""Turns records of a flat source into rows of products: grouped, transformed, mapped.
 
-A record is a dictionary with its place. The three steps are the same for every source, so that a setting means the same
-in CSV, Parquet, JSON, a list and a DataFrame.
+A record is a dictionary with its place. The three steps are the same for every source, so a setting has the same
+meaning for CSV, Parquet, JSON, a list and a DataFrame.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklI
 
 Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
 Compile = Callable[[Sequence[str]], Build]
-"""Makes the builder of rows of a table's heading."""
+"""Makes the builder of rows from a table's header."""
 
 
 class Shaping:
-    """What a user says about flat records.
+    """The user's settings for flat records.
 
     :param columns: how columns become products; ``None``: objects are products already, and the columns of a table
-        name their targets themselves.
-    :param transform: a function of the user, as ``package.module.function``. It takes a list of records and gives
-        as many; ``None`` for one that is left out.
-    :param strip: take white space from both ends of cells.
-    :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
-    :raises MiraklConfigurationError: there is no such function.
+        are named after their targets.
+    :param transform: a function of the user, as ``package.module.function``. It takes a list of records and returns a
+        list of the same length, with ``None`` for a record to leave out.
+    :param strip: remove white space from both ends of cells.
+    :param compiled: makes a builder of rows from the header of a table, if the rows are not products of Connect.
+    :raises MiraklConfigurationError: the function does not exist.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Shaping:
     def build(self, heading: Sequence[str]) -> Build:
         """The builder of rows of a table.
 
-        :raises MiraklInputError: every fault of the heading.
+        :raises MiraklInputError: the header is invalid; every problem is listed.
         """
         return (
             compile_columns(self.table_columns, heading)
@@ -67,7 +67,7 @@ class Shaping:
 
     @property
     def is_plain(self) -> bool:
-        """Whether objects go on as they are."""
+        """Whether objects are passed on unchanged."""
         return self.columns is None and self._transform is None
 
     def batches(
@@ -76,9 +76,9 @@ class Shaping:
         """Make rows of records.
 
         :param chunks: the records.
-        :param heading: the columns there are, where they are known before the records.
-        :param table: records are rows of a table: without a mapping, the columns name their targets.
-        :raises MiraklInputError: the mapping cannot work.
+        :param heading: the columns, if they are known before the records.
+        :param table: records are rows of a table: without a mapping, the columns are named after their targets.
+        :raises MiraklInputError: the mapping is invalid.
         """
         columns = self.table_columns if table else self.columns
         build: Build | None = None
@@ -99,11 +99,11 @@ class Shaping:
             yield _built(records, refused, build)
 
     def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Make rows of flat JSON objects; what is none goes on as it is, for the check to name it."""
+        """Make rows of flat JSON objects; anything else is passed on unchanged, for the check to report."""
         return self.batches(map(_decoded, batches))
 
     def of_json(self, batch: Batch) -> Batch:
-        """Make rows of some flat JSON objects, which stand for themselves."""
+        """Make rows of independent flat JSON objects."""
         return next(self._alone().batches([_decoded(batch)]))
 
     def of_table_row(self, record: Mapping[str, Any], place: int) -> Batch:
@@ -114,7 +114,7 @@ class Shaping:
             return Batch([], [], [Refused(dump(record), place, list(error.problems), "cells")])
 
     def _alone(self) -> Shaping:
-        """The same without groups: a row that comes back has what its group gave it."""
+        """The same without groups: a rejected row already contains the values of its group."""
         other = Shaping()
         other.columns = None if self.columns is None else self.columns.without_groups()
         other.table_columns = self.table_columns.without_groups()
@@ -125,7 +125,7 @@ class Shaping:
         taken = [record for record in records if isinstance(record[1], Mapping)]
         try:
             results = self._call([record for _, record in taken])
-        except Exception:  # noqa: BLE001 - one by one, to name the row
+        except Exception:  # noqa: BLE001 - one by one, to identify the row
             return self._one_by_one(records)
         given = iter(results)
         made = [(at, next(given) if isinstance(record, Mapping) else record) for at, record in records]
@@ -164,7 +164,7 @@ def load_transform(path: str) -> Transform:
     """Import a function by its path.
 
     :param path: ``package.module.function``.
-    :raises MiraklConfigurationError: there is no such function.
+    :raises MiraklConfigurationError: the function does not exist.
     """
     module, _, name = path.rpartition(".")
     if not module:

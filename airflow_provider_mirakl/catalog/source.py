@@ -1,7 +1,7 @@
-"""A source becomes rows, in constant memory: a file, a list, or a table of a library.
+"""Turns a source into rows, in constant memory: a file, a list, or a table of a library.
 
-Rows of NDJSON and of a JSON array are the very bytes of the file (in an array the line breaks between tokens are taken
-out), so nothing is lost or rounded on the way.
+Rows of NDJSON and of a JSON array are the original bytes of the file (without the line breaks between tokens of an
+array), so nothing is lost or rounded.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ def open_source(
 ) -> Source:
     """Return a reader.
 
-    :param data: a path object, the path of a local file as text; a list of products (dictionaries, or texts where
-        ids are wanted); or a table of pandas, polars, pyarrow, DuckDB or any library that speaks Arrow. A ready
-        :class:`Source` is returned as it is.
+    :param data: a path object, the path of a local file as string; a list of products (dictionaries, or strings for
+        ids); or a table of pandas, polars, pyarrow, DuckDB or any library that supports Arrow. A ready
+        :class:`Source` is returned unchanged.
     :param source_format: the file's format; default by name and content. gzip is recognised by content.
-    :param columns: how flat columns become products. CSV and flat Parquet do without where their columns speak for
-        themselves; JSON is taken as Connect's own form without it.
+    :param columns: how flat columns become products. CSV and flat Parquet do not need it if their columns are named
+        after their targets; without it JSON must have Connect's own form.
     :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
     :param items: the field that holds the list, where a JSON file is an object around it.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
-    :param strip: take white space from both ends of cells.
+    :param strip: remove white space from both ends of cells.
     :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
-    :raises MiraklInputError: not a file, not a list, or a mapping that cannot work.
+    :raises MiraklInputError: not a file, not a list, or the mapping is invalid.
     """
     if isinstance(data, Source):
         return data
@@ -75,7 +75,7 @@ def open_source(
     if isinstance(data, Mapping | bytes):
         kind = "an object" if isinstance(data, Mapping) else "bytes"
         raise MiraklInputError(
-            f"products: expected a list of products or a path, got {kind}; put it in a list"
+            f"products: expected a list of products or a path, got {kind}; wrap it in a list"
         )
     if isinstance(data, str) or hasattr(data, "open"):
         path = plain(cast("StoragePath | str", data))
@@ -89,7 +89,7 @@ def open_source(
 
 
 class ListSource(Source):
-    """Rows from Python objects, as they come from XCom, a parameter or a generator.
+    """Rows from Python objects, such as from XCom, a parameter or a generator.
 
     :param items: dictionaries (or texts, for ids).
     :param shaping: how flat dictionaries become products.
@@ -144,7 +144,7 @@ _SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parqu
 
 
 class _Fingerprinting:
-    """A file that remembers the size and the hash of what was read from it."""
+    """A file that records the size and the hash of the bytes read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -191,7 +191,7 @@ class FileSource(Source):
 
     def batches(self) -> Iterator[Batch]:
         self.notes.clear()
-        # A rejects file is UTF-8, whatever the source was that it came from.
+        # A rejects file is always UTF-8, whatever the encoding of its source.
         encoding = AUTO if self._encoding != AUTO and self._begins_as_rejects() else self._encoding
         with self._opened() as file:
             reading = _Fingerprinting(file)
@@ -205,7 +205,7 @@ class FileSource(Source):
             if kind == "parquet":
                 self._place = by_position
                 yield from read_parquet(file, self.name, self._shaping)
-                # pyarrow jumps about in the file; the fingerprint wants the rest after the head in order.
+                # pyarrow seeks in the file; the fingerprint needs the rest after the head in order.
                 file.seek(reading.size)
             elif kind == "csv":
                 self._place = by_line
@@ -232,7 +232,7 @@ class FileSource(Source):
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
-        """Open the file, and turn what can go wrong with it into words."""
+        """Open the file, and turn its failures into clear errors."""
         try:
             with self._path.open("rb") as file:
                 yield file
@@ -242,7 +242,7 @@ class FileSource(Source):
             raise unreadable("source", self.name, error) from None
         except EOFError as error:
             raise MiraklInputError(
-                f"{self.name} is cut short: its gzip stream has no end; copy it again"
+                f"{self.name} is truncated: its gzip stream has no end; copy it again"
             ) from error
         except (gzip.BadGzipFile, zlib.error) as error:
             raise MiraklInputError(f"{self.name} is damaged: gzip says {error}; copy it again") from error
@@ -260,7 +260,7 @@ _OBJECT = re.compile(rb'\s*[{"]')
 
 
 def _sniff(name: str, head: bytes) -> Format:
-    """Tell the format: a table by the file's name, JSON by its first characters."""
+    """Detect the format: a table by the file's name, JSON by its first characters."""
     lowered = name.lower().removesuffix(".gz")
     for suffix, known in _SUFFIXES.items():
         if lowered.endswith(suffix):

@@ -1,17 +1,17 @@
-"""What Mirakl is known to have: every accepted product with a hash of its content.
+"""The known content of Mirakl's catalog: every accepted product with a hash of its content.
 
-A state is a folder beside the data::
+A state is a folder::
 
-    state.json                     which base is in force, where its partitions end, and which sync may move it
+    state.json                     the current base, the ends of its partitions, and the sync that may change it
     base-000007.ndjson             ["id", hash of the content, hash of the bytes], in 256 partitions by id
-    rows-000007.bin                the hashes of the bytes alone, sorted: a row found here needs no further look
-    journal/000007-<chunk>.ndjson  what was accepted since, as in the base; both hashes null for a delete
+    rows-000007.bin                only the hashes of the bytes, sorted: a row found here is unchanged
+    journal/000007-<chunk>.ndjson  products accepted since, as in the base; both hashes null for a delete
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
-folds the journal into a new base; ``state.json`` changes hands in one step, and whatever it does not name is leftover.
+folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
 
-Of a product in doubt nobody knows what Mirakl has: it was in a call of which no reply came, or a read-back did not find
-it as it was sent. It is known, with a content that no product has, so that the next sync sends or deletes it again.
+A product is uncertain if the reply of its call was lost, or if a read-back did not find it as it was sent. The state
+keeps it with a content that no product has, so that the next sync sends or deletes it again.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class _Content(msgspec.Struct):
     ends: list[int] = msgspec.field(default_factory=list)
 
 
-_FIX = "Restore the folder from a backup; or remove it to start over, which sends every product once more."
+_FIX = "Restore the folder from a backup, or remove it to start over, which sends every product again."
 
 STATE = NoteKind(
     file="state.json",
-    holds="what Mirakl is known to have",
+    holds="the known content of Mirakl's catalog",
     type=_Content,
     damaged="stop",
     fix=_FIX,
@@ -86,9 +86,9 @@ def partition(item_id: str) -> int:
 
 
 class State:
-    """The state in a folder; a missing folder is the state of knowing nothing.
+    """The state in a folder; a missing folder is an empty state.
 
-    :param folder: path object, or text for a local path.
+    :param folder: path object, or a string for a local path.
     :raises MiraklInputError: the state cannot be read.
     """
 
@@ -98,7 +98,7 @@ class State:
 
     @property
     def generation(self) -> int:
-        """Number of the base in force."""
+        """Number of the current base."""
         return self._content.generation
 
     @property
@@ -120,7 +120,7 @@ class State:
         except FileNotFoundError:
             raise self._damaged(f"{path.name} is missing") from None
         if len(data) != self.products * hashes.itemsize:
-            raise self._damaged(f"{path.name} does not hold {self.products:,} products")
+            raise self._damaged(f"{path.name} does not contain {self.products:,} products")
         hashes.frombytes(data)
         return hashes
 
@@ -146,16 +146,17 @@ class State:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged(f"{path.name} cannot be read: {error}") from error
         if known != self.products:
-            raise self._damaged(f"{path.name} holds {known:,} products instead of {self.products:,}")
+            raise self._damaged(f"{path.name} contains {known:,} products instead of {self.products:,}")
 
-    # Journal files are folded in the order of their names: what is sure overrides what was in doubt before the call.
+    # Journal files are folded in the order of their names: certain entries override uncertain ones from before the
+    # call.
 
     def intend(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
-        """Note that a chunk is about to be sent: until it is committed, its products are in doubt.
+        """Note that a chunk is about to be sent: until it is committed, its products are uncertain.
 
-        :param plan: the plan the chunk is of.
+        :param plan: the plan of the chunk.
         :param chunk_index: the chunk's index.
-        :param sync: the sync that asks, as it named itself to :meth:`begin`.
+        :param sync: the id of the sync, as passed to :meth:`begin`.
         :raises MiraklInputError: another sync has begun since.
         """
         self._check(sync)
@@ -163,7 +164,7 @@ class State:
         self._doubt("b-intent", ids)
 
     def commit(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
-        """Note that Mirakl accepted a chunk; doing so twice changes nothing. As :meth:`intend`."""
+        """Note that Mirakl accepted a chunk; doing so twice changes nothing. See :meth:`intend`."""
         self._check(sync)
         entries = [_entry(plan, row) for row in read_chunk(plan.folder, plan.chunks[chunk_index])]
         with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as file:
@@ -172,8 +173,8 @@ class State:
     def doubt(self, ids: Iterable[str], *, reader: str) -> None:
         """Note that a read-back did not find products as they were sent.
 
-        :param ids: of the products, maybe none.
-        :param reader: names the read-back; another note of the same replaces the first.
+        :param ids: ids of the products; may be empty.
+        :param reader: identifies the read-back; a second note of the same one replaces the first.
         """
         self._content = self._load()
         found = iter(ids)
@@ -184,13 +185,13 @@ class State:
             self._doubt(f"z-doubt-{reader}", chain((first,), found))
 
     def refresh(self) -> AbstractContextManager[IO[bytes]]:
-        """Open a journal for products whose content is known and whose bytes are new; nothing needs to be sent."""
+        """Open a journal for products with known content and new bytes, which need not be sent."""
         return self._journal("a-refresh")
 
     def begin(self, sync: str) -> None:
-        """Let a new sync move the state, and no other from now on; take the journal into a new base, if there is one.
+        """Let only a new sync change the state from now on, and fold the journal into a new base.
 
-        Safe to break off at any moment.
+        Safe to interrupt at any time.
 
         :param sync: a name that no other sync has.
         """
@@ -214,7 +215,7 @@ class State:
         remove(self._rows(new - 1))
 
     def _journal_entries(self, path: StoragePath) -> Iterator[_Entry]:
-        """The entries of a journal file. Every line is ended, so a file that was cut is noticed."""
+        """The entries of a journal file. Every line is terminated, so a truncated file is noticed."""
         rest = b""
         try:
             with path.open("rb") as file:
@@ -224,10 +225,10 @@ class State:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._damaged(f"{path.name} in the journal cannot be read: {error}") from error
         if rest:
-            raise self._damaged(f"{path.name} in the journal was cut")
+            raise self._damaged(f"{path.name} in the journal is truncated")
 
     def _write_base(self, changes: Spill, content: _Content) -> None:
-        """Write the base anew with the changes, and put it in force."""
+        """Write a new base with the changes, and make it current."""
         hashes = Spill()
         with writing(self._base(content.generation)) as base:
             end = 0
@@ -258,7 +259,7 @@ class State:
         self._content = self._load()
         if self._content.sync != sync:
             raise MiraklInputError(
-                f"{self.folder}: another sync has begun on this state since this one was planned; run one sync at a "
+                f"{self.folder}: another sync has started on this state since this one was planned; run one sync at a "
                 "time, and clear the task to plan again"
             )
 

@@ -1,4 +1,4 @@
-"""Delta: only what changed since the last accepted state is sent, and what left the source is deleted under a guard."""
+"""Delta: sends only changes since the last accepted state, and deletes products that left the source, up to a limit."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _Content(msgspec.Struct):
 
 SYNC = NoteKind(
     file=SYNC_FILE,
-    holds="which state a sync was planned on",
+    holds="the state that a sync was planned on",
     type=_Content,
     damaged="stop",
     fix="Clear the task to plan again.",
@@ -74,15 +74,15 @@ SYNC = NoteKind(
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a sync will do: one plan of upserts and one of deletes, both maybe empty.
+    """The plans of a sync: one of upserts and one of deletes; each may be empty.
 
     :param upsert: changed and new products, in ``upsert`` below the sync's folder.
     :param delete: products that left the source, in ``delete`` below the sync's folder.
-    :param id: names the sync to the state.
-    :param known: products the state knew.
-    :param unchanged: products of the source that need not be sent.
-    :param kept: products that left the source and are not deleted, because deletes were off or a row without a readable
-        id might be one of them.
+    :param id: identifies the sync in the state.
+    :param known: number of products in the state.
+    :param unchanged: number of products of the source that need not be sent.
+    :param kept: number of products that left the source and are not deleted, because deletes are off or a row without a
+        readable id might be one of them.
     :param full: whether every product is sent, changed or not.
     """
 
@@ -96,10 +96,10 @@ class SyncPlan:
     full: bool = False
 
     def ledgers(self, *, generation: str, store: Store | None = None) -> tuple[Ledger, Ledger]:
-        """How far upserts and deletes have come.
+        """The progress of upserts and deletes.
 
-        A plan that was made again, because its files were lost, takes up where the first one ended: the state knows
-        every accepted chunk. Only a full one is judged by its ledger alone.
+        A plan that was made again, because its files were lost, continues where the first one ended: the state has
+        every accepted chunk. Only a full sync relies on its ledger.
 
         :param generation: changes when the task is cleared.
         :param store: a second place for the notes.
@@ -131,7 +131,7 @@ class SyncPlan:
         self.state.commit(plan, chunk_index, sync=self.id)
 
     def describe(self, interval_seconds: float = 60.0) -> str:
-        """Return the sync as text for a person, one line a plan."""
+        """Return a description of the sync, one line per plan."""
         lines = [
             f"{self.unchanged:,} products unchanged of {self.known:,} known",
             self.upsert.describe(interval_seconds),
@@ -148,15 +148,15 @@ class SyncPlan:
 
         :param folder: the sync's folder.
         :param state: the state it was planned on.
-        :raises MiraklInputError: the folder holds no sync, or a broken one, or one for another state.
+        :raises MiraklInputError: the folder has no sync, a damaged one, or one for another state.
         """
         folder = plain(folder)
         known = State(state)
         content = SYNC.at(folder).read()
         if content is None:
             raise MiraklInputError(
-                f"{folder} does not hold a sync: {SYNC_FILE} does not exist there for this worker; with several "
-                "workers the folder has to be on storage that all of them reach ([mirakl] work_folder)"
+                f"{folder} does not contain a sync: this worker finds no {SYNC_FILE} there; with several "
+                "workers the folder must be on storage that all of them can access ([mirakl] work_folder)"
             )
         if content.state != str(known.folder):
             raise MiraklInputError(
@@ -175,26 +175,26 @@ class SyncPlan:
 
 
 def is_planned(folder: StoragePath | str, *, generation: str, store: Store | None = None) -> bool:
-    """Whether a previous try planned a sync in a folder, and its plans are there.
+    """Whether a previous try planned a sync in a folder, and its plans exist.
 
     :param folder: the sync's folder.
     :param generation: changes when the task is cleared.
     :param store: a second place for the notes.
     """
-    plans = plain(folder) / "delete"  # the ledger of the deletes is the last thing that planning writes
+    plans = plain(folder) / "delete"  # planning writes the ledger of the deletes last
     return resume(plans, generation=generation, store=store, name=DELETE_LEDGER, follows=True) is not None
 
 
 def doubt(
     folder: StoragePath | str, ids: Iterable[str], open_path: Callable[[str], StoragePath]
 ) -> StoragePath | None:
-    """Let the next sync send products again, or delete them again, whatever the state knows of them.
+    """Let the next sync send products again, or delete them again, regardless of the state.
 
-    :param folder: a folder that holds a sync; of one that holds another plan nothing is to be noted.
-    :param ids: products that a read-back did not find as the sync sent them; maybe none.
-    :param open_path: makes a path out of its text.
-    :return: the state's folder, ``None`` where there is no sync.
-    :raises MiraklInputError: the sync or its state is broken.
+    :param folder: the folder of a sync; that of any other plan is ignored.
+    :param ids: products that a read-back did not find as the sync sent them; may be empty.
+    :param open_path: makes a path from a string.
+    :return: the state's folder; ``None`` without a sync.
+    :raises MiraklInputError: the sync or its state is damaged.
     """
     content = SYNC.at(folder).read()
     if content is None:
@@ -226,37 +226,37 @@ def plan_sync(
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> SyncPlan:
-    """Compare a source with the state and lay out the calls that close the gap.
+    """Compare a source with the state, and plan the calls for the differences.
 
-    :param source: the whole catalog: a file (path object, or text for a local path) or a list of dictionaries.
-    :param folder: where the plans go; made if missing. An older sync in it is replaced.
-    :param state: folder of the state, the same for every run; made with the first commit.
+    :param source: the whole catalog: a file (path object, or a string for a local path) or a list of dictionaries.
+    :param folder: the folder of the plans; created if missing. An older sync in it is replaced.
+    :param state: folder of the state, the same for every run; created with the first commit.
     :param full: send every product, changed or not.
-    :param on_missing: ``delete`` products that the state knows and the source does not have, or ``keep`` them.
-    :param max_delete_ratio: most products that may be deleted, as a share (0 to 1) of those the state knows.
+    :param on_missing: ``delete`` products that are in the state but not in the source, or ``keep`` them.
+    :param max_delete_ratio: largest share (0 to 1) of the products in the state that may be deleted.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns become products; see :mod:`airflow_provider_mirakl.catalog.mapping`.
     :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it.
-    :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
-    :param strip: take white space from both ends of cells, and refuse ids that have it elsewhere; ``False`` takes both
-        as they are.
-    :param on_invalid: ``fail`` reads on to the end and then raises, ``reject`` sends the good rows. A rejected product
-        is in the source, so it is never deleted; while a row without a readable id is rejected nothing is.
+    :param items: the field with the list, if a JSON file is an object.
+    :param transform: a function that changes the rows before they are mapped, as ``package.module.function``.
+    :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
+        both as they are.
+    :param on_invalid: ``fail`` reads the whole source and then raises, ``reject`` sends the valid rows. A rejected
+        product is in the source, so it is never deleted; if a rejected row has no readable id, nothing is deleted.
     :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
-    :param locales: locales that texts may have; empty takes any.
-    :param gtin_check: what a wrong check digit means: ``reject`` the product, ``warn`` in the log, or ``off``.
-    :param normalize_gtins: write GTINs in Connect's form where only one can be meant.
+    :param locales: locales that texts may have; empty allows any.
+    :param gtin_check: what to do about a wrong check digit: ``reject`` the product, ``warn`` in the log, or ``off``.
+    :param normalize_gtins: correct GTINs where the right one is certain.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
-    :return: the two plans, saved in the folder. The state moves by :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
-        alone, and from now on by this sync alone.
+    :return: the two plans, saved in the folder. Only :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
+        change the state, and from now on only for this sync.
     :raises MiraklInputError: as for :func:`~airflow_provider_mirakl.catalog.plan.plan_upsert`, or more products left
-        the source than ``max_delete_ratio`` allows. The state is as it was.
+        the source than ``max_delete_ratio`` allows. The state is unchanged.
     """
     one_of("on_missing", on_missing, ("delete", "keep"))
     if not 0 <= max_delete_ratio <= 1:
-        raise MiraklInputError(f"max_delete_ratio: {max_delete_ratio} is no share; give a number from 0 to 1")
+        raise MiraklInputError(f"max_delete_ratio must be a number from 0 to 1, not {max_delete_ratio}")
     folder = plain(folder)
     remove(folder / SYNC_FILE)
     known = State(state)
@@ -298,13 +298,13 @@ def plan_sync(
         batch_size,
         max_chunk_bytes,
         full,
-        None if full else known.generation,  # a full one is the same plan on whatever state
+        None if full else known.generation,  # a full plan does not depend on the state
     )
     upsert = save("upsert", upserts, rows, laid, options)
     delete = plan_delete(
         changes.missing() if deleted else [],
         folder / "delete",
-        strip=False,  # ids that Mirakl has
+        strip=False,  # these ids exist in Mirakl
         batch_size=batch_size,
         max_chunk_bytes=max_chunk_bytes,
     )
@@ -331,34 +331,21 @@ def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
         return
     examples = ", ".join(repr(item_id) for _, item_id in zip(range(5), changes.missing(), strict=False))
     raise MiraklInputError(
-        f"{source}: {missing:,} of {known:,} products known to Mirakl are not in it any more ({missing / known:.1%}), "
-        f"and max_delete_ratio allows {max_delete_ratio:.1%}; nothing was sent or deleted. Is the source complete? "
-        f"Missing are for instance {examples}"
+        f"{source}: {missing:,} of {known:,} products known to Mirakl are no longer in it ({missing / known:.1%}), "
+        f"but max_delete_ratio allows {max_delete_ratio:.1%}; nothing was sent or deleted. Check that the source is "
+        f"complete. Missing are, for example, {examples}"
     )
 
 
 class Changes:
-    """The index of a sync: finds repeats, unchanged rows, and ids that left.
+    """The index of a sync: finds repeated ids, unchanged rows, and ids that left the source.
 
     A row whose very bytes are known is unchanged and is not compared any further. The others are compared by content,
     partition by partition, so that memory holds one partition of the state and of the source, and nine bytes of every
     known product. A dictionary of all ids would need some 150 bytes a product.
 
-    ==========================  =======================  ===========================================================
-    a row of the source         the state                result
-    ==========================  =======================  ===========================================================
-    the same bytes              has them                 unchanged (:meth:`sift`), and its product counts as met
-    the same bytes again        met before               goes on to the comparison, which finds the repeated id
-    other bytes, same content   has the id               unchanged; its new bytes are noted, so that the next sync
-                                                         recognizes them at once
-    other content               has the id               sent
-    any                         does not have the id     sent
-    rejected, with an id        has the id               not sent, and not missing: it is still in the source
-    rejected, without an id     -                        may be any product, so no product is deleted
-    no row                      has the id, not met      missing: deleted, within ``max_delete_ratio``
-    ==========================  =======================  ===========================================================
-
-    :param state: what is known.
+    ==========================  =======================  ====================================================
+    :param state: the state to compare with.
     :param full: treat every row as changed.
     """
 
@@ -423,7 +410,7 @@ class Changes:
         return drops
 
     def _compare(self, entries: list[_Entry], known: Known, drops: Drops, refresh: _Refresh) -> None:
-        """Judge the rows of a partition; what is left in ``known`` was not among them."""
+        """Compare the rows of a partition; ``known`` keeps the products that were not among them."""
         seen: dict[str, int] = {}
         for item_id, mark, row in entries:
             former = known.pop(item_id, None)
@@ -446,7 +433,7 @@ class Changes:
             yield from decode(self._missing.read(number))
 
     def close(self) -> None:
-        """Give memory and disk back."""
+        """Free memory and disk."""
         self._missing.close()
 
     def _was_met(self, row: int) -> bool:
@@ -464,7 +451,7 @@ class Changes:
 
 
 class _Refresh:
-    """Gives the state the new bytes of products whose content stayed, so that the next sync needs no look at them."""
+    """Stores the new bytes of products with unchanged content, so that the next sync need not examine them."""
 
     def __init__(self, state: State, stack: ExitStack) -> None:
         self._state = state

@@ -19,20 +19,20 @@ _CODES_OF_IDS = frozenset(
     ("id", "sku", "product_id", "product-id", "product_sku", "product-sku", "shop_sku", "shop-sku", "offer-sku",
      "offer_sku", "provider_sku", "provider-sku", "mirakl_product_id", "mirakl-product-id", "ean", "gtin")
 )  # fmt: skip
-"""An id of one of these words is not an id: it is a second heading, as Mirakl's templates have one of codes."""
+"""Ids that mark a second header: Mirakl's templates have one with codes below the labels."""
 
 
-_HINT = " quoting='none' in columns takes quotes as characters"
+_HINT = " quoting='none' in columns treats quotes as ordinary characters"
 
 
 def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[str]) -> Iterator[Batch]:
-    """Read products from CSV with a heading; a row's place is its line.
+    """Read products from CSV with a header; a row's place is its line.
 
     :param blocks: the text as UTF-8, without a byte order mark.
-    :param name: what a person calls the file.
+    :param name: name of the file, for messages.
     :param shaping: how its columns become products.
-    :param notes: takes what a person should know although no row is wrong.
-    :raises MiraklInputError: the heading or the mapping cannot work, or a quote makes the rest unreadable.
+    :param notes: receives notes for the user that are not problems of rows.
+    :raises MiraklInputError: the header or the mapping is invalid, or a quote makes the rest unreadable.
     """
     columns = shaping.table_columns
     table = read_table(
@@ -42,7 +42,7 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
     yield from shaping.batches(_chunks(rows, header), heading=header, table=True)
     if table.repeated_headings:
         notes.append(
-            f"{name}: the heading stands {table.repeated_headings:,} more "
+            f"{name}: the header occurs {table.repeated_headings:,} more "
             f"{'time' if table.repeated_headings == 1 else 'times'} among the rows; those rows were left out"
         )
 
@@ -61,14 +61,14 @@ def _chunks(rows: Iterator[Row], header: list[str]) -> Iterator[Records]:
 
 
 def _heading(table: Table, shaping: Shaping, notes: list[str]) -> tuple[list[str], Iterator[Row]]:
-    """The heading that counts: Mirakl's templates have one of labels and below it one of codes."""
+    """The header to use: Mirakl's templates have one with labels and below it one with codes."""
     rows = table.rows
     try:
         first = next(rows, None)
     except MiraklInputError:
         if _fits(shaping, table.header):
             raise
-        first = None  # a fault of the mapping comes before one of the rows
+        first = None  # report problems of the mapping before those of rows
     if first is None:
         return table.header, iter(())
     below = itertools.chain([first], rows)
@@ -78,10 +78,10 @@ def _heading(table: Table, shaping: Shaping, notes: list[str]) -> tuple[list[str
     ids = id_columns(shaping.table_columns, table.header) if shaping.speaks_connect else []
     at = [table.header.index(one) for one in ids if one in table.header]
     if any(fold(codes[one]) in _CODES_OF_IDS for one in at):
-        notes.append(f"{table.name}, line {first.line}: a second heading, of codes; it was left out")
+        notes.append(f"{table.name}, line {first.line}: a second header, with codes, was left out")
         return table.header, rows
     if not _fits(shaping, table.header) and _fits(shaping, codes):
-        notes.append(f"{table.name}: the heading of line {first.line} counts, the one above it was left out")
+        notes.append(f"{table.name}: the header in line {first.line} is used; the one above it was left out")
         return codes, rows
     return table.header, below
 
@@ -98,9 +98,9 @@ def read_parquet(file: IO[bytes], name: str, shaping: Shaping) -> Iterator[Batch
     """Read products from Parquet; a row's place is its position, from 0.
 
     :param file: the file.
-    :param name: what a person calls it.
-    :param shaping: how its columns become products; without a mapping, a file whose columns are Connect's own fields
-        has them with their lists and objects. There a null means absent: Parquet does not tell the two apart.
+    :param name: its name, for messages.
+    :param shaping: how its columns become products; without a mapping, the columns are Connect's own fields,
+        with their lists and objects. There a null means absent: Parquet does not distinguish the two.
     :raises MiraklInputError: pyarrow is not installed, or the file cannot be read.
     """
     try:

@@ -1,17 +1,17 @@
-"""Read-back: what was sent against what listProducts shows.
+"""Read-back: compares what was sent with listProducts.
 
 Connect answers a bare 202 and offers nothing to poll; comparing is the only way to learn the outcome (see
 docs/mirakl-facts.md).
-The pages of a listing arrive a minute apart, so what matters of each is kept in the plan's folder and a killed
-worker goes on with the next page.
+The pages of a listing arrive a minute apart, so the relevant part of each is stored in the plan's folder, and a retry
+after a killed worker continues with the next page.
 
 What counts as equal:
 
 - Only submitted fields are compared; a listing may show more, at the top and inside objects.
 - ``null``, an empty list and an absent field are the same in a listing.
-- Numbers are compared as numbers (``1249.0`` is ``1249``, also where a listing quotes it), moments as moments.
-- Entries that have a name of their own (locale, attribute id, warehouse, scope and currency) may come back in another
-  order. Images may not: the first one is the main one.
+- Numbers are compared as numbers (``1249.0`` is ``1249``, even if a listing quotes it), times as times.
+- Entries with a key (locale, attribute id, warehouse, scope and currency) may be listed in another
+  order. Images may not: the first one is the main image.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _State(msgspec.Struct):
 
 VERIFICATION = NoteKind(
     file="verify/state.json",
-    holds="which pages of a read-back are kept",
+    holds="which pages of a read-back are stored",
     type=_State,
     damaged="anew",
     fix="The catalog is read from its first page again.",
@@ -84,17 +84,17 @@ class Verifier:
         for result in verifier.finish():
             writer.add(result)
 
-    Making another verifier for the same plan continues it; :meth:`restart` begins another round.
+    A new verifier for the same plan continues it; :meth:`restart` begins another round.
 
-    To wait for ids alone, make the plan with :func:`~airflow_provider_mirakl.catalog.plan.plan_delete` and say what to
+    To wait for ids only, make the plan with :func:`~airflow_provider_mirakl.catalog.plan.plan_delete` and set
     ``expect``.
 
-    :param plan: what was sent.
+    :param plan: the plan that was sent.
     :param expect: ``listed``: every product is there with the submitted fields; ``absent``: none is there. Default by
         the kind of plan.
-    :param sample: check only that many products, chosen by the hash of their ids; default all.
-    :param chunks: check only the first so many chunks, as when the rest was not accepted; default all.
-    :param folder: name of the folder beside the plan for what is kept of the pages; one for each reader.
+    :param sample: check only this many products, chosen by the hash of their ids; default all.
+    :param chunks: check only this many chunks, for example if the rest was not accepted; default all.
+    :param folder: name of the folder next to the plan for the stored pages; one for each reader.
     """
 
     def __init__(
@@ -131,21 +131,21 @@ class Verifier:
 
     @property
     def pages(self) -> int:
-        """Pages seen so far."""
+        """Number of pages read so far."""
         return len(self._state.pages)
 
     @property
     def complete(self) -> bool:
-        """True when no further page can change the result: every product expected was seen."""
+        """True when no further page can change the result: every expected product was found."""
         return self._state.expect == "listed" and self.seen == len(self._expected)
 
     @property
     def seen(self) -> int:
-        """Products of the plan seen so far."""
+        """Number of products of the plan found so far."""
         return int.from_bytes(self._seen).bit_count()
 
     def see(self, products: Iterable[Mapping[str, Any] | bytes]) -> None:
-        """Take one page of the listing.
+        """Process one page of the listing.
 
         :param products: listed products, as objects or as JSON.
         """
@@ -169,11 +169,11 @@ class Verifier:
         self._save()
 
     def finish(self, *, listed_all: bool = True) -> Iterator[ItemResult]:
-        """Compare and yield one result per product checked, in no particular order.
+        """Compare, and yield one result per checked product, in any order.
 
         Codes: ``verified``, ``different`` (``attribute`` names the fields), ``missing``, ``deleted``, ``still_there``.
 
-        :param listed_all: false when the listing was broken off: what was not seen is then ``unknown``.
+        :param listed_all: false if the listing was interrupted: products that were not found are then ``unknown``.
         """
         listed, submitted = self._gather()
         try:
@@ -188,7 +188,9 @@ class Verifier:
 
     def _judge(self, item_id: str, row: bytes, listed: bytes | None, listed_all: bool) -> ItemResult:
         if listed is None and not listed_all:
-            return ItemResult(item_id, "unknown", "not_seen", "the listing was broken off before it was seen")
+            return ItemResult(
+                item_id, "unknown", "not_seen", "the listing was interrupted before the product was found"
+            )
         if self._state.expect == "absent":
             if listed is None:
                 return ItemResult(item_id, "succeeded", "deleted")
@@ -198,11 +200,13 @@ class Verifier:
         fields = differences(msgspec.json.decode(row), msgspec.json.decode(listed))
         if fields:
             names = ", ".join(fields)
-            return ItemResult(item_id, "failed", "different", f"listed with another {names}", names)
+            return ItemResult(
+                item_id, "failed", "different", f"{names} differ from what was submitted", names
+            )
         return ItemResult(item_id, "succeeded", "verified")
 
     def _gather(self) -> tuple[Spill, Spill]:
-        """Bring what was listed and what was submitted together, by ranges of the ids' hashes."""
+        """Match listed and submitted products, by ranges of the ids' hashes."""
         listed, submitted = Spill(), Spill()
         for number, checksum in enumerate(self._state.pages):
             for row in self._pages.read(number, checksum).split(b"\n")[:-1]:
@@ -285,13 +289,13 @@ _NAMED: dict[str, Callable[[Any], str]] = {
     "standard_prices": _price,
     "discount_prices": _price,
 }
-"""Lists whose entries have a name, and that name. Every other list keeps its order."""
+"""Lists whose entries have a key, and that key. The order of every other list matters."""
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 
 
 def differences(submitted: Mapping[str, Any], listed: Mapping[str, Any]) -> list[str]:
-    """Return the submitted top-level fields a listing shows otherwise, in alphabetical order.
+    """Return the submitted top-level fields that differ in the listing, in alphabetical order.
 
     :param submitted: the product as it was sent.
     :param listed: the product as listProducts shows it.

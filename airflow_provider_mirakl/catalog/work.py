@@ -1,4 +1,4 @@
-"""Work made of calls: what to call next, and what to note when it succeeded. Waiting and sending go elsewhere."""
+"""Work made of calls: the next call, and the note of its success. Waiting and sending are done elsewhere."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
 
 
 class Work(Protocol):
-    """Calls to be made one after the other, whose progress outlives the process."""
+    """A sequence of calls whose progress outlives the process."""
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last call that is known to have succeeded, UTC."""
+        """Time of the last call that is known to have succeeded, UTC."""
 
     @property
     def not_before(self) -> datetime | None:
-        """Moment before which the next call makes no sense, beside the published interval."""
+        """Time before which the next call is pointless, besides the published interval."""
 
     @property
     def operation(self) -> Operation | None:
@@ -47,11 +47,11 @@ class Work(Protocol):
 
     @property
     def is_current(self) -> bool:
-        """Whether the progress on storage is still what this object knows; false when another process went on."""
+        """Whether the progress on storage still matches this object; false if another process has continued."""
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far it has come, small and JSON-able, for the event of a trigger and for messages."""
+        """The progress, small and serializable as JSON, for the event of a trigger and for messages."""
 
     def next_call(self) -> Call[Any] | None:
         """Read the call to make now; ``None`` when all calls are made."""
@@ -60,10 +60,10 @@ class Work(Protocol):
         """Note that the call is made now, after all waiting."""
 
     def accept(self, result: Any, at: datetime) -> None:
-        """Note that the call succeeded. When this raises, nothing has changed and it may be called again.
+        """Note that the call succeeded. If this raises, nothing has changed and it may be called again.
 
-        :param result: of the call.
-        :param at: the moment of the reply, UTC.
+        :param result: result of the call.
+        :param at: time of the reply, UTC.
         """
 
     def describe(self, interval: float) -> str:
@@ -76,9 +76,9 @@ class Work(Protocol):
 class SendWork:
     """Sends the chunks of a plan.
 
-    :param ledger: how far it has come.
-    :param sync: the sync that the plan is of, if any. It is told each chunk before it is sent, and when it is accepted,
-        before it is noted here, so that a crash repeats the chunk and loses nothing.
+    :param ledger: the progress.
+    :param sync: the sync of the plan, if any. It is notified of each chunk before the call and after its acceptance,
+        before the chunk is noted here, so that a crash repeats the chunk and loses nothing.
     """
 
     not_before: datetime | None = None
@@ -89,12 +89,12 @@ class SendWork:
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last accepted chunk."""
+        """Time of the last accepted chunk."""
         return self._ledger.submitted_at
 
     @property
     def operation(self) -> Operation | None:
-        """What the plan is made of; ``None`` when every chunk is accepted."""
+        """The operation of the plan; ``None`` when every chunk is accepted."""
         if self._ledger.chunk is None:
             return None
         return DELETE_PRODUCTS if self._ledger.plan.kind == "delete" else UPSERT_PRODUCTS
@@ -103,11 +103,11 @@ class SendWork:
     def is_current(self) -> bool:
         """Whether no other process has sent chunks meanwhile.
 
-        :raises FileNotFoundError: the plan is gone.
+        :raises FileNotFoundError: the plan is missing.
         """
         path = self._ledger.plan.folder / PLAN_FILE
         if not path.exists():
-            raise FileNotFoundError(f"{path} is gone: the work folder was removed, or is not shared")
+            raise FileNotFoundError(f"{path} is missing: the work folder was removed, or is not shared")
         return self._ledger.is_current
 
     @property
@@ -147,7 +147,7 @@ class SendWork:
 
 
 class _Progress(msgspec.Struct):
-    """``progress.json``: how far a walk through the catalog has come."""
+    """``progress.json``: the progress of a walk through the catalog."""
 
     round: int = 1
     pages: list[int] = msgspec.field(default_factory=list)
@@ -157,7 +157,7 @@ class _Progress(msgspec.Struct):
     last_call_at: datetime | None = None
     not_before: datetime | None = None
     read: bool = False
-    """Whether the pages of this round are all read, and it remains to end the round."""
+    """Whether all pages of this round are read, and only its end remains."""
     finished: bool = False
     outcome: dict[str, Any] | None = None
 
@@ -173,9 +173,9 @@ PROGRESS = NoteKind(
 
 
 class _Walk(ABC):
-    """A walk through the pages of listProducts that goes on where it was broken off.
+    """A walk through the pages of listProducts that continues where it was interrupted.
 
-    :param folder: where progress is kept; made if missing.
+    :param folder: the folder of the progress; created if missing.
     :param generation: starts over when it changes.
     """
 
@@ -187,18 +187,18 @@ class _Walk(ABC):
         if progress is None:
             self._progress = _Progress()
             self._forget()
-            self._save()  # the triggerer tells by it that it sees the same storage
+            self._save()  # shows the triggerer that it has the same storage
         else:
             self._progress = progress
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last page read."""
+        """Time of the last page read."""
         return self._progress.last_call_at
 
     @property
     def not_before(self) -> datetime | None:
-        """Moment from which the next walk may begin."""
+        """Time from which the next walk may begin."""
         return self._progress.not_before
 
     @property
@@ -226,11 +226,11 @@ class _Walk(ABC):
         """The next page."""
         return None if self.operation is None else list_products(page_token=self._progress.page_token)
 
-    def intend(self) -> None:  # noqa: B027 - reading twice does no harm, so there is nothing to note
-        """Nothing to note: reading twice does no harm."""
+    def intend(self) -> None:  # noqa: B027 - reading twice is harmless, so nothing is noted
+        """Do nothing: reading twice is harmless."""
 
     def accept(self, result: Page[Product], at: datetime) -> None:
-        """Take a page."""
+        """Process a page."""
         before = self._progress
         self._progress = progress = msgspec.structs.replace(before, pages=list(before.pages))
         try:
@@ -258,7 +258,7 @@ class _Walk(ABC):
         progress.page_token, progress.read = None, False
         try:
             self._end(progress.last_call_at or datetime.now(UTC))
-        except MiraklNoteError:  # a page that was kept is damaged: a retry reads the catalog again
+        except MiraklNoteError:  # a stored page is damaged: a retry reads the catalog again
             self.restart()
             raise
         self._save()
@@ -266,14 +266,14 @@ class _Walk(ABC):
         return True
 
     def restart(self) -> None:
-        """Forget what was read, so that the next try reads again."""
+        """Discard what was read, so that the next try reads again."""
         self._forget()
         self._progress = _Progress()
         self._save()
 
     @abstractmethod
     def _take(self, products: list[Product]) -> bool:
-        """Take the products of a page; true when no further page matters."""
+        """Process the products of a page; true if no further page matters."""
 
     @abstractmethod
     def _end(self, at: datetime) -> None:
@@ -281,23 +281,23 @@ class _Walk(ABC):
 
     @abstractmethod
     def _tidy(self) -> None:
-        """Drop what an ended walk needs no more. Only now, when the end is noted: before it a crash needs the pages."""
+        """Remove files of an ended walk. Only after its end is noted, since a crash before that needs the pages."""
 
     @abstractmethod
     def _forget(self) -> None:
-        """Drop what earlier pages left."""
+        """Remove files of earlier pages."""
 
     def _save(self) -> None:
         self._note.write(self._progress)
 
 
 class VerifyWork(_Walk):
-    """Reads the catalog back, in rounds, until every product is as it was submitted or the rounds are used up.
+    """Reads the catalog back, in rounds, until every product is as submitted or no rounds are left.
 
-    :param verifiers: compare, each with the plan it knows.
-    :param folder: where progress and per-item rows are kept.
+    :param verifiers: the verifiers, each for a plan.
+    :param folder: the folder of the progress and the rows per item.
     :param generation: starts over when it changes.
-    :param rounds: how often the whole catalog is read before what is missing counts as failed.
+    :param rounds: how often the whole catalog is read before missing products count as failed.
     :param pause: seconds between two rounds.
     """
 
@@ -319,7 +319,7 @@ class VerifyWork(_Walk):
 
     @property
     def outcome(self) -> Outcome | None:
-        """What became of the products by the last round that is over."""
+        """The outcome of the products in the last finished round."""
         return None if self._progress.outcome is None else Outcome.from_summary(self._progress.outcome)
 
     def failed_ids(self) -> Iterator[str]:
@@ -339,7 +339,7 @@ class VerifyWork(_Walk):
     def _take(self, products: list[Product]) -> bool:
         for verifier in self._verifiers:
             verifier.see(products)
-        self._progress.pages.append(0)  # the verifiers keep what they need
+        self._progress.pages.append(0)  # the verifiers store what they need
         return all(verifier.complete for verifier in self._verifiers)
 
     def _end(self, at: datetime) -> None:
@@ -367,7 +367,7 @@ class ListWork(_Walk):
     """Writes the whole catalog to one NDJSON file, which appears when it is complete.
 
     :param target: the file.
-    :param folder: where progress and the pages read so far are kept.
+    :param folder: the folder of the progress and the pages read so far.
     :param generation: starts over when it changes.
     """
 

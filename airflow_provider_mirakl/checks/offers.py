@@ -201,7 +201,7 @@ def check_offer(offer: object, *, few: bool = False) -> list[Problem]:
 
 _WORDS = {
     "missing": "is missing",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",

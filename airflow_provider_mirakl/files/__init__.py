@@ -1,1 +1,1 @@
-"""Files for every room: paths, atomic writes, readers."""
+"""Files: paths, atomic writes, readers."""

@@ -1,7 +1,7 @@
 """The one CSV reader: products, reports of jobs, pairs for a repair.
 
-It takes files as spreadsheets, shops and databases write them: a line ``sep=;`` above the heading, blank lines, columns
-without a name, short rows, a cell of any length. What cannot be read concerns its row; the rest of the file is read.
+It takes files as spreadsheets, shops and databases write them: a line ``sep=;`` above the header, blank lines, columns
+without a name, short rows, a cell of any length. A row that cannot be read does not affect the rest of the file.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _SAMPLE_LINES = 6
 
 
 class Row(NamedTuple):
-    """A row below the heading.
+    """A row below the header.
 
-    :param line: the line where it begins, from 1.
-    :param cells: its cells, as many as the heading has names where nothing is wrong with it.
-    :param fault: why it cannot be used; then ``cells`` are what could be read of it.
+    :param line: its first line, from 1.
+    :param cells: its cells; in a valid row as many as the header has names.
+    :param fault: why it cannot be used; then ``cells`` contains the readable part.
     """
 
     line: int
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Table:
-    """A CSV file below its heading.
+    """A CSV file below its header.
 
     :param name: the file, for errors.
     :param header: names of the columns, without white space around them; ``""`` where a column has none.
@@ -76,12 +76,12 @@ class Table:
     plain: bool = True
 
     def position(self, names: Sequence[str]) -> int | None:
-        """Position of the first of the columns that is there, however its name is written."""
+        """Position of the first of the columns that exists, ignoring case and spaces."""
         folded = [fold(name) for name in self.header]
         return next((folded.index(fold(name)) for name in names if fold(name) in folded), None)
 
     def doubled(self) -> dict[str, list[int]]:
-        """Names that stand more than once, with their positions."""
+        """Names that occur more than once, with their positions."""
         places: dict[str, list[int]] = {}
         for at, name in enumerate(self.header):
             if name:
@@ -90,16 +90,16 @@ class Table:
 
 
 def fold(name: str) -> str:
-    """A column's name without what differs between writers: case, and spaces around and inside."""
+    """A normalized column name: lower case, without extra spaces."""
     return " ".join(name.strip(BLANK).split()).casefold()
 
 
 def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
-    """Yield the lines of UTF-8 text with their ends, decoded one by one, so that a foreign byte is named by its line.
+    """Yield the lines of UTF-8 text with their ends, decoded one by one, so that errors name the line.
 
     :param blocks: the text.
     :param name: the file, for errors.
-    :param errors: what becomes of a byte that is not UTF-8, as for :func:`open`.
+    :param errors: how to handle a byte that is not UTF-8, as for :func:`open`.
     :raises MiraklInputError: a byte is not UTF-8, and ``errors`` is ``strict``.
     """
     rest = b""
@@ -120,7 +120,7 @@ def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") ->
 
 
 def _about(error: UnicodeDecodeError, around: bytes) -> str:
-    """Judge the encoding by more than the line: the lines around it say more."""
+    """Detect the encoding from the surrounding lines as well, which is more reliable."""
     at = around.find(error.object)
     return not_utf8(
         error
@@ -130,7 +130,7 @@ def _about(error: UnicodeDecodeError, around: bytes) -> str:
 
 
 def too_long(name: str, line: int) -> MiraklInputError:
-    """The error about a row that never ends."""
+    """The error about an unterminated row."""
     return MiraklInputError(
         f"{name}: the row that starts on line {line} is longer than {MAX_ROW_BYTES >> 20} MB; "
         "is a line end or a closing quote missing?"
@@ -146,13 +146,13 @@ def read_table(
     hint: str = "",
     exact: bool = False,
 ) -> Table:
-    """Read the heading; the rows are read as they are asked for.
+    """Read the header; rows are read on demand.
 
     :param lines: the lines with their ends.
     :param name: the file, for errors.
-    :param delimiter: what stands between the cells; by default the one of ``, ; tab |`` that cuts the first lines into
-        equal rows. A line such as ``sep=;`` above the heading decides too.
-    :param quoting: ``auto``: a cell in double quotes may hold delimiters and line breaks; ``none``: a quote is a
+    :param delimiter: the character between the cells; by default the one of ``, ; tab |`` that splits the first lines
+        into equal rows. A line such as ``sep=;`` above the header also sets it.
+    :param quoting: ``auto``: a cell in double quotes may contain delimiters and line breaks; ``none``: a quote is a
         character like any other.
     :param hint: what helps against quotes that are characters, for errors.
     :param exact: a row must have as many cells as the heading, and every line that is not blank is a row. For rows
@@ -202,7 +202,7 @@ def read_table(
 
 
 def _sampled(lines: Iterator[str]) -> tuple[list[str], MiraklInputError | None]:
-    """The next lines; one that cannot be decoded is an error when it is read, not when the delimiter is looked for."""
+    """The next lines. A line that cannot be decoded raises when it is read, not while detecting the delimiter."""
     sample: list[str] = []
     try:
         sample.extend(itertools.islice(lines, _SAMPLE_LINES))
@@ -212,7 +212,7 @@ def _sampled(lines: Iterator[str]) -> tuple[list[str], MiraklInputError | None]:
 
 
 def _delimiter(lines: Sequence[str], quoting: _Quotes) -> str:
-    """The sign that cuts the lines into rows like the heading; of several, the one with the most columns."""
+    """The delimiter that splits the lines into rows like the header; of several, the one with the most columns."""
     best = (0, 0, 0)
     found = DELIMITERS[0]
     for sign in DELIMITERS:
@@ -222,14 +222,14 @@ def _delimiter(lines: Sequence[str], quoting: _Quotes) -> str:
             continue
         columns = len(rows[0]) if rows else 0
         alike = sum(len(row) == columns for row in rows) if columns > 1 else 0
-        # A sign that makes no columns of the heading is none; else agreement first, columns second.
+        # A delimiter must split the header; then prefer agreement, then the number of columns.
         if (score := (int(columns > 1), alike, columns)) > best:
             best, found = score, sign
     return found
 
 
 class _Lines:
-    """Lines that can be handed back, and that are remembered for the row that is being read."""
+    """Lines that can be pushed back, and that are kept while their row is read."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._rest = iter(lines)
@@ -247,20 +247,20 @@ class _Lines:
             if self.failed is not None:
                 raise self.failed from None
             raise
-        if line[:1] == "\ufeff":  # of a file that was joined to another
+        if line[:1] == "\ufeff":  # from a joined file
             line = line.lstrip("\ufeff")
         self.held.append(line)
         self.line += 1
         return line
 
     def push(self, lines: Sequence[str]) -> None:
-        """Hand lines back."""
+        """Push lines back."""
         self._rest = itertools.chain(lines, self._rest)
         self.held.clear()
 
 
 class _Rows:
-    """Reads rows, and goes on behind one that cannot be read."""
+    """Reads rows, and continues after one that cannot be read."""
 
     def __init__(self, table: Table, lines: _Lines, quoting: _Quotes, hint: str, exact: bool) -> None:
         self._table = table
@@ -307,7 +307,7 @@ class _Rows:
                 yield self._fitted(start, cells, width, unnamed)
 
     def _fitted(self, line: int, cells: list[str], width: int, unnamed: list[int]) -> Row:
-        """A row of another width: empty cells at its end do not matter, missing ones are empty."""
+        """A row of another width: extra empty cells are ignored, missing ones are empty."""
         surplus = next((at for at in range(width, len(cells)) if cells[at].strip(BLANK)), None)
         if surplus is not None or (len(cells) > width and self._cuts_a_number(cells)):
             return Row(line, cells, _width_fault(cells, width))
@@ -320,35 +320,35 @@ class _Rows:
             return Row(
                 line,
                 cells,
-                f"has 1 cell, the heading has {width}; is it cut, or does it have another separator?",
+                f"has 1 cell, but the header has {width}; is it truncated, or does it use another separator?",
             )
         return Row(line, [*cells, *[""] * (width - len(cells))] if len(cells) < width else cells[:width])
 
     def _cuts_a_number(self, cells: list[str]) -> bool:
-        """Whether a decimal comma may be what made one cell too many, the empty last one pushed beyond the heading."""
+        """Whether a decimal comma may have caused the extra cell, with the empty last one beyond the header."""
         return self._table.delimiter == "," and any(
             whole.strip().isdigit() and part.strip().isdigit() and len(part.strip()) <= 2
             for whole, part in itertools.pairwise(cells)
         )
 
     def _is_heading(self, cells: list[str], line: int) -> bool:
-        """Whether a row repeats the heading. One with the same names elsewhere ends the reading: nothing below fits."""
+        """Whether a row repeats the header. The same names in another order are an error: rows below would not fit."""
         folded = [fold(cell) for cell in cells]
         if folded == [fold(name) for name in self._table.header]:
             return True
         named = [name for name in folded if name]
         if len(named) > 1 and len(set(named)) == len(named) and set(named) <= self._names:
             words = (
-                "is another heading, with the columns in another order; join the files by their columns, "
+                "is another header, with the columns in another order; join the files by their columns, "
                 "or send them one by one"
             )
             raise MiraklInputError(f"{self._table.name}, line {line}: {words}", [Problem(words, line=line)])
         return False
 
     def _recovered(self, error: csv.Error, start: int) -> tuple[list[str], str]:
-        """What the csv module cannot read: a cell beyond its limit, or a quote inside a cell.
+        """Handle what the csv module cannot read: a cell beyond its limit, or a quote inside a cell.
 
-        The limit of the csv module belongs to the process. It is not raised for this file: others may rely on it.
+        The limit of the csv module is global, so it is not raised for this file: other code may rely on it.
         """
         lines = self._lines
         text = "".join(lines.held)
@@ -390,7 +390,7 @@ def _width_fault(cells: Sequence[str], width: int) -> str:
 
 
 def _split(text: str, delimiter: str, *, quoted: bool) -> list[str] | None:
-    """Cut one row of any length into its cells; ``None`` where a quote stands inside a cell."""
+    """Split one row of any length into its cells; ``None`` if a quote is inside a cell."""
     if not quoted:
         return text.split(delimiter)
     cells: list[str] = []
@@ -466,8 +466,8 @@ def open_table(
 
     :param path: the file.
     :param encoding: ``auto`` or the name of an encoding.
-    :param errors: what becomes of a byte that is not UTF-8, as for :func:`open`. Files of users are read strictly; the
-        reports of Mirakl are not refused for a byte.
+    :param errors: how to handle a byte that is not UTF-8, as for :func:`open`. Files of users are read strictly;
+        reports of Mirakl are not rejected for a single byte.
     :param delimiter: as for :func:`read_table`.
     :param quoting: as for :func:`read_table`.
     :param exact: as for :func:`read_table`.
@@ -489,4 +489,4 @@ def open_table(
             table.plain = table.plain and file_is_text
             yield table
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MiraklInputError(f"{name}: is not CSV that can be read ({error})") from None
+        raise MiraklInputError(f"{name} cannot be read as CSV ({error})") from None

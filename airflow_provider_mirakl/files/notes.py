@@ -1,19 +1,19 @@
-"""The one memory of a try: small typed files in which a task remembers how far it has come.
+"""The notes of a task: small typed files in which it keeps its progress.
 
 Every such file has the same envelope, the same version field and the same policy:
 
 ==================================  =========================================================================
-What is found                       What happens
+Found                               Result
 ==================================  =========================================================================
 nothing                             the task begins
 a note of another generation        the task was cleared: it starts over
-a damaged note, or one of another   ``stop``: a :class:`MiraklNoteError` with the path and the fix, where going on
+a damaged note, or one of another   ``stop``: a :class:`MiraklNoteError` with the path and the fix, if continuing
 version of this package             could repeat or lose something. ``anew``: a warning, and the task starts over
 ==================================  =========================================================================
 
-A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and what a trigger
-carries from one worker to the next. So a worker with a fresh disk knows what the previous one did. Of several notes the
-one with the highest revision counts: a write may have reached only some of the places.
+A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and the arguments of a
+trigger. So a worker with an empty disk knows what the previous one did. Of several versions the one with the highest
+revision is used: a write may have reached only some of the places.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """Where notes are kept besides their files."""
+    """A second place for notes, besides their files."""
 
     def get(self, key: str) -> list[str]:
-        """Every version of a note that is known, in no particular order."""
+        """Every known version of a note, in any order."""
 
     def set(self, key: str, value: str) -> bool:
-        """Keep a note; true when it will outlive this process."""
+        """Store a note; true if it will outlive this process."""
 
 
 class _Head(msgspec.Struct):
-    """What every version of a note has."""
+    """The fields of every version of a note."""
 
     format: int
 
 
 class _Envelope(msgspec.Struct):
-    """What every note has around its content."""
+    """The envelope of every note."""
 
     format: int
     generation: str
@@ -64,12 +64,12 @@ class _Envelope(msgspec.Struct):
 class NoteKind(Generic[T]):
     """One kind of note.
 
-    :param file: name of the file; with ``*`` where a part of it varies.
-    :param holds: what it remembers, for a person.
+    :param file: name of the file, with ``*`` for a part that varies.
+    :param holds: its content, for messages.
     :param type: a ``msgspec.Struct`` or a dataclass.
     :param damaged: ``stop`` where starting over could repeat or lose something; else ``anew``.
     :param fix: what to do about a damaged note, for the message.
-    :param version: version of the content; raised when an older reader would misread it.
+    :param version: version of the content; increase it when an older reader would misread it.
     """
 
     file: str
@@ -89,10 +89,10 @@ class NoteKind(Generic[T]):
     ) -> Note[T]:
         """The note of this kind in a folder.
 
-        :param folder: made when the note is written.
-        :param generation: a note of another generation counts as none.
+        :param folder: created when the note is written.
+        :param generation: a note of another generation is ignored.
         :param store: a second place for it.
-        :param name: name of the file, where a part of it varies; also its name in the store.
+        :param name: name of the file, if a part of it varies; also its name in the store.
         """
         place = plain(folder)
         return Note(
@@ -102,7 +102,7 @@ class NoteKind(Generic[T]):
 
 @dataclass(slots=True)
 class Note(Generic[T]):
-    """A note in its place. Made by :meth:`NoteKind.at`."""
+    """A note at its path. Made by :meth:`NoteKind.at`."""
 
     kind: NoteKind[T]
     folder: StoragePath
@@ -113,9 +113,9 @@ class Note(Generic[T]):
     _revision: int = field(default=0, init=False)
 
     def read(self) -> T | None:
-        """The content; ``None`` when there is no note of this generation.
+        """The content; ``None`` without a note of this generation.
 
-        :raises MiraklNoteError: the note is damaged or of another version, and its kind says ``stop``.
+        :raises MiraklNoteError: the note is damaged or of another version, and the policy of its kind is ``stop``.
         """
         found = [note for data, place in self._places() if (note := self._decode(data, place)) is not None]
         if not found:
@@ -124,9 +124,9 @@ class Note(Generic[T]):
         return content
 
     def write(self, content: T) -> None:
-        """Replace the note in one step, in every place that it has.
+        """Replace the note atomically, in all of its places.
 
-        :raises MiraklStorageError: no place took it.
+        :raises MiraklStorageError: it could not be written anywhere.
         """
         self._revision += 1
         data = msgspec.json.encode(
@@ -154,11 +154,11 @@ class Note(Generic[T]):
             log.warning("%s. Airflow's task state keeps the note meanwhile.", words)
 
     def remove(self) -> None:
-        """Remove the file, if there is one. What the store has is overwritten by the next note."""
+        """Remove the file, if it exists. The next note overwrites the store."""
         remove(self.path)
 
     def _places(self) -> Iterator[tuple[bytes, str]]:
-        """What is noted, and where."""
+        """The versions of the note, with their places."""
         try:
             yield self.path.read_bytes(), str(self.path)
         except (FileNotFoundError, NotADirectoryError):  # nor can there be one below a file
@@ -174,7 +174,7 @@ class Note(Generic[T]):
             if written != self.kind.version:
                 self._refuse(
                     place,
-                    f"it has format {written}, and this version of the package reads format "
+                    f"it has format {written}, but this version of the package reads format "
                     f"{self.kind.version}",
                 )
                 return None
@@ -190,9 +190,9 @@ class Note(Generic[T]):
         """Apply the policy to a note that cannot be read."""
         if self.kind.damaged == "stop":
             raise MiraklNoteError(
-                f"{place}, which holds {self.kind.holds}, cannot be read: {reason}. {self.kind.fix}",
+                f"{place}, which contains {self.kind.holds}, cannot be read: {reason}. {self.kind.fix}",
                 path=place,
             ) from error
         log.warning(
-            "%s, which holds %s, cannot be read: %s. %s", place, self.kind.holds, reason, self.kind.fix
+            "%s, which contains %s, cannot be read: %s. %s", place, self.kind.holds, reason, self.kind.fix
         )

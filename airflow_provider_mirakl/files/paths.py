@@ -1,4 +1,4 @@
-"""Paths as Airflow knows them: local ones, and object storage with an Airflow connection in the address."""
+"""Airflow's paths: local ones, and object storage with an Airflow connection in the URL."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _BROUGHT_BY = {
     **dict.fromkeys(("gs", "gcs"), _GOOGLE),
     **dict.fromkeys(("abfs", "abfss", "adl"), _AZURE),
 }
-"""Module and package of the provider that brings a file system; Airflow names none where it is missing."""
+"""Module and package of the provider of a file system; Airflow does not name it when it is missing."""
 
 _UNSAFE = re.compile(r"[^\w.=+-]")
 
 
 def storage_path(path: str) -> StoragePath:
-    """A path from text: a local one, or any address Airflow's object storage knows, such as ``s3://conn@bucket/key``.
+    """A path from a string: a local one, or any URL of Airflow's object storage, such as ``s3://conn@bucket/key``.
 
-    :param path: the text.
-    :raises MiraklConfigurationError: there is no file system of that name here.
+    :param path: the string.
+    :raises MiraklConfigurationError: the file system is unknown or not installed.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -52,7 +52,7 @@ def storage_path(path: str) -> StoragePath:
         return ObjectStoragePath(path)
     except ValueError as error:
         raise MiraklConfigurationError(
-            f"{path}: there is no file system of the name {scheme} ({error}); give a local path, or an address such as "
+            f"{path}: file system {scheme} does not exist ({error}); use a local path, or a URL such as "
             "s3://aws_default@bucket/key"
         ) from None
 
@@ -60,12 +60,12 @@ def storage_path(path: str) -> StoragePath:
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even what it lies in
+    except ModuleNotFoundError:  # its parent package is missing too
         return False
 
 
 def is_local(path: StoragePath) -> bool:
-    """Whether a path is on a disk of this machine, which other machines may or may not reach."""
+    """Whether a path is on a local disk, which other machines may not be able to access."""
     return isinstance(path, Path) and getattr(path, "protocol", "") in ("", "file", "local")
 
 
@@ -80,11 +80,11 @@ def reach(path: StoragePath) -> str:
 
 
 def lies_in(path: str, folders: Iterable[str]) -> bool:
-    """Whether a path lies in one of the folders, wherever its ``..`` and its links lead.
+    """Whether a path is inside one of the folders, after resolving ``..`` and links.
 
     :param path: a path as :func:`storage_path` takes it.
-    :param folders: folders as :func:`storage_path` takes them; of object storage with the same connection in the
-        address as the path has, because that decides whose rights are used.
+    :param folders: folders as :func:`storage_path` takes them; object storage needs the same connection in the
+        URL as the path, since the connection decides the access rights.
     """
     if "://" in path.removeprefix("file://"):
         return ".." not in path.split("/") and any(
@@ -98,10 +98,10 @@ def lies_in(path: str, folders: Iterable[str]) -> bool:
 def task_folder(
     work_folder: str | None, dag_id: str, task_id: str, run_id: str, map_index: int | None
 ) -> StoragePath:
-    """The folder in which a task instance keeps its files.
+    """The folder for the files of a task instance.
 
-    :param work_folder: the folder of all; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
-    :param map_index: of a mapped task; -1 or ``None`` for one that is not.
+    :param work_folder: the common folder; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``.
+    :param map_index: map index of a mapped task; -1 or ``None`` for any other.
     """
     folder = folder_below(work_folder, dag_id, task_id, run_id)
     return folder / str(map_index) if map_index is not None and map_index >= 0 else folder
@@ -111,7 +111,7 @@ def folder_below(work_folder: str | None, *names: str) -> StoragePath:
     """A folder below the work folder.
 
     :param work_folder: as in :func:`task_folder`.
-    :param names: of the folders on the way, as :func:`safe_folder` writes them.
+    :param names: names of the nested folders, as :func:`safe_folder` writes them.
     """
     folder = storage_path(_default_work_folder() if is_nothing(work_folder) else str(work_folder))
     for name in names:
@@ -120,9 +120,9 @@ def folder_below(work_folder: str | None, *names: str) -> StoragePath:
 
 
 def safe_folder(name: str) -> str:
-    """A name as that of one folder: it cannot leave its parent, and two names never share a folder.
+    """A name as a single folder name: it cannot leave its parent, and two names never share a folder.
 
-    What is unsafe in a file name becomes ``_``; then a hash of the whole name follows, because ``a:b`` and ``a~b``
+    Unsafe characters become ``_``; then a hash of the whole name follows, because ``a:b`` and ``a~b``
     would become the same. A run id such as ``scheduled__2026-01-01T00:00:00+00:00`` keeps its readable part.
     """
     safe = _UNSAFE.sub("_", name)

@@ -1,7 +1,7 @@
-"""Files of the catalog engine: one small idea of a path, atomic writes, and a place to spill to.
+"""Files of the catalog engine: a minimal path protocol, atomic writes, and a buffer that spills to disk.
 
-The engine never imports Airflow. Whatever opens, joins and unlinks as :class:`StoragePath` says is good enough:
-``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both do.
+The engine never imports Airflow. Any class that implements :class:`StoragePath` works, such as
+``pathlib.Path`` and Airflow's ``ObjectStoragePath``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import IO, Any, Protocol, TypeGuard
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 BLOCK = 1 << 20
-"""Bytes moved at once. Large, because every call on an object store's file has a price of its own."""
+"""Bytes copied at once. Large, because every call on a file in an object store is expensive."""
 
 
 class StoragePath(Protocol):
-    """What the engine needs of a path."""
+    """The methods of a path that the engine needs."""
 
     @property
     def name(self) -> str: ...
@@ -48,10 +48,10 @@ class StoragePath(Protocol):
 
 
 def plain(path: StoragePath | str) -> StoragePath:
-    """Return the quickest equal of a path: text and local ``file://`` paths become ``pathlib.Path``.
+    """Return the fastest equivalent of a path: strings and local ``file://`` paths become ``pathlib.Path``.
 
-    :param path: a path of the local machine as text, or any path object.
-    :raises MiraklInputError: text with a scheme such as ``s3://``, which only a path object can open.
+    :param path: a local path as string, or any path object.
+    :raises MiraklInputError: a string with a scheme such as ``s3://``, which only a path object can open.
     """
     if isinstance(path, str):
         if "://" in path:
@@ -63,7 +63,7 @@ def plain(path: StoragePath | str) -> StoragePath:
 
 
 def _is_local(path: StoragePath) -> TypeGuard[Path]:
-    # In Airflow 2 an object storage path is a pathlib.Path as well, of another protocol.
+    # In Airflow 2 an object storage path is also a pathlib.Path, with another protocol.
     return isinstance(path, Path) and not hasattr(path, "protocol")
 
 
@@ -86,7 +86,7 @@ def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
 
 
 def remove(path: StoragePath) -> None:
-    """Remove a file; a missing one is no error."""
+    """Remove a file; a missing one is not an error."""
     with suppress(FileNotFoundError):
         path.unlink()
 
@@ -100,7 +100,7 @@ def names(folder: StoragePath) -> list[str]:
 
 
 def write_bytes(path: StoragePath, data: bytes) -> None:
-    """Replace a file in one step: a reader sees the old content or the new, never half of it.
+    """Replace a file atomically: a reader sees the old content or the new, never a part.
 
     :param path: the file; its folder is made where it is missing.
     :param data: the whole content.
@@ -116,10 +116,10 @@ def write_bytes(path: StoragePath, data: bytes) -> None:
 
 @contextmanager
 def writing(path: StoragePath) -> Iterator[IO[bytes]]:
-    """Open a file for writing that appears under its name only when the block ends well.
+    """Open a file for writing that appears under its name only if the block succeeds.
 
-    Locally through a temporary name beside it. An object store shows an object when its upload is complete, so
-    there a plain write is atomic already; an upload that was broken off is discarded.
+    A local file is written under a temporary name next to it. An object store shows an object when its upload is
+    complete, so a plain write is already atomic; an interrupted upload is discarded.
     """
     if _is_local(path):
         partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -142,16 +142,16 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
 
 
 def _discard(upload: Any) -> None:
-    """Break an upload off. Left alone, it would be completed with what it has when it is garbage-collected."""
-    file = getattr(upload, "_obj", upload)  # Airflow wraps it, and hands attributes out only
-    with suppress(Exception):  # the error that broke it off is the one to show
-        file.discard()  # gives back what lies at the store already; not every store's file does
-    with suppress(AttributeError):  # a file in memory does not let it be said, and completes nothing later
+    """Abort an upload. Otherwise it would be completed with partial content when it is garbage-collected."""
+    file = getattr(upload, "_obj", upload)  # Airflow wraps it
+    with suppress(Exception):  # show the original error
+        file.discard()  # frees uploaded parts; not every store supports it
+    with suppress(AttributeError):  # a file in memory has no such attribute, and is not completed later
         file.closed = True
 
 
 def line_blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
-    """Yield the lines of a file whose every line is ended, without their ends, block by block."""
+    """Yield the lines of a file without line ends, block by block. Every line must be terminated."""
     rest = b""
     while block := file.read(BLOCK):
         lines = (rest + block).split(b"\n")
@@ -163,8 +163,8 @@ def line_blocks(file: IO[bytes]) -> Iterator[list[bytes]]:
 class Spill:
     """Bytes gathered under small integer keys, on local disk once they are many.
 
-    What must be looked at together later, such as equal ids far apart in a file, is added under the same key and
-    read back key by key, so that memory holds one key's share and never the whole.
+    Data that must be processed together later, such as equal ids far apart in a file, is added under the same key and
+    read back key by key, so memory holds only the data of one key.
 
     :param memory: bytes held before they are moved to a temporary file.
     """
@@ -177,7 +177,7 @@ class Spill:
         self._file: IO[bytes] | None = None
 
     def add(self, key: int, data: bytes) -> None:
-        """Append bytes to a key's share."""
+        """Append bytes to the data of a key."""
         part = self._parts.get(key)
         if part is None:
             part = self._parts[key] = bytearray()
@@ -191,7 +191,7 @@ class Spill:
         return sorted(self._parts.keys() | self._extents.keys())
 
     def read(self, key: int) -> bytes:
-        """Return a key's share, in the order it was added."""
+        """Return the data of a key, in the order it was added."""
         shares = []
         if self._file is not None:
             for offset, length in self._extents.get(key, ()):
@@ -201,7 +201,7 @@ class Spill:
         return b"".join(shares)
 
     def close(self) -> None:
-        """Give memory and disk back."""
+        """Free memory and disk."""
         self._parts.clear()
         self._extents.clear()
         if self._file is not None:

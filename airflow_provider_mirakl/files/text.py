@@ -1,8 +1,8 @@
-"""Text files as people have them: unpacked, decoded to UTF-8, and named by what they are when they are not text.
+"""Text files from users: decompressed, decoded to UTF-8, and identified if they are not text.
 
-One rule for encodings, for every file that a user hands over. ``auto`` takes UTF-8 with or without a byte order mark
-and UTF-16 or UTF-32 with one. It never guesses: a wrong guess changes names and descriptions without an error. It says
-which encoding a file seems to have, and the user decides.
+One rule for encodings applies to every file of a user. ``auto`` takes UTF-8 with or without a byte order mark and
+UTF-16 or UTF-32 with one. It never guesses: a wrong guess would change names and descriptions without an error. The
+error says which encoding a file seems to have, and the user decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AUTO = "auto"
 BLANK = "".join(
     [*(chr(code) for code in range(0x3001) if chr(code).isspace()), "\u180e\u200b\u200c\u200d\u2060\ufeff"]
 )
-"""White space, and characters that nobody sees: they surround cells of spreadsheets and of joined files."""
+"""White space and invisible characters, which surround cells of spreadsheets and of joined files."""
 
 GZIP = b"\x1f\x8b"
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
@@ -49,21 +49,21 @@ _MARK = codecs.BOM_UTF8
 
 
 class Readable(Protocol):
-    """What is needed of an open file."""
+    """The required methods of an open file."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 def check_encoding(encoding: str) -> str:
-    """Return an encoding by the name that Python has for it; ``auto`` stays.
+    """Return Python's name for an encoding; ``auto`` is unchanged.
 
-    :raises MiraklInputError: Python does not know it.
+    :raises MiraklInputError: the encoding is unknown.
     """
     if encoding.strip().lower() in ("", AUTO):
         return AUTO
     try:
         known = codecs.lookup(encoding.strip())
-        known.incrementaldecoder()  # of base64 and the like there is none, or it makes no text
+        known.incrementaldecoder()  # base64 and the like have none, or do not produce text
         "".join(["", known.decode(b"")[0]])
     except (LookupError, TypeError):
         raise MiraklInputError(
@@ -77,13 +77,13 @@ def text_blocks(
 ) -> Iterator[bytes]:
     """Yield the text of a file as UTF-8 blocks: unpacked, decoded, without byte order marks.
 
-    With ``auto`` the bytes of a file without a mark come as they are: whoever reads lines names the line of a byte that
-    is not UTF-8, see :func:`not_utf8`.
+    With ``auto`` the bytes of a file without a mark are not decoded: the reader of the lines reports the line of a byte
+    that is not UTF-8, see :func:`not_utf8`.
 
     :param file: the open file, at its start.
     :param name: its name, for errors.
     :param encoding: ``auto`` or the name of an encoding.
-    :param empty: take an empty file.
+    :param empty: accept an empty file.
     :param size: bytes read at once.
     :raises MiraklInputError: it is empty, or not text; or it cannot be decoded.
     """
@@ -118,7 +118,7 @@ def _unpacked(file: Readable, size: int) -> Iterator[bytes]:
 
 
 def _first(blocks: Iterator[bytes]) -> bytes:
-    """The first block with content, without the byte order marks before it; empty lines stay, they count."""
+    """The first block with content, without the byte order marks before it. Empty lines are kept, since they count."""
     first = b""
     for block in blocks:
         first += block
@@ -130,7 +130,7 @@ def _first(blocks: Iterator[bytes]) -> bytes:
 
 
 def _marked(head: bytes, name: str, encoding: str) -> str:
-    """The encoding, by the mark of the file where the user leaves it open."""
+    """The encoding, detected from the byte order mark if the user did not set it."""
     if encoding != AUTO:
         return encoding
     for mark, marked in _MARKS:
@@ -173,9 +173,9 @@ def _seems_utf7(sample: bytes) -> bool:
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
-    """Say which byte is not UTF-8, what the text seems to be, and which setting helps.
+    """Describe which byte is not UTF-8, the likely encoding, and the setting to use.
 
-    :param error: as it was raised, with the text around the byte.
+    :param error: the error, with the text around the byte.
     """
     byte = f"not UTF-8: byte 0x{error.object[error.start]:02X}"
     seems = _seems(bytes(error.object))
@@ -194,10 +194,10 @@ _SPOKEN = {
 
 
 def _seems(sample: bytes) -> tuple[str, str] | None:
-    """What a text seems to be: its name for a person and for the setting."""
-    from charset_normalizer import from_bytes  # only here: a good file never needs it
+    """The likely encoding of a text: its name for messages and for the setting."""
+    from charset_normalizer import from_bytes  # imported only here: a valid file never needs it
 
-    # A few letters say nothing to a statistician. Most feeds of a short list come from Excel on Windows.
+    # A few characters are too few for statistics. Most short feeds come from Excel on Windows.
     high = bytes(byte for byte in sample if byte > 0x7F)
     if len(high) < 16 and all(
         byte >= 0xA0 or byte in b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\x99" for byte in high
@@ -212,7 +212,7 @@ def _seems(sample: bytes) -> tuple[str, str] | None:
 
 
 class _Rewound:
-    """A file whose first bytes were read already."""
+    """A file whose first bytes have been read."""
 
     def __init__(self, head: bytes, file: Readable) -> None:
         self._head = head

@@ -1,4 +1,4 @@
-"""Values that came as text: a template, a form and a file write everything as text. Plain Python, for every room."""
+"""Values that arrive as strings: templates, forms and files write everything as strings. Plain Python."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NOT_STORAGE = {
 
 
 def is_nothing(value: object) -> bool:
-    """Whether a value is ``None``, an empty text, or the text ``None`` that a template makes of ``None``."""
+    """Whether a value is ``None``, an empty string, or the string ``None`` that a template makes of ``None``."""
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
 class Frame(Protocol):
-    """A table of a library, such as a DataFrame: it speaks Arrow, or is one of pandas."""
+    """Whether a value is a table of a library, such as a DataFrame: it supports Arrow, or is from pandas."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 def read_structure(value: Any) -> Any:
-    """A list or a mapping that a template wrote as text, as JSON or as Python; anything else unchanged."""
+    """Parse a list or mapping that a template rendered, as JSON or Python; return anything else unchanged."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
         for read in (json.loads, ast.literal_eval):
             try:
@@ -42,12 +42,12 @@ def read_structure(value: Any) -> Any:
 
 
 def check_path(field: str, path: str) -> str:
-    """The text of a path, which has to be a local one or an address of Airflow's object storage.
+    """The string of a path, which must be a local one or a URL of Airflow's object storage.
 
-    What storage would take for a file of that name in the worker's current folder is refused.
+    A URL that would be mistaken for a file in the worker's current folder is rejected.
 
     :param field: name of the argument, for the message.
-    :raises MiraklConfigurationError: with the fix.
+    :raises MiraklConfigurationError: the path is invalid; the message says how to fix it.
     """
 
     def refuse(reason: str) -> MiraklConfigurationError:

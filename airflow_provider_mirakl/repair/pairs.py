@@ -1,6 +1,6 @@
-"""Products as a person on call has them: pairs of Mirakl product id and product SKU, pasted, listed or in a file.
+"""Products as an engineer on call has them: pairs of Mirakl product id and product SKU, pasted, listed or in a file.
 
-Everything is read before anything is refused, so that one error lists everything that has to be fixed.
+All input is read before an error is raised, so that one error lists every problem.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ SKU_NAMES = (
     "produktsku", "skuproduit", "skuduproduit", "skuproducto", "skudelproducto", "skuprodotto", "skudelprodotto",
     "skuproduto", "skudoproduto", "sku",
 )  # fmt: skip
-"""Names of the two fields and columns, as :func:`fold` writes them; the first one wins. Headings of spreadsheets are in
-the language of those who keep them: English, German, French, Spanish, Italian, Portuguese."""
+"""Names of the two fields and columns, as :func:`fold` writes them; the first one is used. Headers are in
+the language of the spreadsheet's author: English, German, French, Spanish, Italian, Portuguese."""
 
 SEPARATORS = "\t;,"
-"""Between the two values of a line; the first one in the line counts."""
+"""Separators of the two values of a line; the first one in the line is used."""
 
 FORMS = (
-    "lines such as MKL-001;SKU-1 (also with a comma or a tab, also below a heading), or a list of such lines, of pairs "
-    "or of objects with mirakl_product_id and product_sku"
+    "lines such as MKL-001;SKU-1 (a comma or a tab also separates; a header is allowed), or a list of such lines, "
+    "pairs or of objects with mirakl_product_id and product_sku"
 )
 _KEPT_PROBLEMS = 1000
 _MAX_VALUE = 1000
@@ -49,10 +49,10 @@ _TEXT_CELL = re.compile(r'="(.*)"')
 
 
 class Pair(NamedTuple):
-    """A product, by its two names.
+    """A product, by its two ids.
 
     :param mirakl_product_id: Mirakl's id of the master product.
-    :param product_sku: the SKU in the own catalog, in DJUST or in the PIM.
+    :param product_sku: the SKU in your catalog, in DJUST or in the PIM.
     """
 
     mirakl_product_id: str
@@ -65,10 +65,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What was read.
+    """The products of the input.
 
     :param pairs: every product once, in the order of the input.
-    :param duplicates: how often a product was listed again; those are left out.
+    :param duplicates: number of repeated products, which are left out.
     """
 
     pairs: tuple[Pair, ...]
@@ -76,7 +76,7 @@ class Pairs:
 
 
 class _Row(NamedTuple):
-    """A row of the input: two values, where it is, and why it cannot be used."""
+    """A row of the input: two values, its position, and why it cannot be used."""
 
     mirakl_product_id: object = None
     product_sku: object = None
@@ -89,8 +89,8 @@ def read_pairs(products: str | Iterable[object], *, limit: int | None = None) ->
     """Read products from text or a list, and check them.
 
     :param products: see :data:`FORMS`.
-    :param limit: most products that are accepted.
-    :raises MiraklInputError: there are none, too many, or with every problem of the input.
+    :param limit: largest number of products.
+    :raises MiraklInputError: there are none or too many, or the input is invalid; every problem is listed.
     """
     if isinstance(products, str):
         return _checked(
@@ -105,9 +105,9 @@ def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AU
     """Read products from a file: CSV, NDJSON or JSON.
 
     :param path: the file.
-    :param limit: most products that are accepted.
+    :param limit: largest number of products.
     :param encoding: ``auto``, or a name that Python knows.
-    :raises MiraklInputError: it cannot be read, or as of :func:`read_pairs`.
+    :raises MiraklInputError: it cannot be read, or as for :func:`read_pairs`.
     """
     name = str(path)
     try:
@@ -120,7 +120,7 @@ def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AU
 
 
 def fold(name: str) -> str:
-    """A name without what differs between writers: case, accents, and everything that is not a letter or a digit."""
+    """A normalized name: lower case, without accents, only letters and digits."""
     plain = unicodedata.normalize("NFKD", name).casefold()
     return re.sub(r"[^a-z0-9]", "", plain)
 
@@ -140,21 +140,21 @@ def _checked(name: str, rows: Iterable[_Row], limit: int | None) -> Pairs:
             found[pair.mirakl_product_id] = pair
         if limit is not None and len(found) > limit:
             raise MiraklInputError(
-                f"{name} holds more than {limit:,} products, which is what max_products allows; nothing was sent. A "
-                "resync repairs single products: bulk belongs to the import (P41, or DJUST's import jobs). If it has "
-                "to be, split the products into several runs, or raise max_products"
+                f"{name} contains more than {limit:,} products, the limit set by max_products; nothing was sent. A "
+                "resync repairs single products: use an import (P41, or DJUST's import jobs) for many. If you need "
+                "a resync, split the products into several runs, or raise max_products"
             )
     if problems:
         raise MiraklInputError(
             f"{name}: {counted(count, 'problem')}; nothing was sent", problems, problem_count=count
         )
     if not found:
-        raise MiraklInputError(f"{name} holds no product; list at least one, as {FORMS}")
+        raise MiraklInputError(f"{name} contains no products; list at least one, as {FORMS}")
     return Pairs(tuple(found.values()), duplicates)
 
 
 def _faults(row: _Row, pair: Pair, known: Pair | None) -> list[Problem]:
-    """Every problem of a row; also that its id was listed before with another SKU."""
+    """Every problem of a row, including an id that was listed before with another SKU."""
     if row.fault:
         return [Problem(row.fault, row.place, row.line)]
     problems = [
@@ -172,11 +172,11 @@ def _fault(value: object) -> str | None:
     if value is None or (isinstance(value, str) and not _text(value)):
         return "is missing"
     if isinstance(value, bool) or not isinstance(value, str | int):
-        return f"must be a text, not {value!r:.50}"
+        return f"must be a string, not {value!r:.50}"
     text = _text(value)
     if len(text) > _MAX_VALUE:
         return f"is {len(text):,} characters long; is a line end or a quote missing?"
-    return None if text.isprintable() else "holds an invisible character; remove it"
+    return None if text.isprintable() else "contains an invisible character; remove it"
 
 
 def _text(value: object) -> str:
@@ -199,7 +199,7 @@ def _list_rows(products: Iterable[object]) -> Iterator[_Row]:
             yield _item_row(item, None, place)
             continue
         if len(item.strip(BLANK).splitlines()) > 1:
-            words = f"{item.strip(BLANK)!r:.100} is several lines; use an element for each product"
+            words = f"{item.strip(BLANK)!r:.100} contains several lines; use one element per product"
             yield _Row(place=place, fault=words)
         elif _holds(item):
             if first and (heading := _heading(item)) is not None:
@@ -211,7 +211,7 @@ def _list_rows(products: Iterable[object]) -> Iterator[_Row]:
 
 
 def _item_row(item: object, line: int | None, place: str) -> _Row:
-    """A product that is not a line: an object or a pair."""
+    """A product given as an object or a pair."""
     if isinstance(item, Mapping):
         named = {fold(str(name)): value for name, value in item.items()}
         product_id, sku = (
@@ -225,7 +225,7 @@ def _item_row(item: object, line: int | None, place: str) -> _Row:
 
 
 def _text_rows(lines: Iterator[str], name: str) -> Iterator[_Row]:
-    """The rows of pasted text or of a file: JSON, a table below its heading, or a product a line."""
+    """The rows of pasted text or of a file: JSON, a table below a header, or one product per line."""
     above, first = next(
         ((at, line) for at, line in enumerate(lines) if _holds(line) and not _STATED.match(line)),
         (0, ""),
@@ -241,7 +241,7 @@ def _text_rows(lines: Iterator[str], name: str) -> Iterator[_Row]:
 
 
 def _table_rows(lines: Iterator[str], heading: _Heading, above: int) -> Iterator[_Row]:
-    """The rows below a heading; other columns may hold line breaks, in quotes."""
+    """The rows below a header; other columns may contain line breaks, in quotes."""
     number = above + 2
     if heading.fault:
         yield _Row(line=above + 1, fault=heading.fault)
@@ -257,7 +257,7 @@ def _table_rows(lines: Iterator[str], heading: _Heading, above: int) -> Iterator
 
 
 def _json_rows(text: str, above: int, name: str) -> Iterator[_Row]:
-    """JSON values one after another: an array, an object a line, or objects over several lines.
+    """A sequence of JSON values: an array, one object per line, or objects over several lines.
 
     After a value that cannot be read it continues in the next line.
     """
@@ -285,7 +285,7 @@ def _json_rows(text: str, above: int, name: str) -> Iterator[_Row]:
 
 
 def _python_list(text: str) -> list[object] | None:
-    """A list as a template writes it."""
+    """A list rendered as a string by a template."""
     try:
         found = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
@@ -295,7 +295,7 @@ def _python_list(text: str) -> list[object] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Heading:
-    """Where the two columns are."""
+    """The positions of the two columns."""
 
     separator: str
     id_at: int | None
@@ -303,13 +303,13 @@ class _Heading:
 
     @classmethod
     def of(cls, cells: Sequence[str], separator: str) -> _Heading | None:
-        """The heading that these cells are; ``None`` where they are a product."""
+        """The header in these cells; ``None`` if they are a product."""
         names = [fold(_text(cell)) for cell in cells]
         id_at, sku_at = (
             next((names.index(name) for name in known if name in names), None)
             for known in (ID_NAMES, SKU_NAMES)
         )
-        # "sku" may be the SKU of a product; it is a heading only beside the other column, or by its full name.
+        # "sku" may be the SKU of a product; it is a header only next to the other column, or by its full name.
         if id_at is None and (sku_at is None or names[sku_at] == "sku"):
             return None
         return cls(separator, id_at, sku_at)
@@ -319,7 +319,7 @@ class _Heading:
         """Which column is missing."""
         for at, column in ((self.id_at, "mirakl_product_id"), (self.sku_at, "product_sku")):
             if at is None:
-                return f"the heading has no column {column}"
+                return f"the header has no column {column}"
         return ""
 
     def row(self, cells: Sequence[str], line: int | None, place: str) -> _Row:
@@ -343,13 +343,13 @@ def _line_row(line: str, heading: _Heading | None, number: int | None, place: st
         cells.pop()
     if len(cells) == 2:
         return _Row(cells[0], cells[1], number, place)
-    said = f"holds {len(cells)} values" if len(cells) > 1 else "holds one value"
+    said = f"contains {len(cells)} values" if len(cells) > 1 else "contains one value"
     words = f"{line.strip(BLANK)!r:.100} {said}; write mirakl_product_id;product_sku"
     return _Row(line=number, place=place, fault=words)
 
 
 def _holds(line: str) -> bool:
-    """Whether a line holds anything: a row of empty cells is none."""
+    """Whether a line has content: a row of empty cells does not."""
     return bool(line.strip(BLANK + SEPARATORS + '"'))
 
 

@@ -1,7 +1,7 @@
-"""What became of single products: their state on the instance before and after (CM51), judged.
+"""The results of single products: their states on the instance (CM51) before and after, evaluated.
 
-DJUST returns only a count, and CM21 has a report (CM23) only where CM21 was called directly. The state of a product on
-the instance is the one proof that both routes have. See ``docs/mirakl-facts.md``, CM51.
+DJUST returns only a count, and a report (CM23) exists only if CM21 was called directly. The state of a product on
+the instance is the only proof that both routes have. See ``docs/mirakl-facts.md``, CM51.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ERRORS = frozenset({"INTEGRATION_ERRORS", "ERROR"})
 class ProductState:
     """The state of a master product on an instance.
 
-    :param status: ``SYNCHRONIZED``, ``PENDING``, ``INTEGRATION_ERRORS``, or a word that Mirakl does not document;
-        ``""`` where the instance shows the product without a state; ``None`` where it has no such product.
-    :param product_sku: the SKU under which the instance has it.
-    :param errors: integration errors, each a line.
+    :param status: ``SYNCHRONIZED``, ``PENDING``, ``INTEGRATION_ERRORS``, or a state that Mirakl does not document;
+        ``""`` if the instance shows the product without a state; ``None`` if it does not have the product.
+    :param product_sku: the product's SKU on the instance.
+    :param errors: integration errors, one line each.
     """
 
     status: str | None = None
@@ -42,23 +42,23 @@ class ProductState:
 
 
 Element: TypeAlias = dict[str, Json]
-"""A master product, as CM51 shows it."""
+"""A master product in the reply of CM51."""
 
 
 def state_calls(product_ids: Sequence[str]) -> Iterator[Call[list[Element]]]:
-    """CM51 for these products in every state, with as many of them in a call as a filter takes."""
+    """CM51 for these products in every state, with as many per call as the filter takes."""
     for start in range(0, len(product_ids), MAX_FILTER):
         call = export_products(filters={**EVERY_STATE, "product_id": product_ids[start : start + MAX_FILTER]})
         yield Call(call.operation, parse=_elements, params=call.params, accept=call.accept)
 
 
 def _elements(reply: Reply) -> list[Element]:
-    """An empty body is not an empty list: a proof needs the list."""
+    """Reject an empty body: it is not an empty list, and a proof needs the list."""
     return [] if reply.status == 204 else reply.objects(reply.json())
 
 
 def read_states(product_ids: Iterable[str], answers: Iterable[list[Element]]) -> dict[str, ProductState]:
-    """The states in CM51's replies; a product that is in none of them has the empty state."""
+    """The states in CM51's replies; a product that is in none of them has an empty state."""
     found = dict.fromkeys(product_ids, ProductState())
     for answer in answers:
         for element in answer:
@@ -80,18 +80,18 @@ def _state(element: Mapping[str, Any]) -> ProductState:
 def products_settled(
     notes: dict[str, Any], *, product_ids: Sequence[str], failing: Sequence[str] = ()
 ) -> Poll:
-    """Whether the instance has finished with all of these products.
+    """Whether the instance has processed all of these products.
 
-    :param notes: keeps under ``open`` the products that are still waited for.
+    :param notes: keeps the products still waited for under ``open``.
     :param product_ids: Mirakl's ids.
-    :param failing: those of them that had integration errors before: errors that are still there prove nothing.
+    :param failing: those that had integration errors before: errors that remain prove nothing.
     """
     waited: list[str] = notes.get("open", list(product_ids))
     old = set(failing)
     states: dict[str, ProductState] = {}
     for call in state_calls(waited):
         states |= read_states(waited, [(yield from send(call))])
-        # A product of another call is not missing: only what was found counts.
+        # A product of another call is not missing: count only those found.
         states = {key: state for key, state in states.items() if state.status is not None}
     notes["open"] = waited = [key for key in waited if not _is_settled(states.get(key), key in old)]
     return None if waited else {"settled": len(product_ids)}
@@ -99,33 +99,33 @@ def products_settled(
 
 def _is_settled(state: ProductState | None, failed_before: bool) -> bool:
     if state is None:
-        return True  # no such product; waiting does not bring it
+        return True  # the product does not exist; waiting does not help
     return state.status == SYNCHRONIZED or (state.status in ERRORS and not failed_before)
 
 
 def judge(
     pair: Pair, after: ProductState | None, reported: ItemResult | None, silence: tuple[str, str]
 ) -> ItemResult:
-    """What became of a product.
+    """The result of a product.
 
     ============================  =========================  ======================================
     state on the instance         CM23                       result
     ============================  =========================  ======================================
-    any                           failed                     failed, with the words of CM23
-    not asked                     succeeded or unknown       as CM23 says
-    not asked                     none                       unknown, with ``silence``
-    no such product               otherwise                  failed, ``NOT_FOUND``
+    any                           failed                     failed, with the message of CM23
+    not read                      succeeded or unknown       as in CM23
+    not read                      none                       unknown, with ``silence``
+    product does not exist        otherwise                  failed, ``NOT_FOUND``
     integration errors            otherwise                  failed, with the errors
     ``SYNCHRONIZED``, same SKU    otherwise                  succeeded
     ``SYNCHRONIZED``, other SKU   otherwise                  unknown, ``OTHER_SKU``
     ``PENDING``                   succeeded                  unknown: the instance does not show it
     ``PENDING``                   otherwise                  failed: still not synchronized
-    a word without a document     otherwise                  unknown, with the word
+    undocumented state            otherwise                  unknown, with the state
     ============================  =========================  ======================================
 
-    :param after: the state on the instance; ``None`` where it was not asked.
-    :param reported: the result in CM23; ``None`` where there is no report.
-    :param silence: code and message for a product of which nothing is known.
+    :param after: the state on the instance; ``None`` if it was not read.
+    :param reported: the result in CM23; ``None`` without a report.
+    :param silence: code and message for a product without any information.
     """
     key = pair.mirakl_product_id
     if reported is not None and (reported.status == "failed" or after is None):
@@ -134,7 +134,7 @@ def judge(
         return ItemResult(key, "unknown", *silence)
     if after.status is None:
         return ItemResult(
-            key, "failed", "NOT_FOUND", "the instance has no such product; check mirakl_product_id"
+            key, "failed", "NOT_FOUND", "the product does not exist on the instance; check mirakl_product_id"
         )
     if after.status in ERRORS:
         return ItemResult(key, "failed", after.status, "; ".join(after.errors) or "no reason given")
@@ -159,5 +159,5 @@ def judge(
         key,
         "failed",
         PENDING,
-        "still not synchronized; it may be later, or the product is stuck: check it in its source",
+        "still not synchronized; it may take longer, or the product is stuck: check it in its source system",
     )

@@ -1,4 +1,4 @@
-"""Two lists of products compared: what is missing, what is extra, what is different. In constant memory.
+"""Compare two lists of products: which are missing, extra and different. Uses constant memory.
 
 A side is a file (NDJSON, JSON, CSV or Parquet), a list or a DataFrame: the own catalog, an export of the Catalog
 Manager (CM51, CM52) or of Mirakl Connect (listProducts).
@@ -25,7 +25,7 @@ from airflow_provider_mirakl.repair.proof import SYNCHRONIZED
 Kind = Literal["missing", "extra", "different"]
 KINDS: tuple[Kind, ...] = ("missing", "extra", "different")
 STATUS = "synchronization.status"
-"""The field of a difference that says how far Mirakl has come with the product."""
+"""The field of a difference with the product's state of synchronization in Mirakl."""
 
 _BUCKETS = 64
 _STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus"})
@@ -35,9 +35,9 @@ _STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus
 class Keys:
     """How products are matched and compared.
 
-    :param source: field of the source that names a product, as a path such as ``ids.sku``; default its SKU.
-    :param other: the same of the other side.
-    :param fields: what is compared: fields of the source, each with the field of the other side.
+    :param source: field of the source that identifies a product, as a path such as ``ids.sku``; default its SKU.
+    :param other: the same for the other side.
+    :param fields: the fields to compare: fields of the source, each with the field of the other side.
     """
 
     source: str | None = None
@@ -47,13 +47,13 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A product that is not the same on both sides.
+    """A product that differs between the sides.
 
     :param kind: ``missing`` on the other side, ``extra`` there, or ``different``.
-    :param key: what the product was matched by.
+    :param key: the key by which the product was matched.
     :param mirakl_product_id: Mirakl's id, from whichever side has one.
     :param product_sku: the SKU, from the source if it has one.
-    :param fields: what differs, each with the value of the source and of the other side.
+    :param fields: the fields that differ, each with the value of the source and of the other side.
     """
 
     kind: Kind
@@ -64,7 +64,7 @@ class Difference:
 
     @property
     def is_pair(self) -> bool:
-        """Whether a resync can be asked for it: both names are known, and the source has it."""
+        """Whether a resync can repair it: both ids are known, and the source has it."""
         return self.kind != "extra" and bool(self.mirakl_product_id and self.product_sku)
 
     def dump(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Sizes:
-    """Products read: of each side, and how often one came again; then the last one counts."""
+    """Numbers of products read: of each side, and of repeated ones, of which the last counts."""
 
     source: int = 0
     other: int = 0
@@ -93,10 +93,10 @@ def compare(
 ) -> Iterator[Difference]:
     """Compare two sides.
 
-    :param sizes: is counted up.
+    :param sizes: counters to increase.
     :raises MiraklInputError: the source is empty, or products have no key.
     """
-    # Matched by a SKU on either side, the key is the SKU of a product that has no other; an EAN is not one.
+    # If either side is matched by SKU, the key serves as SKU of a product without one. An EAN does not.
     is_sku = any(
         path is None or fold(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
     )
@@ -104,7 +104,7 @@ def compare(
         sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source", is_sku)
         if not sizes.source:
             raise MiraklInputError(
-                "source holds no product. Against an empty source everything is extra: check why it is empty"
+                "source contains no products, so every product of the other side would be extra; check why it is empty"
             )
         sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other", is_sku)
         for bucket in range(_BUCKETS):
@@ -120,10 +120,10 @@ def compare(
 def reconcile(
     source: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]], keys: Keys, folder: StoragePath
 ) -> dict[str, Any]:
-    """Compare two sides, and write what differs and what can be repaired.
+    """Compare two sides, and write the differences and the products that can be repaired.
 
-    :param folder: gets ``differences.ndjson`` and ``resync.ndjson``.
-    :return: as the operator returns it.
+    :param folder: the folder of ``differences.ndjson`` and ``resync.ndjson``.
+    :return: the result of the operator.
     :raises MiraklInputError: a side cannot be read, the source is empty, or products have no key.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def reconcile(
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    # Half of a surrogate pair, which JSON permits, goes out as it came: escaped.
+    # Half of a surrogate pair, which JSON permits, is written as it was read: escaped.
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -183,7 +183,7 @@ def read_side(
         for row in batch.rows:
             item = json.loads(row)
             if not isinstance(item, Mapping):
-                raise MiraklInputError(f"{name} must hold objects, not {item!r:.100}")
+                raise MiraklInputError(f"{name} must contain objects, not {item!r:.100}")
             yield item
 
 
@@ -269,7 +269,7 @@ def _named(folded: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _at(row: Mapping[str, Any], path: str) -> Any:
-    """The value at a path; a column may itself have a dot in its name."""
+    """The value at a path; the name of a column may contain a dot."""
     if path in row:
         return row[path]
     value: Any = row

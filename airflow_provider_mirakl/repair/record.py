@@ -1,4 +1,4 @@
-"""What one repair remembers between its tries."""
+"""The note of a repair, kept between its tries."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from airflow_provider_mirakl.repair.proof import ProductState
 
 @dataclass(slots=True)
 class Repair:
-    """What one run repairs, and how far it has come. Kept in a note.
+    """The products of a repair and its progress, kept in a note.
 
     :param products: the pairs.
-    :param duplicates: how often a product was listed again.
-    :param before: states by Mirakl product id; ``None`` where no instance is asked.
-    :param sent: how many of the products, from the first on, were accepted: a retry continues behind them.
-    :param synchronized: how many of those DJUST says it sent; ``None`` on the direct route.
+    :param duplicates: number of repeated products.
+    :param before: states by Mirakl product id; ``None`` without an instance.
+    :param sent: number of products, from the first on, that were accepted: a retry continues after them.
+    :param synchronized: number of products that DJUST reports as sent; ``None`` on the direct route.
     :param client_specification_id: the Mirakl client configuration that DJUST used.
     :param job_ids: tracking ids of the direct route; DJUST returns none.
     """
@@ -36,11 +36,11 @@ class Repair:
         return [pair.mirakl_product_id for pair in self.products]
 
     def state_before(self, pair: Pair) -> ProductState | None:
-        """The state before; ``None`` where no instance was asked."""
+        """The state before; ``None`` without an instance."""
         return None if self.before is None else self.before.get(pair.mirakl_product_id, ProductState())
 
     def forget_sent(self) -> None:
-        """Note that what was sent came to nothing, so that a retry sends it again."""
+        """Note that the sent products had no effect, so that a retry sends them again."""
         self.sent, self.job_ids = 0, []
 
 
@@ -49,5 +49,5 @@ REPAIR_NOTE = NoteKind(
     holds="which products of a repair were sent, and their states before",
     type=Repair,
     damaged="anew",
-    fix="The products are sent again, which does no harm.",
+    fix="The products are sent again, which is harmless.",
 )

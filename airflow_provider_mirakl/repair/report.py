@@ -21,10 +21,10 @@ def write_report(
 ) -> tuple[StoragePath, str]:
     """Write the report of a repair or of its preview.
 
-    :param result: as the operators of a repair return it.
+    :param result: the result of a repair operator.
     :param rows: its file with a line for each product.
-    :param folder: where ``report.md`` goes.
-    :param about: what stands at the top, by name: reason, ticket, run.
+    :param folder: the folder of ``report.md``.
+    :param about: entries for the top, by name: reason, ticket, run.
     :return: the file and its text.
     """
     products = [json.loads(line) for line in rows.read_bytes().decode().splitlines()]
@@ -46,10 +46,10 @@ def write_report(
 
 
 def proposal(found: Mapping[str, Any], threshold: int, dag_id: str) -> dict[str, Any] | None:
-    """The form of the Dag ``mirakl_incident_resync`` for what a reconciliation found; the log shows how to trigger it.
+    """Fill the form of the Dag ``mirakl_incident_resync`` from a reconciliation; the log shows how to trigger it.
 
-    :param found: as :class:`~airflow_provider_mirakl.operators.reconcile.MiraklReconcileProductsOperator` returns it.
-    :param threshold: products that need no resync.
+    :param found: the result of :class:`~airflow_provider_mirakl.operators.reconcile.MiraklReconcileProductsOperator`.
+    :param threshold: number of products up to which nothing is done.
     :param dag_id: the Dag that repairs.
     :return: the form, with the dry run on; ``None`` where no more than ``threshold`` products could be repaired.
     """
@@ -67,5 +67,5 @@ def proposal(found: Mapping[str, Any], threshold: int, dag_id: str) -> dict[str,
 
 
 def _cell(value: object) -> str:
-    """A value in one cell: a line break or a bar would end it."""
+    """A value as one cell, without line breaks and bars."""
     return " ".join(str(value or "").split()).replace("|", "\\|")

@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Question(NamedTuple):
-    """What is polled after everything is sent.
+    """The poll after everything is sent.
 
     :param poll: path of the poll, ``package.module.function``.
-    :param arguments: its keyword arguments, JSON-able.
+    :param arguments: its keyword arguments, serializable as JSON.
     """
 
     poll: str
@@ -41,32 +41,32 @@ class Question(NamedTuple):
 
 
 class Route(Protocol):
-    """How products are sent, what is waited for, and who reports on each of them."""
+    """How products are sent, how to wait for them, and where their results come from."""
 
     name: ClassVar[str]
 
     def send(self, batch: Sequence[Pair], repair: Repair) -> str:
-        """Send one batch, and note in ``repair`` what came back.
+        """Send one batch, and note the reply in ``repair``.
 
-        :return: what happened, for the log.
+        :return: a description for the log.
         """
         ...
 
     def question(self, repair: Repair) -> Question | None:
-        """What to wait for; ``None`` where nothing can be asked."""
+        """What to wait for; ``None`` if nothing can be polled."""
         ...
 
     def reported(
         self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
     ) -> Mapping[str, ItemResult]:
-        """What the route itself reports, by Mirakl product id.
+        """The route's own results, by Mirakl product id.
 
-        :param found: what the poll found; ``None`` when its time was over.
+        :param found: the finding of the poll; ``None`` after a timeout.
         """
         ...
 
     def silence(self, repair: Repair) -> tuple[str, str]:
-        """Code and message for a product of which nothing is known."""
+        """Code and message for a product without any information."""
         ...
 
 
@@ -75,8 +75,8 @@ class DirectRoute:
 
     A confirmation may be sent twice without harm, so a batch whose reply was lost is sent again.
 
-    :param client: of the instance.
-    :param role: of its key: ``operator`` or ``front``.
+    :param client: the client of the instance.
+    :param role: the role of its key: ``operator`` or ``front``.
     """
 
     name: ClassVar[str] = "direct"
@@ -89,7 +89,7 @@ class DirectRoute:
         """CM21."""
         tracking_id = self._client.send(synchronize_products([pair.element() for pair in batch]))
         repair.job_ids.append(tracking_id)
-        return f"CM21 took {len(batch)} products as synchronization {tracking_id}"
+        return f"CM21 accepted {len(batch)} products as synchronization {tracking_id}"
 
     def question(self, repair: Repair) -> Question:
         """CM22 of each batch."""
@@ -103,7 +103,7 @@ class DirectRoute:
     def reported(
         self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
     ) -> Mapping[str, ItemResult]:
-        """CM23 of each batch; the report is kept, since Mirakl deletes it after a time.
+        """CM23 of each batch; the report is archived, since Mirakl deletes it after some time.
 
         :raises MiraklJobTimeoutError: a synchronization did not end in time.
         :raises MiraklJobFailedError: a synchronization ended without doing its work; a retry sends the products again.
@@ -151,10 +151,10 @@ class DirectRoute:
 class DjustRoute:
     """DJUST, which calls CM21 itself and returns only how many products it sent.
 
-    :param client: of DJUST.
+    :param client: the client of DJUST.
     :param conn_id: its connection, for messages.
     :param client_specification_id: the Mirakl client configuration; ``None`` lets DJUST resolve it.
-    :param has_proof: whether an instance can be asked what became of the products.
+    :param has_proof: whether an instance is available to read the states of the products.
     """
 
     name: ClassVar[str] = "djust"
@@ -170,7 +170,7 @@ class DjustRoute:
     def send(self, batch: Sequence[Pair], repair: Repair) -> str:
         """ADM-MIRAKL-100. All batches use the Mirakl client that DJUST chose for the first.
 
-        :raises MiraklApiError: DJUST refuses; the message says what to do.
+        :raises MiraklApiError: DJUST rejected the call; the message says what to do.
         """
         chosen = repair.client_specification_id or self._chosen
         try:
@@ -198,24 +198,24 @@ class DjustRoute:
     def reported(
         self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
     ) -> Mapping[str, ItemResult]:
-        """Nothing: DJUST reports no product."""
+        """Nothing: DJUST does not report on products."""
         return {}
 
     def silence(self, repair: Repair) -> tuple[str, str]:
-        """Why nothing is known."""
+        """Why the result is unknown."""
         if (repair.synchronized or 0) < len(repair.products):
-            return "COUNT_SHORT", "DJUST sent fewer products than asked, and does not say which"
+            return "COUNT_SHORT", "DJUST sent fewer products than requested, and does not say which"
         return (
             "NO_PROOF",
-            "DJUST sent it; whether Mirakl took it is not known without a connection to the instance",
+            "DJUST sent it; without a connection to the instance it is not known whether Mirakl accepted it",
         )
 
 
 def refusal(error: MiraklApiError, conn_id: str, chosen: str | None) -> MiraklApiError:
-    """DJUST's refusal with words that say what to do.
+    """An error of DJUST, with a message that says what to do.
 
     :param conn_id: the connection.
-    :param chosen: the Mirakl client configuration that was named, if any.
+    :param chosen: the Mirakl client configuration that was set, if any.
     """
     word = _advice(error, conn_id, chosen)
     if word is None:
@@ -244,15 +244,15 @@ def _advice(error: MiraklApiError, conn_id: str, chosen: str | None) -> str | No
         case 401:
             return f"Connection {conn_id!r}: {_WRONG_KEY}"
         case 403:
-            return f"Connection {conn_id!r}: the key is known, but it has to be the key of an operator."
+            return f"Connection {conn_id!r}: the key is valid, but must be the key of an operator."
         case 404 if chosen is not None:
             return (
                 f"DJUST does not know the Mirakl client {chosen}: check client_specification_id, in the argument and "
-                "in the connection, or leave it empty where one client is active."
+                "in the connection, or leave it empty if exactly one client is active."
             )
         case 400 if chosen is not None:
             return (
-                f"DJUST refuses the products or the Mirakl client {chosen}: the client may be disabled; activate its "
+                f"DJUST rejected the products or the Mirakl client {chosen}: the client may be disabled; activate its "
                 "connector in DJUST's Data Hub, or set another client_specification_id."
             )
         case 400:

@@ -1,6 +1,6 @@
 """One repair of single products, from its input to its report. Plain Python: it takes clients.
 
-What a repair has done is kept in a note, so that a retry continues behind what was sent, and knows the states before
+Progress is kept in a note, so a retry continues after the products that were sent, and knows the states before
 the first try.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.repair.routes import Question, Route
 
 SHOWN_PRODUCTS = 200
-"""Products that the task log lists; the file has all."""
+"""Number of products listed in the task log; the file has all."""
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ log = logging.getLogger(__name__)
 class RepairRun:
     """Carries out one repair.
 
-    :param folder: where the reports go.
-    :param note: keeps the repair.
+    :param folder: the folder of the reports.
+    :param note: stores the repair.
     :param route: sends the products.
-    :param instance: is asked for the states of products (CM51); ``None`` for no proof.
+    :param instance: client to read the states of products (CM51); ``None`` for no proof.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class RepairRun:
 
     @property
     def repair(self) -> Repair:
-        """What is repaired. After :meth:`begin` or :meth:`take_up`."""
-        assert self._repair is not None  # noqa: S101 - one of the two comes first
+        """The repair. Available after :meth:`begin` or :meth:`take_up`."""
+        assert self._repair is not None  # noqa: S101 - one of the two is called first
         return self._repair
 
     def begin(self, found: Pairs, *, keep: bool) -> None:
-        """Ask for the states of the products. A retry keeps the states before its first try.
+        """Read the states of the products. A retry keeps the states from before the first try.
 
         :param found: the products.
-        :param keep: whether to keep a note; a preview keeps none.
+        :param keep: whether to write a note; a preview does not.
         """
         log.info("%d products, %d listed twice", len(found.pairs), found.duplicates)
         self._repair = Repair(list(found.pairs), found.duplicates)
@@ -73,24 +73,24 @@ class RepairRun:
     def take_up(self) -> None:
         """Continue after a wait in the triggerer.
 
-        :raises MiraklConfigurationError: the note is gone.
+        :raises MiraklConfigurationError: the note is missing.
         """
         self._repair = self._note.read()
         if self._repair is None:
             raise MiraklConfigurationError(
-                f"work_folder: {self._folder} has lost its notes; every worker has to reach it",
+                f"work_folder: the notes in {self._folder} are missing; check that every worker can access it",
                 field="work_folder",
             )
 
     def send(self, batch_size: int) -> None:
-        """Send what is not sent yet, in batches.
+        """Send the remaining products, in batches.
 
         :raises MiraklError: a batch was not accepted; a report says which products were sent.
         """
         repair = self.repair
         if repair.sent:
             log.info(
-                "The previous try sent %d of %d products: continuing behind them",
+                "The previous try sent %d of %d products; continuing after them",
                 repair.sent,
                 len(repair.products),
             )
@@ -107,11 +107,11 @@ class RepairRun:
 
     @property
     def question(self) -> Question | None:
-        """What to wait for now; ``None`` where nothing can be asked."""
+        """What to wait for now; ``None`` if nothing can be polled."""
         return self._route.question(self.repair)
 
     def preview(self) -> dict[str, Any]:
-        """Report what would be sent; nothing is."""
+        """Report what would be sent, without sending it."""
         rows = [
             _row(pair, self.repair.state_before(pair), None) | {"status": "planned"}
             for pair in self.repair.products
@@ -124,9 +124,9 @@ class RepairRun:
         return self._result(Outcome(rows=(path,))) | {"preview": True}
 
     def conclude(self, found: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Judge every product, and write the report: before, after and result of each.
+        """Evaluate every product, and write the report: state before, state after and result of each.
 
-        :param found: what the wait found; ``None`` when its time was over, or there was nothing to wait for.
+        :param found: the finding of the wait; ``None`` after a timeout, or if there was nothing to wait for.
         """
         repair = self.repair
         try:
@@ -152,7 +152,7 @@ class RepairRun:
         result = self._result(outcome)
         return result | {"rejects": self._write("rejects.ndjson", rejects) if rejects else None}
 
-    # Below
+    # Helpers
 
     def _states(self, instance: Client) -> dict[str, ProductState]:
         ids = self.repair.product_ids
@@ -163,13 +163,13 @@ class RepairRun:
 
     @staticmethod
     def _count_short(outcome: Outcome, taken: int, asked: int, *, proved: bool) -> Outcome:
-        """DJUST does not say which products it left out; that it left some out is certain."""
+        """Log that DJUST left out some products; it does not say which."""
         log.warning("DJUST sent %d of %d products, and does not say which", taken, asked)
         failed = max(outcome.failed, asked - taken - (outcome.succeeded if proved else 0))
         return replace(outcome, failed=failed, unknown=max(0, asked - failed - outcome.succeeded))
 
     def _report_stop(self, error: Exception) -> None:
-        """Report a run that ended between two batches: which products were sent, and which were not."""
+        """Report a run that ended between two batches: which products were sent and which were not."""
         repair = self.repair
         if not repair.sent:
             return
@@ -186,19 +186,19 @@ class RepairRun:
             rows.append(_row(pair, repair.state_before(pair), None) | _told(result))
         path, rejects = self._write("outcome.ndjson", rows), self._write("rejects.ndjson", rest)
         log.error(
-            "%d of %d products were sent before the failure. A retry continues behind them; %s holds the others.\n%s",
+            "%d of %d products were sent before the failure. A retry continues after them; %s contains the others.\n%s",
             repair.sent,
             len(rows),
             rejects,
             _lines(rows),
         )
         error.add_note(
-            f"{repair.sent} of {len(rows)} products were sent: {path} says which; {rejects} holds the others, as input "
-            "of a next run"
+            f"{repair.sent} of {len(rows)} products were sent: {path} lists them; {rejects} contains the others, as "
+            "input for the next run"
         )
 
     def _result(self, outcome: Outcome) -> dict[str, Any]:
-        """The result's shape: the same for both routes, and for a preview."""
+        """The result, with the same keys for both routes and for a preview."""
         repair = self.repair
         return outcome.summary() | {
             "route": self._route.name,

@@ -57,7 +57,7 @@ def compile_products(heading: Sequence[str], *, strip: bool = True) -> Build:
 
 
 def check_product(product: object) -> list[Problem]:
-    """Every reason why Mirakl would refuse one element of CM21, or do something that is not meant.
+    """Every reason why Mirakl would reject an element of CM21, or do something unintended.
 
     :param product: the element.
     """
@@ -75,7 +75,7 @@ def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for field in ("mirakl_product_id", "product_sku"):
         value = product.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            yield field, "must be a text that is not empty"
+            yield field, "must be a string that is not empty"
     if product.get("operation") not in (None, *OPERATIONS):
         yield "operation", f"must be {' or '.join(OPERATIONS)}, not {product['operation']!r}"
     yield from _use(product)
@@ -85,22 +85,22 @@ def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _use(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    """Which fields go together."""
+    """Check which fields may be combined."""
     has = {field for field, value in product.items() if value not in (None, "", [], {})}
     content = has - {"mirakl_product_id", "product_sku", "operation"}
     if product.get("operation") == "DELETE":
         if "mirakl_product_id" not in has:
-            yield "mirakl_product_id", "is missing; a product is deleted by it"
+            yield "mirakl_product_id", "is missing; it identifies the product to delete"
         for field in sorted(content):
-            yield field, "does not go with operation DELETE"
+            yield field, "cannot be combined with operation DELETE"
         return
     if not has & {"mirakl_product_id", "product_sku"}:
-        yield "", "names no product; set mirakl_product_id, product_sku or both"
+        yield "", "does not identify a product; set mirakl_product_id, product_sku or both"
         return
     if not content and not {"mirakl_product_id", "product_sku"} <= has:
-        yield "", f"says nothing about the product. The uses are: {USES}"
+        yield "", f"contains nothing to do with the product. The uses are: {USES}"
     if "integration_errors" in has and "mirakl_product_id" not in has:
-        yield "mirakl_product_id", "is missing; integration errors are reported by it"
+        yield "mirakl_product_id", "is missing; it identifies the product of integration errors"
 
 
 def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
@@ -109,13 +109,13 @@ def _decision(where: str, decision: object) -> Iterable[tuple[str, str]]:
         return
     status, channels = decision.get("status"), decision.get("channels")
     if status is None and where == "acceptance" and channels:
-        pass  # decisions only for channels
+        pass  # decisions for channels only
     elif status not in DECISIONS:
         yield f"{where}.status", f"must be {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}, not {status!r}"
     elif status != "ACCEPTED" and not decision.get("reason_code"):
-        yield f"{where}.reason_code", f"is missing; {status} needs one"
+        yield f"{where}.reason_code", f"is missing; {status} requires it"
     if where != "acceptance" and not decision.get("code"):
-        yield f"{where}.code", "is missing; it names the channel"
+        yield f"{where}.code", "is missing; it identifies the channel"
     if channels is not None:
         if not isinstance(channels, list):
             yield f"{where}.channels", "must be a list"

@@ -1,8 +1,8 @@
-"""Reads a ZIP that somebody else packed, without believing anything it says about itself.
+"""Reads an untrusted ZIP archive.
 
-The whole archive is looked at before the first byte is unpacked, and what it declares is checked again while unpacking:
-names that leave the folder, absolute ones, drive letters, links, devices, names that a file system may take for one,
-encrypted entries, entries that overlap, and bombs by number, size or ratio.
+The whole archive is checked before the first byte is unpacked, and declared sizes are checked again while unpacking.
+Rejected are names that leave the folder, absolute names, drive letters, links, devices, names that a file system may
+treat as equal, encrypted entries, entries that overlap, and bombs by number, size or ratio.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from airflow_provider_mirakl.shops.names import folded
 
 BLOCK = 1 << 20
 ENTRY_BYTES = 1024
-"""What one file may take on average in an archive's list of files, which is read into memory as a whole."""
+"""Average bytes per file in an archive's list of files, which is read into memory."""
 SHOWN = 20
-"""Faults that a message lists."""
+"""Number of problems in a message."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNIX = 3
@@ -42,13 +42,13 @@ _END_64_LOCATOR = 20
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """How much a download may be.
+    """The limits of a download.
 
-    :param max_files: files in one archive.
+    :param max_files: number of files in one archive.
     :param max_file_bytes: size of one file, unpacked.
     :param max_total_bytes: size of all files of one archive, unpacked; and of the archive itself.
-    :param max_ratio: unpacked size by packed size of one file. Looked at from 1 MiB on: small files of one repeated
-        letter reach ratios that are no attack.
+    :param max_ratio: unpacked size by packed size of one file. Checked from 1 MiB on: small files of one repeated
+        character reach high ratios without being an attack.
     :param max_depth: folders in which a file may lie: one for each shop, by default.
     """
 
@@ -63,9 +63,9 @@ DEFAULT_LIMITS = ArchiveLimits()
 
 
 class ArchiveRefusedError(MiraklReplyError):
-    """An archive is not unpacked. Nothing of it was used.
+    """An archive is rejected. Nothing of it was used.
 
-    :param problems: why, every fault found.
+    :param problems: every problem found.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -79,9 +79,9 @@ class ArchiveRefusedError(MiraklReplyError):
 class Member:
     """A file in an archive.
 
-    :param folder: the folder it lies in, which Mirakl names after the shop; empty at the top.
-    :param name: its name, as packed. Not safe as a path.
-    :param size: its declared size, which unpacking holds it to.
+    :param folder: its folder, which Mirakl names after the shop; empty at the top.
+    :param name: its name in the archive. Not safe as a path.
+    :param size: its declared size, which unpacking enforces.
     """
 
     folder: str
@@ -103,7 +103,7 @@ class Archive:
     def read(self, member: Member) -> Iterator[bytes]:
         """A member's content, in pieces.
 
-        :raises ArchiveRefusedError: it is not what it was declared to be.
+        :raises ArchiveRefusedError: it differs from its declaration.
         """
         size = 0
         try:
@@ -118,7 +118,7 @@ class Archive:
             RuntimeError,
             NotImplementedError,
             OSError,
-            ValueError,  # such as a name in front of the content that is no UTF-8
+            ValueError,  # such as a local header with a name that is not UTF-8
         ) as error:
             raise ArchiveRefusedError([f"{member.name!r} cannot be unpacked ({error})"]) from None
         if size != member.size:
@@ -131,9 +131,9 @@ class Archive:
 def opened(file: BinaryIO, limits: ArchiveLimits = DEFAULT_LIMITS) -> Iterator[Archive]:
     """Open an archive for reading.
 
-    :param file: a file that can be read at any place.
-    :param limits: what is accepted.
-    :raises ArchiveRefusedError: listing every fault. Nothing was unpacked.
+    :param file: a seekable file.
+    :param limits: the accepted sizes.
+    :raises ArchiveRefusedError: it is rejected; every problem is listed, and nothing was unpacked.
     """
     try:
         size = _directory_size(file)
@@ -151,7 +151,7 @@ def opened(file: BinaryIO, limits: ArchiveLimits = DEFAULT_LIMITS) -> Iterator[A
         OSError,
         NotImplementedError,
     ) as error:
-        raise ArchiveRefusedError([f"it is no ZIP file, or a broken one ({error})"]) from None
+        raise ArchiveRefusedError([f"it is not a valid ZIP file ({error})"]) from None
     with packed:
         entries = packed.infolist()
         problems = _faults(entries, limits)
@@ -161,7 +161,7 @@ def opened(file: BinaryIO, limits: ArchiveLimits = DEFAULT_LIMITS) -> Iterator[A
 
 
 def _directory_size(file: BinaryIO) -> int:
-    """What the archive's last record says about the size of its list of files; 0 where there is none."""
+    """The size of the list of files, from the archive's last record; 0 without one."""
     length = file.seek(0, io.SEEK_END)
     tail_at = max(0, length - _END.size - 0xFFFF)
     file.seek(tail_at)
@@ -181,11 +181,11 @@ def _directory_size(file: BinaryIO) -> int:
 
 def _faults(entries: list[zipfile.ZipInfo], limits: ArchiveLimits) -> list[str]:
     if len(entries) > limits.max_files:
-        # Not looked at one by one: their number alone is the fault.
-        return [f"it holds {len(entries):,} entries; {limits.max_files:,} are allowed"]
+        # Do not check them one by one: their number is the problem.
+        return [f"it contains {len(entries):,} entries; {limits.max_files:,} are allowed"]
     problems = [f"{entry.filename!r} {fault}" for entry in entries for fault in _faults_of(entry, limits)]
     counts = Counter(folded(entry.filename) for entry in entries)
-    problems += [f"a name comes {count} times: {name!r}" for name, count in counts.items() if count > 1]
+    problems += [f"a name occurs {count} times: {name!r}" for name, count in counts.items() if count > 1]
     total = sum(entry.file_size for entry in entries)
     if total > limits.max_total_bytes:
         problems.append(f"it unpacks to {total:,} bytes; {limits.max_total_bytes:,} are allowed")
@@ -201,15 +201,15 @@ def _faults_of(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> list[str]:
         "is an absolute name": name.startswith(("/", "\\")),
         "begins with a drive letter": bool(_DRIVE.match(name)),
         "leaves the folder": ".." in re.split(r"[/\\]", name),
-        "has a nameless part": "" in parts or "." in parts,
-        "holds a control character": any(
+        "contains an empty or '.' path segment": "" in parts or "." in parts,
+        "contains a control character": any(
             ord(letter) < 32 or ord(letter) == 127 for letter in entry.orig_filename
         ),
         f"lies deeper than {limits.max_depth} folders": depth > limits.max_depth,
         "is a link or a special file": entry.create_system == _UNIX
         and kind not in (0, stat.S_IFREG, stat.S_IFDIR),
         "is encrypted": bool(entry.flag_bits & _ENCRYPTED),
-        f"is packed by method {entry.compress_type}": entry.compress_type not in _METHODS,
+        f"is compressed with method {entry.compress_type}": entry.compress_type not in _METHODS,
         f"has {entry.file_size:,} bytes; {limits.max_file_bytes:,} are allowed": entry.file_size
         > limits.max_file_bytes,
         f"unpacks to {entry.file_size / max(entry.compress_size, 1):,.0f} times its size; "
@@ -222,12 +222,12 @@ def _faults_of(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> list[str]:
 
 
 def _is_folder(entry: zipfile.ZipInfo) -> bool:
-    # Not its own is_dir, which fails on an empty name up to Python 3.11.
+    # ZipInfo.is_dir fails on an empty name up to Python 3.11.
     return entry.filename.endswith("/")
 
 
 def _overlaps(entries: list[zipfile.ZipInfo]) -> list[str]:
-    """Entries that share their bytes, the trick of bombs whose declared sizes look harmless."""
+    """Entries that share their bytes, as in bombs whose declared sizes seem harmless."""
     problems, end = [], 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:

@@ -1,4 +1,4 @@
-"""When a sensor for documents has what it waits for. Pure, the same for a worker and a triggerer."""
+"""The condition of a sensor for documents. Pure, the same for a worker and a triggerer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
 OWN_SHOP = "shop"
-"""What the seller's default shop is called where a shop is named."""
+"""Name of the seller's default shop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """What is waited for: every type for every shop; or, without types, any document of any of the shops.
+    """The awaited documents: every type for every shop; or, without types, any document of any of the shops.
 
     :param shop_ids: the shops; empty for a seller's default shop, or for all shops of a marketplace.
-    :param type_codes: types that every shop has to have.
-    :param uploaded_after: only documents uploaded after this moment count; ``None`` for all.
+    :param type_codes: types that every shop must have.
+    :param uploaded_after: only documents uploaded after this time count; ``None`` for all.
     """
 
     shop_ids: tuple[int, ...] = ()
@@ -33,20 +33,18 @@ class Awaited:
     uploaded_after: datetime | None = None
 
     def call(self, role: str) -> Call[list[ShopDocument]]:
-        """The call that shows what is there.
+        """The call that lists the existing documents.
 
-        :raises MiraklInputError: there is no call that could.
+        :raises MiraklInputError: no call can list them.
         """
         if VARIANTS[role].own_shop or self.shop_ids:
             return list_documents(role, shop_ids=self.shop_ids)
         if self.type_codes:
-            raise MiraklInputError(
-                f"type_codes of role {role} need shop_ids: the shops that have to have them"
-            )
+            raise MiraklInputError(f"type_codes of role {role} need shop_ids: the shops that must have them")
         return list_documents(role, updated_since=self.uploaded_after)
 
     def look(self, role: str, documents: Iterable[ShopDocument]) -> Found:
-        """Compare what is there with what is waited for."""
+        """Compare the existing documents with the awaited ones."""
         counted = [document for document in documents if self._counts(document)]
         missing: dict[str, tuple[str, ...]] = {}
         if self.type_codes:
@@ -65,10 +63,10 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is there of what is waited for.
+    """The awaited documents that exist.
 
-    :param documents: those that count.
-    :param missing: types that shops still lack.
+    :param documents: the existing ones.
+    :param missing: types that shops do not have yet.
     :param done: whether the waiting is over.
     """
 
@@ -79,13 +77,13 @@ class Found:
     def __str__(self) -> str:
         """Return one line for a log."""
         if self.done:
-            return f"{len(self.documents)} documents are there"
+            return f"{len(self.documents)} documents found"
         lacking = "; ".join(f"shop {shop} lacks {', '.join(codes)}" for shop, codes in self.missing.items())
         return (lacking or "no new document").replace(f"shop {OWN_SHOP} ", "the shop ")
 
 
 def _moment(text: str | None) -> datetime:
-    """A moment as Mirakl writes it; one that cannot be read is long ago."""
+    """A time as Mirakl writes it; an invalid one counts as long ago."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:
@@ -94,7 +92,7 @@ def _moment(text: str | None) -> datetime:
 
 
 SHOWN = 300
-"""Documents that a finding holds: it travels in the event of a trigger, which has to stay small."""
+"""Largest number of documents in a finding, since the event of a trigger must be small."""
 
 
 def shop_documents(
@@ -109,7 +107,7 @@ def shop_documents(
 
     :param notes: not used.
     :param role: ``shop``, ``operator`` or ``front``.
-    :param uploaded_after: a date-time as text.
+    :param uploaded_after: a date-time as string.
     """
     awaited = Awaited(
         tuple(shop_ids),

@@ -1,4 +1,4 @@
-"""Brings the documents of a shop into a folder: what is new, by as few calls as possible, each checked."""
+"""Fetches the new documents of a shop into a folder, with as few calls as possible, each checked."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
 
 ATTEMPTS = 3
-"""How often a download is begun whose body breaks off."""
+"""How often a download is started if its body is interrupted."""
 PAUSE = 2.0
-"""Seconds between them."""
+"""Seconds between two tries."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What became of the documents of one shop.
+    """The results of the documents of one shop.
 
     :param results: one for each document wanted; its item id is ``<shop>/<document id>``.
-    :param stored: how many were fetched.
-    :param unchanged: how many were there already.
-    :param manifest: where the manifest is.
+    :param stored: number of documents fetched.
+    :param unchanged: number of documents that already existed.
+    :param manifest: path of the manifest.
     """
 
     results: tuple[ItemResult, ...]
@@ -60,13 +60,13 @@ class Fetched:
 class Fetcher:
     """Downloads documents.
 
-    Several documents of a shop come as one archive. Where that fails, because Mirakl knows one of them no more (S31 is
-    all or nothing) or because the archive is refused, they come one by one, so that one bad document fails alone.
+    Several documents of a shop come as one archive. If that fails, because one of them no longer exists (S31 is
+    all or nothing) or because the archive is rejected, they are fetched one by one, so that only the bad one fails.
 
     :param client: sends the calls.
     :param role: ``shop``, ``operator`` or ``front``.
-    :param limits: what is accepted.
-    :param sleep: how to wait a number of seconds.
+    :param limits: the accepted sizes.
+    :param sleep: waits a number of seconds.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class Fetcher:
     def fetch(
         self, documents: Sequence[ShopDocument], target: StoragePath, *, shop_id: int | None
     ) -> Fetched:
-        """Bring documents of one shop to ``<target>/<shop>/<id>-<name>``, unless they are there.
+        """Fetch documents of one shop to ``<target>/<shop>/<id>-<name>``, unless they exist.
 
         :param documents: as S30 listed them.
         :param target: the folder of all shops.
         :param shop_id: the shop; ``None`` for a seller's default shop, whose folder is named ``shop``.
-        :raises MiraklAuthenticationError: the key is not accepted.
+        :raises MiraklAuthenticationError: Mirakl rejected the key.
         :raises MiraklPermissionError: the key may not download.
         """
         shop = OWN_SHOP if shop_id is None else str(shop_id)
@@ -120,7 +120,7 @@ class Fetcher:
     def _fetch_archive(
         self, documents: Sequence[ShopDocument], manifest: Manifest, shop_id: int | None
     ) -> list[ShopDocument]:
-        """Fetch by archive those whose name tells which they are; give those that are left."""
+        """Fetch by archive the documents that can be identified by name; return the others."""
         names = Counter(folded(document.file_name) for document in documents)
         wanted = {
             document.file_name: document
@@ -145,7 +145,7 @@ class Fetcher:
                         continue
                     document = wanted.get(member.name)
                     if document is None:
-                        log.warning("The archive holds %r, which was not asked for", member.name)
+                        log.warning("The archive contains %r, which was not requested", member.name)
                         continue
                     self._store(document, archive.read(member), manifest)
                     fetched.add(document.id)
@@ -176,7 +176,7 @@ class Fetcher:
         log.info("Stored %s, %d bytes", stored.stored_as, stored.bytes)
 
     def _shop_parameter(self, shop_id: int | None) -> list[int]:
-        """A seller's shop is chosen in every call; elsewhere the document ids say enough."""
+        """The shop for a seller's call; for other roles the document ids suffice."""
         return [shop_id] if self._own_shop and shop_id is not None else []
 
 
@@ -186,7 +186,7 @@ def spooled(
 ) -> Iterator[BinaryIO]:
     """The body of a reply as a file on local disk: a ZIP is read from its end.
 
-    :param sleep: how to wait a number of seconds.
+    :param sleep: waits a number of seconds.
     :raises ArchiveRefusedError: it is larger than the limits allow.
     """
     with tempfile.TemporaryFile(prefix="mirakl-documents-") as file:
@@ -206,7 +206,7 @@ def spooled(
 
 
 def persistently(read: Callable[[], None], sleep: Callable[[float], None]) -> None:
-    """Begin again where a body breaks off; what fails before the body, the client has tried again already."""
+    """Start again if a body is interrupted; the client has already retried failures before the body."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             read()

@@ -29,13 +29,13 @@ UPDATE = NoteKind(
 
 
 def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResult]:
-    """A row for every field that was sent, and for every error that names another one.
+    """A row for every field that was sent, and for every error about another one.
 
     Mirakl's errors name fields of its own model, such as ``shop_pro_detail.identification_number`` for one within
-    ``pro_details``, so they cannot always be put to the field that was sent.
+    ``pro_details``, so they cannot always be assigned to the field that was sent.
 
     :param fields: the fields sent.
-    :param answer: of A02.
+    :param answer: the answer of A02.
     """
     refused = set()
     for error in answer.errors:
@@ -48,7 +48,7 @@ def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResu
             continue
         if answer.errors and answer.updated is None:
             yield ItemResult(
-                field, "failed", "not_applied", "Mirakl changed nothing, because of other fields"
+                field, "failed", "not_applied", "Mirakl changed nothing because of errors in other fields"
             )
         else:
             yield ItemResult(field, "succeeded")

@@ -1,4 +1,4 @@
-"""What is known of the documents kept in a folder: ``manifest.json``."""
+"""The documents stored in a folder: ``manifest.json``."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, writing
 from airflow_provider_mirakl.shops.names import safe_name
 
 SPOOLED = 8 << 20
-"""Bytes of a document from which it is gathered on local disk, not in memory."""
+"""Size in bytes from which a document is buffered on local disk instead of in memory."""
 
 
 class DocumentTooLargeError(MiraklError):
-    """A document is larger than allowed. Nothing of it was kept."""
+    """A document is larger than allowed. Nothing of it was stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document that lies in the folder.
+    """A document in the folder.
 
     :param id: Mirakl's id.
     :param type: code of its type.
-    :param file_name: its name at Mirakl.
+    :param file_name: its name in Mirakl.
     :param date_uploaded: as Mirakl writes it.
     :param stored_as: its name in the folder.
     :param bytes: its size.
-    :param sha256: of its content, in hexadecimal.
+    :param sha256: SHA-256 of its content, in hexadecimal.
     :param stored_at: when it was stored, UTC.
     """
 
@@ -80,11 +80,11 @@ class Manifest:
 
     @property
     def documents(self) -> list[Stored]:
-        """What is stored, by id."""
+        """The stored documents, by id."""
         return [self._stored[key] for key in sorted(self._stored)]
 
     def has(self, document: ShopDocument) -> bool:
-        """Whether this very document is stored: same id, same upload, and the file is still there, whole."""
+        """Whether this document is stored: same id, same upload, and the file exists and is complete."""
         stored = self._stored.get(document.id)
         if stored is None or stored.date_uploaded != document.date_uploaded:
             return False
@@ -92,25 +92,25 @@ class Manifest:
         return file.exists() and file.stat().st_size == stored.bytes
 
     def store(self, document: ShopDocument, content: Iterable[bytes], *, max_bytes: int, at: str) -> Stored:
-        """Write a document; the manifest knows it once it is whole.
+        """Write a document; the manifest lists it once it is complete.
 
-        Its id stands before its name, so that no two documents share one, whatever they are called.
+        The file name begins with the id, so that no two documents share one.
 
-        :param document: what it is.
+        :param document: the document.
         :param content: its bytes, in pieces.
-        :param max_bytes: size from which it is refused.
-        :param at: the present, for the manifest.
+        :param max_bytes: its largest size.
+        :param at: the current time, for the manifest.
         :raises DocumentTooLargeError: it is larger.
         """
         name = f"{document.id}-{safe_name(document.file_name)}"
         digest, size = hashlib.sha256(), 0
-        # Not every object store forgets an upload that was broken off: what goes there is whole.
+        # Not every object store discards an interrupted upload, so only complete documents are uploaded.
         with tempfile.SpooledTemporaryFile(max_size=SPOOLED, prefix="mirakl-document-") as whole:
             for piece in content:
                 size += len(piece)
                 if size > max_bytes:
                     raise DocumentTooLargeError(
-                        f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if it may"
+                        f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if that is intended"
                     )
                 digest.update(piece)
                 whole.write(piece)

@@ -1,4 +1,4 @@
-"""From a name that somebody else chose to one that is safe on any file system and in any object store."""
+"""Turns foreign file names into names that are safe on any file system and in any object store."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 import unicodedata
 
 MAX_BYTES = 150
-"""Of a name in UTF-8. File systems take 255; the rest is for what is put around a name."""
+"""Largest size of a name in UTF-8. File systems allow 255; the rest is for prefixes and suffixes."""
 NAMELESS = "document"
 
 _RESERVED_LETTERS = re.compile(r'[<>:"/\\|?*%#{}^`~\[\]]')
-# Names of devices, which Windows knows in every folder, with any extension.
+# Names of devices, which Windows reserves in every folder, with any extension.
 _RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:
     """A name without a folder, a control character, or anything that a file system or an object store reserves.
 
-    Letters of every language stay, in their composed form. What is not allowed becomes ``_``, invisible characters go
-    away, and a name that is too long is cut before its extension.
+    Characters of every language are kept, in composed form. Forbidden ones become ``_``, invisible ones are
+    removed, and a name that is too long is cut before its extension.
 
     :param name: any text.
     :return: 1 to :data:`MAX_BYTES` bytes in UTF-8; the same for the same name.
@@ -34,7 +34,7 @@ def safe_name(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """What two names share that a file system may take for one."""
+    """The common form of names that a file system may treat as equal."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -44,7 +44,7 @@ def _letter(letter: str) -> str:
         return " "
     if kind == "Cc":
         return "_"
-    # Invisible ones, such as those that turn the direction of writing to hide an extension.
+    # Invisible characters, such as those that reverse the writing direction to hide an extension.
     return "" if kind in ("Cf", "Cs", "Co", "Cn") else letter
 
 

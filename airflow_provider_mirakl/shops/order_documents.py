@@ -105,14 +105,14 @@ def fetch(
 ) -> Iterator[ItemResult]:
     """Bring files to a folder, unless they are there with the size that Mirakl tells.
 
-    Each comes in an archive of its own: Mirakl numbers equal names in an archive, so of several it would not be certain
-    which is which. The archive is checked before a byte is unpacked. One that fails does not stop the others.
+    Each is fetched in a separate archive: Mirakl numbers equal names in an archive, so several could not be
+    distinguished. The archive is checked before a byte is unpacked. One that fails does not stop the others.
 
     :param wanted: the files.
     :param target: the folder of all.
     :param stored: is told each file that was fetched.
     :return: the result of each.
-    :raises MiraklAuthenticationError: the client is not accepted.
+    :raises MiraklAuthenticationError: Mirakl rejected the client.
     :raises MiraklPermissionError: the client may not download.
     """
     for one in wanted:
@@ -142,7 +142,7 @@ def _fetch(client: Client, wanted: Wanted, path: StoragePath) -> None:
             # The names of its files may name a customer.
             raise ArchiveRefusedError([_NAME.sub("a file", words) for words in refused.problems]) from None
         if len(archive.members) != 1:
-            raise ArchiveRefusedError([f"it holds {len(archive.members)} files, and one was asked for"])
+            raise ArchiveRefusedError([f"it contains {len(archive.members)} files, but one was requested"])
         (member,) = archive.members
         size = wanted.size
         if size is not None and member.size != size:

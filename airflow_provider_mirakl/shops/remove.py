@@ -1,4 +1,4 @@
-"""Deletes a document, and tells one that is gone by our own doing from one that never was."""
+"""Deletes a document, and distinguishes one that we deleted from one that never existed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 PAUSE = 2.0
-"""Seconds between them."""
+"""Seconds between two tries."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
@@ -48,16 +48,16 @@ def remove(
     may_be_gone: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ItemResult:
-    """Delete a document, again where an answer was lost: then 404 means that the first try has done it.
+    """Delete a document, and again if the reply was lost: then 404 means that the first try deleted it.
 
     :param client: sends the calls.
     :param role: ``shop``, ``operator`` or ``front``.
     :param document_id: its id.
     :param shop_id: the shop, for a seller with several shops.
     :param may_be_gone: whether an unknown document counts as deleted.
-    :param sleep: how to wait a number of seconds.
-    :raises MiraklTransportError: no answer, after :data:`ATTEMPTS` tries.
-    :raises MiraklServerError: likewise.
+    :param sleep: waits a number of seconds.
+    :raises MiraklTransportError: no reply after :data:`ATTEMPTS` tries.
+    :raises MiraklServerError: the same.
     """
     item = str(document_id)
     for attempt in range(1, ATTEMPTS + 1):

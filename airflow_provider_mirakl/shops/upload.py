@@ -1,4 +1,4 @@
-"""Puts files to a shop: looked at before a call is made, one answer for each, and never sent twice."""
+"""Uploads files to a shop: checked before a call is made, one result for each, and never sent twice."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
 
 ATTEMPTS = 3
-"""How often what did not arrive is sent."""
+"""How often missing files are sent."""
 SETTLE = 5.0
-"""Seconds between an unclear failure and the question what arrived. How soon S30 shows an upload is not published."""
+"""Seconds between an uncertain failure and the listing. Mirakl does not publish how soon S30 shows an upload."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
@@ -63,10 +63,10 @@ KNOWN = NoteKind(
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to upload, looked at and found fit.
+    """A checked file to upload.
 
-    :param path: where it is.
-    :param file_name: its name at Mirakl.
+    :param path: its path.
+    :param file_name: its name in Mirakl.
     :param type_code: code of its type.
     """
 
@@ -89,12 +89,12 @@ def check_files(
     *,
     types: Sequence[DocumentType] | None = None,
 ) -> list[File]:
-    """Look at every file before a call is made.
+    """Check every file before a call is made.
 
-    :param wanted: for each file its ``path`` and ``type_code``, and maybe another ``file_name`` than that of the path.
-    :param at: makes a path from text.
-    :param types: what DO01 lists, to check types and media types against; default no check.
-    :raises MiraklInputError: listing every fault of every file.
+    :param wanted: for each file its ``path``, ``type_code`` and, optionally, ``file_name``.
+    :param at: makes a path from a string.
+    :param types: the types of DO01, to check types and media types; default no check.
+    :raises MiraklInputError: a file is invalid; every problem is listed.
     """
     problems: list[Problem] = []
     files: list[File] = []
@@ -107,24 +107,24 @@ def check_files(
     problems += _repeated("file name", "distinct names", (file.file_name for file in files))
     problems += _repeated("type", "one file of a type", (file.type_code for file in files))
     if len(wanted) > MAX_DOCUMENTS:
-        problems.append(Problem(f"{len(wanted)} files; Mirakl takes {MAX_DOCUMENTS} in a call and of a shop"))
+        problems.append(Problem(f"{len(wanted)} files; Mirakl allows {MAX_DOCUMENTS} per call and per shop"))
     if not wanted:
-        problems.append(Problem("no file to upload"))
+        problems.append(Problem("no files to upload"))
     if problems:
-        raise MiraklInputError("the documents cannot be uploaded like this; nothing was sent", problems)
+        raise MiraklInputError("the documents cannot be uploaded; nothing was sent", problems)
     return files
 
 
 class Uploader:
     """Uploads files to one shop.
 
-    S32 is never just sent again: after a failure that leaves open what happened, S30 is asked what arrived, and only
+    S32 is never blindly repeated: after a failure with an unknown result, S30 lists what arrived, and only
     the rest is sent.
 
     :param client: sends the calls.
     :param role: ``shop``, ``operator`` or ``front``.
     :param shop_id: the shop; ``None`` for a seller's default shop.
-    :param sleep: how to wait a number of seconds.
+    :param sleep: waits a number of seconds.
     """
 
     def __init__(
@@ -141,18 +141,18 @@ class Uploader:
         self._sleep = sleep
 
     def listed(self) -> list[ShopDocument]:
-        """What the shop has now, by S30."""
+        """The documents of the shop, from S30."""
         shops = () if self._shop_id is None else (self._shop_id,)
         return self._client.send(list_documents(self._role, shop_ids=shops))
 
     def upload(self, files: Sequence[File], *, known: Collection[int]) -> list[ItemResult]:
-        """Send files and answer for each.
+        """Send files, and return a result for each.
 
         :param files: 1 to 50 of them.
-        :param known: ids of the documents that the shop had before; any other is taken to come from here.
-        :raises MiraklBadRequestError: Mirakl refuses the call as a whole, such as for a closed shop.
-        :raises MiraklTransportError: nothing was sent, or after :data:`ATTEMPTS` tries some files did not arrive.
-        :raises MiraklServerError: likewise.
+        :param known: ids of the documents that the shop had before; any other is assumed to be from this upload.
+        :raises MiraklBadRequestError: Mirakl rejected the whole call, for example for a closed shop.
+        :raises MiraklTransportError: nothing was sent, or some files did not arrive after :data:`ATTEMPTS` tries.
+        :raises MiraklServerError: the same.
         """
         left, results = list(files), []
         for attempt in range(1, ATTEMPTS + 1):
@@ -162,7 +162,7 @@ class Uploader:
             except (MiraklServerError, MiraklReplyError, MiraklTransportError) as error:
                 if isinstance(error, MiraklTransportError) and error.surely_not_sent:
                     raise
-                log.warning("%s Asking which documents arrived.", error)
+                log.warning("%s Listing the documents that arrived.", error)
                 self._sleep(SETTLE)
                 arrived = self._arrived(left, known)
                 results += [ItemResult(file.file_name, "succeeded") for file in arrived]
@@ -185,7 +185,7 @@ class Uploader:
         refused = {folded(entry.file_name): entry for entry in reply.refused}
         names = {folded(file.file_name) for file in files}
         named = len(names & refused.keys())
-        # Errors for nobody: then only the listing tells who is meant.
+        # Errors without a name: only the listing shows which documents they concern.
         arrived = self._arrived(files, known) if reply.errors_count > named else files
         results = []
         for file in files:
@@ -218,11 +218,11 @@ def _read_entry(
         problems.append(Problem(error.message, f"{place}.file_name"))
     try:
         if not path.exists() or path.is_dir():
-            problems.append(Problem(f"there is no file {text!r}", f"{place}.path"))
+            problems.append(Problem(f"file {text!r} does not exist", f"{place}.path"))
         elif path.stat().st_size == 0:
-            problems.append(Problem(f"the file {text!r} is empty", f"{place}.path"))
+            problems.append(Problem(f"file {text!r} is empty", f"{place}.path"))
     except OSError as error:
-        problems.append(Problem(f"the file {text!r} cannot be read ({error})", f"{place}.path"))
+        problems.append(Problem(f"file {text!r} cannot be read ({error})", f"{place}.path"))
     return File(path, name, type_code), problems
 
 
@@ -233,12 +233,14 @@ def _faults_of_type(file: File, types: Sequence[DocumentType] | None) -> Iterato
     known = by_code.get(file.type_code)
     if known is None:
         codes = ", ".join(sorted(by_code)) or "none"
-        yield Problem(f"{file.type_code!r} is no type for documents of shops; there are {codes}", "type_code")
+        yield Problem(
+            f"{file.type_code!r} is not a type of shop documents; the types are {codes}", "type_code"
+        )
         return
     accepted, own = known.get("mime_types"), mime_type(file.file_name)
     if accepted and own not in accepted:
         yield Problem(
-            f"{file.file_name!r} is {own or 'of no known type'}; {file.type_code} takes {', '.join(accepted)}",
+            f"{file.file_name!r} is {own or 'of an unknown type'}; {file.type_code} accepts {', '.join(accepted)}",
             "file_name",
         )
 
@@ -246,4 +248,4 @@ def _faults_of_type(file: File, types: Sequence[DocumentType] | None) -> Iterato
 def _repeated(what: str, rule: str, keys: Iterable[str]) -> Iterator[Problem]:
     for key, count in Counter(folded(key) for key in keys).items():
         if count > 1:
-            yield Problem(f"the {what} {key!r} comes {count} times; Mirakl wants {rule}")
+            yield Problem(f"the {what} {key!r} occurs {count} times; Mirakl requires {rule}")

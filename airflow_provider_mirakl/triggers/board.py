@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FRESH = 0.97
-"""Share of an interval for which a listing is current. Less than all of it, or a poll that comes a moment early would
-wait for the next one; the client still keeps the published interval."""
+"""Fraction of an interval for which a cached listing counts as fresh. Less than 1, or a poll that is slightly early
+would wait for the next listing; the client still keeps the published interval."""
 PAGE = 100
 """Jobs on a page of a listing."""
 WHOLE_EVERY = 10
-"""Readings of which one asks for every job, and not only for changes."""
+"""Every how many readings one lists all jobs instead of only changes."""
 OVERLAP = 120.0
-"""Seconds by which a reading of changes reaches behind the one before, since Mirakl's clock may differ from ours."""
+"""Seconds by which a reading of changes overlaps the previous one, since Mirakl's clock may differ from ours."""
 FORGET_AFTER = 3
-"""Intervals after which a job that no task asks for leaves a listing."""
+"""Intervals after which a job is dropped from a listing if no task asks for it."""
 
 SendCall = Callable[["Call[Any]"], Awaitable[Any]]
 
@@ -45,28 +45,13 @@ class _Asked(NamedTuple):
 
 
 class Board:
-    """One reading of a listing for all tasks that wait for a job in it.
+    """A shared reading of a listing for all tasks that wait for a job in it.
 
     A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. A job that is not on the page
     is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit on a
     page however many tasks wait. Reading every page instead would take minutes, during which no task learns anything.
 
-    =============================  ==========================  ======================================================
-    the reading                    the job is on the page      the job is not on the page
-    =============================  ==========================  ======================================================
-    of every job                   its status                  asked for by itself
-    of changes, complete           its new status              nothing changed: its last status; a job never seen
-                                                               before is asked for by itself
-    of changes, cut after a page   its new status              asked for by itself: it may have changed
-    refused (400, 403, 404)        -                           asked for by itself: the key may not list jobs
-    failed otherwise               -                           the error goes to every task; the next reading is due
-                                                               one interval later
-    =============================  ==========================  ======================================================
-
-    One reading in :data:`WHOLE_EVERY` is of every job, in case a change was missed. The first task that finds the last
-    reading stale makes the next one, under a lock; the others wait for it. So a task that is cancelled takes no reading
-    away from the others: the next one of them reads.
-    """
+    =============================  ==========================  ===============================================    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -79,10 +64,10 @@ class Board:
         self._error: Exception | None = None
 
     async def ask(self, question: JobQuestion, interval: float, send: SendCall) -> Any:
-        """The status of a job: from the last reading while that is fresh, else from a new one.
+        """The status of a job: from the last reading while it is fresh, else from a new one.
 
-        :return: ``None`` where the readings have no news of it.
-        :raises MiraklError: why the last reading failed, where asking for the job alone would not help.
+        :return: ``None`` if the readings have nothing new about it.
+        :raises MiraklError: why the last reading failed, if polling only the job would not help.
         """
         from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
 
@@ -96,7 +81,7 @@ class Board:
                 await self._read(question, interval, send)
         if self._error is not None:
             if isinstance(self._error, MiraklAuthenticationError):
-                # Tasks that wait for it end now; later ones may have come because the key was changed.
+                # Tasks that wait for it fail now; later ones may have come because the key was changed.
                 self._asked.pop(job_id, None)
             raise self._error
         if job_id in self._alone:
@@ -119,8 +104,8 @@ class Board:
             for job_id, asked in self._asked.items()
             if asked.until >= now or job_id == question.job_id
         }
-        wanted = set(self._asked)  # a copy: others come while the call is under way
-        # Of these nothing is known yet, so what changed lately does not tell enough.
+        wanted = set(self._asked)  # a copy: others join during the call
+        # Nothing is known of these yet, so recent changes are not enough.
         new = wanted - self._statuses.keys()
         since = min(asked.since for asked in self._asked.values()) - timedelta(seconds=1)
         changes = (
@@ -128,7 +113,7 @@ class Board:
         )
         if changes and self._read_since is not None:
             since = self._read_since
-        assert question.kind.listing is not None  # noqa: S101 - only such kinds have a board
+        assert question.kind.listing is not None  # noqa: S101 - only kinds with a listing have a board
         shops = {asked.shop_id for asked in self._asked.values()}
         caller = Caller(
             question.caller.role, shops.pop() if len(shops) == 1 else None
@@ -137,8 +122,8 @@ class Board:
         try:
             page = await send(question.kind.listing(caller, since, sorted(wanted)[-PAGE:]))
         except (MiraklBadRequestError, MiraklNotFoundError, MiraklPermissionError) as error:
-            # A key that may not list jobs may still ask for one, as a sensor that pokes does.
-            log.warning("%s Asking for each job by itself.", error)
+            # A key without the right to list jobs may still read one, as a poking sensor does.
+            log.warning("%s Polling each job separately.", error)
             self._alone, self._statuses = wanted, {}
         except MiraklError as error:
             self._error = error
@@ -150,7 +135,7 @@ class Board:
             self._statuses = (kept if changes else {}) | found
             self._read_since = began - timedelta(seconds=max(OVERLAP, 2 * interval))
             self._readings += 1
-        # Not where the reader was cancelled: then it is for the next one to read.
+        # Not if the reader was cancelled: then the next one reads.
         self._read_at = time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""What the triggers of one connection share on an event loop: a client, and how their steps are performed.
+"""Shared by the triggers of one connection on an event loop: a client, and the performing of their steps.
 
 All calls of an account whose frequency Mirakl limits go through one queue for each operation (:mod:`.line`), whichever
 task and connection they come from.
@@ -44,23 +44,23 @@ P = TypeVar("P")
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Calls of a connection under way at once; more would wait for each other inside the HTTP library, and time out."""
+"""Concurrent calls of a connection; more would wait for each other inside the HTTP library, and time out."""
 RECHECK = 60.0
 """Seconds after which a connection is read again, so that a task that sends for hours notices that it was disabled, or
 that its key was changed."""
 FIRST_LEAD = 1.0
-"""Seconds before the permitted time at which a turn is given, to read the call; more where reading takes longer."""
+"""Seconds before the permitted time when a turn begins, to read the call; more if reading takes longer."""
 LONGEST_LEAD = 15.0
 KEPT_SLEEP = 2.0
-"""Seconds. A longer sleep gives the turn to the next one."""
+"""Seconds. A longer sleep passes the turn on."""
 PATIENCE = 10.0
-"""Seconds a call may wait inside the client, which keeps its turn meanwhile."""
+"""Longest wait of a call in seconds inside the client, during which it keeps its turn."""
 GRACE = 60.0
-"""Seconds that a call under way has to end when its trigger is cancelled."""
+"""Seconds for a running call to end when its trigger is cancelled."""
 
 
 class DeadlinePassedError(Exception):
-    """The time of a task is over. Not an error of this package, so that no generator takes it for Mirakl's."""
+    """The time of a task is over. Not an error of this package, so that generators do not mistake it for Mirakl's."""
 
 
 class Desk:
@@ -78,9 +78,9 @@ class Desk:
 
     @asynccontextmanager
     async def caller(self, *, deadline: float | None = None) -> AsyncIterator[Perform]:
-        """What performs the steps of a task that makes calls.
+        """Performs the steps of a task that makes calls.
 
-        :param deadline: moment at which its time is over.
+        :param deadline: time at which it must stop.
         """
         performer = _Performer(self, deadline=deadline)
         try:
@@ -90,10 +90,10 @@ class Desk:
 
     @asynccontextmanager
     async def poller(self, *, interval: float, deadline: float) -> AsyncIterator[Perform]:
-        """What performs the steps of a task that polls.
+        """Performs the steps of a task that polls.
 
         :param interval: seconds between two polls.
-        :param deadline: moment of the last poll: no call waits longer for its turn.
+        :param deadline: time of the last poll: no call waits longer for its turn.
         """
         performer = _Performer(self, interval=interval, patience=deadline)
         try:
@@ -102,10 +102,10 @@ class Desk:
             performer.leave()
 
     async def client(self) -> AsyncClient:
-        """The client, as the connection is now.
+        """The client for the current state of the connection.
 
         :raises MiraklConnectionDisabledError: the connection is disabled.
-        :raises MiraklConfigurationError: with every fault of the connection.
+        :raises MiraklConfigurationError: the connection is invalid; every problem is listed.
         """
         async with self._opening:
             if self._client is None or time.monotonic() - self._read_at > RECHECK:
@@ -114,13 +114,13 @@ class Desk:
             return self._client
 
     async def values(self) -> ConnectionValues:
-        """What the connection says now. See :meth:`client`."""
+        """The current values of the connection. See :meth:`client`."""
         await self.client()
         assert self._hook is not None  # noqa: S101 - read with the client
         return self._hook.values
 
     async def send(self, call: Call[T], max_wait: float) -> T:
-        """Send a call. One that is refused with 401 is sent again if the key was changed meanwhile."""
+        """Send a call. A call rejected with 401 is sent again if the key was changed meanwhile."""
         client = await self.client()
         async with self._slots:
             try:
@@ -146,8 +146,11 @@ class Desk:
         except Exception as error:
             if self._client is None or isinstance(error, MiraklError):
                 raise
-            # Airflow's own trouble, such as an API server that restarts.
-            log.warning("The connection cannot be read again (%s); going on as before", type(error).__name__)
+            # A failure of Airflow, such as an API server that restarts.
+            log.warning(
+                "The connection cannot be read again (%s); continuing with the previous values",
+                type(error).__name__,
+            )
             self._read_at = time.monotonic()
             return
         self._read_at, self._hook = time.monotonic(), hook
@@ -158,7 +161,7 @@ class Desk:
 class _Performer:
     """Performs the steps of one task, and holds its turn.
 
-    A trigger that is cancelled stops between two calls: the call or the note that is under way ends first.
+    A trigger that is cancelled stops between two calls: a running call or note is finished first.
     """
 
     def __init__(
@@ -201,7 +204,7 @@ class _Performer:
         return None
 
     def leave(self) -> None:
-        """Give the turn to the next one, if this task has it."""
+        """Pass the turn on, if this task has it."""
         line, self._line = self._line, None
         if line is not None:
             line.leave()
@@ -212,7 +215,7 @@ class _Performer:
         return self._boards.setdefault(key, board_of(key))
 
     async def _take_turn(self, operation: Operation, paced_by: str) -> None:
-        """Join the queue, and wait there until the moment of the call is near."""
+        """Join the queue, and wait until the call is almost due."""
         client = await self._desk.client()
         interval = operation.interval * client.settings.interval_factor
         if interval <= 0 or self._line is not None:
@@ -224,7 +227,7 @@ class _Performer:
         moment = datetime.fromtimestamp(time.time() + wait, UTC)
         if self._patience is not None and wait > self._longest(client):
             raise MiraklNotYetError(
-                f"{operation.code}: {ahead} other calls of this account come first; the next permitted call is at "
+                f"{operation.code}: {ahead} other calls of this account are ahead; the next permitted call is at "
                 f"{moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
                 operation=operation.code,
                 retry_at=moment,
@@ -250,7 +253,7 @@ class _Performer:
             return await self._finish(self._desk.send(call, self._longest(client)))
         if self._line is None:
             await self._take_turn(call.operation, call.paced_by)
-        else:  # how long reading took says how early the next turn has to begin
+        else:  # the time for reading tells how early the next turn must begin
             taken = 1.5 * (time.monotonic() - self._turn_began)
             self._lead = min(LONGEST_LEAD, max(FIRST_LEAD, max(self._lead, taken)))
         line = self._line
@@ -260,7 +263,7 @@ class _Performer:
                 await self._sleep(wait)
             result = await self._finish(self._desk.send(call, PATIENCE))
         except (MiraklNotYetError, MiraklRateLimitError):
-            raise  # its number is kept, and so its place
+            raise  # it keeps its number, and so its place
         except BaseException:
             self._numbers.pop(line, None)
             raise
@@ -290,7 +293,7 @@ class _Performer:
             raise DeadlinePassedError from None
 
     async def _finish(self, work: Awaitable[T]) -> T:
-        """Do what must not be broken off: when the trigger is cancelled meanwhile, it ends first."""
+        """Run something that must not be interrupted: if the trigger is cancelled meanwhile, it is finished first."""
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""Event triggers: what happens in Mirakl starts a Dag, through an asset and its watcher. Airflow 3.0 and later.
+"""Event triggers: an event in Mirakl starts a Dag, through an asset and its watcher. Airflow 3.0 and later.
 
 ::
 
@@ -10,12 +10,12 @@
     )
     with DAG("after_import", schedule=[ended]): ...
 
-An event carries what happened: ``watch``, ``conn_id``, ``items`` (how many), ``found`` (the first 100: ids and states),
-``since`` and ``until``. A Dag finds it in the asset event's ``extra["payload"]``. Nothing personal travels.
+An event contains ``watch``, ``conn_id``, ``items`` (a count), ``found`` (the first 100: ids and states),
+``since`` and ``until``. A Dag finds it in the asset event's ``extra["payload"]``. It contains no personal data.
 
-Delivery is at least once: a triggerer that dies within seconds of an event tells it again. Up to where everything was
-told is kept in Airflow's ``asset_state_store`` from 3.3 on, before in the work folder, which triggerers have to share;
-so what happens while no triggerer runs is told when one runs again. What happened before a watcher first ran is not.
+Delivery is at least once: a triggerer that dies within seconds of an event delivers it again. The position is kept in
+Airflow's ``asset_state_store`` from 3.3 on, before that in the work folder, which triggerers must share; so events that
+happen while no triggerer runs are delivered later. Events from before the first start of a watcher are not.
 
 An error does not end a trigger, since Airflow would start it again every second: it is logged, and polled again later.
 """
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTLED = 5.0
-"""Seconds from an event to the note that it was told. Airflow writes an event down within a second; a note that comes
-before would lose it, should the triggerer die in between."""
+"""Seconds from an event to the note that it was delivered. Airflow stores an event within a second; an earlier note
+would lose it if the triggerer died in between."""
 LONGEST_PAUSE = 3600.0
 """Seconds between two polls while they fail."""
 
@@ -55,17 +55,17 @@ class MiraklEventTrigger(BaseEventTrigger):
     """Base of the event triggers: polls forever, and fires whenever something new is listed.
 
     :param conn_id: the connection.
-    :param role: whose key of the connection; ``None`` is the connection's own.
+    :param role: the role whose key is used; ``None`` is the connection's own.
     :param shop_id: the shop; ``None`` is the connection's own.
-    :param options: what is watched for.
+    :param options: the options of the watch.
     :param poke_interval: seconds between two polls. The connection's ``interval_factor`` stretches it.
-    :param since: tell also what happened from this moment on, at the very first start.
-    :raises MiraklConfigurationError: before Airflow 3.0, for a shorter interval than Mirakl permits, or a moment that
-        cannot be read.
+    :param since: at the very first start, also deliver events from this time on.
+    :raises MiraklConfigurationError: before Airflow 3.0, for a shorter interval than Mirakl permits, or an invalid
+        time.
     """
 
     watch: ClassVar[str]
-    """Name of its row in the table of watches."""
+    """Name of the watch in the table of watches."""
     hook: ClassVar[str] = "airflow_provider_mirakl.hooks.mirakl.MiraklHook"
     shortest: ClassVar[float] = 60.0
     """Seconds between two polls that Mirakl permits, as in the table."""
@@ -100,7 +100,7 @@ class MiraklEventTrigger(BaseEventTrigger):
         self.since = _iso(since)
 
     def arguments(self) -> dict[str, Any]:
-        """Its own parameters, JSON-able."""
+        """The parameters of the subclass, serializable as JSON."""
         return {"role": self.role, "shop_id": self.shop_id, **self.options}
 
     conn_field: ClassVar[str] = "mirakl_conn_id"
@@ -138,7 +138,7 @@ class MiraklEventTrigger(BaseEventTrigger):
                 log.warning(
                     "%s (watching %s of %s; polling again in %.0f s)", error, self.watch, self.conn_id, pause
                 )
-            except Exception:  # whatever it is: Airflow would start the trigger anew every second
+            except Exception:  # any error: Airflow would restart the trigger every second
                 pause = min(LONGEST_PAUSE, 2 * pause or self.poke_interval)
                 log.exception(
                     "Watching %s of %s broke; polling again in %.0f s", self.watch, self.conn_id, pause
@@ -173,7 +173,7 @@ class MiraklEventTrigger(BaseEventTrigger):
             listing.leave(self)
 
     async def _first(self, place: _Place) -> Cursor:
-        """Where a watcher begins that never ran. Noted at once: a restart before the first poll then loses nothing."""
+        """The start position of a new watcher. Noted at once, so a restart before the first poll loses nothing."""
         from airflow_provider_mirakl.watches import Cursor
 
         begin = Cursor(datetime.now(UTC) if self.since is None else datetime.fromisoformat(self.since))
@@ -201,10 +201,10 @@ class MiraklProductImportsTrigger(MiraklEventTrigger):
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: only imports of this shop; default the connection's own. The operator may leave it out and gets the
         imports of all shops.
-    :param states: only these of Mirakl's states, such as ``["COMPLETE"]``; default every state that is an end. With
-        ``SENT`` an import is told, too, when its products went to the operator's catalog.
+    :param states: only these of Mirakl's states, such as ``["COMPLETE"]``; default every final state. With
+        ``SENT`` an import is also delivered when its products have been sent to the operator's catalog.
     :param poke_interval: seconds between two polls; Mirakl permits 60 and recommends 300.
-    :param since: tell also what changed from this moment on, at the very first start.
+    :param since: at the very first start, also deliver changes from this time on.
     """
 
     watch = "product_imports"
@@ -235,9 +235,9 @@ class MiraklOfferImportsTrigger(MiraklEventTrigger):
     :param mirakl_conn_id: connection of type ``mirakl``.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: only imports of this shop; default the connection's own.
-    :param states: only these of Mirakl's states, such as ``["FAILED"]``; default every state that is an end.
+    :param states: only these of Mirakl's states, such as ``["FAILED"]``; default every final state.
     :param poke_interval: seconds between two polls; Mirakl permits 60 and recommends 300.
-    :param since: tell also imports that were created from this moment on, at the very first start.
+    :param since: at the very first start, also deliver imports created from this time on.
     """
 
     watch = "offer_imports"
@@ -265,15 +265,15 @@ class MiraklOfferImportsTrigger(MiraklEventTrigger):
 class MiraklProductStatusTrigger(MiraklEventTrigger):
     """Fires when products of a shop changed their status: live, or not and why (CM11).
 
-    To export what changed, hand the event's ``since`` to
+    To export what changed, pass the event's ``since`` to
     :class:`~airflow_provider_mirakl.operators.catalog_manager.MiraklExportProductStatusOperator` as ``updated_since``.
 
     :param mirakl_conn_id: connection of type ``mirakl``.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param shop_id: the shop; default the connection's own. The operator and the front office have to name one.
+    :param shop_id: the shop; default the connection's own. The operator and the front office must set one.
     :param statuses: only ``LIVE`` or only ``NOT_LIVE`` products; default both.
     :param poke_interval: seconds between two polls; Mirakl permits 300.
-    :param since: tell also what changed from this moment on, at the very first start.
+    :param since: at the very first start, also deliver changes from this time on.
     """
 
     watch = "product_status"
@@ -308,7 +308,7 @@ class MiraklShopDocumentsTrigger(MiraklEventTrigger):
         office, all shops.
     :param type_codes: only documents of these types; default all.
     :param poke_interval: seconds between two polls. Mirakl publishes no interval for S30.
-    :param since: tell also what arrived from this moment on, at the very first start; at most 90 days ago.
+    :param since: at the very first start, also deliver documents that arrived from this time on; at most 90 days ago.
     """
 
     watch = "shop_documents"
@@ -332,20 +332,20 @@ class MiraklShopDocumentsTrigger(MiraklEventTrigger):
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Its own parameters, JSON-able."""
+        """The parameters of the subclass, serializable as JSON."""
         return {"role": self.role, **self.options}
 
 
 class MiraklConnectOrdersTrigger(MiraklEventTrigger):
     """Fires when orders of Mirakl Connect are in one of given states (v2-listOrders).
 
-    The event names orders by their ids; fetch what you need with
+    The event contains the ids of the orders; fetch what you need with
     :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`.
 
-    :param statuses: the states, such as ``["AWAITING_ACCEPTANCE"]``. An order is told once for each of them.
+    :param statuses: the states, such as ``["AWAITING_ACCEPTANCE"]``. An order is delivered once for each of them.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
     :param poke_interval: seconds between two polls; Mirakl permits 60.
-    :param since: tell also orders that changed from this moment on, at the very first start.
+    :param since: at the very first start, also deliver orders that changed from this time on.
     """
 
     watch = "orders"
@@ -368,12 +368,12 @@ class MiraklConnectOrdersTrigger(MiraklEventTrigger):
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Its own parameters, JSON-able."""
+        """The parameters of the subclass, serializable as JSON."""
         return dict(self.options)
 
 
 class _Place:
-    """Where the cursor of a trigger is kept: beside its asset, else in the work folder."""
+    """Stores the cursor of a trigger: with its asset, else in the work folder."""
 
     def __init__(self, trigger: MiraklEventTrigger) -> None:
         path, arguments = trigger.serialize()
@@ -386,21 +386,21 @@ class _Place:
         self._note: Note[Any] | None = None
 
     async def load(self) -> Cursor | None:
-        """What was kept; ``None`` at the very first start."""
+        """The stored cursor; ``None`` at the very first start."""
         from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.watches import Cursor
 
         if self._store is not None:
             try:
                 return Cursor.load(await self._store.aget(self._name))
-            except ValueError:  # several assets have the same watcher, so that none of them is meant
+            except ValueError:  # several assets share the watcher, so the asset is ambiguous
                 self._store = None
         note = await self._opened()
         kept: Cursor | None = await in_thread(note.read)
         return kept
 
     async def save(self, cursor: Cursor) -> None:
-        """Keep it."""
+        """Store the cursor."""
         from airflow_provider_mirakl._compat import in_thread
 
         if self._store is not None:

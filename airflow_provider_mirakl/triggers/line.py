@@ -8,24 +8,24 @@ import itertools
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 Key = tuple[str, str, str]
-"""Account, operation, and what else its interval is counted by."""
+"""Account, operation, and any other key of its interval."""
 
 
 class Line:
     """One caller at a time, first come, first served.
 
-    A task that has made a call joins again at the end for its next one, so that everyone is served in turn. One whose
+    A task that has made a call joins again at the end for its next one, so all are served in turn. A task whose
     call was refused joins with its old number, and so keeps its place.
 
     ==========  ======================  ================================================
     State       ``_is_taken``           ``_waiting``
     ==========  ======================  ================================================
     free        false                   empty
-    in use      true                    those who come while it is in use, by number
-    handed on   true                    the next one was woken, and is not running yet
+    in use      true                    later callers, by number
+    handed on   true                    the next caller is woken, but not running yet
     ==========  ======================  ================================================
 
-    Not an ``asyncio.Lock``: that one knows no numbers, and does not say how many are ahead.
+    ``asyncio.Lock`` does not suffice: it has no numbers, and cannot say how many are ahead.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Line:
         return next(self._numbers)
 
     def ahead(self, number: int) -> int:
-        """How many come before a number, the one whose turn it is among them."""
+        """How many are ahead of a number, including the one whose turn it is."""
         return int(self._is_taken) + sum(
             other < number for other, waiter in self._waiting if not waiter.done()
         )
@@ -53,7 +53,7 @@ class Line:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():  # woken and cancelled in the same moment
+            if waiter.done() and not waiter.cancelled():  # woken and cancelled at the same time
                 self.leave()
             raise
 
@@ -71,6 +71,6 @@ _LINES: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, Li
 
 
 def line_of(key: Key) -> Line:
-    """The line of an account for an operation on the running event loop. It lives as long as a task holds it."""
+    """The line of an account for an operation on the running event loop. It lives as long as a task refers to it."""
     lines = _LINES.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     return lines.setdefault(key, Line())

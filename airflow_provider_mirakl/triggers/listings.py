@@ -15,8 +15,8 @@ from airflow_provider_mirakl.triggers.board import FRESH
 class SharedListing:
     """One reading for all triggers that watch the same, whatever they compare themselves.
 
-    A reading reaches back to the earliest moment that any of them needs. One that needs an earlier moment than the last
-    reading had makes the next one.
+    A reading reaches back to the earliest time that any of them needs. A trigger that needs an earlier time than the
+    last reading makes a new one.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class SharedListing:
     async def read(
         self, who: object, since: datetime, interval: float, ask: Callable[[datetime], Awaitable[list[Any]]]
     ) -> tuple[list[Any], datetime]:
-        """What Mirakl lists: from the last reading while that is fresh, else from a new one.
+        """The listing: from the last reading while it is fresh, else from a new one.
 
         :param who: the trigger.
-        :param since: the moment since which it needs the listing.
+        :param since: the time from which it needs the listing.
         :param interval: seconds for which a reading is current.
-        :param ask: lists since a moment.
-        :return: the replies, and when they were asked for.
+        :param ask: lists from a given time on.
+        :return: the replies, and the time of the call.
         """
         self._needed[who] = since
         async with self._lock:
@@ -48,7 +48,7 @@ class SharedListing:
             return self._replies, self._asked
 
     def leave(self, who: object) -> None:
-        """Note that a trigger needs it no more."""
+        """Note that a trigger no longer needs it."""
         self._needed.pop(who, None)
 
 

@@ -1,4 +1,4 @@
-"""A trigger that waits for a moment."""
+"""A trigger that waits until a given time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which the wall clock is looked at again, since it may have been set."""
+"""Seconds after which the wall clock is read again, since it may have been changed."""
 
 
 class MomentTrigger(BaseTrigger):
-    """Waits for a moment, then hands back the state it was given.
+    """Waits until a given time, then returns its state.
 
-    Airflow's own ``DateTimeTrigger`` waits as well, but writes a line to the task log every second and carries no
+    Airflow's own ``DateTimeTrigger`` waits as well, but writes a line to the task log every second and has no
     state: what is passed to ``defer(kwargs=...)`` is lost under ``dag.test()``.
 
     :param moment: seconds since the epoch.
@@ -38,7 +38,7 @@ class MomentTrigger(BaseTrigger):
         } | self._unknown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once: at the moment, or after as many seconds as were left, should the clock be set back meanwhile."""
+        """Fire once: at the given time, or after the remaining seconds if the clock is set back meanwhile."""
         end = time.monotonic() + self.moment - time.time()
         while (left := min(self.moment - time.time(), end - time.monotonic())) > 0:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(min(left, LONGEST_SLEEP))

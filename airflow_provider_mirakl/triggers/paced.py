@@ -26,7 +26,7 @@ STATUSES = ("done", "error", "timeout", "unreachable")
 
 
 class _Carried:
-    """The notes that the trigger takes back to the worker, besides those on storage."""
+    """The notes that the trigger returns to the worker, besides those on storage."""
 
     def __init__(self, notes: dict[str, str]) -> None:
         self.notes = notes
@@ -36,7 +36,7 @@ class _Carried:
         return [self.notes[key]] if key in self.notes else []
 
     def set(self, key: str, value: str) -> bool:
-        """Keep a note. It does not outlive this process unless the trigger fires."""
+        """Store a note. It does not outlive this process unless the trigger fires."""
         self.notes[key] = value
         return False
 
@@ -44,27 +44,27 @@ class _Carried:
 class PacedTrigger(BaseTrigger):
     """Makes the calls of a piece of work, and fires once.
 
-    Only calls that may be made twice without harm are handed to it: upserts, deletes and reads. A triggerer that dies
-    is replaced, and for a moment two may run the same trigger; both go on from the progress on storage.
+    It makes only calls that are harmless to repeat: upserts, deletes and reads. A triggerer that dies
+    is replaced, and for a short time two may run the same trigger; both continue from the progress on storage.
 
-    Its event is a mapping with a ``status``: ``done``; ``unreachable`` with a ``reason``, when the plan cannot be seen
-    from here; ``timeout``; or ``error`` with the error. It always brings ``state`` and ``position`` back.
+    Its event is a mapping with a ``status``: ``done``; ``unreachable`` with a ``reason``, if the plan cannot be
+    accessed from here; ``timeout``; or ``error`` with the error. It always includes ``state`` and ``position``.
 
-    Airflow stores the arguments readable: ids, numbers, paths and the connection's id, never a key or a product.
+    Airflow stores the arguments in plain text: ids, numbers, paths and the connection's id, never a key or a product.
 
     :param opener: path of the function that opens the work; see
         :class:`~airflow_provider_mirakl.triggers.places.Place`.
-    :param arguments: of the function.
+    :param arguments: its keyword arguments.
     :param hook: path of the hook's class.
     :param conn_id: the connection.
-    :param role: whose key of the connection, for hooks that ask.
-    :param max_failures: failures that may follow one another.
-    :param refused_timeout: seconds during which Mirakl may answer nothing but 429.
-    :param earliest: moment before which it does not fire, in seconds since the epoch: Airflow's scheduler has a race.
-    :param deadline: moment at which ``execution_timeout`` is over, in seconds since the epoch.
-    :param state: what the task takes along: ``pace`` of the loop, its ``journey``, and ``carried``, its notes.
-    :param position: how far the work had come; see :attr:`~airflow_provider_mirakl.catalog.work.Work.position`.
-    :param version: of these arguments.
+    :param role: the role whose key is used, for hooks with roles.
+    :param max_failures: failures that may occur in a row.
+    :param refused_timeout: seconds during which Mirakl may answer only 429.
+    :param earliest: time before which it does not fire, in seconds since the epoch: Airflow's scheduler has a race.
+    :param deadline: time at which ``execution_timeout`` ends, in seconds since the epoch.
+    :param state: the state of the task: ``pace`` of the loop, its ``journey``, and ``carried``, its notes.
+    :param position: the progress of the work; see :attr:`~airflow_provider_mirakl.catalog.work.Work.position`.
+    :param version: version of these arguments.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class PacedTrigger(BaseTrigger):
         } | self._unknown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once: when all calls are made, at an error that does not pass, or where the plan cannot be seen."""
+        """Fire once: when all calls are made, at an error that cannot pass, or if the plan cannot be accessed."""
         from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.exceptions import MiraklError
         from airflow_provider_mirakl.triggers.poll import dump_error
@@ -120,7 +120,7 @@ class PacedTrigger(BaseTrigger):
         try:
             event = await self._make_calls(*await in_thread(self._read_arguments))
         except Exception as error:
-            # An error that leaves the trigger would make Airflow fail the task without its own words.
+            # An error that leaves the trigger would make Airflow fail the task without its message.
             if not isinstance(error, MiraklError):
                 log.exception("The trigger broke")
             event = {"status": "error", "error": dump_error(error)}
@@ -178,12 +178,12 @@ class PacedTrigger(BaseTrigger):
         if reason is None:
             return {"status": "done"}
         words = f"{type(reason).__name__}: {reason}"
-        log.warning("The plan cannot be reached from this triggerer: %s", words)
+        log.warning("This triggerer cannot access the plan: %s", words)
         return {"status": "unreachable", "reason": words}
 
     async def on_kill(self) -> None:
-        """Say how far it had come. Airflow calls it from 3.3 on."""
-        log.warning("Stopped between two calls at %s; what Mirakl has accepted stays", self.position)
+        """Log the progress. Airflow calls it from 3.3 on."""
+        log.warning("Stopped between two calls at %s; what Mirakl has accepted is kept", self.position)
 
 
 def read_paced(event: object) -> dict[str, Any]:

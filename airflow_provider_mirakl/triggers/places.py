@@ -1,6 +1,6 @@
-"""Where a piece of work lies, as plain data, so that another process can open it: a worker, or the triggerer.
+"""The location of a piece of work, as plain data, so that another process (a worker or the triggerer) can open it.
 
-Opening never begins anything. Where the plan or the progress cannot be seen, it raises ``FileNotFoundError``.
+Opening never starts work. If the plan or the progress cannot be accessed, it raises ``FileNotFoundError``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from airflow_provider_mirakl.files.storage import StoragePath
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a piece of work lies.
+    """The location of a piece of work.
 
     :param opener: path of the function that opens it, ``package.module.function``. It returns the work, or ``None``
         when all its calls are made.
-    :param arguments: of the function; JSON-able and not secret: Airflow stores them readable.
+    :param arguments: its keyword arguments; serializable as JSON and not secret: Airflow stores them in plain text.
     """
 
     opener: str
@@ -39,22 +39,22 @@ class Place:
         """Open the work.
 
         :param store: the second place of its notes.
-        :raises FileNotFoundError: its plan or its progress cannot be seen from here.
-        :raises MiraklConfigurationError: there is no such function.
+        :raises FileNotFoundError: its plan or its progress cannot be accessed from here.
+        :raises MiraklConfigurationError: the function does not exist.
         """
         module, _, name = self.opener.rpartition(".")
         try:
             opener: Callable[..., Work | None] = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise MiraklConfigurationError(
-                f"opener: there is no {self.opener!r} ({error})", field="opener"
+                f"opener {self.opener!r} does not exist ({error})", field="opener"
             ) from None
         return opener(**self.arguments, store=store)
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """Work that only this process does: it cannot be handed to a triggerer.
+    """Work of this process only: it cannot be passed to a triggerer.
 
     :param work: the work.
     """
@@ -76,7 +76,7 @@ def open_plan(*, folder: str, generation: str, store: Store | None = None) -> Wo
     place = storage_path(folder)
     ledger = resume(place, generation=generation, store=store) if (place / PLAN_FILE).exists() else None
     if ledger is None:
-        raise FileNotFoundError(f"there is no plan of this task in {folder}")
+        raise FileNotFoundError(f"{folder} has no plan of this task")
     return None if ledger.chunk is None else SendWork(ledger)
 
 
@@ -84,7 +84,7 @@ def open_sync(*, folder: str, generation: str, state: str, store: Store | None =
     """The chunks of a sync that are still to be sent: upserts first, then deletes."""
     place = storage_path(folder)
     if not is_planned(place, generation=generation, store=store):
-        raise FileNotFoundError(f"there is no plan of this task in {folder}")
+        raise FileNotFoundError(f"{folder} has no plan of this task")
     sync = SyncPlan.load(place, storage_path(state))
     for ledger in sync.ledgers(generation=generation, store=store):
         if ledger.chunk is not None:

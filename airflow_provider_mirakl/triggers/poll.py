@@ -1,4 +1,4 @@
-"""The one trigger that asks Mirakl: it makes a poll again and again until it finds something.
+"""The trigger that polls Mirakl until it finds something.
 
 All polls of a connection in one triggerer share a client, and where Mirakl lists jobs, one listing: a hundred tasks
 that wait for imports cost one call a minute.
@@ -23,20 +23,20 @@ VERSION = 1
 class PollTrigger(BaseTrigger):
     """Makes a poll until it finds something or the deadline passes, and fires once.
 
-    Its event is a mapping with a ``status``: ``found`` with what was found, ``timeout``, or ``error`` with the error.
-    It always brings ``deadline``, ``began`` and ``carried`` back. See :func:`read_event`.
+    Its event is a mapping with a ``status``: ``found`` with the finding, ``timeout``, or ``error`` with the error.
+    It always includes ``deadline``, ``began`` and ``carried``. See :func:`read_event`.
 
-    Airflow stores the arguments readable: ids, numbers and the connection's id, never a key.
+    Airflow stores the arguments in plain text: ids, numbers and the connection's id, never a key.
 
     :param poll: path of the poll, ``package.module.function``.
-    :param arguments: its keyword arguments, JSON-able.
+    :param arguments: its keyword arguments, serializable as JSON.
     :param hook: path of the hook's class.
     :param conn_id: the connection.
-    :param role: whose key of the connection, for hooks that ask; ``None`` is the connection's own.
-    :param first: moment of the first poll, in seconds since the epoch. An absolute moment, so that the beat survives
+    :param role: the role whose key is used, for hooks with roles; ``None`` is the connection's own.
+    :param first: time of the first poll, in seconds since the epoch. Absolute, so that the schedule survives
         a triggerer that dies.
     :param interval: seconds between two polls.
-    :param deadline: moment of the last poll, in seconds since the epoch.
+    :param deadline: time of the last poll, in seconds since the epoch.
     :param max_failures: polls that may fail one after another.
     :param began: moment at which the task's try began, for the task that comes back.
     :param carried: notes of the task, for a worker that does not reach the work folder of the one before.
@@ -86,7 +86,7 @@ class PollTrigger(BaseTrigger):
         } | self._unknown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Fire once: at the first poll that finds something, at an error that does not pass, or at the deadline."""
+        """Fire once: at the first poll that finds something, at an error that cannot pass, or at the deadline."""
         from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.api.steps import drive_async
         from airflow_provider_mirakl.exceptions import MiraklError
@@ -116,7 +116,7 @@ class PollTrigger(BaseTrigger):
             ):
                 found = await drive_async(steps, perform)
         except Exception as error:
-            # Whatever it is: were it to leave the trigger, Airflow would fail the task without asking its flags.
+            # Any error that leaves the trigger would make Airflow fail the task without applying its flags.
             if not isinstance(error, MiraklError):
                 log.exception("The poll %s broke", self.poll)
             event |= {"status": "error", "error": dump_error(error)}
@@ -125,21 +125,21 @@ class PollTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Say what goes on in Mirakl, which has no way to cancel a job. Airflow calls it from 3.3 on.
+        """Log what continues in Mirakl, which cannot cancel a job. Airflow calls it from 3.3 on.
 
-        Nothing is written down here: a cleared task may have started over already, and its notes are not ours.
+        Nothing is written here: a cleared task may already have started over, and its notes belong to it.
         """
         log.warning(
-            "Nobody waits any more for %s; what was submitted goes on in Mirakl, and a sensor can wait for it",
+            "No longer waiting for %s; what was submitted continues in Mirakl, and a sensor can wait for it",
             self.arguments,
         )
 
 
 def read_event(event: object) -> dict[str, Any] | None:
-    """What a :class:`PollTrigger` found; ``None`` when its deadline passed.
+    """The finding of a :class:`PollTrigger`; ``None`` after its deadline.
 
-    :raises MiraklError: the error that it met.
-    :raises MiraklTriggerEventError: an event that is not understood.
+    :raises MiraklError: the error that it raised.
+    :raises MiraklTriggerEventError: the event is not valid.
     """
     from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
 
@@ -155,7 +155,7 @@ def read_event(event: object) -> dict[str, Any] | None:
 
 
 def dump_error(error: Exception) -> dict[str, Any]:
-    """An error as JSON, for the way back to the worker; of one that is not this package's the words alone."""
+    """An error as JSON, to return to the worker; of a foreign error only the message."""
     from airflow_provider_mirakl.exceptions import MiraklError
 
     name = type(error).__name__
@@ -167,7 +167,7 @@ def dump_error(error: Exception) -> dict[str, Any]:
 
 
 def load_error(dumped: dict[str, Any]) -> Exception:
-    """The error of :func:`dump_error`; of a type that is not ours a plain one with the same words."""
+    """The error of :func:`dump_error`; a foreign one becomes a plain error with the same message."""
     import importlib
 
     from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError

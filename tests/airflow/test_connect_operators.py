@@ -285,7 +285,7 @@ def test_a_locale_that_the_connection_does_not_have_is_refused_before_a_call(
     assert run.tasks["sync"] == "failed"  # nothing is left to send
     (rejects_file,) = Path(os.environ["AIRFLOW__MIRAKL__WORK_FOLDER"]).rglob("rejects.ndjson")
     rejects = rejects_file.read_text()
-    assert "'en_US' is no locale of the connection, which has de_DE, fr_FR" in rejects
+    assert "'en_US' is not a locale of the connection, which has de_DE, fr_FR" in rejects
     assert not operations(sandbox)
 
 

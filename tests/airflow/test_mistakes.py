@@ -177,7 +177,7 @@ MISTAKES = {
     ),
     "wrong_column": Mistake(
         "Upsert(source='FOLDER/sku.csv', columns={'mapping': {'Sku': 'id', 'Titel': 'titles[en_US]'}})",
-        "Titel: the source has no such column; did you mean 'title'?; it has 'Sku', 'title'",
+        "Titel: the source does not have this column; did you mean 'title'?; it has 'Sku', 'title'",
         ("file FOLDER/sku.csv", "field Titel"),
         "Correct the input",
     ),
@@ -189,7 +189,7 @@ MISTAKES = {
     ),
     "wrong_setting": Mistake(
         "Upsert(source='FOLDER/sku.csv', columns={'mappings': {}})",
-        "mappings: there is no such setting; did you mean 'mapping'?; there are mapping, ",
+        "mappings: is not a setting; did you mean 'mapping'?; the settings are mapping, ",
         ("field columns",),
         "Correct columns in the Dag",
     ),
@@ -213,13 +213,13 @@ MISTAKES = {
     ),
     "no_file_system": Mistake(
         "Upsert(source='s4://bucket/key.csv')",
-        "there is no file system of the name s4",
+        "file system s4 does not exist",
         ("connection 'mirakl_connect_default'",),
         "Correct the connection or the argument",
     ),
     "nothing_to_verify": Mistake(
         "Verify(submitted='FOLDER/elsewhere')",
-        "does not hold a plan: plan.json does not exist there for this worker",
+        "does not contain a plan: this worker finds no plan.json there",
         ("file FOLDER/elsewhere",),
         "another machine or container may not have the file",
     ),

@@ -38,7 +38,7 @@ def test_a_provider_that_is_missing_is_named(path: str, module: str, package: st
     reason="Airflow before 3.2 looks for the file system at the first use",
 )
 def test_a_file_system_that_nobody_has() -> None:
-    with pytest.raises(MiraklConfigurationError, match="there is no file system of the name s4"):
+    with pytest.raises(MiraklConfigurationError, match="file system s4 does not exist"):
         storage_path("s4://bucket/products.ndjson")
 
 

@@ -244,7 +244,13 @@ def test_bad_files_are_named_before_a_call_is_spent(
         f" check_codes=True, documents={wanted})"
     )
     assert ran.state == "failed"
-    for said in ("is empty", "'PASSPORT' is no type", "INSURANCE takes", "there is no file", "comes 2 times"):
+    for said in (
+        "is empty",
+        "'PASSPORT' is not a type",
+        "INSURANCE takes",
+        "there is no file",
+        "comes 2 times",
+    ):
         assert said in ran.said
     assert operations(sandbox) == {"DO01": 1}
 

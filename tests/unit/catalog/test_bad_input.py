@@ -21,7 +21,7 @@ def refused(source: Any, folder: Path, **options: Any) -> MiraklInputError:
     """Plan, expect the refusal, and make sure that nothing is left to send."""
     with pytest.raises(MiraklInputError) as caught:
         plan_upsert(source, folder, **options)
-    with pytest.raises(MiraklInputError, match="does not hold a plan"):
+    with pytest.raises(MiraklInputError, match="does not contain a plan"):
         Plan.load(folder)
     assert not (folder / "products.ndjson").exists()
     return caught.value
@@ -51,9 +51,9 @@ def price(amount: str) -> str:
             "or a space around it; remove it",
         ),
         ('{"id":"A","gtins":null}', "gtins", "send [] to empty it"),
-        (price("NaN"), "standard_prices[0].price.amount", "NaN is no number JSON or Connect knows"),
-        (price("-Infinity"), "standard_prices[0].price.amount", "-Infinity is no number"),
-        (price("1e999"), "standard_prices[0].price.amount", "beyond any range"),
+        (price("NaN"), "standard_prices[0].price.amount", "NaN is not a valid number in JSON"),
+        (price("-Infinity"), "standard_prices[0].price.amount", "-Infinity is not a valid number"),
+        (price("1e999"), "standard_prices[0].price.amount", "out of range"),
         (price('"12.50"'), "standard_prices[0].price.amount", "write 12.50 without quotes"),
         (price('"12,50"'), "standard_prices[0].price.amount", "write 12.50 without quotes"),
         (price('"a lot"'), "standard_prices[0].price.amount", "expected a number, got the text 'a lot'"),
@@ -70,7 +70,7 @@ def price(amount: str) -> str:
         ('{"id":"A","titles":{"locale":"en","value":"x"}}', "titles", "expected a list, got an object"),
         ('{"id":"A","category":[]}', "category", "expected an object, got a list"),
         ('{"id":"A","category":{"id":"c"}}', "category.labels", "missing"),
-        ('{"id":"A","titles":[{"locale":"English","value":"x"}]}', "titles[0].locale", "is no locale"),
+        ('{"id":"A","titles":[{"locale":"English","value":"x"}]}', "titles[0].locale", "is not a locale"),
         ('{"id":"A","titles":[{"locale":"en-US","value":"x"}]}', "titles[0].locale", "such as en or en_US"),
         ('{"id":"A","images":[{"url":"ftp://x"}]}', "images[0].url", "must start with http:// or https://"),
         (
@@ -86,12 +86,12 @@ def price(amount: str) -> str:
         (
             '{"id":"A","discount_prices":[{"price":{"amount":1,"currency":"EUR"},"end_date":"2026-02-30T00:00:00Z"}]}',
             "discount_prices[0].end_date",
-            "is no date",
+            "is not a date",
         ),
         (
             '{"id":"A","discount_prices":[{"price":{"amount":1,"currency":"EUR"},"end_date":"30/12/2026"}]}',
             "discount_prices[0].end_date",
-            "write UTC with a trailing Z",
+            "use UTC with a trailing Z",
         ),
         ('{"id":"A","title":"x"}', "title", "did you mean 'titles'?"),
         ('{"id":"A","EAN":"x"}', "EAN", "did you mean 'gtins'?"),
@@ -120,7 +120,7 @@ def test_all_problems_are_counted_and_the_rejects_file_has_every_row(
 ) -> None:
     bad = [product(number, brand=5, title="x") for number in range(300)]
     error = refused(write([product(1000), *bad, product(1001)]), tmp_path / "plan")
-    assert "300 of 302 rows are wrong, nothing was sent" in str(error)
+    assert "300 of 302 rows are invalid; nothing was sent" in str(error)
     assert error.problem_count == 600
     assert "(and 49 more with this reason)" in str(error)
     assert "and 500 more" in str(error)
@@ -161,7 +161,7 @@ def test_duplicate_ids(product: Make, write: Make, tmp_path: Path) -> None:
         (2501, "SKU-000007", "id"),
         (3000, "SKU-000007", "id"),
     ]
-    assert "the same id stands in line 8 already" in str(error)
+    assert "the same id is already in line 8" in str(error)
 
     plan = plan_upsert(write(rows), tmp_path / "rest", on_invalid="reject")
     assert [chunk.products for chunk in plan.chunks] == [1000, 1000, 998]
@@ -210,7 +210,7 @@ def test_unreadable_file(write: Make, tmp_path: Path) -> None:
 def test_truncated_gzip(product: Make, write: Make, tmp_path: Path) -> None:
     whole = gzip.compress("\n".join(json.dumps(product(n)) for n in range(5000)).encode())
     error = refused(write(whole[:-2000], "products.ndjson.gz"), tmp_path / "plan")
-    assert "is cut short" in str(error)
+    assert "is truncated" in str(error)
 
 
 def test_damaged_gzip(product: Make, write: Make, tmp_path: Path) -> None:
@@ -271,13 +271,13 @@ def test_something_else_than_a_list(data: Any, tmp_path: Path) -> None:
 def test_values_of_a_list_that_json_does_not_know(tmp_path: Path) -> None:
     error = refused([{"id": "A"}, {"id": "B", "brand": {1, 2}}, {"id": "\ud800"}], tmp_path / "plan")
     assert [problem.field for problem in error.problems] == ["[1]", "[2]"]
-    assert "set {1, 2} has no form in JSON" in str(error)
+    assert "set {1, 2} cannot be represented in JSON" in str(error)
 
 
 def test_a_row_too_large_for_a_call(write: Make, tmp_path: Path) -> None:
     rows = [{"id": "A"}, {"id": "B", "brand": "x" * 200}]
     error = refused(write(rows), tmp_path / "plan", max_chunk_bytes=100)
-    assert "max_chunk_bytes leaves room for 99" in str(error)
+    assert "max_chunk_bytes allows 99" in str(error)
 
 
 def test_a_file_without_line_ends(write: Make, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_column_of_parquet_that_stands_twice_is_named(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     table = arrow.table([arrow.array(["A"]), arrow.array(["B"])], names=["id", "id"])
     pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "source.parquet")
-    assert "'id' stands twice" in str(refused(tmp_path / "source.parquet", tmp_path / "plan"))
+    assert "'id' occurs twice" in str(refused(tmp_path / "source.parquet", tmp_path / "plan"))
 
 
 def test_a_signaling_nan_is_one_bad_row(tmp_path: Path) -> None:

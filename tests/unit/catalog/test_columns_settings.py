@@ -19,7 +19,7 @@ def test_every_fault_is_named_with_its_setting() -> None:
     with pytest.raises(MiraklConfigurationError) as caught:
         Columns.from_settings({"maping": {"SKU": "id"}, "decimal": ";", "mapping": {"SKU": 7}})
     message = str(caught.value)
-    assert "maping: there is no such setting; did you mean" in message
+    assert "maping: is not a setting; did you mean" in message
     assert "decimal: " in message
     assert "mapping.SKU: " in message
     assert caught.value.field == "columns"

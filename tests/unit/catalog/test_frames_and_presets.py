@@ -267,7 +267,7 @@ def test_a_ready_mapping_gives_way(write: Make, tmp_path: Path) -> None:
 def test_rows_of_a_group_that_stand_apart_are_named(write: Make, tmp_path: Path) -> None:
     lines = FEEDS["shopify"].splitlines(keepends=True)
     path = write("".join([lines[0], lines[1], lines[4], lines[2]]), "feed.csv")
-    with pytest.raises(MiraklInputError, match="the rows of a group have to stand together"):
+    with pytest.raises(MiraklInputError, match="the rows of a group must be adjacent"):
         plan_upsert(path, tmp_path / "plan", columns=Columns.from_settings("shopify"))
 
 

@@ -64,7 +64,7 @@ def test_what_is_no_text_is_refused_and_not_made_one(cell: object) -> None:
 
 
 def test_bytes_are_a_bad_row(tmp_path: Any) -> None:
-    with pytest.raises(MiraklInputError, match=r"bytes .* are no text"):
+    with pytest.raises(MiraklInputError, match=r"bytes .* are not text"):
         plan_upsert([{"id": "A", "brand": b"x"}], tmp_path, columns=Columns({"id": "id", "brand": "brand"}))
 
 
@@ -84,8 +84,8 @@ def test_a_list_is_several_values(tmp_path: Any) -> None:
     [
         ("brand[x]", "a product has one brand, without a key"),
         ("category.id[x]", "a product has one category.id, without a key"),
-        ("category.labels[fr].id", "names two parts, labels and id"),
-        ("standard_prices.amount[A].currency", "names two parts, amount and currency"),
+        ("category.labels[fr].id", "has two subfields, labels and id"),
+        ("standard_prices.amount[A].currency", "has two subfields, amount and currency"),
     ],
 )
 def test_a_target_of_which_a_part_would_be_left_aside(target: str, words: str) -> None:
@@ -118,8 +118,8 @@ def test_limits_count_characters(letter: str) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        ("1.0", "the number 1.0 stands where a whole number belongs; write 1"),
-        ("1e5", "the number 100000.0 stands where a whole number belongs; write 100000"),
+        ("1.0", "expected a whole number, got 1.0; write 1"),
+        ("1e5", "expected a whole number, got 100000.0; write 100000"),
         ("1.5", "expected a whole number, got the number 1.5"),
         ("1e10", "10000000000.0 is too large; Connect takes at most 1000000000"),
         ("-1.0", "-1.0 is too small; Connect takes 0 or more"),
@@ -142,7 +142,7 @@ def test_a_moment_that_python_does_not_have_is_named_by_its_column(
     column = pyarrow.array([moment], pyarrow.timestamp(unit, "UTC"))
     parquet.write_table(pyarrow.table({"id": ["A"], "from": column}), tmp_path / "p.parquet")
     columns = Columns({"id": "id", "from": "discount_prices.start_date"}, currency="EUR")
-    with pytest.raises(MiraklInputError, match="column from: holds a value that cannot be read"):
+    with pytest.raises(MiraklInputError, match="column from: contains a value that cannot be read"):
         plan_upsert(tmp_path / "p.parquet", tmp_path / "plan", columns=columns)
 
 

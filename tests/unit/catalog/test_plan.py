@@ -179,7 +179,7 @@ def test_a_changed_product_file_is_noticed(product: Make, write: Make, tmp_path:
     with pytest.raises(MiraklInputError, match="was changed after the plan was made"):
         read_chunk(plan.folder, plan.chunks[0])
     path.unlink()
-    with pytest.raises(MiraklInputError, match="is missing although the plan names it"):
+    with pytest.raises(MiraklInputError, match="is missing although the plan needs it"):
         read_chunk(plan.folder, plan.chunks[0])
 
 
@@ -261,7 +261,7 @@ def test_repeats_far_apart_are_found_on_disk(
     assert (plan.products, plan.rejected) == (900, 100)
     rejects = [json.loads(line) for line in (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines()]
     assert [entry["line"] for entry in rejects] == list(range(901, 1001))
-    assert "stands in line 1 already" in rejects[0]["problems"][0]
+    assert "is already in line 1" in rejects[0]["problems"][0]
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,9 @@ def test_paths_of_object_storage_work(product: Make, tmp_path: Path) -> None:
     with source.open("wb") as file:
         file.write(json.dumps([*rows, product(7)]).encode())
     folder = ObjectStoragePath(f"memory://bucket{tmp_path}/plan")
-    with pytest.raises(MiraklInputError, match=r"line 1.*\[1200\]\.id: the same id stands in line 1 \[7\]"):
+    with pytest.raises(
+        MiraklInputError, match=r"line 1.*\[1200\]\.id: the same id is already in line 1 \[7\]"
+    ):
         plan_upsert(source, folder)
     assert not (folder / "products.ndjson").exists()
     plan = plan_upsert(source, folder, on_invalid="reject")

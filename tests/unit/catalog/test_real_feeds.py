@@ -103,14 +103,14 @@ def test_a_name_that_is_nearly_there_is_suggested(write: Make, tmp_path: Path) -
 
 
 def test_a_mapped_name_that_stands_twice_is_refused(write: Make, tmp_path: Path) -> None:
-    assert "'name' stands twice" in refusal(write, tmp_path, "sku,name,name,price,ean\nA1,a,b,1,\n")
+    assert "'name' occurs twice" in refusal(write, tmp_path, "sku,name,name,price,ean\nA1,a,b,1,\n")
 
 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("A1,Lamp,12,50,\n", "has 5 cells, the heading has 4"),
-        ("A1;Lamp;1;\n", "has 1 cell, the heading has 4"),
+        ("A1,Lamp,12,50,\n", "has 5 cells, but the header has 4"),
+        ("A1;Lamp;1;\n", "has 1 cell, but the header has 4"),
         ('A1,"Gold" ring,1,\n', "not CSV: "),
     ],
 )
@@ -134,7 +134,7 @@ def test_quotes_that_are_characters(write: Make, tmp_path: Path) -> None:
 
 def test_another_heading_below_ends_the_reading(write: Make, tmp_path: Path) -> None:
     text = "sku,name,price,ean\nA1,Lamp,1,\nname,sku,ean,price\nL,A2,,2\n"
-    assert "line 3: is another heading" in refusal(write, tmp_path, text, on_invalid="reject")
+    assert "line 3: is another header" in refusal(write, tmp_path, text, on_invalid="reject")
 
 
 def test_a_heading_of_labels_above_one_of_codes(
@@ -144,12 +144,12 @@ def test_a_heading_of_labels_above_one_of_codes(
     assert planned(write, tmp_path, labels) == [product("A1", "Lamp", 1)]
     by_label = Columns({"Product code": "id", "Designation": "titles[en_US]"})
     assert planned(write, tmp_path, labels, columns=by_label) == [product("A1", "Lamp")]
-    assert "a second heading, of codes" in caplog.text
+    assert "a second header, with codes" in caplog.text
 
 
 def test_repeated_headings_are_told(write: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     planned(write, tmp_path, "sku,name,price,ean\nA1,Lamp,1,\nsku,name,price,ean\nA2,L,2,\n")
-    assert "the heading stands 1 more time among the rows" in caplog.text
+    assert "the header occurs 1 more time among the rows" in caplog.text
 
 
 # --- Encodings --------------------------------------------------------------------------------------------------
@@ -307,11 +307,11 @@ def test_a_group_of_three_in_a_quantity_is_not_guessed(
     [
         ("4.00638E+12", "as a spreadsheet shows it", None),
         ("'4006381333931", "an apostrophe", "4006381333931"),
-        ("12345678901", "a leading zero lost", None),
+        ("12345678901", "did a spreadsheet remove a leading zero", None),
         ("3600029145", "has 10 digits", None),
-        ("36000291452", "a leading zero was lost", "036000291452"),
+        ("36000291452", "spreadsheets remove leading zeros", "036000291452"),
         ("00012345678905", "without the leading 0", "0012345678905"),
-        ("14006381333938", "the code of a case", None),
+        ("14006381333938", "digits identify a case", None),
         ("4006381333932", "1 would be right", None),
         ("978-0-306-40615-7", "normalize_gtins=True fixes it", "9780306406157"),
     ],
@@ -440,7 +440,9 @@ def test_json_around_a_list_names_the_setting(text: str, write: Make, tmp_path: 
 
 def test_items_that_are_not_there(write: Make, tmp_path: Path) -> None:
     text = '{"data": [{"id": "a"}]}'
-    assert "no field 'rows'" in refusal(write, tmp_path, text, "p.json", columns=None, items="rows")
+    assert "does not have field 'rows'" in refusal(
+        write, tmp_path, text, "p.json", columns=None, items="rows"
+    )
 
 
 def test_an_id_that_is_a_number(write: Make, tmp_path: Path) -> None:

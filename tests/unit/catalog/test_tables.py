@@ -146,7 +146,7 @@ def test_languages_by_a_mapping_key(write: Make, tmp_path: Path) -> None:
     }
     found = faults(path, tmp_path / "plan")
     assert set(found) == {"title_FR", "title_EN", "description_FR"}
-    assert "'FR' is no locale" in found["title_FR"]
+    assert "'FR' is not a locale" in found["title_FR"]
 
 
 @pytest.mark.parametrize(
@@ -155,15 +155,15 @@ def test_languages_by_a_mapping_key(write: Make, tmp_path: Path) -> None:
         (
             {"sku": "id", "titel": "titles[en]"},
             "titel",
-            "the source has no such column; did you mean 'title'?",
+            "the source does not have this column; did you mean 'title'?",
         ),
-        ({"sku": "id", "title": "title"}, "title", "'title' is no target; did you mean 'titles'?"),
+        ({"sku": "id", "title": "title"}, "title", "'title' is not a target; did you mean 'titles'?"),
         (
             {"sku": "id", "title": "titles"},
             "title",
             "needs a locale, such as titles[en_US], or a default locale",
         ),
-        ({"sku": "id", "title": "titles[English]"}, "title", "'English' is no locale"),
+        ({"sku": "id", "title": "titles[English]"}, "title", "'English' is not a locale"),
         ({"title": "titles[en]"}, "id", "no column is mapped to id"),
         (
             {"sku": "id", "price": "standard_prices"},
@@ -172,7 +172,7 @@ def test_languages_by_a_mapping_key(write: Make, tmp_path: Path) -> None:
         ),
         ({"sku": "id", "price": "standard_prices.price"}, "price", "standard_prices.amount"),
         ({"sku": "id", "price": "standard_prices.amount"}, "price", "a price needs a currency"),
-        ({"sku": "id", "title": "brand.x"}, "title", "brand has no parts"),
+        ({"sku": "id", "title": "brand.x"}, "title", "brand has no subfields"),
         ({"sku": "id", "title": "attributes"}, "title", "needs a key, such as attributes[color]"),
         ({"sku": "id", "title": "attributes[a]:TEXT"}, "title", "STRING, NUMERIC, BOOLEAN"),
         ({"sku": "id", "title": "brand", "price": "brand"}, "price", "has the same target as 'title'"),
@@ -194,7 +194,7 @@ def test_a_heading_nobody_knows(write: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "field", "words"),
     [
-        ("id,price\nA,1\nB,12,50\nC,3\n", 3, "", "has 3 cells, the heading has 2"),
+        ("id,price\nA,1\nB,12,50\nC,3\n", 3, "", "has 3 cells, but the header has 2"),
         (
             "id,price\nA,1\nB,dear\n",
             3,
@@ -205,9 +205,9 @@ def test_a_heading_nobody_knows(write: Make, tmp_path: Path) -> None:
         ('id,title_en\nA,"two\nlines"\n,no id\n', 4, "id", "missing"),
         ("id,ean\nA,12345670\nB,01942520342791\n", 3, "gtins[0].value", "has 14 digits"),
         ("id,stock\nA,1\nB,1.5\n", 3, "quantities[0].available_quantity", "expected a whole number"),
-        ("id,brand\nA,b\nA,c\n", 3, "id", "the same id stands in line 2 already"),
+        ("id,brand\nA,b\nA,c\n", 3, "id", "the same id is already in line 2"),
         ('id,brand\nA,b\nB,"never closed\nC,c\n', 3, "", "not CSV: "),
-        ("id,id\nA,B\n", None, "column 2", "the name 'id' stands twice"),
+        ("id,id\nA,B\n", None, "column 2", "the name 'id' occurs twice"),
         ("id,,brand\nA,,C\nA,B,C\n", 3, "", "has the value 'B' in column 2, which has no name"),
     ],
 )
@@ -263,7 +263,7 @@ def test_nan_of_a_table_does_not_erase(tmp_path: Path) -> None:
     columns = Columns({"sku": "id", "price": "standard_prices.amount", "brand": "brand"}, currency="EUR")
     rows = [{"sku": "A", "price": float("nan"), "brand": float("nan")}]
     found = faults(rows, tmp_path / "plan", columns=columns)
-    assert "NaN is no number" in found["[0].standard_prices[0].price.amount"]
+    assert "NaN is not a valid number" in found["[0].standard_prices[0].price.amount"]
     assert "got NaN" in found["[0].brand"]
 
 
@@ -313,7 +313,7 @@ def test_parquet_flat_and_nested(write: Make, tmp_path: Path, product: Make) -> 
     ]
 
     damaged = write((tmp_path / "flat.parquet").read_bytes()[:-20], "damaged.parquet")
-    with pytest.raises(MiraklInputError, match="is no Parquet file that can be read"):
+    with pytest.raises(MiraklInputError, match="cannot be read as Parquet"):
         plan_upsert(damaged, tmp_path / "c")
 
 

@@ -53,7 +53,7 @@ def test_different_and_missing(plan: Plan, product: Make) -> None:
     verifier.see([product(number) for number in range(2400) if number != 7] + [changed])
     found = results(verifier)
     assert found["SKU-000007"] == ItemResult(
-        "SKU-000007", "failed", "different", "listed with another brand, titles", "brand, titles"
+        "SKU-000007", "failed", "different", "brand, titles differ from what was submitted", "brand, titles"
     )
     assert found["SKU-002400"] == ItemResult("SKU-002400", "failed", "missing", "not listed")
     assert Counter(result.status for result in found.values()) == {"succeeded": 2399, "failed": 101}
@@ -122,7 +122,7 @@ def test_broken_notes_begin_anew_with_a_warning(plan: Plan, caplog: pytest.LogCa
     Verifier(plan).see([])
     (Path(str(plan.folder)) / "verify" / "state.json").write_bytes(b"{")
     assert Verifier(plan).pages == 0
-    assert "state.json, which holds which pages of a read-back are kept, cannot be read" in caplog.text
+    assert "state.json, which contains which pages of a read-back are stored, cannot be read" in caplog.text
 
 
 def test_a_page_that_was_cut_is_no_shorter_listing(plan: Plan) -> None:
@@ -133,7 +133,7 @@ def test_a_page_that_was_cut_is_no_shorter_listing(plan: Plan) -> None:
     with pytest.raises(MiraklNoteError, match=r"page-000000\.ndjson.* was changed after it was written"):
         list(verifier.finish())
     page.unlink()
-    with pytest.raises(MiraklNoteError, match=r"page-000000\.ndjson.* is gone"):
+    with pytest.raises(MiraklNoteError, match=r"page-000000\.ndjson.* is missing"):
         list(verifier.finish())
 
 

@@ -41,7 +41,7 @@ def test_every_required_field_is_named() -> None:
         ({"price": True}, "price: must be a number, not True"),
         ({"quantity": "3"}, "quantity: must be a whole number, not '3'; write it without quotes"),
         ({"quantity": 3.5}, "quantity: must be a whole number, not 3.5"),
-        ({"state_code": 11}, "state_code: must be a text, not 11"),
+        ({"state_code": 11}, "state_code: must be a string, not 11"),
         ({"allow_quote_requests": "yes"}, "allow_quote_requests: must be true or false, not 'yes'"),
         ({"update_delete": "remove"}, "update_delete: must be 'update', 'delete' or empty"),
         ({"product_sku": "a"}, "product_sku: is not a field of OF24; did you mean 'product_id'?"),

@@ -88,10 +88,10 @@ def test_every_problem_is_listed_with_its_line():
     assert [problem.line for problem in caught.value.problems] == [2, 3, 4, 5, 6, 7]
     said = str(caught.value)
     for words in (
-        "'M-2' holds one value; write mirakl_product_id;product_sku",
+        "'M-2' contains one value; write mirakl_product_id;product_sku",
         "line 3, mirakl_product_id: is missing",
         "line 4, product_sku: is missing",
-        "holds 3 values",
+        "contains 3 values",
         "has SKU 'other' here and 'S-1' before",
         "invisible character",
     ):
@@ -110,12 +110,12 @@ def test_at_least_one(products):
         ("product_sku;name\nS-1;x", "no column mirakl_product_id"),
         ("mirakl_product_id;name\nM-1;x", "no column product_sku"),
         ({"mirakl_product_id": "M-1"}, "not dict"),
-        ([("M-1", 1.5)], r"\[0\].product_sku: must be a text, not 1.5"),
+        ([("M-1", 1.5)], r"\[0\].product_sku: must be a string, not 1.5"),
         ([("M-1",)], "must be a pair"),
-        (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* is several lines"),
+        (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* contains several lines"),
         ("['M-1;S-1', oops]", "is not JSON"),
-        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: holds an invisible"),
-        ("[['M-1', 1e5]]", "product_sku: must be a text, not 100000.0"),
+        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: contains an invisible"),
+        ("[['M-1', 1e5]]", "product_sku: must be a string, not 100000.0"),
     ],
 )
 def test_what_is_refused(products, words):
@@ -180,7 +180,7 @@ def test_broken_ndjson_tells_the_line(tmp_path):
 def test_bulk_is_refused_with_the_way_out():
     lines = "\n".join(f"M-{n};S-{n}" for n in range(11))
     assert len(read_pairs(lines, limit=11).pairs) == 11
-    with pytest.raises(MiraklInputError, match=r"more than 10 products.*bulk belongs to the import"):
+    with pytest.raises(MiraklInputError, match=r"more than 10 products.*use an import"):
         read_pairs(lines, limit=10)
 
 

@@ -64,11 +64,11 @@ def test_a_missing_file(tmp_path, entry):
     said = faults([{"path": str(tmp_path / "no.pdf"), "type_code": "A"}, entry("b.pdf", "B")])
     assert len(said) == 1
     assert "documents[0].path" in said[0]
-    assert "there is no file" in said[0]
+    assert "does not exist" in said[0]
 
 
 def test_a_folder_is_no_file(tmp_path):
-    assert "there is no file" in faults([{"path": str(tmp_path), "type_code": "A"}])[0]
+    assert "does not exist" in faults([{"path": str(tmp_path), "type_code": "A"}])[0]
 
 
 def test_an_empty_file(entry):
@@ -77,23 +77,23 @@ def test_an_empty_file(entry):
 
 def test_51_files(entry):
     said = faults([entry(f"{n}.pdf", f"T{n}") for n in range(51)])
-    assert said == ["51 files; Mirakl takes 50 in a call and of a shop"]
+    assert said == ["51 files; Mirakl allows 50 per call and per shop"]
 
 
 def test_no_file():
-    assert faults([]) == ["no file to upload"]
+    assert faults([]) == ["no files to upload"]
 
 
 def test_two_files_of_one_type(entry):
     assert faults([entry("a.pdf", "A"), entry("b.pdf", "A")]) == [
-        "the type 'a' comes 2 times; Mirakl wants one file of a type"
+        "the type 'a' occurs 2 times; Mirakl requires one file of a type"
     ]
 
 
 @pytest.mark.parametrize("names", [("a.pdf", "a.pdf"), ("a.pdf", "A.PDF"), ("ü.pdf", "u\u0308.pdf")])
 def test_duplicate_names(entry, names):
     wanted = [entry(f"{n}.bin", f"T{n}", file_name=name) for n, name in enumerate(names)]
-    assert "comes 2 times; Mirakl wants distinct names" in faults(wanted)[0]
+    assert "occurs 2 times; Mirakl requires distinct names" in faults(wanted)[0]
 
 
 @pytest.mark.parametrize("name", ["../a.pdf", "a/b.pdf", "a\\b.pdf", "a\nb.pdf", "..", "a\x00.pdf"])
@@ -115,13 +115,13 @@ def test_types_against_what_the_instance_takes(entry):
     ]
     said = faults(wanted, types=TYPES)
     assert len(said) == 2
-    assert "'PASSPORT' is no type for documents of shops; there are BANK_DETAILS, PRICE_LIST" in said[0]
-    assert "'CUSTOMER_INVOICE' is no type for documents of shops" in said[1]
+    assert "'PASSPORT' is not a type of shop documents; the types are BANK_DETAILS, PRICE_LIST" in said[0]
+    assert "'CUSTOMER_INVOICE' is not a type of shop documents" in said[1]
 
 
 def test_a_media_type_that_the_type_does_not_take(entry):
     said = faults([entry("a.xlsx", "BANK_DETAILS")], types=TYPES)
-    assert "BANK_DETAILS takes application/pdf, image/png" in said[0]
+    assert "BANK_DETAILS accepts application/pdf, image/png" in said[0]
 
 
 def test_every_fault_is_named_at_once(tmp_path, entry):

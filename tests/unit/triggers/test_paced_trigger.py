@@ -391,5 +391,5 @@ def test_an_error_of_another_kind_is_an_event_too(planned: Plan) -> None:
     trigger = planned()
     trigger.opener = "nowhere.at_all"
     event = asyncio.run(fire(trigger))
-    with pytest.raises(MiraklError, match=r"there is no 'nowhere\.at_all'"):
+    with pytest.raises(MiraklError, match=r"'nowhere\.at_all' does not exist"):
         raise load_error(event["error"])

@@ -86,7 +86,7 @@ async def test_it_fires_once_with_what_it_found(monkeypatch, mirakl_sandbox_conn
 
 async def test_a_poll_that_is_not_there_is_an_error_in_the_event():
     (event,) = await fire(trigger(poll="nowhere.at_all"))
-    with pytest.raises(MiraklError, match=r"there is no 'nowhere\.at_all'"):
+    with pytest.raises(MiraklError, match=r"'nowhere\.at_all' does not exist"):
         read_event(event)
 
 
