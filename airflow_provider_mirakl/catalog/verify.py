@@ -161,7 +161,7 @@ class Verifier:
         self._save()
 
     def restart(self) -> None:
-        """Forget the pages, for another round after Mirakl had more time."""
+        """Discard the pages, for another round after Mirakl had more time."""
         self._pages.forget()
         self._state.pages = []
         self._seen = bytearray(len(self._seen))
@@ -246,7 +246,7 @@ class Verifier:
         self._note.write(self._state)
 
     def _read_expected(self, state: _State) -> array[int] | None:
-        """The ids to look for; ``None`` where the file is gone or damaged, so that they are taken from the plan."""
+        """The ids to find; ``None`` if the file is missing or damaged, so that they are read from the plan."""
         try:
             data = (self._folder / EXPECTED_FILE).read_bytes()
         except (FileNotFoundError, IsADirectoryError):

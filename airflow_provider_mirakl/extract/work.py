@@ -67,7 +67,7 @@ class Progress(msgspec.Struct):
     pages: list[int] = msgspec.field(default_factory=list)
     """A checksum of each page that is kept."""
     rows: int = 0
-    """Rows kept so far."""
+    """Number of rows stored so far."""
     params: tuple[tuple[str, str], ...] | None = None
     last_call_at: datetime | None = None
     newest: datetime | None = None

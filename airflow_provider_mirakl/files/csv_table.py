@@ -58,11 +58,11 @@ class Table:
     """A CSV file below its header.
 
     :param name: the file, for errors.
-    :param header: names of the columns, without white space around them; ``""`` where a column has none.
-    :param delimiter: what stands between the cells.
-    :param line: the line of the heading.
-    :param rows: the rows, once.
-    :param repeated_headings: how often the heading stood among the rows so far, as in part files that were joined.
+    :param header: names of the columns, without white space around them; ``""`` for a column without one.
+    :param delimiter: the character between the cells.
+    :param line: the line of the header.
+    :param rows: the rows; can be iterated once.
+    :param repeated_headings: how often the header was repeated in the rows so far, as in joined part files.
     :param plain: whether the file, as far as it is read, holds the heading and the rows and nothing else: no line above
         the heading, no empty row, no row of another width.
     """
@@ -154,10 +154,10 @@ def read_table(
         into equal rows. A line such as ``sep=;`` above the header also sets it.
     :param quoting: ``auto``: a cell in double quotes may contain delimiters and line breaks; ``none``: a quote is a
         character like any other.
-    :param hint: what helps against quotes that are characters, for errors.
+    :param hint: advice about quotes that are ordinary characters, for errors.
     :param exact: a row must have as many cells as the heading, and every line that is not blank is a row. For rows
         that move money: a row that was cut is refused, not filled up.
-    :raises MiraklInputError: there is no heading, or it cannot be read.
+    :raises MiraklInputError: the header is missing or cannot be read.
     """
     numbered = _Lines(lines)
     above = 0
@@ -299,7 +299,7 @@ class _Rows:
                 table.repeated_headings += 1
                 table.plain = False
             elif not first and not any(cell.strip(BLANK) for cell in cells):
-                table.plain = False  # a row of empty cells is nothing
+                table.plain = False  # skip a row of empty cells
             elif len(cells) == width and not unnamed:
                 yield Row(start, cells)
             else:
@@ -386,7 +386,7 @@ class _Rows:
 
 
 def _width_fault(cells: Sequence[str], width: int) -> str:
-    return f"has {len(cells)} cells, the heading has {width}; is a quote or a separator missing?"
+    return f"has {len(cells)} cells, but the header has {width}; is a quote or a separator missing?"
 
 
 def _split(text: str, delimiter: str, *, quoted: bool) -> list[str] | None:
@@ -471,14 +471,14 @@ def open_table(
     :param delimiter: as for :func:`read_table`.
     :param quoting: as for :func:`read_table`.
     :param exact: as for :func:`read_table`.
-    :raises MiraklInputError: it is not CSV, or its heading cannot be read; its rows raise while they are read.
+    :raises MiraklInputError: it is not CSV, or its header cannot be read; rows raise while they are read.
     """
     name = path.name
     try:
         with path.open("rb") as file:
             head = file.read(4)
             if head == b"PAR1":
-                raise MiraklInputError(f"{name}: is Parquet, which is not read here; use CSV or NDJSON")
+                raise MiraklInputError(f"{name} is Parquet, which is not supported here; use CSV or NDJSON")
             file.seek(0)
             blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
             lines = decoded_lines(blocks, name, errors)

@@ -66,8 +66,8 @@ MANIFEST = NoteKind(
 class Manifest:
     """The documents of one shop in one folder.
 
-    :param folder: the folder; made when the first document is stored.
-    :param shop: whose documents they are, for the reader of the file.
+    :param folder: the folder; created when the first document is stored.
+    :param shop: the shop, for the reader of the file.
     :raises MiraklNoteError: the folder has a manifest that cannot be read.
     """
 

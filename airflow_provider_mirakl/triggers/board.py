@@ -51,7 +51,7 @@ class Board:
     is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit on a
     page however many tasks wait. Reading every page instead would take minutes, during which no task learns anything.
 
-    =============================  ==========================  ===============================================    """
+    =============================  ==========================  ==============================================="""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

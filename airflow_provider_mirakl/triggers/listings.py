@@ -13,7 +13,7 @@ from airflow_provider_mirakl.triggers.board import FRESH
 
 
 class SharedListing:
-    """One reading for all triggers that watch the same, whatever they compare themselves.
+    """A shared reading for all triggers that watch the same listing.
 
     A reading reaches back to the earliest time that any of them needs. A trigger that needs an earlier time than the
     last reading makes a new one.
@@ -59,6 +59,6 @@ _LISTINGS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key,
 
 
 def listing_of(key: Key) -> SharedListing:
-    """The listing with a key on the running event loop. It lives as long as a trigger holds it."""
+    """The listing with a key on the running event loop. It lives as long as a trigger refers to it."""
     listings = _LISTINGS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     return listings.setdefault(key, SharedListing())

@@ -20,7 +20,8 @@ class MomentTrigger(BaseTrigger):
     state: what is passed to ``defer(kwargs=...)`` is lost under ``dag.test()``.
 
     :param moment: seconds since the epoch.
-    :param state: small JSON-able values for the operator that resumes. Never a secret: Airflow stores them readable.
+    :param state: small values, serializable as JSON, for the operator that resumes. No secrets: Airflow stores them in
+        plain text.
     :param unknown: arguments of another version of this package. They are kept; to wait, they are not needed.
     """
 

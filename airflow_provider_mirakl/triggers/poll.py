@@ -38,8 +38,8 @@ class PollTrigger(BaseTrigger):
     :param interval: seconds between two polls.
     :param deadline: time of the last poll, in seconds since the epoch.
     :param max_failures: polls that may fail one after another.
-    :param began: moment at which the task's try began, for the task that comes back.
-    :param carried: notes of the task, for a worker that does not reach the work folder of the one before.
+    :param began: when the task's try began, for the resumed task.
+    :param carried: notes of the task, for a worker that cannot access the work folder of the previous one.
     :param version: of these arguments.
     """
 

@@ -1,4 +1,4 @@
-"""Every kind of note, damaged in every way: an error with path and fix, or begun anew with a warning."""
+"""Every kind of note, damaged in every way: an error with path and fix, or started over with a warning."""
 
 from __future__ import annotations
 

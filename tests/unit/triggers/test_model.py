@@ -44,7 +44,7 @@ def test_fifty_tasks_of_one_account_use_its_whole_rate_in_turn_and_are_never_ref
 
 @pytest.mark.parametrize("triggerers", [2, 4])
 def test_several_triggerers_share_an_account_by_its_429s(fleet: Any, triggerers: int) -> None:
-    """All of them come at the permitted moment, and one is accepted: at most n - 1 are refused for each call."""
+    """All of them come at the permitted time, and one is accepted: at most n - 1 are refused for each call."""
     found = fleet.simulate(shops=1, calls=4, tasks=20, triggerers=triggerers)
     assert found.accepted == 80
     assert 0 < found.refused / found.accepted <= triggerers - 1
