@@ -22,7 +22,7 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.caller import SELLER, Caller
-from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.paging import offset_page, seek_page
 from airflow_provider_mirakl.api.products import Content, file_part, number_id, report, text_id
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
@@ -46,6 +46,7 @@ STO03 = Operation("STO03", "GET", f"{STOCK}/{{import_id}}/error_report", replay=
 PRI01 = Operation("PRI01", "POST", PRICES, replay=False, interval=60)
 PRI02 = Operation("PRI02", "GET", PRICES, replay=True, interval=60)
 PRI03 = Operation("PRI03", "GET", f"{PRICES}/{{import_id}}/error_report", replay=True, interval=60)
+OF21 = Operation("OF21", "GET", "/api/offers", replay=True)
 OF52 = Operation("OF52", "POST", EXPORT, replay=False, interval=60)
 OF53 = Operation("OF53", "GET", f"{EXPORT}/status/{{tracking_id}}", replay=True, interval=10)
 OF54 = Operation("OF54", "GET", "", replay=True)
@@ -102,6 +103,28 @@ def _offer_import(reply: Reply) -> OfferImport:
     product_import = body.get("product_import_id")
     return OfferImport(
         number_id(reply, "import_id"), product_import if isinstance(product_import, int) else None
+    )
+
+
+def list_offers(
+    *, caller: Caller = SELLER, limit: int = MAX_PAGE, offset: int = 0
+) -> Call[Page[dict[str, Json]]]:
+    """OF21: the offers of a seller's shop, without those that were deleted. For sellers.
+
+    :param limit: offers a page, 1 to 100.
+    :param offset: position of the first one.
+    :return: a call that returns one page.
+    """
+    return Call(
+        OF21,
+        parse=lambda reply: offset_page(
+            reply,
+            "offers",
+            lambda at: list_offers(caller=caller, limit=limit, offset=at),
+            offset=offset,
+            page_size=limit,
+        ),
+        params=(*query(max=limit, offset=offset or None), *caller.params("OF21")),
     )
 
 
@@ -337,5 +360,4 @@ def _listing(
             reply, "data", lambda token: _listing(operation, caller, query(page_token=token))
         ),
         params=params,
-        paced_by=caller.name,
     )

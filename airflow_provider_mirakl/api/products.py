@@ -144,7 +144,6 @@ def list_imports(
             max=limit,
             offset=offset or None,
         ),
-        paced_by=caller.name,
     )
 
 

@@ -117,6 +117,7 @@ class JobKind:
     listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
     changes: bool = False
     told: Callable[[Status], bool] = lambda status: True
+    recognizes: bool = False
     early: frozenset[str] = frozenset()
     file: Callable[..., Call[bytes]] | None = None
     batch: Callable[[Caller, list[bytes]], Call[Any]] | None = None
@@ -340,6 +341,7 @@ OFFER_IMPORT = JobKind(
     recommended=300,
     # Mirakl returns the id of the existing import when the same request comes again.
     unclear="resend",
+    recognizes=True,
     count=_count_lines,
     reports=_error_report(
         "OF03", lambda job_id, caller: offers.get_offer_error_report(job_id, caller=caller)
@@ -397,6 +399,7 @@ OFFER_EXPORT = JobKind(
     shortest=10,
     recommended=60,
     unclear="resend",
+    recognizes=True,
     file=offers.get_offer_export_file,
 )
 

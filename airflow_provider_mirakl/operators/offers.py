@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
 from airflow_provider_mirakl.operators.bases.files import CheckedFileArguments, FileJobOperator
 from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
 from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Number
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.checks.lint import Check
+    from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         FlagArg,
         MappingArg,
         MomentArg,
+        NumberArg,
         PathArg,
         RowsArg,
         TextArg,
@@ -48,6 +50,9 @@ class MiraklImportOffersOperator(FileJobOperator):
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
     :param import_mode: ``NORMAL``; or ``REPLACE``, which deletes every offer that is not in the file.
+    :param max_delete_ratio: with ``REPLACE``: largest share (0 to 1) of the shop's offers that the file may leave out.
+        Beyond it nothing is sent. The shop's offers are read before the submission (OF21, one call for 100 offers),
+        which needs the key of a seller and a CSV file. 1 sends the file unchecked. Templated.
     :param with_products: the file also contains products.
     :param operator_format: the products are in the operator's format already.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
@@ -61,6 +66,7 @@ class MiraklImportOffersOperator(FileJobOperator):
     roles = _SELLERS_AND_OPERATORS
 
     import_mode = Choice[ImportMode](get_args(ImportMode))
+    max_delete_ratio = Number(least=0, most=1)
     with_products = Flag()
     operator_format = Flag()
 
@@ -69,12 +75,14 @@ class MiraklImportOffersOperator(FileJobOperator):
         *,
         source: PathArg,
         import_mode: ImportMode | TextArg = "NORMAL",
+        max_delete_ratio: NumberArg = 0.1,
         with_products: FlagArg = False,
         operator_format: FlagArg = False,
         **kwargs: Unpack[CheckedFileArguments],
     ) -> None:
         super().__init__(source=source, **kwargs)
         self.import_mode = import_mode
+        self.max_delete_ratio = max_delete_ratio
         self.with_products = with_products
         self.operator_format = operator_format
 
@@ -92,6 +100,36 @@ class MiraklImportOffersOperator(FileJobOperator):
         from airflow_provider_mirakl.checks.imports import OF01, ImportCheck
 
         return ImportCheck(OF01)
+
+    def guard(self, client: Client, caller: Caller) -> None:
+        """Refuse a file that would delete more offers by leaving them out than ``max_delete_ratio`` allows."""
+        if self.import_mode != "REPLACE" or self.max_delete_ratio >= 1:
+            return
+        from airflow_provider_mirakl.api.offers import list_offers
+        from airflow_provider_mirakl.checks.replacing import absent, ids_of, named_in
+        from airflow_provider_mirakl.files.csv_table import open_table
+        from airflow_provider_mirakl.jobs.reports import is_csv
+
+        unchecked = "set max_delete_ratio=1 to send the file unchecked; nothing was sent"
+        if caller.role != "shop":
+            raise MiraklConfigurationError(
+                "max_delete_ratio: Mirakl lists a shop's offers to the key of the seller only (OF21), so it is not "
+                "known how many offers import_mode='REPLACE' would delete; use a connection of the shop, or "
+                f"{unchecked}",
+                field="max_delete_ratio",
+            )
+        if not is_csv(self.copy.name):
+            raise MiraklConfigurationError(
+                f"max_delete_ratio: only a CSV file can be compared with the shop's offers; {unchecked}",
+                field="max_delete_ratio",
+            )
+        with open_table(self.copy) as table:
+            named = named_in(table)
+        found = absent(ids_of(page.items for page in client.pages(list_offers(caller=caller))), named)
+        found.refuse(self.source, self.max_delete_ratio)
+        self.log.info(
+            "The file leaves out %d of the shop's %d offers; they will be deleted.", found.count, found.known
+        )
 
     def upload(self, caller: Caller, file_name: str) -> Call[Any]:
         """OF01."""
@@ -209,7 +247,8 @@ class MiraklImportStockOperator(FileJobOperator):
 class MiraklImportPricesOperator(FileJobOperator):
     """Set prices from a CSV file (PRI01), wait, archive the error report (PRI03) and evaluate the lines.
 
-    An offer's prices are deleted and replaced: the file must contain all of them.
+    The prices of an offer that the file names are deleted and replaced: the file must contain all of them. Offers that
+    it does not name keep their prices.
 
     :param source: the file: a local path or object storage. Templated.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.

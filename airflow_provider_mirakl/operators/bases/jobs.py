@@ -180,6 +180,12 @@ class MiraklJobOperator(MiraklBaseOperator):
         """Write the failed items as input for the next run, where that is possible."""
         return None
 
+    def guard(self, client: Client, caller: Caller) -> None:
+        """Refuse what Mirakl would do and nobody wants, as far as Mirakl's own data tells before the first submission.
+
+        :raises MiraklInputError: nothing was submitted.
+        """
+
     def has_copy(self) -> bool:
         """Whether the data to send still exists as :meth:`payload` left it."""
         return True
@@ -368,6 +374,8 @@ class MiraklJobOperator(MiraklBaseOperator):
             book.save()
             context["ti"].xcom_push(key="job_ids", value=_texts(book.job_ids))
             return
+        if not book.entries:
+            self.guard(client, self.caller)
         submitter = self._submitter(context, client, book)
         for index, submission in enumerate(self.submissions(self.caller, book)):
             products = submitter.submit(index, submission)
@@ -412,6 +420,13 @@ class MiraklJobOperator(MiraklBaseOperator):
         end = self._refused_since + self.timeout
         if moment > end:
             self.log.warning("Mirakl has accepted no submission for timeout=%.0f s; giving up.", self.timeout)
+            if lost:
+                raise MiraklNotYetError(
+                    f"{wait} The reply to an earlier submission of this task was lost, so Mirakl may have accepted it; "
+                    "check in the back office",
+                    operation=self.kind.code,
+                    retry_at=wait.retry_at,
+                )
             raise wait
         self.log.info(
             "%s Waiting until %s; giving up at %s (timeout=%.0f s).",
