@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Found, Log
+    from airflow_provider_mirakl.triggers.paced import PacedTrigger
+    from airflow_provider_mirakl.triggers.places import Place
     from airflow_provider_mirakl.triggers.poll import PollTrigger
 
 
@@ -83,7 +85,7 @@ class Wait:
         return PollTrigger(
             poll=self.poll,
             arguments=self.arguments | arguments,
-            hook=f"{type(hook).__module__}.{type(hook).__name__}",
+            hook=_path_of(hook),
             conn_id=hook.conn_id,
             role=hook.role,
             first=time.time() + max(self.interval, SHORTEST_DEFERRAL),
@@ -127,3 +129,42 @@ def clock(moment: float) -> str:
     :param moment: seconds since the epoch.
     """
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def paced_trigger(
+    place: Place,
+    hook: MiraklBaseHook,
+    *,
+    max_failures: int,
+    refused_timeout: float,
+    left: timedelta | None,
+    state: dict[str, Any],
+    position: dict[str, Any],
+) -> PacedTrigger:
+    """The trigger that makes the calls of a piece of work from here on.
+
+    :param place: opens the work.
+    :param left: what ``execution_timeout`` leaves.
+    :param state: what the task takes along.
+    :param position: how far the work has come.
+    """
+    from airflow_provider_mirakl.triggers.paced import PacedTrigger
+
+    now = time.time()
+    return PacedTrigger(
+        opener=place.opener,
+        arguments=place.arguments,
+        hook=_path_of(hook),
+        conn_id=hook.conn_id,
+        role=hook.role,
+        max_failures=max_failures,
+        refused_timeout=refused_timeout,
+        earliest=now + SHORTEST_DEFERRAL,
+        deadline=None if left is None else now + left.total_seconds(),
+        state=state,
+        position=position,
+    )
+
+
+def _path_of(hook: MiraklBaseHook) -> str:
+    return f"{type(hook).__module__}.{type(hook).__name__}"

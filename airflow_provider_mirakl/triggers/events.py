@@ -194,7 +194,30 @@ class MiraklEventTrigger(BaseEventTrigger):
         }
 
 
-class MiraklProductImportsTrigger(MiraklEventTrigger):
+class _ImportsTrigger(MiraklEventTrigger):
+    """Fires when an import has ended. The triggers made of it describe the parameters."""
+
+    def __init__(
+        self,
+        *,
+        mirakl_conn_id: str = "mirakl_default",
+        role: Role | None = None,
+        shop_id: int | None = None,
+        states: Collection[str] | None = None,
+        poke_interval: float = 300.0,
+        since: datetime | str | None = None,
+    ) -> None:
+        super().__init__(
+            mirakl_conn_id,
+            role=role,
+            shop_id=shop_id,
+            options={"states": states},
+            poke_interval=poke_interval,
+            since=since,
+        )
+
+
+class MiraklProductImportsTrigger(_ImportsTrigger):
     """Fires when a product import has ended (P51).
 
     :param mirakl_conn_id: connection of type ``mirakl``.
@@ -209,27 +232,8 @@ class MiraklProductImportsTrigger(MiraklEventTrigger):
 
     watch = "product_imports"
 
-    def __init__(
-        self,
-        *,
-        mirakl_conn_id: str = "mirakl_default",
-        role: Role | None = None,
-        shop_id: int | None = None,
-        states: Collection[str] | None = None,
-        poke_interval: float = 300.0,
-        since: datetime | str | None = None,
-    ) -> None:
-        super().__init__(
-            mirakl_conn_id,
-            role=role,
-            shop_id=shop_id,
-            options={"states": states},
-            poke_interval=poke_interval,
-            since=since,
-        )
 
-
-class MiraklOfferImportsTrigger(MiraklEventTrigger):
+class MiraklOfferImportsTrigger(_ImportsTrigger):
     """Fires when an import of offers has ended (OF04).
 
     :param mirakl_conn_id: connection of type ``mirakl``.
@@ -241,25 +245,6 @@ class MiraklOfferImportsTrigger(MiraklEventTrigger):
     """
 
     watch = "offer_imports"
-
-    def __init__(
-        self,
-        *,
-        mirakl_conn_id: str = "mirakl_default",
-        role: Role | None = None,
-        shop_id: int | None = None,
-        states: Collection[str] | None = None,
-        poke_interval: float = 300.0,
-        since: datetime | str | None = None,
-    ) -> None:
-        super().__init__(
-            mirakl_conn_id,
-            role=role,
-            shop_id=shop_id,
-            options={"states": states},
-            poke_interval=poke_interval,
-            since=since,
-        )
 
 
 class MiraklProductStatusTrigger(MiraklEventTrigger):

@@ -22,7 +22,7 @@ from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left
-from airflow_provider_mirakl.runtime.waiting import clock
+from airflow_provider_mirakl.runtime.waiting import clock, paced_trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,25 +261,18 @@ class PacedOperator(MiraklBaseOperator):
 
     def _hand_over(self, place: Place, work: Work, trip: Trip, limits: CallLimits) -> None:
         """Let the triggerer make the calls, unless they are too short for a deferral to pay off."""
-        from airflow_provider_mirakl.triggers.paced import PacedTrigger
-
         operation = work.operation
         if operation is None or operation.interval * limits.interval_factor < SHORTEST_DEFERRAL:
             return
         left = time_left(self.execution_timeout, trip.journey.began)
-        hook = self.hook
         self.log.info("The triggerer makes the calls from here on: %s", work.position)
         self.defer(
-            trigger=PacedTrigger(
-                opener=place.opener,
-                arguments=place.arguments,
-                hook=f"{type(hook).__module__}.{type(hook).__name__}",
-                conn_id=hook.conn_id,
-                role=hook.role,
+            trigger=paced_trigger(
+                place,
+                self.hook,
                 max_failures=limits.max_failures,
                 refused_timeout=limits.refused_timeout,
-                earliest=time.time() + SHORTEST_DEFERRAL,
-                deadline=None if left is None else time.time() + left.total_seconds(),
+                left=left,
                 state=trip.state(),
                 position=work.position,
             ),

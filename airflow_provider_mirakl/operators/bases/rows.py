@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,6 +18,7 @@ from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, Jud
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, time_left
+from airflow_provider_mirakl.runtime.waiting import paced_trigger
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -146,7 +146,6 @@ class RowsJobOperator(JudgedJobOperator):
         """Let the triggerer send the batches, unless there is one only, they need not wait for each other, or a call
         whose reply was lost may not be repeated."""
         from airflow_provider_mirakl.jobs.batches import BatchWork
-        from airflow_provider_mirakl.triggers.paced import PacedTrigger
         from airflow_provider_mirakl.triggers.places import open_batches, place_of
 
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
@@ -166,20 +165,16 @@ class RowsJobOperator(JudgedJobOperator):
             role=self.caller.role,
             shop_id=self.caller.shop_id,
         )
-        began, hook = self._began(context), self.hook
+        began = self._began(context)
         left = time_left(self.execution_timeout, began)
         self.log.info("The triggerer sends the batches from here on: %s", work.position)
         self.defer(
-            trigger=PacedTrigger(
-                opener=place.opener,
-                arguments=place.arguments,
-                hook=f"{type(hook).__module__}.{type(hook).__name__}",
-                conn_id=hook.conn_id,
-                role=hook.role,
+            trigger=paced_trigger(
+                place,
+                self.hook,
                 max_failures=self.max_failures,
                 refused_timeout=self.timeout,
-                earliest=time.time() + SHORTEST_DEFERRAL,
-                deadline=None if left is None else time.time() + left.total_seconds(),
+                left=left,
                 state={"began": began, "carried": self._run.memory.carried},
                 position=work.position,
             ),

@@ -22,7 +22,7 @@ from airflow_provider_mirakl.operators.bases.paced import (
     Trip,
     read_event,
 )
-from airflow_provider_mirakl.runtime import task_run
+from airflow_provider_mirakl.runtime import task_run, waiting
 from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL
 from airflow_provider_mirakl.triggers.places import Place
 from airflow_provider_mirakl.triggers.poll import dump_error
@@ -160,7 +160,7 @@ class TestResume:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    for module in (paced, task_run):
+    for module in (paced, task_run, waiting):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
     return slept
 
