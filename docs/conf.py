@@ -59,6 +59,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 add_module_names = False
+# Types under TYPE_CHECKING are named without their module, and two modules may have one of the same name. Sphinx then
+# takes the first; a reference to nothing is reported otherwise.
+suppress_warnings = ["ref.python"]
 
 # Copying from a console block takes the commands only.
 copybutton_exclude = ".linenos, .gp, .go"

@@ -820,7 +820,8 @@ def _number_in_text(value: str, word: str) -> str:
         )
     if _NUMBER.match(text):
         plain = text.lstrip("+").replace(",", ".")
-        return f"expected {word}, got the text {value!r}; write {plain} without quotes"
+        comma = ", or set decimal=',' in columns for a table" if "," in text else ""
+        return f"expected {word}, got the text {value!r}; write {plain} without quotes{comma}"
     return ""
 
 

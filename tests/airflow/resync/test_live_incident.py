@@ -93,14 +93,16 @@ def photograph(form: Locator, name: str) -> None:
 
 
 def photograph_the_window(page: Page, name: str, home: Path) -> None:
-    """The same for what a laptop shows of a page. The throw-away folder is called as on a server."""
+    """The same for what a laptop shows of a page. Folders of this machine are called as on a server."""
     page.set_viewport_size({"width": 1280, "height": 640})
     page.evaluate(
-        """([here, there]) => {
+        """(folders) => {
             const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-            while (walk.nextNode()) walk.currentNode.data = walk.currentNode.data.replaceAll(here, there);
+            while (walk.nextNode())
+                for (const folder of folders)
+                    walk.currentNode.data = walk.currentNode.data.replaceAll(folder, "/opt/airflow");
         }""",
-        [str(home), "/opt/airflow"],
+        [str(home), str(Path(__file__).parents[3])],
     )
     if PICTURES:
         page.screenshot(path=str(Path(PICTURES) / f"{name}.png"), animations="disabled")
