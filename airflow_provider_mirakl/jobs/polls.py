@@ -100,6 +100,59 @@ def jobs_ended(
     return {"statuses": statuses} if len(statuses) == len(set(job_ids)) else None
 
 
+def jobs_or_newest_ended(
+    notes: dict[str, Any],
+    *,
+    kind: str,
+    job_ids: Sequence[JobId],
+    role: str = "shop",
+    shop_id: int | None = None,
+    early: bool = True,
+    since: str | None = None,
+    newest_since: str | None = None,
+    newest: JobId | None = None,
+) -> Poll:
+    """As :func:`jobs_ended`; without ids, whether the newest job since a moment has ended.
+
+    The newest one at the first poll that finds any: a later one does not replace it, or the wait might never end.
+
+    :param notes: keeps its id under ``newest``.
+    :param newest_since: the moment, as ISO 8601.
+    :param newest: its id, where an earlier poll in another process found it.
+    """
+    row, caller, moment = JOBS[kind], Caller(role, shop_id), moment_of(newest_since)
+    if moment is None:
+        ended = yield from jobs_ended(
+            notes, kind=kind, job_ids=job_ids, role=role, shop_id=shop_id, early=early, since=since
+        )
+        return ended
+    newest = notes.setdefault("newest", newest)
+    if newest is None:
+        assert row.listing is not None  # noqa: S101 - only such kinds have a sensor for it
+        page = yield Send(row.listing(caller, moment, ()))
+        fitting = [
+            (created, status)
+            for status in page.items
+            if (created := moment_of(status.get("date_created"))) is not None
+            and created >= moment
+            and (shop_id is None or status.get("shop_id") in (None, shop_id))
+        ]
+        if not fitting:
+            return None
+        created, status = max(fitting, key=lambda found: found[0])
+        newest = notes["newest"] = row.id(status["import_id"])
+        notes["since"] = status.get("date_created")
+        log.info("The newest %s since %s is %s", row.title, newest_since, newest)
+        verdict = judge(row, status, early=early)
+        if verdict.ended and (early or row.told(status)):
+            return {"statuses": {str(newest): status}}
+        return None
+    ended = yield from jobs_ended(
+        notes, kind=kind, job_ids=[newest], role=role, shop_id=shop_id, early=early, since=notes.get("since")
+    )
+    return ended
+
+
 def moment_of(text: object) -> datetime | None:
     """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
     try:

@@ -16,6 +16,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     JobIds,
     Location,
     Maybe,
+    Moment,
     Number,
     Text,
     Whole,
@@ -44,7 +45,14 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.jobs.table import JobKind
     from airflow_provider_mirakl.jobs.waiting import Found
-    from airflow_provider_mirakl.runtime.arguments import IdsArg, NumberArg, PathArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.arguments import (
+        IdsArg,
+        MomentArg,
+        NumberArg,
+        PathArg,
+        TextArg,
+        WholeArg,
+    )
 
 Until = Literal["sent", "complete"]
 
@@ -190,7 +198,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         folder = run.folder
         jobs = []
         with self.hook.get_conn() as client:
-            for job_id in self.ids:
+            for job_id in self.ids or [self.kind.id(found_id) for found_id in found["statuses"]]:
                 verdict = judge(self.kind, found["statuses"][str(job_id)], early=self.early)
                 reports = archive(client, self.caller, folder, job_id, verdict, self.log)
                 jobs.append(Ended(job_id, None, verdict, reports))
@@ -320,13 +328,62 @@ class ExportSensor(MiraklJobSensor):
         return kept | fetch_export(client, self.caller, self.kind, job_id, self.target, chosen, self.log)
 
 
-class MiraklProductImportSensor(JudgedJobSensor):
-    """Waits for a product import (P42, or P51 for many tasks at once).
+class NewestJobSensor(JudgedJobSensor):
+    """Waits for jobs with given ids, or for the newest one that was created since a moment.
+
+    :param job_ids: Mirakl's id of the job, or a list of ids; default none, with ``newest_since``. Templated.
+    :param newest_since: wait for the newest job of the shop that was created at this moment or later, and until there
+        is one: for imports that another tool or a person submits, whose id is not known. A date-time or its ISO 8601
+        text, such as ``{{ data_interval_start }}``. Templated.
+    :return: as of the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
+
+    Further parameters: :class:`JudgedJobSensor`.
+    """
+
+    poll = "airflow_provider_mirakl.jobs.polls.jobs_or_newest_ended"
+    job_ids = Maybe(JobIds())  # type: ignore[assignment]
+    newest_since = Maybe(Moment())
+
+    def __init__(
+        self,
+        *,
+        job_ids: IdsArg | None = None,
+        newest_since: MomentArg | None = None,
+        **kwargs: Unpack[JudgedJobSensorArguments],
+    ) -> None:
+        super().__init__(job_ids=job_ids, **kwargs)  # type: ignore[arg-type]
+        self.newest_since = newest_since
+
+    @property
+    def ids(self) -> list[int | str]:
+        """The ids that were given; of the newest job none before it was found.
+
+        :raises MiraklConfigurationError: neither ids nor a moment were given, or both.
+        """
+        if (self.job_ids is None) == (self.newest_since is None):
+            raise MiraklConfigurationError("set either job_ids or newest_since", field="job_ids")
+        return [] if self.job_ids is None else super().ids
+
+    @property
+    def awaited(self) -> str:
+        """The jobs."""
+        if self.newest_since is None:
+            return super().awaited
+        return f"the newest {self.kind.title} since {self.newest_since:%Y-%m-%d %H:%M:%S}"
+
+    def poll_arguments(self) -> dict[str, Any]:
+        """The jobs and the caller."""
+        since = None if self.newest_since is None else self.newest_since.isoformat()
+        return super().poll_arguments() | {"newest_since": since, "newest": self._notes.get("newest")}
+
+
+class MiraklProductImportSensor(NewestJobSensor):
+    """Waits for a product import (P42, or P51 for many tasks at once), or for the newest one (P51).
 
     :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog; ``complete``: done when
         they are integrated, which may take days.
 
-    Further parameters: :class:`JudgedJobSensor`.
+    Further parameters: :class:`NewestJobSensor`.
     """
 
     job = "product_import"
@@ -334,9 +391,14 @@ class MiraklProductImportSensor(JudgedJobSensor):
     until = Choice[Until](get_args(Until), templated=False)
 
     def __init__(
-        self, *, job_ids: IdsArg, until: Until = "sent", **kwargs: Unpack[JudgedJobSensorArguments]
+        self,
+        *,
+        job_ids: IdsArg | None = None,
+        newest_since: MomentArg | None = None,
+        until: Until = "sent",
+        **kwargs: Unpack[JudgedJobSensorArguments],
     ) -> None:
-        super().__init__(job_ids=job_ids, **kwargs)
+        super().__init__(job_ids=job_ids, newest_since=newest_since, **kwargs)
         self.until = until
         self.early = self.until == "sent"
 
@@ -356,8 +418,8 @@ class MiraklCatalogExportSensor(ExportSensor):
     job = "catalog_export"
 
 
-class MiraklOfferImportSensor(JudgedJobSensor):
-    """Waits for an import of offers (OF02, or OF04 for many tasks at once)."""
+class MiraklOfferImportSensor(NewestJobSensor):
+    """Waits for an import of offers (OF02, or OF04 for many tasks at once), or for the newest one (OF04)."""
 
     job = "offer_import"
     recommended = 300.0

@@ -312,3 +312,27 @@ def test_the_interval_may_stand_in_default_args(mapped):
 
     assert made().poke_interval == 300
     assert made(poke_interval=900).poke_interval == 900
+
+
+def test_the_newest_import_is_found_without_its_id(
+    sense, mirakl_sandbox, mirakl_sandbox_connections, tmp_path
+):
+    from datetime import datetime, timedelta
+
+    from airflow_provider_mirakl.api.offers import get_offer_import
+    from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+
+    hook, source, text = MiraklHook("mirakl_shop"), tmp_path / "o.csv", FILES[MiraklImportOffersOperator]
+    source.write_text(text)
+    created = hook.send(get_offer_import(hook.import_offers(source)))["date_created"]
+    mirakl_sandbox.advance(3600)
+    source.write_text(text.replace(";10;", ";11;"))
+    newest = hook.import_offers(source)
+    since = datetime.fromisoformat(created) + timedelta(seconds=3)  # of 6 that an hour takes at this speed
+    result = sense(MiraklOfferImportSensor, "mirakl_shop", newest_since=since, max_failed_items=1)
+    assert result["job_ids"] == [str(newest)]
+    assert (result["succeeded"], result["failed"]) == (1, 1)
+    with pytest.raises(MiraklConfigurationError, match="set either job_ids or newest_since"):
+        sense(MiraklOfferImportSensor, "mirakl_shop")
+    with pytest.raises(AirflowSensorTimeout):
+        sense(MiraklOfferImportSensor, "mirakl_shop", newest_since=since + timedelta(days=1), timeout=0.3)
