@@ -6,8 +6,8 @@
 The triggers are the package's own, made from what Airflow would store, on one event loop. A sandbox in a process
 of its own answers 429 to a call that comes too early. Airflow's own bookkeeping of a triggerer is not part of it.
 
-How long the loop is held is told in processor time of the loop's thread between two turns of a ticker, so that other
-processes on the machine do not count; the elapsed time is shown beside it.
+How long the loop is held is measured in processor time of its thread between two turns of a ticker, so other
+processes on the machine do not count; the elapsed time is shown as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ with Sandbox(speed=float(sys.argv[1]), limits="connect", queue_seconds=1e9) as s
 
 @contextlib.contextmanager
 def sandbox(speed: float) -> Iterator[list[str]]:
-    """A sandbox in another process; gives its addresses."""
+    """A sandbox in another process; yields its URLs."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(speed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,10 +1,10 @@
 """Pacing on a running Airflow: how close to Mirakl's call frequency, and how little of a worker it takes.
 
     python benchmarks/bench_pacing.py                              # 30 calls at the real minute: half an hour
-    python benchmarks/bench_pacing.py --interval 20 --chunks 10    # a quick look
+    python benchmarks/bench_pacing.py --interval 20 --chunks 10    # a quick run
 
 A scheduler, a triggerer, an API server and workers (LocalExecutor) run as processes of their own; one deferrable upsert
-sends its chunks to a sandbox that takes one call an interval. What is measured:
+sends its chunks to a sandbox that takes one call an interval. Measured are:
 
 rate
     intervals between the first and the last accepted call, over the time between them: 1 is the published frequency.
@@ -47,7 +47,7 @@ with DAG(dag_id="pacing", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=
 
 
 def main() -> int:
-    """Run, report, and say by the exit code whether both targets hold."""
+    """Run and report; the exit code shows whether both targets are met."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,7 +3,7 @@
     python benchmarks/bench_plan.py                # 100,000 products, best of 3
     python benchmarks/bench_plan.py --count 1000000 --repeat 1
 
-The plain loop is what one writes without the engine: read a line, ``json.loads``, validate a pydantic model of the same
+The plain loop is the usual code without the engine: read a line, ``json.loads``, validate a pydantic model of the same
 limits, remember the id, ``json.dumps`` the model, write it, cut chunks of 1,000. A second loop uses pydantic's own JSON
 reader and writes the line as it came, the best pydantic can do. Both keep all ids in memory; the engine does not.
 """

@@ -1,4 +1,4 @@
-"""Many tasks that wait in one triggerer process, on one core: how late their looks are, and what they cost.
+"""Many tasks that wait in one triggerer process, on one core: how late their polls are, and what they cost.
 
     python benchmarks/bench_triggers.py                 # 2,000 tasks for 4 minutes, each kind of poll
     python benchmarks/bench_triggers.py --tasks 200 --minutes 1
@@ -7,7 +7,7 @@ The triggers are the package's own, made from what Airflow would store of them, 
 sandbox in a process of its own answers at real speed, with the poll interval of 60 s. Airflow's own bookkeeping of a
 triggerer is not part of it.
 
-Two kinds of waiting: ``alone``, where Mirakl has no list (CM21: each task asks for itself), and ``shared``, where it
+Two kinds of waiting: ``alone``, where Mirakl has no listing (CM21: each task polls), and ``shared``, where it
 has one (P41: one reading of P51 for all).
 """
 
@@ -45,7 +45,7 @@ looks: dict[str, list[float]] = defaultdict(list)
 
 
 def recorded(notes: dict[str, Any], *, mark: str, **arguments: Any) -> Any:
-    """The package's own poll, with a note of when it looks."""
+    """The package's own poll, with a note of when it runs."""
     from airflow_provider_mirakl.jobs.polls import jobs_ended
 
     looks[mark].append(time.time())
@@ -54,7 +54,7 @@ def recorded(notes: dict[str, Any], *, mark: str, **arguments: Any) -> Any:
 
 @contextlib.contextmanager
 def sandbox(core: int) -> Iterator[str]:
-    """A sandbox on another core; gives its address."""
+    """A sandbox on another core; yields its URL."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -68,7 +68,7 @@ def sandbox(core: int) -> Iterator[str]:
 
 
 def submit(kind: str, count: int) -> list[Any]:
-    """Jobs that never end, submitted by somebody who keeps no pace."""
+    """Jobs that never end, submitted without pacing."""
     from airflow_provider_mirakl.api.catalog_manager import synchronize_products
     from airflow_provider_mirakl.api.products import import_products
     from airflow_provider_mirakl.client.http import Client
@@ -86,7 +86,7 @@ def submit(kind: str, count: int) -> list[Any]:
 
 
 async def wait(kind: str, job_ids: list[Any], minutes: float) -> dict[str, float]:
-    """Run all triggers, spread over an interval as tasks that came by and by; gives when each begins to look."""
+    """Run all triggers, spread over an interval like tasks that start one by one; return when each begins to poll."""
     from airflow_provider_mirakl.triggers.poll import PollTrigger
 
     shared = kind == "shared"
@@ -156,10 +156,10 @@ def bench(kind: str, tasks: int, minutes: float) -> bool:
     counts = [len(looks[mark]) for mark in first]
     typical, rare = (percentile(late, share) * 1000 for share in (0.5, 0.99))
     print(
-        f"{kind}: {tasks:,} tasks, {elapsed:.0f} s, {sum(counts):,} looks, {dict(made)}\n"
-        f"  lateness of a look: median {typical:.0f} ms, 99 % {rare:.0f} ms, worst {max(late) * 1000:.0f} ms\n"
-        f"  looks of a task: least {min(counts)}, most {max(counts)}\n"
-        f"  one core: {100 * cpu / elapsed:.1f} % busy, {1000 * cpu / sum(counts):.2f} ms a look;"
+        f"{kind}: {tasks:,} tasks, {elapsed:.0f} s, {sum(counts):,} polls, {dict(made)}\n"
+        f"  lateness of a poll: median {typical:.0f} ms, 99 % {rare:.0f} ms, worst {max(late) * 1000:.0f} ms\n"
+        f"  polls of a task: least {min(counts)}, most {max(counts)}\n"
+        f"  one core: {100 * cpu / elapsed:.1f} % busy, {1000 * cpu / sum(counts):.2f} ms a poll;"
         f" memory {now.ru_maxrss / 1024:.0f} MB"
     )
     return (
@@ -182,7 +182,7 @@ def main() -> None:
         good = [bench(kind, chosen.tasks, chosen.minutes) for kind in kinds]
     if not all(good):
         sys.exit(
-            f"missed: 99 % of looks within {TARGET_LATENESS:g} s, {TARGET_CORE:.0%} of a core, and nobody left behind"
+            f"missed: 99 % of polls within {TARGET_LATENESS:g} s, {TARGET_CORE:.0%} of a core, and no task left behind"
         )
 
 

@@ -1,4 +1,4 @@
-"""Runs one job in a fresh process and says what it cost, so that jobs do not share memory peaks or warm caches."""
+"""Runs one job in a fresh process and measures its cost, so jobs do not share memory peaks or warm caches."""
 
 from __future__ import annotations
 

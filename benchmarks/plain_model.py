@@ -1,4 +1,4 @@
-"""Connect's product as plain pydantic models: what one writes without the engine."""
+"""Connect's product as plain pydantic models: the usual code without the engine."""
 
 from __future__ import annotations
 

@@ -49,9 +49,9 @@ def product(number: int, *, price_change: bool = False) -> dict[str, Any]:
 def write_products(path: Path, count: int, *, changed_every: int = 0) -> Path:
     """Write a file of products, one a line.
 
-    :param path: the file; one of the right number of lines that is there already stays.
-    :param count: how many.
-    :param changed_every: give every so-manieth product another price; 0 none.
+    :param path: the file; an existing one with the right number of lines is kept.
+    :param count: number of products.
+    :param changed_every: change the price of every n-th product; 0 for none.
     """
     if not path.exists():
         with path.open("w", encoding="utf-8") as file:

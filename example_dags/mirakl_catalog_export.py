@@ -1,4 +1,4 @@
-"""### Export the master products, and what was deleted
+"""### Export the master products and the deleted ones
 
 Exports the products of the Catalog Manager (CM52) that are accepted or new as NDJSON or Parquet, and the
 deleted ones (CM61) as NDJSON.
@@ -23,12 +23,12 @@ from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportProductsOperator,
 )
 
-# Yours may be a local path or any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_catalog_export",
-    description="Export the master products, and what was deleted.",
+    description="Export the master products and the deleted ones.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

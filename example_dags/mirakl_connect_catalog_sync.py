@@ -1,13 +1,13 @@
-"""### Send a product file to Mirakl Connect, and prove that it arrived
+"""### Send a product file to Mirakl Connect, and verify that it arrived
 
 Reads a file of products, checks each of them, sends them in calls of up to 1,000 at the pace that Mirakl
-permits, and reads the catalog back to prove what arrived. Products that Mirakl would refuse fail the run
-before a call is spent.
+permits, and reads the catalog back to verify what arrived. Products that Mirakl would reject fail the run
+before a call is made.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: 60 products
-appear on the sandbox's page. Parameter `source` takes a file of your own. In production, set `schedule`.
+appear on the sandbox's page. Set `source` to use your own file. In production, set `schedule`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from airflow_provider_mirakl.operators.connect import (
     MiraklConnectVerifyProductsOperator,
 )
 
-# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+# Small files come with the example. Yours may be a local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_connect_catalog_sync",
-    description="Send a product file to Mirakl Connect and prove that it arrived.",
+    description="Send a product file to Mirakl Connect and verify that it arrived.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -39,8 +39,8 @@ with DAG(
             f"{EXAMPLES}/data/products.ndjson",
             type="string",
             title="Product file",
-            description="NDJSON, JSON, CSV or Parquet: a local path, or any object storage that Airflow knows, such as "
-            "s3://aws_default@catalog/products.ndjson.",
+            description="NDJSON, JSON, CSV or Parquet: a local path, or any object storage that Airflow supports, such
+            as " "s3://aws_default@catalog/products.ndjson.",
         )
     },
     doc_md=__doc__,

@@ -1,12 +1,12 @@
 """### Delete products from Mirakl Connect by a list of ids
 
-Deletes the products with these ids, and reads the catalog back to prove that they are gone. An id that Mirakl
+Deletes the products with these ids, and reads the catalog back to verify that they no longer exist. An id that Mirakl
 does not know is not an error. At most 5,000 are deleted in one run.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*. The sandbox
-starts with the two products of the form's default; after the catalog sync, `SKU-0000001` is another one.
+starts with the two products of the form's default; after the catalog sync, `SKU-0000001` exists as well.
 """
 
 from __future__ import annotations

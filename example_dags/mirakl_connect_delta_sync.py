@@ -1,7 +1,7 @@
-"""### Bring Mirakl Connect to what a catalog file says, sending only what changed
+"""### Make Mirakl Connect match a catalog file, sending only what changed
 
-Compares the file with what was sent before, sends what is new or different, and deletes what left the file,
-at most 5 % of the catalog. Products that Mirakl would refuse go to a rejects file. Other Dags can wait for
+Compares the file with what was sent before, sends new and changed products, and deletes products that left the file,
+at most 5 % of the catalog. Products that Mirakl would reject go to a rejects file. Other Dags can wait for
 the asset.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect, and a work folder that all workers
@@ -25,12 +25,12 @@ from airflow_provider_mirakl.operators.connect import (
     MiraklConnectVerifyProductsOperator,
 )
 
-# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+# Small files come with the example. Yours may be a local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_connect_delta_sync",
-    description="Send to Mirakl Connect what changed in a catalog file since the last run.",
+    description="Send the changes of a catalog file since the last run to Mirakl Connect.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,

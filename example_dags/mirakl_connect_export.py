@@ -1,7 +1,7 @@
 """### Write the whole catalog of Mirakl Connect to a file
 
 Reads the catalog page by page at the pace that Mirakl permits, and writes it as NDJSON. A run that was killed
-goes on at the page where it stopped.
+continues with the page where it stopped.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
 
@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import DAG, Param
 # [START mirakl_connect_export]
 from airflow_provider_mirakl.operators.connect import MiraklConnectExportCatalogOperator
 
-# Yours may be a local path or any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(

@@ -1,14 +1,14 @@
-"""### Bring the orders of Mirakl Connect to a warehouse
+"""### Extract the orders of Mirakl Connect for a warehouse
 
-What changed since the previous run, as Parquet. The files of a run lie below `orders/run_id=...` and
-`order_lines/run_id=...` of the target, with the same columns in every run, so that a warehouse can load them
-or read them where they are. Customers' names and addresses are left out.
+Extracts the orders that changed since the previous run as Parquet. The files of a run are in `orders/run_id=...` and
+`order_lines/run_id=...` of the target, with the same columns in every run, so a warehouse can load them
+or read them in place. Customers' names and addresses are left out.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect, and
 `airflow-provider-mirakl[parquet]`.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first
-run brings five orders to `dags/out/lake`, the second what changed since. In production, set `schedule="*/5 *
+run writes five orders to `dags/out/lake`, the second only what changed since. In production, set `schedule="*/5 *
 * * *"`.
 """
 
@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
 
-# Yours may lie on a local path or in any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(

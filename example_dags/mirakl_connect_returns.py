@@ -1,6 +1,6 @@
 """### Accept the new returns of Mirakl Connect
 
-Lists what customers want to send back, writes it to files, and accepts every return, with an outcome for
+Lists the new returns, writes them to files, and accepts every return, with an outcome for
 each.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
@@ -24,7 +24,7 @@ from airflow_provider_mirakl.operators.connect_returns import (
     MiraklConnectExtractReturnsOperator,
 )
 
-# Yours may lie on a local path or in any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -49,7 +49,7 @@ with DAG(
 
     @task.short_circuit
     def to_accept(extracted: dict[str, Any]) -> list[dict[str, str]]:
-        """The ids of the new returns; nothing to do without any."""
+        """The ids of the new returns; skips the task if there are none."""
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         file = extracted["files"].get("returns")

@@ -1,8 +1,8 @@
 """### Post the shipments in a carrier's file to Mirakl Connect
 
 Reads a CSV file, posts a shipment for each order, and returns an outcome for every row. Up to 5 % of the rows
-may fail. What may have been posted already is not posted again: the run stops for a person, who checks Mirakl
-Connect and triggers again with `on_unclear` set to `resend`.
+may fail. A shipment that may already have been posted is not posted again: the run stops, you check Mirakl
+Connect, and trigger again with `on_unclear` set to `resend`.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
 
@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectShipOrdersOperator
 
-# Yours may lie on a local path or in any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -31,7 +31,7 @@ with DAG(
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "file": Param(f"{EXAMPLES}/data/shipments.csv", type="string", title="The carrier's file"),
-        "on_unclear": Param("fail", description="resend, after Mirakl Connect was checked by a person."),
+        "on_unclear": Param("fail", description="Set to resend after you have checked Mirakl Connect."),
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

@@ -1,7 +1,7 @@
 """### Wait for a product import that was started elsewhere
 
-In the back office, by another tool, or by a task that was killed: the sensor follows the import to its end
-without a worker, and returns what became of its lines.
+The import may come from the back office, another tool, or a task that was killed: the sensor waits for its end
+without a worker, and returns the results of its lines.
 
 **Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
 

@@ -1,6 +1,6 @@
 """### Repair products that are stuck between a PIM, DJUST and Mirakl
 
-For the person on call: paste the products, see what would happen, run it, and get proof for each product.
+For the engineer on call: paste the products, see what would happen, run it, and get proof for each product.
 
 **Needs** a connection `mirakl_operator` of type Mirakl with the key of the operator, and for the route `djust` a
 connection `djust_default`. Approval by a second person needs Airflow 3.1 and the standard provider 1.13.
@@ -21,10 +21,10 @@ from airflow_provider_mirakl.files.paths import folder_below
 # [START mirakl_incident_resync]
 from airflow_provider_mirakl.operators.resync import MiraklReportResyncOperator, MiraklResyncProductsOperator
 
-MAX_PRODUCTS = 200  # More than an incident has: bulk belongs to the import.
+MAX_PRODUCTS = 200  # For more, use an import.
 SOURCE_FOLDERS = [
     str(folder_below(None))
-]  # Where a file of the form may be: the work folder, which has the rejects.
+]  # Allowed folders for a file of the form: the work folder, which has the rejects.
 OVERLAP = "queue"  # What a run does while another is running: "queue", it waits; "skip", it does nothing.
 APPROVAL = False  # True: a second person approves before anything is sent.
 
@@ -45,15 +45,15 @@ with DAG(
                 "pattern": r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$",
             },
             title="1. Products",
-            description_md="One a line: `mirakl_product_id;product_sku`, such as `MKL-021;SKU-021`. Two columns of a "
-            "spreadsheet can be pasted, with their heading or without.",
+            description_md="One per line: `mirakl_product_id;product_sku`, such as `MKL-021;SKU-021`. Two columns of a "
+            "spreadsheet can be pasted, with or without a header.",
         ),
         "source": Param(
             None,
             type=["null", "string"],
             title="... or a file",
             description_md="CSV, NDJSON or JSON, such as the `rejects` of a previous run: "
-            "`/opt/airflow/mirakl/mirakl_incident_resync/resync/.../rejects.ndjson`. It has to be in one of the Dag's "
+            "`/opt/airflow/mirakl/mirakl_incident_resync/resync/.../rejects.ndjson`. It must be in one of the Dag's "
             "`SOURCE_FOLDERS`.",
         ),
         "route": Param(
@@ -66,7 +66,7 @@ with DAG(
             None,
             type=["null", "string"],
             title="Mirakl client of DJUST",
-            description_md="Only where DJUST has several: its `clientSpecificationId`, such as "
+            description_md="Only if DJUST has several: its `clientSpecificationId`, such as "
             "`5f0c8a52-7c1e-4f6b-9d35-2b1a4c6e8f01`. Empty: the connection's own, else DJUST resolves it.",
         ),
         "reason": Param(
@@ -85,7 +85,7 @@ with DAG(
             True,
             type="boolean",
             title="4. Dry run",
-            description_md="On: check the products and show their states; send nothing. Switch it off to send.",
+            description_md="On: check the products and show their states; send nothing. Off: send.",
         ),
         "minutes": Param(
             10,
@@ -101,7 +101,7 @@ with DAG(
 
     @task.short_circuit
     def no_other_run(**context: Any) -> bool:
-        """Skip everything while another run is running, where the overlap rule says so."""
+        """Skip the run while another one is running, if the overlap rule is "skip"."""
         from airflow_provider_mirakl.overlap import is_first_run
 
         return OVERLAP == "queue" or is_first_run(context)
@@ -121,12 +121,12 @@ with DAG(
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def is_wanted(params: dict[str, Any] | None = None) -> bool:
-        """Send nothing on a dry run."""
+        """Stop after the preview of a dry run."""
         return not (params or {})["preview"]
 
     send = MiraklResyncProductsOperator(
         task_id="resync",
-        max_failed_items=None,  # the report judges
+        max_failed_items=None,  # the report evaluates the result
         retries=2,
         retry_delay=timedelta(minutes=1),
         **resync,

@@ -1,12 +1,12 @@
-"""### Bring the documents of every shop of a marketplace to an archive
+"""### Archive the documents of every shop of a marketplace
 
 Lists the shops, fetches the documents that the archive does not have yet, one mapped task per shop, and
-reports. A shop that fails stops no other; the report names it and fails the run.
+reports. A failed shop does not stop the others; the report lists it and fails the run.
 
 **Needs** a connection `mirakl_operator` of type Mirakl with the role operator.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first
-run stores three documents per shop in `dags/out/archive`, the second finds them there.
+run stores three documents per shop in `dags/out/archive`, the second finds that they exist.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopD
 # [START mirakl_kyc_archive]
 from airflow_provider_mirakl.operators.shops import MiraklListShopsOperator
 
-# Yours may be a local path or any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -38,7 +38,7 @@ with DAG(
             f"{EXAMPLES}/out/archive",
             type="string",
             title="Archive",
-            description="Folder of all shops: a local path, or any object storage that Airflow knows.",
+            description="Folder of all shops: a local path, or any object storage that Airflow supports.",
         )
     },
     doc_md=__doc__,
@@ -46,7 +46,7 @@ with DAG(
 ):
     shops = MiraklListShopsOperator(task_id="shops", mirakl_conn_id="mirakl_operator")
 
-    # One mapped task for each shop: a broken one neither stops nor repeats the others.
+    # One mapped task for each shop: a failed one neither stops nor repeats the others.
     archive = MiraklDownloadShopDocumentsOperator.partial(
         task_id="archive",
         mirakl_conn_id="mirakl_operator",
@@ -56,8 +56,8 @@ with DAG(
 
     @task(trigger_rule="all_done", retries=0)
     def report(shop_ids: list[int], archived: Any) -> dict[str, Any]:
-        """Say what was archived, and fail when a shop is missing."""
-        # A task that failed leaves its result too; only what it says of failed documents differs.
+        """Log what was archived, and fail if a shop is missing."""
+        # A failed task also returns its result, including its failed documents.
         results = [result for result in archived or () if result and not result["failed"]]
         missing = sorted(set(shop_ids) - {shop for result in results for shop in result["shop_ids"]})
         if missing:

@@ -1,15 +1,15 @@
-"""### Bring what a Marketplace lists to a lake
+"""### Extract the listings of a Marketplace to a lake
 
 Orders (OR11), offers (OF21), transaction lines (TL02), invoices (IV01), returns (RT11) and threads of messages (M11),
-each as NDJSON and each run from where the previous one ended. `orders_export` shows the way for many orders: the export
-in the background (OR13 to OR15), and `transactions_export` that of transaction lines (TL03 to TL05). What is known to
-name a customer is left out of the listings.
+each as NDJSON; each run begins where the previous one ended. `orders_export` is for many orders: it exports them
+in the background (OR13 to OR15), and `transactions_export` does the same for transaction lines (TL03 to TL05). Fields
+that are known to identify a customer are left out of the listings.
 
 **Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first run
-brings a few rows of each kind to `dags/out/marketplace`, the second what changed since. In production, set
-`schedule="@daily"`: Mirakl permits everything of TL03 and IV01 once a day.
+writes a few rows of each kind to `dags/out/marketplace`, the second only what changed since. In production, set
+`schedule="@daily"`: Mirakl permits full exports by TL03 and IV01 once a day.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from airflow_provider_mirakl.operators.accounting import MiraklExportTransaction
 from airflow_provider_mirakl.operators.extract import MiraklExtractOperator
 from airflow_provider_mirakl.operators.orders import MiraklExportOrdersOperator
 
-# Yours may lie on a local path or in any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(

@@ -1,6 +1,6 @@
 """### Import offers, then their stock, then their prices
 
-Three files, three imports (OF01, STO01, PRI01), one after the other, each followed to its end. Up to 10 % of
+Three files, three imports (OF01, STO01, PRI01), one after another, each waiting for its end. Up to 10 % of
 the lines may fail; the failed ones are in the rejects file of the task.
 
 **Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
@@ -23,7 +23,7 @@ from airflow_provider_mirakl.operators.offers import (
     MiraklImportStockOperator,
 )
 
-# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+# Small files come with the example. Yours may be a local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -44,7 +44,7 @@ with DAG(
             f"{EXAMPLES}/data",
             type="string",
             title="Folder of the files",
-            description="It holds offers.csv, stock.csv and prices.csv.",
+            description="It contains offers.csv, stock.csv and prices.csv.",
         )
     },
     doc_md=__doc__,

@@ -1,7 +1,7 @@
 """### Start a Dag when a product import has ended
 
-An asset with a watcher: the triggerer asks Mirakl every five minutes which imports ended (P51), whoever submitted
-them, and an event starts this Dag. Nothing is missed while no triggerer runs, and nothing is told twice.
+An asset with a watcher: the triggerer polls Mirakl every five minutes for imports that have ended (P51), no matter
+how they were submitted, and an event starts this Dag. Nothing is missed while no triggerer runs.
 
 **Needs** Airflow 3.0 or later, and a connection `mirakl_default` of type Mirakl, with the key of a shop.
 
@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, task
 
 try:
     from airflow.sdk import AssetWatcher
-except ImportError:  # Airflow 2 has no event-driven Dags: there is no Dag in this file then
+except ImportError:  # Airflow 2 does not have event-driven Dags, so this file defines no Dag there
     HAS_WATCHERS = False
 else:
     HAS_WATCHERS = True
@@ -46,13 +46,13 @@ if HAS_WATCHERS:
 
         @task
         def ended(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
-            """The imports that ended: ids and states. A run that a person starts has none."""
+            """The imports that ended: ids and states. A manual run has none."""
             events = [event for found in (triggering_asset_events or {}).values() for event in found]
             return [one for event in events for one in event.extra["payload"]["found"]]
 
         @task
         def report(imports: list[dict[str, Any]]) -> list[str]:
-            """What is to happen then; here a line for each import."""
+            """Your own action; here a line for each import."""
             return [
                 f"{one['import_id']} ended {one['state']}; {one['failed']} lines failed" for one in imports
             ]

@@ -1,12 +1,12 @@
-"""### Import a product file, keep the error report, and let a share of bad lines pass
+"""### Import a product file, keep the error report, and tolerate a share of bad lines
 
-Sends a product file (P41), follows the import until the operator has taken the products, and fetches the
+Sends a product file (P41), waits until the operator has received the products, and fetches the
 reports. Up to 5 % of the lines may fail; their rows and reasons are in the rejects file.
 
 **Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: one of 60 lines
-names a category that does not exist, and the run succeeds all the same.
+has a category that does not exist, and the run still succeeds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import DAG, Param
 # [START mirakl_product_import]
 from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 
-# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+# Small files come with the example. Yours may be a local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(

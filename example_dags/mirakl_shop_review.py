@@ -1,13 +1,13 @@
 """### Start the review of a shop as soon as its documents are complete
 
-Waits, for two weeks if need be and without a worker, until a shop has handed in every required document; then
+Waits up to two weeks, without a worker, until a shop has uploaded every required document; then
 fetches them and starts the review.
 
 **Needs** a connection `mirakl_operator` of type Mirakl with the role operator.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: every shop of
 the sandbox has the three documents. With `INSURANCE` as a fourth type it waits until
-`mirakl_upload_shop_documents` has brought it.
+`mirakl_upload_shop_documents` has uploaded it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
 from airflow_provider_mirakl.sensors.shop_documents import MiraklShopDocumentsSensor
 
-# Yours may be a local path or any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -64,7 +64,7 @@ with DAG(
 
     @task
     def start_review(found: dict[str, Any], fetched: dict[str, Any]) -> dict[str, Any]:
-        """Hand over to the reviewers: a ticket, a message, another Dag."""
+        """Notify the reviewers: a ticket, a message, another Dag."""
         kinds = sorted(document["type"] for document in found["documents"])
         return {"shop_ids": fetched["shop_ids"], "types": kinds, "manifests": fetched["manifests"]}
 

@@ -1,7 +1,7 @@
 """### Upload the documents in a folder that the shop does not have yet
 
-The name of a file, without its extension, is the code of its type, such as `BANK_DETAILS.pdf`. What the shop
-has already is skipped, so the Dag may run as often as you like.
+The name of a file, without its extension, is the code of its type, such as `BANK_DETAILS.pdf`. Documents
+that the shop already has are skipped, so the Dag may run as often as you like.
 
 **Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
 
@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 # [START mirakl_upload_shop_documents]
 from airflow_provider_mirakl.operators.shop_documents import MiraklUploadShopDocumentsOperator
 
-# Small files come with the example. Yours may lie on a local path or in any object storage that Airflow knows.
+# Small files come with the example. Yours may be a local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
@@ -42,7 +42,7 @@ with DAG(
 
     @task
     def find_documents(folder: str) -> list[dict[str, str]]:
-        """Every file of the folder with the type that its name says."""
+        """Every file of the folder, with the type from its name."""
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         files = sorted(file for file in ObjectStoragePath(folder).iterdir() if file.is_file())

@@ -1,11 +1,11 @@
-"""### Compare the own catalog with the Catalog Manager every week
+"""### Compare your catalog with the Catalog Manager every week
 
-It lists what is missing, extra and different there, and proposes a resync where too much differs.
+Lists products that are missing, extra and different there, and proposes a resync if too many differ.
 
 **Needs** a connection `mirakl_operator` with the key of the operator.
 
-**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the file that comes
-with it knows 20 of the 40 products of the sandbox. In production, set `schedule="@weekly"`.
+**Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the included file
+has 20 of the 40 products of the sandbox. In production, set `schedule="@weekly"`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductsOperator
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
 
-# Yours may lie on a local path or in any object storage that Airflow knows.
+# A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
     dag_id="mirakl_weekly_reconciliation",
-    description="What is missing, extra and different in the Catalog Manager.",
+    description="List missing, extra and different products in the Catalog Manager.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -36,7 +36,7 @@ with DAG(
         "source": Param(
             f"{EXAMPLES}/data/pairs.csv",
             type="string",
-            title="1. Own catalog",
+            title="1. Your catalog",
             description_md="NDJSON, JSON or CSV with a column `product_sku` or `sku`.",
         ),
         "folder": Param(f"{EXAMPLES}/out/weekly", type="string", title="2. Folder of the export"),
@@ -45,7 +45,7 @@ with DAG(
             type="integer",
             minimum=0,
             title="3. Threshold",
-            description_md="A resync is proposed above so many products, such as `20`.",
+            description_md="A resync is proposed if more products than this differ, such as `20`.",
         ),
     },
     tags=["mirakl"],
@@ -68,7 +68,7 @@ with DAG(
 
     @task
     def propose(found: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the form of a resync, which first shows each product; notify a person in the way of your company."""
+        """Return the form of a resync, which first shows each product. Notify someone through your usual channel."""
         from airflow_provider_mirakl.repair.report import proposal
 
         return proposal(found, (params or {})["threshold"], "mirakl_incident_resync")

@@ -1,4 +1,4 @@
-"""Kill parts of a real Airflow at random while every operation runs, and read from the sandbox what came of it.
+"""Kill parts of a real Airflow at random while every operation runs, and read the result from the sandbox.
 
     make chaos                                             # 20 rounds, some 40 minutes
     make chaos CHAOS_ARGS="--rounds 3 --seed 7"            # the same kills and faults again
@@ -6,14 +6,15 @@
 
 A round starts all operations at once, each with a sandbox of its own, waits until a random number of calls was made,
 strikes one victim or two, and starts again what it killed. Some sandboxes also fail a call. Each operation that was not
-done when the victim was struck is one case. All choices follow from the seed. Moments do not: they are the machine's.
+done when the victim was struck is one case. All choices follow from the seed. Timing does not: it depends on the
+machine.
 
 The table shows operation by victim:
 
 cases
     runs that were struck.
 failed
-    runs that ended as failed. That is right where a reply was lost and the call must not be repeated; the last error of
+    runs that failed. That is correct if a reply was lost and the call must not be repeated; the last error of
     each is listed.
 lost
     items or jobs of a successful run that Mirakl never accepted.
@@ -47,7 +48,7 @@ from operations import OPERATIONS  # noqa: E402
 
 
 def main() -> int:
-    """Run, print the table, and say by the exit code whether anything was lost, doubled, untrue or hung."""
+    """Run and print the table; the exit code shows whether anything was lost, doubled, untrue or hung."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Check what ``make build`` made: metadata, what is inside, and nothing that should stay at home.
+"""Check the result of ``make build``: metadata, contents, and no stray files.
 
 Usage: ``python scripts/check_dist.py [FOLDER]`` (default ``dist``).
 """
@@ -49,7 +49,7 @@ STRAY = (
 
 
 def metadata_problems(text: bytes) -> Iterator[str]:
-    """What PyPI would refuse, and what this project promises."""
+    """Problems that PyPI would reject, and this project's own rules."""
     metadata = Metadata.from_email(text, validate=True)
     if metadata.license_expression != "Apache-2.0":
         yield f"License-Expression is {metadata.license_expression}"

@@ -1,8 +1,8 @@
 """Fail when a Dag file that uses this package would load something heavy.
 
 Airflow imports a Dag file again on every parse, and only ``airflow.*`` names are loaded beforehand: what our
-operators, sensors, triggers and hooks import at module level is paid each time. So this check looks, in fresh
-interpreters, at the names of the modules that appear. It measures no time.
+operators, sensors, triggers and hooks import at module level is paid each time. So this check compares, in fresh
+interpreters, the names of the loaded modules. It does not measure time.
 
 Usage: ``python scripts/check_imports.py [DAG_FILE ...]``; without a file, all of ``example_dags``.
 """
@@ -58,7 +58,7 @@ def is_heavy(name: str) -> bool:
 
 
 def load_plain_dag() -> None:
-    """What every Dag file loads, with or without us."""
+    """Load what every Dag file loads, with or without us."""
     try:
         from airflow.sdk import DAG, Asset, BaseOperator, Param
     except ImportError:  # Airflow 2
@@ -155,7 +155,7 @@ def probe_each(groups: Sequence[Sequence[str]]) -> None:
             try:
                 print(json.dumps(probe(targets)), flush=True)
                 status = 0
-            except Exception:  # noqa: BLE001 - a fork has to end here, whatever happened
+            except Exception:  # noqa: BLE001 - a fork must end here in any case
                 traceback.print_exc()
             finally:
                 os._exit(status)
@@ -164,7 +164,7 @@ def probe_each(groups: Sequence[Sequence[str]]) -> None:
 
 
 def probes(groups: Sequence[Sequence[str]]) -> list[dict[str, list[str]]]:
-    """What :func:`probe_each` says, in a fresh interpreter with an Airflow home of its own."""
+    """The output of :func:`probe_each`, in a fresh interpreter with its own Airflow home."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run(
             [sys.executable, __file__, "--probe", json.dumps(groups)],

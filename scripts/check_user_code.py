@@ -26,7 +26,7 @@ WRONG = {
     "max_failed_items": 'MiraklExportOffersOperator(task_id="t", target="x.csv", max_failed_items=1)',
     "jobs": 'MiraklProductImportSensor(task_id="t", jobs=[1])',
 }
-"""Code that mypy has to reject, by a word of what it says."""
+"""Code that mypy must reject, by a word of its error."""
 IMPORTS = """
 from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
@@ -46,7 +46,7 @@ def snippets() -> Iterator[tuple[str, str]]:
 
 
 def mypy(folder: Path) -> tuple[int, str]:
-    """What mypy says of a folder of user's code."""
+    """The output of mypy for a folder of user code."""
     command = [
         sys.executable, "-m", "mypy", "--no-incremental", "--config-file", str(folder / "mypy.ini"),
         "--python-version", "3.11", str(folder),
@@ -56,7 +56,7 @@ def mypy(folder: Path) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Check, and say what is wrong."""
+    """Check, and print the problems."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "mypy.ini").write_text("[mypy]\ncheck_untyped_defs = True\nfollow_imports = silent\n")

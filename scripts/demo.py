@@ -2,7 +2,7 @@
 
 Everything it writes is in ``.demo/``, recreated by every run: the product file, an Airflow home with its SQLite
 database, the log. The sandbox takes a free port and runs at sixty times the speed, so that Mirakl's one call a minute
-becomes one a second; nothing else is different from the real thing.
+becomes one a second; nothing else differs from the real service.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> int:
         journal, stored = sandbox.journal(), len(sandbox.products())
     result_file = DEMO / "result.json"
     if not result_file.exists():
-        print("The Dag run broke; the end of its log:")
+        print("The Dag run failed; the end of its log:")
         print("".join((DEMO / "airflow.log").read_text().splitlines(keepends=True)[-30:]))
         print("demo: failed")
         return 1
@@ -88,15 +88,15 @@ def _report(result: dict[str, Any], journal: list[dict[str, Any]], stored: int, 
     print()
     for (operation, status), count in sorted(calls.items()):
         print(f"Mirakl saw {count} x {operation} and answered {status}")
-    print(f"Mirakl holds {stored:,} products; {seconds:.0f} s in all")
+    print(f"Mirakl has {stored:,} products; {seconds:.0f} s in all")
     print(f"demo: {sent:,} sent, {verified:,} verified, {failed:,} failed")
     good = result["state"] == "success" and sent == verified == stored == PRODUCTS and failed == 0
-    print("`make airflow` starts an Airflow to click in, with every example Dag, beside such a Mirakl.")
+    print("`make airflow` starts an Airflow to try, with every example Dag and such a Mirakl.")
     return 0 if good else 1
 
 
 def run_dag(source: str) -> None:
-    """Run the example Dag once in this process, and write down what became of it."""
+    """Run the example Dag once in this process, and store its result."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:

@@ -8,10 +8,10 @@
 Runs: ``upsert``, ``delta``, ``p41``, ``cm21``, ``s31``, ``pods``, ``worker_killed``, ``triggerer_killed``, ``mapped``.
 
 Needs Debian's packages ``postgresql`` and ``redis-server``, or the same programs on the ``PATH``. Each worker and each
-triggerer has an ``AIRFLOW_HOME`` of its own: what one writes to its disk, no other one can read. Dags, logs and the
+triggerer has an ``AIRFLOW_HOME`` of its own: no other component can read its disk. Dags, logs and the
 database are shared, as they are in production.
 
-What happened to each item is read from the sandbox's own books. The table at the end says for each run:
+The result of each item is read from the sandbox's own records. The table at the end shows for each run:
 
 lost, doubled
     items that Mirakl never accepted, and items that it accepted more than once.
@@ -60,7 +60,7 @@ CHUNKS, BATCH = 20, 50
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 POD_START = 30.0
-"""Seconds until a pod is there; each of its processes has a fresh disk."""
+"""Seconds until a pod starts; each of its processes has an empty disk."""
 PATIENCE = 900.0
 STARTED = re.compile(r"\[([0-9a-f-]{36})\] Executing workload in Celery: .*?dag_id='(\w+)'")
 ENDED = re.compile(r"\[([0-9a-f-]{36})\] (?:succeeded in ([\d.]+)s|raised)")
@@ -134,7 +134,7 @@ class Fleet(LiveAirflow):
     """PostgreSQL, Redis, a scheduler, a Dag processor, an API server, two workers and two triggerers.
 
     :param place: an empty folder for everything.
-    :param work_folder: what ``[mirakl] work_folder`` says; empty for the default, a folder on the disk of each.
+    :param work_folder: the value of ``[mirakl] work_folder``; empty for the default, a folder on the disk of each.
     """
 
     def __init__(self, place: Path, work_folder: str = "", **settings: str) -> None:
@@ -283,7 +283,7 @@ class Fleet(LiveAirflow):
             return [key for key, dag in STARTED.findall(logs) if dag == dag_id], seconds(logs)
 
         with contextlib.suppress(AssertionError):  # a worker that was killed never says how long it took
-            self.until(lambda: set(read()[0]) <= set(read()[1]), "the workers have said so", 20)
+            self.until(lambda: set(read()[0]) <= set(read()[1]), "the workers have logged it", 20)
         started, took = read()
         return len(started), sum(took.get(key, 0.0) for key in started)
 
@@ -295,10 +295,10 @@ def seconds(log: str) -> dict[str, float]:
 
 @dataclass
 class Scenario:
-    """One run, and how it is judged.
+    """One run, and its evaluation.
 
     :param text: the Dag below its head.
-    :param items: what has to be accepted, each once.
+    :param items: the items that must be accepted, each once.
     :param operation: Mirakl's code of the call that writes.
     :param during: what happens while it runs.
     """
@@ -372,7 +372,7 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def object_storage(bucket: str) -> Iterator[dict[str, Any]]:
-    """moto's server with a bucket; gives the connection."""
+    """moto's server with a bucket; yields the connection."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -455,7 +455,7 @@ HEADINGS = (
 
 
 def row(fleet: Fleet, scenario: Scenario) -> tuple[str, ...]:
-    """What came of a run."""
+    """The result of a run."""
     sandbox = scenario.sandbox
     accepted = Counter(
         entry["item"]
@@ -485,7 +485,7 @@ def row(fleet: Fleet, scenario: Scenario) -> tuple[str, ...]:
 
 
 def main() -> int:
-    """Run, print the table, and say by the exit code whether nothing was lost, doubled or failed."""
+    """Run and print the table; the exit code shows whether anything was lost, doubled or failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -522,7 +522,7 @@ def main() -> int:
 
 
 def run_all(fleet: Fleet, chosen: list[Scenario]) -> None:
-    """First what nothing happens to, then what is killed, then the many."""
+    """First the undisturbed runs, then the killed ones, then the mapped ones."""
     fleet.until_ready()
     for scenario in chosen:
         kind = CONNECTIONS.get(scenario.name, "mirakl_connect_default")
@@ -543,7 +543,7 @@ def run_all(fleet: Fleet, chosen: list[Scenario]) -> None:
 
 
 def wait(scenario: Scenario) -> None:
-    """Wait for the end, whatever it is."""
+    """Wait for the end, successful or not."""
     try:
         state = scenario.runs[-1].until_done(scenario.patience)
     except AssertionError as error:

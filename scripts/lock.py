@@ -1,5 +1,5 @@
 """Write the constraints files: one per supported Airflow version, one for the tools, one
-for what looks at the supply chain.
+for checks of the supply chain.
 
 Usage: ``python scripts/lock.py [VERSION ...]`` (``make lock``); without a version, all of them.
 
@@ -48,7 +48,7 @@ RELEASES = (
         newer=("apache-airflow-providers-common-compat", "asgiref"),
     ),
     Release("3.1.8", "2026-03-13"),
-    # Either of the two newer releases keeps the API server from importing.
+    # Either of the two newer releases breaks the import of the API server.
     Release("3.2.2", "2026-05-31", pins=("fastapi<0.137", "svcs<26")),
     Release("3.3.2", "2026-09-19"),
 )
@@ -112,7 +112,7 @@ def lock_tools() -> None:
 
 
 def lock_supply() -> None:
-    """What looks at the package's own supply chain lives in an environment of its own."""
+    """The checks of the supply chain have a separate environment."""
     lines = compile_pins("", "--group", "supply", exclude_newer=NEWEST.exclude_newer)
     write("supply.txt", lines)
 

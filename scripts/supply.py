@@ -1,10 +1,10 @@
-"""What a user installs, seen from outside: a bill of materials, licences, known vulnerabilities.
+"""Checks what a user installs: a bill of materials, licences, known vulnerabilities.
 
     python scripts/supply.py ENVIRONMENT [--offline]
 
 ``ENVIRONMENT`` is a virtual environment with the package and what it needs, nothing else. Writes
 ``build/sbom.cdx.json`` (CycloneDX). Fails on a licence that a user of an Apache-2.0 package would not expect, and on a
-known vulnerability. Where the database of vulnerabilities cannot be reached, it says so; ``--offline`` accepts that.
+known vulnerability. If the database of vulnerabilities cannot be reached, it reports that; ``--offline`` accepts that.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def bill_of_materials(python: Path) -> str:
 
 
 def licences(python: Path) -> list[str]:
-    """Packages with a licence that does not go with Apache-2.0."""
+    """Packages with a licence that is not compatible with Apache-2.0."""
     done = tool("pip-licenses", "--python", str(python), "--format=json", "--from=mixed")
     if done.returncode:
         sys.exit(f"pip-licenses failed:\n{done.stderr}")
@@ -66,7 +66,7 @@ def licences(python: Path) -> list[str]:
 
 
 def vulnerabilities(python: Path) -> tuple[list[str], str]:
-    """Packages with a known vulnerability, and what keeps this list from being complete, if anything."""
+    """Packages with a known vulnerability, and the reason if the list is incomplete."""
     (packages,) = python.parents[1].glob("lib/python*/site-packages")
     done = tool("pip-audit", "--path", str(packages), "--format=json", "--progress-spinner=off")
     try:
@@ -84,11 +84,11 @@ def vulnerabilities(python: Path) -> tuple[list[str], str]:
         for row in found
         if row.get("vulns")
     ]
-    return known, f"{len(skipped)} of {len(found)} packages could not be asked about" if skipped else ""
+    return known, f"{len(skipped)} of {len(found)} packages could not be checked" if skipped else ""
 
 
 def main() -> int:
-    """Look at everything, then say what is wrong."""
+    """Check everything, then print the problems."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -100,7 +100,7 @@ def main() -> int:
     python = (options.environment / "bin" / "python").absolute()
     print(bill_of_materials(python))
     foreign = licences(python)
-    print(f"licences: {len(foreign)} do not go with Apache-2.0", *foreign, sep="\n  ")
+    print(f"licences: {len(foreign)} are not compatible with Apache-2.0", *foreign, sep="\n  ")
     known, why = vulnerabilities(python)
     print(f"vulnerabilities: in {len(known)} packages" + (f"; {why}" if why else ""), *known, sep="\n  ")
     return 1 if foreign or known or (why and not options.offline) else 0

@@ -30,8 +30,8 @@ def test_csv(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"order_id,amount\no-1,1.50\no-2\n", r"line 3 has 1 cells, the heading has 2"),
-        (b"order_id,amount\no-1,1.50,\n", r"line 2 has 3 cells, the heading has 2"),
+        (b"order_id,amount\no-1,1.50\no-2\n", r"line 3 has 1 cells, but the header has 2"),
+        (b"order_id,amount\no-1,1.50,\n", r"line 2 has 3 cells, but the header has 2"),
         (b"order_id,amount\no-1,1,50\n", r"line 2 has 3 cells"),
         (b'order_id,amount\n"o-1,1.50\n', r"closing quote"),
         (b'order_id,amount\n"o"-1,1.50\n', r"line 2"),

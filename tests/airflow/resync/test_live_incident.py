@@ -264,7 +264,12 @@ def test_a_mistake_is_explained_line_by_line_where_a_person_looks(page, airflow,
             "What to do: The key was rejected",
             "Read more: ",
         ),
-        "wrong_rows": ("of 3 rows are wrong", "Where: task wrong_rows", "What to do: Correct", "Read more: "),
+        "wrong_rows": (
+            "of 3 rows are invalid",
+            "Where: task wrong_rows",
+            "What to do: Correct",
+            "Read more: ",
+        ),
     }.items():
         page.goto(f"/dags/mistakes/runs/{run.run_id}/tasks/{task}")
         tops = []

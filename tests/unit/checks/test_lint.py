@@ -160,7 +160,7 @@ def test_the_shop_s_own_format_is_not_judged_by_the_operator_s(lint: Any) -> Non
 
 def test_a_row_that_cannot_be_read_is_one_finding(lint: Any) -> None:
     found = lint(HEAD + row() + "a;b;c;d;e;f;g;h;i;j;k;l\n" + row(shop_sku="A-2"), ProductCheck(CATALOG))
-    assert said(found) == ["line 3: has 12 cells, the heading has 11; is a quote or a separator missing?"]
+    assert said(found) == ["line 3: has 12 cells, but the header has 11; is a quote or a separator missing?"]
 
 
 def test_the_words_for_a_person(lint: Any) -> None:
