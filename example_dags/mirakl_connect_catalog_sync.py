@@ -39,8 +39,8 @@ with DAG(
             f"{EXAMPLES}/data/products.ndjson",
             type="string",
             title="Product file",
-            description="NDJSON, JSON, CSV or Parquet: a local path, or any object storage that Airflow supports, such
-            as " "s3://aws_default@catalog/products.ndjson.",
+            description="NDJSON, JSON, CSV or Parquet: a local path, or object storage, such as "
+            "s3://aws_default@catalog/products.ndjson.",
         )
     },
     doc_md=__doc__,

@@ -101,7 +101,7 @@ with DAG(
 
     @task.short_circuit
     def no_other_run(**context: Any) -> bool:
-        """Skip the run while another one is running, if the overlap rule is "skip"."""
+        """Skip the run while another one is running, if ``OVERLAP`` is ``skip``."""
         from airflow_provider_mirakl.overlap import is_first_run
 
         return OVERLAP == "queue" or is_first_run(context)
