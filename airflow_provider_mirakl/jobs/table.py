@@ -7,9 +7,9 @@ Operators, sensors and the trigger use it through :func:`judge`. Source: docs/mi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from airflow_provider_mirakl.api import catalog_manager, marketplace, offers, products
 from airflow_provider_mirakl.api.call import Call, Json, Page
@@ -74,6 +74,13 @@ class Report:
     """Whether every line of a list of failures is a failure: P47 also has warnings."""
 
 
+ColumnKind: TypeAlias = Literal["text", "boolean", "number", "integer", "json"]
+
+
+def _columns(kind: ColumnKind, names: str) -> dict[str, ColumnKind]:
+    return dict.fromkeys(names.split(), kind)
+
+
 @dataclass(frozen=True, slots=True)
 class JobKind:
     """One entry of the table.
@@ -97,6 +104,7 @@ class JobKind:
     :param early: states that a user may treat as the end.
     :param file: the call that fetches a file of an export by its URL.
     :param items: the field of such a file with the list, if the file is an object.
+    :param columns: kinds of the fields of an exported row that Mirakl documents, for Parquet.
     :param batch: the call that submits encoded objects as a job, where there is one.
     :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in the
         listing; ``resend``, where that is harmless; or ``fail`` and leave the decision to the user.
@@ -122,6 +130,7 @@ class JobKind:
     file: Callable[..., Call[bytes]] | None = None
     batch: Callable[[Caller, list[bytes]], Call[Any]] | None = None
     items: str | None = None
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
 
     def id(self, value: JobId) -> JobId:
         """An id in the type that Mirakl uses."""
@@ -327,6 +336,8 @@ CATALOG_EXPORT = JobKind(
     recommended=60,
     unclear="resend",
     file=catalog_manager.get_export_file,
+    columns=_columns("text", "mirakl_product_id product_sku creation_date update_date")
+    | _columns("json", "acceptance data synchronization validation catalogs product_urls sources"),
 )
 
 OFFER_IMPORT = JobKind(
@@ -388,6 +399,25 @@ PRICE_IMPORT = JobKind(
     ),
 )
 
+_OFFER_COLUMNS: Mapping[str, ColumnKind] = {
+    **_columns(
+        "text", "available_end_date available_start_date currency_iso_code date_created description last_updated "
+        "min_shipping_type min_shipping_zone price_additional_info product_sku product_tax_code shop_name shop_sku "
+        "state_code",
+    ),
+    **_columns("boolean", "active allow_quote_requests deleted is_professional premium"),
+    **_columns(
+        "integer", "favorite_rank leadtime_to_ship max_order_quantity min_order_quantity offer_id package_quantity "
+        "quantity shop_id",
+    ),
+    **_columns("number", "min_shipping_price min_shipping_price_additional msrp"),
+    **_columns(
+        "json", "channels eco_contributions fulfillment logistic_class measurement offer_additional_fields "
+        "ongoing_discount_campaigns prices retail_prices shipping_types warehouses",
+    ),
+}  # fmt: skip
+"""Fields of OF54 that Mirakl documents."""
+
 OFFER_EXPORT = JobKind(
     name="offer_export",
     code="OF52",
@@ -401,6 +431,7 @@ OFFER_EXPORT = JobKind(
     unclear="resend",
     recognizes=True,
     file=offers.get_offer_export_file,
+    columns=_OFFER_COLUMNS,
 )
 
 ORDER_EXPORT = JobKind(

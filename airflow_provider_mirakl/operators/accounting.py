@@ -73,6 +73,6 @@ class MiraklExportTransactionsOperator(ChangesExportOperator):
             updated_since=self.since,
             created_since=self.created_since,
             created_to=self.created_to,
-            items_per_chunk=self.chunk_size,
+            items_per_chunk=self.items_per_chunk,
             options=self.options,
         )

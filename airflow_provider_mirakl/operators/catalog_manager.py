@@ -175,7 +175,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
             restrict_attributes=self.restrict_attributes,
             include_data_provider_origins=self.include_data_provider_origins,
             export_type=self.export_type,
-            items_per_chunk=self.chunk_size,
+            items_per_chunk=self.items_per_chunk,
         )
 
     def _lists(self) -> dict[str, list[str]]:

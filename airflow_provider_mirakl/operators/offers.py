@@ -325,7 +325,7 @@ class MiraklExportOffersOperator(ChangesExportOperator):
             caller=caller,
             updated_since=self.since,
             export_type=self.export_type,
-            items_per_chunk=self.chunk_size,
+            items_per_chunk=self.items_per_chunk,
             channel_codes=self.channel_codes,
             options=self.options,
         )

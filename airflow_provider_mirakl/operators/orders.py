@@ -109,6 +109,6 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
             created_to=self.created_to or (now if created is not None else None),
             order_state_codes=self.order_state_codes,
             channel_codes=self.channel_codes,
-            items_per_chunk=self.chunk_size,
+            items_per_chunk=self.items_per_chunk,
             options=self.options,
         )

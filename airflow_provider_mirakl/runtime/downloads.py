@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.jobs.table import ColumnKind
 
 
 _HEAD = 1 << 20
@@ -67,6 +68,7 @@ def write_files(
     target: StoragePath,
     target_format: str,
     items: str | None = None,
+    columns: Mapping[str, ColumnKind] | None = None,
 ) -> int | None:
     """Fetch files one after another and write them as one.
 
@@ -82,8 +84,7 @@ def write_files(
             _join_csv(pieces, target)
             return None
         if target_format == "parquet":
-            personal = any(call.operation.personal for call in calls)
-            return _write_parquet([_as_ndjson(piece, items) for piece in pieces], target, personal=personal)
+            return _write_parquet([_as_ndjson(piece, items) for piece in pieces], target, columns or {})
         return _join_rows(pieces, target, items)
 
 
@@ -223,37 +224,18 @@ def _as_ndjson(piece: Path, items: str | None) -> Path:
     return rows
 
 
-def _write_parquet(pieces: Sequence[Path], target: StoragePath, *, personal: bool) -> int:
-    """Write Parquet in two passes: first the columns of all pieces, then their rows, piece by piece.
+def _write_parquet(pieces: Sequence[Path], target: StoragePath, documented: Mapping[str, ColumnKind]) -> int:
+    """Two passes: first the columns of all pieces, then their rows. See :mod:`.tables`."""
+    from airflow_provider_mirakl.runtime.tables import decoded, learn, write_table
 
-    :param personal: whether rows contain personal data. If so, errors do not quote values.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.json as pj
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise MiraklConfigurationError(_NO_PYARROW, field="target") from None
+    if find_spec("pyarrow") is None:
+        raise MiraklConfigurationError(_NO_PYARROW, field="target")
 
-    def read(piece: Path, schema: Any = None) -> Any:
-        options = pj.ParseOptions(explicit_schema=schema) if schema is not None else None
-        # In one block: a row longer than the default block cannot be read.
-        block = pj.ReadOptions(block_size=min(piece.stat().st_size + 1, 2**31 - 1))
-        return pj.read_json(piece, read_options=block, parse_options=options)
+    def rows() -> Iterator[dict[str, Any]]:
+        for piece in pieces:
+            with piece.open("rb") as file:
+                yield from decoded(file)
 
-    try:
-        schemas = [read(piece).schema for piece in pieces if piece.stat().st_size]
-        schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
-        count = 0
-        with writing_target(target) as file, pq.ParquetWriter(file, schema) as writer:
-            for piece in pieces:
-                if piece.stat().st_size:
-                    table = read(piece, schema).select(schema.names).cast(schema)
-                    writer.write_table(table)
-                    count += table.num_rows
-    except pa.ArrowException as error:
-        words = type(error).__name__ if personal else str(error)
-        raise MiraklReplyError(
-            f"The export does not fit into one table ({words}); export as ndjson", operation="export"
-        ) from (None if personal else error)
-    return count
+    columns = learn(rows(), documented)
+    with writing_target(target) as file:
+        return write_table(file, rows(), columns)

@@ -214,7 +214,7 @@ def fetch_export(
     file = kind.file
     assert file is not None  # noqa: S101 - exports have files
     calls = [file(url, accept=export_type(target_format)) for url in urls]
-    items = write_files(client, calls, storage_path(target), target_format, kind.items)
+    items = write_files(client, calls, storage_path(target), target_format, kind.items, kind.columns)
     counted = "CSV, whose rows are not counted," if items is None else f"{items:,} items"
     log.info("Wrote %s: %s from %d files", target, counted, len(urls))
     return {"target": target, "items": items, "files": len(urls)}

@@ -95,8 +95,6 @@ class DirectExportArguments(TaskArguments, total=False):
 
 LONGEST_POSTPONEMENT = 24 * 3600.0
 """Longest time in seconds that a direct export waits until Mirakl permits it."""
-_PARQUET_CHUNK = 10_000
-"""Items in one of Mirakl's files for a Parquet target: each file is read into memory."""
 
 
 class ExportOperator(MiraklJobOperator):
@@ -107,7 +105,7 @@ class ExportOperator(MiraklJobOperator):
 
     :param target: the file to write: a local path or object storage. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending.
-    :param items_per_chunk: items in one of Mirakl's files; default Mirakl's own, for Parquet 10,000.
+    :param items_per_chunk: items in one of Mirakl's files; default Mirakl's own.
     """
 
     formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
@@ -149,13 +147,6 @@ class ExportOperator(MiraklJobOperator):
     def export_type(self) -> str:
         """The format requested from Mirakl."""
         return export_type(self.format)
-
-    @property
-    def chunk_size(self) -> int | None:
-        """Items in one of Mirakl's files; ``None`` for Mirakl's own."""
-        if self.items_per_chunk is None and self.format == "parquet":
-            return _PARQUET_CHUNK
-        return self.items_per_chunk
 
     def payload(self, caller: Caller) -> str:
         """Hash of the request."""
