@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
+    MiraklConfigurationError,
     MiraklError,
     MiraklInputError,
     MiraklPermissionError,
@@ -30,13 +32,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Number,
+    Seconds,
     Whole,
 )
 from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import Unpack
 
     from airflow.providers.common.compat.sdk import Context
@@ -224,6 +226,12 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     :param document_ids: only these documents. Each must be among those listed. Templated.
     :param type_codes: only these types. Templated.
     :param updated_since: only documents uploaded since then, at most 90 days ago. Not for sellers. Templated.
+    :param changes_only: only documents that were uploaded since the last run in which none failed. The first run takes
+        everything of ``shop_ids``, or without them what S30 still lists, which is 90 days. Not for sellers, and not
+        together with ``updated_since``. Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
+        may differ from ours. What is stored already is not fetched again. Templated.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param max_files: largest number of files in an archive.
     :param max_file_bytes: largest size of a document. Default 1 GiB.
     :param max_total_bytes: largest size of an archive, packed and unpacked. Default 4 GiB: the worker's local disk
@@ -248,6 +256,9 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
     document_ids = Ids()
     type_codes = Codes()
     updated_since = Maybe(Moment())
+    changes_only = Flag()
+    overlap = Seconds(least=0)
+    watermark = Maybe(Location())
     max_files = Whole()
     max_file_bytes = Whole()
     max_total_bytes = Whole()
@@ -261,6 +272,9 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         document_ids: IdsArg | None = None,
         type_codes: CodesArg | None = None,
         updated_since: MomentArg | None = None,
+        changes_only: FlagArg = False,
+        overlap: NumberArg = 300.0,
+        watermark: PathArg | None = None,
         max_files: WholeArg = 1_000,
         max_file_bytes: WholeArg = 1 << 30,
         max_total_bytes: WholeArg = 4 << 30,
@@ -273,6 +287,9 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         self.document_ids = document_ids
         self.type_codes = type_codes
         self.updated_since = updated_since
+        self.changes_only = changes_only
+        self.overlap = overlap
+        self.watermark = watermark
         self.max_files = max_files
         self.max_file_bytes = max_file_bytes
         self.max_total_bytes = max_total_bytes
@@ -286,14 +303,16 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
 
         shops, target = self.shops(self.shop_ids), storage_path(self.target)
         limits = ArchiveLimits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
+        run = TaskRun(context, self.work_folder, begins=True)
+        asked, since = datetime.now(UTC), self._since(run, shops)
         fetched: list[Fetched] = []
         with self.hook.get_conn() as client:
-            documents = self._chosen(self.listed(client, shops, self.updated_since, self.type_codes))
+            documents = self._chosen(self.listed(client, shops, since, self.type_codes))
             fetcher = Fetcher(client, self.caller_of().role, limits=limits)
             for shop, own in self._by_shop(documents, shops).items():
                 fetched.append(self._fetch(fetcher, shop, own, target))
-        return self.conclude(
-            TaskRun(context, self.work_folder, begins=True),
+        result = self.conclude(
+            run,
             (result for part in fetched for result in part.results),
             {
                 "stored": sum(part.stored for part in fetched),
@@ -302,6 +321,42 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
                 "manifests": [part.manifest for part in fetched],
             },
         )
+        if self.changes_only and not result["failed"]:  # what failed has to be listed again
+            from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+
+            Watermark(asked, run.instance, since).save(watermark_path(run, self.watermark))
+        return result
+
+    def _since(self, run: TaskRun, shops: Sequence[int]) -> datetime | None:
+        """Where the window begins; ``None`` for everything.
+
+        :raises MiraklConfigurationError: it is set in two ways, or S30 of the role has no such window.
+        """
+        if not self.changes_only:
+            return self.updated_since
+        from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS
+        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+
+        if self.updated_since is not None or not VARIANTS[self.caller_of().role].changes:
+            raise MiraklConfigurationError(
+                "changes_only is for the operator and the front office, and begins at its own watermark; leave it out, "
+                "or leave out updated_since",
+                field="changes_only",
+            )
+        last = Watermark.load(watermark_path(run, self.watermark))
+        since = None if last is None else last.since(run.instance, timedelta(seconds=self.overlap))
+        earliest = datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1)
+        if since is None and shops:
+            return None
+        if since is None or since < earliest:
+            self.log.warning(
+                "S30 reaches back %d days at most, so documents uploaded before %s are left out; name shop_ids once "
+                "to take them",
+                MAX_PERIOD.days,
+                earliest.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            )
+            return earliest
+        return since
 
     def _fetch(
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath

@@ -409,3 +409,28 @@ def test_shops_are_listed_for_mapping(run: Any, sandbox: Sandbox) -> None:
     batches = ran.returned("batches")
     assert sorted(shop for batch in batches for shop in batch) == shops
     assert all(len(batch) <= 2 for batch in batches)
+
+
+def test_only_what_arrived_since_the_last_good_run_is_listed(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def download(more: str = "", conn_id: str = "mirakl_operator") -> Any:
+        task = (
+            f"    MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id={conn_id!r}, changes_only=True,"
+            f" target={str(tmp_path / 'kyc')!r}, watermark={str(tmp_path / 'watermark.json')!r}, {more})\n"
+        )
+        return run_dag(HEAD.format(dag_id="since_the_last") + task)
+
+    shop = sandbox.call(lambda world: min(world.instance.shops))
+    sandbox.put_document(shop, "PASSPORT", "a.pdf", PDF)
+    assert download().returned("t")["stored"] == 1
+    sandbox.put_document(shop, "BANK_DETAILS", "b.pdf", PDF)
+    fault = sandbox.fault("status", "S31", status=404, times=None)
+    failed = download("max_failed_items=None")
+    assert failed.returned("t")["failed"] == 1
+    kept = (tmp_path / "watermark.json").read_bytes()
+    sandbox.call(lambda world: world.faults.remove(fault.number))
+    assert download().returned("t")["stored"] == 1, "what failed is listed again"
+    assert (tmp_path / "watermark.json").read_bytes() != kept
+    assert download(conn_id="mirakl_shop").state == "failed", "a seller's S30 has no such window"
+    assert download("updated_since='2026-01-01'").state == "failed"
