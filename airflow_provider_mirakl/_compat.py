@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,6 +42,17 @@ except ImportError:  # Airflow 2
     from airflow.triggers.base import BaseTrigger as BaseEventTrigger  # type: ignore[assignment]
 
     HAS_EVENT_TRIGGERS = False
+
+
+REFUSES_NONE = __version__.startswith("3.0.")
+"""Whether Airflow's API refuses an XCom that is nothing: then a result with such a key would fail its task."""
+
+
+def as_outputs(result: Any) -> Any:
+    """A result whose every key Airflow can store as an output of its own."""
+    if not REFUSES_NONE or not isinstance(result, dict):
+        return result
+    return {name: value for name, value in result.items() if value is not None}
 
 
 async def in_thread(function: Callable[[], T]) -> T:
@@ -102,6 +115,7 @@ __all__ = [
     "HAS_EVENT_TRIGGERS",
     "BaseEventTrigger",
     "amask_secret",
+    "as_outputs",
     "count_unfinished",
     "in_thread",
     "mask_secret",

@@ -1,15 +1,14 @@
 """### Extract the listings of a Marketplace to a lake
 
 Orders (OR11), offers (OF21), transaction lines (TL02), invoices (IV01), returns (RT11) and threads of messages (M11),
-each as NDJSON; each run begins where the previous one ended. `orders_export` is for many orders: it exports them
-in the background (OR13 to OR15), and `transactions_export` does the same for transaction lines (TL03 to TL05). Fields
-that are known to identify a customer are left out of the listings.
+each as NDJSON; each run begins where the previous one ended. Fields that are known to identify a customer are left
+out.
 
 **Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger* twice: the first run
 writes a few rows of each kind to `dags/out/marketplace`, the second only what changed since. In production, set
-`schedule="@daily"`: Mirakl permits full exports by TL03 and IV01 once a day.
+`schedule="@daily"`: Mirakl permits IV01 once a day.
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ from pathlib import Path
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param
 
-from airflow_provider_mirakl.operators.accounting import MiraklExportTransactionsOperator
 from airflow_provider_mirakl.operators.extract import MiraklExtractOperator
-from airflow_provider_mirakl.operators.orders import MiraklExportOrdersOperator
 
 # A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
@@ -57,18 +54,3 @@ with DAG(
             deferrable=True,
         )
     # [END listings]
-
-    # [START exports]
-    MiraklExportOrdersOperator(
-        task_id="orders_export",
-        target="{{ params.target }}/orders-{{ run_id | replace(':', '') }}.ndjson",
-        changes_only=True,
-        deferrable=True,
-    )
-    MiraklExportTransactionsOperator(
-        task_id="transactions_export",
-        target="{{ params.target }}/transactions-{{ run_id | replace(':', '') }}.ndjson",
-        changes_only=True,
-        deferrable=True,
-    )
-    # [END exports]

@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
+from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklStorageError
 from airflow_provider_mirakl.lineage import TellsLineage
 
@@ -55,7 +56,7 @@ class Explains(TellsLineage):
         with explaining(self):
             found = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
             _remember(self, found)
-            return found
+            return as_outputs(found)
 
 
 def _remember(task: TellsLineage, result: Any) -> None:
@@ -73,7 +74,7 @@ def _explained(method: Any) -> Any:
         with explaining(self):
             found = method(self, *args, **kwargs)
             _remember(self, found)
-            return found
+            return as_outputs(found)
 
     return explained
 

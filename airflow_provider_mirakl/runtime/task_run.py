@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from airflow_provider_mirakl._compat import as_outputs
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
-
-    from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.files.storage import StoragePath
 
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
@@ -203,6 +204,7 @@ class TaskRun:
 
     def push_result(self, result: dict[str, Any]) -> None:
         """Push a result to XCom as the return value, before an error ends the task."""
+        result = as_outputs(result)
         task = getattr(self._ti, "task", None)
         if not getattr(task, "do_xcom_push", True):
             return

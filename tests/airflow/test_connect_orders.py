@@ -175,7 +175,7 @@ def test_a_fixed_interval(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> Non
     more = f"updated_from={stamps[1][1]!r}, updated_to={stamps[3][1]!r}"
     run = run_dag(dag(tmp_path, more))
     assert ids(run) == [stamps[2][0], stamps[1][0]]
-    assert run.returned("extract")["watermark"] is None
+    assert run.returned("extract").get("watermark") is None
     assert run_dag(dag(tmp_path, f"updated_to={stamps[0][1]!r}")).state == "failed"
     assert run_dag(dag(tmp_path, more + ", since='2026-01-01T00:00:00Z'")).state == "failed"
 

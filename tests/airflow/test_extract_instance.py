@@ -158,7 +158,7 @@ def test_invoices_by_creation_and_offers_as_a_whole(run_dag: Any, sandbox: Sandb
     for _ in range(2):
         run = run_dag(source)
         assert [row["shop_sku"] for row in rows(run, "offers")] == ["s1", "s2", "s3", "s4", "s5"]
-    assert run.returned("extract")["watermark"] is None
+    assert run.returned("extract").get("watermark") is None
 
 
 def test_other_filters_than_those_of_the_watermark(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
