@@ -11,7 +11,9 @@ A target is a field of Connect, if needed with a key in brackets::
 
 Conversely, a target may be made of several columns, or of a constant::
 
-    "id": "{Handle}-{Option1 Value}"     "titles[en_US]": "{Brand} {Name}"     "brand": "=Acme"
+    "id": "{Handle}-{Option1 Value}"     "titles[en_US]": "{Brand} {Name}[, {Colour}]"     "brand": "=Acme"
+
+What stands in square brackets is left out where its column is empty.
 
 Without a mapping the columns must be named after their targets, or have a common name: ``sku``, ``ean``,
 ``price``, ``stock``, ``title_en_US``, ``description-fr``.
@@ -51,6 +53,8 @@ class Columns:
     :param mapping: column to target, or target to columns in braces or a constant after ``=``, see the
         module; other columns are ignored. Names are matched regardless of case and
         surrounding spaces. ``None``: the columns must be named after their targets; any other column is an error.
+    :param optional: columns of the mapping that the source may lack; a ready mapping names those that its system
+        does not always export.
     :param languages: the source's own name of a language to Connect's locale, such as ``{"FR": "fr_FR"}``; it is used
         for every key in brackets or after a title or description column. ``None``: the source uses locales.
     :param locale: locale of texts whose target does not have one.
@@ -80,6 +84,7 @@ class Columns:
     """
 
     mapping: Mapping[str, str] | None = None
+    optional: tuple[str, ...] = ()
     languages: Mapping[str, str] | None = None
     locale: str | None = None
     currency: str | None = None
@@ -305,6 +310,8 @@ def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -
                     f"matches {' and '.join(map(repr, alike))} in the header; use one of these names", name
                 )
             )
+        elif not alike and name in columns.optional:
+            found[name] = name
         elif not alike:
             faults.append(
                 Problem(
@@ -367,6 +374,34 @@ def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
 
 _Read = Callable[[Mapping[str, Any]], Any]
 
+_OPTIONAL = re.compile(r"\[([^\[\]{}]*\{[^{}]+\}[^\[\]{}]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of what a target is made of.
+
+    :param parts: texts and columns in turn, beginning with a text.
+    :param optional: left out where its column is empty.
+    """
+
+    parts: Sequence[str]
+    optional: bool
+
+    @classmethod
+    def of(cls, text: str, names: Mapping[str, str], *, optional: bool) -> _Piece:
+        """A part of a text with columns in braces."""
+        parts = _FIELD.split(text)
+        return cls([names.get(part, part) if at % 2 else part for at, part in enumerate(parts)], optional)
+
+    def read(self, cells: Mapping[str, Any]) -> tuple[str, list[str]]:
+        """The text of this part, and those of its columns."""
+        columns = [_cell_text(cells.get(part)) for part in self.parts[1::2]]
+        if self.optional and not all(columns):
+            return "", []
+        texts = [columns[at // 2] if at % 2 else part for at, part in enumerate(self.parts)]
+        return "".join(texts), columns
+
 
 def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> _Read:
     """A function that reads the value of a target from the cells."""
@@ -375,15 +410,20 @@ def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> 
         return lambda cells: cells.get(column)
     if spec.startswith("="):
         return lambda cells: spec[1:]
-    parts = _FIELD.split(spec)
-    pieces = [(names.get(part, part), bool(number % 2)) for number, part in enumerate(parts) if part]
+    pieces = [
+        _Piece.of(text, names, optional=bool(at % 2)) for at, text in enumerate(_OPTIONAL.split(spec)) if text
+    ]
     whole = target.field == "id"
 
     def read(cells: Mapping[str, Any]) -> Any:
-        values = [_cell_text(cells.get(part)) if is_column else part for part, is_column in pieces]
-        filled = [bool(value) for value, (_, is_column) in zip(values, pieces, strict=True) if is_column]
+        texts, filled, missing = [], False, False
+        for piece in pieces:
+            text, columns = piece.read(cells)
+            texts.append(text)
+            filled = filled or any(columns)
+            missing = missing or not (piece.optional or all(columns))
         # An id with a missing part would be the id of another product.
-        return "".join(values).strip(BLANK) if (all(filled) if whole else any(filled)) else None
+        return None if (missing and whole) or not filled else "".join(texts).strip(BLANK)
 
     return read
 

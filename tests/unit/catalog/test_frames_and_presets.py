@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +251,161 @@ def test_the_other_ready_mappings(
     assert product["standard_prices"] == price(amount, "USD")
     assert product["titles"][0]["value"] in ("Lamp", "Bag")
     assert "<" not in product["descriptions"][0]["value"]
+
+
+# The columns of the systems' own exports, in their order; the products are ours.
+_SHOPIFY = (
+    "Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,"
+    "Option3 Name,Option3 Value,Variant SKU,Variant Grams,Variant Inventory Tracker,Variant Inventory Qty,"
+    "Variant Inventory Policy,Variant Fulfillment Service,Variant Price,Variant Compare At Price,"
+    "Variant Requires Shipping,Variant Taxable,Variant Barcode,Image Src,Image Position,Image Alt Text,Gift Card,"
+    "SEO Title,SEO Description,Variant Image,Variant Weight Unit,Variant Tax Code,Cost per item,Status"
+)
+_WOOCOMMERCE = (
+    "ID,Type,SKU,Name,Published,Is featured?,Visibility in catalog,Short description,Description,"
+    "Date sale price starts,Date sale price ends,Tax status,Tax class,In stock?,Stock,Backorders allowed?,"
+    "Sold individually?,Weight (lbs),Length (in),Width (in),Height (in),Allow customer reviews?,Purchase note,"
+    "Sale price,Regular price,Categories,Tags,Shipping class,Images,Download limit,Download expiry days,Parent,"
+    "Grouped products,Upsells,Cross-sells,External URL,Button text,Position,Attribute 1 name,Attribute 1 value(s),"
+    "Attribute 1 visible,Attribute 1 global"
+)
+_MAGENTO = (
+    "sku,store_view_code,attribute_set_code,product_type,categories,product_websites,name,description,"
+    "short_description,weight,product_online,tax_class_name,visibility,price,special_price,special_price_from_date,"
+    "special_price_to_date,url_key,meta_title,base_image,small_image,thumbnail_image,created_at,updated_at,"
+    "additional_attributes,qty,out_of_stock_qty,is_in_stock,additional_images,configurable_variations"
+)
+
+
+def export(heading: str, *rows: dict[str, str]) -> str:
+    """A file with every column of an export."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, heading.split(","), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+WHOLE = {
+    "shopify apparel": (
+        "shopify",
+        export(
+            _SHOPIFY,
+            {
+                "Handle": "shirt", "Title": "Shirt", "Body (HTML)": "<p>Soft,<br>warm</p>", "Vendor": "Acme",
+                "Type": "Shirts", "Tags": "men, cotton", "Published": "true", "Option1 Name": "Size",
+                "Option1 Value": "M", "Option2 Name": "Colour", "Option2 Value": "Blue", "Variant Grams": "200",
+                "Variant Inventory Qty": "1", "Variant Price": "50", "Variant Taxable": "TRUE",
+                "Image Src": "https://cdn.example/1.jpg", "Image Position": "1", "Gift Card": "FALSE",
+            },
+            {
+                "Handle": "shirt", "Option1 Value": "M", "Option2 Value": "Red", "Variant Price": "50",
+                "Variant Inventory Qty": "2",
+            },
+            {"Handle": "shirt", "Image Src": "https://cdn.example/2.jpg", "Image Position": "2"},
+        ),
+        ["shirt-M-Blue", "shirt-M-Red"],
+    ),
+    "shopify jewellery": (
+        "shopify",
+        export(
+            _SHOPIFY,
+            {
+                "Handle": "ring", "Title": "Ring", "Option1 Name": "Title", "Option1 Value": "Default Title",
+                "Variant Price": "44.99", "Variant Compare At Price": "49.99",
+            },
+            {
+                "Handle": "chain", "Title": "Chain", "Vendor": "Acme", "Option1 Name": "Colour",
+                "Option1 Value": "Gold", "Variant Price": "69.99", "Image Src": "https://cdn.example/3.jpg",
+            },
+            {"Handle": "chain", "Option1 Value": "Silver", "Variant Price": "69.99"},
+        ),
+        ["ring-Default Title", "chain-Gold", "chain-Silver"],
+    ),
+    "shopify home without stock and barcodes": (
+        "shopify",
+        export(
+            ",".join(
+                name
+                for name in _SHOPIFY.split(",")
+                if name not in ("Variant Inventory Qty", "Variant Barcode", "Option3 Name", "Option3 Value")
+            ),
+            {
+                "Handle": "pot", "Title": "Pot", "Vendor": "Acme", "Option1 Name": "Size",
+                "Option1 Value": "Regular", "Variant Price": "9.99", "Image Src": "https://cdn.example/4.jpg",
+            },
+            {"Handle": "pot", "Option1 Value": "Large", "Variant Price": "15.99"},
+        ),
+        ["pot-Regular", "pot-Large"],
+    ),
+    "woocommerce": (
+        "woocommerce",
+        export(
+            _WOOCOMMERCE,
+            {
+                "ID": "44", "Type": "variable", "SKU": "tee", "Name": "Tee", "Description": "Short & <b>good</b>",
+                "Categories": "Clothing > Tshirts", "Images": "https://w.example/1.jpg, https://w.example/2.jpg",
+                "Attribute 1 name": "Color", "Attribute 1 value(s)": "Blue, Red",
+            },
+            {
+                "ID": "56", "Type": "variation", "SKU": "tee-blue", "Name": "Tee - Blue", "Regular price": "20",
+                "Stock": "3", "Parent": "tee", "Images": "https://w.example/3.jpg",
+            },
+            {
+                "ID": "60", "Type": "external", "SKU": "pennant", "Name": "Pennant", "Regular price": "11.05",
+                "Categories": "Decor", "External URL": "https://w.example/pennant", "Button text": "Buy",
+            },
+            {"ID": "61", "Type": "grouped", "SKU": "logo", "Name": "Logo collection", "Grouped products": "tee, cap"},
+        ),
+        ["tee", "tee-blue", "pennant", "logo"],
+    ),
+    "magento": (
+        "magento",
+        export(
+            _MAGENTO,
+            {
+                "sku": "24-MB01", "attribute_set_code": "Bag", "product_type": "simple",
+                "categories": "Default Category/Gear,Default Category/Gear/Bags", "name": "Duffle bag",
+                "description": "<p>Strong.</p>", "price": "34.000000", "qty": "100.0000",
+                "additional_attributes": "activity=Gym|Hiking,color=Black", "base_image": "/m/b.jpg",
+            },
+            {
+                "sku": "WS12", "product_type": "configurable", "categories": "Default Category/Women/Tops",
+                "name": "Tank", "configurable_variations": "sku=WS12-XS-Orange,size=XS|sku=WS12-XS-Blue,size=XS",
+            },
+        ),
+        ["24-MB01", "WS12"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_an_export_with_every_column_goes_in_completely(name: str, write: Make, tmp_path: Path) -> None:
+    preset, text, ids = WHOLE[name]
+    plan = plan_upsert(write(text, "feed.csv"), tmp_path / "plan", columns=Columns.from_settings(preset))
+    products = sent(plan)
+    assert [product["id"] for product in products] == ids
+    assert all(product["titles"] for product in products)
+
+
+def test_variants_with_two_options_share_what_their_group_has(write: Make, tmp_path: Path) -> None:
+    path = write(WHOLE["shopify apparel"][1], "feed.csv")
+    blue, red = sent(plan_upsert(path, tmp_path / "plan", columns=Columns.from_settings("shopify")))
+    assert blue["images"] == red["images"] == [{"url": f"https://cdn.example/{n}.jpg"} for n in (1, 2)]
+    assert red["descriptions"] == [{"locale": "en", "value": "Soft,\nwarm"}]
+    assert [one["value"] for one in red["attributes"]] == ["M", "Red"]
+
+
+def test_what_stands_in_square_brackets_is_left_out_where_its_column_is_empty(
+    write: Make, tmp_path: Path
+) -> None:
+    columns = Columns({"id": "{a}[-{b}]", "titles[en]": "{t}[ ({b})]", "brand": "{x}[{b}]"}, optional=("x",))
+    plan = plan_upsert(write("a,b,t\n1,2,T\n3,,U\n", "f.csv"), tmp_path / "plan", columns=columns)
+    one, two = sent(plan)
+    assert (one["id"], one["titles"][0]["value"], one["brand"]) == ("1-2", "T (2)", "2")
+    assert (two["id"], two["titles"][0]["value"], two.get("brand")) == ("3", "U", None)
+    with pytest.raises(MiraklInputError, match="a: the source has no such column"):
+        plan_upsert(write("b,t\n1,T\n", "g.csv"), tmp_path / "plan", columns=columns)
 
 
 def test_a_ready_mapping_gives_way(write: Make, tmp_path: Path) -> None:
