@@ -16,6 +16,7 @@ keeps it with a content that no product has, so that the next sync sends or dele
 
 from __future__ import annotations
 
+import logging
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,8 @@ from airflow_provider_mirakl.files.storage import (
 )
 
 PARTITIONS = 256
+
+log = logging.getLogger(__name__)
 
 Known = dict[str, tuple[str, int]]
 """Ids with the hashes of content and bytes."""
@@ -164,8 +167,18 @@ class State:
         self._doubt("b-intent", ids)
 
     def commit(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
-        """Note that Mirakl accepted a chunk; doing so twice changes nothing. See :meth:`intend`."""
-        self._check(sync)
+        """Note that Mirakl accepted a chunk; doing so twice changes nothing. See :meth:`intend`.
+
+        Where another sync has begun since, Mirakl may have taken this chunk after one of the other sync: its products
+        are uncertain, and the next sync sends or deletes them again.
+
+        :raises MiraklInputError: another sync has begun since.
+        """
+        try:
+            self._check(sync)
+        except MiraklInputError:
+            self._doubt_late(plan, chunk_index)
+            raise
         entries = [_entry(plan, row) for row in read_chunk(plan.folder, plan.chunks[chunk_index])]
         with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as file:
             file.write(_encode_lines(entries))
@@ -266,6 +279,20 @@ class State:
     def _doubt(self, name: str, ids: Iterable[str]) -> None:
         with self._journal(name) as file:
             file.write(_encode_lines((item_id, *_DOUBT) for item_id in ids))
+
+    def _doubt_late(self, plan: Plan, chunk_index: int) -> None:
+        """Note a chunk of an overtaken sync as uncertain, in the journal that is current when it has been written."""
+        generation = -1
+        while generation != self.generation:
+            generation = self.generation
+            ids = (_decode_id(row).id for row in read_chunk(plan.folder, plan.chunks[chunk_index]))
+            self._doubt(f"z-late-{plan.kind}-{chunk_index:06d}-{plan.id}", ids)
+            self._content = self._load()
+        log.warning(
+            "%s: Mirakl accepted a chunk of %d products after another sync had begun; the next sync sends them again.",
+            self.folder,
+            plan.chunks[chunk_index].products,
+        )
 
     def _load(self) -> _Content:
         self._note = STATE.at(self.folder)

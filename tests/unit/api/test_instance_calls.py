@@ -78,8 +78,10 @@ def test_a_shop_is_named_as_its_role_names_it(code: str) -> None:
 
 @pytest.mark.parametrize("code", SUBMIT)
 def test_shops_have_intervals_of_their_own_except_where_mirakl_publishes_one_for_all(code: str) -> None:
+    """The listings are read for all shops of a key at once."""
     first, second = (SUBMIT[code](Caller("operator", shop)) for shop in (7, 8))
-    assert (first.paced_by == second.paced_by) == (code in ("OF24", "STO01", "PRI01"))
+    for_all = ("OF24", "STO01", "PRI01", "P51", "OF04", "PRI02")
+    assert (first.paced_by == second.paced_by) == (code in for_all)
 
 
 @pytest.mark.parametrize(

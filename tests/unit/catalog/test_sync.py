@@ -225,6 +225,35 @@ def test_two_syncs_on_one_state_do_not_mix(sent: int, shop: Shop, product: Make)
             step(slow.upsert, sent)
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("kind", ["upsert", "delete"])
+def test_a_late_call_of_an_overtaken_sync_is_made_good(
+    kind: str, later: bool, shop: Shop, product: Make, tmp_path: Path
+) -> None:
+    """Mirakl takes the older call last: the state must not believe what it was told before.
+
+    :param later: whether a third sync has begun when the late commit comes.
+    """
+    old, new = [product(1, brand="old")], [product(1, brand="new"), product(2)]
+    shop.run([product(1), product(2)])
+    overtaken = shop.plan(
+        [product(1), product(2)][:1] if kind == "delete" else [old[0], product(2)], max_delete_ratio=1
+    )
+    plan = overtaken.delete if kind == "delete" else overtaken.upsert
+    overtaken.intend(plan, 0)
+    current = plan_sync(new, tmp_path / "other", shop.folder / "state")
+    shop.accept(current)
+    shop._take(plan, 0)  # the reply comes now
+    if later:
+        third = plan_sync(new, tmp_path / "third", shop.folder / "state")
+        assert not third.upsert.chunks, "nothing is known of it yet"
+    with pytest.raises(MiraklInputError, match="another sync has started"):
+        overtaken.commit(plan, 0)
+    shop.run(new)
+    assert {key: one["brand"] for key, one in shop.has.items()} == {"SKU-000001": "new", "SKU-000002": "ACME"}
+    assert not shop.run(new).upsert.chunks
+
+
 def test_unknown_fields_count_as_content(shop: Shop) -> None:
     shop.run([{"id": "A", "weight": 1, "brand": "b"}], unknown_fields="send")
     assert shop.run([{"weight": 1, "id": "A", "brand": "b"}], unknown_fields="send").unchanged == 1
