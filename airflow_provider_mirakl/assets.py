@@ -1,8 +1,7 @@
 """Assets: what a Dag changes in Mirakl, for other Dags to wait for.
 
 An address names the connection and what changed there: ``mirakl-connect://<connection id>/<name>`` for Mirakl Connect,
-with ``products``, ``orders`` or ``returns``; ``mirakl://<connection id>/<name>`` for an instance, with ``products``,
-``offers``, ``stock``, ``prices``, ``documents`` or ``shops``.
+and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names.
 
 An operator emits the event of an outlet only when something happened in Mirakl, and puts its result into ``extra``.
 """
@@ -38,7 +37,7 @@ def connect_catalog(mirakl_connect_conn_id: str = "mirakl_connect_default") -> A
 
 
 def connect_data(name: ConnectData, mirakl_connect_conn_id: str = "mirakl_connect_default") -> Asset:
-    """Products, orders or returns of Mirakl Connect, as an asset (a dataset in Airflow 2).
+    """Products, orders, returns or conversations of Mirakl Connect, as an asset (a dataset in Airflow 2).
 
     Set it as an outlet of an operator; the operator adds its outcome to the event.
 
@@ -67,7 +66,7 @@ def create_connect_asset(
     """Make an asset of the scheme ``mirakl-connect``; Airflow calls this as the scheme's factory.
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
-    :param name: ``products``, ``orders`` or ``returns``.
+    :param name: ``products``, ``orders``, ``returns`` or ``conversations``.
     :param extra: anything to keep with the asset.
     :raises ValueError: for another name.
     """

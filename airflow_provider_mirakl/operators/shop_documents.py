@@ -433,7 +433,6 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
 
     operation = "S32"
     asset_name = "documents"
-    template_fields_renderers = {"documents": "json"}
     documents = Elements()
     shop_id = Maybe(Id())
     if_exists = Choice[IfExists](get_args(IfExists))

@@ -83,6 +83,8 @@ class Argument(Generic[T_co]):
 
     expected: str
     """What the argument must be, for the message."""
+    renders_json = False
+    """Whether the page of rendered templates shows it as JSON."""
 
     def __init__(self, *, templated: bool = True) -> None:
         self.templated = templated
@@ -160,6 +162,7 @@ class Maybe(Argument[T | None], Generic[T]):
         super().__init__(templated=argument.templated)
         self.argument = argument
         self.expected = argument.expected
+        self.renders_json = argument.renders_json
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.argument.name = name
@@ -406,6 +409,7 @@ class Elements(_Structure[Sequence[Any]]):
     """A list."""
 
     expected = "a list"
+    renders_json = True
 
     def convert(self, value: object) -> Sequence[Any]:
         found = read_structure(value)
@@ -427,6 +431,7 @@ class Mappings(_Structure[Mapping[str, Any]]):
     """A mapping of names to values."""
 
     expected = "a mapping of names to values"
+    renders_json = True
 
     def convert(self, value: object) -> Mapping[str, Any]:
         found = read_structure(value)
@@ -439,6 +444,7 @@ class ColumnSettings(_Structure[Mapping[str, Any]]):
     """Settings of columns, or the name of a ready mapping."""
 
     expected = "a mapping of settings, or the name of a ready mapping such as 'shopify'"
+    renders_json = True
 
     def convert(self, value: object) -> Mapping[str, Any]:
         found = read_structure(value)
@@ -464,6 +470,7 @@ class ReadsArguments:
     """Base of operators and sensors: their :class:`Argument` attributes become their ``template_fields``."""
 
     template_fields: Collection[str] = ()
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -471,6 +478,12 @@ class ReadsArguments:
             cls.template_fields = tuple(
                 name for name, argument in arguments_of(cls).items() if argument.templated
             )
+        if "template_fields_renderers" not in cls.__dict__:
+            cls.template_fields_renderers = {
+                name: "json"
+                for name, argument in arguments_of(cls).items()
+                if argument.templated and argument.renders_json
+            }
 
     def pre_execute(self, context: Any) -> None:
         """Reject a template that was not rendered, since code would use it as a value."""

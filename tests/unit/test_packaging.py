@@ -174,3 +174,18 @@ def test_constraints_agree_with_the_declared_requirements(path):
     for pin in pins:
         version = str(pin.specifier).removeprefix("==")
         assert pin.name not in ranges or ranges[pin.name].contains(version), pin
+
+
+def test_the_file_for_the_registry_is_current() -> None:
+    """``python scripts/registry.py`` writes it."""
+    import importlib.util
+
+    root = Path(__file__).resolve().parents[2]
+    spec = importlib.util.spec_from_file_location("registry", root / "scripts" / "registry.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names = re.findall(r"module: (\S+)", module.FILE.read_text(encoding="utf-8"))
+    assert names == re.findall(r"module: (\S+)", module.registry())
+    assert len(names) > 60

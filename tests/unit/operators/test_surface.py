@@ -174,3 +174,14 @@ def test_the_docs_have_one_table_of_the_parameters_that_several_operators_share(
         assert kinds_of <= {"Table", "Location"} or len(kinds_of) == 1, (parameter, kinds_of)
         templated = {argument_of(name, parameter).templated for name in names}
         assert templated == {table[parameter] == "yes"}, parameter
+
+
+def test_structures_are_shown_as_json_and_paths_as_they_are() -> None:
+    upsert, upload = (
+        public()["MiraklConnectUpsertProductsOperator"],
+        public()["MiraklUploadShopDocumentsOperator"],
+    )
+    assert upsert.template_fields_renderers == {"columns": "json"}  # type: ignore[attr-defined]
+    assert upload.template_fields_renderers == {"documents": "json"}  # type: ignore[attr-defined]
+    for name in ALL:
+        assert re.fullmatch(r"#[0-9a-f]{6}", public()[name].ui_color)  # type: ignore[attr-defined]
