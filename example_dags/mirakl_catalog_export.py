@@ -31,7 +31,6 @@ with DAG(
     description="Export the master products and the deleted ones.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     default_args={
         "retries": 2,
         "retry_delay": timedelta(minutes=5),

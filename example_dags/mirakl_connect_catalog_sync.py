@@ -31,7 +31,6 @@ with DAG(
     description="Send a product file to Mirakl Connect and verify that it arrived.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={

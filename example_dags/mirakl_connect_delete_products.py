@@ -26,7 +26,6 @@ with DAG(
     description="Delete products from Mirakl Connect by a list of ids.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     render_template_as_native_obj=True,
     params={
         "ids": Param(

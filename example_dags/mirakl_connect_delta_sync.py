@@ -33,7 +33,6 @@ with DAG(
     description="Send the changes of a catalog file since the last run to Mirakl Connect.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "deferrable": True},
     params={

@@ -27,7 +27,6 @@ with DAG(
     description="Write the whole catalog of Mirakl Connect to a file.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={"folder": Param(f"{EXAMPLES}/out/exports", type="string", title="Folder to write to")},
     doc_md=__doc__,

@@ -31,7 +31,6 @@ with DAG(
     dag_id="mirakl_connect_returns",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     params={"target": Param(f"{EXAMPLES}/out/returns", type="string", title="Folder of the files")},

@@ -27,7 +27,6 @@ with DAG(
     dag_id="mirakl_connect_shipments",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "file": Param(f"{EXAMPLES}/data/shipments.csv", type="string", title="The carrier's file"),

@@ -23,7 +23,6 @@ with DAG(
     description="Wait for a product import that was started elsewhere.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     params={"import_id": Param(2001, type="integer", title="Import id", description="As Mirakl shows it.")},
     doc_md=__doc__,
     tags=["mirakl"],

@@ -33,7 +33,6 @@ with DAG(
     description="Repair single products, through DJUST or directly, with proof for each product.",
     schedule=None,  # by hand only
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1 if OVERLAP == "queue" else 16,
     doc_md=__doc__,
     params={

@@ -30,7 +30,6 @@ with DAG(
     description="Archive the documents of every shop; a report names the shops that failed.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={

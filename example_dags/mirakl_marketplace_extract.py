@@ -28,7 +28,6 @@ with DAG(
     dag_id="mirakl_marketplace_extract",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
     max_active_runs=1,  # one extract of a watermark at a time
     default_args={"retries": 3, "retry_delay": timedelta(minutes=2), "mirakl_conn_id": "mirakl_shop"},
     params={

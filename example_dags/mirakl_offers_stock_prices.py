@@ -31,7 +31,6 @@ with DAG(
     description="Import offers, stock and prices.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     max_active_runs=1,
     default_args={
         "retries": 2,

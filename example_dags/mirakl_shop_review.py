@@ -30,7 +30,6 @@ with DAG(
     description="Start the review of a shop as soon as its documents are complete.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
         "shop_id": Param(2000, type="integer", title="Shop id"),
