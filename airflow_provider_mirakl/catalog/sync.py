@@ -174,19 +174,19 @@ class SyncPlan:
         )
 
 
-def is_planned(folder: StoragePath | str, *, generation: str, store: Store | None = None) -> bool:
+def is_planned(folder: StoragePath, *, generation: str, store: Store | None = None) -> bool:
     """Whether a previous try planned a sync in a folder, and its plans exist.
 
     :param folder: the sync's folder.
     :param generation: changes when the task is cleared.
     :param store: a second place for the notes.
     """
-    plans = plain(folder) / "delete"  # planning writes the ledger of the deletes last
+    plans = folder / "delete"  # planning writes the ledger of the deletes last
     return resume(plans, generation=generation, store=store, name=DELETE_LEDGER, follows=True) is not None
 
 
 def doubt(
-    folder: StoragePath | str, ids: Iterable[str], open_path: Callable[[str], StoragePath]
+    folder: StoragePath, ids: Iterable[str], open_path: Callable[[str], StoragePath]
 ) -> StoragePath | None:
     """Let the next sync send products again, or delete them again, regardless of the state.
 

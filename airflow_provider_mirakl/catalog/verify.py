@@ -32,7 +32,7 @@ from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.rows import dump
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
-from airflow_provider_mirakl.files.storage import Spill, plain, write_bytes
+from airflow_provider_mirakl.files.storage import Spill, write_bytes
 from airflow_provider_mirakl.outcome import ItemResult
 
 Expect = Literal["listed", "absent"]
@@ -107,7 +107,7 @@ class Verifier:
         folder: str = VERIFY_FOLDER,
     ) -> None:
         self._plan = plan
-        self._folder = plain(plan.folder) / folder
+        self._folder = plan.folder / folder
         expect = expect or ("listed" if plan.kind == "upsert" else "absent")
         chunks = len(plan.chunks) if chunks is None else chunks
         wanted = _State(plan.id, expect, sample, chunks, [], b"")

@@ -27,7 +27,7 @@ from typing import Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklStorageError
-from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.files.storage import StoragePath, remove, write_bytes
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class NoteKind(Generic[T]):
 
     def at(
         self,
-        folder: StoragePath | str,
+        folder: StoragePath,
         *,
         generation: str = "",
         store: Store | None = None,
@@ -94,9 +94,12 @@ class NoteKind(Generic[T]):
         :param store: a second place for it.
         :param name: name of the file, if a part of it varies; also its name in the store.
         """
-        place = plain(folder)
         return Note(
-            self, place, place / (name or self.file).rpartition("/")[2], generation, store, name or self.file
+            self,
+            folder / (name or self.file).rpartition("/")[2],
+            generation,
+            store,
+            name or self.file,
         )
 
 
@@ -105,7 +108,6 @@ class Note(Generic[T]):
     """A note at its path. Made by :meth:`NoteKind.at`."""
 
     kind: NoteKind[T]
-    folder: StoragePath
     path: StoragePath
     generation: str
     _store: Store | None

@@ -1,6 +1,6 @@
 """The pages of a listing, kept one by one, so that a retry goes on with the next page.
 
-A page is a file beside the note that knows its checksum. A page that is gone or was changed is never read: a listing
+A page is a file beside the note that knows its checksum. A page that is missing or was changed is never read: a listing
 without it would be short, and would not say so.
 """
 
@@ -10,7 +10,7 @@ import itertools
 from zlib import crc32
 
 from airflow_provider_mirakl.exceptions import MiraklNoteError
-from airflow_provider_mirakl.files.storage import StoragePath, plain, remove, write_bytes
+from airflow_provider_mirakl.files.storage import StoragePath, remove, write_bytes
 
 
 class Pages:
@@ -19,8 +19,8 @@ class Pages:
     :param folder: where they are; made with the first page.
     """
 
-    def __init__(self, folder: StoragePath | str) -> None:
-        self._folder = plain(folder)
+    def __init__(self, folder: StoragePath) -> None:
+        self._folder = folder
 
     def path(self, number: int) -> StoragePath:
         """Where a page is, from 0."""
@@ -38,13 +38,13 @@ class Pages:
         """The rows of a page.
 
         :param checksum: as :meth:`keep` returned it.
-        :raises MiraklNoteError: the page is gone, or was changed after it was written.
+        :raises MiraklNoteError: the page is missing, or was changed after it was written.
         """
         path = self.path(number)
         try:
             rows = path.read_bytes()
         except (FileNotFoundError, IsADirectoryError):
-            raise self._damaged(path, "is gone") from None
+            raise self._damaged(path, "is missing") from None
         if crc32(rows) != checksum:
             raise self._damaged(path, "was changed after it was written")
         return rows
@@ -59,7 +59,7 @@ class Pages:
 
     def _damaged(self, path: StoragePath, reason: str) -> MiraklNoteError:
         return MiraklNoteError(
-            f"{path}, a page of the listing, {reason}. A retry reads the listing again. Does every worker reach "
-            "[mirakl] work_folder?",
+            f"{path}, a page of the listing, {reason}. A retry reads the listing again. Check that every worker "
+            "can access [mirakl] work_folder.",
             path=str(path),
         )

@@ -37,11 +37,9 @@ def storage_path(path: str) -> StoragePath:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     check_path("path", path)
-    if path.startswith("file://"):
-        return Path(path.removeprefix("file://"))
-    scheme, mark, _ = path.partition("://")
-    if not mark:
-        return Path(path)
+    scheme, mark, place = path.partition("://")
+    if not mark or scheme in ("file", "local"):
+        return Path(place if mark else path)
     module, package = _BROUGHT_BY.get(scheme, (None, None))
     if module is not None and not _is_installed(module):
         raise MiraklConfigurationError(

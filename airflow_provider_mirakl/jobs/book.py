@@ -27,7 +27,7 @@ import msgspec
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.files.notes import Note, NoteKind, Store
-from airflow_provider_mirakl.files.storage import StoragePath, plain
+from airflow_provider_mirakl.files.storage import StoragePath
 
 Phase = Literal["intent", "submitted", "done", "failed", "abandoned"]
 
@@ -150,7 +150,7 @@ class JobBook:
         kept = cls.find(folder, generation=generation, store=store)
         if kept is None:
             raise MiraklInputError(
-                f"{plain(folder) / JOB_BOOK.file} is missing or belongs to another run; check that every worker can "
+                f"{folder / JOB_BOOK.file} is missing or belongs to another run; check that every worker can "
                 "access [mirakl] work_folder"
             )
         return kept
@@ -235,4 +235,4 @@ class JobBook:
 
 
 def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:
-    return JOB_BOOK.at(plain(folder), generation=generation, store=store)
+    return JOB_BOOK.at(folder, generation=generation, store=store)

@@ -13,7 +13,7 @@ from airflow_provider_mirakl.api.call import Call, Operation, Page
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import Note, NoteKind
 from airflow_provider_mirakl.files.pages import Pages
-from airflow_provider_mirakl.files.storage import StoragePath, plain, writing
+from airflow_provider_mirakl.files.storage import StoragePath, writing
 
 Params: TypeAlias = list[tuple[str, str]]
 
@@ -143,9 +143,8 @@ class PagesWork:
 
     def _end(self, listed: Listed) -> None:
         if self._target is not None:
-            target = plain(self._target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with writing(target) as file:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            with writing(self._target) as file:
                 for rows in self._rows(listed):
                     file.write(rows)
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.files.storage import plain, writing
+from airflow_provider_mirakl.files.storage import writing
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -37,7 +37,7 @@ def ready_target(target: str, target_format: str = "ndjson") -> StoragePath:
     :raises MiraklConfigurationError: it is a folder, it cannot be written, its name promises another format, or what
         writes its format is not installed.
     """
-    path = plain(storage_path(target))
+    path = storage_path(target)
     bare = target.lower().removesuffix(".gz")
     if target_format == "ndjson" and bare.endswith(_OTHER_ENDINGS):
         raise MiraklConfigurationError(
@@ -128,7 +128,6 @@ def _of_format(pieces: Iterator[Path], target_format: str) -> Iterator[Path]:
 @contextmanager
 def writing_target(target: StoragePath) -> Iterator[IO[bytes]]:
     """Open a target for writing. A local folder is created, and the file appears when it is complete."""
-    target = plain(target)
     if isinstance(target, Path):
         target.parent.mkdir(parents=True, exist_ok=True)
     with writing(target) as file:

@@ -169,6 +169,6 @@ def test_a_damaged_page_is_never_read(damage: str, tmp_path: Path) -> None:
     elif damage == "a folder":
         path.mkdir()
     with pytest.raises(
-        MiraklNoteError, match=r"page-000000\.ndjson, a page of the listing, (is gone|was changed)"
+        MiraklNoteError, match=r"page-000000\.ndjson, a page of the listing, (is missing|was changed)"
     ):
         pages.read(0, checksum)
