@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -23,6 +22,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -57,21 +57,54 @@ def sandbox(speed: float) -> Iterator[list[str]]:
         server.wait()
 
 
+class Collector:
+    """Notes how often Python's garbage collector runs, and for how long it holds everything."""
+
+    def __init__(self) -> None:
+        self.pauses: list[tuple[int, float]] = []
+        """Generation and seconds."""
+        self.in_loop = 0.0
+        """Seconds that it took in the loop's thread."""
+        self._began = 0.0
+        self._loop = threading.main_thread()
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.thread_time()
+            return
+        took = time.thread_time() - self._began
+        self.pauses.append((info["generation"], took))
+        if threading.current_thread() is self._loop:
+            self.in_loop += took
+
+    def __str__(self) -> str:
+        parts = []
+        for generation in range(3):
+            took = [seconds for number, seconds in self.pauses if number == generation]
+            parts.append(
+                f"{len(took)} of generation {generation} (longest {max(took, default=0) * 1000:.0f} ms)"
+            )
+        return ", ".join(parts)
+
+
+COLLECTOR = Collector()
+
+
 class Ticker:
     """Notes how long each turn of the loop takes."""
 
     def __init__(self) -> None:
-        self.turns: list[tuple[float, float, float]] = []
-        """Processor time, elapsed time, and seconds since the beginning."""
+        self.turns: list[tuple[float, float, float, float]] = []
+        """Processor time, elapsed time, seconds since the beginning, and the collector's share of the first."""
 
     async def run(self) -> None:
         began = elapsed = time.monotonic()
-        processor = time.thread_time()
+        processor, collected = time.thread_time(), COLLECTOR.in_loop
         while True:
             await asyncio.sleep(0.002)  # a turn of the loop may take longer, and then so does this
-            now = time.thread_time(), time.monotonic()
-            self.turns.append((now[0] - processor, now[1] - elapsed, now[1] - began))
-            processor, elapsed = now
+            now = time.thread_time(), time.monotonic(), COLLECTOR.in_loop
+            self.turns.append((now[0] - processor, now[1] - elapsed, now[1] - began, now[2] - collected))
+            processor, elapsed, collected = now
 
 
 def plan(folder: Path, name: str, calls: int, size: int) -> Any:
@@ -117,14 +150,6 @@ def poll(job_id: int, first: float, deadline: float) -> Any:
     )
 
 
-def note_pause(pauses: list[tuple[float, int]], began: list[float], phase: str, info: dict[str, int]) -> None:
-    """Note how long Python's garbage collector holds everything."""
-    if phase == "start":
-        began.append(time.thread_time())
-    elif began:
-        pauses.append((time.thread_time() - began.pop(), info["generation"]))
-
-
 async def fire(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
@@ -152,9 +177,6 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=2)
     parser.add_argument("--size", type=int, default=1000)
     parser.add_argument("--polls", type=int, default=0)
-    parser.add_argument(
-        "--freeze", action="store_true", help="keep Airflow's modules from the garbage collector"
-    )
     parser.add_argument("--interval", type=float, default=1.0)
     chosen = parser.parse_args()
     speed = 60 / chosen.interval
@@ -182,10 +204,8 @@ def main() -> None:
         now = time.time()
         job_id = submit() if chosen.polls else 0
         polls = [poll(job_id, now + 60 * n / max(1, chosen.polls), now + 1e6) for n in range(chosen.polls)]
-        pauses: list[tuple[float, int]] = []
-        gc.callbacks.append(functools.partial(note_pause, pauses, []))
-        if chosen.freeze:
-            gc.freeze()
+        objects = len(gc.get_objects())
+        gc.callbacks.append(COLLECTOR)
         used = time.process_time()
         ticker, elapsed = asyncio.run(run(triggers, polls))
         used = time.process_time() - used
@@ -201,13 +221,14 @@ def main() -> None:
     minute = 60 / (60 + overhead)
     # All begin at once, which a triggerer never sees but when it starts, and all end at once: told apart.
     longest = sorted(turn for turn in ticker.turns if SETTLED < turn[2] < elapsed - 1)[::-1]
+    own = max(turn[0] - turn[3] for turn in longest)
     held, starting = longest[0][0], max(turn[0] for turn in ticker.turns if turn[2] <= SETTLED)
     print(
         f"{chosen.tasks} tasks, {accepted} calls accepted, {refused} refused, rate {rate:.3f}, {elapsed:.0f} s\n"
         f"  a call took {overhead:.2f} s beyond its interval: at an interval of a minute a rate of {minute:.3f}\n"
         f"  loop held longest: {held * 1000:.0f} ms of processor time ({longest[0][1] * 1000:.0f} ms elapsed), "
-        f"while all start at once {starting * 1000:.0f} ms; the garbage collector held it for "
-        f"{max(pauses)[0] * 1000:.0f} ms\n"
+        f"without the garbage collector {own * 1000:.0f} ms; while all start at once {starting * 1000:.0f} ms\n"
+        f"  collections: {COLLECTOR}; {objects:,} objects were loaded before\n"
         f"  process: {1000 * used / accepted:.0f} ms of processor time a call, beside {chosen.polls} tasks that "
         f"polled {polled} times; "
         f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"

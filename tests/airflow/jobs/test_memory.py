@@ -165,7 +165,10 @@ def test_what_cannot_be_noted_is_not_sent(fleet, mirakl_sandbox, monkeypatch, co
     assert not mirakl_sandbox.journal(code)
 
 
-def test_a_folder_that_is_removed_before_the_id_is_noted_is_made_again(fleet, mirakl_sandbox, monkeypatch):
+@pytest.mark.parametrize("code", ["P41", "STO01"])
+def test_a_folder_that_is_removed_before_the_id_is_noted_is_made_again(
+    fleet, mirakl_sandbox, monkeypatch, code
+):
     from airflow_provider_mirakl.jobs.book import JobBook
 
     noted = JobBook.submitted
@@ -175,9 +178,9 @@ def test_a_folder_that_is_removed_before_the_id_is_noted_is_made_again(fleet, mi
         noted(self, entry, job_id)
 
     monkeypatch.setattr(JobBook, "submitted", removing)
-    task = fleet("STO01", keep=True, wait_for_completion=False)
+    task = fleet(code, keep=True, wait_for_completion=False)
     assert task.run()["job_ids"] == task.run()["job_ids"]
-    assert accepted(mirakl_sandbox, "STO01") == 1
+    assert accepted(mirakl_sandbox, code) == 1
 
 
 def test_a_disk_that_is_full_when_the_id_comes_keeps_it_in_the_log(

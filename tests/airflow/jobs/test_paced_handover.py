@@ -404,3 +404,37 @@ def test_a_batch_that_mirakl_refuses_fails_the_task_and_a_retry_goes_on(batches,
     task.ti.try_number = 2
     assert len(task.run()["job_ids"]) == 3
     assert sorted(status for status in offers(mirakl_sandbox) if status != 429) == [201, 201, 201, 400]
+
+
+def test_a_delete_on_a_fresh_disk_at_every_return_deletes_nothing_twice(
+    worker, mirakl_sandbox, on_fresh_disks
+):
+    ids = [f"p{number:03d}" for number in range(6)]
+    mirakl_sandbox.seed({"id": item} for item in ids)
+    task = worker(
+        lambda: MiraklConnectDeleteProductsOperator(task_id="task", source=ids, batch_size=2, deferrable=True)
+    )
+    assert on_fresh_disks(task).run()["sent"] == 6
+    assert sent(mirakl_sandbox, "deleteProducts") == dict.fromkeys(ids, 1)
+
+
+def test_a_retry_on_a_fresh_disk_downloads_no_document_twice(worker, mirakl_sandbox, tmp_path):
+    from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
+
+    for number in range(3):
+        mirakl_sandbox.put_document(2001, "INSURANCE", f"{number}.pdf", b"%PDF-1.4 proof")
+    task = worker(
+        lambda: MiraklDownloadShopDocumentsOperator(
+            task_id="task",
+            target=str(tmp_path / "lasting"),
+            shop_ids=[2001],
+            mirakl_conn_id="mirakl_operator",
+        )
+    )
+    assert task.run()["stored"] == 3
+    downloads = len(mirakl_sandbox.journal("S31"))
+    shutil.rmtree(tmp_path / "work", ignore_errors=True)
+    task.ti.try_number = 2
+    task.run()
+    assert len(mirakl_sandbox.journal("S31")) == downloads
+    assert len(list((tmp_path / "lasting").rglob("*.pdf"))) == 3

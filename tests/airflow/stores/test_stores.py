@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -231,3 +232,51 @@ def test_a_key_without_rights_is_told_in_words(run: Any, store: Any, sandbox: Sa
     result = run(f"MiraklConnectUpsertProductsOperator(task_id='task', source={source!r}, deferrable=False)")
     assert result.tasks == {"task": "failed"}
     assert sandbox.journal() == []
+
+
+def test_a_store_that_answers_503_for_a_while_costs_no_call_twice(
+    store: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real driver, whose own tries are used up: the notes are tried again, never the calls."""
+    if store.client is None:
+        pytest.skip("the server of this store cannot be made to fail")
+    from moto.server import DomainDispatcherApplication
+
+    from airflow_provider_mirakl.catalog import loop
+    from airflow_provider_mirakl.catalog.ledger import Ledger
+    from airflow_provider_mirakl.catalog.plan import plan_upsert
+    from airflow_provider_mirakl.files.paths import storage_path
+    from airflow_provider_mirakl.triggers.paced import PacedTrigger
+
+    folder = f"{store.root}/work/task"
+    products = [{"id": f"p{number}"} for number in range(4)]
+    plan = plan_upsert(products, storage_path(folder), batch_size=1)
+    Ledger.open(plan, generation="run")
+    answer, refused = DomainDispatcherApplication.__call__, []
+
+    def failing(self: Any, environ: Any, start: Any) -> Any:
+        if len(sandbox.ledger()) >= 2 and len(refused) < 30:
+            refused.append(environ["REQUEST_METHOD"])
+            start("503 Slow Down", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+            return [b""]
+        return answer(self, environ, start)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", failing)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(loop, "LONGEST_PAUSE", 0.05)
+    trigger = PacedTrigger(
+        opener="airflow_provider_mirakl.triggers.places.open_plan",
+        arguments={"folder": folder, "generation": "run"},
+        hook="airflow_provider_mirakl.hooks.mirakl_connect.MiraklConnectHook",
+        conn_id="mirakl_connect_default",
+        max_failures=30,
+        state={"pace": {}, "journey": {}, "carried": {}},
+    )
+
+    async def fire() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    (event,) = asyncio.run(fire())
+    assert event["status"] == "done", event
+    assert len(refused) == 30
+    assert Counter(row["item"] for row in sandbox.ledger()) == {f"p{number}": 1 for number in range(4)}

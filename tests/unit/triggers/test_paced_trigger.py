@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections import Counter
@@ -266,6 +267,34 @@ async def test_an_object_store_that_fails_for_a_while_repeats_no_call(
     assert statuses(mirakl_sandbox) == {202: 3}
 
 
+@pytest.mark.parametrize("error", [(28, "No space left on device"), (30, "Read-only file system")])
+async def test_a_disk_that_takes_no_note_any_more_sends_nothing_more(
+    planned: Plan,
+    mirakl_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: tuple[int, str],
+) -> None:
+    from airflow_provider_mirakl.catalog import loop
+    from airflow_provider_mirakl.files import notes
+
+    write, written = notes.write_bytes, []
+
+    def failing(path: Any, data: bytes) -> None:
+        if len(written) == 4:  # the ledger is written before and after each call
+            raise OSError(*error)
+        written.append(path)
+        write(path, data)
+
+    trigger = planned(chunks=5, max_failures=2)
+    monkeypatch.setattr(notes, "write_bytes", failing)
+    monkeypatch.setattr(loop, "LONGEST_PAUSE", 0.05)
+    event = await fire(trigger)
+    assert (event["status"], statuses(mirakl_sandbox)) == ("unreachable", {202: 2})
+    assert error[1] in event["reason"]
+    assert ledger(tmp_path)["next_chunk"] == event["position"]["next_chunk"] == 2
+
+
 # One voice per account
 
 
@@ -355,6 +384,16 @@ def in_which_thread(function: Any, threads: set[str]) -> Any:
         return function(*arguments)
 
     return noted
+
+
+async def test_what_airflow_has_loaded_is_kept_from_the_garbage_collector(planned: Plan) -> None:
+    """A full collection would walk all of it, and hold the loop meanwhile."""
+    gc.unfreeze()
+    await fire(planned(chunks=1))
+    assert gc.get_freeze_count() > 50_000
+    frozen = gc.get_freeze_count()
+    await fire(planned("again", chunks=1))
+    assert gc.get_freeze_count() == frozen
 
 
 async def test_a_large_page_is_parsed_in_a_thread(
