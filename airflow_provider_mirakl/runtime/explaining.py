@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 _WHERE = "\nWhere: "
-WIDTH = 100
-"""Characters of a line in the log."""
+WIDTH, PREFIX = 100, 20
+"""Characters of a line in the log; and what the first one leaves to the time and the level before it."""
 _FILE_ERRORS = frozenset(
     {
         errno.EACCES, errno.EDQUOT, errno.EIO, errno.EISDIR, errno.EMFILE, errno.ENAMETOOLONG, errno.ENOENT,
@@ -120,13 +120,22 @@ def explain(error: Exception, task: Any) -> None:
         return
     block = explanation(error, task)
     error.args = (block, *error.args[1:])
-    task.log.error("%s", "\n".join(_wrapped(line) for line in block.splitlines()))
+    first, *others = block.splitlines()
+    task.log.error("%s", "\n".join([_wrapped(first, PREFIX), *map(_wrapped, others)]))
 
 
-def _wrapped(line: str) -> str:
+def _wrapped(line: str, prefix: int = 0) -> str:
     """A line as Airflow's log page can show it: the page does not wrap, and cuts at some hundred characters."""
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    text = fill(
+        line,
+        WIDTH,
+        initial_indent=" " * prefix,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text[prefix:]
 
 
 def explanation(error: Exception, task: Any) -> str:
