@@ -68,7 +68,7 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 
 UNFINISHED = ("deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule", "up_for_retry")
-"""States of a task instance that goes on."""
+"""States of an unfinished task instance."""
 
 
 def count_unfinished(ti: Any) -> int:
@@ -88,7 +88,7 @@ def count_unfinished(ti: Any) -> int:
 
 
 def unfinished_runs() -> list[tuple[str, str]]:
-    """Dag and run of every Dag run that goes on, or of which a task does. For a process that may read the database."""
+    """Dag and run of every unfinished Dag run, or with an unfinished task. For a process that may read the database."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session

@@ -119,7 +119,7 @@ _SCHEMES = tuple(f"{scheme}://" for scheme in NAMES)
 
 
 def asset_of(conn_type: str, conn_id: str, name: str) -> Asset | None:
-    """The asset that stands for what a connection reaches.
+    """The asset of the system behind a connection.
 
     :param conn_type: type of the connection.
     :param conn_id: the connection.
@@ -131,12 +131,12 @@ def asset_of(conn_type: str, conn_id: str, name: str) -> Asset | None:
 
 
 def happened(result: Mapping[str, Any]) -> bool:
-    """Whether a result tells of something that changed in Mirakl, or may have.
+    """Whether a result shows a change, or a possible change, in Mirakl.
 
     :param result: of an operator. A preview sends nothing, and of a sync that finds nothing new no item is sent. Items
-        that failed changed nothing; items that nobody answered for may have.
+        that failed changed nothing; items without an answer may have.
     """
-    if "uploaded" in result:  # what was there already counts as succeeded
+    if "uploaded" in result:  # existing documents also count as succeeded
         return bool(result["uploaded"])
     if "sent" in result:
         return bool(result.get("succeeded") or result.get("unknown"))

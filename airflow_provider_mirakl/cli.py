@@ -1,4 +1,4 @@
-"""``mirakl-provider``: what is done with this package from a shell."""
+"""``mirakl-provider``: the command line of this package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def run() -> int:
     """The console script: :func:`main`, in a process that may read Airflow's database."""
-    # Without it Airflow 3 reads connections out of the environment and secrets backends alone.
+    # Without it Airflow 3 reads connections only from the environment and secrets backends.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     return main()
 
@@ -81,7 +81,7 @@ def _airflow_fault() -> str | None:
         words = f": {error}" if isinstance(error, ImportError) else ""
         return (
             f"Airflow does not start here ({type(error).__name__}{words}). Check [database] sql_alchemy_conn, and that "
-            "the driver it names is installed beside Airflow"
+            "its driver is installed with Airflow"
         )
     return None
 

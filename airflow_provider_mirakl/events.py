@@ -1,8 +1,8 @@
-"""Mirakl's own events: webhooks of a marketplace, and the messages that Mirakl puts into a queue of yours.
+"""Mirakl's own events: webhooks of a marketplace, and the messages that Mirakl sends to your queue.
 
 A marketplace sends them to operators over HTTP, as a list, and to SQS, Pub/Sub or Service Bus, as one object each. The
 channel platform of Mirakl Connect sends objects ``{"id", "type", "time", "data"}`` to the same queues. With Airflow's
-``MessageQueueTrigger`` such a message starts a Dag; :func:`parse` reads what the Dag then finds in the asset's event,
+``MessageQueueTrigger`` such a message starts a Dag; :func:`parse` reads the payload of the asset's event,
 whichever of them sent it::
 
     @task
@@ -11,7 +11,7 @@ whichever of them sent it::
             for event in parse(found.extra["payload"]):
                 print(event.type, event.id)
 
-Queues deliver at least once: tell events apart by their ``id``. Their ``data`` may hold names and addresses of
+Queues deliver at least once: use ``id`` to detect duplicates. ``data`` may contain names and addresses of
 customers. Airflow keeps asset events in its database, so send Mirakl's events there only where that is allowed.
 
 Source: https://developer.mirakl.com ("Receiving events", "Webhooks and Cloud Events"). The fields around a payload of
@@ -45,10 +45,10 @@ _DEEPEST = 8
 class MiraklEvent:
     """One event of Mirakl's.
 
-    :param type: Mirakl's own word, such as ``ORDER_ACTION``; empty where it gives none.
-    :param id: tells an event that comes twice from another one; ``None`` where Mirakl gives none.
+    :param type: Mirakl's type, such as ``ORDER_ACTION``; empty if there is none.
+    :param id: identifies duplicates; ``None`` if Mirakl sends none.
     :param time: when Mirakl made it; ``None`` where it does not say.
-    :param data: what it says.
+    :param data: its content.
     """
 
     type: str
@@ -63,11 +63,11 @@ def parse(payload: object) -> list[MiraklEvent]:
     :param payload: a text or bytes of JSON; an event, or a list of them; or the message of a queue around it, as
         ``MessageQueueTrigger`` hands it on.
     :return: the events, in their order.
-    :raises MiraklInputError: there is no event in it. The message does not quote the payload, which may be personal.
+    :raises MiraklInputError: it contains no event. The message does not quote the payload, which may be personal.
     """
     found = list(_events(payload, depth=0))
     if not found:
-        raise MiraklInputError("payload: holds no event of Mirakl's")
+        raise MiraklInputError("payload does not contain an event of Mirakl")
     return found
 
 
@@ -106,7 +106,7 @@ def _first(payload: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _json(text: str | bytes) -> object:
-    """What a text holds: JSON, or JSON in base64."""
+    """The content of a text: JSON, or JSON in base64."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Every error this package raises, with what went wrong as data.
 
-The tree holds no Airflow class, so that the client and the catalog engine can be used outside Airflow.
+The tree contains no Airflow class, so the client and the catalog engine can be used outside Airflow.
 
 ::
 
@@ -9,7 +9,7 @@ The tree holds no Airflow class, so that the client and the catalog engine can b
      +-- MiraklInputError                bad input, refused before a call was spent
      |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
      +-- MiraklStorageError              a file that a task needs cannot be written or read
-     +-- MiraklNotYetError               a call was not made: its moment is further away than the caller waits
+     +-- MiraklNotYetError               a call was not made: the caller would have to wait too long
      +-- MiraklTransportError            no reply: the request was not sent, or may have been
      +-- MiraklReplyError                a reply that cannot be read
      +-- MiraklApiError                  an error reply
@@ -86,16 +86,16 @@ def counted(number: int, noun: str) -> str:
 
 
 def seconds(number: float) -> str:
-    """A time in seconds, for a message, without the digits that a factor leaves behind: ``1 s``, ``0.125 s``."""
+    """A time in seconds, for a message, without digits caused by rounding: ``1 s``, ``0.125 s``."""
     return f"{number:,.0f} s" if number >= 100 else f"{number:.3g} s"
 
 
 def one_of(field: str, value: str, choices: Sequence[str]) -> str:
-    """A word that has to be one of a few.
+    """A value that must be one of several.
 
     :param field: the argument.
     :param value: the word.
-    :param choices: what it may be.
+    :param choices: the allowed values.
     :return: the word.
     :raises MiraklConfigurationError: it is another one.
     """
@@ -133,7 +133,7 @@ class Problem:
 class MiraklInputError(MiraklError):
     """Bad input, refused before a call was spent.
 
-    The message shows the first problems, those of one reason as one line. :attr:`problems` holds the problems that
+    The message shows the first problems, grouping those with the same reason. :attr:`problems` holds the problems that
     were kept; :attr:`problem_count` is the number found.
 
     :param message: one line about the input as a whole.
@@ -191,7 +191,7 @@ class MiraklNotYetError(MiraklError):
     Nothing was sent: waiting until :attr:`retry_at` and calling again is safe for every operation.
 
     :param operation: Mirakl's code of the operation.
-    :param retry_at: the moment from which the call is permitted, UTC.
+    :param retry_at: the time from which the call is permitted, UTC.
     """
 
     def __init__(self, message: str, *, operation: str, retry_at: datetime) -> None:
@@ -251,7 +251,7 @@ class MiraklApiError(MiraklError):
     :param field: the first field at fault, ``None`` where the reply names none.
     :param faults: every fault the reply lists.
     :param retry_after: seconds until Mirakl accepts a next call, ``None`` where the reply does not say.
-    :param retry_at: the moment from which calling again makes sense, UTC. Set for every 429, elsewhere only where
+    :param retry_at: the time from which calling again makes sense, UTC. Set for every 429, otherwise only if
         the reply says it.
     :param request_id: Mirakl's id of the request, for its support.
     :param is_page: whether the reply was HTML or other text instead of JSON: then a proxy or a web server may have sent
@@ -303,7 +303,7 @@ class MiraklNotFoundError(MiraklApiError):
 class MiraklRateLimitError(MiraklApiError):
     """429: too many calls; this one was not carried out.
 
-    :attr:`retry_after` says how long to wait, where Mirakl says it. :attr:`retry_at` is always set: when Mirakl
+    :attr:`retry_after` is the time to wait, if Mirakl sends it. :attr:`retry_at` is always set: when Mirakl
     does not say, it is one published interval away, or one minute where none is published.
     """
 

@@ -107,8 +107,8 @@ def get_provider_info() -> dict[str, Any]:
                     "work_folder": {
                         "description": (
                             "Folder, as an object storage path, where operators keep plans, progress, rejects and "
-                            "outcomes. Every worker has to reach it: use object storage where workers do not share "
-                            "a file system. Empty takes the folder mirakl below AIRFLOW_HOME."
+                            "outcomes. Every worker must be able to access it: use object storage if workers do not "
+                            "share a file system. If empty, the folder mirakl below AIRFLOW_HOME is used."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

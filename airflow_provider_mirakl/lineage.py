@@ -1,4 +1,4 @@
-"""What a task tells OpenLineage: what it read, what it wrote, how many rows, what failed, and Mirakl's ids.
+"""Lineage of a task for OpenLineage: inputs, outputs, numbers of rows, failures, and Mirakl's ids.
 
 Airflow asks when the provider ``apache-airflow-providers-openlineage`` is installed; nothing of it is imported before.
 
@@ -25,10 +25,10 @@ _SHOWN = 3
 
 
 class TellsLineage:
-    """An operator or sensor that tells OpenLineage what it did."""
+    """An operator or sensor that reports its lineage to OpenLineage."""
 
     result: Mapping[str, Any] | None = None
-    """What the task returned, or what was known when it failed. Set while it runs."""
+    """The task's result, or the partial result when it failed. Set while it runs."""
 
     def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:
         """Inputs, outputs and facets of a task that has succeeded."""
@@ -131,7 +131,7 @@ def dataset_name(path: str) -> tuple[str, str]:
         return "file", str(Path(parts.path if parts.scheme else path).absolute())
     place, key = parts.netloc.rpartition("@")[2], parts.path.strip("/")
     if parts.scheme in ("abfs", "abfss", "wasb", "wasbs"):
-        # Airflow writes the container alone, or container@account; OpenLineage wants both, where both are known.
+        # Airflow writes only the container, or container@account; OpenLineage wants both, if both are known.
         container, at, account = parts.netloc.partition("@")
         known = at and account.endswith((".dfs.core.windows.net", ".blob.core.windows.net"))
         return f"{parts.scheme}://{container}@{account}" if known else f"{parts.scheme}://{place}", key

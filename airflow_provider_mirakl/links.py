@@ -52,7 +52,7 @@ class MiraklReportLink(BaseOperatorLink):
     name = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address; empty where there is none."""
+        """The URL; empty if there is none."""
         return _address(_result(operator, ti_key, "reports")) or _address(_result(operator, ti_key, "rows"))
 
 
@@ -62,7 +62,7 @@ class MiraklRejectsLink(BaseOperatorLink):
     name = "Rejected items"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address; empty where there is none."""
+        """The URL; empty if there is none."""
         return _address(_result(operator, ti_key, "rejects"))
 
 
@@ -71,7 +71,7 @@ LINKS = (MiraklReportLink(), MiraklRejectsLink(), MiraklBackOfficeLink(), Mirakl
 
 
 def _result(operator: BaseOperator, ti_key: Any, key: str) -> Any:
-    """A key of the task's result: each goes to XCom by itself."""
+    """A key of the task's result: each is a separate XCom."""
     if pull := getattr(ti_key, "xcom_pull", None):  # Airflow 3, in the worker
         return pull(task_ids=operator.task_id, key=key, map_indexes=ti_key.map_index)
     from airflow.models.xcom import XCom

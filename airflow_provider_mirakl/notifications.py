@@ -1,4 +1,4 @@
-"""Notifications that say what became of the items, for mail, chat or a ticket."""
+"""Notifications with the results of the items, for mail, chat or a ticket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_ERROR = 1_000
 
 
 def outcome_text(context: Context) -> str:
-    """What became of a task, as plain text of a few lines.
+    """The result of a task, as plain text of a few lines.
 
     Says which task, the counts of its outcome, the three commonest errors, and where the rows, the rejects and
     the log are. It never contains items.
@@ -62,9 +62,9 @@ def _line(entry: Mapping[str, Any]) -> str:
 
 
 class MiraklOutcomeNotifier(BaseNotifier):
-    """Base of a notifier that sends :func:`outcome_text` somewhere.
+    """Base of a notifier that sends :func:`outcome_text`.
 
-    A subclass says where, in its method :meth:`send`; the docs' cookbook has an example.
+    A subclass implements :meth:`send`; the docs' cookbook has an example.
     """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What became of the items of one write, whichever operation wrote them.
+"""The results of the items of a write, for every operation.
 
 A write ends in one :class:`Outcome`: a few numbers, the commonest errors and the place of the per-item rows. The
 summary is small enough for XCom; the rows are NDJSON in storage, written by :class:`OutcomeWriter` one by one.
@@ -29,10 +29,10 @@ _DISTINCT_ERRORS = 1000
 
 
 class ItemResult(NamedTuple):
-    """What became of one item.
+    """The result of one item.
 
     :param item_id: the item's id as it was sent: product id, SKU, document id.
-    :param status: ``succeeded``, ``failed``, or ``unknown`` where Mirakl gives no answer for the item.
+    :param status: ``succeeded``, ``failed``, or ``unknown`` if Mirakl gives no answer for the item.
     :param code: a stable code for the reason, Mirakl's own where there is one.
     :param message: the reason for a person.
     :param attribute: the field or attribute at fault.
@@ -61,7 +61,7 @@ class Outcome:
     :param sent: items handed to Mirakl.
     :param succeeded: items known to be as they were wanted.
     :param failed: items known not to be.
-    :param unknown: items nobody answered for.
+    :param unknown: number of items without an answer.
     :param errors: the commonest errors, most frequent first, at most :data:`SHOWN_ERRORS` of them.
     :param job_ids: Mirakl's ids of the jobs that carried the items.
     :param rows: where the per-item rows are.
@@ -133,7 +133,7 @@ class Outcome:
 class FailurePolicy:
     """How many failed items a task may swallow.
 
-    The more generous of the two limits counts, so that a ratio alone is enough to allow some failures.
+    The more lenient of the two limits applies, so a ratio alone is enough to allow some failures.
 
     :param max_failed_items: failed items that are still fine; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed items that is still fine, 0 to 1.
@@ -146,12 +146,12 @@ class FailurePolicy:
     def __post_init__(self) -> None:
         if self.max_failed_items is not None and self.max_failed_items < 0:
             raise MiraklConfigurationError(
-                f"max_failed_items: {self.max_failed_items} is negative; give 0 or more, or None for no limit",
+                f"max_failed_items must be 0 or more, or None for no limit, not {self.max_failed_items}",
                 field="max_failed_items",
             )
         if self.max_failed_ratio is not None and not 0 <= self.max_failed_ratio <= 1:
             raise MiraklConfigurationError(
-                f"max_failed_ratio: {self.max_failed_ratio} is not a share; give a number from 0 to 1",
+                f"max_failed_ratio must be a number from 0 to 1, not {self.max_failed_ratio}",
                 field="max_failed_ratio",
             )
 
@@ -188,7 +188,7 @@ class OutcomeWriter:
             writer.add_all(results)
         outcome = writer.outcome
 
-    The file appears when the block ends well; after an error there is none.
+    The file appears if the block succeeds; after an error it does not.
 
     :param path: where the rows go, one JSON object a line; ``None`` only counts.
     :param sent: items handed to Mirakl; default the number of rows added.

@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 def is_first_run(context: Mapping[str, Any]) -> bool:
     """Whether this is the first of the runs of its Dag that are running; a later one logs a warning and should skip.
 
-    The logical dates decide, so that of two runs that start at the same moment exactly one continues. A run without a
-    logical date, as Airflow 3 permits, is the last of all; of two such runs that start at the same moment neither
+    The logical dates decide, so of two runs that start at the same time exactly one continues. A run without a
+    logical date, as Airflow 3 permits, is the last of all; of two such runs that start at the same time neither
     continues. The Dag needs ``max_active_runs`` of 2 or more.
 
     :param context: the context of a running task.

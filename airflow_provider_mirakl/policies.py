@@ -1,7 +1,7 @@
 """Retry policies: which errors a retry can cure, and when it is worth trying.
 
 Airflow retries every error alike. A wrong key is then tried again for hours, and the alert comes late; a rate limit is
-tried again too early. The table below says it once for every error of this package.
+tried again too early. The table below defines it for every error of this package.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FINAL_ERRORS: dict[type[MiraklError], str] = {
     MiraklConfigurationError: "a setting is wrong; fix it first",
     MiraklInputError: "the input is wrong; fix it first",
     MiraklBadRequestError: "Mirakl rejects this request every time",
-    MiraklItemsFailedError: "the result stands; a retry judges the same items again",
-    MiraklUnclearSubmissionError: "a person has to decide whether to submit again",
+    MiraklItemsFailedError: "the result is final; a retry evaluates the same items again",
+    MiraklUnclearSubmissionError: "a user must decide whether to submit again",
 }
 """Errors that a retry cannot cure, each with the reason that Airflow logs."""
 
@@ -47,7 +47,7 @@ def retry_decision(
     """Decide whether a retry makes sense after an error.
 
     :param error: the error that ended the try.
-    :param now: the present moment; default the clock's.
+    :param now: the current time; default that of the clock.
     :return: ``fail``, ``retry`` or ``default`` (Airflow's own rules); the delay of the retry, where Mirakl named a
         moment; and the reason.
     """
@@ -64,7 +64,7 @@ def retry_decision(
 def make_final(error: MiraklError) -> None:
     """Make an error one that Airflow does not retry, if a retry cannot cure it.
 
-    It stays what it was, with its data: its class becomes a subclass that is Airflow's ``AirflowFailException`` too.
+    It keeps its type and data: its class becomes a subclass that is also Airflow's ``AirflowFailException``.
 
     :param error: an error that is about to leave a task.
     """
@@ -108,7 +108,7 @@ def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
 def mirakl_retry_policy() -> RetryPolicy:
     """A retry policy for tasks that call Mirakl, for Airflow 3.3 and later.
 
-    Fails at once on errors that a retry cannot cure (:data:`FINAL_ERRORS`), waits exactly until the moment that Mirakl
+    Fails at once on errors that a retry cannot cure (:data:`FINAL_ERRORS`), waits exactly until the time that Mirakl
     named after a 429, and leaves every other error to the task's own ``retries`` and ``retry_delay``::
 
         DAG("catalog", default_args={"retries": 3, "retry_policy": mirakl_retry_policy()})

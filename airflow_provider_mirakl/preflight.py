@@ -1,4 +1,4 @@
-"""Checks of a connection before it is relied on: what it says, its key, its role's rights. Nothing is changed.
+"""Checks of a connection: its fields, its key, the rights of its role. Nothing is changed.
 
 Airflow's own test button is off by default, and proves only the key.
 """
@@ -38,7 +38,7 @@ class Finding:
     :param check: what was checked: ``connection``, ``settings``, ``key``, or a role and Mirakl's code of an
         operation.
     :param status: ``ok``, ``warning`` or ``failed``.
-    :param message: for a person; holds no secret.
+    :param message: for the user; contains no secret.
     """
 
     check: str
@@ -54,7 +54,7 @@ class Right:
     """A right that a harmless read proves.
 
     :param code: Mirakl's code of the operation that is called.
-    :param allows: what goes with it, for a person.
+    :param allows: what it allows, for the user.
     :param roles: roles that may have it.
     :param call: makes the call for a caller.
     """
@@ -102,7 +102,7 @@ def _documents(caller: Caller) -> Call[Any]:
 
     if caller.role == "shop" or caller.shop_id is not None:
         return list_documents(caller.role, shop_ids=() if caller.shop_id is None else [caller.shop_id])
-    return list_documents(caller.role, updated_since=datetime.now(UTC))  # without shops it has to be given
+    return list_documents(caller.role, updated_since=datetime.now(UTC))  # required without shops
 
 
 def check(conn_id: str, *, require: Collection[str] = ()) -> list[Finding]:
@@ -110,7 +110,7 @@ def check(conn_id: str, *, require: Collection[str] = ()) -> list[Finding]:
 
     :param conn_id: connection of type ``mirakl``, ``mirakl_connect`` or ``djust``.
     :param require: codes of rights without which the check fails; a lack of any other is a warning.
-    :return: what was found, in order. A connection that cannot be used ends the checks.
+    :return: the findings, in order. A connection that cannot be used ends the checks.
     :raises MiraklConfigurationError: ``require`` names a right that is not checked.
     """
     known = [right.code for right in rights()]
@@ -237,7 +237,7 @@ def _rights(conn_id: str, role: str, require: set[str]) -> Iterator[tuple[Findin
 
 
 def _try(client: Client, call: Call[Any]) -> tuple[Status, str]:
-    """Make a call and tell whether it is allowed."""
+    """Make a call, and report whether it is allowed."""
     try:
         client.send(call)
     except MiraklPermissionError as error:

@@ -1,17 +1,17 @@
-"""What happened in Mirakl since the last poll, for the event triggers. Pure decisions: a generator asks, one table says
+"""The events in Mirakl since the last poll, for the event triggers. Pure decisions: a generator polls, one table says
 what counts.
 
-Mirakl lists what changed since a moment. The moment alone is not enough to miss nothing and to tell nothing twice:
-Mirakl's clock may differ from ours, and what is written at a moment may be listed a little later. So each poll reaches
-:data:`OVERLAP` behind the one before, and what was told is remembered by a short hash.
+Mirakl lists changes since a given time. The time alone is not enough to deliver every event exactly once:
+Mirakl's clock may differ from ours, and a change may be listed slightly later. So each poll overlaps the previous one
+by :data:`OVERLAP`, and delivered events are stored as short hashes.
 
 =====================  =============================================================================================
-``Cursor.since``       everything that happened before it was told
-``Cursor.told``        hashes of what was told last, at most :data:`REMEMBERED`; what is listed again is not told again
+``Cursor.since``       everything before it was delivered
+``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again
 =====================  =============================================================================================
 
-A listing by creation (OF04) shows a job only to who asks for the moment at which it was created. There ``since`` stays
-behind as long as a job is unfinished, at most :data:`LONGEST_JOB`.
+A listing by creation (OF04) shows a job only if the poll covers the time of its creation. There ``since`` does not
+move while a job is unfinished, for at most :data:`LONGEST_JOB`.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from airflow_provider_mirakl.files.notes import NoteKind
 
 OVERLAP = timedelta(seconds=120)
 REMEMBERED = 3000
-"""Things told that a cursor remembers: 24 kB, of the 64 kB that Airflow keeps of a value without a warning."""
+"""Largest number of hashes in a cursor: 24 kB of the 64 kB that Airflow stores without a warning."""
 _HASH = 8
 """Characters of a hash."""
 LONGEST_JOB = timedelta(days=30)
 SHOWN = 100
-"""Things that an event carries; it says how many there were."""
+"""Largest number of items in an event, besides their count."""
 
 
 class Seen(NamedTuple):
     """Something in a listing.
 
     :param key: names what happened: the same thing in another state is another key.
-    :param shown: what an event says of it: ids and states, nothing personal.
-    :param happened: whether it is what is watched for; otherwise it may become so.
-    :param at: when it was created, for what is not finished; or when it happened, where Mirakl says so.
+    :param shown: its data in an event: ids and states, nothing personal.
+    :param happened: whether it is an event already; otherwise it may become one.
+    :param at: when it was created, if it is not finished; or when it happened, if Mirakl says so.
     """
 
     key: str
@@ -55,10 +55,10 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Up to where a watch has told everything.
+    """The position of a watch.
 
-    :param since: what happened before this moment was told.
-    :param told: hashes of what was told, the newest last.
+    :param since: everything before this time was delivered.
+    :param told: hashes of delivered events, the newest last.
     """
 
     since: datetime
@@ -83,16 +83,16 @@ class Cursor:
 
     @property
     def hashes(self) -> list[str]:
-        """What was told."""
+        """The delivered events."""
         return [self.told[place : place + _HASH] for place in range(0, len(self.told), _HASH)]
 
 
 WATCH = NoteKind(
     file="watch-*.json",
-    holds="up to where an event trigger has told what happened",
+    holds="the position of an event trigger",
     type=Cursor,
     damaged="stop",
-    fix="Remove it to tell only what happens from now on.",
+    fix="Remove it to deliver only events from now on.",
 )
 
 
@@ -101,8 +101,8 @@ class Watch:
     """One kind of thing that can be watched.
 
     :param name: its name.
-    :param call: the call that lists it, since a moment: of a caller and of the options that Mirakl filters by.
-    :param read: what is in a reply, with the options that are compared here.
+    :param call: the call that lists it since a given time, for a caller and the options that Mirakl filters by.
+    :param read: reads a reply, with the options that are compared here.
     :param shortest: shortest published time between two polls, in seconds.
     :param recommended: recommended time.
     :param filters: names of the options that Mirakl filters by; the others are compared here, so that watches which
@@ -123,7 +123,7 @@ class Watch:
 class News:
     """What a poll found.
 
-    :param found: what is new, oldest first as far as Mirakl tells.
+    :param found: the new events, oldest first as far as Mirakl shows it.
     :param cursor: for the next poll.
     """
 
@@ -132,7 +132,7 @@ class News:
 
 
 def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, Any]) -> Steps[list[Any]]:
-    """Everything that Mirakl lists since a moment, page by page.
+    """Everything that Mirakl lists since a given time, page by page.
 
     :return: the replies: items of pages, or the whole of a reply that has none.
     """
@@ -150,14 +150,14 @@ def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, 
 
 
 def begin_of(watch: Watch, cursor: Cursor) -> datetime:
-    """The moment since which a poll has to list."""
+    """The time from which a poll must list."""
     return cursor.since - OVERLAP
 
 
 def news(
     watch: Watch, replies: Iterable[Any], options: Mapping[str, Any], cursor: Cursor, now: datetime
 ) -> News:
-    """Compare a listing with what was told.
+    """Compare a listing with the delivered events.
 
     :param replies: of :func:`listed`, which may reach further back than the cursor.
     :param now: when the listing was asked for.
@@ -222,7 +222,7 @@ def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[
             "failed": verdict.counts.failed,
         }
         happened = verdict.ended and _wanted(verdict.state, options, "states")
-        # Of an import that runs its creation counts; one that ended is told however long it took.
+        # A running import counts by its creation; a finished one is delivered however long it took.
         at = None if happened else _moment(status.get("date_created"))
         if happened or not verdict.ended:
             yield Seen(f"{import_id} {verdict.state}", shown, happened, at)

@@ -27,7 +27,7 @@ ANY = "*/*"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is true of every call of one operation.
+    """Properties of every call of an operation.
 
     :param code: Mirakl's own code or operation id: ``P41``, ``listProducts``.
     :param method: HTTP method.
@@ -36,7 +36,7 @@ class Operation:
         was not sent, or when Mirakl answered 429.
     :param interval: shortest published time between two calls in seconds; 0 where none is published.
     :param authenticated: whether credentials are sent.
-    :param personal: whether replies hold personal data, so that no message may show a part of one.
+    :param personal: whether replies contain personal data, so that messages never quote them.
     """
 
     code: str
@@ -60,14 +60,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, free of any HTTP library.
+    """A reply, independent of the HTTP library.
 
     :param operation: code of the operation that was called.
     :param status: HTTP status.
     :param headers: header names in lower case.
     :param body: the body; empty for a streamed reply.
     :param secrets: texts that no message may show, should the body repeat them.
-    :param personal: whether the body holds personal data, so that no message may show a part of it.
+    :param personal: whether the body contains personal data, so that messages never quote it.
     """
 
     operation: str
@@ -106,7 +106,7 @@ class Reply:
         """The list of objects under ``key`` of the body.
 
         :param optional: Mirakl's document does not require the list: one that is absent is empty.
-        :raises MiraklReplyError: when there is none.
+        :raises MiraklReplyError: the reply has none.
         """
         found = self.json_object().get(key)
         return [] if optional and found is None else self.objects(found, f"under {key!r}")
@@ -128,7 +128,7 @@ class Reply:
     def text(self, key: str) -> str:
         """The non-empty text under ``key`` of the body.
 
-        :raises MiraklReplyError: when there is none.
+        :raises MiraklReplyError: the reply has none.
         """
         value = self.json_object().get(key)
         if not isinstance(value, str) or not value:
@@ -138,8 +138,8 @@ class Reply:
     def excerpt(self, limit: int = 200) -> str:
         """The start of the body, for a message; of one with personal data only its size."""
         if self.personal:
-            return f"{len(self.body):,} bytes, not shown because they may hold personal data"
-        # Cut after secrets were looked for: the first characters of one are not recognized.
+            return f"{len(self.body):,} bytes, not shown because they may contain personal data"
+        # Cut only after secrets were masked: a truncated secret would not be recognized.
         text = self.without_secrets(self.body[: 4 * SEARCHED].decode("utf-8", "replace")).strip()
         return repr(text[:limit]) + ("..." if len(text) > limit else "")
 
@@ -148,7 +148,7 @@ class Reply:
         return without_secrets(text, self.secrets)
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
-        """An error that says what the reply should have held."""
+        """An error that says what the reply should have contained."""
         return MiraklReplyError(
             f"{self.operation}: expected {wanted} in the reply, got {type(got).__name__}: {self.excerpt()}",
             operation=self.operation,
@@ -163,7 +163,7 @@ class Part:
     :param name: name of the form field.
     :param content: its bytes; or a function that opens them for reading, called again for every attempt, so that a file
         is never held in memory.
-    :param file_name: given for files. Path separators and control characters are refused.
+    :param file_name: set for files. Path separators and control characters are rejected.
     :param content_type: default ``application/octet-stream`` for files and none for fields.
     """
 
@@ -197,7 +197,7 @@ class Multipart:
     """A ``multipart/form-data`` body, sent part by part without being held in memory.
 
     :param parts: the parts, in order.
-    :param boundary: what stands between them; must not occur inside.
+    :param boundary: the separator of the parts; must not occur inside them.
     """
 
     parts: tuple[Part, ...]
@@ -216,7 +216,7 @@ Body: TypeAlias = bytes | Multipart
 class Call(Generic[T_co]):
     """One call of an operation, ready to be sent by a client.
 
-    :param operation: what is called.
+    :param operation: the operation to call.
     :param parse: turns a successful reply into the result.
     :param path: the operation's path with its arguments; or a whole URL, for links that Mirakl returns.
         A URL of another host is called without credentials.
@@ -225,7 +225,7 @@ class Call(Generic[T_co]):
     :param content_type: of the body; a :class:`Multipart` has its own.
     :param accept: wanted format of the reply. A web page in place of it is an error, unless it is
         ``*/*`` and the page comes as a file.
-    :param paced_by: what the operation's interval is counted by, beside the account: a shop, an import.
+    :param paced_by: what the operation's interval is counted by besides the account: a shop, an import.
     """
 
     operation: Operation

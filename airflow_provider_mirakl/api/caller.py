@@ -1,4 +1,4 @@
-"""Who calls, and how that caller names a shop: the one place that knows it.
+"""The caller, and how its role passes a shop: the only place that knows.
 
 A seller names the shop in the query of every operation, ``shop_id``, and only where the user has several. The operator
 and the front office name it per operation, each time by another name. Source: docs/mirakl-facts.md.
@@ -15,7 +15,7 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 
 
 class ShopField(NamedTuple):
-    """Where an operation of the operator or the front office takes the shop.
+    """The parameter in which an operation of the operator or the front office takes the shop.
 
     :param place: ``query`` or ``part``, which is a field of the form.
     :param name: its name there.

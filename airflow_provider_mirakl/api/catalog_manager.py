@@ -70,7 +70,7 @@ def get_synchronization(tracking_id: str) -> Call[dict[str, Json]]:
 
 
 def get_synchronization_report(tracking_id: str) -> Call[bytes]:
-    """CM23: every element echoed with what became of it, JSON. Meant for ``Client.stream``."""
+    """CM23: every element with its result, as JSON. Intended for ``Client.stream``."""
     return Call(
         CM23, parse=lambda reply: reply.body, path=CM23.at(tracking_id=tracking_id), paced_by=tracking_id
     )
@@ -169,7 +169,7 @@ def start_export(
 ) -> Call[str]:
     """CM52: export master products in the background. For operator and front office.
 
-    Without filters Mirakl exports what is accepted and valid.
+    Without filters Mirakl exports only accepted and valid products.
 
     :param filters: lists by the names of :data:`FILTERS`.
     :param channel: code of the channel whose statuses are returned.

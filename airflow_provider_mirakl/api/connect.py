@@ -44,9 +44,9 @@ def list_products(*, limit: int = MAX_PRODUCTS, page_token: str | None = None) -
 
 
 def upsert_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call[None]:
-    """Create or update 1 to 1,000 products. Works as a PATCH: an absent field stays, ``null`` erases.
+    """Create or update 1 to 1,000 products. Works like a PATCH: an absent field is not changed, ``null`` erases it.
 
-    Mirakl answers 202 before it processes anything, and gives no id to ask after.
+    Mirakl answers 202 before it processes anything, and returns no id to poll.
 
     :param products: the products; or the encoded body ``{"products": [...]}``, sent as it is.
     :return: a call that returns nothing.

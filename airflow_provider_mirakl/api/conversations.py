@@ -1,6 +1,6 @@
 """Conversations of Mirakl Connect with customers about orders.
 
-Creating one and answering in one are asynchronous: they give an action's id for :func:`get_conversation_action`.
+Creating and answering one are asynchronous: they return an action's id for :func:`get_conversation_action`.
 No call frequency is published for them. Source: Mirakl Connect's API documentation, https://developer.mirakl.com.
 """
 
@@ -61,7 +61,7 @@ def list_conversations(
 ) -> Call[Page[dict[str, Json]]]:
     """List conversations, the most recently updated first.
 
-    :param updated_from: only those that were updated in Connect at this moment or later.
+    :param updated_from: only those that were updated in Connect at this time or later.
     :param conversation_ids: only these. Mirakl asks for these or ``updated_from``.
     :param order_ids: only those about these orders.
     :param limit: conversations a page, 1 to 100.
@@ -95,7 +95,7 @@ def get_conversation_messages(
     """The messages of a conversation, the newest first.
 
     :param conversation_id: Connect's id of the conversation.
-    :param message_after: only messages that came into Connect after this moment, without the moment itself.
+    :param message_after: only messages that arrived in Connect after this time.
     """
     return Call(
         GET_MESSAGES,
@@ -116,7 +116,8 @@ def download_conversation_attachments(
     """
     if len(attachment_ids) > MAX_ATTACHMENT_IDS:
         raise MiraklInputError(
-            f"attachment_ids holds {len(attachment_ids):,}; {DOWNLOAD_ATTACHMENTS.code} takes {MAX_ATTACHMENT_IDS}"
+            f"attachment_ids contains {len(attachment_ids):,} ids;  {DOWNLOAD_ATTACHMENTS.code} takes "
+            f"{MAX_ATTACHMENT_IDS}"
         )
     return Call(
         DOWNLOAD_ATTACHMENTS,
@@ -131,7 +132,7 @@ def create_conversation(order_id: str, *, topic: str, body: str, files: Sequence
     """Begin a conversation with the customer of an order.
 
     :param order_id: Connect's id of the order.
-    :param topic: what it is about, at most 500 characters.
+    :param topic: its topic, at most 500 characters.
     :param body: the first message, 1 to 2,000 characters.
     :param files: at most 5 attachments, each a part with a ``file_name``.
     :return: a call that returns the action's id.
@@ -165,7 +166,7 @@ def create_message(conversation_id: str, *, body: str, files: Sequence[Part] = (
 
 
 def get_conversation_action(action_id: str) -> Call[dict[str, Json]]:
-    """Ask what became of an action of conversations: ``PENDING``, ``SUCCESS`` or ``ERROR`` with ``errors``.
+    """Get the status of an action on conversations: ``PENDING``, ``SUCCESS`` or ``ERROR`` with ``errors``.
 
     :param action_id: as an operation gave it.
     """

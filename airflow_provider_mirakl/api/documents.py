@@ -1,7 +1,7 @@
 """Documents of shops: S30 to S33, and their types: DO01. Source: docs/mirakl-facts.md.
 
 A seller's calls speak of one shop, the key's own; the operator and the front office name shops, by the names that
-:mod:`~.caller` knows. What else follows from that stands in :data:`VARIANTS`.
+:mod:`~.caller` knows. All other differences are in :data:`VARIANTS`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_PERIOD = timedelta(days=90)
 S30 = Operation("S30", "GET", PATH, replay=True)
 S31 = Operation("S31", "GET", f"{PATH}/download", replay=True)
 S32 = Operation("S32", "POST", PATH, replay=False)
-# Sent again after it was carried out unseen, it would answer 404: whoever deletes has to know of the first try.
+# If it succeeded and the reply was lost, a second call would answer 404: the caller must handle that.
 S33 = Operation("S33", "DELETE", f"{PATH}/{{document_id}}", replay=False)
 DO01 = Operation("DO01", "GET", "/api/documents", replay=True, interval=86_400)
 
@@ -55,7 +55,7 @@ class Variant:
     """How the document calls of a role differ.
 
     :param own_shop: the key belongs to a shop, so none must be named.
-    :param changes: S30 knows ``updated_since`` and ``include_deleted``, and needs this or shops.
+    :param changes: S30 has ``updated_since`` and ``include_deleted``, and needs this or shops.
     """
 
     own_shop: bool
@@ -73,7 +73,7 @@ class ShopDocument:
     """A document of a shop, as S30 lists it.
 
     :param id: Mirakl's id.
-    :param file_name: name of the uploaded file. Whoever uploaded it chose it: make it safe before use as a path.
+    :param file_name: name of the uploaded file. It is chosen by the uploader: make it safe before using it as a path.
     :param type: code of its type.
     :param shop_id: its shop; ``None`` in a seller's listing, which does not say it.
     :param date_uploaded: as Mirakl writes it, UTC.
@@ -135,7 +135,7 @@ class RefusedUpload:
 class UploadReply:
     """The answer of S32, which is a 200 even where documents were refused.
 
-    :param errors_count: how many were refused, as Mirakl says.
+    :param errors_count: the number of refused documents, from Mirakl.
     :param refused: the refused ones it lists.
     """
 
@@ -154,7 +154,7 @@ def list_documents(
 
     :param role: ``shop``, ``operator`` or ``front``.
     :param shop_ids: the shops. A seller names one or none; none means the user's default shop.
-    :param updated_since: only what was uploaded or deleted since then, at most 90 days ago. Not for sellers.
+    :param updated_since: only documents uploaded or deleted since then, at most 90 days ago. Not for sellers.
     :param include_deleted: list deleted ones too. Not for sellers.
     :raises MiraklInputError: an argument that the role does not support, or a required one is missing.
     """
@@ -287,7 +287,7 @@ def file_name_of(reply: Reply) -> str | None:
         IndexError,
         RecursionError,
         ValueError,
-    ):  # how the standard parser gives up on what is no such header
+    ):  # errors of the standard parser for an invalid header
         return None
 
 
@@ -309,7 +309,7 @@ def _caller(role: str, shop_id: int | None) -> Caller:
 
 
 def _is_too_old(since: datetime) -> bool:
-    # A minute of grace, so that a moment computed just now as "90 days ago" passes.
+    # A minute of tolerance, so that a time just computed as "90 days ago" is accepted.
     return datetime.now(UTC) - since > MAX_PERIOD + timedelta(minutes=1)
 
 

@@ -22,7 +22,7 @@ ORDER_STATES = (
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 """Before the first order of any Marketplace: OR13 needs a range, also for everything."""
 
-# Replies that hold customers' names and addresses are never quoted in errors.
+# Replies with customers' names and addresses are never quoted in errors.
 OR13 = Operation("OR13", "POST", ORDERS, replay=False, interval=300)
 OR14 = Operation("OR14", "GET", f"{ORDERS}/status/{{tracking_id}}", replay=True)
 OR15 = Operation("OR15", "GET", "", replay=True, personal=True)
@@ -48,10 +48,10 @@ def start_order_export(
 ) -> Call[str]:
     """OR13: export orders in the background. A delta at most every 5 minutes, everything once a day.
 
-    Mirakl needs both ends of a range: the end of one is now where only its begin is given. Without any range everything
+    Mirakl needs both ends of a range: the end defaults to now if only the start is set. Without any range everything
     is exported. Mirakl runs one such export for each shop at a time.
 
-    :param updated_since: only orders that changed since then; Mirakl reaches back a little further by itself.
+    :param updated_since: only orders that changed since then; Mirakl reaches back slightly further.
     :param updated_to: only orders whose last change is not later.
     :param created_since: only orders that were created since then.
     :param created_to: only orders that were created until then.

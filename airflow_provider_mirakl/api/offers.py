@@ -38,7 +38,7 @@ OF01 = Operation("OF01", "POST", IMPORTS, replay=False, interval=60)
 OF02 = Operation("OF02", "GET", f"{IMPORTS}/{{import_id}}", replay=True, interval=60)
 OF03 = Operation("OF03", "GET", f"{IMPORTS}/{{import_id}}/error_report", replay=True, interval=60)
 OF04 = Operation("OF04", "GET", IMPORTS, replay=True, interval=60)
-# A repeated identical request gives the id of the import there is, so sending it again does no harm.
+# A repeated identical request returns the id of the existing import, so sending it again is harmless.
 OF24 = Operation("OF24", "POST", "/api/offers", replay=True, interval=60)
 STO01 = Operation("STO01", "POST", STOCK, replay=False, interval=60)
 STO02 = Operation("STO02", "GET", f"{STOCK}/{{import_id}}/status", replay=True, interval=15)
@@ -170,7 +170,7 @@ def list_offer_imports(
 
 
 def required_fields(offer: Mapping[str, Json], *, few: bool = False) -> tuple[str, ...]:
-    """The fields that an offer of OF24 has to have.
+    """The required fields of an offer of OF24.
 
     :param few: by the descriptions of Mirakl's document, which call the product optional at an update, instead of its
         list of required fields. That a delete needs only the SKU is uncertain.
@@ -217,7 +217,7 @@ def get_stock_error_report(import_id: str, *, caller: Caller = SELLER) -> Call[b
 def import_prices(content: Content, file_name: str, *, caller: Caller = SELLER) -> Call[str]:
     """PRI01: set prices from a CSV file. At most once a minute.
 
-    An offer's prices are deleted and replaced: give all of them, 50 at most.
+    An offer's prices are deleted and replaced: send all of them, 50 at most.
     """
     return _upload(PRI01, content, file_name, caller)
 
@@ -234,7 +234,7 @@ def list_price_imports(
 ) -> Call[Page[dict[str, Json]]]:
     """PRI02: price imports, newest first. At most once a minute; every 5 recommended.
 
-    There is no call for one import: ask only for its id.
+    Mirakl has no call for one import: filter by its id.
 
     :param import_ids: only these.
     :param created_since: only imports that were created since then.

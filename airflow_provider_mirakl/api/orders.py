@@ -1,7 +1,7 @@
 """Orders of Mirakl Connect: list, accept, ship, cancel, refund, documents, and the actions that all of it becomes.
 
 Every operation that changes an order is asynchronous: Mirakl answers 202 with an ``action_id``, and
-``v2-getActionStatus`` tells what became of it. None of them is replayed, since money moves.
+``v2-getActionStatus`` returns its status. None of them is sent twice, since money moves.
 
 The unversioned ``listOrders``, ``acceptOrderLines`` and ``createShipment`` are superseded by these and closed to new
 integrations, so they are not here. Source: Mirakl Connect's API documentation, https://developer.mirakl.com.
@@ -96,13 +96,13 @@ def list_orders(
 
     :param order_ids: only these orders.
     :param statuses: only orders in these states, see :data:`ORDER_STATUSES`.
-    :param updated_from: only orders that were updated in Connect at this moment or later. Without it and without
+    :param updated_from: only orders that were updated in Connect at this time or later. Without it and without
         ``order_ids`` Mirakl lists the last 30 days.
     :param fulfillment_type: only orders that are fulfilled so.
     :param limit: orders a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before. It carries every other parameter.
     :return: a call that returns one page.
-    :raises MiraklInputError: a limit out of range, an unknown status, or a moment without a time zone.
+    :raises MiraklInputError: a limit out of range, an unknown status, or a time without a time zone.
     """
     checked_limit(limit, LIST_ORDERS)
     checked_words("statuses", statuses, ORDER_STATUSES)
@@ -147,7 +147,7 @@ def create_shipment(
     """Ship items of one order in one parcel.
 
     :param order_id: Connect's id of the order.
-    :param items: what the parcel holds: ``quantity`` (1 or more) and ``order_line_id`` or ``id``, which is the
+    :param items: the content of the parcel: ``quantity`` (1 or more) and ``order_line_id`` or ``id``, which is the
         seller's product id.
     :param carrier: name of the carrier.
     :param tracking_number: the carrier's number.
@@ -193,7 +193,7 @@ def refund_order_lines(order_id: str, refunds: Rows) -> Call[str]:
 
 
 def get_action_status(action_id: str) -> Call[dict[str, Json]]:
-    """Ask what became of an action of orders or returns: ``PENDING``, ``SUCCESS`` or ``FAILED`` with ``errors``.
+    """Get the status of an action on orders or returns: ``PENDING``, ``SUCCESS`` or ``FAILED`` with ``errors``.
 
     :param action_id: as an operation gave it. Each may be asked for once a minute.
     """
@@ -222,7 +222,7 @@ def report_order_actions(actions: Rows) -> Call[list[str]]:
     """
     if not 1 <= len(actions) <= MAX_REPORTED_ACTIONS:
         raise MiraklInputError(
-            f"actions holds {len(actions):,}; {REPORT_ORDER_ACTIONS.code} takes 1 to {MAX_REPORTED_ACTIONS}"
+            f"actions contains {len(actions):,} actions;  {REPORT_ORDER_ACTIONS.code} takes 1 to {MAX_REPORTED_ACTIONS}"
         )
     return Call(
         REPORT_ORDER_ACTIONS,
@@ -245,7 +245,7 @@ def list_order_documents(
     :param order_ids: only of these orders.
     :param types: only of these types, see :data:`DOCUMENT_TYPES`.
     :param channel_types: only of these types of the channel; ``types`` then has ``CHANNEL_SPECIFIC``.
-    :param updated_from: only documents that were updated at this moment or later.
+    :param updated_from: only documents that were updated at this time or later.
     :param limit: documents a page, 1 to 100.
     :param page_token: opaque position of a page, from the page before.
     :return: a call that returns one page.
@@ -285,7 +285,9 @@ def download_order_documents(
     if document_ids and types:
         raise MiraklInputError("enter either document_ids or types, not both")
     if len(document_ids) > MAX_DOCUMENT_IDS:
-        raise MiraklInputError(f"document_ids holds {len(document_ids):,}; Mirakl takes {MAX_DOCUMENT_IDS}")
+        raise MiraklInputError(
+            f"document_ids contains {len(document_ids):,} ids; Mirakl takes {MAX_DOCUMENT_IDS}"
+        )
     checked_words("types", types, DOCUMENT_TYPES)
     return Call(
         DOWNLOAD_ORDER_DOCUMENTS,
@@ -343,7 +345,7 @@ def checked_limit(limit: int, operation: Operation) -> None:
     :raises MiraklInputError: it is out of range.
     """
     if not 1 <= limit <= MAX_LIMIT:
-        raise MiraklInputError(f"limit is {limit}; {operation.code} takes 1 to {MAX_LIMIT}")
+        raise MiraklInputError(f"limit must be 1 to {MAX_LIMIT} for {operation.code}, not {limit}")
 
 
 def checked_words(name: str, values: Collection[str], choices: Collection[str]) -> None:

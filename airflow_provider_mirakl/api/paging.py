@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
 from airflow_provider_mirakl.api.values import numeric_id
 
-# One link of the header: its address, then parameters whose quoted values may hold anything, a comma too.
+# One link of the header: its URL, then parameters whose quoted values may contain any character, even a comma.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
 _PARAMETER = re.compile(r';\s*([\w*-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s",;]+)))?')
 
@@ -45,9 +45,9 @@ def offset_page(
 ) -> Page[dict[str, Json]]:
     """Read a page of an offset listing (``max``, ``offset``, ``Link`` header, ``total_count``).
 
-    Only the offset is taken from the link, never its host. Where a reply has no ``Link`` header, as behind a proxy that
-    removes it, ``total_count`` says whether a page follows; where that is absent too, a full page has another one
-    behind it. A page without items is always the last one.
+    Only the offset is taken from the link, never its host. Where a reply has no ``Link`` header, for example because a
+    proxy removes it, ``total_count`` says whether a page follows; where that is absent too, a full page is followed by
+    another one. A page without items is always the last one.
 
     :param reply: the reply.
     :param key: where the items are.
@@ -82,7 +82,8 @@ def offset_page(
 def next_link(header: str) -> str | None:
     """The address of the link with the relation ``next`` in a ``Link`` header (RFC 8288)."""
     for link in _LINK.finditer(header):
-        # Parameter by parameter, so that a quoted title that holds "; rel=next" is not taken for one. The first counts.
+        # Parameter by parameter, so that a quoted title with "; rel=next" is not mistaken for one. The first one
+        # counts.
         relations = (
             quoted or bare for name, quoted, bare in _PARAMETER.findall(link[2]) if name.lower() == "rel"
         )

@@ -1,6 +1,6 @@
-"""What an instance is and what it allows: PC01, V01, AF01, CH11, CUR01, L01, RO02, H11, PM11, VL11.
+"""The identity and settings of an instance: PC01, V01, AF01, CH11, CUR01, L01, RO02, H11, PM11, VL11.
 
-None of them is paginated. Every one takes ``shop_id`` from a seller with several shops, and from nobody else.
+None of them is paginated. All take ``shop_id``, but only from a seller with several shops.
 Source: docs/mirakl-facts.md.
 """
 
@@ -106,7 +106,7 @@ def get_platform_configuration(*, shop_id: int | None = None) -> Call[dict[str, 
 
 
 def get_version() -> Call[None]:
-    """V01: whether the instance answers. It asks for no authentication, so it says nothing about a key."""
+    """V01: whether the instance answers. It needs no authentication, so it does not check the key."""
     return Call(V01, parse=nothing)
 
 
@@ -153,7 +153,7 @@ def list_shop_roles(*, shop_id: int | None = None) -> Call[list[Coded]]:
 def list_hierarchies(
     *, hierarchy: str | None = None, max_level: int | None = None, shop_id: int | None = None
 ) -> Call[list[Hierarchy]]:
-    """H11: the categories of the catalog. At most once an hour, each question counted by itself.
+    """H11: the categories of the catalog. At most once an hour for each query.
 
     :param hierarchy: only this category with its parents and children.
     :param max_level: levels of children.
@@ -172,7 +172,7 @@ def list_attributes(
     with_roles: bool | None = None,
     shop_id: int | None = None,
 ) -> Call[list[Attribute]]:
-    """PM11: the attributes of products. At most once an hour, each question counted by itself.
+    """PM11: the attributes of products. At most once an hour for each query.
 
     :param hierarchy: only those of this category with its parents and children.
     :param max_level: levels of children.
@@ -192,7 +192,7 @@ def list_attributes(
 
 
 def list_values_lists(*, code: str | None = None, shop_id: int | None = None) -> Call[list[ValuesList]]:
-    """VL11: the lists of values that attributes may take. At most once an hour, each question counted by itself.
+    """VL11: the lists of values that attributes may take. At most once an hour for each query.
 
     :param code: only this list.
     """

@@ -187,7 +187,7 @@ def file_part(content: Content, file_name: str) -> Part:
 def number_id(reply: Reply, *keys: str) -> int:
     """A whole number under the first of the keys that is there.
 
-    :raises MiraklReplyError: when there is none.
+    :raises MiraklReplyError: the reply has none.
     """
     body = reply.json_object()
     found = next((body[key] for key in keys if body.get(key) is not None), None)
@@ -200,7 +200,7 @@ def number_id(reply: Reply, *keys: str) -> int:
 def text_id(reply: Reply, *keys: str) -> str:
     """A non-empty text under the first of the keys that is there; a number counts as text.
 
-    :raises MiraklReplyError: when there is none.
+    :raises MiraklReplyError: the reply has none.
     """
     body = reply.json_object()
     found = next((body[key] for key in keys if body.get(key) is not None), None)

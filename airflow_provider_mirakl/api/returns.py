@@ -47,7 +47,7 @@ def list_returns(
 ) -> Call[Page[dict[str, Json]]]:
     """List returns, the most recently updated first.
 
-    :param updated_from: only returns that were updated in Connect at this moment or later. Mirakl asks for it, on
+    :param updated_from: only returns that were updated in Connect at this time or later. Mirakl requires it, on
         later pages too.
     :param order_ids: only of these orders, at most 100.
     :param statuses: only in these states, see :data:`RETURN_STATUSES`.
@@ -59,7 +59,9 @@ def list_returns(
     checked_limit(limit, LIST_RETURNS)
     checked_words("statuses", statuses, RETURN_STATUSES)
     if len(order_ids) > MAX_FILTER:
-        raise MiraklInputError(f"order_ids holds {len(order_ids):,}; {LIST_RETURNS.code} takes {MAX_FILTER}")
+        raise MiraklInputError(
+            f"order_ids contains {len(order_ids):,} ids; {LIST_RETURNS.code} takes {MAX_FILTER}"
+        )
 
     def follow(token: str) -> Call[Page[dict[str, Json]]]:
         return list_returns(updated_from=updated_from, limit=limit, page_token=token)

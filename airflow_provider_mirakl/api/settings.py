@@ -51,14 +51,16 @@ def get_setting(
     :param query: its questions, by name.
     :param role: ``shop``, ``operator`` or ``front``.
     :param shop_id: the shop, for a seller with several shops; in other roles it is not sent.
-    :raises MiraklInputError: there is no such setting, or the call does not take a question.
+    :raises MiraklInputError: the setting does not exist, or the call does not take a key of the query.
     """
     if name not in SETTINGS:
         raise MiraklInputError(f"setting must be one of {', '.join(SETTINGS)}, not {name!r}")
     setting, asked = SETTINGS[name], dict(query or {})
     if unknown := sorted(asked.keys() - set(setting.questions)):
         known = ", ".join(setting.questions) or "none"
-        raise MiraklInputError(f"query holds {', '.join(map(repr, unknown))}; {setting.code} takes {known}")
+        raise MiraklInputError(
+            f"query contains {', '.join(map(repr, unknown))};  {setting.code} takes {known}"
+        )
     if setting.code == "DO01":
         return setting.make(role, **{"entities": (), **asked}, shop_id=shop_id if role == "shop" else None)
     return setting.make(**asked, shop_id=shop_id if role == "shop" else None)

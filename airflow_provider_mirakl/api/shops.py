@@ -29,7 +29,7 @@ MAX_PRODUCER_IDENTIFIERS = 50
 A01 = Operation("A01", "GET", "/api/account", replay=True, interval=ONCE_A_DAY)
 A02 = Operation("A02", "PUT", "/api/account", replay=True, interval=ONCE_A_DAY)
 A21 = Operation("A21", "GET", "/api/account/statistics", replay=True, interval=ONCE_A_DAY)
-# Uncertain: the published files hold the answer of S20, not its path and not its frequency.
+# Uncertain: the published files describe the answer of S20, but not its path or frequency.
 S20 = Operation("S20", "GET", "/api/shops", replay=True)
 
 NULLABLE: Mapping[str, bool | None] = {
@@ -51,7 +51,7 @@ NULLABLE: Mapping[str, bool | None] = {
     "shop_name": False,
     "web_site": True,
 }
-"""The fields that A02 takes, and whether ``null`` is allowed: ``None`` where that is not published, or depends."""
+"""The fields that A02 takes, and whether ``null`` is allowed: ``None`` if that is not published, or depends."""
 
 _KINDS: Mapping[str, tuple[type, str]] = {
     "address": (dict, "an object"),
@@ -92,7 +92,7 @@ def update_account(
 ) -> Call[ShopUpdate]:
     """A02: change some fields of the shop of a seller's key. At most once a day.
 
-    A field that is left out stays as it is. ``null`` erases it, where Mirakl allows that. An additional field of the
+    A field that is left out is not changed. ``null`` erases it, where Mirakl allows that. An additional field of the
     shop that comes without a ``value`` is erased by Mirakl: since that is easily done by mistake, say it with
     ``"value": None``, which is sent as Mirakl wants it.
 
@@ -208,7 +208,7 @@ def _faults_of(changes: Mapping[str, Any], unknown_fields: str) -> list[Problem]
     for name, value in changes.items():
         if name not in NULLABLE:
             if unknown_fields == "refuse":
-                problems.append(Problem("A02 has no such field; mend the name or leave it out", name))
+                problems.append(Problem("is not a field of A02; fix the name or leave it out", name))
         elif value is None:
             if NULLABLE[name] is False:
                 problems.append(Problem("cannot be erased; leave it out to keep it", name))

@@ -1,6 +1,6 @@
 """The step protocol: a generator decides, and a worker or an event loop performs.
 
-A generator yields steps and is handed their results. It does no I/O itself, so the same decisions serve a worker, which
+A generator yields steps and receives their results. It does no I/O itself, so the same decisions serve a worker, which
 sends with the sync client, and the triggerer, which sends with the async one. :func:`send` and :func:`blocking` yield a
 step and give its result with its type::
 
@@ -56,12 +56,12 @@ class Send(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Wait in the account's queue for an operation, until the moment of the call is near.
+    """Wait in the account's queue for an operation, until the call is almost due.
 
     The turn is held until the next :class:`Send` or :class:`Sleep`. Only a triggerer has such queues, since only there
     many tasks share a process.
 
-    :param operation: what is called next.
+    :param operation: the operation of the next call.
     :param paced_by: as of :class:`~airflow_provider_mirakl.api.call.Call`.
     """
 
@@ -91,7 +91,7 @@ def drive(steps: Generator[S, Any, T], perform: Callable[[S], object]) -> T:
 
     :param steps: decides. An error of this package that a step raises is thrown into it.
     :param perform: performs one step and returns its result.
-    :return: what the generator returns.
+    :return: the return value of the generator.
     """
     with contextlib.closing(steps):
         try:

@@ -11,7 +11,7 @@ Role = Literal["shop", "operator", "front"]
 def numeric_id(value: object) -> int | None:
     """One of Mirakl's numeric ids from a number or its digits; ``None`` for what cannot be one.
 
-    Mirakl's are 64 bits wide; Python itself refuses to read digits by the thousand, with an error that names no field.
+    Mirakl's are 64 bits wide; Python refuses to parse thousands of digits, with an error that does not name the field.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None

@@ -1,7 +1,7 @@
 """Everything a client decides between a call and its result, as a generator that does no I/O.
 
-The generator yields what it needs done (:class:`Send`, :class:`Wait`, :class:`NeedToken`, :class:`Parse`) and is handed
-what came of it, or has the error thrown in. The sync and the async client differ only in how they do these.
+The generator yields what it needs done (:class:`Send`, :class:`Wait`, :class:`NeedToken`, :class:`Parse`) and receives
+the result, or has the error thrown in. The sync and the async client differ only in how they do these.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ log = logging.getLogger("airflow_provider_mirakl.client")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, ready for any HTTP library. Its headers hold the key, so they stay out of its repr."""
+    """A request, ready for any HTTP library. Its headers contain the key, so its repr omits them."""
 
     operation: str
     method: str
@@ -89,7 +89,7 @@ class NeedToken:
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """Parse a reply. A large one would hold an event loop up.
+    """Parse a reply. A large one would block an event loop.
 
     :param parse: does it.
     :param size: bytes of the reply.
@@ -145,7 +145,7 @@ def exchange_reply(
             assert failure is not None  # noqa: S101 - anything but a reply is a failure
             if not may_retry(failure, call.operation.replay) or (said := wait_said(failure)) > max_wait:
                 break
-            if isinstance(failure, MiraklRateLimitError):  # nothing failed: the call waits for its moment
+            if isinstance(failure, MiraklRateLimitError):  # nothing failed: the call waits for its time
                 refusals += 1
                 log.info("%s Waiting for it.", failure)
                 continue
@@ -168,14 +168,14 @@ class _Turn:
     ============  ===========================  ==================================================
     state         what it means                what leads on
     ============  ===========================  ==================================================
-    no turn       no moment is reserved        ``come`` takes a turn
-    waiting       ``_moment`` is reserved      the moment comes: ``leave``; too far away: an error
+    no turn       no time is reserved          ``come`` takes a turn
+    waiting       ``_moment`` is reserved      its time comes: ``leave``; too far away: an error
     left          ``_left_at`` is set          the outcome: counted -> spent; otherwise -> waiting
     spent         Mirakl has counted the call  the interval runs from now; ``come`` takes a new turn
-    given back    ``end`` with a moment left   the next caller moves up
+    given back    ``end`` with a time reserved the next caller moves up
     ============  ===========================  ==================================================
 
-    401 and 429 count as not counted (:func:`_was_counted`). A 429 also moves the moment of everyone who shares the
+    401 and 429 count as not counted (:func:`_was_counted`). A 429 also moves the time of every caller that shares the
     queue, because it speaks for the account.
     """
 
@@ -202,11 +202,11 @@ class _Turn:
             level = logging.INFO if wait >= 1 else logging.DEBUG
             log.log(level, "%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
             before = self._clock()
-            # With an interval, turns already spread the callers. Without one, all of them were told the same
-            # moment, so add jitter.
+            # With an interval, turns already spread the callers. Without one, all of them have the same
+            # time, so add jitter.
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
             if self._clock() - before < wait / 2:
-                return  # the clock was set back or stands still; the wait is over all the same
+                return  # the clock was set back or stopped; the wait is over anyway
             wait = 0.0
 
     def use(self, steps: Exchange[Reply | MiraklTransportError]) -> Exchange[Reply | MiraklTransportError]:
@@ -222,7 +222,7 @@ class _Turn:
             raise
 
     def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
-        """Return what went wrong, if anything, and tell the pacer what Mirakl has counted."""
+        """Return the failure, if any, and notify the pacer if Mirakl counted the call."""
         if _was_counted(outcome):
             self._spend()
         else:
@@ -263,7 +263,7 @@ class _Turn:
             self._left_at = None
 
     def _spend(self) -> None:
-        """Mirakl may have counted the call at any moment until now, so the interval runs from now."""
+        """Mirakl may have counted the call at any time until now, so the interval runs from now."""
         self._moment = None
         if self._interval > 0:
             now = self._clock()
@@ -272,7 +272,7 @@ class _Turn:
     def _hold_off(self, error: MiraklRateLimitError, pause: float) -> None:
         """A 429 applies to every caller of the account, not only to this one."""
         now = self._clock()
-        # When Mirakl says "now" and still refuses, the pause grows.
+        # If Mirakl says "now" and still refuses, increase the pause.
         self._pacer.refused(self._key, until=max(error.retry_at.timestamp(), now + pause), now=now)
 
     def _error(self, reply: Reply) -> MiraklApiError:
@@ -375,7 +375,7 @@ def _send(
         reply = replace(
             reply,
             secrets=settings.secrets if token is None else (*settings.secrets, token),
-            # A refusal is Mirakl's own words; what it lists are customers' names and addresses.
+            # An error is Mirakl's own text; a listing contains customers' names and addresses.
             personal=call.operation.personal and reply.status < 400,
         )
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
@@ -393,7 +393,7 @@ class _Route:
         self._operation = call.operation
         self._home = origin(settings.base_url)
         self._is_link = _ABSOLUTE.match(call.path) is not None
-        # With a slash between, whatever a path begins with stays behind the host.
+        # With a slash between, no path can change the host.
         self.url = call.target if self._is_link else f"{settings.base_url}/{call.target.lstrip('/')}"
         self._origin = self._check(self.url)
 
@@ -454,7 +454,7 @@ def _need_token(credentials: ClientCredentials, refused: Secret | None) -> Gener
     try:
         token = yield NeedToken(credentials, refused)
     except MiraklTransportError as error:
-        # Whatever became of the token's request, the call itself never left.
+        # Whatever the result of the token's request, the call was not sent.
         raise MiraklTransportError(error.message, operation=error.operation, surely_not_sent=True) from None
     assert isinstance(token, Secret)  # noqa: S101 - what a NeedToken is answered with
     return token
@@ -472,6 +472,6 @@ def _user_agent(added: str) -> str:
 
 
 def _shown_path(call: Call[T]) -> str:
-    """The path without host and query, which may hold a signature."""
+    """The path without host and query, which may contain a signature."""
     path = call.path or call.operation.path
     return _ABSOLUTE.sub("", path, count=1).partition("?")[0].partition("#")[0]

@@ -87,7 +87,7 @@ class Meter(Protocol):
 
 
 class _Shared:
-    """What both clients hold, and what neither does differently."""
+    """The common part of both clients."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class _Shared:
         """Seconds that the clock of the server is ahead of this machine's, by the ``Date`` of its last reply."""
 
     def _note(self, request: Request, response: httpx.Response) -> None:
-        """Count a reply, and learn the server's clock. Another server's reply, such as a token, tells nothing of it."""
+        """Count a reply, and learn the server's clock. The reply of another server, such as a token, is ignored."""
         if self._meter is not None:
             self._meter.replied(request.operation, response.status_code)
         sent = response.headers.get("date")
@@ -192,7 +192,7 @@ class Client(_Shared):
         :param max_wait: longest single wait in seconds, for an interval or a ``Retry-After``;
             default the settings'.
         :raises MiraklNotYetError: the next permitted time is further away; nothing was sent.
-        :raises MiraklApiError: an error reply; the subclass tells which kind.
+        :raises MiraklApiError: an error reply; the subclass depends on the status.
         :raises MiraklTransportError: no reply.
         :raises MiraklReplyError: a reply that cannot be read.
         """
@@ -401,7 +401,7 @@ class AsyncClient(_Shared):
 
 @dataclass(slots=True)
 class PageWalk(Generic[T]):
-    """Where a walk through pages stands. Pure, for both clients.
+    """The position of a walk through pages. Pure, for both clients.
 
     :param following: the call for the next page, ``None`` at the end.
     """
@@ -413,7 +413,7 @@ class PageWalk(Generic[T]):
     def arrived(self, page: Page[T]) -> Page[T]:
         """Take note of a page and step on.
 
-        :raises MiraklReplyError: when the next page was already seen, or too many hold nothing: no end is in sight.
+        :raises MiraklReplyError: the next page was already read, or too many are empty, so the walk would not end.
         """
         if self.following is not None:
             self._seen.add(self.following.target)
@@ -445,10 +445,10 @@ def _options(settings: Settings) -> _Options:
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
         follow_redirects=False,
         headers={"Accept-Encoding": ACCEPTED},
-        # Calls know nothing of each other: no session, no bond to one server behind a balancer.
+        # Calls are independent: no session, no affinity to one server behind a load balancer.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         verify=_trust(settings.ca_bundle),
-        # What the environment says is read here: httpx takes neither every NO_PROXY nor every certificate.
+        # Read the environment here: httpx does not support every NO_PROXY and every certificate.
         trust_env=False,
     )
 
@@ -468,7 +468,7 @@ def _mounts(settings: Settings, options: _Options, transport: Callable[..., T]) 
 
 
 def _through(address: str, where: str, trust: ssl.SSLContext, transport: Callable[..., T]) -> T:
-    """The transport through a proxy. What was set is not repeated in an error, since it may hold a password."""
+    """The transport through a proxy. Errors do not repeat the setting, since it may contain a password."""
     try:
         # The trust settings for a proxy reached over TLS are those for Mirakl; httpx rejects them for any other proxy.
         proxy = httpx.Proxy(address, ssl_context=trust if urlsplit(address).scheme == "https" else None)
@@ -498,7 +498,7 @@ def _trust(ca_bundle: str | None) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=4)
 def _default_trust(cert_file: str | None, cert_dir: str | None) -> ssl.SSLContext:
-    """Made once per process and environment: it takes 40 ms, which an event loop with many triggers has not."""
+    """Made once per process and environment: it takes 40 ms, too long for an event loop with many triggers."""
     return httpx.create_ssl_context()
 
 
@@ -589,7 +589,7 @@ _NOT_SENT = (
 
 @contextlib.contextmanager
 def _reading(response: httpx.Response) -> Iterator[None]:
-    """While a body is read. For an error reply, a partial body, or none, is enough: its status tells the rest."""
+    """While a body is read. For an error reply a partial or missing body is enough: its status suffices."""
     try:
         yield
     except (MiraklTransportError, MiraklReplyError):
@@ -601,7 +601,7 @@ def _reading(response: httpx.Response) -> Iterator[None]:
 def _transport_errors(operation: str) -> Iterator[None]:
     """Turn httpx's errors into ours.
 
-    They are not chained: they hold the request, and that holds the key.
+    They are not chained: they contain the request, which contains the key.
     """
     try:
         yield
@@ -624,7 +624,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
     except UnknownPackingError as error:
         raise MiraklReplyError(
             f"{operation}: the reply cannot be read: it is {error}. Check what is between here and Mirakl, such as a "
-            "proxy that compresses what it passes on",
+            "proxy that compresses replies",
             operation=operation,
         ) from None
     except (httpx.TransportError, PackingError) as error:

@@ -19,11 +19,11 @@ NOISE = 0.001
 class _Line:
     """The queue of one key.
 
-    Two moments, because they answer two questions. ``free`` is about callers of this process: when may the next one in
-    the queue call? ``floor`` is about Mirakl: when may anyone call? With one moment for both, a 429 would have to shift
-    the turns that sleeping callers hold already, and a call that never arrived could not give its interval back.
+    Two times, because they answer two questions. ``free`` is about callers of this process: when may the next one in
+    the queue call? ``floor`` is about Mirakl: when may anyone call? With one time for both, a 429 would have to shift
+    the turns of sleeping callers, and a call that never arrived could not return its interval.
 
-    :param free: the first moment that is not promised yet.
+    :param free: the first time that is not reserved yet.
     :param floor: no call is permitted before, promised or not: learned from replies.
     :param seen: the clock when the two were noted.
     """
@@ -36,25 +36,25 @@ class _Line:
 class Pacer:
     """Remembers when each operation may be called next.
 
-    A caller takes a turn, which gives it a moment of its own, and sleeps until then. Then it leaves, or is told to keep
+    A caller takes a turn, which reserves a time, and sleeps until then. Then it leaves, or must keep
     waiting, because replies to other calls have moved the permitted time meanwhile.
 
     =============  ==============================================  ==================================================
     method         when                                            effect on the queue
     =============  ==============================================  ==================================================
-    ``take_turn``  a caller arrives                                ``free`` moves one interval behind the new turn
-    ``leave``      its moment has come, and it is about to call    ``floor`` moves one interval ahead; or wait longer
+    ``take_turn``  a caller arrives                                ``free`` moves one interval after the new turn
+    ``leave``      its time has come, and it is about to call      ``floor`` moves one interval ahead; or wait longer
     ``hold``       Mirakl counted the call                         ``floor`` moves to one interval after the reply
     ``come_back``  the call never arrived, or was not counted      ``floor`` moves back, if no other call has moved it
-    ``refused``    Mirakl answered 429 with a moment               ``floor`` becomes that moment, earlier or later
+    ``refused``    Mirakl answered 429 with a time                 ``floor`` becomes that time, earlier or later
     ``give_back``  the caller no longer needs its turn             ``free`` moves back, if it is still the last turn
     =============  ==============================================  ==================================================
 
-    ``come_back`` and ``give_back`` recognize their own move by its moment: another call may have moved the queue since,
-    and its move must stand.
+    ``come_back`` and ``give_back`` recognize their own move by its time: another call may have moved the queue since,
+    and its move must be kept.
 
-    Time is the wall clock in seconds, since a moment may come from another process. When the clock is set back, all
-    moments move back with it.
+    Time is the wall clock in seconds, since a time may come from another process. When the clock is set back, all
+    times move back with it.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Pacer:
         """Ask for a turn.
 
         :param key: what the interval is counted by.
-        :param interval: seconds that the next caller has to keep after this one.
+        :param interval: seconds until the next caller may follow.
         :param max_wait: longest wait the caller would accept.
         :return: seconds to wait. When that is at most ``max_wait`` the turn is taken: another caller gets a later
             one. Otherwise nothing changes.
@@ -89,7 +89,7 @@ class Pacer:
         """Return a turn that was not used, unless another caller has queued behind it already.
 
         :param interval: as the turn was taken with.
-        :param moment: the moment of the turn: when it was taken plus the wait.
+        :param moment: the time of the turn: when it was taken plus the wait.
         """
         with self._lock:
             line = self._line(key, now)
@@ -116,13 +116,13 @@ class Pacer:
                 line.floor = left_at
 
     def hold(self, key: Key, *, until: float, now: float) -> None:
-        """Permit no call before a moment: one was counted, and the interval runs from its reply."""
+        """Permit no call before a time: a call was counted, and the interval runs from its reply."""
         with self._lock:
             line = self._line(key, now)
             line.floor = max(line.floor, until)
 
     def refused(self, key: Key, *, until: float, now: float) -> None:
-        """Take Mirakl's own word for the next permitted time, be it earlier or later than what was thought."""
+        """Use Mirakl's own next permitted time, whether earlier or later than expected."""
         with self._lock:
             self._line(key, now).floor = until
 
@@ -137,7 +137,7 @@ class Pacer:
             if len(self._lines) >= MAX_LINES:
                 self._lines = {k: v for k, v in self._lines.items() if max(v.free, v.floor) > now}
             line = self._lines[key] = _Line(now, now, now)
-        # Threads read the clock before they get the lock, so a little disorder is no clock set back.
+        # Threads read the clock before they get the lock, so slight disorder does not mean that the clock was set back.
         if now < line.seen - 1:
             line.free -= line.seen - now
             line.floor -= line.seen - now

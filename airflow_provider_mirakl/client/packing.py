@@ -25,7 +25,7 @@ class UnknownPackingError(PackingError):
 def packing_of(encoding: str) -> str:
     """How a body is packed; empty for one that is not.
 
-    :param encoding: the reply's ``Content-Encoding``, which also holds names of character sets in practice.
+    :param encoding: the reply's ``Content-Encoding``, which in practice also contains names of character sets.
     :raises UnknownPackingError: in a way that was not asked for, or in several.
     """
     words = [word for word in encoding.lower().replace(",", " ").split() if word not in _PLAIN]
@@ -38,7 +38,7 @@ def packing_of(encoding: str) -> str:
 def _is_charset(word: str) -> bool:
     try:
         return b"a".decode(word) == "a"
-    except (LookupError, ValueError):  # "br", or a codec of Python that is no character set
+    except (LookupError, ValueError):  # "br", or a codec of Python that is not a character set
         return False
 
 
@@ -58,19 +58,19 @@ class Unpacker:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Unpack a piece into pieces of bounded size.
 
-        :raises PackingError: it is not packed as the reply says.
+        :raises PackingError: it is not compressed as the reply says.
         """
         if not self._encoding:
             yield data
             return
         data = self._held + data
         if not self._begun and len(data) < 2:
-            self._held = data  # the first two bytes tell which packing it is
+            self._held = data  # the first two bytes show the compression
             return
         self._held = b""
         is_more = bool(data)
         while is_more:
-            if self._decoder.eof:  # a gzip body may be several, one behind the other, and zeros behind each
+            if self._decoder.eof:  # a gzip body may have several members, each followed by zeros
                 data = data.lstrip(b"\0")
                 if not data:
                     return

@@ -65,7 +65,7 @@ def routes(found: Mapping[str, str], hosts: Collection[str]) -> dict[str, str | 
 
 @functools.lru_cache(maxsize=256)
 def _patterns(entry: str, hosts: tuple[str, ...]) -> tuple[str, ...]:
-    """The routes that an entry of ``NO_PROXY`` stands for. Cached, so that a wrong one is named once in a process."""
+    """The routes of an entry of ``NO_PROXY``. Cached, so that an invalid one is logged once per process."""
     try:
         return tuple(_read(entry.lower(), hosts))
     except ValueError:
@@ -102,7 +102,7 @@ def _of_host(scheme: str, host: str, port: int | None) -> Iterator[str]:
 
 
 def _address(text: str) -> str | None:
-    """An address as httpx compares it; ``None`` for what is a name."""
+    """An IP address as httpx compares it; ``None`` for a name."""
     try:
         return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]").partition("%")[0]))
     except ValueError:
@@ -121,7 +121,7 @@ def _written(host: str) -> str:
 
 
 def host_of(address: str) -> str:
-    """The host of an address; empty for what is not one."""
+    """The host of a URL; empty if it is not a URL."""
     try:
         return urlsplit(address).hostname or ""
     except ValueError:

@@ -32,7 +32,7 @@ SHOWN_FAULTS = 10
 MAX_RETRY_AFTER = 86_400.0
 """A longer ``Retry-After`` is taken for this one: Mirakl counts by the hour, at most by the day."""
 SILENT_RETRY_AFTER = 60.0
-"""Where a 429 says nothing and the operation has no published interval."""
+"""Used if a 429 has no time and the operation has no published interval."""
 
 _KINDS: dict[int, type[MiraklApiError]] = {
     401: MiraklAuthenticationError,
@@ -75,7 +75,7 @@ def error_from(
     :param method: of the request, for the message.
     :param path: of the request without its query, for the message.
     :param now: the present, UTC.
-    :param interval: the operation's published interval in seconds, for a 429 that says nothing.
+    :param interval: the operation's published interval in seconds, for a 429 without a time.
     """
     text = _text_of(reply)
     faults, code = _read_envelope(text, reply.without_secrets)
@@ -166,7 +166,7 @@ Hide: TypeAlias = Callable[[str], str]
 def _read_envelope(text: str, hide: Hide) -> tuple[list[ApiFault], str | None]:
     """The faults a body lists, the general one first, and the body's own code.
 
-    Of a form that is known only its fields are read, each by itself, so that what JSON escapes is seen as it is.
+    Of a known form only the fields are read, one by one, so that escaped characters are decoded.
     """
     try:
         body = json.loads(text) if text else None
@@ -189,7 +189,7 @@ def _read_envelope(text: str, hide: Hide) -> tuple[list[ApiFault], str | None]:
 
 
 def _general(body: Mapping[str, object], hide: Hide) -> ApiFault | None:
-    """What a body says about itself as a whole: Mirakl's, Connect's, DJUST's or RFC 6749's form."""
+    """The error of the whole body: Mirakl's, Connect's, DJUST's or RFC 6749's form."""
     error = body.get("error")
     if isinstance(error, dict):
         return _fault(error, hide)

@@ -60,7 +60,7 @@ class HeaderAuth:
         return tuple(text for value in values for text in (value, value.removeprefix("Bearer ")))
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with it, without showing it."""
+        """Its problem, without quoting it."""
         for name, value in self.headers:
             if not is_header_text(value):
                 yield (
@@ -92,7 +92,7 @@ class ClientCredentials:
 
     @property
     def account(self) -> tuple[str, ...]:
-        """Whose calls are counted together: whichever of the client's secrets is used, but each company by itself."""
+        """The account whose calls are counted together: the same for all secrets, separate for each company."""
         return (self.token_url, self.client_id, self.audience or "")
 
     @property
@@ -101,7 +101,7 @@ class ClientCredentials:
         return (self.client_secret,)
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with it, without showing it."""
+        """Its problem, without quoting it."""
         if not (self.client_id and self.client_secret):
             yield "auth: client_id or client_secret is empty"
         if not re.match(r"https?://[^/]", self.token_url):
@@ -130,13 +130,13 @@ def djust_key(key: str) -> HeaderAuth:
 class Settings:
     """The settings of a client.
 
-    :param base_url: address of the instance, as :func:`clean_base_url` gives it.
+    :param base_url: URL of the instance, as :func:`clean_base_url` returns it.
     :param auth: how a call is authenticated.
     :param timeout: seconds to wait for the server to send something.
     :param connect_timeout: seconds to wait for a connection.
     :param max_attempts: attempts for one call, including the first.
     :param max_wait: longest single wait inside a call, in seconds, for Mirakl's published interval or for its
-        ``Retry-After``. Beyond it the call raises an error that holds the moment.
+        ``Retry-After``. Beyond it the call raises an error with the permitted time.
     :param interval_factor: multiplies every published interval: 1 keeps Mirakl's rules, 2 calls half as often.
         Use 1/60 for a sandbox that runs at sixty times the speed.
     :param proxy: address of an HTTP proxy.
@@ -244,7 +244,7 @@ def _split(text: str) -> SplitResult:
 
 
 def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
-    """What is wrong with an address; each check may rely on the ones before."""
+    """The problem of a URL; each check may rely on the previous ones."""
     if not text:
         yield "is empty; enter the address of the instance, such as https://your-instance.mirakl.net"
     try:

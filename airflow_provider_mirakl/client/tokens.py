@@ -27,7 +27,7 @@ class Token:
     """An access token.
 
     :param value: the token; its ``repr`` does not show it.
-    :param lifetime: seconds it is good for, from the moment it was asked for.
+    :param lifetime: seconds of validity, from the time of the request.
     """
 
     value: Secret
@@ -54,9 +54,9 @@ def fetch_token(credentials: ClientCredentials) -> Call[Token]:
 def _parse(reply: Reply) -> Token:
     token = _read(reply)
     if token is None:
-        # Never quote the body here: it may hold a token under another name.
+        # Never quote the body here: it may contain a token under another name.
         raise MiraklReplyError(
-            f"{reply.operation}: the reply holds no access_token; check token_url",
+            f"{reply.operation}: the reply contains no access_token; check token_url",
             operation=reply.operation,
             status=reply.status,
         )
@@ -125,7 +125,7 @@ class TokenStore:
 
     @contextlib.contextmanager
     def fetching(self, credentials: ClientCredentials, flight: Flight) -> Iterator[None]:
-        """Wrap the fetch of the caller's own flight: the waiting callers are told the result, whatever it is."""
+        """Wrap the fetch: all waiting callers receive its result, or its error."""
         failure: MiraklError | None = None
         try:
             yield

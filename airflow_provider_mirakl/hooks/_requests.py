@@ -23,7 +23,7 @@ _CREDENTIALS = ("Authorization", "dj-client", "dj-api-key")
 class MiraklRequestsAuth(AuthBase):
     """The credentials of an Airflow connection, for ``requests``.
 
-    The connection is read at the first request. Credentials go to the connection's own address alone: a request
+    The connection is read at the first request. Credentials are sent only to the connection's own URL: a request
     to another one is refused, and a redirect to another one is followed without them. An OAuth token is shared with
     every client of this process and renewed once when Mirakl refuses it. Mirakl's call frequencies are not kept:
     that is up to the caller.
@@ -40,7 +40,7 @@ class MiraklRequestsAuth(AuthBase):
         return f"{type(self).__name__}({self.conn_id!r}, role={self.role!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was read, so that a copy in another process holds no key."""
+        """Without the values read, so that a copy in another process does not contain the key."""
         return {"conn_id": self.conn_id, "role": self.role}
 
     @cached_property
@@ -62,8 +62,8 @@ class MiraklRequestsAuth(AuthBase):
         if not _same_origin(request.url or "", base_url):
             there, here = urlsplit(request.url or ""), urlsplit(base_url)
             raise MiraklConfigurationError(
-                f"The credentials of connection {self.conn_id!r} go to {here.scheme}://{here.netloc} alone, and this "
-                f"request goes to {there.scheme}://{there.hostname}; put the connection's address into it",
+                f"The credentials of connection {self.conn_id!r} are sent only to {here.scheme}://{here.netloc}, but "
+                f"this request goes to {there.scheme}://{there.hostname}; use the URL of the connection",
                 field="host",
             )
         request.headers.update(self._headers())
@@ -79,7 +79,7 @@ class MiraklRequestsAuth(AuthBase):
         return {"Authorization": f"Bearer {self._client.token(refused)}"}
 
     def _answered(self, response: Response, **send: Any) -> Response:
-        """Renew a refused token once, and take the credentials off a redirect to somebody else."""
+        """Renew a rejected token once, and remove the credentials from a redirect to another host."""
         request, answer = response.request, response
         sent = request.headers.get("Authorization", "")
         if response.status_code == 401 and sent.startswith("Bearer ") and _can_be_sent_again(request):
@@ -109,14 +109,14 @@ def _send_again(response: Response, headers: dict[str, str], **send: Any) -> Res
 
 
 def _can_be_sent_again(request: PreparedRequest) -> bool:
-    """A body that is read from somewhere is gone after the first time."""
+    """Whether the body is a stream, which can be read only once."""
     return request.body is None or isinstance(request.body, str | bytes)
 
 
 def _same_origin(url: str, base_url: str) -> bool:
     """Whether a URL surely leads to the connection's own server.
 
-    What two parsers could read in two ways is somebody else's.
+    A URL that two parsers could read differently counts as foreign.
     """
     from airflow_provider_mirakl.client.settings import origin
 

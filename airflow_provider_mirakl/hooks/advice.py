@@ -83,7 +83,7 @@ def advice(error: MiraklError, conn_type: str, key_field: str) -> str:
 
 
 def word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
-    """What to change; ``None`` where nothing is known beyond the error itself. Parameters as of :func:`advice`."""
+    """What to change; ``None`` if the error says it all. Parameters as for :func:`advice`."""
     of_token = getattr(error, "operation", None) == "token"
     if isinstance(error, MiraklTransportError):
         at = "token_url" if of_token else "host"
@@ -99,7 +99,7 @@ def word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
 
 
 def hide(secrets: Iterable[str], text: str) -> str:
-    """Mask secrets: a server may repeat in its reply what it was sent."""
+    """Mask secrets: a server may repeat them in its reply."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -1,4 +1,4 @@
-"""What the three hooks share: a connection becomes a client, and a connection can be tested."""
+"""Base of the three hooks: makes a client from a connection, and tests a connection."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MiraklBaseHook(BaseHook):
 
     @cached_property
     def values(self) -> ConnectionValues:
-        """What the connection says, checked. Not to be read on an event loop: see :meth:`get_async_conn`.
+        """The checked values of the connection. Do not read them on an event loop: see :meth:`get_async_conn`.
 
         :raises MiraklConnectionDisabledError: the connection is disabled.
         :raises MiraklConfigurationError: with every fault of the connection.
@@ -100,7 +100,7 @@ class MiraklBaseHook(BaseHook):
             return client.send(call)
 
     def items(self, call: Call[Page[T]]) -> Iterator[T]:
-        """Everything that a listing holds, page by page, at the published pace.
+        """Everything in a listing, page by page, at the published pace.
 
         :param call: a listing's first page.
         :raises MiraklError: as of the client; see :doc:`/client`.
@@ -126,11 +126,11 @@ class MiraklBaseHook(BaseHook):
 
             return AsyncClient(self.settings, on_secret=amask_secret, meter=AirflowMeter(self.conn_id))
 
-        # Importing httpx and reading the certificates take long enough to hold up every other trigger.
+        # Importing httpx and reading the certificates take long enough to delay every other trigger.
         return await asyncio.to_thread(make)
 
     async def aread(self) -> None:
-        """Read the connection on an event loop, unless it was read. See :attr:`values` for what it raises."""
+        """Read the connection on an event loop, unless already read. See :attr:`values` for what it raises."""
         from airflow.providers.common.compat.connection import get_async_connection
 
         from airflow_provider_mirakl._compat import amask_secret, read_extra
@@ -146,7 +146,7 @@ class MiraklBaseHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection without changing anything in Mirakl.
 
-        :return: whether it works, and a word for a person that says what to change where it does not.
+        :return: whether it works, and a message that says what to change if it does not.
         """
         from airflow_provider_mirakl.hooks.advice import advice, hide
 
@@ -169,7 +169,7 @@ class MiraklBaseHook(BaseHook):
         return [self]
 
     def _probe(self, client: Client) -> str:
-        """Make the cheapest call that proves the credentials; tell what answered."""
+        """Make the cheapest call that proves the credentials; describe what answered."""
         raise NotImplementedError
 
     def _client(self, settings: Settings) -> Client:
@@ -219,13 +219,13 @@ class MiraklBaseHook(BaseHook):
             )
         elif not reader.flag("enabled", True):
             disabled = f"Connection {self.conn_id!r} is disabled; set its field enabled to true to use it"
-            self.log.warning(disabled)  # Airflow skips the task without a word
+            self.log.warning(disabled)  # Airflow skips the task without a message
             raise MiraklConnectionDisabledError(disabled, field="enabled")
         reader.check()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Airflow before 3.2 looks for these two in the hook's own class, not in its bases.
+        # Airflow before 3.2 searches for these two in the hook's own class, not in its bases.
         cls.get_connection_form_widgets = MiraklBaseHook.__dict__["get_connection_form_widgets"]  # type: ignore[method-assign]
         cls.get_ui_field_behaviour = MiraklBaseHook.__dict__["get_ui_field_behaviour"]  # type: ignore[method-assign]
 

@@ -44,7 +44,7 @@ _FALSE = frozenset({"false", "0", "n", "no", "off", "f"})
 
 
 class ConnectionFields(Protocol):
-    """What is read of an Airflow connection."""
+    """The values of an Airflow connection."""
 
     conn_id: str
     conn_type: str | None
@@ -63,7 +63,7 @@ class ConnectionValues:
     :param settings: the client's settings.
     :param role: whose key it is: ``shop``, ``operator`` or ``front``; ``None`` where a type has no roles.
     :param roles: every role that the connection has a key for.
-    :param key_field: the field that holds the key.
+    :param key_field: the field with the key.
     :param locales: locales in use, empty where any is accepted.
     :param shop_id: the shop, ``None`` for the user's default.
     :param client_specification_id: the Mirakl client configuration of DJUST, ``None`` lets DJUST resolve it.
@@ -117,7 +117,7 @@ class ConnectionReader:
         self.faults.append(MiraklConfigurationError(f"{name}: {why}", field=name))
 
     def check(self) -> None:
-        """Raise what was noted, all of it.
+        """Raise all noted problems.
 
         :raises MiraklConfigurationError: naming the connection and, for each field, the fix.
         """
@@ -266,7 +266,7 @@ class ConnectionReader:
         return host
 
     def proxy(self) -> str | None:
-        """The extra ``proxy``. It may hold a password, so it is never quoted."""
+        """The extra ``proxy``. It may contain a password, so it is never quoted."""
         value = self.text("proxy")
         if value is None:
             return None
@@ -309,7 +309,7 @@ def read_connection(
 ) -> ConnectionValues:
     """Read a connection of any of the three types.
 
-    :param reader: holds the connection.
+    :param reader: reads the connection.
     :param role: whose key is wanted: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param user_agent: words for the User-Agent.
     :raises MiraklConfigurationError: with every fault found, each with its field and the fix.

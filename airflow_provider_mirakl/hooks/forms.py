@@ -10,7 +10,7 @@ from airflow_provider_mirakl.connection_types import FormField
 def widgets(fields: dict[str, FormField]) -> dict[str, Any]:
     """Turn the fields of a form, as the provider info has them, into wtforms fields.
 
-    Airflow 2 knows text, password, integer and check box only. Airflow 3.0 and 3.1 put classes of their own in the
+    Airflow 2 has only text, password, integer and check box. Airflow 3.0 and 3.1 put classes of their own in the
     place of these and read a JSON schema off them.
 
     :param fields: name to label, description and JSON schema.
@@ -26,7 +26,7 @@ def _in_words(field: FormField) -> FormField:
     """A choice as text, its words in the description.
 
     A check box would not do for a boolean that is true by default: Airflow 2 shows a stored false as the default, and
-    the next person to save the form would enable a disabled connection without a word.
+    the next user to save the form would silently enable a disabled connection.
     """
     schema = field["schema"]
     if schema["type"][0] == "boolean":

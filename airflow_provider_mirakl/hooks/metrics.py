@@ -1,4 +1,4 @@
-"""What is counted in Airflow's metrics: calls, waits, rate limits, and items by what became of them."""
+"""Airflow's metrics: calls, waits, rate limits, and items by result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def count_items(task: Any, result: object) -> None:
     """Count the items of a result: ``mirakl.items``, by outcome.
 
     :param task: the operator or sensor.
-    :param result: what it returned, or what was known when it failed.
+    :param result: its result, or the partial result when it failed.
     """
     if not isinstance(result, Mapping) or not isinstance(result.get("sent"), int):
         return

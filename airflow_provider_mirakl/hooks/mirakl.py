@@ -48,9 +48,9 @@ class MiraklHook(MiraklBaseHook):
         a worker.
 
         :param source: a CSV, XML or XLSX file: a local path or object storage.
-        :param shop_id: the shop; default the connection's own. The operator and the front office have to name one.
+        :param shop_id: the shop; default the connection's own. The operator and the front office must set one.
         :param operator_format: the file is in the operator's format already.
-        :raises MiraklInputError: the file cannot be read, or there is no shop where one is needed.
+        :raises MiraklInputError: the file cannot be read, or a required shop is missing.
         :raises MiraklError: as of the client.
         """
         from airflow_provider_mirakl.api.products import import_products
@@ -95,15 +95,15 @@ class MiraklHook(MiraklBaseHook):
     def wait_for(
         self, job: str, job_id: int | str, *, shop_id: int | None = None, timeout: float = 3600.0
     ) -> dict[str, Any]:
-        """Wait in this worker until a job has ended, and return its status as Mirakl gives it.
+        """Wait in this worker until a job has ended, and return Mirakl's status.
 
-        Polls as often as Mirakl recommends. Failed lines are no error here: the status counts them.
+        Polls as often as Mirakl recommends. Failed lines are not an error here: the status counts them.
 
         :param job: ``product_import``, ``product_synchronization``, ``offer_import``, ``stock_import``,
             ``price_import``, ``catalog_export`` or ``offer_export``.
         :param job_id: Mirakl's id.
         :param shop_id: the shop; default the connection's own.
-        :param timeout: seconds; the job goes on after it.
+        :param timeout: seconds; the job continues after it.
         :raises MiraklJobFailedError: it ended without doing its work.
         :raises MiraklJobTimeoutError: it did not end in time.
         """
@@ -139,7 +139,7 @@ class MiraklHook(MiraklBaseHook):
             found = drive(steps, performer(client))
         if found is None:
             raise MiraklJobTimeoutError(
-                f"{kind.title.capitalize()} {job_id} did not end within {timeout:,.0f} s; it goes on in Mirakl",
+                f"{kind.title.capitalize()} {job_id} did not end within {timeout:,.0f} s; it continues in Mirakl",
                 job_ids=[str(job_id)],
             )
         status: dict[str, Any] = found["statuses"][str(job_id)]
@@ -178,7 +178,7 @@ class MiraklHook(MiraklBaseHook):
                 raise
             return (
                 "Mirakl accepts the key, which the connection uses in the role shop. Its user is not a shop "
-                "administrator, so PC01, which tells the name of the instance, is not permitted."
+                "administrator, so PC01, which returns the name of the instance, is not permitted."
             )
         name = answer.get("platform_name")
         if not isinstance(name, str):

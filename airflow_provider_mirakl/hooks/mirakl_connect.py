@@ -103,7 +103,7 @@ class MiraklConnectHook(MiraklBaseHook):
         auth = self.settings.auth
         assert isinstance(auth, ClientCredentials)  # noqa: S101 - the only kind that this type has
         client.send(fetch_token(auth))
-        return "Mirakl gives a token for client id and secret. Whether they may call Connect shows at the first call."
+        return "Mirakl returned a token for client id and secret. The first call shows whether they may call Connect."
 
 
 def _source(given: Any) -> Any:

@@ -42,7 +42,7 @@ class Answer:
 
 ANSWER = NoteKind(
     file="platform/*/*.json",
-    holds="what Mirakl answered to a call that it permits rarely",
+    holds="the cached answer of a call that Mirakl permits rarely",
     type=Answer,
     damaged="anew",
     fix="Mirakl is asked again.",
@@ -54,9 +54,9 @@ log = logging.getLogger("airflow_provider_mirakl.hooks")
 class PlatformSettings:
     """Settings of an instance, for validation before a call is made.
 
-    Most of them may be asked once a day, some once an hour. So an answer is kept in a file and given again for as long
+    Most of them may be called once a day, some once an hour. So an answer is cached in a file and returned for as long
     as Mirakl does not permit the next call. Where Mirakl refuses nevertheless, or cannot be reached, an older answer is
-    given with a warning, and without one the error is raised.
+    returned with a warning, and without one the error is raised.
 
     ::
 
@@ -163,7 +163,7 @@ class PlatformSettings:
         currencies: Collection[str] = (),
         attributes: Collection[str] = (),
     ) -> None:
-        """Refuse codes that the instance does not know. Only what is given is asked for.
+        """Reject codes that the instance does not have. Only calls for the arguments set are made.
 
         :raises MiraklInputError: listing every unknown code, and the known ones where they are few.
         """

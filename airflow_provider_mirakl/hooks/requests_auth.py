@@ -33,7 +33,7 @@ class MiraklRequestsAuthType:
 
 
 def mirakl_requests_auth(conn_id: str, *, role: str | None = None) -> MiraklRequestsAuthType:
-    """What to give an ``HttpOperator`` or ``HttpHook`` as ``auth_type``.
+    """The ``auth_type`` for an ``HttpOperator`` or ``HttpHook``.
 
     Nothing is read and nothing is sent when a Dag file calls this.
 

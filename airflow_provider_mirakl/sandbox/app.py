@@ -90,9 +90,7 @@ class SandboxApp:
             raise
         except Exception:
             log.exception("%s failed inside the sandbox", operation.code)
-            return self._refuse(
-                operation.system, ApiError(500, "The sandbox itself failed; its log says why.")
-            )
+            return self._refuse(operation.system, ApiError(500, "The sandbox failed; see its log."))
 
     def _refuse(self, system: System, error: ApiError) -> Reply:
         return error_reply(system, error, plain=self.world.settings.oauth_errors == "plain")

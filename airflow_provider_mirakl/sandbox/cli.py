@@ -1,4 +1,4 @@
-"""``mirakl-sandbox``: serve the sandbox, generate feeds, or set up an Airflow beside it."""
+"""``mirakl-sandbox``: serve the sandbox, generate feeds, or set up an Airflow with it."""
 
 from __future__ import annotations
 
@@ -119,9 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--folder", type=Path, help="write files into this folder, not to standard output")
     generate.add_argument("--seed", type=int, default=0)
-    airflow = commands.add_parser(
-        "airflow", help="the example Dags on an Airflow of their own, beside a sandbox"
-    )
+    airflow = commands.add_parser("airflow", help="a separate Airflow with the example Dags and a sandbox")
     airflow.add_argument("--folder", type=Path, default=Path("mirakl-demo"), help="default: ./mirakl-demo")
     airflow.add_argument("--port", type=int, default=8099, help="port of the sandbox (default: 8099)")
     airflow.add_argument("--airflow-port", type=int, default=8080, help="port of Airflow (default: 8080)")

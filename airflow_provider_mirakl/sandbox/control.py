@@ -110,7 +110,7 @@ class Control:
         return JSONResponse({"moment": self._world.clock.now()})
 
     async def limits(self, request: Request) -> Response:
-        """GET shows what is limited, DELETE forgets it."""
+        """GET lists active limits, DELETE removes them."""
         if request.method == "DELETE":
             self._world.limits.clear()
         return JSONResponse({"limits": self._world.limits.table()})

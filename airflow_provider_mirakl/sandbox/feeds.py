@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 #: Master products of the first day that offers and pairs are about.
 FIRST_DAY = 40
-#: One line in so many of a P41 file names a category that does not exist, so that there is a report to read.
+#: One of this many lines of a P41 file has a category that does not exist, so that there is a report.
 BAD_LINE = 50
 #: Orders that the carrier's file ships, and those whose customers want to send them back.
 SHIPPED, RETURNED = 3, 2
-#: What an upload brings, and what every shop of an example has already.
+#: Documents for an upload, and documents that every shop of an example already has.
 UPLOADS = ("BANK_DETAILS", "INSURANCE", "PRICE_LIST")
 ON_FILE = ("BUSINESS_REGISTRATION", "IDENTITY_PROOF", "BANK_DETAILS")
 
@@ -152,7 +152,7 @@ def write(folder: Path, kind: str, count: int, seed: int = 0) -> list[Path]:
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Put into a sandbox what the example Dags expect: documents, products, orders, returns, a Marketplace."""
+    """Fill a sandbox with what the example Dags expect: documents, products, orders, returns, a Marketplace."""
     for kind in ("orders", "transactions", "invoices", "returns", "threads"):
         sandbox.add_marketplace_rows(kind, 3)
     sandbox.place_orders(SHIPPED, status="AWAITING_SHIPMENT")

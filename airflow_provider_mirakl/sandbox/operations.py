@@ -1,4 +1,4 @@
-"""What the sandbox answers, as data: one row per operation.
+"""The operations of the sandbox, as data: one row each.
 
 Intervals are the published maximum frequencies. Where the interval depends on what the call carries (P41, OF01, OF24,
 STO01, PRI01, OF52, OR13, TL03, CM11), the handler counts it.
@@ -65,7 +65,7 @@ def _read(
     interval: float = 0.0,
     produces: tuple[str, ...] = (JSON,),
 ) -> Operation:
-    """A GET of the instance; the same question is what is counted."""
+    """A GET of the instance; calls with the same query are counted together."""
     return Operation(
         code, "mirakl", "GET", f"/api{path}", handler, roles, interval, "resource", produces=produces
     )
@@ -276,7 +276,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _write("OF52", "/offers/export/async", offers.of52, ALL, per="handler", consumes=(JSON,)),
     _read("OF53", "/offers/export/async/status/{tracking_id}", offers.of53, ALL, 10.0),
     _read("OF21", "/offers", offers.of21, SHOP),
-    # What a Marketplace lists beside offers
+    # The listings of a Marketplace besides offers
     _read("OR11", "/orders", marketplace.or11, interval=MINUTE),
     _write("OR13", "/orders/async-export", marketplace.or13, per="handler", consumes=(JSON,)),
     _read("OR14", "/orders/async-export/status/{tracking_id}", marketplace.or14),
@@ -290,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _read("IV01", "/invoices", marketplace.iv01, interval=DAY),
     _read("RT11", "/returns", marketplace.rt11, interval=5 * MINUTE),
     _read("M11", "/inbox/threads", marketplace.m11),
-    # The files of exports have addresses that only the status tells
+    # The files of exports have URLs that only the status contains
     Operation(
         "CM54",
         "mirakl",

@@ -1,4 +1,4 @@
-"""The page for people: what is in the sandbox, what was called, what is limited, what went wrong."""
+"""The sandbox's web page: its content, calls, limits and failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.world import World
 
 _STYLE, _SCRIPT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
-#: The time line shows so many simulated seconds before now and after it; now is at four fifths.
+#: The time line shows this many simulated seconds before and after now; now is at four fifths.
 PAST, FUTURE = 480.0, 120.0
 
 #: Faults at a click: words, and the rule.
@@ -250,7 +250,7 @@ def _faults(world: World) -> str:
 
 
 def _controls(world: World) -> str:
-    """Faults and time at a click. Only the list of rules is refreshed, so that a form keeps what was typed."""
+    """Controls of faults and time. Only the list of rules is refreshed, so that forms keep their input."""
     clicks = "".join(_call_button(words, "POST faults", rule) for words, rule in CLICKS)
     kinds = "".join(
         f'<option value="{kind}" title="{escape(words)}">{kind}</option>' for kind, words in KINDS.items()
@@ -286,7 +286,7 @@ def _ledger(world: World) -> str:
         )
         for row in reversed(world.ledger.summaries(30))
     ]
-    head = ("Call", "Operation", "Account", "Received", "What became of the items")
+    head = ("Call", "Operation", "Account", "Received", "Results of the items")
     content = f'<p class="soft">{escape(line)}</p>' + _table("Ledger", head, rows, "Nothing was written yet.")
     return _section("ledger", "Ledger of writes", content)
 
@@ -353,7 +353,7 @@ def _documents(world: World) -> str:
 
 
 def _orders(world: World) -> str:
-    """Orders and returns of every company, the latest change first. Customers' names stay out."""
+    """Orders and returns of every company, the latest change first. Without customers' names."""
     now = world.clock.now()
     cards = []
     for book in world.orders.books.values():
@@ -382,7 +382,7 @@ def _orders(world: World) -> str:
 
 
 def _parts(world: World, wanted: str) -> tuple[str, str]:
-    """What stands before the controls, and what stands behind them."""
+    """The page before and after the controls."""
     first = _figures(world) + _now(world) + _products(world, wanted) + _orders(world)
     first += _jobs(world) + _documents(world)
     second = f'{_calls(world)}<div class="pair">{_limits(world)}{_master(world)}</div>{_ledger(world)}'

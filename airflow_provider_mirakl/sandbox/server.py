@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone in a thread; in the main thread end cleanly, so that the state is kept."""
+        """Ignore signals in a thread; in the main thread end cleanly, so that the state is saved."""
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for name in (signal.SIGINT, signal.SIGTERM):
@@ -320,14 +320,14 @@ class Sandbox:
     def change_order(self, order_id: str, account: str = "", **changes: Any) -> None:
         """Change fields of an order, as a channel or a customer does.
 
-        :raises KeyError: there is no such order.
+        :raises KeyError: the order does not exist.
         """
         self.call(lambda world: world.orders.change(order_id, account, **changes))
 
     def request_return(self, order_id: str, account: str = "") -> str:
         """Let a customer ask to send an order back; returns the id of the return.
 
-        :raises KeyError: there is no such order.
+        :raises KeyError: the order does not exist.
         """
         return self.call(lambda world: world.orders.request_return(order_id, account))
 
@@ -351,7 +351,7 @@ class Sandbox:
     def change_marketplace_row(self, kind: str, row_id: str, **changes: Any) -> None:
         """Change fields of a row of the Marketplace.
 
-        :raises KeyError: there is no such row.
+        :raises KeyError: the row does not exist.
         """
         self.call(lambda world: world.instance.marketplace.change(kind, row_id, **changes))
 

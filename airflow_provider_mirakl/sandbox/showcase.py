@@ -1,4 +1,4 @@
-"""An Airflow with the example Dags beside a sandbox, all of it in one folder and on the loopback address."""
+"""An Airflow with the example Dags and a sandbox, in one folder and on the loopback address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_provider_mirakl.sandbox.feeds import fill
 from airflow_provider_mirakl.sandbox.machine.settings import Settings
 
 HOST = "127.0.0.1"
-#: Seconds that a first start may take on a slow machine, and that Airflow has to end by itself.
+#: Seconds for a first start on a slow machine, and for Airflow to end.
 START, END = 300.0, 5.0
 _VERSION = version("apache-airflow") if find_spec("airflow") else ""
 #: The commands of Airflow, the web server first.
@@ -66,7 +66,7 @@ class Place:
 
 
 def examples() -> Path:
-    """The folder of the example Dags: in the wheel inside the package, in a clone beside it.
+    """The folder of the example Dags: in a wheel inside the package, in a clone next to it.
 
     :raises FileNotFoundError: when the installation has none.
     """
@@ -90,9 +90,9 @@ def prepare(folder: Path, port: int, airflow_port: int, speed: float) -> Place:
 
 
 def _copy(source: Path, target: Path, notes: Path) -> None:
-    """Bring a folder up to date. A copy that was edited since the last time is left alone.
+    """Update a folder. A copy that was edited since the last time is not changed.
 
-    :param notes: file with the digest of each copy, which tells an edited copy from one of an older version.
+    :param notes: file with the digest of each copy, to distinguish an edited copy from an older version.
     """
     known: dict[str, str] = json.loads(notes.read_text()) if notes.exists() else {}
     for file in sorted(source.rglob("*")):
@@ -160,7 +160,7 @@ def instructions(place: Place) -> str:
     serve = f"mirakl-sandbox serve --port {place.port} --speed {place.speed:g} --examples"
     return "\n".join(
         (
-            f"{folder}/dags holds the example Dags, {folder}/connections.json their connections.",
+            f"{folder}/dags contains the example Dags, {folder}/connections.json their connections.",
             "Run these two, each in a terminal of its own:",
             "",
             f"  {serve} --state {folder}/sandbox.state",
@@ -250,7 +250,7 @@ def run(place: Place) -> int:
             try:
                 if not _until_it_answers(parts, ended, place):
                     return _end(ended, log)
-                # The rest comes afterwards: on two cores the address would take twice as long beside it.
+                # Start the rest afterwards: on two cores the URL would otherwise take twice as long.
                 parts += [_start(part, variables, log) for part in _PARTS[1:]]
                 seconds = time.monotonic() - began
                 print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
@@ -266,7 +266,7 @@ def run(place: Place) -> int:
 
 
 def _migrate(place: Place, variables: dict[str, str], log: Path) -> None:
-    """Create the database, or bring it to this Airflow; a second start of the same version has nothing to do."""
+    """Create the database, or migrate it to this Airflow; a second start of the same version does nothing."""
     done = place.folder / "airflow" / "migrated.txt"
     if done.exists() and done.read_text() == _VERSION:
         return

@@ -12,7 +12,7 @@ from airflow_provider_mirakl.sandbox.systems.orders import Orders
 
 
 class World(Machine):
-    """The machine with all systems on it. A part that uses another one stands below it."""
+    """The machine with all systems on it. Parts come after the parts that they use."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

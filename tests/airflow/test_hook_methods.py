@@ -92,7 +92,7 @@ def test_a_job_that_does_not_end_well_is_an_error(
     (tmp_path / "products.csv").write_text(PRODUCTS)
     hook = MiraklHook("mirakl_shop")
     import_id = hook.import_products(str(tmp_path / "products.csv"))
-    with pytest.raises(MiraklJobTimeoutError, match="it goes on in Mirakl"):
+    with pytest.raises(MiraklJobTimeoutError, match="it continues in Mirakl"):
         hook.wait_for("product_import", import_id, timeout=0.2)
     mirakl_sandbox.fault("fail_job", "OF01")
     (tmp_path / "offers.csv").write_text(OFFERS)

@@ -99,7 +99,7 @@ def array(item: Check, low: int = 0, high: int | None = None) -> Check:
             return
         if len(value) < low or (high is not None and len(value) > high):
             limits = {"minItems": low, **({} if high is None else {"maxItems": high})}
-            out.append(Problem(f"must hold between {low} and {high} elements", path, extensions=limits))
+            out.append(Problem(f"must have between {low} and {high} elements", path, extensions=limits))
         for index, element in enumerate(value):
             item(element, f"{path}[{index}]", out)
 

@@ -1,7 +1,7 @@
-"""Simulated time, and what is due in it.
+"""Simulated time, and its scheduled events.
 
-Nothing runs in the background: whatever was due is applied, in order and at its own moment, before the next
-call is looked at. So the speed changes how long things take, never what happens first.
+Nothing runs in the background: due events are applied, in order and at their own time, before the next
+call is handled. So the speed changes how long things take, but never their order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Clock:
     """Simulated seconds since the start.
 
     :param speed: simulated seconds per real second; without effect when ``stepped``.
-    :param stepped: time stands still until :meth:`advance`.
+    :param stepped: time does not pass until :meth:`advance`.
     """
 
     def __init__(self, speed: float = 1.0, stepped: bool = False) -> None:
@@ -59,24 +59,24 @@ class Clock:
         return max(1, math.ceil(self.real(seconds) - 1e-6))
 
     def wall(self, moment: float) -> float:
-        """A simulated moment on the caller's own clock (Unix time), as dates on the wire are."""
+        """A simulated time on the caller's own clock (Unix time), as in dates on the wire."""
         return self._wall + moment / self.speed + self.skew
 
     def at_wall(self, timestamp: float) -> float:
-        """The simulated moment of a date that a caller sent (Unix time)."""
+        """The simulated time of a date that a caller sent (Unix time)."""
         return (timestamp - self._wall - self.skew) * self.speed
 
     def iso(self, moment: float) -> str:
-        """A simulated moment as Mirakl writes dates: UTC with a trailing Z and milliseconds."""
+        """A simulated time as Mirakl writes dates: UTC with a trailing Z and milliseconds."""
         stamp = datetime.fromtimestamp(self.wall(moment), UTC)
         return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
 
     def freeze(self, moment: float | None) -> None:
-        """Hold :meth:`now` at a moment while something due is applied; ``None`` lets it go."""
+        """Fix :meth:`now` at a time while an event is applied; ``None`` releases it."""
         self._frozen = moment
 
     def dump(self) -> dict[str, float]:
-        """What a restart needs to go on."""
+        """The state for a restart."""
         return {"moment": self.now(), "wall": time.time(), "start": self._wall}
 
     def load(self, saved: dict[str, float]) -> None:
@@ -91,7 +91,7 @@ Due = Callable[[Any], None]
 
 
 class Agenda:
-    """What will happen: (moment, kind, payload), applied in order by :meth:`settle`."""
+    """Scheduled events: (time, kind, payload), applied in order by :meth:`settle`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -104,7 +104,7 @@ class Agenda:
         self._kinds[kind] = apply
 
     def at(self, moment: float, kind: str, payload: Any) -> None:
-        """Plan an event; events of one moment keep the order in which they were planned."""
+        """Schedule an event; events of the same time keep the order in which they were scheduled."""
         self._number += 1
         heapq.heappush(self._heap, (moment, self._number, kind, payload))
 
@@ -121,7 +121,7 @@ class Agenda:
                 self._kinds[kind](payload)
             except Exception:
                 # One bad event must not answer for the unrelated call that happened to come next.
-                log.exception("what was due at %s failed: %s", moment, kind)
+                log.exception("the event due at %s failed: %s", moment, kind)
             finally:
                 self._clock.freeze(None)
 
@@ -140,5 +140,5 @@ class Agenda:
         self._number = max((entry[1] for entry in self._heap), default=0)
 
     def clear(self) -> None:
-        """Forget what was planned."""
+        """Remove all scheduled events."""
         self._heap.clear()

@@ -1,4 +1,4 @@
-"""The machine that every system runs on, and the slot into which a system puts its state."""
+"""The machine that every system runs on, and the slot for the state of a system."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Part:
         """Replace the state by that of :meth:`dump`."""
 
     def lines(self) -> Iterator[bytes]:
-        """What is too large for :meth:`dump`, as JSON lines."""
+        """State that is too large for :meth:`dump`, as JSON lines."""
         return iter(())
 
     def load_lines(self, lines: Iterable[bytes]) -> None:
@@ -66,7 +66,7 @@ class Machine:
         self.parts: dict[type[Part], Part] = {}
 
     def add(self, kind: type[P]) -> P:
-        """Create the state of a system. What it builds on must be there already."""
+        """Create the state of a system. The systems that it builds on must exist."""
         part = kind(self)
         self.parts[kind] = part
         part.reset()
@@ -77,7 +77,7 @@ class Machine:
         return cast("P", self.parts[kind])
 
     def reset(self) -> None:
-        """Back to the first day: no products, calls, limits or faults. Time and tokens go on."""
+        """Reset to the start: no products, calls, limits or faults. Time and tokens are kept."""
         for book in (self.agenda, self.journal, self.ledger, self.limits, self.faults):
             book.clear()
         for part in self.parts.values():

@@ -37,7 +37,7 @@ class Operation:
 
     :param roles: who may call it; empty means that no authentication is asked for.
     :param interval: simulated seconds between two calls (published maximum frequency), 0 if none is known.
-    :param per: what the interval is counted by: the account; the account and the very resource and query; or the
+    :param per: what the interval is counted by: the account; the account with resource and query; or the
         handler counts, because the interval depends on what the call carries.
     :param consumes: accepted ``Content-Type`` values, empty if there is no body.
     :param produces: possible ``Content-Type`` values of the answer.
@@ -59,7 +59,7 @@ class Operation:
 
 @dataclass(slots=True)
 class Exchange:
-    """A call: request, caller, and what the journal will say about it."""
+    """A call: request, caller, and its entry in the journal."""
 
     machine: Machine
     request: Request
@@ -103,7 +103,7 @@ class Exchange:
         try:
             dumps(value)
         except UnicodeEncodeError as error:
-            raise ApiError(400, "The request body holds half of a surrogate pair.") from error
+            raise ApiError(400, "The request body contains half of a surrogate pair.") from error
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number from the query.
@@ -136,7 +136,7 @@ class Exchange:
         return [part for value in values for part in value.split(",") if part]
 
     def date(self, name: str) -> float | None:
-        """A date from the query as a simulated moment.
+        """A date from the query as a simulated time.
 
         :raises ApiError: 400 if it is not ISO 8601 with an offset.
         """
@@ -156,7 +156,7 @@ class Exchange:
         """Count this call against its published frequency.
 
         :param interval: simulated seconds between two calls.
-        :param resource: what is counted apart.
+        :param resource: what is counted separately.
         :param shop: count by this shop instead of the caller.
         :param by_account: count by the caller's account, whichever shop is meant.
         :raises ApiError: 429 if it comes too early.

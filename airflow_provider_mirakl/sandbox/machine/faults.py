@@ -19,7 +19,7 @@ KINDS: dict[str, str] = {
     "slow": "the answer trickles: `chunks` pieces over `seconds` (simulated)",
     "broken_json": "the answer is cut JSON with a correct Content-Length",
     "empty_body": "the right status with an empty body",
-    "html_body": "status 200 with an HTML page, as a proxy or a login page gives it",
+    "html_body": "status 200 with an HTML page, as from a proxy or a login page",
     "duplicate_page": "the next-page token leads to the same page again",
     "drop_page": "the next-page token skips a page",
     "unknown_enum": "values of `field` (default: status fields) become an undocumented value",
@@ -40,10 +40,10 @@ class Fault:
     :param operation: operation code such as ``upsertProducts`` or ``P4*``; empty for all.
     :param method: HTTP method; empty for all.
     :param path: path with wildcards such as ``/api/products*``; empty for all.
-    :param skip: let so many matching calls pass first.
-    :param times: strike so many times; ``None`` forever.
+    :param skip: number of matching calls to let pass first.
+    :param times: number of strikes; ``None`` for no limit.
     :param probability: strike with this chance, drawn from the sandbox's seed.
-    :param options: what the kind needs.
+    :param options: options of the kind.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The journal of calls: what was asked, by whom, and how it was answered. Never a secret."""
+"""The journal of calls: request, caller and answer. Never contains a secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 class Journal:
     """Calls in order, the last ``size`` of them, and totals of all.
 
-    :param secrets: texts that must not appear, wherever a caller put them.
+    :param secrets: texts that must not appear, wherever a caller sent them.
     """
 
     def __init__(self, size: int, secrets: Iterable[str] = ()) -> None:
@@ -48,7 +48,7 @@ class Journal:
 
         :param operation: only this operation code.
         :param since: only calls with a higher number.
-        :param last: only so many, counted from the end; 0 for all.
+        :param last: only this many, from the end; 0 for all.
         """
         found = [
             dict(entry)
@@ -65,7 +65,7 @@ class Journal:
         ]
 
     def clear(self) -> None:
-        """Forget all calls; numbers go on."""
+        """Remove all calls; numbers continue."""
         self._entries.clear()
         self.totals.clear()
 

@@ -1,4 +1,4 @@
-"""The ledger: what became of every item of every call that writes. Proof that nothing was lost or doubled."""
+"""The ledger: the result of every item of every call that writes. Proves that nothing was lost or doubled."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class LedgerCall:
     problems: dict[int, str] = field(default_factory=dict)
 
     def mark(self, index: int, result: str, problem: str = "") -> None:
-        """Say what became of one item."""
+        """Record the result of one item."""
         self.results[index] = _CODES[result]
         if problem:
             before = self.problems.get(index)
             self.problems[index] = f"{before}; {problem}" if before else problem
 
     def mark_all(self, result: str) -> None:
-        """Say what became of all items."""
+        """Record the results of all items."""
         self.results[:] = bytes([_CODES[result]]) * len(self.items)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -115,7 +115,7 @@ class Ledger:
                     yield row
 
     def totals(self) -> dict[str, int]:
-        """What became of all items together. ``received`` is their number."""
+        """The number of items by result. ``received`` is the total."""
         counts: Counter[int] = Counter()
         for call in self.calls.values():
             counts.update(call.results)

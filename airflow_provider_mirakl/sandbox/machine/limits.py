@@ -13,7 +13,7 @@ from airflow_provider_mirakl.sandbox.machine.wire import ApiError, System
 class Limits:
     """The last counted call by (operation, account, resource).
 
-    A call that comes too early is refused and does not move the moment of the next permitted call.
+    A call that comes too early is refused and does not change the time of the next permitted call.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -61,7 +61,7 @@ class Limits:
         return f"{interval:g} seconds"
 
     def table(self) -> list[dict[str, Any]]:
-        """What is limited: since when (simulated), for how long (simulated), and when it is free (real seconds)."""
+        """Active limits: start and duration (simulated), and remaining time (real seconds)."""
         now = self._clock.now()
         return [
             {

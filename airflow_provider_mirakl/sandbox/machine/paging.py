@@ -15,9 +15,9 @@ from airflow_provider_mirakl.sandbox.machine.wire import ApiError, Problem, dump
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a seek-paged call stands. Its token carries the whole query, and the id it goes on from.
+    """The position of a seek-paged call. Its token contains the whole query, and the id to continue from.
 
-    :param query: the query in force: of the call, or of the token, which then stands for everything else.
+    :param query: the query in force: of the call, or of the token, which then replaces everything else.
     :param key: the id that the page begins after or ends before.
     """
 

@@ -40,7 +40,7 @@ class OAuthClient:
 class InstanceKey:
     """An API key of the instance. A shop key belongs to a user of ``shops``; the first is the default shop.
 
-    :param bearer: whether ``Authorization: Bearer <key>`` is understood beside the raw header.
+    :param bearer: whether ``Authorization: Bearer <key>`` is accepted besides the raw header.
     """
 
     key: str
@@ -90,7 +90,7 @@ class Settings:
     :param token_seconds: life of an access token.
     :param processing_seconds: from Connect's 202 until the change can be read.
     :param action_seconds: from the 202 of an order's or a return's action until it is carried out.
-    :param order_seconds: a new order arrives every so many seconds; 0 for none.
+    :param order_seconds: seconds between new orders; 0 for none.
     :param queue_seconds: how long an asynchronous job waits before it runs.
     :param run_seconds: how long an asynchronous job runs.
     :param integration_seconds: from SENT to COMPLETE of a product import.
@@ -146,7 +146,7 @@ class Settings:
                 raise ValueError(f"{name} must be {words}, not {getattr(self, name)!r}")
 
 
-#: Settings that a command line can give, and their types.
+#: Settings of the command line, and their types.
 PLAIN: dict[str, type] = {
     entry.name: {
         "float": float,

@@ -14,7 +14,7 @@ FORMAT = 2
 def save(machine: Machine, path: Path) -> None:
     """Write everything as JSON lines, complete or not at all.
 
-    The first line holds all that is small. A part with many rows writes lines of its own, after one that says how many.
+    The first line contains everything small. A part with many rows adds its own lines, after one with their number.
     """
     head = {
         "format": FORMAT,

@@ -30,7 +30,7 @@ class Reset(Exception):  # noqa: N818 - not an error of ours, an event on the wi
 
 
 async def before(exchange: Exchange) -> Reply | None:
-    """What strikes before the call is looked at; an answer ends it.
+    """Faults before the call is handled; an answer ends it.
 
     :raises Reset: when the connection is to be reset unprocessed.
     """
@@ -148,7 +148,7 @@ async def send(exchange: Exchange, reply: Reply, to: Send) -> None:
     if cut is not None:
         keep = int(len(body) * float(cut.options.get("keep", 0.5)))
         await to({"type": "http.response.body", "body": body[:keep], "more_body": True})
-        await asyncio.sleep(0.02)  # lets what was sent reach the caller before the connection goes
+        await asyncio.sleep(0.02)  # lets the sent bytes reach the caller before the connection closes
         await abort(to, hard=cut.kind == "reset_during")
         return
     for fault in exchange.faults:

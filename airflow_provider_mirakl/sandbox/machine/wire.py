@@ -1,4 +1,4 @@
-"""What goes over the wire: replies, and the error bodies of the four systems, which differ."""
+"""The wire format: replies, and the different error bodies of the four systems."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Problem:
 
 
 class ApiError(Exception):
-    """A refusal; :func:`error_reply` gives it the shape of the system that refuses."""
+    """A refusal; :func:`error_reply` formats it for its system."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ DECISIONS = ACCEPTANCE - {"NEW"}
 VALIDATION = frozenset({"VALID", "INVALID"})
 SYNCHRONIZATION = frozenset({"SYNCHRONIZED", "PENDING", "INTEGRATION_ERRORS", "ERROR"})
 
-#: What the instance starts with: how many products of each state, and whether CM21 can repair them.
+#: Initial products: how many of each state, and whether CM21 can repair them.
 FIRST_PRODUCTS = (
     ("SYNCHRONIZED", False, 20),
     ("PENDING", False, 10),
@@ -130,7 +130,7 @@ class Catalog(Part):
             product.update(row, updated=self._machine.clock.now())
 
     def find(self, test: Callable[[Product], bool]) -> Product | None:
-        """The first product of which something is true."""
+        """The first product that matches a condition."""
         return next((product for product in self.products.values() if test(product)), None)
 
     def by_sku(self, sku: str) -> Product | None:
@@ -180,7 +180,7 @@ class Catalog(Part):
         entry.settled = self._machine.clock.now()
 
     def apply(self, item: Any, seen: set[str]) -> tuple[str, list[tuple[str, str]]]:
-        """One element of CM21: what became of it, and its errors."""
+        """One element of CM21: its result and its errors."""
         if not isinstance(item, dict):
             return "failed", [("MCM-01000", "The element is not an object.")]
         key, sku = item.get("mirakl_product_id"), item.get("product_sku")
@@ -259,9 +259,9 @@ class Catalog(Part):
     # What the exports see
 
     def element(self, product: Product, errors: bool = False) -> dict[str, Any]:
-        """A product as CM51 and CM54 tell it.
+        """A product as in CM51 and CM54.
 
-        :param errors: with the validation errors that only CM54 tells.
+        :param errors: with the validation errors, which only CM54 has.
         """
         iso = self._machine.clock.iso
         acceptance = product["acceptance"]
@@ -386,7 +386,7 @@ _ELEMENT = fields(
 
 
 def _shape(item: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with the form of a CM21 element."""
+    """Problems of the form of a CM21 element."""
     problems: list[Problem] = []
     _ELEMENT(item, "$", problems)
     if problems:
@@ -446,9 +446,9 @@ def _lists(read: Callable[[str], list[str]]) -> Iterator[tuple[str, list[str]]]:
         strange = [value for value in values if allowed is not None and value not in allowed]
         if strange or len(values) > 100:
             message = (
-                f"{name} holds unknown values: {', '.join(strange)}"
+                f"{name} contains unknown values: {', '.join(strange)}"
                 if strange
-                else f"{name} holds over 100 values"
+                else f"{name} contains more than 100 values"
             )
             raise ApiError(400, message, problems=[Problem(message, name)])
         if values:
@@ -462,7 +462,7 @@ async def cm21(exchange: Exchange) -> Reply:
     if not isinstance(items, list) or not items:
         raise ApiError(400, "The body must be an array with at least one product.")
     if limit and len(items) > limit:
-        raise ApiError(400, f"The body must hold at most {limit} products.")
+        raise ApiError(400, f"The body must contain at most {limit} products.")
     job = submit_synchronization(exchange, items, "CM21")
     return Reply.json({"tracking_id": job.id})
 
@@ -512,7 +512,7 @@ def cm22(exchange: Exchange) -> Reply:
 
 
 def cm23(exchange: Exchange) -> Reply:
-    """CM23: every element echoed, with what became of it."""
+    """CM23: every element, with its result."""
     jobs = exchange.part(Jobs)
     job = jobs.find(exchange, ("CM21",), exchange.params["tracking_id"])
     if job.status != "COMPLETE" or jobs.expired(job):
@@ -608,7 +608,7 @@ def cm61(exchange: Exchange) -> Reply:
 
 
 def cm11(exchange: Exchange) -> Reply:
-    """CM11: which products of a shop are live, and why the others are not; 204 when there is nothing to tell."""
+    """CM11: which products of a shop are live, and why the others are not; 204 if there are none."""
     since, until = exchange.date("updated_since"), exchange.date("updated_to")
     status = exchange.query.get("status", "")
     if status not in ("", "LIVE", "NOT_LIVE"):

@@ -57,7 +57,7 @@ def _attribute(strict: bool) -> Check:
 
 @cache
 def product_check(strict: bool = True) -> Check:
-    """What a product must look like.
+    """The schema of a product.
 
     :param strict: whether unknown fields are refused.
     """
@@ -118,7 +118,7 @@ def _request_check(delete: bool, strict: bool) -> Check:
 
 
 class Change(NamedTuple):
-    """The latest change of a product, for the page: what became of it, when, and which of its fields."""
+    """The latest change of a product, for the page: its result, time, and changed fields."""
 
     result: str
     moment: float
@@ -193,7 +193,7 @@ class Shelf:
 
 
 class ConnectCatalog(Part):
-    """The catalogs of all companies, and what is accepted but not applied yet."""
+    """The catalogs of all companies, and accepted changes that are not applied yet."""
 
     name = "connect"
 
@@ -298,7 +298,9 @@ async def _write(exchange: Exchange, kind: str) -> Reply:
     entry = machine.ledger.open(exchange.number, code, exchange.principal.account, exchange.moment, ids)
     if problems:
         _refuse(entry, problems)
-        raise ApiError(400, f"The request holds {len(problems)} invalid value(s).", "INVALID_INPUT", problems)
+        raise ApiError(
+            400, f"The request contains {len(problems)} invalid value(s).", "INVALID_INPUT", problems
+        )
     if exchange.fault("lost"):
         entry.mark_all("lost")
     else:

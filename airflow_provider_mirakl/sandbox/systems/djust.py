@@ -93,7 +93,7 @@ def _client(exchange: Exchange, wanted: Any) -> dict[str, Any]:
 
 
 async def synchronize(exchange: Exchange) -> Reply:
-    """ADM-MIRAKL-100: confirms products to Mirakl; the count is what was sent, unknown products are not."""
+    """ADM-MIRAKL-100: confirms products to Mirakl; the count is the number sent, without unknown products."""
     header = exchange.request.headers.get("dj-client", "")
     if header != "OPERATOR":
         status, words = (403, "is not allowed") if header else (400, "is required")

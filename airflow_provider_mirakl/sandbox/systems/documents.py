@@ -67,7 +67,7 @@ class Documents(Part):
         ]
 
     def reset(self) -> None:
-        """Forget all; numbers go on."""
+        """Remove all; numbers continue."""
         self.all.clear()
 
     def dump(self) -> Any:
@@ -87,7 +87,7 @@ class Documents(Part):
 def _shops(exchange: Exchange) -> list[int]:
     """``shop_ids`` of an operator.
 
-    :raises ApiError: 400 for what is not a number, 404 for an unknown shop.
+    :raises ApiError: 400 if it is not a number, 404 for an unknown shop.
     """
     found = []
     for text in exchange.listed("shop_ids"):
@@ -174,7 +174,7 @@ def _visible(exchange: Exchange, text: str, shops: list[int]) -> Document:
 
 
 def _disposition(name: str) -> str:
-    """The file name for every client: plain, and in UTF-8 where it has to be."""
+    """The file name for every client: plain, and in UTF-8 if needed."""
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in name)
     extra = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'attachment; filename="{plain}"{extra}'
@@ -199,7 +199,7 @@ def _zip(documents: Iterable[Document]) -> bytes:
 def _described(form: Form) -> list[dict[str, Any]]:
     """The descriptor: a JSON part, an XML part, or flat fields.
 
-    :raises ApiError: 400 when there is none that can be read.
+    :raises ApiError: 400 if none can be read.
     """
     flat: dict[int, dict[str, Any]] = {}
     for part in form.parts:
@@ -225,13 +225,13 @@ def _described(form: Form) -> list[dict[str, Any]]:
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise TypeError("shop_documents")
     except (ValueError, RecursionError, ET.ParseError, KeyError, TypeError) as error:
-        message = "The part shop_documents must hold a list of file_name and type_code, as JSON or XML."
+        message = "The part shop_documents must contain a list of file_name and type_code, as JSON or XML."
         raise ApiError(400, message, problems=[Problem(message, "shop_documents")]) from error
     return found
 
 
 async def s32(exchange: Exchange) -> Reply:
-    """S32: files and a descriptor; a 200 tells which of them failed."""
+    """S32: files and a descriptor; a 200 lists the failed ones."""
     form = await uploads.form(exchange)
     shop = shop_of(exchange, form.text("shop_id"), "shop_id")
     if exchange.part(Shops).all[shop]["shop_state"] in ("CLOSE", "TERMINATED"):
@@ -281,7 +281,7 @@ def _problems(
     names: list[str],
     before: list[dict[str, Any]],
 ) -> list[dict[str, str]]:
-    """What is wrong with one document of an upload."""
+    """Problems of one document of an upload."""
     name, code = str(wanted.get("file_name", "")), str(wanted.get("type_code", ""))
     documents = exchange.part(Documents).of(shop)
     kind = next((k for k in reference.DOCUMENTS if k["code"] == code and k["entity"] == "SHOP"), None)

@@ -45,7 +45,7 @@ def texts(document: dict[str, Any], name: str) -> list[str]:
 
 
 def date(exchange: Exchange, document: dict[str, Any], name: str) -> float | None:
-    """A date as a simulated moment.
+    """A date as a simulated time.
 
     :raises ApiError: 400 if it is not a date.
     """
@@ -81,7 +81,7 @@ def chunk(document: dict[str, Any]) -> int:
 
 
 def submit(exchange: Exchange, code: str, data: dict[str, Any], digest: str = "") -> Reply:
-    """Start an export; an identical one that still runs is found again when ``digest`` tells it."""
+    """Start an export; an identical one that still runs is reused, by ``digest``."""
     machine = exchange.machine
     same = exchange.part(Jobs).same(code, digest) if digest else None
     seconds = machine.settings.queue_seconds + machine.settings.run_seconds
@@ -92,7 +92,7 @@ def submit(exchange: Exchange, code: str, data: dict[str, Any], digest: str = ""
 
 
 def leave_files(job: Job, items: Sequence[Any], write: Callable[[Any], bytes], media_type: str) -> None:
-    """Cut the result into files; none when there is nothing."""
+    """Split the result into files; none if it is empty."""
     size = job.data["chunk"]
     ending = "csv" if media_type == CSV else "json"
     for number, start in enumerate(range(0, len(items), size)):

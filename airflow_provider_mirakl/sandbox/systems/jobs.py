@@ -1,7 +1,7 @@
 """Asynchronous jobs: one life cycle for imports, synchronizations and exports.
 
-A job has stages. It waits its turn behind older jobs of its kind and shop, it runs, it ends; what it does, it does at
-the moment when it enters a stage.
+A job has stages. It waits for older jobs of its kind and shop, runs, and ends. Its effects happen when it enters a
+stage.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WORKING = frozenset({"RUNNING", "TRANSFORMATION_RUNNING"})
 
 @dataclass(slots=True)
 class File:
-    """A file that a job left behind."""
+    """A file produced by a job."""
 
     body: bytes
     media_type: str
@@ -36,7 +36,7 @@ class Job:
 
     :param kind: code of the operation that submitted it.
     :param entry: its entry in the ledger, 0 for none.
-    :param data: what the kind needs, as JSON.
+    :param data: data of the kind, as JSON.
     :param stages: the statuses that it is to go through.
     """
 
@@ -209,7 +209,7 @@ class Jobs(Part):
     def file(self, job: Job, name: str) -> Reply:
         """A file of a job.
 
-        :raises ApiError: 404 when there is none, or it has expired.
+        :raises ApiError: 404 if it does not exist or has expired.
         """
         found = job.files.get(name)
         if found is None or self.expired(job):
@@ -227,7 +227,7 @@ class Jobs(Part):
         return name in job.files and not self.expired(job)
 
     def reset(self) -> None:
-        """Forget all jobs; numbers go on."""
+        """Remove all jobs; numbers continue."""
         self.all.clear()
         self._busy.clear()
 

@@ -1,4 +1,4 @@
-"""What a Marketplace lists beside offers: its orders, transaction lines, invoices, returns and threads of messages.
+"""The listings of a Marketplace besides offers: orders, transaction lines, invoices, returns and threads of messages.
 
 All of it can be read, as listings (OR11, TL02, IV01, RT11, M11) and as exports in the background (OR13 to OR15, TL03 to
 TL05). Tests and the sandbox's user change it. What Mirakl does not publish, and the sandbox therefore decides: a second
@@ -57,9 +57,9 @@ class Marketplace(Part):
         return found
 
     def change(self, kind: str, row_id: str, **changes: Any) -> None:
-        """Change fields of a row; its moment of the last change follows.
+        """Change fields of a row, and its time of the last change.
 
-        :raises KeyError: there is no such row.
+        :raises KeyError: the row does not exist.
         """
         now = self._machine.clock.now()
         table, updated = self.tables[kind], UPDATED[kind]
@@ -191,7 +191,7 @@ UPDATED = {
     "returns": "last_updated",
     "threads": "date_updated",
 }
-"""The field with the moment of the last change; an invoice has none."""
+"""The field with the time of the last change; an invoice has none."""
 
 
 def _public(kind: str, row: Row) -> Row:
@@ -218,9 +218,9 @@ def _keys(
     """Keys of the rows that a query asks for, the oldest change first.
 
     :param query: values of a parameter.
-    :param created: parameters with the bounds of the moment of creation.
-    :param updated: parameters with the bounds of the moment of the last change.
-    :param among: parameter, and field whose value has to be among the parameter's.
+    :param created: parameters with the bounds of the time of creation.
+    :param updated: parameters with the bounds of the time of the last change.
+    :param among: parameter, and field whose value must be among the parameter's.
     """
     table = exchange.part(Marketplace).tables[kind]
     bounds = {name: _moment(exchange, name, query(name)) for name in (*created, *updated) if name}
@@ -287,7 +287,7 @@ def _by_token(
     """A page of a seek listing.
 
     :param limit: rows a page by default.
-    :param sorts: what it can be sorted by, and by which field: the first one is the default.
+    :param sorts: sort options, with their fields; the first one is the default.
     """
     cursor = paging.cursor(exchange, limit, maximum)
     table = exchange.part(Marketplace).tables[kind]

@@ -238,7 +238,7 @@ class Offers(Part):
         }
 
     def _replace(self, job: Job) -> None:
-        """Mode REPLACE: what the file does not name is deleted."""
+        """Mode REPLACE: offers that are not in the file are deleted."""
         kept = set(job.data["seen"])
         gone = [
             offer for offer in self.offers.values() if offer["shop"] == job.shop and offer["sku"] not in kept
@@ -305,7 +305,7 @@ class Offers(Part):
         return 0, 0, 0
 
     def offer_view(self, job: Job, listed: bool) -> dict[str, Any]:
-        """An import as OF02 and OF04 tell it."""
+        """An import as in OF02 and OF04."""
         read, good, bad = self._lines(job)
         results = job.data.get("results", {})
         view: dict[str, Any] = {
@@ -326,7 +326,7 @@ class Offers(Part):
         return {**view, "origin": "API", "shop_id": job.shop} if listed else {**view, "type": "MIRAKL"}
 
     def stock_view(self, job: Job) -> dict[str, Any]:
-        """An import as STO02 tells it."""
+        """An import as in STO02."""
         _, good, bad = self._lines(job)
         return {
             "import_id": job.id,
@@ -339,7 +339,7 @@ class Offers(Part):
         }
 
     def price_view(self, job: Job) -> dict[str, Any]:
-        """An import as PRI02 tells it."""
+        """An import as in PRI02."""
         view = self.stock_view(job)
         updated = set(job.data.get("seen", ())) if job.status == "COMPLETE" else set()
         view["offers_updated"] = len(updated)

@@ -218,7 +218,9 @@ async def _checked(exchange: Exchange, shape: Check) -> Any:
     problems: list[Problem] = []
     shape(document, "$", problems)
     if problems:
-        raise ApiError(400, f"The request holds {len(problems)} invalid value(s).", "INVALID_INPUT", problems)
+        raise ApiError(
+            400, f"The request contains {len(problems)} invalid value(s).", "INVALID_INPUT", problems
+        )
     return document
 
 
@@ -327,7 +329,7 @@ async def accept_return(exchange: Exchange) -> Reply:
 
 
 def step_return(exchange: Exchange, states: list[str], becomes: str) -> Reply:
-    """v2-acknowledgeReturnReception and v2-closeReturn: no body, but its length has to be said."""
+    """v2-acknowledgeReturnReception and v2-closeReturn: no body, but Content-Length is required."""
     if exchange.request.headers.get("content-length") != "0":
         raise ApiError(411, "The Content-Length header must be present with value 0.")
     return exchange.part(Orders).act(
@@ -340,7 +342,7 @@ close_return = partial(step_return, states=["OPENED", "RECEIVED"], becomes="CLOS
 
 
 async def track_return(exchange: Exchange) -> Reply:
-    """v2-updateReturnTrackingInformation. What comes in as ``carrier`` goes out as ``carrier_name``."""
+    """v2-updateReturnTrackingInformation. ``carrier`` in the request is ``carrier_name`` in replies."""
     return_id = _return_id(exchange)
     document = await _checked(exchange, _shape("track return"))
     if tracking := document.pop("tracking", None):
@@ -373,7 +375,9 @@ def _part(form: uploads.Form, name: str, shape: Check) -> Row:
     problems: list[Problem] = []
     shape(found, f"$.{name}", problems)
     if problems:
-        raise ApiError(400, f"The request holds {len(problems)} invalid value(s).", "INVALID_INPUT", problems)
+        raise ApiError(
+            400, f"The request contains {len(problems)} invalid value(s).", "INVALID_INPUT", problems
+        )
     document: Row = found
     return document
 

@@ -59,7 +59,7 @@ class RefusedError(Exception):
 
 
 class Timeline:
-    """Rows by id, listed by the moment of their last change."""
+    """Rows by id, listed by the time of their last change."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
@@ -67,13 +67,13 @@ class Timeline:
         self._sorted: list[str] | None = None
 
     def touch(self, row: Row, moment: float) -> None:
-        """Store a row that changed at a moment."""
+        """Store a row that changed at a given time."""
         self.rows[row["id"]] = row
         self._keys[row["id"]] = f"{moment:020.6f} {row['id']}"
         self._sorted = None
 
     def keys(self, since: float | None = None) -> list[str]:
-        """Keys of the rows that changed at a moment or later, the oldest first."""
+        """Keys of the rows that changed at a given time or later, the oldest first."""
         if self._sorted is None:
             self._sorted = sorted(self._keys.values())
         if since is None:
@@ -118,7 +118,7 @@ class Book:
 
 
 class Orders(Part):
-    """The orders of all companies, and what is asked for but not done yet."""
+    """The orders of all companies, and their pending actions."""
 
     name = "orders"
 
@@ -156,7 +156,7 @@ class Orders(Part):
     def change(self, order_id: str, account: str = "", **changes: Any) -> None:
         """Change fields of an order, as a channel or a customer does.
 
-        :raises KeyError: there is no such order.
+        :raises KeyError: the order does not exist.
         """
         account = account or self._machine.settings.clients[0].account
         self._touch(self.book(account).orders, self.book(account).orders.rows[order_id] | changes)
@@ -164,7 +164,7 @@ class Orders(Part):
     def request_return(self, order_id: str, account: str = "", reason: str = "UNWANTED_ITEM") -> str:
         """Let a customer ask to send an order back; returns the id of the return.
 
-        :raises KeyError: there is no such order.
+        :raises KeyError: the order does not exist.
         """
         account = account or self._machine.settings.clients[0].account
         book = self.book(account)
@@ -193,7 +193,7 @@ class Orders(Part):
         return str(found["id"])
 
     def _expect(self) -> None:
-        """Plan the next order, where orders are to arrive by themselves."""
+        """Schedule the next order, if orders arrive automatically."""
         if self._machine.settings.order_seconds > 0:
             self._machine.agenda.at(
                 self._machine.clock.now() + self._machine.settings.order_seconds, "orders.arrive", None
@@ -235,7 +235,7 @@ class Orders(Part):
                 raise RefusedError("UNEXPECTED", "The channel did not answer.")
             done = STEPS[payload["step"]](self, book, **payload["arguments"])
         except RefusedError as refused:
-            # Conversations have a word of their own for it.
+            # Conversations use a different term.
             action["status"] = "ERROR" if payload["step"] in ("begin", "answer") else "FAILED"
             action["errors"] = [{"code": refused.code, "message": str(refused)}]
         else:
@@ -482,7 +482,7 @@ def _adjustable(row: Row, line: Row, kind: str) -> list[float]:
 
 
 def _settle(row: Row) -> None:
-    """The order's own status and what its lines allow follow from the lines."""
+    """Derive the order's status and the allowed actions of its lines from the lines."""
     for line in row["order_lines"]:
         line["can_cancel"] = line["status"] in ("AWAITING_ACCEPTANCE", "AWAITING_SHIPMENT")
         line["can_refund"] = line["status"] in ("SHIPPED", "DELIVERED")

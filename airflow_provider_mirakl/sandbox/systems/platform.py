@@ -217,7 +217,7 @@ def roles(exchange: Exchange) -> Reply:
 
 
 def _below(exchange: Exchange) -> set[str]:
-    """Categories that ``hierarchy`` and ``max_level`` choose: the branch above, and what lies below."""
+    """Categories selected by ``hierarchy`` and ``max_level``: ancestors and descendants."""
     top = exchange.query.get("hierarchy", "")
     if not top:
         return set(reference.CATEGORIES)

@@ -135,7 +135,7 @@ class ProductImports(Part):
         job.files[name] = File(report.dump(), tables.MEDIA_TYPES[table.format], title)
 
     def _integrate(self, job: Job) -> None:
-        """The operator takes what was sent; the ledger learns what became of every line."""
+        """The operator processes the products; the ledger records the result of every line."""
         table = self._table(job)
         failures = self._failures(table)
         early = failures if not job.data["operator_format"] else {}
@@ -197,7 +197,7 @@ class ProductImports(Part):
             entry.settled = self._machine.clock.now()
 
     def view(self, job: Job) -> dict[str, Any]:
-        """An import as P42 and P51 tell it."""
+        """An import as in P42 and P51."""
         jobs, iso = self._jobs, self._machine.clock.iso
         done = job.status in ("SENT", "COMPLETE")
         complete = job.status == "COMPLETE"

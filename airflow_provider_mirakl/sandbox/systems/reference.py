@@ -1,4 +1,4 @@
-"""Settings of the instance: what H11, PM11, VL11 and the platform calls tell, and what imports are judged by."""
+"""Settings of the instance: the answers of H11, PM11, VL11 and the platform calls, and the rules for imports."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {row[0]: _attribute(row) for row in _ATT
 
 
 def branch(category: str) -> list[str]:
-    """A category and what is above it."""
+    """A category and its ancestors."""
     found = []
     while category:
         found.append(category)
@@ -216,7 +216,7 @@ def required(category: str) -> list[str]:
 
 
 def judge(row: dict[str, str]) -> list[tuple[str, str, str]]:
-    """What is wrong with a product: (code, attribute, message)."""
+    """Problems of a product: (code, attribute, message)."""
     found = []
     for code, value in row.items():
         if not value:

@@ -1,4 +1,4 @@
-"""A02: change a shop. A 200 may hold errors."""
+"""A02: change a shop. A 200 may contain errors."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _additional(shop: Shop, fields: list[dict[str, Any]]) -> None:
 
 
 def _view(shop: Shop) -> dict[str, Any]:
-    """The shop as A02 tells it, which is not how A01 does."""
+    """The shop as in A02, which differs from A01."""
     contact = shop["contact_informations"]
     places = (
         "city",
@@ -166,7 +166,7 @@ def _view(shop: Shop) -> dict[str, Any]:
 
 
 async def update(exchange: Exchange) -> Reply:
-    """A02: every field on its own; what cannot be changed is told in ``errors``, the rest is changed."""
+    """A02: every field separately; ``errors`` lists those that cannot be changed, the rest is changed."""
     document = await exchange.json()
     if not isinstance(document, dict):
         raise ApiError(400, "The body must be an object.")

@@ -58,7 +58,7 @@ class Table:
 
 
 def read(body: bytes) -> Table:
-    """Read a file; the format is told from its first bytes.
+    """Read a file; the format is detected from its first bytes.
 
     :raises UnreadableFileError: with words for ``reason_status``.
     """

@@ -278,7 +278,7 @@ def test_an_import_that_failed_as_a_whole_says_why_and_is_sent_again_by_a_retry(
 @stays_sent
 def test_a_job_that_takes_too_long_is_taken_up_by_the_retry(import_products, mirakl_sandbox):
     task = import_products(until="complete", timeout=0.05)
-    with pytest.raises(MiraklJobTimeoutError, match="goes on in Mirakl"):
+    with pytest.raises(MiraklJobTimeoutError, match="continues in Mirakl"):
         task.run()
     mirakl_sandbox.advance(4e5)
     assert set(task.run()["states"].values()) == {"COMPLETE"}
@@ -373,7 +373,7 @@ def test_a_killed_task_says_which_import_goes_on(worker, source, mirakl_sandbox_
     entry = book(result)["entries"][0]
     assert entry["phase"] == "abandoned"
     said = caplog.text + capsys.readouterr().out  # Airflow 3 prints, Airflow 2 logs
-    assert f"{entry['job_id']} goes on in Mirakl" in said
+    assert f"{entry['job_id']} continues in Mirakl" in said
 
 
 def test_a_retry_takes_up_what_a_killed_try_abandoned(
