@@ -1,6 +1,6 @@
 # Everything a person or a CI server runs. Needs git, make and Python 3.11 to 3.13; writes only inside this folder.
 #
-#   make help             what there is
+#   make help             list all targets
 #   make PYTHON=python3.12 venv
 #   make MATRIX="2.11.2 3.3.2" matrix
 
@@ -120,7 +120,7 @@ matrix-%: .venvs/airflow-%/.test
 	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, and what the sandbox's books say
+chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, and the result in the sandbox's records
 	$(BIN)/python scripts/chaos.py $(CHAOS_ARGS)
 
 # Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
@@ -187,7 +187,7 @@ demo: .venv/.runtime ## a catalog goes through a real Airflow into a local Mirak
 	$(BIN)/python scripts/demo.py
 
 .PHONY: airflow
-airflow: .venv/.showcase ## a running Airflow with every example Dag beside a local Mirakl, until Ctrl-C
+airflow: .venv/.showcase ## a running Airflow with every example Dag and a local Mirakl, until Ctrl-C
 	exec $(BIN)/mirakl-sandbox airflow --folder .demo-airflow --run
 
 .PHONY: build
@@ -197,7 +197,7 @@ build: .venv/.dev ## wheel and sdist in dist/, checked
 	$(BIN)/python scripts/check_dist.py dist
 	$(MAKE) --no-print-directory supply SUPPLY_ARGS="--offline $(SUPPLY_ARGS)"
 
-# What a user has after `pip install`: the wheel and what it needs.
+# The environment after `pip install`: the wheel and its dependencies.
 .venvs/user/.base: .venv/.base
 	rm -rf $(@D)
 	$(BIN)/python -m venv $(@D)
