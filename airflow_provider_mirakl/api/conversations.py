@@ -116,7 +116,7 @@ def download_conversation_attachments(
     """
     if len(attachment_ids) > MAX_ATTACHMENT_IDS:
         raise MiraklInputError(
-            f"attachment_ids contains {len(attachment_ids):,} ids;  {DOWNLOAD_ATTACHMENTS.code} takes "
+            f"attachment_ids contains {len(attachment_ids):,} ids; {DOWNLOAD_ATTACHMENTS.code} takes "
             f"{MAX_ATTACHMENT_IDS}"
         )
     return Call(

@@ -222,7 +222,7 @@ def report_order_actions(actions: Rows) -> Call[list[str]]:
     """
     if not 1 <= len(actions) <= MAX_REPORTED_ACTIONS:
         raise MiraklInputError(
-            f"actions contains {len(actions):,} actions;  {REPORT_ORDER_ACTIONS.code} takes 1 to {MAX_REPORTED_ACTIONS}"
+            f"actions contains {len(actions):,} actions; {REPORT_ORDER_ACTIONS.code} takes 1 to {MAX_REPORTED_ACTIONS}"
         )
     return Call(
         REPORT_ORDER_ACTIONS,

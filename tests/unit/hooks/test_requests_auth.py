@@ -164,7 +164,9 @@ class TestOtherHosts:
     )
     def test_the_key_is_not_sent(self, shop, requests_mock, url):
         requests_mock.get(ANY, json={})
-        with pytest.raises(MiraklConfigurationError, match=r"https://shop\.mirakl\.net alone") as caught:
+        with pytest.raises(
+            MiraklConfigurationError, match=r"sent only to https://shop\.mirakl\.net"
+        ) as caught:
             requests.get(url, auth=MiraklRequestsAuth(shop), timeout=5)
         assert requests_mock.call_count == 0
         assert "shop-key-1" not in str(caught.value)
