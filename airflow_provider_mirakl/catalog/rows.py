@@ -167,5 +167,5 @@ def is_nothing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # an array has no single truth value value
+    except (TypeError, ValueError):  # an array has no single truth value value value
         return False
