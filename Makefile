@@ -162,13 +162,14 @@ lowest: ## every test on the lowest versions that pyproject.toml allows
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: .venv/.dev ## lint, format, types, import rules, parse cost, docs
+check: .venv/.dev ## lint, format, types, import rules, parse cost, wording, docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python scripts/check_user_code.py
+	$(BIN)/python scripts/check_words.py
 	$(MAKE) --no-print-directory docs
 
 .PHONY: format

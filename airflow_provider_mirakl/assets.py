@@ -155,7 +155,7 @@ def annotate(
 
     :param outlet_events: the context's ``outlet_events``.
     :param outlets: the task's outlets.
-    :param result: small and JSON-able.
+    :param result: small and serializable as JSON.
     :param asset: what changed, for the aliases.
     """
     from airflow.providers.common.compat.sdk import AssetAlias

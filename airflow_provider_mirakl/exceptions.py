@@ -6,7 +6,7 @@ The tree contains no Airflow class, so the client and the catalog engine can be 
 
     MiraklError
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
-     +-- MiraklInputError                bad input, refused before a call was spent
+     +-- MiraklInputError                bad input, rejected before a call was made
      |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
      +-- MiraklStorageError              a file that a task needs cannot be written or read
      +-- MiraklNotYetError               a call was not made: the caller would have to wait too long
@@ -37,7 +37,7 @@ from typing import Any
 class MiraklError(Exception):
     """Root of every error of this package.
 
-    :param message: what happened and what to change, for a person.
+    :param message: what happened and what to change.
     """
 
     def __init__(self, message: str) -> None:
@@ -131,10 +131,10 @@ class Problem:
 
 
 class MiraklInputError(MiraklError):
-    """Bad input, refused before a call was spent.
+    """Bad input, rejected before a call was made.
 
-    The message shows the first problems, grouping those with the same reason. :attr:`problems` holds the problems that
-    were kept; :attr:`problem_count` is the number found.
+    The message shows the first problems, grouping those with the same reason. :attr:`problems` contains the problems
+    that were kept; :attr:`problem_count` is the number found.
 
     :param message: one line about the input as a whole.
     :param problems: the problems found, at most as many as the caller kept.
@@ -244,7 +244,7 @@ class ApiFault:
 class MiraklApiError(MiraklError):
     """An error reply.
 
-    :param message: one line for a person; built by the client from the reply.
+    :param message: one line, built by the client from the reply.
     :param operation: Mirakl's code of the operation.
     :param status: HTTP status.
     :param code: Mirakl's own code of the error, ``None`` where the reply has none.
@@ -317,7 +317,7 @@ class MiraklServerError(MiraklApiError):
 class MiraklItemsFailedError(MiraklError):
     """More items failed than the caller allows.
 
-    :param outcome: the outcome that was judged, as a JSON-able summary.
+    :param outcome: the outcome, as a summary that is serializable as JSON.
     """
 
     def __init__(self, message: str, *, outcome: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ class ItemResult(NamedTuple):
     :param item_id: the item's id as it was sent: product id, SKU, document id.
     :param status: ``succeeded``, ``failed``, or ``unknown`` if Mirakl gives no answer for the item.
     :param code: a stable code for the reason, Mirakl's own where there is one.
-    :param message: the reason for a person.
+    :param message: the reason, as text.
     :param attribute: the field or attribute at fault.
     """
 
@@ -81,7 +81,7 @@ class Outcome:
         return max(self.sent, self.succeeded + self.failed + self.unknown)
 
     def summary(self) -> dict[str, Any]:
-        """Return the outcome as a small JSON-able mapping, for XCom, asset events and error objects."""
+        """Return the outcome as a small mapping for JSON, for XCom, asset events and error objects."""
         return {
             "sent": self.sent,
             "succeeded": self.succeeded,

@@ -7,7 +7,7 @@ again, because money moves. To send the same rows again, trigger another run.
 phase           what is known                                          what the next try does
 ==============  =====================================================  ===========================================
 no entry        nothing was sent                                       sends
-``intent``      it was about to be sent; whether it was is not known   asks the order for proof; else a person decides
+``intent``      it was about to be sent; whether it was is not known   checks the order for proof; else the user decides
 ``submitted``   Mirakl returned the action's id                        waits for the action
 ``done``        it ended ``SUCCESS``, or the order shows that it did   nothing
 ``failed``      it ended ``FAILED`` or was refused                     sends again if Mirakl was busy, else nothing
@@ -148,7 +148,7 @@ def read_plan(folder: StoragePath, plan: str) -> list[list[Row]] | None:
     """The rows of each action, as they were planned.
 
     :param plan: their hash, as the book has it.
-    :return: ``None`` where the file is gone, damaged, or of another plan.
+    :return: ``None`` if the file is missing, damaged, or of another plan.
     """
     try:
         data = (folder / PLAN_FILE).read_bytes()

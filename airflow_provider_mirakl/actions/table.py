@@ -76,7 +76,7 @@ class ActionKind:
     :param together: columns, besides ``key``, whose values are equal in all rows of one action.
     :param item: column with the id of the item; empty for an action on the whole order or return.
     :param wrong: finds a problem in a row whose cells are valid.
-    :param of: where Mirakl tells what became of the action.
+    :param of: the call that returns the status of the action.
     """
 
     title: str

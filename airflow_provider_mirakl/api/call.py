@@ -32,7 +32,7 @@ class Operation:
     :param code: Mirakl's own code or operation id: ``P41``, ``listProducts``.
     :param method: HTTP method.
     :param path: path below the instance, with ``{name}`` where an argument goes.
-    :param replay: whether sending it twice does no harm. Without it a call is sent again only when it surely
+    :param replay: whether sending it twice is harmless. Otherwise a call is sent again only if it certainly
         was not sent, or when Mirakl answered 429.
     :param interval: shortest published time between two calls in seconds; 0 where none is published.
     :param authenticated: whether credentials are sent.

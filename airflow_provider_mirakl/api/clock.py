@@ -9,7 +9,7 @@ class SteadyClock:
     """Seconds since the epoch, for waits within one process.
 
     Times come from other processes, so they are by the wall clock. But the wall clock may be set back while a
-    wait is under way, and then a wait that trusts it stalls for as long. This one goes on with the monotonic clock
+    wait is under way, and then a wait that trusts it stalls for as long. This one continues with the monotonic clock
     instead. A clock set forward is followed, so a wait may end early, which Mirakl's 429 corrects.
     """
 

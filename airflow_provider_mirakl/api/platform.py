@@ -207,7 +207,7 @@ def _hourly(
     *,
     optional: bool = False,
 ) -> Call[list[C]]:
-    """A part of the catalog's configuration. Somebody who asks for each category in turn does not ask again."""
+    """A part of the catalog's configuration. Each query is counted separately, so categories can be read in turn."""
     return Call(
         operation, parse=_coded(key, kind, optional=optional), params=params, paced_by=urlencode(params)
     )

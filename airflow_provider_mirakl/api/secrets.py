@@ -1,14 +1,14 @@
 """Keeps credentials out of messages, however a server repeats them. Pure.
 
 A gateway may answer an error with the headers that it received, as JSON inside JSON, as base64, quoted twice, or cut in
-the middle. A secret that can be recognized as it stands becomes ``***``. Where any part of one can still be read, after
+the middle. A secret in plain form becomes ``***``. Where any part of one can still be read, after
 undoing up to three encodings, nothing of the text is shown.
 
 ==========================================  ==================================================================
 in the text                                 shown
 ==========================================  ==================================================================
 a secret, as it is or escaped once          ``***`` in its place
-the value of an ``Authorization``,          ``***`` in its place, whoever it belongs to
+the value of an ``Authorization``,          ``***`` in its place, for any owner
 ``Proxy-Authorization`` or ``Cookie``
 a part of a secret, or an encoded one       :data:`WITHHELD` in place of the whole text
 ==========================================  ==================================================================

@@ -46,7 +46,7 @@ class FrameSource(Source):
 
     :param frame: the table.
     :param shaping: how its columns become products.
-    :param name: what a person calls it.
+    :param name: its name, for messages.
     """
 
     def __init__(self, frame: Any, shaping: Shaping, name: str = "the table of products") -> None:
@@ -177,22 +177,24 @@ def arrow_batches(groups: Iterable[Any], schema: Any, name: str, shaping: Shapin
 
     :param groups: the batches.
     :param schema: their columns.
-    :param name: what a person calls the table.
+    :param name: name of the table, for messages.
     :param shaping: how the columns become products.
     """
     heading = [column.strip() for column in schema.names]
-    mends = {
-        column: mend
+    restorers = {
+        column: restore
         for column, field in zip(heading, schema, strict=True)
-        if (mend := _floats(field.type)) is not None
+        if (restore := _floats(field.type)) is not None
     }
-    return table_batches((_records(group, heading, mends, name) for group in groups), heading, shaping)
+    return table_batches((_records(group, heading, restorers, name) for group in groups), heading, shaping)
 
 
-Mend = Callable[[Any], Any]
+Restore = Callable[[Any], Any]
 
 
-def _records(group: Any, heading: list[str], mends: dict[str, Mend], name: str) -> list[dict[str, Any]]:
+def _records(
+    group: Any, heading: list[str], restorers: dict[str, Restore], name: str
+) -> list[dict[str, Any]]:
     """The rows of a batch. Python's datetime has no nanoseconds, and no year after 9999."""
     columns: dict[str, list[Any]] = {}
     faults = []
@@ -202,14 +204,14 @@ def _records(group: Any, heading: list[str], mends: dict[str, Mend], name: str) 
         except (ValueError, OverflowError) as error:
             faults.append(Problem(f"contains a value that cannot be read: {error}", f"column {column}"))
             continue
-        mend = mends.get(column)
-        columns[column] = cells if mend is None else [mend(cell) for cell in cells]
+        restore = restorers.get(column)
+        columns[column] = cells if restore is None else [restore(cell) for cell in cells]
     if faults:
         raise MiraklInputError(f"{name}: cannot be read", faults)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _floats(kind: Any) -> Mend | None:
+def _floats(kind: Any) -> Restore | None:
     """A function that restores the digits of two-byte and four-byte numbers, at any depth; ``None`` if not needed.
 
     19.99 of four bytes is 19.989999771118164 in eight.
@@ -220,7 +222,7 @@ def _floats(kind: Any) -> Mend | None:
         return lambda value: None if value is None else shortest(value, size)
     if word.startswith("struct"):
         fields = {field.name: _floats(field.type) for field in kind}
-        inner = {name: mend for name, mend in fields.items() if mend is not None}
+        inner = {name: restore for name, restore in fields.items() if restore is not None}
         if not inner:
             return None
         return lambda value: (
@@ -236,7 +238,7 @@ def _floats(kind: Any) -> Mend | None:
     return None
 
 
-def _each(item: Mend | None) -> Mend | None:
+def _each(item: Restore | None) -> Restore | None:
     return None if item is None else lambda value: value and [item(entry) for entry in value]
 
 

@@ -1,7 +1,7 @@
 """Products over several rows, as shop systems export them: title and description in the first row of a group only,
 a row for each variant, rows with only a further image.
 
-Rows of a group stand together, so memory holds one group and the keys of those before it. Three settings of
+Rows of a group are adjacent, so memory holds one group and the keys of those before it. Three settings of
 :class:`~airflow_provider_mirakl.catalog.mapping.Columns` say what happens: ``group_by`` names the column that all rows
 of a group share, ``fill_down`` the columns that the first row has for all, ``collect`` the columns whose values of all
 rows belong to each. A row with nothing but collected columns is not a product.
@@ -75,7 +75,7 @@ class _Groups:
             self._held = []
         if value in self._ended:
             problem = Problem(
-                f"the group {value!r:.60} ended above; the rows of a group have to stand together: sort the source by "
+                f"the group {value!r:.60} ended above; the rows of a group must be adjacent: sort the source by "
                 f"{self._key!r}",
                 self._key,
             )

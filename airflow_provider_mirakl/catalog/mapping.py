@@ -13,7 +13,7 @@ Conversely, a target may be made of several columns, or of a constant::
 
     "id": "{Handle}-{Option1 Value}"     "titles[en_US]": "{Brand} {Name}[, {Colour}]"     "brand": "=Acme"
 
-What stands in square brackets is left out where its column is empty.
+A part in square brackets is left out if its column is empty.
 
 Without a mapping the columns must be named after their targets, or have a common name: ``sku``, ``ean``,
 ``price``, ``stock``, ``title_en_US``, ``description-fr``.

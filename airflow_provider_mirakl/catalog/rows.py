@@ -81,7 +81,7 @@ class Records:
 class Source:
     """A source of rows.
 
-    :param name: what a person calls it.
+    :param name: its name, for messages.
     """
 
     def __init__(self, name: str) -> None:

@@ -61,7 +61,7 @@ def open_source(
     :param columns: how flat columns become products. CSV and flat Parquet do not need it if their columns are named
         after their targets; without it JSON must have Connect's own form.
     :param encoding: encoding of a text file: ``auto``, or a name that Python knows, such as ``cp1252``.
-    :param items: the field that holds the list, where a JSON file is an object around it.
+    :param items: the field with the list, if a JSON file is an object.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: remove white space from both ends of cells.
     :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
@@ -93,7 +93,7 @@ class ListSource(Source):
 
     :param items: dictionaries (or texts, for ids).
     :param shaping: how flat dictionaries become products.
-    :param name: what a person calls it.
+    :param name: its name, for messages.
     """
 
     def __init__(self, items: Iterable[Any], shaping: Shaping, name: str = "the list of products") -> None:
@@ -168,7 +168,7 @@ class FileSource(Source):
     :param source_format: its format; default by name and content.
     :param shaping: how its columns become products.
     :param encoding: ``auto`` or the name of an encoding.
-    :param items: the field that holds the list, where a JSON file is an object around it.
+    :param items: the field with the list, if a JSON file is an object.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Rows of a table become JSON objects of an operation: a column for each field, however its name is written.
 
-A field inside an object has a name with a point, such as ``discount.price``. A cell of a list or an object holds JSON.
+A field inside an object has a name with a point, such as ``discount.price``. A cell of a list or an object contains
+JSON.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def compile_fields(
     :param usual: names that other systems use, for the hint.
     :param code: code of the operation, for messages.
     :param strip: take white space from both ends of cells.
-    :raises MiraklInputError: every column that is not a field, or stands twice.
+    :raises MiraklInputError: a column is not a field, or occurs twice; every one is listed.
     """
     columns, faults = _columns(heading, fields, open_field, usual, code)
     faults += [

@@ -39,11 +39,11 @@ _FORMS: dict[str, tuple[Callable[[str], object], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """What a file of an operation holds.
+    """The content of a file of an operation.
 
     :param code: the operation.
     :param columns: its columns, and the form of their cells.
-    :param required: columns that every row has to fill; of rows that delete only the first.
+    :param required: columns that every row must fill; rows that delete need only the first.
     :param keyed: columns that take a key, such as ``price[channel=FR]``.
     :param unique: columns whose cells together name a row; none where rows may repeat.
     :param most: rows of one item, 0 for any number.
@@ -179,7 +179,7 @@ class ImportCheck:
         written = [self._written(name) for name in names]
         for name, own in zip(names, written, strict=True):
             if own and own in found:
-                findings.append(Finding("stands twice", name, line))
+                findings.append(Finding("occurs twice", name, line))
                 own = ""
             elif name and not own:
                 close = meant(name, [one for one in file.columns if one not in written], file.usual)
@@ -226,15 +226,15 @@ class ImportCheck:
             yield from self._placed(line, item, cells)
 
     def _placed(self, line: int, item: str, cells: Mapping[str, str]) -> Iterator[Finding]:
-        """What is wrong with where a row stands."""
+        """Problems of the position of a row."""
         file = self._file
         column = file.required[0]
         if file.unique:
             name = tuple(cells.get(one, "") for one in file.unique)
             if (before := self._seen.setdefault(name, line)) != line:
                 where = " with the same warehouse-code" if len(name) > 1 else ""
-                words = f"stands on line {before} already{where}"
-                yield Finding(words, column, line, item, f"stands more than once{where}", item)
+                words = f"is already on line {before}{where}"
+                yield Finding(words, column, line, item, f"occurs more than once{where}", item)
         if file.open:
             return
         current, _ = self._current
@@ -242,7 +242,7 @@ class ImportCheck:
             if current:
                 self._closed[current] = line - 1
             if (before := self._closed.get(item, 0)) != 0:
-                words = "stands apart from its other rows; Mirakl wants the rows of an offer together"
+                words = "is not adjacent to its other rows; Mirakl needs the rows of an offer together"
                 yield Finding(f"{words} (they end above line {before + 1})", column, line, item, words, item)
             self._current, self._rows = (item, line), 0
         self._rows += 1

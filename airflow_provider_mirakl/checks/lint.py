@@ -16,7 +16,7 @@ from airflow_provider_mirakl.files.csv_table import Table
 from airflow_provider_mirakl.files.text import BLANK
 
 KEPT = 1000
-"""Findings that are kept for a message; the file of findings holds all."""
+"""Number of findings in a message; the file of findings has all."""
 SHOWN_VALUES = 20
 _COMMONEST = 5
 
@@ -50,7 +50,7 @@ class Check(Protocol):
     """Knows what an operation takes."""
 
     notes: list[str]
-    """What a person should know although nothing is wrong."""
+    """Notes for the user that are not problems."""
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
         """The columns by the operation's own names, and what is wrong with them."""
@@ -68,7 +68,7 @@ class Lint:
     :param rows: rows that were read.
     :param count: findings.
     :param findings: the first of them.
-    :param notes: what a person should know although nothing is wrong.
+    :param notes: notes for the user that are not problems.
     """
 
     rows: int = 0
@@ -152,7 +152,7 @@ def shown(values: Sequence[str]) -> str:
 
 
 def words(lint: Lint, name: str) -> Iterator[str]:
-    """The result for a person: one line about the file, then a line for each finding kept.
+    """The result as text: one line about the file, then a line for each finding kept.
 
     :param lint: what was found.
     :param name: the file.

@@ -1,8 +1,8 @@
 """Files of products (P41), checked against the operator's catalog: its categories (H11), its attributes (PM11) and its
 lists of values (VL11).
 
-What Mirakl does not publish is left alone: how a list cell separates its values, whether a label stands for a value,
-whether a comma may be a decimal sign. There every reading passes that some instance accepts.
+Rules that Mirakl does not publish are not checked: how a list cell separates its values, whether a label stands for a
+value, whether a comma may be a decimal sign. There every reading passes that some instance accepts.
 
 Source: :ref:`P41 <facts-p41>`, :ref:`H11 <facts-h11>`.
 """
@@ -179,7 +179,7 @@ class ProductCheck:
         findings: list[Finding] = []
         for at, name in enumerate(columns):
             if name in columns[:at]:
-                findings.append(Finding("stands twice", name, line))
+                findings.append(Finding("occurs twice", name, line))
             elif name not in catalog.attributes:
                 usual = {fold(name): catalog.labels[fold(name)]} if fold(name) in catalog.labels else {}
                 words = f"is not an attribute of the operator{hint(name, catalog.attributes, usual)}"
@@ -213,8 +213,8 @@ class ProductCheck:
                 finding.allowed,
             )
         if item and self._id and (before := self._seen.setdefault(item, line)) != line:
-            words = f"{item!r:.60} stands on line {before} already"
-            yield Finding(words, self._id, line, item, "stands more than once", item)
+            words = f"{item!r:.60} is already on line {before}"
+            yield Finding(words, self._id, line, item, "occurs more than once", item)
 
     def _of_cells(self, cells: Mapping[str, str]) -> Iterator[Finding]:
         for name, cell in cells.items():
@@ -253,7 +253,7 @@ class ProductCheck:
                 yield Finding(f"the column is missing{why}", code)
 
     def _rule(self, several: Sequence[Attribute]) -> Rule:
-        """What the cells of an attribute have to be. Of one that stands in several categories, either will do."""
+        """The valid cells of an attribute. If it is in several categories, the rule of any of them suffices."""
         rules = [_rules_of(attribute, self._catalog) for attribute in several]
 
         def check(cell: str) -> Fault | None:

@@ -315,8 +315,8 @@ def wait_said(failure: Failure) -> float:
 def may_retry(failure: Failure, replay: bool) -> bool:
     """Whether a failed call may be sent again.
 
-    Always after 429, and where the request surely never arrived; otherwise only an operation that does no harm twice,
-    and only where a second try may end better: after 408, 5xx or a broken connection.
+    Always after 429, and if the request certainly never arrived; otherwise only an operation that is harmless to
+    repeat, and only where a second try may end better: after 408, 5xx or a broken connection.
     """
     if isinstance(failure, MiraklTransportError):
         return replay or failure.surely_not_sent

@@ -120,7 +120,7 @@ def error_from(
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds until the next call is welcome, from a number or an HTTP date; ``None`` if unreadable.
 
-    A date is compared with the reply's own ``Date``, so that a clock that is wrong, here or there, does no harm.
+    A date is compared with the reply's own ``Date``, so that a wrong clock, here or there, does not matter.
     """
     value = headers.get("retry-after", "").strip()
     try:
@@ -232,7 +232,7 @@ def _shown(value: object, hide: Hide) -> str:
 
 
 def _plain(text: str) -> str:
-    """What a person would read on an HTML error page; other text as it is."""
+    """The visible text of an HTML error page; other text unchanged."""
     page = text[:MAX_PAGE]
     if "<" not in page:
         return page

@@ -63,7 +63,7 @@ class Table:
     :param line: the line of the header.
     :param rows: the rows; can be iterated once.
     :param repeated_headings: how often the header was repeated in the rows so far, as in joined part files.
-    :param plain: whether the file, as far as it is read, holds the heading and the rows and nothing else: no line above
+    :param plain: whether the file, as far as it is read, contains only the header and the rows: no line above
         the heading, no empty row, no row of another width.
     """
 

@@ -1,4 +1,4 @@
-"""The pages of a listing, kept one by one, so that a retry goes on with the next page.
+"""The pages of a listing, stored one by one, so that a retry continues with the next page.
 
 A page is a file beside the note that knows its checksum. A page that is missing or was changed is never read: a listing
 without it would be short, and would not say so.

@@ -68,7 +68,7 @@ def is_local(path: StoragePath) -> bool:
 
 
 def reach(path: StoragePath) -> str:
-    """Which machines can access a path, for a person."""
+    """Which machines can access a path, as text."""
     if is_local(path):
         return (
             "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage that "

@@ -1,6 +1,6 @@
 """What has become old in the work folder.
 
-The work folder holds three kinds of things. Only the first is ever removed:
+The work folder contains three kinds of files. Only the first is ever removed:
 
 ====================================  ================================================================
 ``<dag>/<task>/<run>``                plans, copies, reports, rejects and outcomes of one run of a task

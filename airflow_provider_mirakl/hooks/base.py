@@ -180,7 +180,7 @@ class MiraklBaseHook(BaseHook):
         return Client(settings, on_secret=mask_secret, meter=AirflowMeter(self.conn_id))
 
     def _impatient_client(self) -> Client:
-        """A client for a person who waits for the answer: one try, no long silence."""
+        """A client for interactive use: one try, short timeouts."""
         import dataclasses
 
         return self._client(

@@ -82,7 +82,8 @@ class PlatformSettings:
     def get(self, call: Call[T]) -> T:
         """The answer of a call that reads: kept, or fresh.
 
-        :param call: any call whose result is JSON-able and whose operation has an interval; another one is just sent.
+        :param call: any call whose result is serializable as JSON and whose operation has an interval; another one is
+            just sent.
         """
         interval = call.operation.interval * self._client.settings.interval_factor
         if not interval:

@@ -85,7 +85,7 @@ class BatchWork:
     def is_current(self) -> bool:
         """Whether no other process has submitted batches meanwhile."""
         if not self._copy.exists():
-            raise FileNotFoundError(f"{self._copy} is gone: the work folder was removed, or is not shared")
+            raise FileNotFoundError(f"{self._copy} is missing: the work folder was removed, or is not shared")
         return self._book.is_current
 
     @property

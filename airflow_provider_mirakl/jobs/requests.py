@@ -81,7 +81,7 @@ class PagesWork:
         self.listed = note.read() or Listed()
         pages = len(self.listed.pages)
         if pages and not self.listed.finished and not self._pages.path(pages - 1).exists():
-            self.listed = Listed()  # the note was kept elsewhere too, and the disk with the pages is gone
+            self.listed = Listed()  # the note exists in another place, but the disk with the pages is lost
 
     @property
     def last_call_at(self) -> datetime | None:

@@ -56,7 +56,7 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
     :param source: the objects: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or object storage); or a
         DataFrame. In a table, a column is named as its field, that of an attribute ``data.`` and its code, and a cell
-        of a list holds JSON. Templated.
+        of a list contains JSON. Templated.
     :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
         and ``states``; ``reports``, the archived reports by id; ``rows``, the file with a line for each product;

@@ -426,8 +426,8 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
         )
         if self.max_deletes is not None and plan.products > self.max_deletes:
             raise MiraklInputError(
-                f"source holds {plan.products:,} products to delete and max_deletes allows {self.max_deletes:,}; "
-                "nothing was deleted. Raise max_deletes if that many are meant"
+                f"source contains {plan.products:,} products to delete, but max_deletes allows {self.max_deletes:,}; "
+                "nothing was deleted. Raise max_deletes if that is intended"
             )
         return plan
 
@@ -446,7 +446,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         pandas, polars, pyarrow or DuckDB, also from the task before. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
         Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task must set it. Templated.
-    :param on_lost_state: what to do when an earlier run of this task had a state and it is gone: ``fail`` before any
+    :param on_lost_state: what to do if the state of an earlier run of this task is missing: ``fail`` before any
         call, or ``full`` to send every product, after which products that left the source meanwhile are not deleted.
         The very first run has no state to lose. Templated.
     :param full: send every product, changed or not. Templated.
@@ -638,7 +638,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
         return place_of(open_list, folder=str(run.folder), generation=run.generation, target=self.target)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
-        """How many products the file holds."""
+        """The number of products in the file."""
         return {"items": self._work(run).products, "target": self.target, "folder": str(run.folder)}
 
     def _work(self, run: TaskRun) -> ListWork:

@@ -42,7 +42,7 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when the filters differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.
-    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -77,7 +77,7 @@ class ConversationActionsOperator(OrderActionsOperator):
         from airflow_provider_mirakl.files.paths import storage_path
 
         problems = [
-            Problem(f"row {number}: files: there is no file {name}")
+            Problem(f"row {number}: files: file {name} does not exist")
             for number, row in enumerate(rows, 1)
             for name in row.get("files", ())
             if not (path := storage_path(name)).exists() or path.is_dir()
@@ -108,7 +108,7 @@ class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
     Columns of a row: ``order_id``, ``topic`` (at most 500 characters), ``body``, the first message (1 to 2,000
     characters), and ``files``, a path or a list of at most 5 paths, local or of object storage.
 
-    **Personal data.** What you write stands in ``source``: a list stands in Airflow's rendered fields, a file does not.
+    **Personal data.** Your messages are in ``source``: a list appears in Airflow's rendered fields, a file does not.
     The plan in the work folder has it too. Logs, XCom and errors do not.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
@@ -166,9 +166,9 @@ class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
 class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
     """Bring the attachments of conversations to storage (downloadConversationAttachments).
 
-    Each lies at ``<target>/<conversation id>/<message id>/<attachment id>-<name>``, with names made safe. What is there
-    with the size that Mirakl tells is not fetched again. Archives are checked before a byte is unpacked, as those of
-    shop documents are.
+    Each is written to ``<target>/<conversation id>/<message id>/<attachment id>-<name>``, with names made safe. What
+    is there with the size that Mirakl tells is not fetched again. Archives are checked before a byte is unpacked, as
+    those of shop documents are.
 
     :param target: folder of the attachments: a local path or object storage. Templated.
     :param conversation_ids: only of these conversations. Templated.

@@ -77,7 +77,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` differ from those of the previous
         run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or ``anew``,
         which begins again at ``since`` and delivers rows that match both filters again. Templated.
-    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep``, or ``drop`` fields that identify a customer.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -206,8 +206,8 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
     ``error_message``; and where the defaults do not fit ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
     ``SYNCHRONIZE_ORDER_UPDATE``).
 
-    Mirakl takes 100 rows a call and a call a minute. A retry goes on with the call that was not made; a call whose
-    reply was lost is made again, and Connect may show its rows twice.
+    Mirakl takes 100 rows a call and a call a minute. A retry continues with the first call that was not made; a call
+    whose reply was lost is made again, and Connect may show its rows twice.
 
     :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
         storage). Templated.

@@ -32,7 +32,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when ``statuses`` differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.
-    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.

@@ -34,7 +34,7 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
 
     :param products: the products, see ``MiraklResyncProductsOperator``. Templated.
     :param source: a file of products, instead of ``products``. Templated.
-    :param source_folders: folders in which ``source`` has to be; default any.
+    :param source_folders: folders in which ``source`` must be; default any.
     :param encoding: encoding of ``source``; default ``auto``.
     :param djust_conn_id: connection of type ``djust``. Templated.
     :param client_specification_id: the Mirakl client configuration of DJUST, a UUID; default the connection's own, else

@@ -321,7 +321,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
                 "manifests": [part.manifest for part in fetched],
             },
         )
-        if self.changes_only and not result["failed"]:  # what failed has to be listed again
+        if self.changes_only and not result["failed"]:  # failed documents must be listed again
             from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
             Watermark(asked, run.instance, since).save(watermark_path(run, self.watermark))

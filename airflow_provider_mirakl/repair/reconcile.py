@@ -1,6 +1,6 @@
 """Compare two lists of products: which are missing, extra and different. Uses constant memory.
 
-A side is a file (NDJSON, JSON, CSV or Parquet), a list or a DataFrame: the own catalog, an export of the Catalog
+A side is a file (NDJSON, JSON, CSV or Parquet), a list or a DataFrame: your catalog, an export of the Catalog
 Manager (CM51, CM52) or of Mirakl Connect (listProducts).
 """
 

@@ -42,7 +42,7 @@ FIXES: dict[type[Exception], str] = {
     MiraklNotYetError: "Set deferrable=True: the triggerer then waits for the next permitted call. Without it, retry "
     "the task at the moment that is named above.",
     MiraklTransportError: "Check host, port and proxy of the connection, and the network. A retry is safe.",
-    MiraklReplyError: "Check the host of the connection, and what stands between Airflow and Mirakl: a proxy, a "
+    MiraklReplyError: "Check the host of the connection, and any system between Airflow and Mirakl: a proxy, a "
     "firewall, a login page.",
     MiraklBadRequestError: "Correct what Mirakl names above. A retry sends the same request and fails again.",
     MiraklAuthenticationError: "Enter a valid key in the connection, and press Test.",
@@ -93,7 +93,7 @@ def _of_a_call(error: Exception, task: Any) -> str | None:
 
 
 def connections_of(task: Any, operation: str = "") -> dict[str, str]:
-    """The connections of a task by what a person reads, each with its type.
+    """The connections of a task by their description, each with its type.
 
     :param task: the operator or sensor.
     :param operation: Mirakl's code of a call that failed; DJUST's calls go through a connection of its own.
@@ -127,7 +127,7 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
         return "Use a connection that has the key of such a role, or set role where the connection has several keys."
     if hasattr(type(task), error.field):  # an argument
         rendered = (
-            " If it is a template, Airflow's tab Rendered Templates shows what became of it."
+            " If it is a template, Airflow's tab Rendered Templates shows its value."
             if error.field in type(task).template_fields
             else ""
         )

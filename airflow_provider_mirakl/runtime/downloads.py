@@ -108,7 +108,7 @@ def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iter
 
 
 def _of_format(pieces: Iterator[Path], target_format: str) -> Iterator[Path]:
-    """The pieces, each of which has to be in the format of the target: CSV, or otherwise JSON."""
+    """The pieces, which must all be in the format of the target: CSV, or otherwise JSON."""
     for piece in pieces:
         with piece.open("rb") as file:
             is_json = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{")

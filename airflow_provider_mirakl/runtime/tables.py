@@ -9,7 +9,7 @@ values of the column             kind, and what is written
 texts                            text, as it is; never a date or a number
 true and false                   boolean
 numbers                          a double; a whole number where Mirakl's document says so
-objects or lists, also empty     text that holds their JSON
+objects or lists, also empty     text with their JSON
 none                             text, empty; or the kind that Mirakl's document says
 texts beside other kinds         text; what is not a text as its JSON
 ===============================  ============================================================
@@ -76,7 +76,7 @@ def learn(rows: Iterable[Mapping[str, Any]], documented: Mapping[str, ColumnKind
             elif not fits(value, found[name]):
                 if name in documented:
                     log.warning(
-                        "Column %s holds %s, and Mirakl documents %s; it is written as text",
+                        "Column %s contains %s, but Mirakl documents %s; it is written as text",
                         name,
                         kind,
                         documented[name],

@@ -226,7 +226,7 @@ class JudgedJobSensor(MiraklJobSensor):
     :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
     :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass. Templated.
     :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task. Templated.
-    :return: as of the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
+    :return: as for the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
     :raises MiraklJobFailedError: a job ended without doing its work.
     :raises MiraklItemsFailedError: more items failed than allowed.
 
@@ -277,7 +277,7 @@ class ExportSensor(MiraklJobSensor):
     An export that has ended already is fetched at the first poll. Mirakl keeps the files only for some time.
 
     :param target: the file to write: a local path or object storage; default none, so that the sensor only waits.
-        Its format has to be one of the export: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
+        Its format must be one of the export's: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Templated.
     :return: ``job_ids``, ``states``, ``shop_id`` and ``folder``; with ``target`` also ``target``, ``items`` (``None``
         for CSV) and ``files``, as of the operator.
@@ -305,7 +305,7 @@ class ExportSensor(MiraklJobSensor):
         self.target_format = target_format
 
     def poll_arguments(self) -> dict[str, Any]:
-        """Which export, after checking that its target can be written: nothing is waited for in vain."""
+        """The export, after checking that its target can be written."""
         if self.target is not None:
             from airflow_provider_mirakl.runtime.downloads import ready_target
 
@@ -333,9 +333,9 @@ class NewestJobSensor(JudgedJobSensor):
 
     :param job_ids: Mirakl's id of the job, or a list of ids; default none, with ``newest_since``. Templated.
     :param newest_since: wait for the newest job of the shop that was created at this moment or later, and until there
-        is one: for imports that another tool or a person submits, whose id is not known. A date-time or its ISO 8601
-        text, such as ``{{ data_interval_start }}``. Templated.
-    :return: as of the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
+        is one: for imports submitted by another tool or in the back office, whose id is not known. A date-time or its
+        ISO 8601 text, such as ``{{ data_interval_start }}``. Templated.
+    :return: as for the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
 
     Further parameters: :class:`JudgedJobSensor`.
     """

@@ -205,7 +205,7 @@ def _faults_of(entry: zipfile.ZipInfo, limits: ArchiveLimits) -> list[str]:
         "contains a control character": any(
             ord(letter) < 32 or ord(letter) == 127 for letter in entry.orig_filename
         ),
-        f"lies deeper than {limits.max_depth} folders": depth > limits.max_depth,
+        f"is nested deeper than {limits.max_depth} folders": depth > limits.max_depth,
         "is a link or a special file": entry.create_system == _UNIX
         and kind not in (0, stat.S_IFREG, stat.S_IFDIR),
         "is encrypted": bool(entry.flag_bits & _ENCRYPTED),

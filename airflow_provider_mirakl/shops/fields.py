@@ -1,4 +1,4 @@
-"""What became of each field of a shop that A02 was to change: by its reply, or by A01 where the reply was lost."""
+"""The result of each field of a shop that A02 should change: from its reply, or from A01 if the reply was lost."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def not_shown(changes: Mapping[str, Any], account: Mapping[str, Any]) -> list[st
 
 
 def _shows(wanted: Any, shown: Any) -> bool:
-    """Whether a value holds everything of another one; Mirakl adds fields of its own."""
+    """Whether a value contains all of another one; Mirakl adds further fields."""
     if wanted is None:
         return shown in (None, "", [], {})
     if isinstance(wanted, datetime):

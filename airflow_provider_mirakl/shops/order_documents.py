@@ -41,7 +41,7 @@ class Wanted:
     """A file that Mirakl gives in an archive of its own.
 
     :param item: its name in the outcome.
-    :param parts: where it lies below the target: folders, then the file. Each is made safe.
+    :param parts: its path below the target: folders, then the file. Each is made safe.
     :param size: its size as Mirakl lists it.
     :param call: the call that fetches the archive.
     :param limits: how much the archive may be.

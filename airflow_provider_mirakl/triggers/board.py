@@ -157,6 +157,6 @@ _BOARDS: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Key, B
 
 
 def board_of(key: Key) -> Board:
-    """The listing of an account on the running event loop. It lives as long as a task holds it."""
+    """The listing of an account on the running event loop. It lives as long as a task refers to it."""
     boards = _BOARDS.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     return boards.setdefault(key, Board())

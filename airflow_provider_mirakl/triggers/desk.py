@@ -339,7 +339,7 @@ async def open_desk(hook: str, conn_id: str, role: str | None) -> AsyncIterator[
 def keep_from_collector() -> None:
     """Take what is loaded now out of the reach of Python's garbage collector, once in a process.
 
-    A full collection walks every object that Airflow has loaded, and holds the event loop for some 200 ms: more than
+    A full collection walks every object that Airflow has loaded, and blocks the event loop for about 200 ms: more than
     all work of this package together. Modules never become garbage, so the walk finds nothing. Airflow does the same
     in the processes that it forks from (``gc.freeze`` in its Dag processor and its LocalExecutor), not in the
     triggerer.

@@ -234,7 +234,7 @@ MISTAKES = {
         "Upsert(source='{{ none }}')",
         "source must be the path of a file, a list, or a DataFrame, not 'None'",
         ("field source",),
-        "Airflow's tab Rendered Templates shows what became of it",
+        "Airflow's tab Rendered Templates shows its value",
     ),
     "not_rendered": Mistake(
         "Upsert(source='{{ \"{{ x }}\" }}')",

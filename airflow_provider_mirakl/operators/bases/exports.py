@@ -209,7 +209,7 @@ class ChangesExportOperator(ExportOperator):
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
         may differ from ours. Changes within the overlap are exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
-    :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     """
 
@@ -299,7 +299,7 @@ class DirectExportOperator(MiraklBaseOperator):
     :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
         Changes within the overlap are exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
-    :param on_lost_state: what to do when an earlier run had a watermark and it is gone: ``fail`` before any call, or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.

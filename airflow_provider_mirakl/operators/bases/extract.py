@@ -76,7 +76,7 @@ class ExtractOperator(PacedOperator):
     :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
         not cover the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again at
         ``since`` and delivers rows that match both filters again. Templated.
-    :param on_lost_state: what to do when an earlier run left a watermark and it is gone: ``fail`` before any call; or
+    :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which begins again at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     """
@@ -126,7 +126,7 @@ class ExtractOperator(PacedOperator):
     @property
     @abstractmethod
     def described(self) -> str | Mapping[str, Any]:
-        """The listing, as :func:`~airflow_provider_mirakl.extract.listings.find_listing` takes it: JSON-able."""
+        """The listing, as :func:`~airflow_provider_mirakl.extract.listings.find_listing` takes it."""
 
     @property
     def listing(self) -> Listing:

@@ -51,7 +51,7 @@ class FileJobOperator(JudgedJobOperator):
 
     :param source: the file: a local path or object storage.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
-    :param lint: what to do when the check of a CSV file finds a problem: ``fail`` before the call is spent, with every
+    :param lint: what to do when the check of a CSV file finds a problem: ``fail`` before the call, with every
         problem by line and column; ``warn`` in the log and send the file; ``off``: do not read the file, and send it
         byte for byte. XLSX and XML are sent as they are. Templated.
     :param encoding: encoding of a CSV file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python

@@ -181,7 +181,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         return None
 
     def guard(self, client: Client, caller: Caller) -> None:
-        """Refuse what Mirakl would do and nobody wants, as far as Mirakl's own data tells before the first submission.
+        """Reject input with unintended effects, as far as Mirakl's own data shows them before the first submission.
 
         :raises MiraklInputError: nothing was submitted.
         """
@@ -268,7 +268,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             )
 
     def _suspect(self, book: JobBook) -> None:
-        """Handle a previous try without a note, whose disk is gone. Find out what it submitted before anything is
+        """Handle a previous try without a note, whose disk was lost. Find out what it submitted before anything is
         sent, as after a lost reply."""
         if (self.on_unclear or self.kind.unclear) == "resend":
             return

@@ -52,13 +52,13 @@ class RowsJobOperator(JudgedJobOperator):
 
     :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
         object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
-        point (``discount.price``), and a cell of a list holds JSON. Templated.
+        point (``discount.price``), and a cell of a list contains JSON. Templated.
     :param batch_size: objects in one job.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by the file's name and content.
         Templated.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
         knows, such as ``cp1252``. Templated.
-    :param items: the field that holds the list, where a JSON file is an object around it. Templated.
+    :param items: the field with the list, if a JSON file is an object. Templated.
     :param transform: a function that sees the rows first, as ``package.module.function``: it takes a list of
         dictionaries and returns as many, ``None`` for one to leave out. Templated.
     :param strip: take white space from both ends of a table's cells. Templated.

@@ -123,7 +123,7 @@ def test_columns(lint: Any) -> None:
         "line 1, colour: is not an attribute of the operator; did you mean 'color'?",
         "line 1, brnd: is not an attribute of the operator; did you mean 'brand'?",
         "line 1, sku_x: is not an attribute of the operator",
-        "line 1, ean: stands twice",
+        "line 1, ean: occurs twice",
         "line 1, title: the column is missing; every product needs it",
     ]
 
@@ -137,7 +137,7 @@ def test_a_column_that_only_a_category_needs_is_named_once(lint: Any) -> None:
 
 def test_doubled_ids(lint: Any) -> None:
     assert said(lint(HEAD + row() + row(), ProductCheck(CATALOG))) == [
-        "line 3, id 'A-1', shop_sku: 'A-1' stands on line 2 already"
+        "line 3, id 'A-1', shop_sku: 'A-1' is already on line 2"
     ]
 
 
@@ -192,8 +192,8 @@ def test_the_words_for_a_person(lint: Any) -> None:
             STO01,
             "offer-sku;quantity;warehouse-code\nA;1;W\nA;1;V\nB;1;W\nA;1;W\n",
             [
-                "line 5, id 'A', offer-sku: stands on line 2 already with the same warehouse-code",
-                ("line 5, id 'A', offer-sku: stands apart from its other rows; Mirakl wants the rows of an offer "
+                "line 5, id 'A', offer-sku: is already on line 2 with the same warehouse-code",
+                ("line 5, id 'A', offer-sku: is not adjacent to its other rows; Mirakl needs the rows of an offer "
                 "together (they end above line 4)"),
             ],
         ),
@@ -223,7 +223,7 @@ def test_the_words_for_a_person(lint: Any) -> None:
                 "line 2, gift-wrap: must be true or false, not 'maybe'",
             ],
         ),
-        (OF01, "sku;price\nA;1\nB;2\nA;3\n", ["line 4, id 'A', sku: stands on line 2 already"]),
+        (OF01, "sku;price\nA;1\nB;2\nA;3\n", ["line 4, id 'A', sku: is already on line 2"]),
     ],
 )  # fmt: skip
 def test_a_file_of_offers(file: ImportFile, text: str, messages: list[str], lint: Any) -> None:

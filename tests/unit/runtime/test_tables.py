@@ -89,7 +89,7 @@ def test_a_value_that_contradicts_its_document_is_text_and_told(caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         found = table({"offer_id": 1}, {"offer_id": "x-1"}, documented={"offer_id": "integer"})
     assert found.column("offer_id").to_pylist() == ["1", "x-1"]
-    assert "Column offer_id holds text, and Mirakl documents integer" in caplog.text
+    assert "Column offer_id contains text, but Mirakl documents integer" in caplog.text
     assert "x-1" not in caplog.text
 
 
