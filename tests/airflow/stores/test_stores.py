@@ -28,6 +28,7 @@ from airflow_provider_mirakl.operators.connect import *
 from airflow_provider_mirakl.operators.offers import *
 from airflow_provider_mirakl.operators.products import *
 from airflow_provider_mirakl.operators.resync import *
+from airflow_provider_mirakl.operators.connect_orders import *
 from airflow_provider_mirakl.operators.shop_documents import *
 
 with DAG({dag_id!r}, schedule=None, start_date=datetime(2024, 1, 1), catchup=False):
@@ -280,3 +281,32 @@ def test_a_store_that_answers_503_for_a_while_costs_no_call_twice(
     assert event["status"] == "done", event
     assert len(refused) == 30
     assert Counter(row["item"] for row in sandbox.ledger()) == {f"p{number}": 1 for number in range(4)}
+
+
+@either
+def test_orders_are_extracted_to_the_store_from_where_the_previous_run_ended(
+    run: Any, store: Any, sandbox: Sandbox, deferrable: bool
+) -> None:
+    """Files, pages and watermark are objects: no disk has anything that the next run needs."""
+    task = (
+        f"MiraklConnectExtractOrdersOperator(task_id='task', target={store.root + '/lake'!r}, layout='flat',"
+        f" format='parquet', watermark={store.root + '/marks'!r}, deferrable={deferrable})"
+    )
+
+    def extracted(result: Any) -> list[str]:
+        pq = pytest.importorskip("pyarrow.parquet")
+        files = result.returned("task")["files"]
+        if "orders" not in files:
+            return []
+        with store.path(files["orders"].removeprefix(f"{store.root}/")).open("rb") as file:
+            return sorted(pq.read_table(file)["id"].to_pylist())
+
+    first = sandbox.place_orders(120)
+    result = run(task)
+    assert extracted(result) == first
+    assert result.returned("task")["pages"] == 2
+    assert len(store.keys("marks")) == 1
+    assert not [key for key in store.keys("work") if "page-" in key]
+    assert extracted(run(task)) == []
+    second = sandbox.place_orders(1)
+    assert extracted(run(task)) == second
