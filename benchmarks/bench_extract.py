@@ -1,17 +1,23 @@
 """An extract of 100,000 orders from the sandbox: memory, processor time, and pages a minute at the published limit.
 
     python benchmarks/bench_extract.py               # 10,000 and 100,000 orders, two ways to write them
+    python benchmarks/bench_extract.py --limit       # the rate of pages at the published limit
 
 The sandbox runs in a process of its own. Limits are off, so the time is what the client, the walk and the target cost;
 at the published limit, a page of 100 orders a minute, the same extract takes the minutes of the last column.
+
+With ``--limit`` the sandbox keeps the published limit at a time that runs faster, and the loop of the operator reads 20
+pages: the rate is what the sandbox's journal shows, in Mirakl's minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,9 +57,56 @@ def extract(connect_url: str, token_url: str, format_: str, layout: str, folder:
     return work.progress.counts["orders"]
 
 
+def at_limit(speed: float, pages: int = 20) -> tuple[float, int]:
+    """Pages a minute of Mirakl's time, and how many calls were refused as too early.
+
+    :param speed: how much faster the sandbox's time runs.
+    """
+    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Step, drive
+    from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
+    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.client.settings import ClientCredentials, Settings
+    from airflow_provider_mirakl.extract.listings import LISTINGS
+    from airflow_provider_mirakl.extract.work import ExtractWork, Window
+    from airflow_provider_mirakl.sandbox import Sandbox
+
+    with Sandbox(speed=speed, limits="published") as sandbox, tempfile.TemporaryDirectory() as folder:
+        sandbox.place_orders(100 * pages)
+        auth = ClientCredentials(sandbox.token_url, "sandbox-client", "sandbox-secret")
+        window = Window(datetime(2020, 1, 1, tzinfo=UTC), watermark=Path(folder) / "watermark")
+        work = ExtractWork(LISTINGS["orders"], window, Path(folder) / "work", generation="1")
+        with Client(Settings(sandbox.connect_url, auth, interval_factor=1 / speed)) as client:
+
+            def perform(step: Step) -> object:
+                match step:
+                    case Send():
+                        return client.send(step.call)
+                    case Blocking():
+                        return step.function()
+                    case Sleep():
+                        time.sleep(step.seconds)
+                return None
+
+            limits = CallLimits(1 / speed, 5, 86_400.0)
+            drive(
+                make_calls(
+                    lambda: None if work.operation is None else work,
+                    Pace(),
+                    limits,
+                    logging.getLogger("bench"),
+                ),
+                perform,
+            )
+        calls = sandbox.journal("v2-listOrders")
+    moments = [call["moment"] for call in calls if call["status"] == 200]
+    assert len(moments) == pages, len(moments)
+    return (pages - 1) * 60 / (moments[-1] - moments[0]), len(calls) - len(moments)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", nargs="*")
+    parser.add_argument("--limit", action="store_true")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     arguments = parser.parse_args()
     if arguments.job:
@@ -65,6 +118,13 @@ def main() -> None:
                 assert found == int(count), found
 
             measured(job)
+        return
+    if arguments.limit:
+        found: list[tuple[str, ...]] = [("Mirakl's minute", "pages a minute", "refused as too early")]
+        for speed in (12, 60):
+            rate, refused = at_limit(speed)
+            found.append((f"{60 / speed:g} s", f"{rate:.3f}", str(refused)))
+        print(table(found))
         return
     rows: list[tuple[str, ...]] = [
         ("orders", "format", "layout", "peak MB", "processor s", "wall s", "at the limit")
