@@ -132,7 +132,7 @@ def test_a_retry_whose_notes_are_gone_sends_nothing_on_a_guess(fleet, mirakl_san
     shutil.rmtree(Path(first["folder"]).parents[2])
     task.ti.try_number = 2
     if policy == "fail":
-        with pytest.raises(MiraklUnclearSubmissionError, match="no list to look into"):
+        with pytest.raises(MiraklUnclearSubmissionError, match="does not list these jobs"):
             task.run()
     else:
         assert task.run()["job_ids"] == first["job_ids"]

@@ -404,7 +404,7 @@ def test_what_stands_in_square_brackets_is_left_out_where_its_column_is_empty(
     one, two = sent(plan)
     assert (one["id"], one["titles"][0]["value"], one["brand"]) == ("1-2", "T (2)", "2")
     assert (two["id"], two["titles"][0]["value"], two.get("brand")) == ("3", "U", None)
-    with pytest.raises(MiraklInputError, match="a: the source has no such column"):
+    with pytest.raises(MiraklInputError, match="a: the source does not have this column"):
         plan_upsert(write("b,t\n1,T\n", "g.csv"), tmp_path / "plan", columns=columns)
 
 
