@@ -84,7 +84,7 @@ RunDag = Callable[..., DagResult]
 
 @pytest.fixture(scope="session")
 def migrated_db() -> Path:
-    """A migrated database that nobody has written to: to be copied. Made once for all processes of a test run."""
+    """An empty migrated database, to be copied. Made once for all processes of a test run."""
     made = SHARED / "migrated.db"
     with (SHARED / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -109,7 +109,7 @@ def test_what_mirakl_did_not_store_the_next_run_sends_again(
     assert run.tasks == {"sync": "success", "verify": "failed"}
     run = run_dag(one_round, conf={"source": catalog(products)})
     assert run.state == "success"
-    assert run.returned("sync")["unchanged"] == 39, "nobody told the state"
+    assert run.returned("sync")["unchanged"] == 39, "the state was not updated"
 
     products["sku-001"] = "Bench"
     del products["sku-002"]

@@ -237,7 +237,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429 in seconds": {"kind": "throttle", "retry_after": "seconds"},
     "429 with a date": {"kind": "throttle", "retry_after": "date"},
     "429 of the past": {"kind": "throttle", "retry_after": "past"},
-    "429 without a word": {"kind": "throttle", "retry_after": "none"},
+    "429 without Retry-After": {"kind": "throttle", "retry_after": "none"},
     "429 with nonsense": {"kind": "throttle", "retry_after": "garbage"},
     "token ended": {"kind": "revoke_token"},
 }

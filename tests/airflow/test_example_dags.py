@@ -1,4 +1,4 @@
-"""Every example Dag as a person runs it first: copied with its data, its defaults untouched, on the sandbox."""
+"""Every example Dag as in its first run by a user: copied with its data, with its defaults, on the sandbox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbo
 
 @pytest.fixture
 def copied(tmp_path: Path, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: Any) -> Path:
-    """The examples in a folder of their own, beside a sandbox that knows what they expect."""
+    """The examples in a separate folder, with a sandbox that has what they expect."""
     feeds.fill(mirakl_sandbox)
     return Path(
         shutil.copytree(EXAMPLES, tmp_path / "dags", ignore=shutil.ignore_patterns("out", "__pycache__"))
@@ -35,7 +35,7 @@ if AIRFLOW < 3:
 #: What must be run before it.
 BEFORE = {"mirakl_import_sensor": "mirakl_product_import"}
 
-#: What only a person can say.
+#: Parameters that only a user can set.
 FORM = {"mirakl_incident_resync": {"products": ["MKL-021;SKU-021"], "reason": "tried out"}}
 
 
@@ -60,7 +60,7 @@ def test_the_data_is_what_the_generator_makes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", DAGS)
 def test_an_example_waits_for_its_first_click_and_says_what_it_is_for(name: str, airflow_db: Path) -> None:
-    """No schedule that starts a second run beside a person's own, and a text with the three parts."""
+    """No schedule that starts a second run, and a description with the three parts."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:

@@ -282,7 +282,7 @@ MISTAKES = {
         ("field target",),
         "Correct target in the Dag",
     ),
-    # What became of it
+    # Its result
     "too_many_failed": Mistake(
         "Import(source='FOLDER/p41_bad.csv')",
         "1 of 1 item failed; 0 are allowed",

@@ -1,4 +1,4 @@
-"""Paths from text: what there is no file system for is said with the mend, before anything else is done."""
+"""Paths from strings: an unknown file system is an error with the fix, before anything else is done."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 
 
 class Site:
-    """What a person does on the page of connections, by the calls that the page makes.
+    """The actions of a user on the page of connections, by the calls that the page makes.
 
     :param client: a client of the web server that is let in.
     """
@@ -38,7 +38,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(airflow_db: Path) -> Iterator[Site]:
-    """The web server; whoever comes is its administrator."""
+    """The web server; every visitor is an administrator."""
     with pytest.MonkeyPatch.context() as patch:
         if AIRFLOW < (3, 0):
             (airflow_db / "webserver_config.py").write_text(

@@ -1,4 +1,4 @@
-"""Scheduler, triggerer and workers as processes of their own: triggers ask Mirakl, tasks fail, nothing is told."""
+"""Scheduler, triggerer and workers as separate processes: triggers poll Mirakl, tasks fail, no secret leaks."""
 
 from __future__ import annotations
 

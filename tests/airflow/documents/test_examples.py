@@ -102,7 +102,7 @@ def test_a_review_starts_when_the_documents_are_complete(
         sandbox.put_document(2000, kind, f"{kind}.pdf", PDF)
 
     def hand_in() -> None:
-        """As soon as the sensor has looked in vain, the last document comes."""
+        """Upload the last document after the sensor's first poll has found too few."""
         while not sandbox.journal("S30"):
             stop.wait(0.1)
         sandbox.put_document(2000, REQUIRED[-1], "iban.pdf", PDF)

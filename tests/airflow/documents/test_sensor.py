@@ -46,7 +46,7 @@ def wait(run_dag: Any, sandbox: Sandbox) -> Any:
 
 
 def later(sandbox: Sandbox, *arguments: Any) -> threading.Thread:
-    """Hand in a document as soon as somebody has looked in vain."""
+    """Upload a document after the first poll has found none."""
 
     def hand_in() -> None:
         looked = threading.Event()

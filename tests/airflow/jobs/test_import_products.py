@@ -100,9 +100,9 @@ def test_bad_lines_fail_the_task_and_are_input_of_the_next(import_products, sour
     ]
     rejects = Path(result["rejects"]).read_text(encoding="utf-8")
     assert rejects.splitlines()[0].replace('"', "") == HEAD.strip()
-    mended = rejects.replace('"";"2000000000003"', '"Three";"2000000000003"').replace("moon", "headphones")
-    next_source = source.with_name("mended.csv")
-    next_source.write_text(mended, encoding="utf-8")
+    fixed = rejects.replace('"";"2000000000003"', '"Three";"2000000000003"').replace("moon", "headphones")
+    next_source = source.with_name("fixed.csv")
+    next_source.write_text(fixed, encoding="utf-8")
     again = import_products(source=str(next_source), until="complete").run()
     assert (again["sent"], again["succeeded"], again["failed"]) == (2, 2, 0)
 

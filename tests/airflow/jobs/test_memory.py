@@ -1,4 +1,4 @@
-"""What a job operator remembers: fresh disks, disks that fail, sources written anew, clocks that are off."""
+"""The notes of a job operator: empty disks, failing disks, rewritten sources, wrong clocks."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_retry_on_a_fresh_disk_submits_nothing_twice(fleet, mirakl_sandbox, co
 
 @pytest.mark.parametrize(("code", "policy"), [("P41", "look"), ("STO01", "fail")])
 def test_a_retry_whose_notes_are_gone_sends_nothing_on_a_guess(fleet, mirakl_sandbox, code, policy):
-    """Before Airflow 3.3, a retry on another disk: the list decides where there is one, else a person."""
+    """Before Airflow 3.3, a retry on another disk: the list decides if there is one, else the user."""
     mirakl_sandbox.world.settings.limits = "off"
     task = fleet(code, wait_for_completion=False)
     first = task.run()

@@ -347,7 +347,7 @@ def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
 
 
 def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mirakl_sandbox):
-    """A worker that dies when the watermark has moved: its retry writes the target anew, and may not empty it."""
+    """A worker that dies when the watermark has moved: its retry writes the target again, and must not empty it."""
     mirakl_sandbox.world.settings.limits = "off"
     target = tmp_path / "status.ndjson"
     options = {"target": str(target), "mirakl_conn_id": "mirakl_shop", "overlap": 0}

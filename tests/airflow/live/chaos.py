@@ -23,7 +23,7 @@ from operations import OPERATIONS, Case, Operation
 PATIENCE = 600.0
 """Seconds after which a run that has not ended hangs."""
 MOST_CALLS = 90
-"""A victim is struck before the sandboxes of a round have answered so many calls."""
+"""A victim is struck before the sandboxes of a round have answered this many calls."""
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "reset_before"},

@@ -1,4 +1,4 @@
-"""A real Airflow for tests and benchmarks: scheduler, triggerer, Dag processor, API server, as processes of their own.
+"""A real Airflow for tests and benchmarks: scheduler, triggerer, Dag processor, API server, as separate processes.
 
 Each can be killed and started again. On Airflow 2 the scheduler parses the Dags itself, there is no API server, and the
 executor is the sequential one, the only one that Airflow 2 runs on SQLite.
@@ -137,7 +137,7 @@ class Run:
         assert state == "success", "\n".join([f"{self} is {state}", *logs])
 
     def clear(self, *task_ids: str) -> None:
-        """Clear tasks, and only these, as a person does in the UI."""
+        """Clear only these tasks, as in the UI."""
         if ON_3:
             self.airflow.call(
                 "POST",
@@ -210,7 +210,7 @@ class LiveAirflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}",
             "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(self._connections)}),
-            # A race of LocalExecutor fails tasks that are deferred for a short time; this mends it.
+            # A race of LocalExecutor fails tasks that are deferred for a short time; this works around it.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # New Dag files and dead processes are noticed in seconds, not minutes.
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",

@@ -62,7 +62,7 @@ class Stage:
         return self.airflow.trigger(self.name, {"source": str(self.source)})
 
     def write_source(self, **fields: Any) -> None:
-        """Write the source file anew, each product with these fields beside its id."""
+        """Write the source file again, each product with its id and these fields."""
         lines = (json.dumps({"id": item, **fields}) + "\n" for item in self.ids)
         self.source.write_text("".join(lines), encoding="utf-8")
 
@@ -82,7 +82,7 @@ class Stage:
         return [call["status"] for call in self.sandbox.journal(operation)]
 
     def until_accepted(self, count: int, timeout: float = 180) -> None:
-        """Wait until Mirakl has accepted so many calls."""
+        """Wait until Mirakl has accepted this many calls."""
         self.airflow.until(
             lambda: len(self.chunks()) >= count, f"{self.name}: {count} calls accepted", timeout
         )

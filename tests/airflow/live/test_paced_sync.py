@@ -64,7 +64,7 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
 
 
 def _call_as_another_client(stage: Stage) -> int:
-    """Send a product of somebody else's with the same credentials; the status of the reply."""
+    """Send a product from another program with the same credentials; return the status of the reply."""
     client, sandbox = stage.sandbox.settings.clients[0], stage.sandbox
     with httpx.Client(trust_env=False, timeout=30) as http:
         form = {

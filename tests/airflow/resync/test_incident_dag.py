@@ -18,7 +18,7 @@ FORM = {"reason": "stuck since the morning", "ticket": "INC-1", "preview": False
 
 @pytest.fixture
 def incident(run_dag, monkeypatch, tmp_path, mirakl_sandbox_connections):
-    """``incident(products=[...])``: fill in the form and run; ``changes`` to the file, as somebody may make them."""
+    """``incident(products=[...])``: fill in the form and run; ``changes`` are edits to the file."""
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path))
     # No wait of a second try: what fails here is meant to fail.
     source = DAG_FILE.read_text("utf-8").replace("retries=2", "retries=0")

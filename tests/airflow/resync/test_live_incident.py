@@ -43,7 +43,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def airflow(live: LiveAirflow, sandbox: Sandbox) -> LiveAirflow:
-    """Knows the Dag, with its connections; also as it is after somebody changed a setting at its top."""
+    """The Dag with its connections, also after a setting at its top was changed."""
     for conn_id, connection in connections(sandbox).items():
         live.add_connection(conn_id, connection)
     text = DAG_FILE.read_text("utf-8")

@@ -102,7 +102,7 @@ def _composed(value: Any) -> Iterator[str]:
 
 @cache
 def components(name: str) -> dict[str, Any]:
-    """The schemas of a document, stricter, and with the slips mended that the facts sheet lists (2.4)."""
+    """The schemas of a document, stricter, and with known mistakes corrected."""
     schemas: dict[str, Any] = copy.deepcopy(document(name)["components"]["schemas"])
     for title, schema in schemas.items():
         properties = schema.get("properties", {})

@@ -136,8 +136,8 @@ def test_a_mended_rejects_file_is_input_again(product: Make, write: Make, tmp_pa
     plan = plan_upsert(write(lines), tmp_path / "plan", on_invalid="reject")
     assert (plan.products, plan.rejected) == (1, 2)
     text = (tmp_path / "plan" / "rejects.ndjson").read_text()
-    mended = text.replace('{"value": "1"}', '{"value": "12345670"}').replace("NaN", "1.5")
-    again = plan_upsert(write(mended, "mended.ndjson"), tmp_path / "again")
+    fixed = text.replace('{"value": "1"}', '{"value": "12345670"}').replace("NaN", "1.5")
+    again = plan_upsert(write(fixed, "fixed.ndjson"), tmp_path / "again")
     assert [json.loads(row) for row in read_chunk(again.folder, again.chunks[0])] == [
         product(2, gtins=[{"value": "12345670"}]),
         json.loads(price("1.5")),

@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "catalog.md"
 
 @pytest.fixture
 def blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The examples, run beside a file of products."""
+    """The examples, run with a file of products."""
     monkeypatch.chdir(tmp_path)
     write("a", "b", "c")
     return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -74,7 +74,7 @@ def test_a_delta_sends_again_what_a_lost_reply_left_in_doubt(blocks: list[str]) 
     write("a", "b", "changed")
     with pytest.raises(ConnectionResetError):
         sync("3", is_lost=True)
-    write("a", "b", "c")  # back as it was, and nobody knows what Mirakl took
+    write("a", "b", "c")  # as before, and it is not known what Mirakl accepted
     assert sync("4") == [("upsert", [{"id": "p2", "brand": "c"}])]
 
 

@@ -169,7 +169,7 @@ def test_repeats_are_found_in_a_sync(shop: Shop, product: Make) -> None:
 def test_new_bytes_of_old_content_are_learned(
     shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exporter that orders fields anew costs one full look, not one every night."""
+    """An exporter that reorders fields costs one full comparison, not one every night."""
     rows = [product(number) for number in range(50)]
     shop.run(rows)
     turned = [dict(reversed(row.items())) for row in rows]

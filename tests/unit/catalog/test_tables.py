@@ -228,7 +228,7 @@ def test_rejects_of_a_table_are_input_again(write: Make, tmp_path: Path) -> None
     path = write("id,price\nA,dear\nB,2\n", "p.csv")
     plan_upsert(path, tmp_path / "plan", columns=Columns(currency="EUR"), on_invalid="reject")
     text = (tmp_path / "plan" / "rejects.ndjson").read_text().replace('"amount":"dear"', '"amount":9')
-    again = plan_upsert(write(text, "mended.ndjson"), tmp_path / "again")
+    again = plan_upsert(write(text, "fixed.ndjson"), tmp_path / "again")
     assert sent(again) == [{"id": "A", "standard_prices": [{"price": {"amount": 9, "currency": "EUR"}}]}]
 
 

@@ -1,4 +1,4 @@
-"""``mirakl-provider lint``: the words of the operators, for a person."""
+"""``mirakl-provider lint``: the operators' messages on the command line."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ hypothesis.settings.load_profile("patient")
 
 @dataclass
 class FakeTime:
-    """A clock that moves only when somebody sleeps, and remembers every sleep."""
+    """A clock that moves only during sleeps, and records every sleep."""
 
     moment: float = 1_800_000_000.0
     slept: list[float] = field(default_factory=list)
@@ -438,7 +438,7 @@ def make_server() -> Iterator[Callable[..., Hostile]]:
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -47,7 +47,7 @@ def test_a_turn_given_back_is_free_again() -> None:
 def test_a_turn_given_back_does_not_disturb_those_behind() -> None:
     pacer = Pacer()
     assert take(pacer) == 0
-    assert take(pacer) == 60  # somebody sleeps until then
+    assert take(pacer) == 60  # another caller sleeps until then
     pacer.give_back(KEY, interval=60, moment=0, now=1)
     assert [1 + take(pacer, 1), 1 + take(pacer, 1)] == [120, 180]
 

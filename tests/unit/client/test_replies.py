@@ -171,7 +171,7 @@ def test_web_pages_are_read_as_a_person_would(page: bytes, shown: str) -> None:
 
 @pytest.mark.parametrize("unit", [b"<", b"<script", b"<title", b"[", b'{"a":', b"<!--", b"< >", b"&"])
 def test_no_page_takes_long(unit: bytes) -> None:
-    """64 kB of the worst: whoever reads in quadratic time does not come back before the timeout."""
+    """64 kB of the worst input: a quadratic parser would not finish before the timeout."""
     for _ in range(20):
         error = read(503, unit * (65536 // len(unit)))
     assert len(str(error)) < 2 * MAX_TEXT

@@ -295,7 +295,7 @@ def test_a_packing_that_is_none(bench: Any, server: Any, steps: Any, calls: Any,
 
 
 def test_a_packed_body_that_is_not_whole(bench: Any, server: Any, steps: Any, calls: Any) -> None:
-    """Its length is as the head says: whoever packed it was cut off. It must not pass for a shorter one."""
+    """Its length matches the header, but compression was interrupted. It must not pass as a shorter body."""
     packed = gzip.compress(b"[1]\n" * 1000, mtime=0)
     server.script(steps.reply(200, packed[:-9], Content_Encoding="gzip"), steps.reply(200, OK))
     assert bench.client(server.url).send(calls.read) == OK

@@ -17,7 +17,7 @@ from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 
 @pytest.fixture
 def not_on_the_loop(monkeypatch):
-    """``not_on_the_loop(owner, name)``: whoever calls it in a thread with a running loop breaks the test."""
+    """``not_on_the_loop(owner, name)``: a call in a thread with a running loop fails the test."""
     called = []
 
     def guard(owner, name):
@@ -107,18 +107,18 @@ async def test_values_may_be_read_afterwards(both):
 
 
 @pytest.mark.parametrize(
-    ("fields", "error", "mend"),
+    ("fields", "error", "fix"),
     [
         ({"enabled": "false"}, MiraklConnectionDisabledError, "is disabled"),
         ({"timeout": "x"}, MiraklConfigurationError, "timeout: "),
         ({"ca_bundle": "/there/is/none"}, MiraklConfigurationError, "ca_bundle: "),
     ],
 )
-async def test_faults_are_the_same_as_in_a_worker(connection, fields, error, mend):
+async def test_faults_are_the_same_as_in_a_worker(connection, fields, error, fix):
     conn_id = connection(
         "faulty", conn_type="mirakl", host="https://x.example", password="k-12345", extra=fields
     )
-    with pytest.raises(error, match=mend) as caught:
+    with pytest.raises(error, match=fix) as caught:
         await MiraklHook(conn_id).get_async_conn()
     with pytest.raises(error) as in_a_worker:
         MiraklHook(conn_id).get_conn()

@@ -93,7 +93,7 @@ def test_port_goes_behind_the_host_name(host, port, url):
 
 
 WRONG = [
-    # what is typed, the field at fault, words of the mend
+    # what is typed, the field at fault, words of the fix
     (mirakl(host=""), "host", "is empty; enter an address such as https://your-instance.mirakl.net"),
     (mirakl(host=None), "host", "is empty"),
     (mirakl(host="   "), "host", "is empty"),
@@ -129,17 +129,17 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("connection", "field", "mend"), WRONG)
-def test_a_wrong_field_is_named_with_its_mend(connection, field, mend):
+@pytest.mark.parametrize(("connection", "field", "fix"), WRONG)
+def test_a_wrong_field_is_named_with_its_fix(connection, field, fix):
     error = refused(connection)
     assert error.field == field
     assert f"{field}: " in str(error)
-    assert mend in str(error)
+    assert fix in str(error)
     assert "'shop_eu'" in str(error)
 
 
 @pytest.mark.parametrize(
-    ("connection", "extra", "field", "mend"),
+    ("connection", "extra", "field", "fix"),
     [
         (mirakl(), {"role": "admin"}, "role", "shop, operator, front"),
         (mirakl(), {"auth": "basic"}, "auth", "api_key, bearer, client_credentials"),
@@ -183,11 +183,11 @@ def test_a_wrong_field_is_named_with_its_mend(connection, field, mend):
         (djust(), {"client_specification_id": "first"}, "client_specification_id", "UUID"),
     ],
 )
-def test_a_wrong_extra_is_named_with_its_mend(connection, extra, field, mend):
+def test_a_wrong_extra_is_named_with_its_fix(connection, extra, field, fix):
     error = refused(connection, **extra)
     assert error.field == field
     assert f"{field}: " in str(error)
-    assert mend in str(error)
+    assert fix in str(error)
 
 
 def test_every_fault_is_told_at_once():
@@ -284,7 +284,7 @@ class TestRoles:
         assert (values.settings.auth, values.roles) == (api_key(FRONT), ("front",))
 
     @pytest.mark.parametrize(
-        ("own", "wanted", "mend"),
+        ("own", "wanted", "fix"),
         [
             (
                 "shop",
@@ -295,10 +295,10 @@ class TestRoles:
             ("shop", "admin", "must be one of shop, operator, front"),
         ],
     )
-    def test_a_key_of_another_role_is_not_sent(self, own, wanted, mend):
+    def test_a_key_of_another_role_is_not_sent(self, own, wanted, fix):
         with pytest.raises(MiraklConfigurationError, match="role: ") as caught:
             read_connection(ConnectionReader(mirakl(), {"role": own}), role=wanted)
-        assert mend in str(caught.value)
+        assert fix in str(caught.value)
 
 
 class TestForms:

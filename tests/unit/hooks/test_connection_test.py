@@ -187,7 +187,7 @@ class TestConnect:
 
 
 class TestDjust:
-    """Seed 001: an empty list is a validation error for whoever has a key."""
+    """With a valid key an empty list is a validation error."""
 
     def test_400_means_that_the_key_is_accepted(self, check, serve):
         server = serve(answers(400, b'{"errors":[{"code":"F-E-001","message":"products is empty"}]}'))

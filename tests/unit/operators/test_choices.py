@@ -1,4 +1,4 @@
-"""A slip in a choice is refused; it counted as one of the choices, and nobody noticed."""
+"""A misspelt choice is rejected instead of counting as one of the choices."""
 
 from __future__ import annotations
 

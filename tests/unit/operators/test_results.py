@@ -63,7 +63,7 @@ CM23 = json.dumps(
 @pytest.mark.parametrize(
     ("name", "status", "body", "items", "expected"),
     [
-        # lines of which nobody speaks are unknown, whether the report is there, gone or empty
+        # lines without any report are unknown, whether the report exists, is missing or empty
         ("offer_import", OF02, "sku;errors\nA;no\n", None, (5, 3, 1, 1)),
         ("offer_import", OF02, None, None, (5, 3, 1, 1)),
         ("offer_import", OF02, "", None, (5, 3, 1, 1)),

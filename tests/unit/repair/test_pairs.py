@@ -1,4 +1,4 @@
-"""Products in every form a person has."""
+"""Products in every supported form."""
 
 from __future__ import annotations
 

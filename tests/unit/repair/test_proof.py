@@ -1,4 +1,4 @@
-"""What became of one product: the instance's word against that of the report."""
+"""The result of one product: the state on the instance against the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WELL, FAILED, SILENT = (
         (SYNCHRONIZED, FAILED, "failed", "E"),
         (ProductState("SYNCHRONIZED", "other"), WELL, "unknown", "OTHER_SKU"),
         (PENDING, WELL, "unknown", "PENDING"),  # one says yes, the other not yet
-        (PENDING, SILENT, "failed", "PENDING"),  # an element without a word is no success
+        (PENDING, SILENT, "failed", "PENDING"),  # an element without a result is not a success
         (PENDING, None, "failed", "PENDING"),
         (ProductState("INTEGRATION_ERRORS", "S", ("E: no",)), WELL, "failed", "INTEGRATION_ERRORS"),
         (

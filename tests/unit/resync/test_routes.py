@@ -132,7 +132,7 @@ def test_unknown_products_fail_whether_or_not_the_instance_is_asked(sandbox, run
     products = "MKL-021;SKU-021\nMKL-999;SKU-999"
     with pytest.raises(MiraklItemsFailedError) as caught:
         run_task(djust(products))
-    # DJUST's count is short by one, and nobody knows which one it is.
+    # DJUST's count is short by one, and it is not known which product is missing.
     assert counts(caught.value.outcome) == (2, 0, 1, 1)
     assert {row["code"] for row in rows(caught.value.outcome).values()} == {"COUNT_SHORT"}
     with pytest.raises(MiraklItemsFailedError) as caught:

@@ -139,12 +139,12 @@ def test_what_only_failed_can_be_sent_again(sandbox: Sandbox, shop: httpx.Client
     path = p41(shop, HEAD + "headphones;C-1;;2000000000001;nordlys\nheadphones;C-2;Two;2000000000002;akeba\n")
     sandbox.advance(400)
     rejects = rows(shop.get(f"{path}/transformation_error_report").text)
-    mended = (
+    fixed = (
         HEAD
         + ";".join([rejects[0]["category"], rejects[0]["shop_sku"], "Mended", rejects[0]["ean"], ""])
         + "\n"
     )
-    path = p41(shop, mended)
+    path = p41(shop, fixed)
     sandbox.advance(400)
     assert shop.get(path).json()["integration_details"]["products_successfully_synchronized"] == 1
 

@@ -1,4 +1,4 @@
-"""The example Dags on an Airflow beside a sandbox: what is written, what is kept, and feeds of every kind."""
+"""The example Dags on an Airflow with a sandbox: files written, files kept, and feeds of every kind."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def packed(
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo("x")
-            info.filename = name  # the constructor would mend some names
+            info.filename = name  # the constructor would correct some names
             info.compress_type = method
             if mode is not None:
                 info.create_system, info.external_attr = 3, mode << 16

@@ -238,7 +238,7 @@ async def test_a_secret_that_is_changed_is_read_again(
 
     async def reading(self: Any) -> None:
         await read(self)
-        if known:  # the connection is mended after it was read
+        if known:  # the connection is fixed after it was read
             monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(right))
 
     monkeypatch.setattr(desk.Desk, "_read", reading)
@@ -306,7 +306,7 @@ async def test_fifty_tasks_of_one_account_are_served_in_turn_without_a_429(
     await asyncio.gather(*(fire(planned(task, 2, size=1)) for task in tasks))
     assert statuses(mirakl_sandbox) == {202: 100}
     served = [item.partition("-")[0] for item in sent(mirakl_sandbox)]
-    assert sorted(served[:50]) == tasks  # nobody twice before everybody once
+    assert sorted(served[:50]) == tasks  # no task twice before every task once
     assert served[:50] == served[50:]
     assert any("49 other calls of this account first; this one about" in line for line in caplog.messages)
 
