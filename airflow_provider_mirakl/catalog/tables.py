@@ -115,4 +115,4 @@ def read_parquet(file: IO[bytes], name: str, shaping: Shaping) -> Iterator[Batch
         groups = table.iter_batches(batch_size=BATCH_ROWS, use_threads=False)
         yield from arrow_batches(groups, table.schema_arrow, name, shaping)
     except damaged as error:
-        raise MiraklInputError(f"{name} is not a Parquet file that can be read: {error}") from error
+        raise MiraklInputError(f"{name} cannot be read as Parquet: {error}") from error
