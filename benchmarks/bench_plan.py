@@ -2,6 +2,8 @@
 
     python benchmarks/bench_plan.py                # 100,000 products, best of 3
     python benchmarks/bench_plan.py --count 1000000 --repeat 1
+    python benchmarks/bench_plan.py --format csv       # a mapping, against csv.DictReader and the same models
+    python benchmarks/bench_plan.py --format groups    # CSV with group_by, five rows a group
 
 The plain loop is the usual code without the engine: read a line, ``json.loads``, validate a pydantic model of the same
 limits, remember the id, ``json.dumps`` the model, write it, cut chunks of 1,000. A second loop uses pydantic's own JSON
@@ -11,23 +13,103 @@ reader and writes the line as it came, the best pydantic can do. Both keep all i
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from measure import Cost, measured, run, table
-from products import write_products
+from products import CSV_MAPPING, write_csv, write_products
 
-TARGET_RATIO = 4.0
+TARGET_RATIOS = {"ndjson": 4.0, "csv": 2.0, "groups": 2.0}
 TARGET_MEGABYTES = 200.0
+VARIANTS = 5
 
 
 def engine(source: Path, folder: Path) -> None:
     from airflow_provider_mirakl.catalog.plan import plan_upsert
 
     print(plan_upsert(source, folder / "plan").describe())
+
+
+def engine_csv(source: Path, folder: Path) -> None:
+    from airflow_provider_mirakl.catalog.mapping import Columns
+    from airflow_provider_mirakl.catalog.plan import plan_upsert
+
+    columns = Columns(CSV_MAPPING, currency="EUR", locale="en_US")
+    print(plan_upsert(source, folder / "plan", columns=columns).describe())
+
+
+def engine_groups(source: Path, folder: Path) -> None:
+    from airflow_provider_mirakl.catalog.mapping import Columns
+    from airflow_provider_mirakl.catalog.plan import plan_upsert
+
+    shared = ("title", "title_fr", "description", "brand", "category")
+    columns = Columns(
+        CSV_MAPPING, currency="EUR", locale="en_US", group_by="handle", fill_down=shared, collect=("image",)
+    )
+    print(plan_upsert(source, folder / "plan", columns=columns).describe())
+
+
+def plain_csv(source: Path, folder: Path) -> None:
+    from plain_model import Product
+
+    def read() -> Iterator[tuple[str, str]]:
+        with source.open(encoding="utf-8", newline="") as file:
+            for cells in csv.DictReader(file, delimiter=";"):
+                product = Product.model_validate(
+                    product_of({name: cell.strip() for name, cell in cells.items()})
+                )
+                yield product.id, json.dumps(product.model_dump(exclude_unset=True))
+
+    write(read(), folder)
+
+
+def plain_groups(source: Path, folder: Path) -> None:
+    from plain_model import Product
+
+    def read() -> Iterator[tuple[str, str]]:
+        with source.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter=";")
+            for _, rows in groupby(reader, key=lambda cells: cells["handle"]):
+                group = [{name: cell.strip() for name, cell in cells.items()} for cells in rows]
+                images = list(dict.fromkeys(cells["image"] for cells in group if cells["image"]))
+                for cells in group:
+                    filled = {**cells, **{name: group[0][name] for name in _SHARED}}
+                    made = product_of(filled) | {"images": [{"url": url} for url in images]}
+                    product = Product.model_validate(made)
+                    yield product.id, json.dumps(product.model_dump(exclude_unset=True))
+
+    write(read(), folder)
+
+
+_SHARED = ("title", "title_fr", "description", "brand", "category")
+
+
+def product_of(cells: dict[str, str]) -> dict[str, Any]:
+    """A product of a row, as one writes it by hand."""
+    return {
+        "id": cells["sku"],
+        "titles": [
+            {"locale": "en_US", "value": cells["title"]},
+            {"locale": "fr_FR", "value": cells["title_fr"]},
+        ],
+        "descriptions": [{"locale": "en_US", "value": cells["description"]}],
+        "brand": cells["brand"],
+        "category": {"id": cells["category"], "labels": []},
+        "gtins": [{"value": cells["ean"]}],
+        "images": [{"url": cells["image"]}],
+        "attributes": [
+            {"id": "color", "name": "color", "type": "STRING", "value": cells["color"]},
+            {"id": "storage", "name": "storage", "type": "NUMERIC", "value": float(cells["storage"])},
+        ],
+        "quantities": [{"available_quantity": int(cells["stock"]), "warehouse_code": "LYON"}],
+        "standard_prices": [{"price": {"amount": float(cells["price"]), "currency": "EUR"}}],
+    }
 
 
 def plain(source: Path, folder: Path) -> None:
@@ -47,12 +129,16 @@ def plain_json(source: Path, folder: Path) -> None:
 
 
 def loop(source: Path, folder: Path, row: Callable[[str], tuple[str, str]]) -> None:
+    with source.open(encoding="utf-8") as file:
+        write(map(row, file), folder)
+
+
+def write(rows: Iterable[tuple[str, str]], folder: Path) -> None:
     seen: set[str] = set()
     chunk: list[str] = []
     folder.mkdir(exist_ok=True)
-    with source.open(encoding="utf-8") as file, (folder / "plain.ndjson").open("w", encoding="utf-8") as out:
-        for line in file:
-            item_id, text = row(line)
+    with (folder / "plain.ndjson").open("w", encoding="utf-8") as out:
+        for item_id, text in rows:
             if item_id in seen:
                 raise ValueError(item_id)
             seen.add(item_id)
@@ -63,8 +149,26 @@ def loop(source: Path, folder: Path, row: Callable[[str], tuple[str, str]]) -> N
         out.write("\n".join(chunk) + "\n")
 
 
-JOBS = {"engine": engine, "plain": plain, "plain_json": plain_json}
+JOBS = {
+    "engine": engine,
+    "plain": plain,
+    "plain_json": plain_json,
+    "engine_csv": engine_csv,
+    "plain_csv": plain_csv,
+    "engine_groups": engine_groups,
+    "plain_groups": plain_groups,
+}
+FORMATS = {
+    "ndjson": ("engine", "plain", "plain_json"),
+    "csv": ("engine_csv", "plain_csv"),
+    "groups": ("engine_groups", "plain_groups"),
+}
+"""The jobs that are compared: the engine, the plain loop, and others."""
 NAMES = {
+    "engine_csv": "plan_upsert with a mapping",
+    "plain_csv": "csv.DictReader, model_validate, json.dumps",
+    "engine_groups": "plan_upsert with group_by",
+    "plain_groups": "csv.DictReader, groupby, model_validate, json.dumps",
     "engine": "plan_upsert",
     "plain": "json.loads, model_validate, json.dumps",
     "plain_json": "model_validate_json, line as it is",
@@ -77,6 +181,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--format", choices=FORMATS, default="ndjson")
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("paths", nargs="*", type=Path)
     options = parser.parse_args()
@@ -86,21 +191,26 @@ def main() -> None:
         return
     work = Path(tempfile.mkdtemp(prefix="mirakl-bench-"))
     try:
-        source = write_products(work / "products.ndjson", options.count)
-        report(source, work, options.count, options.repeat)
+        if options.format == "ndjson":
+            source = write_products(work / "products.ndjson", options.count)
+        else:
+            variants = VARIANTS if options.format == "groups" else 1
+            source = write_csv(work / "products.csv", options.count, variants=variants)
+        report(source, work, options.count, options.repeat, options.format)
     finally:
         shutil.rmtree(work)
 
 
-def report(source: Path, work: Path, count: int, repeat: int) -> None:
+def report(source: Path, work: Path, count: int, repeat: int, kind: str) -> None:
+    ours, base_job, *_ = FORMATS[kind]
     costs: dict[str, Cost] = {}
     for _ in range(
         repeat
     ):  # jobs take turns, so that a busy moment of the machine does not hit one of them alone
-        for job in JOBS:
+        for job in FORMATS[kind]:
             cost = run(__file__, job, str(source), str(work / job))
             costs[job] = min(costs.get(job, cost), cost, key=lambda one: one.seconds)
-    base = costs["plain"].seconds
+    base = costs[base_job].seconds
     rows = [("job", "CPU s", "wall s", "us a product", "times plain", "peak MB")]
     rows += [
         (
@@ -115,8 +225,8 @@ def report(source: Path, work: Path, count: int, repeat: int) -> None:
     ]
     print(f"{count:,} products, {source.stat().st_size / count:,.0f} bytes each, best of {repeat}\n")
     print(table(rows))
-    ratio = base / costs["engine"].seconds
-    print(f"\nratio {ratio:.1f} (target {TARGET_RATIO:g}), peak {costs['engine'].megabytes:.0f} MB "
+    ratio = base / costs[ours].seconds
+    print(f"\nratio {ratio:.1f} (target {TARGET_RATIOS[kind]:g}), peak {costs[ours].megabytes:.0f} MB "
           f"(target {TARGET_MEGABYTES:g})")  # fmt: skip
 
 

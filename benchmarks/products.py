@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,45 @@ def _lines(count: int, changed_every: int) -> Iterator[str]:
     for number in range(count):
         change = bool(changed_every) and number % changed_every == 0
         yield json.dumps(product(number, price_change=change), ensure_ascii=False) + "\n"
+
+
+CSV_MAPPING = {
+    "sku": "id",
+    "title": "titles[en_US]",
+    "title_fr": "titles[fr_FR]",
+    "description": "descriptions[en_US]",
+    "brand": "brand",
+    "category": "category.id",
+    "ean": "gtins",
+    "image": "images",
+    "color": "attributes[color]",
+    "storage": "attributes[storage]:NUMERIC",
+    "stock": "quantities[LYON]",
+    "price": "standard_prices.amount",
+}
+"""The columns of :func:`write_csv`."""
+
+
+def write_csv(path: Path, count: int, *, variants: int = 1) -> Path:
+    """Write the same products as CSV.
+
+    :param path: the file.
+    :param count: rows.
+    :param variants: rows of a group; then only the first of a group has texts, brand and category.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["handle", *CSV_MAPPING])
+        for number in range(count):
+            shared = [
+                f"Phone model {number}, 128 GB", f"Téléphone modèle {number}, 128 Go", _TEXT * 2, "ACME", "phones",
+            ]  # fmt: skip
+            writer.writerow(
+                [
+                    f"H-{number // variants:08d}", f"SKU-{number:08d}",
+                    *(shared if number % variants == 0 else [""] * len(shared)),
+                    gtin(number), f"https://img.example.com/{number}.jpg", "Purple", 128, number % 100,
+                    number % 1000 + 0.99,
+                ]
+            )  # fmt: skip
+    return path
