@@ -133,7 +133,7 @@ def _close(held: list[Record], columns: Columns, chunk: Records) -> None:
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if _has(record, name)}
+    return {name: value for name, value in record.items() if _is_filled(value)}
 
 
 def _cell(record: Mapping[str, Any], name: str) -> Any:
@@ -144,5 +144,11 @@ def _cell(record: Mapping[str, Any], name: str) -> Any:
 
 
 def _has(record: Mapping[str, Any], name: str) -> bool:
-    value = record.get(name)
-    return bool(value.strip(BLANK)) if isinstance(value, str) else not is_nothing(value)
+    return _is_filled(record.get(name))
+
+
+def _is_filled(value: Any) -> bool:
+    if type(value) is str:
+        # The first test decides nearly always, and costs least.
+        return value != "" and (value[0].isalnum() or bool(value.strip(BLANK)))
+    return not is_nothing(value)

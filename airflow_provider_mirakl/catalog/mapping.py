@@ -32,13 +32,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from airflow_provider_mirakl.catalog.numbers import number_of, split_money
+from airflow_provider_mirakl.catalog.numbers import is_plain, number_of, split_money
 from airflow_provider_mirakl.catalog.product import FORMS, Currency, Locale
 from airflow_provider_mirakl.catalog.rows import as_number, is_nothing
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
@@ -372,7 +373,8 @@ def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
     return _Builder(steps, columns)
 
 
-_Read = Callable[[Mapping[str, Any]], Any]
+_Read = str | Callable[[Mapping[str, Any]], Any]
+"""The name of a column, or what makes a value of the cells."""
 
 _OPTIONAL = re.compile(r"\[([^\[\]{}]*\{[^{}]+\}[^\[\]{}]*)\]")
 
@@ -406,8 +408,7 @@ class _Piece:
 def _reader(name: str, spec: str, names: Mapping[str, str], target: _Target) -> _Read:
     """A function that reads the value of a target from the cells."""
     if not _is_expression(spec):
-        column = names.get(name, name)
-        return lambda cells: cells.get(column)
+        return names.get(name, name)
     if spec.startswith("="):
         return lambda cells: spec[1:]
     pieces = [
@@ -559,12 +560,19 @@ def _whole(targets: Mapping[str, _Target], columns: Columns) -> list[Problem]:
 _NULLABLE = ("titles", "descriptions", "brand", "category", "images", "attributes", "discount_prices")
 
 
+_encoded = msgspec.json.Encoder(enc_hook=str).encode
+
+
 class _Builder:
     """Makes rows of cells."""
 
     def __init__(self, steps: Sequence[tuple[_Read, _Target]], columns: Columns) -> None:
         self._columns = columns
-        self._steps = [(read, target, _PUTS[target.field]) for read, target in steps]
+        # Of a column that is taken as it is, the name; a call for each cell of a million rows is not free.
+        self._steps = [
+            (read if isinstance(read, str) else None, read, target, _PUTS[target.field])
+            for read, target in steps
+        ]
         self._empty: dict[str, Any] = {}
         self._has_prices = any(target.field in _PRICES for _, target in steps)
         self._has_category = any(target.field == "category" for _, target in steps)
@@ -578,18 +586,19 @@ class _Builder:
     def __call__(self, cells: Mapping[str, Any]) -> bytes:
         product: dict[str, Any] = {}
         strip = self._columns.strip
-        for read, target, put in self._steps:
-            value = read(cells)
+        for column, read, target, put in self._steps:
+            value = cells.get(column) if column is not None else read(cells)  # type: ignore[operator]
             if strip and type(value) is str:
                 value = value.strip(BLANK)
             if value is not None and value != "":
                 put(product, target, value, self._columns)
         if self._has_prices:
             for field in _PRICES:
-                _settle_prices(product, field, self._columns)
+                if field in product:
+                    _settle_prices(product, field, self._columns)
         if self._has_category and "category" in product:
             _settle_category(product["category"], self._locale)
-        return msgspec.json.encode({**self._empty, **product}, enc_hook=str)
+        return _encoded({**self._empty, **product} if self._empty else product)
 
 
 def _text(value: Any) -> Any:
@@ -624,6 +633,8 @@ def _as_it_is(value: Any) -> Any:
 
 def _number(value: Any, columns: Columns, *, whole: bool = False) -> Any:
     """Return a number with its original digits, without converting it to a float."""
+    if type(value) is str and columns.decimal == "." and not whole and is_plain(value):
+        return msgspec.Raw(value.encode())
     if not isinstance(value, str | Decimal):
         number = as_number(value)
         return _as_it_is(value if number is None else number)
@@ -637,6 +648,8 @@ def _number(value: Any, columns: Columns, *, whole: bool = False) -> Any:
 
 def _whole_number(value: Any, columns: Columns) -> Any:
     """Return a whole number, even if a table could only store it as 5.0."""
+    if type(value) is str and value.isascii() and value.isdigit() and (value[0] != "0" or value == "0"):
+        return msgspec.Raw(value.encode())
     number = _number(value, columns, whole=True)
     if isinstance(number, msgspec.Raw):
         whole, _, fraction = bytes(number).partition(b".")
@@ -693,6 +706,13 @@ def _put_localised(product: dict[str, Any], target: _Target, value: Any, columns
         product.setdefault(target.field, []).append({"locale": target.key, "value": text})
 
 
+@lru_cache(maxsize=4096)
+def _leaf(path: str, separator: str) -> str | None:
+    """The last level of the first category in a cell; ``None`` if it is not a path. A feed repeats its categories."""
+    levels = _levels(path, separator)
+    return levels[-1] if len(levels) > 1 else None
+
+
 def _levels(path: str, separator: str) -> list[str]:
     """The levels of the first category in a cell."""
     pattern = r"\s+>\s+|\s*&gt;\s*" if separator == ">" else rf"\s*{re.escape(separator)}\s*"
@@ -710,8 +730,7 @@ def _put_category(product: dict[str, Any], target: _Target, value: Any, columns:
     text = _text(value)
     leaf = None
     if isinstance(text, str) and columns.category_path == "leaf":
-        levels = _levels(text, columns.category_separator)
-        leaf = levels[-1] if len(levels) > 1 else None
+        leaf = _leaf(text, columns.category_separator)
     if target.sub == "id":
         category["id"] = leaf or text
         if leaf:
@@ -732,22 +751,37 @@ _AUTOMATIC = {
     "images": re.compile(r"[|\r\n]+|[;,\s]+(?=https?://)"),
 }
 """The default separator of several values in a cell. A URL may contain a comma or a semicolon."""
+_MAY_SEPARATE = re.compile(r"[|;,\s]")
+
+
+def _separated(value: Any, field: str, separator: str | None) -> list[Any]:
+    """The values of a cell, or of one entry of a list."""
+    if type(value) is not str:
+        if is_nothing(value):
+            return []
+        value = _text(value)
+        if not isinstance(value, str):
+            return [value]
+    if separator is not None:
+        return [one.strip(BLANK) for one in value.split(separator)]
+    bare = value.strip(BLANK)
+    if not _MAY_SEPARATE.search(bare):
+        return [bare]
+    return [one.strip(BLANK) for one in _AUTOMATIC[field].split(bare.strip(BLANK + ";,"))]
 
 
 def _put_several(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
     part = "value" if target.field == "gtins" else "url"
     several = value if isinstance(value, list | tuple) else [value]
-    values: list[Any] = []
-    for text in (_text(one) for one in several if not is_nothing(one)):
-        if not isinstance(text, str):
-            values.append(text)
-        elif columns.separator is not None:
-            values += text.split(columns.separator)
-        else:
-            values += _AUTOMATIC[target.field].split(text.strip(BLANK + ";,"))
-    values = [one.strip(BLANK) if isinstance(one, str) else one for one in values]
     known = product.setdefault(target.field, [])
-    known.extend({part: one} for one in values if one != "" and {part: one} not in known)
+    found = {entry[part] for entry in known if isinstance(entry[part], str)}
+    for one in several:
+        for text in _separated(one, target.field, columns.separator):
+            if not isinstance(text, str):
+                known.append({part: text})
+            elif text and text not in found:
+                found.add(text)
+                known.append({part: text})
     if not known:
         del product[target.field]
 
@@ -760,8 +794,9 @@ _CONVERT: dict[str, Callable[[Any, Columns], Any]] = {
 
 
 def _put_attribute(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
-    entry = {"id": target.key, "name": target.key, "type": target.kind}
-    product.setdefault("attributes", []).append({**entry, "value": _CONVERT[target.kind](value, columns)})
+    converted = _CONVERT[target.kind](value, columns)
+    entry = {"id": target.key, "name": target.key, "type": target.kind, "value": converted}
+    product.setdefault("attributes", []).append(entry)
 
 
 def _put_quantity(product: dict[str, Any], target: _Target, value: Any, columns: Columns) -> None:
@@ -795,8 +830,6 @@ def _put_price(product: dict[str, Any], target: _Target, value: Any, columns: Co
 
 def _settle_prices(product: dict[str, Any], field: str, columns: Columns) -> None:
     """Set the currency of prices, and remove entries without an amount: a currency or a date only is not a price."""
-    if field not in product:
-        return
     entries = [entry for entry in product[field] if "amount" in entry["price"]]
     for entry in entries:
         if columns.currency is not None and columns.currency != CELL:

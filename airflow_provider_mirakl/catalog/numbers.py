@@ -16,6 +16,11 @@ _MONEY = re.compile(
 )
 
 
+def is_plain(text: str) -> bool:
+    """Whether a number is written as JSON writes it."""
+    return _PLAIN.match(text) is not None
+
+
 def split_money(text: str, currency: str | None) -> tuple[str, str | None]:
     """Split a price into amount and currency.
 
