@@ -12,7 +12,7 @@ import io
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Literal, NamedTuple
 
@@ -216,10 +216,10 @@ def _delimiter(lines: Sequence[str], quoting: _Quotes) -> str:
     best = (0, 0, 0)
     found = DELIMITERS[0]
     for sign in DELIMITERS:
-        try:
-            rows = [row for row in csv.reader(lines, delimiter=sign, quoting=quoting) if row]
-        except csv.Error:
-            continue
+        rows: list[list[str]] = []
+        # A row that cannot be read, such as one with a very long cell, does not speak against the rows above it.
+        with suppress(csv.Error):
+            rows.extend(row for row in csv.reader(lines, delimiter=sign, quoting=quoting) if row)
         columns = len(rows[0]) if rows else 0
         alike = sum(len(row) == columns for row in rows) if columns > 1 else 0
         # A delimiter must split the header; then prefer agreement, then the number of columns.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -504,19 +503,6 @@ def test_a_row_that_was_not_json_is_mapped_when_it_comes_back(write: Make, tmp_p
     entry["row"] = entry["row"].replace("Lamp", '"Lamp"')
     again = plan_upsert(write(json.dumps(entry), "fixed.ndjson"), tmp_path / "again", columns=COLUMNS)
     assert sent(again) == [product("A2", "Lamp")]
-
-
-# --- The cases beside the project -------------------------------------------------------------------------------
-
-
-def test_every_case_of_the_shared_file_stands_here() -> None:
-    """The file grows: a case that has no test here is to be seen."""
-    shared = Path(os.environ.get("MIRAKL_SHARED", Path(__file__).parents[4] / "shared"))
-    cases = shared / "cases" / "feeds.md"
-    if not cases.exists():
-        pytest.skip("the file of small feeds is not beside the project")
-    found = {int(number) for number in re.findall(r"^\| (\d+) \|", cases.read_text(), re.MULTILINE)}
-    assert found == set(range(1, 23))
 
 
 def test_settings_that_cannot_work() -> None:
