@@ -150,7 +150,8 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     :param source: the offers by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
         object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
         point (``discount.price``), and a cell of a list contains JSON. Templated.
-    :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain.
+    :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain. With ``deferrable=True`` the
+        triggerer sends several batches, one per minute.
     :param required_fields: the fields an offer must have before a call is made. ``all``: the six that Mirakl's
         document requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
         ``update_delete``). ``few``: only ``shop_sku`` and ``update_delete`` of a delete, and no product for an
