@@ -18,7 +18,7 @@ from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.files.notes import Store
+from airflow_provider_mirakl.files.notes import NoteKind, Store
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import StoragePath
 
@@ -94,7 +94,7 @@ def open_sync(*, folder: str, generation: str, state: str, store: Store | None =
 
 def open_list(*, folder: str, generation: str, target: str, store: Store | None = None) -> Work | None:
     """The pages of the catalog that are still to be read."""
-    work = ListWork(storage_path(target), _begun(folder), generation=generation)
+    work = ListWork(storage_path(target), _begun(folder, PROGRESS, generation), generation=generation)
     return None if work.operation is None else work
 
 
@@ -111,7 +111,7 @@ def open_verify(
     """The pages of this round of a verification that are still to be read."""
     work = VerifyWork(
         [Verifier(plan, sample=sample) for plan in plans_in(storage_path(submitted))],
-        _begun(folder),
+        _begun(folder, PROGRESS, generation),
         generation=generation,
         rounds=rounds,
         pause=pause,
@@ -143,7 +143,7 @@ def open_extract(
             None if watermark is None else storage_path(watermark),
             timedelta(seconds=overlap),
         ),
-        _begun(folder, EXTRACT.file),
+        _begun(folder, EXTRACT, generation),
         generation=generation,
         keep_persons=keep_persons,
     )
@@ -175,8 +175,13 @@ def open_batches(
     return work if work.left else None
 
 
-def _begun(folder: str, note: str = PROGRESS.file) -> StoragePath:
+def _begun(folder: str, kind: NoteKind[Any], generation: str) -> StoragePath:
+    """The folder of a task that has begun.
+
+    :raises FileNotFoundError: it has no note of this generation here: the disk is another one, or the task was cleared
+        and has started over. To go on would overwrite what the new try notes.
+    """
     place = storage_path(folder)
-    if not (place / note).exists():
-        raise FileNotFoundError(f"there is no {note} of this task in {folder}")
+    if kind.at(place, generation=generation).read() is None:
+        raise FileNotFoundError(f"there is no {kind.file} of this task in {folder}")
     return place

@@ -432,3 +432,22 @@ def test_an_error_of_another_kind_is_an_event_too(planned: Plan) -> None:
     event = asyncio.run(fire(trigger))
     with pytest.raises(MiraklError, match=r"'nowhere\.at_all' does not exist"):
         raise load_error(event["error"])
+
+
+async def test_a_listing_of_a_task_that_was_cleared_is_left_alone(
+    mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The old trigger may run for a moment beside the new try: it begins nothing, and overwrites no note."""
+    from airflow_provider_mirakl.catalog.work import ListWork
+
+    ListWork(tmp_path / "all.ndjson", tmp_path / "task", generation="new")
+    before = (tmp_path / "task" / "progress.json").read_bytes()
+    trigger = PacedTrigger(
+        opener="airflow_provider_mirakl.triggers.places.open_list",
+        arguments={"folder": str(tmp_path / "task"), "generation": "old", "target": str(tmp_path / "t")},
+        hook=HOOK,
+        conn_id="mirakl_connect_default",
+    )
+    assert (await fire(trigger))["status"] == "unreachable"
+    assert (tmp_path / "task" / "progress.json").read_bytes() == before
+    assert mirakl_sandbox.journal("listProducts") == []
