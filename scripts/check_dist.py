@@ -39,7 +39,7 @@ STRAY = (
     ".DS_Store",
     ".venv",
     ".cache",
-    ".airflow",
+    ".airflow/",
     ".git/",
     "_build",
     ".log",

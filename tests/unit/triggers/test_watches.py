@@ -123,7 +123,7 @@ TRIGGERS = [
     for kind in vars(events).values()
     if isinstance(kind, type)
     and issubclass(kind, events.MiraklEventTrigger)
-    and kind is not events.MiraklEventTrigger
+    and hasattr(kind, "watch")
 ]
 
 
