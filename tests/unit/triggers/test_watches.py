@@ -121,9 +121,7 @@ def test_every_page_is_read_from_behind_the_cursor() -> None:
 TRIGGERS = [
     kind
     for kind in vars(events).values()
-    if isinstance(kind, type)
-    and issubclass(kind, events.MiraklEventTrigger)
-    and hasattr(kind, "watch")
+    if isinstance(kind, type) and issubclass(kind, events.MiraklEventTrigger) and hasattr(kind, "watch")
 ]
 
 
