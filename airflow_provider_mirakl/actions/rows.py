@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.csv_table import open_table
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
+from airflow_provider_mirakl.files.text import BLANK, unseen
 
 Row: TypeAlias = dict[str, Any]
 Reader: TypeAlias = Callable[[Any], Any]
@@ -30,10 +31,22 @@ class Column:
 
 
 def text(value: Any) -> str:
-    """A string that is not empty; numbers become digits, since a CSV reader or a table turns ids into numbers."""
+    """An id or a word, not empty; numbers become digits, since a CSV reader or a table turns ids into numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("must be text")  # noqa: TRY004 - one error type for every invalid cell
-    return str(value).strip()
+    found = str(value).strip(BLANK)
+    if not found:
+        raise ValueError("is blank")
+    if words := unseen(found):
+        raise ValueError(words)
+    return found
+
+
+def prose(value: Any) -> str:
+    """Text that a person reads, with line breaks; not empty."""
+    if not isinstance(value, str) or not value.strip(BLANK):
+        raise ValueError("must be text that is not blank")
+    return value.strip()
 
 
 def quantity(value: Any) -> int:

@@ -32,6 +32,7 @@ from airflow_provider_mirakl.actions.rows import (
     amount,
     boolean,
     paths,
+    prose,
     quantity,
     taxes,
     text,
@@ -280,6 +281,7 @@ def _shipment(rows: Sequence[Row]) -> Call[str]:
 
 _TEXT = Column(text)
 _ID = Column(text, required=True)
+_PROSE = Column(prose, required=True)
 _LINE = {"order_id": _ID, "order_line_id": _TEXT, "product_id": _TEXT}
 _ADJUSTED = {
     **_LINE,
@@ -413,7 +415,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         "conversation",
         "createConversation",
         "order_id",
-        {"order_id": _ID, "topic": _ID, "body": _ID, "files": Column(paths)},
+        {"order_id": _ID, "topic": _PROSE, "body": _PROSE, "files": Column(paths)},
         # The operator opens the files.
         lambda rows: create_conversation(
             rows[0]["order_id"], topic=rows[0]["topic"], body=rows[0]["body"], files=rows[0].get("files", ())
@@ -427,7 +429,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         "message",
         "createMessage",
         "conversation_id",
-        {"conversation_id": _ID, "body": _ID, "files": Column(paths)},
+        {"conversation_id": _ID, "body": _PROSE, "files": Column(paths)},
         lambda rows: create_message(
             rows[0]["conversation_id"], body=rows[0]["body"], files=rows[0].get("files", ())
         ),

@@ -12,6 +12,7 @@ from airflow_provider_mirakl.api.offers import required_fields
 from airflow_provider_mirakl.catalog.mapping import Build
 from airflow_provider_mirakl.checks.fields import Kind, compile_fields, hint
 from airflow_provider_mirakl.exceptions import Problem
+from airflow_provider_mirakl.files.text import unseen
 
 
 def _moment(text: str) -> str:
@@ -191,6 +192,11 @@ def check_offer(offer: object, *, few: bool = False) -> list[Problem]:
         ("is missing", field)
         for field in required_fields(offer, few=few)
         if offer.get(field) is None or (field == "shop_sku" and item_id is not None and not item_id.strip())
+    ]
+    faults += [
+        (words, field)
+        for field in ("shop_sku", "product_id")
+        if isinstance(value := offer.get(field), str) and value.strip() and (words := unseen(value))
     ]
     try:
         Offer.model_validate(offer)

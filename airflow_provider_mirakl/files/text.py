@@ -24,6 +24,25 @@ BLANK = "".join(
 )
 """White space and invisible characters, which surround cells of spreadsheets and of joined files."""
 
+
+def unseen(text: str) -> str | None:
+    """Why an id is not what it looks like: white space at its ends, or a character that does not print.
+
+    Mirakl would take it for another id than the one that people see.
+
+    :param text: the id.
+    :return: words for a problem; ``None`` for an id without any.
+    """
+    if text.strip(BLANK) != text:
+        ends = text[: len(text) - len(text.lstrip(BLANK))] + text[len(text.rstrip(BLANK)) :]
+        signs = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in ends))
+        return f"begins or ends with white space ({signs}); remove it"
+    if not text.isprintable():
+        signs = ", ".join(dict.fromkeys(f"U+{ord(sign):04X}" for sign in text if not sign.isprintable()))
+        return f"contains an invisible character ({signs}); remove it"
+    return None
+
+
 GZIP = b"\x1f\x8b"
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook (XLSX); unpack it, or save the sheet as CSV (UTF-8)"),

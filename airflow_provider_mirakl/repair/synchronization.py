@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_mirakl.catalog.mapping import Build
 from airflow_provider_mirakl.checks.fields import Kind, compile_fields, hint
 from airflow_provider_mirakl.exceptions import Problem
+from airflow_provider_mirakl.files.text import unseen
 
 FIELDS = frozenset(
     {
@@ -76,6 +77,8 @@ def _faults(product: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         value = product.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             yield field, "must be a string that is not empty"
+        elif value is not None and (words := unseen(value)):
+            yield field, words
     if product.get("operation") not in (None, *OPERATIONS):
         yield "operation", f"must be {' or '.join(OPERATIONS)}, not {product['operation']!r}"
     yield from _use(product)
