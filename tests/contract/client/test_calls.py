@@ -162,6 +162,7 @@ TABLE: list[tuple[tuple[str, ...], str, Callable[[str], Call[Any]]]] = [
     (MARKET, "list", lambda role: offers.list_offer_imports(
         caller=caller(role), created_since=SINCE, created_to=SINCE, status="COMPLETE", mode="REPLACE",
         origins=["API", "SFTP"])),
+    (("shop",), "offers of a shop", lambda role: offers.list_offers(caller=caller(role), limit=7, offset=14)),
     (MARKET, "offers", lambda role: offers.upsert_offers([OFFER], caller=caller(role))),
     (MARKET, "stock", lambda role: offers.import_stock(CSV, "stock.csv", caller=caller(role))),
     (MARKET, "stock status", lambda role: offers.get_stock_import("s-1", caller=caller(role))),
