@@ -29,9 +29,9 @@ class Command:
     """A command, for the console script and for ``airflow mirakl``.
 
     :param name: its name.
-    :param help: what it does.
-    :param run: carries it out and returns the exit status.
-    :param arguments: flags, and how argparse reads them.
+    :param help: its description.
+    :param run: runs it and returns the exit status.
+    :param arguments: flags, with their argparse settings.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    :return: 0 all is well, 1 a check failed, 2 the command was called wrongly, or Airflow does not start.
+    :return: 0 for success, 1 if a check failed, 2 if the command was invalid or Airflow does not start.
     """
     parser = argparse.ArgumentParser(prog="mirakl-provider", description=__doc__)
     found = parser.add_subparsers(dest="command", required=True)
@@ -59,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def carry_out(name: str, arguments: argparse.Namespace) -> int:
-    """Carry out a command.
+    """Run a command.
 
-    :param name: of the command.
-    :param arguments: as argparse read them.
+    :param name: its name.
+    :param arguments: the parsed arguments.
     :return: the exit status.
     """
     try:
@@ -76,8 +76,8 @@ def _airflow_fault() -> str | None:
     """Why Airflow does not start here: it opens its database when it is imported."""
     try:
         import airflow  # noqa: F401
-    except Exception as error:  # noqa: BLE001 - whatever its settings bring
-        # Other words than those of a missing module may quote the address of the database, password and all.
+    except Exception as error:  # noqa: BLE001 - its settings may cause any error
+        # Any message but that of a missing module may quote the database URL with its password.
         words = f": {error}" if isinstance(error, ImportError) else ""
         return (
             f"Airflow does not start here ({type(error).__name__}{words}). Check [database] sql_alchemy_conn, and that "
@@ -89,7 +89,7 @@ def _airflow_fault() -> str | None:
 def _check(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl import preflight
 
-    # Airflow 2 logs to standard output, between what a program is to read; what matters is in the findings.
+    # Airflow 2 logs to standard output, between the lines for programs; the findings contain what matters.
     logging.disable(logging.CRITICAL)
     try:
         found = {
@@ -208,7 +208,7 @@ COMMANDS = (
                     "action": "append",
                     "default": [],
                     "metavar": "CODE",
-                    "help": "a right without which the check fails, such as CM51; may be repeated",
+                    "help": "a required right, such as CM51; may be repeated",
                 },
             ),
             (
@@ -219,7 +219,7 @@ COMMANDS = (
     ),
     Command(
         "clean",
-        "remove what old runs left in the work folder; never states, watermarks, or what a running Dag run needs",
+        "remove files of old runs from the work folder, but never states, watermarks, or files of a running Dag run",
         _clean,
         (
             (
@@ -228,19 +228,19 @@ COMMANDS = (
                     "required": True,
                     "type": _days,
                     "metavar": "DAYS",
-                    "help": "days since anything was written, such as 30d",
+                    "help": "days since the last write, such as 30d",
                 },
             ),
             (
                 "--work-folder",
                 {"default": None, "metavar": "PATH", "help": "default: [mirakl] work_folder"},
             ),
-            ("--dry-run", {"action": "store_true", "help": "say what would be removed"}),
+            ("--dry-run", {"action": "store_true", "help": "list what would be removed"}),
         ),
     ),
     Command(
         "lint",
-        "check a CSV file before it is imported, with the words of the operators; nothing is sent to Mirakl",
+        "check a CSV file before it is imported, like the operators; nothing is sent to Mirakl",
         _lint,
         (
             ("file", {"help": "a local path or object storage"}),
@@ -249,7 +249,7 @@ COMMANDS = (
                 {
                     "choices": ("P41", "OF01", "STO01", "PRI01"),
                     "default": "P41",
-                    "help": "what the file is for: products (P41, the default), offers, stock or prices",
+                    "help": "content of the file: products (P41, the default), offers, stock or prices",
                 },
             ),
             (

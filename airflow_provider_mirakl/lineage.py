@@ -3,11 +3,11 @@
 Airflow asks when the provider ``apache-airflow-providers-openlineage`` is installed; nothing of it is imported before.
 
 ==================  =========================================================================================
-inputs              the source file, named as OpenLineage names files and object stores; what is read of Mirakl
+inputs              the source file, named as in OpenLineage; the data read from Mirakl
 outputs             the same for targets; what changed in Mirakl, as the asset of that name
 ``outputStatistics``  rows that Mirakl has now, or that were written
 ``dataQualityMetrics``  rows of the source
-``dataQualityAssertions``  one that no item failed, and one for each of the commonest errors
+``dataQualityAssertions``  one that no item failed, and one for each of the most frequent errors
 ``externalQuery``   Mirakl's id of the job, with the connection
 ==================  =========================================================================================
 """
@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _SHOWN = 3
-"""Errors that become assertions of their own."""
+"""Number of errors with a separate assertion."""
 
 
 class TellsLineage:
@@ -35,7 +35,7 @@ class TellsLineage:
         return lineage_of(self, self.result or {})
 
     def get_openlineage_facets_on_failure(self, task_instance: object) -> Any:
-        """The same of a task that failed, as far as it came."""
+        """The same for a failed task, as far as it got."""
         return lineage_of(self, self.result or {})
 
 
@@ -43,7 +43,7 @@ def lineage_of(task: Any, result: Mapping[str, Any]) -> Any:
     """Inputs, outputs and facets.
 
     :param task: the operator or sensor.
-    :param result: its result; empty where it has none.
+    :param result: its result; empty if it has none.
     :return: ``OperatorLineage`` of the OpenLineage provider.
     """
     extractors: Any = import_module("airflow.providers.openlineage.extractors")
@@ -122,7 +122,7 @@ def _connection(task: Any) -> tuple[str, str]:
 
 
 def dataset_name(path: str) -> tuple[str, str]:
-    """The namespace and the name of a file, as OpenLineage's naming has it.
+    """The namespace and the name of a file, by OpenLineage's naming.
 
     :param path: a local path or object storage, with or without a connection in the address.
     """

@@ -1,8 +1,8 @@
 """Links on the page of a task: the back office, the report, the rejected items, Mirakl's documentation.
 
 From Airflow 3 on a link is made when the task ends, out of the task's own result, and kept under its ``xcom_key``; the
-web server computes nothing. Airflow 2 asks the web server, which reads the result and no connection: there is no link
-to the back office then.
+web server computes nothing. In Airflow 2 the web server makes the link from the result, without the connection, so it
+has no link to the back office.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONSOLES = {
     "s3": "https://console.aws.amazon.com/s3/object/{bucket}?prefix={key}",
     "gs": "https://console.cloud.google.com/storage/browser/_details/{bucket}/{key}",
 }
-"""Pages that show an object of a store. Other paths are shown as they are."""
+"""Pages that show an object of a store. Other paths are shown unchanged."""
 
 
 class MiraklGuideLink(BaseOperatorLink):
@@ -40,7 +40,7 @@ class MiraklBackOfficeLink(BaseOperatorLink):
     name = "Mirakl back office"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address; empty where the task did not read its connection."""
+        """The URL; empty if the task did not read its connection."""
         hook = vars(operator).get("hook") or vars(operator).get("mirakl_hook")
         values = vars(hook).get("values") if hook is not None else None  # read by the task, never here
         return "" if values is None else str(values.back_office)
@@ -57,7 +57,7 @@ class MiraklReportLink(BaseOperatorLink):
 
 
 class MiraklRejectsLink(BaseOperatorLink):
-    """The items that failed, as input of a next run."""
+    """The failed items, as input for the next run."""
 
     name = "Rejected items"
 
@@ -80,7 +80,7 @@ def _result(operator: BaseOperator, ti_key: Any, key: str) -> Any:
 
 
 def _address(found: Any) -> str:
-    """The address of a path, or of the first of several."""
+    """The URL of a path, or of the first of several."""
     while isinstance(found, Mapping | list | tuple):
         found = next(iter(found.values() if isinstance(found, Mapping) else found), None)
     if not isinstance(found, str) or not found:

@@ -41,7 +41,7 @@ SHOWN = 100
 class Seen(NamedTuple):
     """Something in a listing.
 
-    :param key: names what happened: the same thing in another state is another key.
+    :param key: identifies the event: the same item in another state has another key.
     :param shown: its data in an event: ids and states, nothing personal.
     :param happened: whether it is an event already; otherwise it may become one.
     :param at: when it was created, if it is not finished; or when it happened, if Mirakl says so.
@@ -70,7 +70,7 @@ class Cursor:
 
     @classmethod
     def load(cls, dumped: object) -> Cursor | None:
-        """What :meth:`dump` gave; ``None`` for anything else."""
+        """The cursor from :meth:`dump`; ``None`` for anything else."""
         if not isinstance(dumped, Mapping):
             return None
         try:
@@ -98,7 +98,7 @@ WATCH = NoteKind(
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One kind of thing that can be watched.
+    """A kind of event that can be watched.
 
     :param name: its name.
     :param call: the call that lists it since a given time, for a caller and the options that Mirakl filters by.
@@ -121,7 +121,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a poll found.
+    """The finding of a poll.
 
     :param found: the new events, oldest first as far as Mirakl shows it.
     :param cursor: for the next poll.
@@ -159,8 +159,8 @@ def news(
 ) -> News:
     """Compare a listing with the delivered events.
 
-    :param replies: of :func:`listed`, which may reach further back than the cursor.
-    :param now: when the listing was asked for.
+    :param replies: the replies of :func:`listed`, which may reach further back than the cursor.
+    :param now: when the listing was requested.
     """
     begin, told = begin_of(watch, cursor), cursor.hashes
     known, found, waiting = set(told), [], []
@@ -247,7 +247,7 @@ def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Se
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
     from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
 
-    since = max(since, datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1))  # after a long standstill
+    since = max(since, datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1))  # after a long downtime
     shops = options.get("shop_ids") or ([] if caller.shop_id is None else [caller.shop_id])
     changes = VARIANTS[caller.role].changes
     return list_documents(caller.role, shop_ids=shops, updated_since=since if changes else None)
@@ -281,4 +281,4 @@ WATCHES: Mapping[str, Watch] = {
         Watch("orders", _orders, _read_order, 60, 300, filters=("statuses",)),
     )
 }
-"""Everything that can be watched, by name."""
+"""The watches by name."""

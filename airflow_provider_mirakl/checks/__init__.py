@@ -1,1 +1,1 @@
-"""What an instance of Mirakl takes, checked before a call is made: offers, the columns of imports, products."""
+"""Checks of offers, columns of imports and products before a call is made."""

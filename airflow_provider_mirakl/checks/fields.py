@@ -1,6 +1,6 @@
-"""Rows of a table become JSON objects of an operation: a column for each field, however its name is written.
+"""Turns rows of a table into JSON objects of an operation: a column for each field, regardless of spelling.
 
-A field inside an object has a name with a point, such as ``discount.price``. A cell of a list or an object contains
+A field inside an object has a name with a dot, such as ``discount.price``. A cell of a list or an object contains
 JSON.
 """
 
@@ -22,22 +22,22 @@ from airflow_provider_mirakl.files.csv_table import fold
 from airflow_provider_mirakl.files.text import BLANK
 
 Kind = Literal["text", "flag", "integer", "number", "boolean", "json"]
-"""What a cell becomes; an empty ``flag`` is a value of its own."""
+"""The types of cells; an empty ``flag`` is a value."""
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def key(name: str) -> str:
-    """A field's name without what differs between writers: case, spaces, hyphens."""
+    """A normalized field name, regardless of case, spaces and hyphens."""
     return fold(name).replace("-", "_").replace(" ", "_")
 
 
 def meant(name: str, known: Collection[str], usual: Mapping[str, str]) -> str | None:
-    """What was probably meant by a name that is not known.
+    """A suggestion for an unknown name.
 
     :param name: the name.
-    :param known: the names there are.
-    :param usual: names that other systems use, and what they are here.
+    :param known: the known names.
+    :param usual: names in other systems, and their names here.
     """
     folded = {key(one): one for one in known}
     if (own := usual.get(key(name))) is not None:
@@ -60,19 +60,19 @@ def compile_fields(
     code: str,
     strip: bool = True,
 ) -> Build:
-    """Check a heading, and return the builder of objects.
+    """Check a header, and return the builder of objects.
 
-    :param heading: the columns there are.
+    :param heading: the columns.
     :param fields: the fields by name.
-    :param open_field: an object whose fields the document does not name: ``data.color`` goes into ``data``.
+    :param open_field: an object whose fields are not documented: ``data.color`` goes into ``data``.
     :param usual: names that other systems use, for the hint.
     :param code: code of the operation, for messages.
-    :param strip: take white space from both ends of cells.
+    :param strip: remove white space from both ends of cells.
     :raises MiraklInputError: a column is not a field, or occurs twice; every one is listed.
     """
     columns, faults = _columns(heading, fields, open_field, usual, code)
     faults += [
-        Problem(f"{'.'.join(path)!r} is set by the column {other!r} too", name)
+        Problem(f"{'.'.join(path)!r} is also set by column {other!r}", name)
         for at, (name, path, _) in enumerate(columns)
         for other, before, _ in columns[:at]
         if path[: len(before)] == before or before[: len(path)] == path
@@ -98,7 +98,7 @@ def compile_fields(
 
 
 def keep_columns(heading: Sequence[str]) -> Build:
-    """The builder of objects that have the columns of a table as their fields; empty cells are absent."""
+    """The builder of objects with the columns of a table as fields; empty cells are absent."""
 
     def build(cells: Mapping[str, Any]) -> bytes:
         made: dict[str, Any] = {}
@@ -112,13 +112,13 @@ def keep_columns(heading: Sequence[str]) -> Build:
 
 
 _Column = tuple[str, list[str], Kind]
-"""A column's name, the path of its field, and what its cells become."""
+"""A column's name, the path of its field, and the type of its cells."""
 
 
 def _columns(
     heading: Sequence[str], fields: Mapping[str, Kind], open_field: str, usual: Mapping[str, str], code: str
 ) -> tuple[list[_Column], list[Problem]]:
-    """The columns that are fields, and the faults of the others. A column without a name is nothing."""
+    """The columns that are fields, and the problems of the others. A column without a name is ignored."""
     known = {key(name): name for name in fields}
     columns: list[_Column] = []
     faults: list[Problem] = []
@@ -134,7 +134,7 @@ def _columns(
 
 
 def _converted(value: Any, kind: Kind) -> Any:
-    """A cell as its field has it. What does not fit stays as it is, so that the check of the object names it."""
+    """A cell in its field's type. An invalid one is unchanged, so that the check of the object reports it."""
     if (number := as_number(value)) is not None:
         value = number
     if kind in ("text", "flag"):

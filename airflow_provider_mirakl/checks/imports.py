@@ -1,4 +1,4 @@
-"""Files of OF01, STO01 and PRI01, checked by the columns that Mirakl's documents name.
+"""Checks files of OF01, STO01 and PRI01 by the columns in Mirakl's documents.
 
 Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts-pri01>`.
 """
@@ -45,9 +45,9 @@ class ImportFile:
     :param columns: its columns, and the form of their cells.
     :param required: columns that every row must fill; rows that delete need only the first.
     :param keyed: columns that take a key, such as ``price[channel=FR]``.
-    :param unique: columns whose cells together name a row; none where rows may repeat.
-    :param most: rows of one item, 0 for any number.
-    :param open: other columns mean something: custom fields.
+    :param unique: columns whose cells together identify a row; none if rows may repeat.
+    :param most: largest number of rows per item, 0 for no limit.
+    :param open: other columns are custom fields.
     :param usual: other names for the columns.
     """
 
@@ -158,7 +158,7 @@ PRI01 = ImportFile(
 class ImportCheck:
     """Checks a file by the columns of its operation.
 
-    :param file: what the operation takes.
+    :param file: the content of a file of the operation.
     """
 
     def __init__(self, file: ImportFile) -> None:
@@ -171,7 +171,7 @@ class ImportCheck:
         self.notes: list[str] = []
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
-        """The columns by the operation's own names, and what is wrong with them."""
+        """The columns by the operation's own names, and their problems."""
         file = self._file
         found: list[str] = []
         findings: list[Finding] = []
@@ -189,7 +189,7 @@ class ImportCheck:
                     findings.append(Finding(words, name, line))
                 elif file.open:
                     self.notes.append(
-                        f"{name!r} is not a column of {file.code}: Mirakl takes it for a custom field"
+                        f"{name!r} is not a column of {file.code}: Mirakl treats it as a custom field"
                     )
                 else:
                     self.notes.append(f"{name!r} is not a column of {file.code}: Mirakl may ignore it")
@@ -203,7 +203,7 @@ class ImportCheck:
         return found, findings
 
     def _written(self, name: str) -> str:
-        """The operation's own name of a column; empty where it has none."""
+        """The operation's own name of a column; empty if it has none."""
         base, bracket, rest = name.partition("[")
         own = self._known.get(key(base), "")
         if not bracket:
@@ -211,7 +211,7 @@ class ImportCheck:
         return f"{own}[{rest}" if own in self._file.keyed and rest.endswith("]") else ""
 
     def row(self, line: int, cells: Mapping[str, str]) -> Iterator[Finding]:
-        """What is wrong with a row."""
+        """The problems of a row."""
         file = self._file
         item = cells.get(file.required[0], "")
         deletes = cells.get("update-delete", "").lower() == "delete"

@@ -1,6 +1,6 @@
-"""What is wrong with a file of an import, found before its call: read once, in constant memory, with every place named.
+"""Finds the problems of an import file before its call, with their places: one pass, in constant memory.
 
-A check knows the columns that an operation takes. It is asked for the heading once, then for each row.
+A check knows the columns of an operation. It is called for the header once, then for each row.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _COMMONEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding(Problem):
-    """Something that Mirakl would refuse or misunderstand. Its ``field`` is the column.
+    """A problem that Mirakl would reject or misunderstand. Its ``field`` is the column.
 
-    :param kind: the message without what differs from row to row, to count by.
+    :param kind: the message without the parts that differ from row to row, for counting.
     :param value: the cell.
-    :param allowed: values that would be right, the first ones.
+    :param allowed: the first valid values.
     """
 
     kind: str = ""
@@ -47,26 +47,26 @@ class Finding(Problem):
 
 
 class Check(Protocol):
-    """Knows what an operation takes."""
+    """The check of an operation."""
 
     notes: list[str]
     """Notes for the user that are not problems."""
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
-        """The columns by the operation's own names, and what is wrong with them."""
+        """The columns by the operation's own names, and their problems."""
         ...
 
     def row(self, line: int, cells: Mapping[str, str]) -> Iterable[Finding]:
-        """What is wrong with a row, by the names of :meth:`heading`."""
+        """The problems of a row, by the names of :meth:`heading`."""
         ...
 
 
 @dataclass(slots=True)
 class Lint:
-    """What was found in a file.
+    """The findings of a file.
 
-    :param rows: rows that were read.
-    :param count: findings.
+    :param rows: number of rows read.
+    :param count: number of findings.
     :param findings: the first of them.
     :param notes: notes for the user that are not problems.
     """
@@ -78,7 +78,7 @@ class Lint:
     _kinds: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, finding: Finding) -> None:
-        """Take a finding."""
+        """Add a finding."""
         self.count += 1
         self._kinds[finding.field, finding.kind or finding.message] += 1
         if len(self.findings) < KEPT:
@@ -106,9 +106,9 @@ def lint_table(
     """Check a table row by row.
 
     :param table: the open file.
-    :param check: what the operation takes.
-    :param found: takes every finding.
-    :param row: takes the heading and each row, as the operation should get them.
+    :param check: the check of the operation.
+    :param found: called with every finding.
+    :param row: called with the header and each row, in the form for the operation.
     :raises MiraklInputError: the rest of the file cannot be read.
     """
     lint = Lint()
@@ -129,7 +129,7 @@ def lint_table(
     for line, cells, fault in table.rows:
         lint.rows += 1
         if fault:
-            tell([Finding(fault, line=line, kind="cannot be read as a row of the heading")])
+            tell([Finding(fault, line=line, kind="does not match the header")])
             if row is not None:
                 row(cells)
             continue
@@ -146,7 +146,7 @@ def as_line(finding: Finding) -> bytes:
 
 
 def shown(values: Sequence[str]) -> str:
-    """Values for a message, cut where there are many."""
+    """Values for a message; only the first of many."""
     first = ", ".join(values[:SHOWN_VALUES])
     return first if len(values) <= SHOWN_VALUES else f"{first} and {len(values) - SHOWN_VALUES:,} more"
 
@@ -154,11 +154,11 @@ def shown(values: Sequence[str]) -> str:
 def words(lint: Lint, name: str) -> Iterator[str]:
     """The result as text: one line about the file, then a line for each finding kept.
 
-    :param lint: what was found.
+    :param lint: the findings.
     :param name: the file.
     """
     rows = f"{lint.rows:,} row{'' if lint.rows == 1 else 's'}"
-    problems = f"{lint.count:,} problem{'' if lint.count == 1 else 's'}" if lint.count else "no problem"
+    problems = f"{lint.count:,} problem{'' if lint.count == 1 else 's'}" if lint.count else "no problems"
     yield f"{name}: {problems} in {rows}"
     for note in lint.notes:
         yield f"  note: {note}"

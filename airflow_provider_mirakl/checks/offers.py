@@ -28,7 +28,7 @@ class _Object(BaseModel):
 
 
 class VolumePrice(_Object):
-    """A price from a quantity on."""
+    """A volume price."""
 
     quantity_threshold: int
     unit_origin_price: float
@@ -52,7 +52,7 @@ class ChannelPrice(Price):
 
 
 class DiscountRange(_Object):
-    """A discount from a quantity on."""
+    """A volume discount."""
 
     quantity_threshold: int
     price: float
@@ -84,7 +84,7 @@ class AdditionalField(_Object):
 
 
 class Offer(_Object):
-    """An offer. Which fields it must have is another question: :func:`required_fields`."""
+    """An offer. :func:`required_fields` has the required ones."""
 
     shop_sku: str | None = None
     product_id: str | None = None
@@ -124,7 +124,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "retail_prices": Price,
     "volume_prices": VolumePrice,
 }
-"""What the fields of an offer hold."""
+"""The types of the fields of an offer."""
 
 USUAL = {
     "sku": "shop_sku",
@@ -143,7 +143,7 @@ USUAL = {
     "available_start_date": "available_started",
     "available_end_date": "available_ended",
 }
-"""Names of OF01's columns and of other systems, and what they are in OF24."""
+"""Names in OF01 and in other systems, and the fields of OF24."""
 
 
 def _kind(annotation: Any) -> Kind:
@@ -173,13 +173,13 @@ COLUMNS: dict[str, Kind] = {
 def compile_offers(heading: Sequence[str], *, strip: bool = True) -> Build:
     """The builder of offers of a table's rows.
 
-    :raises MiraklInputError: every column that is not a field of OF24.
+    :raises MiraklInputError: columns are not fields of OF24; every one is listed.
     """
     return compile_fields(heading, fields=COLUMNS, usual=USUAL, code="OF24", strip=strip)
 
 
 def check_offer(offer: object, *, few: bool = False) -> list[Problem]:
-    """Every reason why Mirakl would refuse an offer of OF24, or do something that is not meant.
+    """Every reason why Mirakl would reject an offer of OF24, or do something unintended.
 
     :param offer: the offer.
     :param few: as for :func:`~airflow_provider_mirakl.api.offers.required_fields`.
@@ -221,7 +221,7 @@ _WORDS = {
 
 
 def _fault(fault: Any) -> tuple[str, str]:
-    """What is wrong, and where, of an error of pydantic."""
+    """The message and place of an error of pydantic."""
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
     if fault["type"] == "extra_forbidden":
         *above, name = [part for part in fault["loc"] if isinstance(part, str)]

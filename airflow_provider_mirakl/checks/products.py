@@ -2,7 +2,7 @@
 lists of values (VL11).
 
 Rules that Mirakl does not publish are not checked: how a list cell separates its values, whether a label stands for a
-value, whether a comma may be a decimal sign. There every reading passes that some instance accepts.
+value, whether a comma may be a decimal sign. Any form that some instance accepts is allowed.
 
 Source: :ref:`P41 <facts-p41>`, :ref:`H11 <facts-h11>`.
 """
@@ -39,12 +39,12 @@ _DATE_PARTS = (
 )
 
 Fault = tuple[str, tuple[str, ...]]
-"""What is wrong with a cell, and values that would be right."""
+"""The problem of a cell, and the valid values."""
 Rule = Callable[[str], Fault | None]
 
 
 class Catalog:
-    """The operator's catalog, as far as files of products are checked against it.
+    """The part of the operator's catalog that files of products are checked against.
 
     :param hierarchies: the categories (H11).
     :param attributes: the attributes (PM11).
@@ -76,7 +76,7 @@ class Catalog:
         return None
 
     def branch(self, category: str) -> frozenset[str]:
-        """A category and those above it, and ``""``, where the attributes of all stand."""
+        """A category and its ancestors, and ``""``, which has the attributes of all categories."""
         if category not in self._branches:
             found, at = {""}, category
             while at and at not in found:
@@ -117,7 +117,7 @@ class _Values:
         return folded in self._known or (labels and folded in self._by_label)
 
     def near(self, text: str) -> str | None:
-        """The code that a text probably means."""
+        """The code that a text probably stands for."""
         if fold(text) in self._by_label:
             return self._by_label[fold(text)]
         close = difflib.get_close_matches(fold(text), [*self._known, *self._by_label], 1, 0.75)
@@ -129,9 +129,9 @@ class _Values:
 class ProductCheck:
     """Checks a file of products.
 
-    :param catalog: the operator's.
-    :param operator_format: the file is in the operator's format. Without it a file whose columns are none of the
-        operator's is taken for one in the shop's own format, which Mirakl converts, and only its form is checked.
+    :param catalog: the operator's catalog.
+    :param operator_format: the file is in the operator's format. Otherwise a file without any of the operator's columns
+        is assumed to be in the shop's own format, which Mirakl converts, and only its form is checked.
     :param converted: Mirakl's AI converts the file, so that its columns may have any name.
     """
 
@@ -151,7 +151,7 @@ class ProductCheck:
         self.notes: list[str] = []
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
-        """The columns, and what is wrong with them."""
+        """The columns, and their problems."""
         attributes = self._catalog.attributes
         if self._converted:
             self._is_checked = False
@@ -161,7 +161,7 @@ class ProductCheck:
         known = [name for name in named if name in attributes]
         labels = [name for name in named if fold(name) in self._catalog.labels]
         if not known and labels and len(labels) > len(named) / 2:
-            # Mirakl's templates have a heading of labels above the one of codes.
+            # Mirakl's templates have a header with labels above the one with codes.
             self._columns = [self._catalog.labels.get(fold(name), name) for name in named]
             self._relabelled = True
             return list(names), self._about(self._columns, line)
@@ -169,7 +169,7 @@ class ProductCheck:
             self._is_checked = False
             self.notes.append(
                 "most of the columns are not attributes of the operator, so the file seems to be in the shop's own "
-                "format; only its form was checked (operator_format=True says that it is the operator's)"
+                "format; only its form was checked (set operator_format=True if it is the operator's)"
             )
             return list(names), []
         return list(names), self._about(named, line)
@@ -192,14 +192,14 @@ class ProductCheck:
         return findings
 
     def row(self, line: int, cells: Mapping[str, str]) -> Iterator[Finding]:
-        """What is wrong with a row."""
+        """The problems of a row."""
         if not self._is_checked:
             return
         named = dict(zip(self._columns, cells.values(), strict=True)) if self._relabelled else cells
         if self._first:
             self._first = False
             if all(cell in self._catalog.attributes for cell in named.values() if cell):
-                return  # the heading of codes below one of labels
+                return  # the header with codes below the one with labels
         item = named.get(self._id or "", "")
         category = named.get(self._category or "", "")
         for finding in (*self._of_cells(named), *self._of_category(category, named)):
@@ -228,11 +228,13 @@ class ProductCheck:
                 yield Finding(f"{cell!r:.60} {words}", name, kind=kind, value=cell[:200], allowed=allowed)
 
     def _of_category(self, category: str, cells: Mapping[str, str]) -> Iterator[Finding]:
-        """What the category of a product makes wrong with it."""
+        """Problems of a product that depend on its category."""
         catalog = self._catalog
         if category and category not in catalog.parents:
             near = catalog.categories.near(category)
-            advice = f"; did you mean {near!r}?" if near else f"; there are {shown(catalog.categories.codes)}"
+            advice = (
+                f"; did you mean {near!r}?" if near else f"; the codes are {shown(catalog.categories.codes)}"
+            )
             words = "is not the code of a category of the operator"
             yield Finding(
                 f"{category!r:.60} {words}{advice}",
@@ -290,7 +292,7 @@ def _of_type(kind: str, attribute: Attribute, catalog: Catalog) -> Rule | None:
         "INTEGER": _matching(_INTEGER, "is not a whole number"),
         "DECIMAL": _matching(_DECIMAL, "is not a number"),
         "MEASUREMENT": _matching(_MEASUREMENT, "is not a number with a unit"),
-        "MEDIA": _matching(_ADDRESS, "is not an address; it must begin with http:// or https://"),
+        "MEDIA": _matching(_ADDRESS, "is not a URL; it must begin with http:// or https://"),
     }.get(kind)
 
 
@@ -315,7 +317,7 @@ def _of_list(code: str, values: _Values, *, several: bool) -> Rule:
             return None
         near = values.near(wrong[0])
         which = f"({shown(wrong)}) " if several and wrong != [cell] else ""
-        advice = f"did you mean {near!r}?" if near else f"it has {shown(values.codes)}"
+        advice = f"did you mean {near!r}?" if near else f"it contains {shown(values.codes)}"
         return f"{which}is not in the list {code}; {advice}", (
             (near,) if near else tuple(values.codes[:SHOWN_VALUES])
         )
@@ -324,7 +326,7 @@ def _of_list(code: str, values: _Values, *, several: bool) -> Rule:
 
 
 def _of_date(attribute: Any) -> Rule | None:
-    """A date by the format that the attribute has in its parameters, as Java writes formats."""
+    """A date in the format of the attribute's parameters, which is a Java date format."""
     formats = [str(one.get("value") or "") for one in attribute.get("type_parameters") or ()]
     wanted = next((one for one in formats if "yy" in one and "dd" in one), "")
     pattern = wanted
@@ -335,7 +337,7 @@ def _of_date(attribute: Any) -> Rule | None:
 
     def check(cell: str) -> Fault | None:
         try:
-            datetime.strptime(cell, pattern)  # noqa: DTZ007 - only whether it can be read
+            datetime.strptime(cell, pattern)  # noqa: DTZ007 - only checks that it can be parsed
         except ValueError:
             return f"is not a date in the form {wanted}", ()
         return None
@@ -364,7 +366,7 @@ def _shortest(limit: int) -> Rule:
 
 def _gtin(cell: str) -> Fault | None:
     if not (cell.isascii() and cell.isdigit()) or len(cell) not in (8, 10, 12, 13, 14):
-        return "is not a GTIN of 8, 12, 13 or 14 digits; is a leading zero lost, as spreadsheets do?", ()
+        return "is not a GTIN of 8, 12, 13 or 14 digits; did a spreadsheet remove a leading zero?", ()
     if len(cell) != 10 and check_digit(cell) != cell[-1]:
-        return f"has a wrong check digit; {check_digit(cell)} would be right", ()
+        return f"has a wrong check digit; {check_digit(cell)} would be correct", ()
     return None

@@ -1,7 +1,7 @@
 """The pages of a listing, stored one by one, so that a retry continues with the next page.
 
-A page is a file beside the note that knows its checksum. A page that is missing or was changed is never read: a listing
-without it would be short, and would not say so.
+A page is a file next to the note with its checksum. A page that is missing or was changed is never read: the listing
+would be incomplete without any sign of it.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from airflow_provider_mirakl.files.storage import StoragePath, remove, write_byt
 
 
 class Pages:
-    """The kept pages of one listing.
+    """The stored pages of a listing.
 
-    :param folder: where they are; made with the first page.
+    :param folder: their folder; created with the first page.
     """
 
     def __init__(self, folder: StoragePath) -> None:
         self._folder = folder
 
     def path(self, number: int) -> StoragePath:
-        """Where a page is, from 0."""
+        """The path of a page, from 0."""
         return self._folder / f"page-{number:06d}.ndjson"
 
     def keep(self, number: int, rows: bytes) -> int:
         """Write a page, or replace it, and return its checksum.
 
-        :param rows: lines, each ended.
+        :param rows: lines, each terminated.
         """
         write_bytes(self.path(number), rows)
         return crc32(rows)

@@ -1,11 +1,11 @@
-"""What has become old in the work folder.
+"""Finds old files in the work folder.
 
 The work folder contains three kinds of files. Only the first is ever removed:
 
 ====================================  ================================================================
 ``<dag>/<task>/<run>``                plans, copies, reports, rejects and outcomes of one run of a task
 files in ``<dag>/<task>``             watermarks, which every run of a task shares
-folders named in :data:`SHARED`       what tasks share: states, claims, positions, kept answers
+folders named in :data:`SHARED`       data that tasks share: states, claims, positions, cached answers
 ====================================  ================================================================
 """
 
@@ -25,16 +25,16 @@ from airflow_provider_mirakl.files.storage import StoragePath
 log = logging.getLogger(__name__)
 
 SHARED = frozenset({"actions", "platform", "state", "submitted", "watches", "watermarks"})
-"""Folders in the work folder that belong to no Dag. A Dag of the same name is left alone."""
+"""Folders in the work folder that belong to no Dag. A Dag of the same name is not tidied."""
 DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class OldRun:
-    """The folder of a run in which nothing was written for a while.
+    """The folder of a run without recent writes.
 
     :param path: the folder.
-    :param written: when something was last written in it, in seconds since the epoch.
+    :param written: time of the last write, in seconds since the epoch.
     :param size: bytes of its files.
     """
 
@@ -43,7 +43,7 @@ class OldRun:
     size: int
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and its content."""
         if isinstance(self.path, Path) and is_local(self.path):
             from shutil import rmtree
 
@@ -55,11 +55,11 @@ class OldRun:
 def old_runs(
     work_folder: StoragePath, before: float, is_needed: Callable[[str, str, str], bool]
 ) -> Iterator[OldRun]:
-    """The folders of runs in which nothing was written since a moment.
+    """The folders of runs without writes since a given time.
 
-    :param work_folder: the folder of all.
-    :param before: that moment, in seconds since the epoch.
-    :param is_needed: whether a run may still need its folder: of the names of its Dag's, task's and own folder.
+    :param work_folder: the common folder.
+    :param before: that time, in seconds since the epoch.
+    :param is_needed: whether a run may still need its folder, by the names of the folders of its Dag, task and run.
     """
     for dag in _folders(work_folder):
         if dag.name not in SHARED:
@@ -82,7 +82,7 @@ def old_runs_of(task: StoragePath, before: float, is_needed: Callable[[str], boo
 
 
 def _folders(folder: StoragePath) -> list[StoragePath]:
-    """The folders in a folder; never what a link leads to."""
+    """The subfolders of a folder, without links."""
     try:
         found = sorted(folder.iterdir(), key=lambda path: path.name)
     except (FileNotFoundError, NotADirectoryError):

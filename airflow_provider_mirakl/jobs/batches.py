@@ -1,6 +1,6 @@
-"""Objects that are sent in batches, one call after the other, each a job: in a worker, or in the triggerer.
+"""Sends objects in batches, one call after another, each a job: in a worker, or in the triggerer.
 
-Only for jobs whose calls may be repeated without harm (``unclear="resend"`` in the table): a triggerer that dies
+Only for jobs whose calls are harmless to repeat (``unclear="resend"`` in the table): a triggerer that dies
 between a call and its note is replaced by one that makes the call again. Jobs that must not be submitted twice are
 submitted by a worker (:mod:`airflow_provider_mirakl.runtime.submitting`).
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.table import JobId
 
 Batch = tuple[int, int]
-"""Where a batch begins in the copy, in bytes, and how many objects it has."""
+"""The start of a batch in the copy, in bytes, and its number of objects."""
 
 
 def lay_out(copy: StoragePath, size: int) -> list[Batch]:
-    """Where each batch begins.
+    """The start of each batch.
 
-    :param copy: the objects, one a line.
+    :param copy: the objects, one per line.
     :param size: objects in one batch.
     """
     batches: list[Batch] = []
@@ -39,13 +39,13 @@ def lay_out(copy: StoragePath, size: int) -> list[Batch]:
 
 
 class BatchWork:
-    """Sends the batches that the book does not know as jobs.
+    """Sends the batches that are not jobs in the book yet.
 
-    :param book: what was submitted.
-    :param copy: the objects that are sent, one a line.
+    :param book: the submitted jobs.
+    :param copy: the objects to send, one per line.
     :param size: objects in one batch.
     :param call: makes the call of a batch.
-    :param caller: whose key it is, and for which shop.
+    :param caller: the caller, with its role and shop.
     """
 
     not_before: datetime | None = None
@@ -72,13 +72,13 @@ class BatchWork:
 
     @property
     def last_call_at(self) -> datetime | None:
-        """Moment of the last call that is known to have succeeded."""
+        """Time of the last call that is known to have succeeded."""
         moments = [entry.at for entry in self._book.entries if entry.job_id is not None]
         return datetime.fromtimestamp(max(moments), UTC) if moments else None
 
     @property
     def operation(self) -> Operation | None:
-        """What submits a batch; ``None`` when all are submitted."""
+        """The operation that submits a batch; ``None`` when all are submitted."""
         return self._call(self._caller, []).operation if self.left else None
 
     @property
@@ -90,12 +90,12 @@ class BatchWork:
 
     @property
     def position(self) -> dict[str, Any]:
-        """How many batches are submitted, of how many."""
+        """The number of submitted batches, and of all."""
         count = len(self._batches)
         return {"submitted": count - len(self.left), "batches": count}
 
     def next_call(self) -> Call[Any] | None:
-        """The next batch, read from where it begins."""
+        """The next batch."""
         if not (left := self.left):
             return None
         begins, count = self._batches[left[0]]

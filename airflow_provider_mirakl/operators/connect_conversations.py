@@ -27,11 +27,11 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     """Extract the conversations of Mirakl Connect that changed since the previous run (listConversations).
 
     Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does.
-    Personal data: names of participants, the topic's text, and what people wrote.
+    Personal data: names of participants, the topic's text, and the messages.
 
     :param target: folder of the files. Templated.
-    :param messages: extract the messages too, all of each conversation that changed: one call more for each
-        conversation (getConversationMessages). Nested they are the field ``messages``, flat a table of their own.
+    :param messages: extract the messages too, all of each conversation that changed: one more call for each
+        conversation (getConversationMessages). Nested they are the field ``messages``, flat a separate table.
         Templated.
     :param format: ``ndjson`` or ``parquet``.
     :param layout: ``nested`` or ``flat``.
@@ -60,7 +60,7 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
 
     @property
     def described(self) -> str:
-        """listConversations, with the messages where they are wanted."""
+        """listConversations, with the messages if requested."""
         return "conversations_with_messages" if self.messages else "conversations"
 
 
@@ -70,9 +70,9 @@ class ConversationActionsOperator(OrderActionsOperator):
     asset_name = "conversations"
 
     def guard(self, rows: Sequence[Row]) -> None:
-        """Refuse attachments that are not there.
+        """Reject attachments that do not exist.
 
-        :raises MiraklInputError: naming each.
+        :raises MiraklInputError: a file is missing; every one is listed.
         """
         from airflow_provider_mirakl.files.paths import storage_path
 
@@ -123,7 +123,7 @@ class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
         from airflow_provider_mirakl.api.conversations import list_conversations
 
         found: dict[str, list[Any]] = {order_id: [] for order_id in entity_ids}
-        # Mirakl asks for a moment; a conversation may be older than the action.
+        # Mirakl requires a time; a conversation may be older than the action.
         first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=entity_ids)
         for page in client.pages(first):
             for conversation in page.items:
@@ -141,7 +141,7 @@ class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
     Columns of a row: ``conversation_id``, ``body`` (1 to 2,000 characters), and ``files``, a path or a list of at most
     5 paths, local or of object storage.
 
-    **Personal data**: as of :class:`MiraklConnectCreateConversationsOperator`.
+    **Personal data**: as for :class:`MiraklConnectCreateConversationsOperator`.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
     """
@@ -158,22 +158,22 @@ class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
         for conversation_id in entity_ids:
             try:
                 messages = client.send(get_conversation_messages(conversation_id))
-            except MiraklNotFoundError:  # the action itself is refused, and its row tells
+            except MiraklNotFoundError:  # the action is rejected, and its row reports that
                 continue
             yield {"id": conversation_id, "messages": messages}
 
 
 class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
-    """Bring the attachments of conversations to storage (downloadConversationAttachments).
+    """Fetch the attachments of conversations to storage (downloadConversationAttachments).
 
-    Each is written to ``<target>/<conversation id>/<message id>/<attachment id>-<name>``, with names made safe. What
-    is there with the size that Mirakl tells is not fetched again. Archives are checked before a byte is unpacked, as
-    those of shop documents are.
+    Each is written to ``<target>/<conversation id>/<message id>/<attachment id>-<name>``, with safe names. An
+    attachment that exists with the size that Mirakl lists is not fetched again. Archives are checked before a byte is
+    unpacked, like those of shop documents.
 
     :param target: folder of the attachments: a local path or object storage. Templated.
-    :param conversation_ids: only of these conversations. Templated.
-    :param order_ids: only of conversations about these orders. Templated.
-    :param updated_from: only of conversations that were updated at this moment or later, such as
+    :param conversation_ids: only attachments of these conversations. Templated.
+    :param order_ids: only attachments of conversations about these orders. Templated.
+    :param updated_from: only attachments of conversations that were updated at this time or later, such as
         ``{{ data_interval_start }}``. Mirakl needs it, or ``conversation_ids``. Templated.
 
     Further parameters, result and errors:

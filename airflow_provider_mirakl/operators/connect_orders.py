@@ -87,7 +87,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
         ``folder``.
     :raises MiraklConfigurationError: arguments are invalid; no call was made.
-    :raises MiraklApiError: Mirakl rejects the call.
+    :raises MiraklApiError: Mirakl rejected the call.
     """
 
     asset_read = "orders"
@@ -201,9 +201,9 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
 class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
     """Report what your own system did with orders, for the errors page of Mirakl Connect (v2-reportOrderActions).
 
-    Such as the outcome of a load into an ERP: which orders it took, and why it did not take the others. Columns of a
-    row: ``order_id`` (Connect's id) and ``status`` (``SUCCESS`` or ``FAILED``); of a failed one ``error_code`` and
-    ``error_message``; and where the defaults do not fit ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
+    For example, report the outcome of a load into an ERP: which orders it accepted, and why it rejected the others.
+    Columns of a row: ``order_id`` (Connect's id) and ``status`` (``SUCCESS`` or ``FAILED``); for a failed one
+    ``error_code`` and ``error_message``; optionally ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
     ``SYNCHRONIZE_ORDER_UPDATE``).
 
     Mirakl takes 100 rows a call and a call a minute. A retry continues with the first call that was not made; a call
@@ -211,13 +211,13 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
 
     :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
         storage). Templated.
-    :param max_orders: most rows of one task. More refuse the whole source. Templated.
+    :param max_orders: largest number of rows of one task. With more the whole source is rejected. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for what was sent, as an object storage path that every worker can access; default
-        ``[mirakl] work_folder``. Templated.
-    :return: ``action_ids``, the ids under which Connect keeps the reports; ``reported``, how many were sent; and
+    :param work_folder: folder for the notes of what was sent, as an object storage path that every worker can access;
+        default ``[mirakl] work_folder``. Templated.
+    :return: ``action_ids``, the ids under which Connect keeps the reports; ``reported``, the number sent; and
         ``folder``.
-    :raises MiraklInputError: rows are wrong, or more than allowed; no call was made.
+    :raises MiraklInputError: rows are invalid, or too many; no call was made.
     """
 
     ui_color = "#f3e6d0"
@@ -242,7 +242,7 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         self.work_folder = work_folder
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Send what was not sent yet."""
+        """Send what has not been sent yet."""
         from airflow_provider_mirakl.actions.book import plan_hash
         from airflow_provider_mirakl.actions.reports import COLUMNS, REPORTED, Reported, batches, wrong
         from airflow_provider_mirakl.actions.rows import checked
@@ -251,8 +251,8 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         rows = checked(read_rows(self.source), COLUMNS, wrong)
         if len(rows) > self.max_orders:
             raise MiraklInputError(
-                f"source: has {len(rows):,} rows and max_orders allows {self.max_orders:,}; no call was made. Raise "
-                "max_orders if that many are meant"
+                f"source has {len(rows):,} rows, but max_orders allows {self.max_orders:,}; no call was made. Raise "
+                "max_orders if that is intended"
             )
         run = TaskRun(context, self.work_folder, begins=True)
         note = REPORTED.at(run.folder, generation=run.generation, store=run.memory)

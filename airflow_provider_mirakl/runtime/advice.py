@@ -1,4 +1,4 @@
-"""What to do about an error, and where the documentation says more. Its page "Messages" has this table."""
+"""The next step after an error, and the page of the documentation. Its page "Messages" has this table."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from airflow_provider_mirakl.hooks.advice import word
 PACKAGE = "airflow-provider-mirakl"
 
 FIXES: dict[type[Exception], str] = {
-    MiraklConfigurationError: "Correct the connection or the argument that is named above, then clear the task.",
+    MiraklConfigurationError: "Correct the connection or the argument named above, then clear the task.",
     MiraklNoteError: "Check that every worker and triggerer can access the work folder ([mirakl] work_folder). If the "
     "file is lost for good, clear the task to start over.",
     MiraklInputError: "Correct the input, then clear the task.",
     MiraklStorageError: "Free or mount the storage, and let the user that runs Airflow write to it. A retry continues "
     "where the task stopped.",
     MiraklNotYetError: "Set deferrable=True: the triggerer then waits for the next permitted call. Without it, retry "
-    "the task at the moment that is named above.",
+    "the task at the time named above.",
     MiraklTransportError: "Check host, port and proxy of the connection, and the network. A retry is safe.",
     MiraklReplyError: "Check the host of the connection, and any system between Airflow and Mirakl: a proxy, a "
     "firewall, a login page.",
@@ -49,27 +49,27 @@ FIXES: dict[type[Exception], str] = {
     MiraklPermissionError: "Check the role of the connection, and the rights of the key's user in Mirakl.",
     MiraklNotFoundError: "Check the ids, and shop_id: Mirakl shows a key only what belongs to its shop. If every call "
     "fails like this, check the host of the connection.",
-    MiraklRateLimitError: "Retry later. Look for other programs that use the same key, and for Airflow installations "
+    MiraklRateLimitError: "Retry later. Check for other programs that use the same key, and for Airflow installations "
     "that do not share their pace: pools, or interval_factor of the connection, slow this one down.",
-    MiraklServerError: "Retry the task: it continues where it stopped. If it lasts, send Mirakl's support the request "
-    "id above.",
+    MiraklServerError: "Retry the task: it continues where it stopped. If it persists, send Mirakl's support the "
+    "request id above.",
     MiraklItemsFailedError: "Correct the items; their rows and reasons are in the files that the log names. Or allow "
     "more failures with max_failed_items or max_failed_ratio.",
     MiraklJobFailedError: "Read Mirakl's reason above and the archived reports, correct the file, then clear the task.",
     MiraklJobTimeoutError: "Retry the task: it waits for the same job again. Raise timeout if jobs of this size take "
     "longer.",
-    MiraklUnclearSubmissionError: "Look in Mirakl's back office whether the submission arrived. If it did not, clear "
+    MiraklUnclearSubmissionError: "Check in Mirakl's back office whether the submission arrived. If it did not, clear "
     "the task to submit again.",
     MiraklTriggerEventError: "Install the same version of the package for workers and triggerers, then clear the task.",
     AirflowSensorTimeout: "Check that what the sensor waits for still happens, or raise timeout. Clear the task to "
     "wait again.",
-    AirflowFailException: "Correct what is named above, then clear the task. A retry cannot help.",
+    AirflowFailException: "Correct the problem named above, then clear the task. A retry cannot help.",
 }  # fmt: skip
-"""What to do about each kind of error, where nothing more precise is known."""
+"""The advice for each kind of error, if nothing more precise is known."""
 
 
 def what_to_do(error: Exception, task: Any) -> str:
-    """The next step of the person who reads the log.
+    """The next step for the reader of the log.
 
     :param error: the error.
     :param task: the operator or sensor that failed.
@@ -81,7 +81,7 @@ def what_to_do(error: Exception, task: Any) -> str:
 
 
 def _of_a_call(error: Exception, task: Any) -> str | None:
-    """Where the key, the token or the address is wrong, the words of the connection's test."""
+    """The advice of the connection's test, if the key, the token or the URL is wrong."""
     kinds = (MiraklAuthenticationError, MiraklPermissionError, MiraklTransportError)
     if not isinstance(error, MiraklError) or not (
         isinstance(error, kinds) or getattr(error, "operation", "") == "token"
@@ -109,7 +109,7 @@ def connections_of(task: Any, operation: str = "") -> dict[str, str]:
 
 
 def values_of(task: Any, conn_id: str | None = None) -> Any:
-    """What the task's connection says, if the task has read it; nothing is read here."""
+    """The values of the task's connection, if the task has read them; nothing is read here."""
     hook = vars(task).get("hook")
     values = vars(hook).get("values") if hook is not None else None
     return values if conn_id is None or getattr(hook, "conn_id", None) == conn_id else None
@@ -124,7 +124,7 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
             "the task."
         )
     if error.field == "role":
-        return "Use a connection that has the key of such a role, or set role where the connection has several keys."
+        return "Use a connection with the key of such a role, or set role if the connection has several keys."
     if hasattr(type(task), error.field):  # an argument
         rendered = (
             " If it is a template, Airflow's tab Rendered Templates shows its value."
@@ -149,7 +149,7 @@ def _of_a_file(error: Exception, task: Any) -> str | None:
 
 
 def page(error: Exception, task: Any) -> str:
-    """Where the documentation says more: the address, where the installed package knows it, else page and heading."""
+    """The place in the documentation: the URL, if the installed package knows it, else page and heading."""
     kind = next((kind for kind in FIXES if isinstance(error, kind)), type(error))
     base = _documentation()
     if base:

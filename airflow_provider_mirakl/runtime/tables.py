@@ -1,17 +1,17 @@
-"""The columns of an export in Parquet: what Mirakl writes as JSON becomes a table whose types no value can change.
+"""The columns of an export in Parquet: Mirakl's JSON becomes a table whose types do not depend on its values.
 
-Parquet wants a type for every column, and JSON has none. A type guessed from values changes with them: a SKU
-``2024-01-01`` would be a date today and a text tomorrow. So a column gets one of five kinds, by what JSON itself says:
+Parquet needs a type for every column, and JSON has none. A type guessed from values changes with them: a SKU
+``2024-01-01`` would be a date today and a text tomorrow. So a column gets one of five kinds, by the types of JSON:
 
 ===============================  ============================================================
-values of the column             kind, and what is written
+values of the column             kind, and the written value
 ===============================  ============================================================
-texts                            text, as it is; never a date or a number
+texts                            text, unchanged; never a date or a number
 true and false                   boolean
-numbers                          a double; a whole number where Mirakl's document says so
+numbers                          a double; a whole number if Mirakl's document says so
 objects or lists, also empty     text with their JSON
-none                             text, empty; or the kind that Mirakl's document says
-texts beside other kinds         text; what is not a text as its JSON
+none                             text, empty; or the kind in Mirakl's document
+texts and other kinds            text; other values as their JSON
 ===============================  ============================================================
 
 The kinds of Mirakl's documented fields are known before the first value (``columns`` of the job's row), so a file
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.table import ColumnKind
 
 ROWS = 5_000
-"""Rows that are held in memory at once."""
+"""Rows in memory at once."""
 _WHOLE = 2**63
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def fits(value: object, kind: ColumnKind) -> bool:
 def learn(rows: Iterable[Mapping[str, Any]], documented: Mapping[str, ColumnKind]) -> dict[str, ColumnKind]:
     """The columns of all rows: the documented ones first, then the others as they appear.
 
-    :param documented: kinds that are known.
+    :param documented: the documented kinds.
     """
     found: dict[str, ColumnKind] = dict(documented)
     seen = dict.fromkeys(documented, True)  # others get their kind from the first value that is not null
@@ -86,7 +86,7 @@ def learn(rows: Iterable[Mapping[str, Any]], documented: Mapping[str, ColumnKind
 
 
 def written(value: Any, kind: ColumnKind) -> Any:
-    """A value as it is written in a column of a kind that it fits."""
+    """A value in the form for a column of a matching kind."""
     if value is None or kind in ("boolean", "integer"):
         return value
     if kind == "number":
@@ -105,11 +105,11 @@ def decoded(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def write_table(file: Any, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, ColumnKind]) -> int:
-    """Write rows as Parquet, some at a time.
+    """Write rows as Parquet, in batches.
 
     :param file: the open target.
     :param columns: as :func:`learn` has found them.
-    :return: how many rows.
+    :return: the number of rows.
     :raises ImportError: pyarrow is not installed.
     """
     import pyarrow as pa

@@ -130,7 +130,7 @@ MISTAKES = {
         "Synchronize(source=[{'product_sku': 'a'}], mirakl_conn_id='mirakl_shop')",
         "role must be 'operator' or 'front' for CM21, but connection 'mirakl_shop' has the key of role 'shop'",
         ("connection 'mirakl_shop'", "field role"),
-        "Use a connection that has the key of such a role",
+        "Use a connection with the key of such a role",
     ),
     "shop_of_somebody_else": Mistake(
         "Documents(shop_ids=[99], target='FOLDER/documents')",

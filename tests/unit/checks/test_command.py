@@ -29,12 +29,12 @@ def feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_products_against_the_catalog(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     good = HEAD + "headphones;A;Café;2000000000008;blue\n"
     assert main(["lint", feed(good, "cp1252"), "--conn-id", "mirakl_shop", "--encoding", "cp1252"]) == 0
-    assert capsys.readouterr().out == "feed.csv: no problem in 1 row\n"
+    assert capsys.readouterr().out == "feed.csv: no problems in 1 row\n"
     bad = feed(HEAD + "headphones;A;x;2000000000008;purple\n")
     assert main(["lint", bad, "--conn-id", "mirakl_shop"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "feed.csv: 1 problem in 1 row",
-        "  - line 2, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey",
+        "  - line 2, id 'A', color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey",
     ]
     assert main(["lint", bad, "--conn-id", "mirakl_shop", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

@@ -73,16 +73,16 @@ def test_a_good_file_has_nothing(lint: Any) -> None:
         ({"title": ""}, "title: is empty; every product needs it"),
         ({"category": "smartphones"}, "battery: is empty; smartphones needs it"),
         ({"weight": "3 kg"}, "weight: '3 kg' is not a whole number"),
-        ({"color": "purple"}, "color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"),
+        ({"color": "purple"}, "color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey"),
         ({"color": "bleck"}, "color: 'bleck' is not in the list colors; did you mean 'black'?"),
-        ({"materials": "wood|stone"}, ("materials: 'wood|stone' (stone) is not in the list materials; it has wood, "
+        ({"materials": "wood|stone"}, ("materials: 'wood|stone' (stone) is not in the list materials; it contains wood, "
          "metal, glass, cotton, leather")),
         ({"released": "31.01.2026"}, "released: '31.01.2026' is not a date in the form yyyy-MM-dd"),
-        ({"main_image": "lamp.jpg"}, "main_image: 'lamp.jpg' is not an address; it must begin with http:// or https://"),
+        ({"main_image": "lamp.jpg"}, "main_image: 'lamp.jpg' is not a URL; it must begin with http:// or https://"),
         ({"title": "x" * 256}, f"title: {'x' * 256!r:.60} is too long; at most 255 characters"),
-        ({"ean": "4006381333932"}, "ean: '4006381333932' has a wrong check digit; 1 would be right"),
-        ({"ean": "4.00638E+12"}, ("ean: '4.00638E+12' is not a GTIN of 8, 12, 13 or 14 digits; is a leading zero lost, "
-         "as spreadsheets do?")),
+        ({"ean": "4006381333932"}, "ean: '4006381333932' has a wrong check digit; 1 would be correct"),
+        ({"ean": "4.00638E+12"}, ("ean: '4.00638E+12' is not a GTIN of 8, 12, 13 or 14 digits; did a spreadsheet "
+         "remove a leading zero?")),
     ],
 )  # fmt: skip
 def test_a_fault_of_a_product(cells: dict[str, str], message: str, lint: Any) -> None:
@@ -145,7 +145,7 @@ def test_labels_above_codes(lint: Any) -> None:
     labels = "Category;Shop SKU;Title;EAN;Colour\n"
     text = labels + "category;shop_sku;title;ean;color\nheadphones;A;x;4006381333931;purple\n"
     assert said(lint(text, ProductCheck(CATALOG))) == [
-        "line 3, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"
+        "line 3, id 'A', color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey"
     ]
 
 
@@ -166,7 +166,7 @@ def test_a_row_that_cannot_be_read_is_one_finding(lint: Any) -> None:
 def test_the_words_for_a_person(lint: Any) -> None:
     found = lint(HEAD + row(color="purple"), ProductCheck(CATALOG))
     assert next(iter(words(found, "feed.csv"))) == "feed.csv: 1 problem in 1 row"
-    assert list(words(Lint(rows=2), "feed.csv")) == ["feed.csv: no problem in 2 rows"]
+    assert list(words(Lint(rows=2), "feed.csv")) == ["feed.csv: no problems in 2 rows"]
 
 
 # --- OF01, STO01, PRI01 ---------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_columns_beyond_the_document(lint: Any) -> None:
     found = lint("sku;price;ecotax;warranty\nA;1;2;24\n", ImportCheck(OF01))
     assert (found.count, found.notes) == (
         0,
-        ["'warranty' is not a column of OF01: Mirakl takes it for a custom field"],
+        ["'warranty' is not a column of OF01: Mirakl treats it as a custom field"],
     )
     found = lint("offer-sku;quantity;comment\nA;1;x\n", ImportCheck(STO01))
     assert (found.count, found.notes) == (0, ["'comment' is not a column of STO01: Mirakl may ignore it"])

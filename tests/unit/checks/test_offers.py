@@ -116,8 +116,8 @@ def test_columns_that_are_not_fields_are_all_named() -> None:
         "sku: is not a field of OF24; did you mean 'shop_sku'?",
         "Discount Price: is not a field of OF24; did you mean 'discount.price'?",
         "note: is not a field of OF24",
-        "PRICE: 'price' is set by the column 'price' too",
-        "discount.price: 'discount.price' is set by the column 'discount' too",
+        "PRICE: 'price' is also set by column 'price'",
+        "discount.price: 'discount.price' is also set by column 'discount'",
     ]
 
 
