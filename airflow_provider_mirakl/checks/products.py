@@ -317,7 +317,7 @@ def _of_list(code: str, values: _Values, *, several: bool) -> Rule:
             return None
         near = values.near(wrong[0])
         which = f"({shown(wrong)}) " if several and wrong != [cell] else ""
-        advice = f"did you mean {near!r}?" if near else f"it contains {shown(values.codes)}"
+        advice = f"did you mean {near!r}?" if near else f"it has {shown(values.codes)}"
         return f"{which}is not in the list {code}; {advice}", (
             (near,) if near else tuple(values.codes[:SHOWN_VALUES])
         )

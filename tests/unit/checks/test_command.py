@@ -34,7 +34,7 @@ def test_products_against_the_catalog(feed: Any, capsys: pytest.CaptureFixture[s
     assert main(["lint", bad, "--conn-id", "mirakl_shop"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "feed.csv: 1 problem in 1 row",
-        "  - line 2, id 'A', color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey",
+        "  - line 2, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey",
     ]
     assert main(["lint", bad, "--conn-id", "mirakl_shop", "--json"]) == 1
     report = json.loads(capsys.readouterr().out)

@@ -73,9 +73,9 @@ def test_a_good_file_has_nothing(lint: Any) -> None:
         ({"title": ""}, "title: is empty; every product needs it"),
         ({"category": "smartphones"}, "battery: is empty; smartphones needs it"),
         ({"weight": "3 kg"}, "weight: '3 kg' is not a whole number"),
-        ({"color": "purple"}, "color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey"),
+        ({"color": "purple"}, "color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"),
         ({"color": "bleck"}, "color: 'bleck' is not in the list colors; did you mean 'black'?"),
-        ({"materials": "wood|stone"}, ("materials: 'wood|stone' (stone) is not in the list materials; it contains wood, "
+        ({"materials": "wood|stone"}, ("materials: 'wood|stone' (stone) is not in the list materials; it has wood, "
          "metal, glass, cotton, leather")),
         ({"released": "31.01.2026"}, "released: '31.01.2026' is not a date in the form yyyy-MM-dd"),
         ({"main_image": "lamp.jpg"}, "main_image: 'lamp.jpg' is not a URL; it must begin with http:// or https://"),
@@ -145,7 +145,7 @@ def test_labels_above_codes(lint: Any) -> None:
     labels = "Category;Shop SKU;Title;EAN;Colour\n"
     text = labels + "category;shop_sku;title;ean;color\nheadphones;A;x;4006381333931;purple\n"
     assert said(lint(text, ProductCheck(CATALOG))) == [
-        "line 3, id 'A', color: 'purple' is not in the list colors; it contains black, white, blue, green, red, grey"
+        "line 3, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"
     ]
 
 
