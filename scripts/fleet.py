@@ -242,7 +242,7 @@ class Fleet(LiveAirflow):
         super().start(name)
         if name in TRIGGERERS:
             new = self.until(
-                lambda: {row[0] for row in self._triggerer_rows()} - known, f"{name} is registered", 180
+                lambda: {row[0] for row in self._triggerer_rows()} - known, f"{name} is registered", PATIENCE
             )
             (self.triggerer_jobs[name],) = new
 
@@ -252,7 +252,7 @@ class Fleet(LiveAirflow):
     def until_ready(self) -> None:
         """Wait until both workers take tasks."""
         logs = [self.component_log(name) for name in WORKERS]
-        self.until(lambda: all("ready." in log.read_text() for log in logs), "both workers are ready", 300)
+        self.until(lambda: all("ready." in log.read_text() for log in logs), "both workers are ready", PATIENCE)
 
     def holder(self, dag_id: str) -> str:
         """The triggerer that holds a trigger of a Dag, "" while none does."""
