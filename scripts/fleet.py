@@ -252,7 +252,9 @@ class Fleet(LiveAirflow):
     def until_ready(self) -> None:
         """Wait until both workers take tasks."""
         logs = [self.component_log(name) for name in WORKERS]
-        self.until(lambda: all("ready." in log.read_text() for log in logs), "both workers are ready", PATIENCE)
+        self.until(
+            lambda: all("ready." in log.read_text() for log in logs), "both workers are ready", PATIENCE
+        )
 
     def holder(self, dag_id: str) -> str:
         """The triggerer that holds a trigger of a Dag, "" while none does."""

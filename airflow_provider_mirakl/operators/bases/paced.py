@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
-from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
@@ -241,7 +241,7 @@ class PacedOperator(MiraklBaseOperator):
         return CallLimits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
 
     def _check_pages(self, work: Work, trip: Trip) -> None:
-        """Say when pages that were read are gone. They were files: no note brings them back.
+        """Log when pages that were read are gone. They were files, so no note restores them.
 
         Without this a task whose every process has a fresh disk would read its first page again and again.
         """
@@ -251,10 +251,10 @@ class PacedOperator(MiraklBaseOperator):
                 self.log.info("No page of a previous try is in %s: reading from the first one.", run.folder)
             return
         self.log.warning(
-            "%d pages had been read, and their files are gone from %s: the work folder was removed, or is not shared. "
+            "%s had been read, but %s no longer has the files: the work folder was removed, or is not shared. "
             "Reading from the first page again, and to the end in this worker. Set [mirakl] work_folder to storage "
             "that workers and triggerers share.",
-            journey.read[-1],
+            counted(journey.read[-1], "page"),
             run.folder,
         )
         journey.stays, journey.read = True, read
