@@ -49,7 +49,7 @@ REFUSES_NONE = __version__.startswith("3.0.")
 
 
 def as_outputs(result: Any) -> Any:
-    """A result whose every key Airflow can store as an output of its own."""
+    """A result whose keys Airflow can store as separate outputs."""
     if not REFUSES_NONE or not isinstance(result, dict):
         return result
     return {name: value for name, value in result.items() if value is not None}

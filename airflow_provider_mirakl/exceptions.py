@@ -232,7 +232,7 @@ class ApiFault:
     """One entry of the list of faults in an error reply.
 
     :param message: Mirakl's text.
-    :param code: Mirakl's code, stable where there is one.
+    :param code: Mirakl's code, if any; stable.
     :param field: the field at fault: a name, or a JSONPath in Connect.
     """
 

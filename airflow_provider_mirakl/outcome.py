@@ -33,7 +33,7 @@ class ItemResult(NamedTuple):
 
     :param item_id: the item's id as it was sent: product id, SKU, document id.
     :param status: ``succeeded``, ``failed``, or ``unknown`` if Mirakl gives no answer for the item.
-    :param code: a stable code for the reason, Mirakl's own where there is one.
+    :param code: a stable code for the reason, Mirakl's own if there is one.
     :param message: the reason, as text.
     :param attribute: the field or attribute at fault.
     """
@@ -107,7 +107,7 @@ class Outcome:
 
     @classmethod
     def merge(cls, outcomes: Iterable[Outcome]) -> Outcome:
-        """Add outcomes up, as of several jobs or chunks."""
+        """Add up outcomes, for example of several jobs or chunks."""
         parts = list(outcomes)
         counts: Counter[tuple[str | None, str | None]] = Counter()
         for part in parts:

@@ -116,7 +116,7 @@ class Senders:
         SENT.at(folder, name=f"{_hashed(self.owner)}.json").write(Sent(self.owner, at))
 
     def others(self, entity_id: str, at: float) -> bool:
-        """Whether another task has sent an action for the same order that may have been carried out since a moment."""
+        """Whether another task has sent an action for the same order that may have been carried out since a time."""
         folder = self._folder(entity_id)
         try:
             names = [path.name for path in folder.iterdir()]

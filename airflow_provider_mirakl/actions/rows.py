@@ -113,7 +113,7 @@ def taxes(value: Any) -> list[Row]:
 
 
 def moment(value: Any) -> str:
-    """A moment with its time zone, as ISO 8601 in UTC."""
+    """A time with its time zone, as ISO 8601 in UTC."""
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
     except ValueError:

@@ -7,7 +7,7 @@ accept      the line no longer waits for acceptance, and is closed as ``REFUSED`
 ship        the line is ``SHIPPED`` or ``DELIVERED``
 cancel      each adjustment ``CANCELATION`` of the line with this quantity, reason, price and taxes
 refund      each adjustment ``REFUND`` of the line with this quantity, reason, price and taxes
-upload      each document of the order with this name and type, with the moment of its last update
+upload      each document of the order with this name and type, with the time of its last update
 begin       each conversation about the order with this topic
 answer      each message of the conversation with this text
 return      its status is the one that the action leads to, or a later one
@@ -179,7 +179,7 @@ def _adjusted(kind: str) -> Marks:
 
 
 def _is_equal(adjustment: Row, row: Row) -> bool:
-    """Whether an adjustment has the values of a row. Mirakl tells numbers as numbers or as text."""
+    """Whether an adjustment has the values of a row. Mirakl returns numbers as numbers or strings."""
     wanted, currency = _adjustment(row), row["currency"]
     return (
         adjustment.get("reason") == row["reason"]

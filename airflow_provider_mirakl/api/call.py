@@ -265,7 +265,7 @@ def nothing(reply: Reply) -> None:
 def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tuple[str, str], ...]:
     """Query parameters from keywords; ``None`` leaves one out, booleans become ``true`` and ``false``.
 
-    A list is repeated, which is what Mirakl's ``array`` parameters want; for those that Mirakl declares as text
+    A list is repeated, as Mirakl's ``array`` parameters require; for those that Mirakl declares as text
     "separated by a comma" see :func:`comma`. Source: :ref:`conventions <facts-conventions>`.
     """
     return tuple(

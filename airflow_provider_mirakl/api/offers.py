@@ -240,7 +240,7 @@ def list_price_imports(
     :param created_since: only imports that were created since then.
     :param created_to: only imports that were created before.
     :param status: ``WAITING``, ``RUNNING``, ``COMPLETE`` or ``FAILED``.
-    :param origins: as of :func:`list_offer_imports`.
+    :param origins: as for :func:`list_offer_imports`.
     :param limit: imports a page, 1 to 100.
     """
     params = caller.params("PRI02") + query(

@@ -94,7 +94,7 @@ def update_account(
 
     A field that is left out is not changed. ``null`` erases it, where Mirakl allows that. An additional field of the
     shop that comes without a ``value`` is erased by Mirakl: since that is easily done by mistake, say it with
-    ``"value": None``, which is sent as Mirakl wants it.
+    ``"value": None``, which is sent in Mirakl's form.
 
     :param changes: the fields to change, in Mirakl's names; date-times may be ``datetime``.
     :param shop_id: the shop, for a user with several shops; default the user's default shop.

@@ -62,7 +62,7 @@ class Turn:
     many tasks share a process.
 
     :param operation: the operation of the next call.
-    :param paced_by: as of :class:`~airflow_provider_mirakl.api.call.Call`.
+    :param paced_by: as in :class:`~airflow_provider_mirakl.api.call.Call`.
     """
 
     operation: Operation

@@ -62,7 +62,7 @@ class Ledger:
         name: str = LEDGER.file,
         follows: bool = False,
     ) -> Ledger:
-        """Continue the ledger beside a plan, or begin one.
+        """Continue the ledger of a plan, or begin one.
 
         The note is written before the first call, so that a folder that cannot be written to stops the task.
 

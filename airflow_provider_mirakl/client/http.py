@@ -123,7 +123,7 @@ class _Shared:
     def next_permitted(self, operation: Operation, paced_by: str = "") -> float:
         """Seconds until the next call of an operation is permitted, as far as this process knows.
 
-        :param paced_by: as of :class:`~airflow_provider_mirakl.api.call.Call`.
+        :param paced_by: as in :class:`~airflow_provider_mirakl.api.call.Call`.
         """
         key = (self.settings.account, operation.code, paced_by)
         return self._pacer.wait(key, now=self._clock())

@@ -86,7 +86,7 @@ class Pacer:
             return wait if wait > NOISE else 0.0
 
     def give_back(self, key: Key, *, interval: float, moment: float, now: float) -> None:
-        """Return a turn that was not used, unless another caller has queued behind it already.
+        """Return a turn that was not used, unless another caller has already queued after it.
 
         :param interval: as the turn was taken with.
         :param moment: the time of the turn: when it was taken plus the wait.
@@ -97,7 +97,7 @@ class Pacer:
                 line.free = moment
 
     def leave(self, key: Key, *, interval: float, now: float) -> float:
-        """The holder of a turn wants to call.
+        """The holder of a turn is about to call.
 
         :return: 0 when it may, and no other before an interval is over; else the seconds to wait on.
         """

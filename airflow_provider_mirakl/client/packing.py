@@ -77,7 +77,7 @@ class Unpacker:
                 self._decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
             unpacked = self._unpack(data)
             data = self._decoder.unconsumed_tail or self._decoder.unused_data
-            # A full piece may have left more behind, though every packed byte has been read.
+            # A full piece may leave a rest, although every compressed byte has been read.
             is_more = bool(data) or (len(unpacked) == PIECE and not self._decoder.eof)
             if unpacked:
                 yield unpacked

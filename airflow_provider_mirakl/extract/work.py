@@ -83,7 +83,7 @@ class _Unfinished:
     """A page whose rows wait for their lines. A try that is killed meanwhile reads the page again.
 
     :param page: the page.
-    :param at: moment at which it was read.
+    :param at: when it was read.
     :param rows: its rows that are to be delivered, by id.
     :param lines: the lines of those that were asked for already.
     """

@@ -94,7 +94,7 @@ class MiraklBaseHook(BaseHook):
         Keeps Mirakl's published intervals inside this process, and repeats what may be repeated.
 
         :param call: what to send.
-        :raises MiraklError: as of the client; see :doc:`/client`.
+        :raises MiraklError: as for the client; see :doc:`/client`.
         """
         with self.get_conn() as client:
             return client.send(call)
@@ -103,7 +103,7 @@ class MiraklBaseHook(BaseHook):
         """Everything in a listing, page by page, at the published pace.
 
         :param call: a listing's first page.
-        :raises MiraklError: as of the client; see :doc:`/client`.
+        :raises MiraklError: as for the client; see :doc:`/client`.
         """
         with self.get_conn() as client:
             for page in client.pages(call):

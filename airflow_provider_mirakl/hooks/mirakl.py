@@ -51,7 +51,7 @@ class MiraklHook(MiraklBaseHook):
         :param shop_id: the shop; default the connection's own. The operator and the front office must set one.
         :param operator_format: the file is in the operator's format already.
         :raises MiraklInputError: the file cannot be read, or a required shop is missing.
-        :raises MiraklError: as of the client.
+        :raises MiraklError: as for the client.
         """
         from airflow_provider_mirakl.api.products import import_products
 

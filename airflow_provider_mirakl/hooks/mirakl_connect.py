@@ -44,11 +44,11 @@ class MiraklConnectHook(MiraklBaseHook):
         while it waits and continues where it stopped. Sending a product again is harmless.
 
         :param products: a list of dictionaries, a DataFrame, or a file: a local path or object storage.
-        :param columns: how flat columns become products, as of the operator.
+        :param columns: how flat columns become products, as for the operator.
         :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them.
         :return: ``sent``, and ``unknown`` as many: Mirakl accepts products before it processes them.
         :raises MiraklInputError: products are wrong; every problem is listed and no call was made.
-        :raises MiraklError: as of the client.
+        :raises MiraklError: as for the client.
         """
         from airflow_provider_mirakl.catalog.mapping import Columns
         from airflow_provider_mirakl.catalog.plan import plan_upsert

@@ -112,12 +112,12 @@ def jobs_or_newest_ended(
     newest_since: str | None = None,
     newest: JobId | None = None,
 ) -> Poll:
-    """As :func:`jobs_ended`; without ids, whether the newest job since a moment has ended.
+    """Like :func:`jobs_ended`; without ids, whether the newest job since a given time has ended.
 
     The newest one at the first poll that finds any: a later one does not replace it, or the wait might never end.
 
     :param notes: keeps its id under ``newest``.
-    :param newest_since: the moment, as ISO 8601.
+    :param newest_since: the time, as ISO 8601.
     :param newest: its id, where an earlier poll in another process found it.
     """
     row, caller, moment = JOBS[kind], Caller(role, shop_id), moment_of(newest_since)

@@ -105,7 +105,7 @@ class JobKind:
     :param file: the call that fetches a file of an export by its URL.
     :param items: the field of such a file with the list, if the file is an object.
     :param columns: kinds of the fields of an exported row that Mirakl documents, for Parquet.
-    :param batch: the call that submits encoded objects as a job, where there is one.
+    :param batch: the call that submits encoded objects as a job, if any.
     :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in the
         listing; ``resend``, where that is harmless; or ``fail`` and leave the decision to the user.
     """

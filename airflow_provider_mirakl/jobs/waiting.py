@@ -46,7 +46,7 @@ PASSING = (MiraklServerError, MiraklTransportError, MiraklReplyError)
 
 
 def is_wait(error: MiraklError) -> TypeGuard[MiraklNotYetError | MiraklRateLimitError]:
-    """Whether an error names a moment to wait for, and is not a failure: the call came too early, or 429."""
+    """Whether an error has a time to wait for, and is not a failure: the call was too early, or 429."""
     return isinstance(error, MiraklNotYetError | MiraklRateLimitError)
 
 

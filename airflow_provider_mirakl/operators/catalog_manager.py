@@ -120,7 +120,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         Templated.
     :param watermark: with ``changes_only``: the file that keeps where the last window ended; default one of the task in
         the work folder. Templated.
-    :param updated_to: only products that changed before this moment. Templated.
+    :param updated_to: only products that changed before this time. Templated.
     :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
         ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
         of 100 values at most. Templated.

@@ -38,7 +38,7 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param since: where the first run begins; default 30 days ago. Templated.
     :param updated_from: start of a fixed interval. Templated.
     :param updated_to: end of a fixed interval, exclusive. Templated.
-    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when the filters differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.

@@ -71,7 +71,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param updated_to: end of a fixed interval, exclusive; default no end. Templated.
     :param statuses: only orders in these states, such as ``AWAITING_SHIPMENT``. Templated.
     :param fulfillment_type: only ``FULFILLED_BY_SELLER`` or ``FULFILLED_BY_PARTNER``.
-    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
         Templated.
     :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` differ from those of the previous

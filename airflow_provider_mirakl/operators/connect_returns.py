@@ -28,7 +28,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     :param updated_from: start of a fixed interval. Templated.
     :param updated_to: end of a fixed interval, exclusive. Templated.
     :param statuses: only returns in these states, such as ``REQUEST_INITIATED``. Templated.
-    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when ``statuses`` differ from those of the previous run: ``fail`` before any
         call; or ``anew``, which begins again at ``since``. Templated.

@@ -48,7 +48,7 @@ class MiraklExtractOperator(ExtractOperator):
     :param since: where the first run begins; default 30 days ago. Templated.
     :param updated_from: start of a fixed interval; neither reads nor moves a watermark. Templated.
     :param updated_to: end of a fixed interval, exclusive. Templated.
-    :param overlap: seconds, or a timedelta, that a run reaches back behind the watermark.
+    :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when ``query`` or the shop differs from that of the previous run: ``fail``
         before any call; or ``anew``, which begins again at ``since``. Templated.

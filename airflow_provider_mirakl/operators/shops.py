@@ -369,7 +369,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         lost = None if kept is None else kept.open_since
         if lost is not None and self._is_shown(client, changes):
             return ShopUpdate((), {})
-        note.write(Update(time.time()))  # before the call: a worker that is killed tells nothing afterwards
+        note.write(Update(time.time()))  # before the call: a killed worker cannot note it afterwards
         try:
             answer = client.send(call)
         except (MiraklNotYetError, MiraklRateLimitError) as wait:

@@ -96,7 +96,7 @@ def connections_of(task: Any, operation: str = "") -> dict[str, str]:
     """The connections of a task by their description, each with its type.
 
     :param task: the operator or sensor.
-    :param operation: Mirakl's code of a call that failed; DJUST's calls go through a connection of its own.
+    :param operation: Mirakl's code of a call that failed; DJUST's calls use a separate connection.
     """
     found = {}
     for name in ("mirakl_conn_id", "mirakl_connect_conn_id", "djust_conn_id"):

@@ -41,7 +41,7 @@ _FILE_ERRORS = frozenset(
 
 
 class Explains(TellsLineage):
-    """An operator or sensor that explains its errors before it raises them, and tells OpenLineage what it did."""
+    """An operator or sensor that explains its errors before it raises them, and reports its lineage to OpenLineage."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -85,7 +85,7 @@ def archive(
 def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
-    Mirakl tells the same thing up to three times, and the three may disagree or be incomplete. Which one is used:
+    Mirakl reports the same result up to three times, and the three may disagree or be incomplete. Which one is used:
 
     =========  ===================================================  ================================================
     number     first                                                otherwise

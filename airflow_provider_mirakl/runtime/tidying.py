@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 LAST_FILE = "cleaned"
-"""File beside the runs of a task that says when they were last looked through."""
+"""File next to the runs of a task with the time of their last check."""
 MOST = 50
 """Folders that are removed at once, so that no task takes long to end."""
 

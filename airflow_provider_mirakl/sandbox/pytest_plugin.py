@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def mirakl_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A running sandbox of its own for the test.
+    """A separate running sandbox for the test.
 
     Speed 600 unless the marker ``mirakl_sandbox_settings`` says otherwise.
     """

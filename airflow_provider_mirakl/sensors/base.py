@@ -87,7 +87,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. ``mode`` then has
         no effect.
     :param max_failures: polls that may fail one after another.
-    :param fail_fast: fail at once on an error that a retry cannot cure, as of the operators.
+    :param fail_fast: fail at once on an error that a retry cannot fix, as for the operators.
     """
 
     poll: ClassVar[str]

@@ -61,7 +61,7 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         submitted: MappingArg | PathArg | None = None,
         sample: WholeArg | None = None,
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
-        poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
+        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)

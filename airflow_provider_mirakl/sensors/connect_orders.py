@@ -48,7 +48,7 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         updated_from: MomentArg | None = None,
         min_orders: WholeArg = 1,
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
-        poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
+        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
@@ -115,7 +115,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         action_ids: CodesArg,
         max_failed_items: WholeArg | None = 0,
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
-        poke_interval: float | timedelta = 300.0,  # a parameter of its own, so that default_args reaches it
+        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)

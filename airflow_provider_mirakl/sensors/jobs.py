@@ -280,7 +280,7 @@ class ExportSensor(MiraklJobSensor):
         Its format must be one of the export's: CSV of a CSV export, NDJSON or Parquet of a JSON export. Templated.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``; default by the target's ending. Templated.
     :return: ``job_ids``, ``states``, ``shop_id`` and ``folder``; with ``target`` also ``target``, ``items`` (``None``
-        for CSV) and ``files``, as of the operator.
+        for CSV) and ``files``, as for the operator.
     :raises MiraklConfigurationError: a ``target`` for several exports, or one that cannot be written; no call was made.
     :raises MiraklReplyError: the files are not in the format of the target.
 
@@ -329,10 +329,10 @@ class ExportSensor(MiraklJobSensor):
 
 
 class NewestJobSensor(JudgedJobSensor):
-    """Waits for jobs with given ids, or for the newest one that was created since a moment.
+    """Waits for jobs with given ids, or for the newest one created since a given time.
 
     :param job_ids: Mirakl's id of the job, or a list of ids; default none, with ``newest_since``. Templated.
-    :param newest_since: wait for the newest job of the shop that was created at this moment or later, and until there
+    :param newest_since: wait for the newest job of the shop that was created at this time or later, and until there
         is one: for imports submitted by another tool or in the back office, whose id is not known. A date-time or its
         ISO 8601 text, such as ``{{ data_interval_start }}``. Templated.
     :return: as for the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
@@ -358,7 +358,7 @@ class NewestJobSensor(JudgedJobSensor):
     def ids(self) -> list[int | str]:
         """The ids that were given; of the newest job none before it was found.
 
-        :raises MiraklConfigurationError: neither ids nor a moment were given, or both.
+        :raises MiraklConfigurationError: neither ids nor a time are set, or both.
         """
         if (self.job_ids is None) == (self.newest_since is None):
             raise MiraklConfigurationError("set either job_ids or newest_since", field="job_ids")

@@ -53,7 +53,7 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         uploaded_after: MomentArg | None = None,
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         role: TextArg | None = None,
-        poke_interval: float | timedelta = 60.0,  # a parameter of its own, so that default_args reaches it
+        poke_interval: float | timedelta = 60.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)

@@ -31,7 +31,7 @@ UPDATE = NoteKind(
 def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResult]:
     """A row for every field that was sent, and for every error about another one.
 
-    Mirakl's errors name fields of its own model, such as ``shop_pro_detail.identification_number`` for one within
+    Mirakl's errors use field names of its own model, such as ``shop_pro_detail.identification_number`` for one within
     ``pro_details``, so they cannot always be assigned to the field that was sent.
 
     :param fields: the fields sent.

@@ -38,7 +38,7 @@ log = logging.getLogger("airflow_provider_mirakl.documents")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file that Mirakl gives in an archive of its own.
+    """A file that Mirakl returns in a separate archive.
 
     :param item: its name in the outcome.
     :param parts: its path below the target: folders, then the file. Each is made safe.
@@ -103,14 +103,14 @@ def fetch(
     *,
     stored: Callable[[Wanted], None] = lambda wanted: None,
 ) -> Iterator[ItemResult]:
-    """Bring files to a folder, unless they are there with the size that Mirakl tells.
+    """Fetch files to a folder, unless they exist with the size that Mirakl lists.
 
     Each is fetched in a separate archive: Mirakl numbers equal names in an archive, so several could not be
     distinguished. The archive is checked before a byte is unpacked. One that fails does not stop the others.
 
     :param wanted: the files.
     :param target: the folder of all.
-    :param stored: is told each file that was fetched.
+    :param stored: called with each file that was fetched.
     :return: the result of each.
     :raises MiraklAuthenticationError: Mirakl rejected the client.
     :raises MiraklPermissionError: the client may not download.

@@ -34,7 +34,7 @@ SendCall = Callable[["Call[Any]"], Awaitable[Any]]
 class _Asked(NamedTuple):
     """A task's question for one job.
 
-    :param since: as of the question.
+    :param since: as in the question.
     :param until: when the job leaves the listing, unless a task asks again; by the monotonic clock.
     :param shop_id: the shop that the job belongs to.
     """

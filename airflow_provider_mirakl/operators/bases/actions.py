@@ -202,7 +202,7 @@ class OrderActionsOperator(MiraklBaseOperator):
         """Orders or returns among which are those of these ids, as Mirakl shows them now.
 
         :param entity_ids: at most :data:`BATCH`.
-        :param since: a moment, in seconds since the epoch, after which the actions were sent.
+        :param since: a time, in seconds since the epoch, after which the actions were sent.
         """
         from airflow_provider_mirakl.api.orders import list_orders
         from airflow_provider_mirakl.api.returns import list_returns
@@ -444,7 +444,7 @@ class OrderActionsOperator(MiraklBaseOperator):
     ) -> None:
         """Send what was not sent.
 
-        Where an action adds something, its orders are read first: only so can a later try tell what this action has
+        If an action adds something, its orders are read first: only then can a later try determine what this action has
         added from what was there before.
         """
         from airflow_provider_mirakl.actions.book import ActionEntry
@@ -492,7 +492,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             del book.entries[place]
             note.write(book)
             raise
-        if entry.action_id is not None:  # in the log first: a disk may be full, and then no note tells the id
+        if entry.action_id is not None:  # log it first: if the disk is full, the note cannot keep the id
             self.log.info("The %s of %s is action %s", self.kind.title, name, entry.action_id)
         note.write(book)
 

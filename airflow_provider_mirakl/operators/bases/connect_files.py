@@ -43,11 +43,12 @@ class ConnectFilesArguments(TaskArguments, total=False):
 
 
 class ConnectFilesOperator(MiraklBaseOperator):
-    """Brings files to a folder. What is there with the size that Mirakl tells is not fetched again.
+    """Fetches files to a folder. A file that exists with the size that Mirakl lists is not fetched again.
 
     :param target: folder of the files: a local path or object storage. Templated.
     :param order_ids: only those of these orders. Templated.
-    :param updated_from: only what changed at this moment or later, such as ``{{ data_interval_start }}``. Templated.
+    :param updated_from: only files that changed at this time or later, such as ``{{ data_interval_start }}``.
+        Templated.
     :param max_failed_items: failed files that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed files, 0 to 1, that does not fail the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -98,7 +99,7 @@ class ConnectFilesOperator(MiraklBaseOperator):
         return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """List, fetch what is new, and judge."""
+        """List, fetch what is new, and evaluate."""
         from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import OutcomeWriter
         from airflow_provider_mirakl.shops.order_documents import fetch

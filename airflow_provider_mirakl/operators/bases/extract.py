@@ -71,7 +71,7 @@ class ExtractOperator(PacedOperator):
     :param since: where the first run begins. Templated.
     :param updated_from: start of a fixed interval. Templated.
     :param updated_to: end of a fixed interval. Templated.
-    :param overlap: how far a run reaches back behind the watermark.
+    :param overlap: how far a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
         not cover the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again at

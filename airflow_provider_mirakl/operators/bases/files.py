@@ -204,7 +204,7 @@ class FileJobOperator(JudgedJobOperator):
         self._tell(lint)
 
     def _read_over(self, check: Check) -> Lint:
-        """Check the copy; where it is not clean, write it anew."""
+        """Check the copy; if it is not clean, write it again."""
         from airflow_provider_mirakl.checks.lint import as_line, lint_table
         from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
         from airflow_provider_mirakl.files.storage import remove, writing

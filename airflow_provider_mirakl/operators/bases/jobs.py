@@ -93,7 +93,7 @@ class MiraklJobOperator(MiraklBaseOperator):
 
     A retry resumes the job that a previous try submitted, however that try ended, and returns the same result. A
     changed input is a new job; a job that ended ``FAILED`` is submitted again by a retry; clearing the task submits
-    anew. When a task is killed the job continues, since Mirakl cannot cancel it: the task log and ``job.json``
+    again. When a task is killed the job continues, since Mirakl cannot cancel it: the task log and ``job.json``
     in the work folder name it, and a sensor can wait for it.
 
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.

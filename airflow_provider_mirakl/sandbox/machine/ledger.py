@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What can become of an item. ``invalid`` has a problem of its own, ``refused`` only shared a call with one.
+#: Results of an item. ``invalid`` has a problem itself, ``refused`` only shared a call with such an item.
 RESULTS = (
     "accepted",
     "invalid",

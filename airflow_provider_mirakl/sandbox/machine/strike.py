@@ -171,7 +171,7 @@ async def _trickle(exchange: Exchange, fault: Fault, body: bytes, to: Send) -> b
 async def abort(to: Send, hard: bool = True) -> None:
     """Close the connection of a call: with a reset, or as if the server had gone.
 
-    The server hands over ``send`` as a method of its own cycle, which knows the transport.
+    The server passes ``send`` as a method of its own cycle, which has the transport.
     """
     transport = getattr(getattr(to, "__self__", None), "transport", None)
     if transport is None:

@@ -25,7 +25,7 @@ _ATTRIBUTE_VALUES: dict[str, Check] = {
 
 
 def _anything(value: Any, path: str, out: list[Problem]) -> None:
-    """For a field that another one judges."""
+    """For a field that is checked together with another one."""
 
 
 def _object(strict: bool) -> Callable[..., Check]:
