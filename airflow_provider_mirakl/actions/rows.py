@@ -31,7 +31,7 @@ class Column:
 
 
 def text(value: Any) -> str:
-    """An id or a word, not empty; numbers become digits, since a CSV reader or a table turns ids into numbers."""
+    """An id or a name, not empty; numbers become digits, since a CSV reader or a table turns ids into numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("must be text")  # noqa: TRY004 - one error type for every invalid cell
     found = str(value).strip(BLANK)
@@ -43,7 +43,7 @@ def text(value: Any) -> str:
 
 
 def prose(value: Any) -> str:
-    """Text that a person reads, with line breaks; not empty."""
+    """Text for humans, with line breaks; not empty."""
     if not isinstance(value, str) or not value.strip(BLANK):
         raise ValueError("must be text that is not blank")
     return value.strip()

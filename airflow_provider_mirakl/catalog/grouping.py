@@ -149,6 +149,6 @@ def _has(record: Mapping[str, Any], name: str) -> bool:
 
 def _is_filled(value: Any) -> bool:
     if type(value) is str:
-        # The first test decides nearly always, and costs least.
+        # The first test is the cheapest and nearly always decides.
         return value != "" and (value[0].isalnum() or bool(value.strip(BLANK)))
     return not is_nothing(value)

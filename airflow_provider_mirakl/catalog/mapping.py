@@ -374,7 +374,7 @@ def compile_columns(columns: Columns, heading: Sequence[str] | None) -> Build:
 
 
 _Read = str | Callable[[Mapping[str, Any]], Any]
-"""The name of a column, or what makes a value of the cells."""
+"""The name of a column, or a function that makes a value from the cells."""
 
 _OPTIONAL = re.compile(r"\[([^\[\]{}]*\{[^{}]+\}[^\[\]{}]*)\]")
 
@@ -568,7 +568,7 @@ class _Builder:
 
     def __init__(self, steps: Sequence[tuple[_Read, _Target]], columns: Columns) -> None:
         self._columns = columns
-        # Of a column that is taken as it is, the name; a call for each cell of a million rows is not free.
+        # The name of a column that is used unchanged: a call for each cell of a million rows is expensive.
         self._steps = [
             (read if isinstance(read, str) else None, read, target, _PUTS[target.field])
             for read, target in steps

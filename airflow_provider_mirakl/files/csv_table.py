@@ -217,7 +217,7 @@ def _delimiter(lines: Sequence[str], quoting: _Quotes) -> str:
     found = DELIMITERS[0]
     for sign in DELIMITERS:
         rows: list[list[str]] = []
-        # A row that cannot be read, such as one with a very long cell, does not speak against the rows above it.
+        # An unreadable row, such as one with a very long cell, does not disprove the rows above it.
         with suppress(csv.Error):
             rows.extend(row for row in csv.reader(lines, delimiter=sign, quoting=quoting) if row)
         columns = len(rows[0]) if rows else 0

@@ -26,12 +26,12 @@ BLANK = "".join(
 
 
 def unseen(text: str) -> str | None:
-    """Why an id is not what it looks like: white space at its ends, or a character that does not print.
+    """Describe a hidden difference in an id: white space at its ends, or an invisible character.
 
     Mirakl would take it for another id than the one that people see.
 
     :param text: the id.
-    :return: words for a problem; ``None`` for an id without any.
+    :return: the message; ``None`` for a plain id.
     """
     if text.strip(BLANK) != text:
         ends = text[: len(text) - len(text.lstrip(BLANK))] + text[len(text.rstrip(BLANK)) :]

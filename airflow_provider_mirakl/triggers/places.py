@@ -178,10 +178,10 @@ def open_batches(
 def _begun(folder: str, kind: NoteKind[Any], generation: str) -> StoragePath:
     """The folder of a task that has begun.
 
-    :raises FileNotFoundError: it has no note of this generation here: the disk is another one, or the task was cleared
+    :raises FileNotFoundError: it has no note of this generation: the disk is another one, or the task was cleared
         and has started over. To go on would overwrite what the new try notes.
     """
     place = storage_path(folder)
     if kind.at(place, generation=generation).read() is None:
-        raise FileNotFoundError(f"there is no {kind.file} of this task in {folder}")
+        raise FileNotFoundError(f"{folder} has no {kind.file} of this task")
     return place

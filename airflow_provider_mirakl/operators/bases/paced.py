@@ -241,7 +241,7 @@ class PacedOperator(MiraklBaseOperator):
         return CallLimits(self.hook.settings.interval_factor, self.max_failures, self.refused_timeout)
 
     def _check_pages(self, work: Work, trip: Trip) -> None:
-        """Log when pages that were read are gone. They were files, so no note restores them.
+        """Log that pages read before are missing. They were files, so no note restores them.
 
         Without this a task whose every process has a fresh disk would read its first page again and again.
         """
