@@ -17,7 +17,7 @@ BOXES = [
     (290, 30, 200, 66, "Worker", "checks the feed, plans, judges", True),
     (290, 210, 200, 66, "Triggerer", "waits and polls, holds no worker", True),
     (560, 20, 220, 56, "Mirakl Connect", "catalog, orders", False),
-    (560, 92, 220, 56, "Marketplace", "and Catalog Manager: imports, offers", False),
+    (560, 92, 220, 56, "Marketplace", "Catalog Manager: imports, offers", False),
     (560, 164, 220, 56, "DJUST", "targeted CM21", False),
     (560, 236, 220, 56, "Sandbox", "a local Mirakl, for tests", False),
 ]
