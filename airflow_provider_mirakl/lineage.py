@@ -2,14 +2,14 @@
 
 Airflow asks when the provider ``apache-airflow-providers-openlineage`` is installed; nothing of it is imported before.
 
-==================  =========================================================================================
-inputs              the source file, named as in OpenLineage; the data read from Mirakl
-outputs             the same for targets; what changed in Mirakl, as the asset of that name
-``outputStatistics``  rows that Mirakl has now, or that were written
-``dataQualityMetrics``  rows of the source
+=========================  =======================================================================
+inputs                     the source file, named as in OpenLineage; the data read from Mirakl
+outputs                    the same for targets; what changed in Mirakl, as the asset of that name
+``outputStatistics``       rows that Mirakl has now, or that were written
+``dataQualityMetrics``     rows of the source
 ``dataQualityAssertions``  one that no item failed, and one for each of the most frequent errors
-``externalQuery``   Mirakl's id of the job, with the connection
-==================  =========================================================================================
+``externalQuery``          Mirakl's id of the job, with the connection
+=========================  =======================================================================
 """
 
 from __future__ import annotations

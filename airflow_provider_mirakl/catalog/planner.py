@@ -354,7 +354,9 @@ class Planner:
         nothing drops         done                               the rest to ``products.ndjson``
         rows drop             ``products.ndjson`` again, less    the rest to ``products.ndjson``
                               these
-        rows were rejected    ``on_invalid='fail'``: no products file is left, so nothing can be sent
+        rows were rejected    ``on_invalid='fail'``: no file     the same
+                              of products is left, so
+                              nothing can be sent
         ====================  =================================  ===============================================
 
         ``places`` remembers for each good row where it stood in the source, eight bytes a row on local disk, so that an

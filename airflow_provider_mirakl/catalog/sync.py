@@ -344,7 +344,20 @@ class Changes:
     partition by partition, so that memory holds one partition of the state and of the source, and nine bytes of every
     known product. A dictionary of all ids would need some 150 bytes a product.
 
-    ==========================  =======================  ====================================================
+    ==========================  =======================  ===========================================================
+    a row of the source         the state                result
+    ==========================  =======================  ===========================================================
+    the same bytes              has them                 unchanged (:meth:`sift`), and its product counts as met
+    the same bytes again        met before               goes on to the comparison, which finds the repeated id
+    other bytes, same content   has the id               unchanged; its new bytes are noted, so that the next sync
+                                                         recognizes them at once
+    other content               has the id               sent
+    any                         does not have the id     sent
+    rejected, with an id        has the id               not sent, and not missing: it is still in the source
+    rejected, without an id     -                        may be any product, so no product is deleted
+    no row                      has the id, not met      missing: deleted, within ``max_delete_ratio``
+    ==========================  =======================  ===========================================================
+
     :param state: the state to compare with.
     :param full: treat every row as changed.
     """

@@ -135,10 +135,14 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
     return None
 
 
+_ABSENT = ("does not exist", "this worker finds no")
+"""Words of the errors about a file that is not there."""
+
+
 def _of_a_file(error: Exception, task: Any) -> str | None:
     if type(error) is not MiraklInputError:
         return None
-    if not error.problems and "does not exist" in error.message:
+    if not error.problems and any(words in error.message for words in _ABSENT):
         return "Check the path as the worker sees it: another machine or container may not have the file."
     if (
         any(problem.line is not None for problem in error.problems)

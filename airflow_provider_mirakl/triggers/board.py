@@ -51,7 +51,18 @@ class Board:
     is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit on a
     page however many tasks wait. Reading every page instead would take minutes, during which no task learns anything.
 
-    =============================  ==========================  ==============================================="""
+    =============================  ==========================  ======================================================
+    the reading                    the job is on the page      the job is not on the page
+    =============================  ==========================  ======================================================
+    of every job                   its status                  asked for by itself
+    of changes, complete           its new status              nothing changed: its last status; a job never seen
+                                                               before is asked for by itself
+    of changes, cut after a page   its new status              asked for by itself: it may have changed
+    refused (400, 403, 404)        -                           asked for by itself: the key may not list jobs
+    failed otherwise               -                           the error goes to every task; the next reading is due
+                                                               one interval later
+    =============================  ==========================  ======================================================
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

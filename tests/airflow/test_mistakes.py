@@ -250,7 +250,7 @@ MISTAKES = {
     ),
     "id_that_is_none": Mistake(
         "ImportSensor(job_ids='{{ none }}')",
-        "job_ids must be the id of a job",
+        "set either job_ids or newest_since",
         ("field job_ids",),
         "Correct job_ids in the Dag",
     ),
