@@ -165,15 +165,15 @@ class _Turn:
     moment. And why it outlives a failed attempt: a request that never arrived was not counted, so the caller would
     lose its place, and the account a whole interval, for nothing.
 
-    ============  ===========================  ==================================================
-    state         what it means                what leads on
-    ============  ===========================  ==================================================
-    no turn       no time is reserved          ``come`` takes a turn
-    waiting       ``_moment`` is reserved      its time comes: ``leave``; too far away: an error
-    left          ``_left_at`` is set          the outcome: counted -> spent; otherwise -> waiting
-    spent         Mirakl has counted the call  the interval runs from now; ``come`` takes a new turn
-    given back    ``end`` with a time reserved the next caller moves up
-    ============  ===========================  ==================================================
+    ============  ==============================  ==================================================
+    state         what it means                   what leads on
+    ============  ==============================  ==================================================
+    no turn       no time is reserved             ``come`` takes a turn
+    waiting       ``_moment`` is reserved         its time comes: ``leave``; too far away: an error
+    left          ``_left_at`` is set             the outcome: counted -> spent; otherwise -> waiting
+    spent         Mirakl has counted the call     the interval runs from now; ``come`` takes a new turn
+    given back    ``end`` with a time reserved    the next caller moves up
+    ============  ==============================  ==================================================
 
     401 and 429 count as not counted (:func:`_was_counted`). A 429 also moves the time of every caller that shares the
     queue, because it speaks for the account.
