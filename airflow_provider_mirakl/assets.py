@@ -3,7 +3,7 @@
 An address names the connection and what changed there: ``mirakl-connect://<connection id>/<name>`` for Mirakl Connect,
 and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names.
 
-An operator emits the event of an outlet only when something happened in Mirakl, and puts its result into ``extra``.
+An operator emits the event of an outlet only when something happened in Mirakl, and adds its result to ``extra``.
 """
 
 from __future__ import annotations

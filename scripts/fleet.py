@@ -20,7 +20,7 @@ lost, doubled
     refused calls.
 rate
     the share of the published call frequency that was used, between the first and the last accepted call. Mirakl's
-    minute is shortened here, so what a call takes beyond it weighs more; ``at a minute`` is reckoned from it.
+    minute is shortened here, so what a call takes beyond it weighs more; ``at a minute`` is calculated from it.
 starts, worker s/call
     how often a worker started a process for the run's tasks, and for how many seconds these processes held a worker,
     for each accepted call.

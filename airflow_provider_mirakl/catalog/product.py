@@ -785,7 +785,7 @@ def _look_text(kind: types.StrType, value: Any, path: str, says: str) -> Found:
         yield (
             path,
             f"expected a text, got {_kind(value)}"
-            + ("; put it in quotes" if _is_number(value) or isinstance(value, _Huge) else ""),
+            + ("; write it in quotes" if _is_number(value) or isinstance(value, _Huge) else ""),
         )
         return
     if kind.min_length and len(value) < kind.min_length:

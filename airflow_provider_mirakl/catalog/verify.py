@@ -43,7 +43,7 @@ _PARTITION_SHIFT = 64 - 8
 
 
 class _State(msgspec.Struct):
-    """``verify/state.json``: checksums of the ids to look for and of every kept page, and a bit for every id seen."""
+    """``verify/state.json``: checksums of the expected ids and of every stored page, and a bit for every id seen."""
 
     plan: str
     expect: Expect

@@ -335,7 +335,7 @@ def _data(reply: Reply, call: Call[T]) -> Reply:
     is_file = call.accept == ANY and "content-disposition" in reply.headers
     if kind in ("text/html", "application/xhtml+xml") and not is_file:
         raise MiraklReplyError(
-            f"{reply.operation}: the {reply.status} reply is a web page, not data; check the address, and what stands "
+            f"{reply.operation}: the {reply.status} reply is a web page, not data; check the host, and any system "
             "between here and Mirakl (a proxy, a login)",
             operation=reply.operation,
             status=reply.status,

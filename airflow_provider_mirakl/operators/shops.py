@@ -170,7 +170,7 @@ class MiraklGetShopOperator(StoringOperator):
 
     :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
         shop. Templated.
-    :param include_fields: what to return, in Mirakl's names; ``None`` for everything, which puts addresses and bank
+    :param include_fields: what to return, in Mirakl's names; ``None`` for everything, which writes addresses and bank
         accounts into XCom. Default :data:`SHOP_FIELDS`.
     :return: the fields of Mirakl's answer.
     :raises MiraklConfigurationError: the key is not a seller's; no call was made.
@@ -291,7 +291,7 @@ class MiraklUpdateShopOperator(StoringOperator):
 
     Where Mirakl's reply was lost, the change may be in, and Mirakl may have counted the call. The task then reads the
     shop (A01, permitted once a day too): if it shows every changed value, the task succeeds. Else it fails, and says
-    so; a retry looks again before it sends.
+    so; a retry checks again before it sends.
 
     :param changes: the fields in Mirakl's names; or the path of a JSON file with them, which keeps bank accounts out
         of the rendered template. Templated.

@@ -69,7 +69,7 @@ def not_shown(changes: Mapping[str, Any], account: Mapping[str, Any]) -> list[st
     missing = []
     for name, wanted in changes.items():
         shown = places if name == "address" else (places if name in _CONTACT else account).get(name)
-        if name == "shop_additional_fields":  # those that are not named stay as they are
+        if name == "shop_additional_fields":  # those that are not sent are not changed
             wanted, shown = _by_code(wanted), _by_code(shown)
         if not _shows(wanted, shown):
             missing.append(name)

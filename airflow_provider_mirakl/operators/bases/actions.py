@@ -385,7 +385,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             )
 
     def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
-        """Those that are listed, by id. No page is read after the last one that is looked for."""
+        """The listed ones, by id. No page is read after the last expected one."""
         found: dict[str, dict[str, Any]] = {}
         for one in self.looked_up(client, entity_ids, since):
             if one.get("id") in entity_ids:

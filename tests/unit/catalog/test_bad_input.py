@@ -37,7 +37,7 @@ def price(amount: str) -> str:
         ('{"id":"%s"}' % ("x" * 257), "id", "has 257 characters; Connect takes at most 256"),
         ('{"id":""}', "id", "is empty"),
         ('{"brand":"A"}', "id", "missing"),
-        ('{"id":7}', "id", "expected a text, got the number 7; put it in quotes"),
+        ('{"id":7}', "id", "expected a text, got the number 7; write it in quotes"),
         ('{"id":null}', "id", "null is not allowed here"),
         (
             '{"id":"A","gtins":[{"value":"01942520342791"}]}',

@@ -445,7 +445,7 @@ def test_items_that_are_not_there(write: Make, tmp_path: Path) -> None:
 
 
 def test_an_id_that_is_a_number(write: Make, tmp_path: Path) -> None:
-    with pytest.raises(MiraklInputError, match="put it in quotes"):
+    with pytest.raises(MiraklInputError, match="write it in quotes"):
         plan_upsert([{"id": 123}], tmp_path / "plan")
     plan = plan_upsert([{"sku": 123}], tmp_path / "plan", columns=Columns({"sku": "id"}))
     assert sent(plan) == [{"id": "123"}]
