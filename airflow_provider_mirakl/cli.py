@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklError
+from airflow_provider_mirakl.files.paths import folder_below, safe_folder, storage_path
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.checks.lint import Check
@@ -113,7 +114,6 @@ def _clean(arguments: argparse.Namespace) -> int:
     import time
 
     from airflow_provider_mirakl._compat import unfinished_runs
-    from airflow_provider_mirakl.files.paths import folder_below, safe_folder
     from airflow_provider_mirakl.files.tidying import DAY, old_runs
 
     unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
@@ -145,7 +145,6 @@ def _days(text: str) -> float:
 def _lint(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl.checks.lint import lint_table, words
     from airflow_provider_mirakl.files.csv_table import open_table
-    from airflow_provider_mirakl.files.paths import storage_path
 
     if arguments.operation == "P41" and not arguments.conn_id:
         print("lint of products (P41) needs --conn-id: they are checked against a catalog", file=sys.stderr)

@@ -18,6 +18,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
     MiraklPermissionError,
 )
+from airflow_provider_mirakl.files.paths import folder_below, reach
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -163,7 +164,6 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
 
 def _work_folder() -> Finding:
     """Where tasks keep their notes, and whether this process can write there."""
-    from airflow_provider_mirakl.files.paths import folder_below, reach
     from airflow_provider_mirakl.files.storage import remove, write_bytes
 
     name = "work folder"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
@@ -194,7 +195,6 @@ def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]
     from os import fspath
 
     from airflow_provider_mirakl.exceptions import MiraklInputError
-    from airflow_provider_mirakl.files.paths import storage_path
 
     path = storage_path(fspath(source))
     if not path.exists() or path.is_dir():

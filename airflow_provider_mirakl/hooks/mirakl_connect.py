@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
@@ -108,6 +109,4 @@ class MiraklConnectHook(MiraklBaseHook):
 
 def _source(given: Any) -> Any:
     """What a path names; a list or a table as it is."""
-    from airflow_provider_mirakl.files.paths import storage_path
-
     return storage_path(given) if isinstance(given, str) else given

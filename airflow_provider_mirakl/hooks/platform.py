@@ -18,6 +18,7 @@ from airflow_provider_mirakl.exceptions import (
     Problem,
 )
 from airflow_provider_mirakl.files.notes import Note, NoteKind
+from airflow_provider_mirakl.files.paths import folder_below
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -73,8 +74,6 @@ class PlatformSettings:
     def __init__(
         self, client: Client, work_folder: str | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        from airflow_provider_mirakl.files.paths import folder_below
-
         self._client = client
         self._folder = folder_below(work_folder, FOLDER, client.settings.fingerprint)
         self._clock = clock

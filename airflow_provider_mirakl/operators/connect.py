@@ -12,6 +12,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklItemsFailedError,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
@@ -232,7 +233,6 @@ class _SendProductsOperator(_ConnectOperator):
         Only size and time are compared, so continuing costs the same however large the file is.
         """
         from airflow_provider_mirakl.catalog.plan import PLAN_FILE
-        from airflow_provider_mirakl.files.paths import storage_path
 
         if not run.begins or not self._may_continue:
             return
@@ -592,8 +592,6 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         return sync
 
     def _state(self, run: TaskRun) -> StoragePath:
-        from airflow_provider_mirakl.files.paths import storage_path
-
         if self.state is not None:
             return storage_path(self.state)
         if run.is_mapped:
@@ -729,7 +727,6 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Apply the limits on failed items to the outcome."""
         from airflow_provider_mirakl.catalog.sync import doubt
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import Outcome
 
         work = self._work(run)
@@ -750,8 +747,6 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
     @property
     def _submitted_folder(self) -> StoragePath:
-        from airflow_provider_mirakl.files.paths import storage_path
-
         return storage_path(self.submitted)
 
     def _work(self, run: TaskRun) -> VerifyWork:
@@ -774,8 +769,6 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
 
 def _source(source: Any) -> Any:
     """A source in a form that the catalog engine takes: a path, a list, or a table of a library."""
-    from airflow_provider_mirakl.files.paths import storage_path
-
     return storage_path(source) if isinstance(source, str) else source
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
@@ -74,8 +75,6 @@ class ConversationActionsOperator(OrderActionsOperator):
 
         :raises MiraklInputError: a file is missing; every one is listed.
         """
-        from airflow_provider_mirakl.files.paths import storage_path
-
         problems = [
             Problem(f"row {number}: files: file {name} does not exist")
             for number, row in enumerate(rows, 1)
@@ -90,7 +89,6 @@ class ConversationActionsOperator(OrderActionsOperator):
     def call(self, group: list[Row]) -> Call[str]:
         """The call of one message, its attachments opened again for each try."""
         from airflow_provider_mirakl.api.call import Part
-        from airflow_provider_mirakl.files.paths import storage_path
 
         (row,) = group
         paths = [storage_path(name) for name in row.get("files", ())]

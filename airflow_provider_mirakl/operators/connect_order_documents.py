@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
@@ -118,6 +119,4 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
 
 
 def _path_of(row: Row) -> StoragePath:
-    from airflow_provider_mirakl.files.paths import storage_path
-
     return storage_path(row["path"])

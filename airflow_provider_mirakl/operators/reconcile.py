@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Location, Mappings, Maybe, Table, Text
 from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -95,7 +96,6 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         return found
 
     def _side(self, name: str) -> Iterator[Mapping[str, Any]]:
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.repair.reconcile import read_side
 
         data = getattr(self, name)

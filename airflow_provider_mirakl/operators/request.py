@@ -18,6 +18,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
@@ -233,7 +234,6 @@ class MiraklRequestOperator(PacedOperator):
 
         call = self._call(lambda reply: reply)
         if self.target is not None:
-            from airflow_provider_mirakl.files.paths import storage_path
             from airflow_provider_mirakl.runtime.downloads import writing_target
 
             size = 0
@@ -278,7 +278,6 @@ class MiraklRequestOperator(PacedOperator):
 
     def _work(self, run: TaskRun) -> PagesWork:
         from airflow_provider_mirakl.api.call import query
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.jobs.requests import LISTED, PagesWork
 
         return PagesWork(

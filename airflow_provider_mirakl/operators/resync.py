@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -160,7 +161,6 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the report, log it, and evaluate it."""
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.repair.report import COUNTS, write_report
 
         result = self.resynced or self.previewed

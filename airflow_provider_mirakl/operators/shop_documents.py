@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklPermissionError,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.shops import (
     InstanceArguments,
     MiraklInstanceOperator,
@@ -202,7 +203,6 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
         }
         if self.target is None:
             return found | {"documents": rows}
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.files.storage import write_bytes
 
         lines = (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
@@ -297,7 +297,6 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and evaluate."""
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.shops.archive import ArchiveLimits
         from airflow_provider_mirakl.shops.fetch import Fetcher
 
@@ -456,7 +455,6 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, list what exists, send the rest, and evaluate."""
         from airflow_provider_mirakl.api.documents import MAX_DOCUMENTS
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import ItemResult
         from airflow_provider_mirakl.shops.upload import Uploader, check_files
 

@@ -20,6 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -417,7 +418,6 @@ class MiraklUpdateShopOperator(StoringOperator):
     def _read_changes(self) -> Mapping[str, Any]:
         import json
 
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.files.storage import unreadable
 
         given = self.changes

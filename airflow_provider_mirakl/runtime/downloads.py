@@ -141,8 +141,6 @@ def write_rows(rows: Iterable[Mapping[str, Any]], target: str) -> int:
     :param target: a local path or an address of object storage.
     :return: how many.
     """
-    from airflow_provider_mirakl.files.paths import storage_path
-
     count = 0
     with writing_target(storage_path(target)) as file:
         for row in rows:

@@ -14,6 +14,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklJobFailedError,
     MiraklNotFoundError,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Reply
@@ -206,7 +207,6 @@ def fetch_export(
     :raises MiraklNotFoundError: Mirakl no longer has the export.
     :raises MiraklReplyError: the files are empty, or not in the format of the target.
     """
-    from airflow_provider_mirakl.files.paths import storage_path
     from airflow_provider_mirakl.jobs.table import judge
     from airflow_provider_mirakl.runtime.downloads import write_files
 

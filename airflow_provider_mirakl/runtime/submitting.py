@@ -22,6 +22,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
+from airflow_provider_mirakl.files.paths import folder_below
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -91,8 +92,6 @@ class Claims:
 
     @property
     def _folder(self) -> StoragePath:
-        from airflow_provider_mirakl.files.paths import folder_below
-
         instance = hashlib.sha256(self._instance.encode()).hexdigest()[:12]
         return folder_below(self._work_folder, "submitted", self._job, instance)
 

@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl._compat import as_outputs
+from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
-from airflow_provider_mirakl.files.storage import StoragePath
+
+    from airflow_provider_mirakl.files.storage import StoragePath
 
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
@@ -140,15 +142,11 @@ class TaskRun:
 
     def announce(self, log: Any) -> None:
         """Log the location of the task's notes and files, and whether other machines can access it."""
-        from airflow_provider_mirakl.files.paths import reach
-
         log.info("Notes and files of this task are in %s, %s.", self.folder, reach(self.folder))
 
     @cached_property
     def folder(self) -> StoragePath:
         """The folder of this task instance: below the work folder by dag, task, run and map index."""
-        from airflow_provider_mirakl.files.paths import task_folder
-
         ti = self._ti
         return task_folder(self._work_folder, ti.dag_id, ti.task_id, ti.run_id, ti.map_index)
 
@@ -220,8 +218,6 @@ class TaskRun:
 
     def lasting_folder(self, *names: str) -> StoragePath:
         """A folder that every run of this task shares."""
-        from airflow_provider_mirakl.files.paths import folder_below
-
         return folder_below(self._work_folder, *names, self._ti.dag_id, self._ti.task_id)
 
     @property

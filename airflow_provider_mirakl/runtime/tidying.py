@@ -10,6 +10,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.files.paths import task_folder
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -40,7 +42,6 @@ def tidy(context: Context, work_folder: str | None, log: Any) -> None:
 
 def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
     from airflow_provider_mirakl._compat import count_unfinished
-    from airflow_provider_mirakl.files.paths import task_folder
     from airflow_provider_mirakl.files.storage import write_bytes
     from airflow_provider_mirakl.files.tidying import DAY, old_runs_of
 

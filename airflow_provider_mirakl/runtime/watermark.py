@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.files.notes import Note, NoteKind
+from airflow_provider_mirakl.files.paths import storage_path
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
@@ -68,8 +69,6 @@ def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
 
     :param given: the operator's argument; default a file in the folder that all runs of the task share.
     """
-    from airflow_provider_mirakl.files.paths import storage_path
-
     if given is not None:
         return storage_path(given)
     folder = run.lasting_folder()

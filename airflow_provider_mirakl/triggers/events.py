@@ -34,6 +34,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
+from airflow_provider_mirakl.files.paths import folder_below
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.files.notes import Note
@@ -403,7 +404,6 @@ class _Place:
 
 
 def _note(conn_id: str, name: str) -> Note[Any]:
-    from airflow_provider_mirakl.files.paths import folder_below
     from airflow_provider_mirakl.watches import WATCH
 
     return WATCH.at(folder_below(None, "watches", conn_id), name=f"watch-{name}.json")

@@ -25,6 +25,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     Problem,
 )
+from airflow_provider_mirakl.files.paths import folder_below, storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import (
@@ -428,7 +429,6 @@ class OrderActionsOperator(MiraklBaseOperator):
 
     def _senders(self, run: TaskRun, client: Client) -> Senders:
         from airflow_provider_mirakl.actions.book import Senders
-        from airflow_provider_mirakl.files.paths import folder_below
 
         folder = folder_below(self.work_folder, "actions", self.action, client.settings.fingerprint)
         return Senders(folder, run.instance)
@@ -581,7 +581,6 @@ def read_rows(source: object) -> Sequence[Any]:
     :raises MiraklInputError: it is neither, or the file cannot be read.
     """
     from airflow_provider_mirakl.actions.rows import read_file
-    from airflow_provider_mirakl.files.paths import storage_path
 
     if not isinstance(source, Sequence):
         raise MiraklInputError("source must be the path of a file, or a list")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Text, Whole
@@ -100,7 +101,6 @@ class ConnectFilesOperator(MiraklBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and evaluate."""
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.outcome import OutcomeWriter
         from airflow_provider_mirakl.shops.order_documents import fetch
 

@@ -20,6 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklRateLimitError,
     counted,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator
@@ -392,7 +393,6 @@ class DirectExportOperator(MiraklBaseOperator):
         time.sleep(max(0.0, remaining))
 
     def _export(self, run: TaskRun) -> dict[str, Any]:
-        from airflow_provider_mirakl.files.paths import storage_path
         from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
         from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
         from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path

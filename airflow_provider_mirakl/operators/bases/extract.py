@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Location, Maybe, Moment, Seconds, Text
@@ -222,7 +223,6 @@ class ExtractOperator(PacedOperator):
 
     def _target(self, run: TaskRun) -> Target:
         from airflow_provider_mirakl.extract.target import Target
-        from airflow_provider_mirakl.files.paths import storage_path
 
         return Target(
             storage_path(self.target),
@@ -276,7 +276,6 @@ class ExtractOperator(PacedOperator):
         """The window from the end of the previous run, if that had the same filters."""
         from airflow_provider_mirakl.extract.watermark import Watermark
         from airflow_provider_mirakl.extract.work import Window
-        from airflow_provider_mirakl.files.paths import storage_path
 
         if self.watermark is not None:
             place = storage_path(self.watermark)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.results import Ended
@@ -101,8 +102,6 @@ class FileJobOperator(JudgedJobOperator):
     @property
     def path(self) -> StoragePath:
         """The file."""
-        from airflow_provider_mirakl.files.paths import storage_path
-
         return storage_path(self.source)
 
     @property

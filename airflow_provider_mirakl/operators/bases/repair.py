@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.paths import lies_in, storage_path
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
@@ -280,8 +281,6 @@ class ProductRepairOperator(MiraklBaseOperator):
         return read_file(self._file(), limit=self.max_products, encoding=self.encoding)
 
     def _file(self) -> StoragePath:
-        from airflow_provider_mirakl.files.paths import lies_in, storage_path
-
         path = str(self.source)
         if self.source_folders is not None and not lies_in(path, self.source_folders):
             raise MiraklInputError(

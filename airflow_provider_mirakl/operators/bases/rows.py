@@ -14,6 +14,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     counted,
 )
+from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
@@ -254,7 +255,6 @@ class RowsJobOperator(JudgedJobOperator):
 
         from airflow_provider_mirakl.catalog.source import open_source
         from airflow_provider_mirakl.exceptions import Problem
-        from airflow_provider_mirakl.files.paths import storage_path
 
         source = open_source(
             storage_path(self.source) if isinstance(self.source, str) else self.source,
