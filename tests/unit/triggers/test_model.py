@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ SOURCE = Path(__file__).resolve().parents[3] / "benchmarks" / "model_fleet.py"
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Any:
+def fleet() -> Iterator[Any]:
+    logger = logging.getLogger("airflow_provider_mirakl")
+    level = logger.level
     spec = importlib.util.spec_from_file_location("model_fleet", SOURCE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module
+    yield module
+    logger.setLevel(level)  # a simulation silences it, for the tests that follow too
 
 
 def test_accounts_do_not_wait_for_one_another(fleet: Any) -> None:
