@@ -188,8 +188,11 @@ class FileJobOperator(JudgedJobOperator):
 
         :raises MiraklInputError: there are problems, and ``lint`` is ``fail``.
         """
+        from airflow_provider_mirakl.files.text import check_encoding
+
         if self.lint == "off":
             return
+        check_encoding(self.encoding)  # a wrong argument fails the task, whatever lint says of the file
         if not self._is_csv:
             self.log.info("%s is not CSV: it is sent as it is, without a check.", self.path.name)
             return

@@ -188,6 +188,7 @@ STOCK = b"sku;quantity\nO-1;7\n"
         (MiraklImportStockOperator, b"offer-sku;quantity\nO;\xe9\n", {}, r"encoding='cp1252'"),
         (MiraklUpsertOffersOperator, b"sku;price\nO-1;7\n", {}, r"sku: .* did you mean 'shop_sku'"),
         (MiraklUpsertOffersOperator, b"shop_sku;price\n;\nO-1;x\n", {}, r"line 3, id 'O-1', price: must be"),
+        (MiraklImportProductsOperator, STOCK, {"encoding": "klingon"}, "encoding must be 'auto' or"),
         (
             MiraklImportProductsOperator,
             b"category;shop_sku;title;ean\nmoon;A;x;4006381333931\n",
