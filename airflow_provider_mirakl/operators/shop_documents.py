@@ -473,7 +473,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
             if len(there) + len(left) > MAX_DOCUMENTS:
                 raise MiraklInputError(
                     f"the shop has {len(there)} documents and would get {len(left)} more; "
-                    f"{MAX_DOCUMENTS} is the limit. Delete some first; nothing was sent"
+                    f"the limit is {MAX_DOCUMENTS}. Delete some first; nothing was sent"
                 )
             results = [ItemResult(file.file_name, "succeeded") for file in skipped]
             if left:

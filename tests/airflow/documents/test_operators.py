@@ -247,7 +247,7 @@ def test_bad_files_are_named_before_a_call_is_spent(
     for said in (
         "is empty",
         "'PASSPORT' is not a type",
-        "INSURANCE takes",
+        "INSURANCE accepts",
         "there is no file",
         "comes 2 times",
     ):

@@ -72,7 +72,7 @@ def test_a_good_file_is_imported(import_products, mirakl_sandbox):
     assert set(result["reports"][job_id]) == {"new_product_report", "transformed_file"}
     new = Path(result["reports"][job_id]["new_product_report"]).read_text(encoding="utf-8")
     assert "A-1" in new
-    assert task.pushed["job_ids"] == [int(job_id)]
+    assert task.pushed["job_ids"] == [job_id]
     assert result["rejects"] is None
     assert submitted(mirakl_sandbox) == 1
     assert len(task.deferrals) == import_products.deferrable
@@ -360,7 +360,7 @@ def test_execution_timeout_counts_both_waits(import_products, monkeypatch):
 
 def test_without_waiting_the_task_gives_the_ids(import_products, mirakl_sandbox):
     result = import_products(wait_for_completion=False).run()
-    assert result["job_ids"] == [book(result)["entries"][0]["job_id"]]
+    assert result["job_ids"] == [str(book(result)["entries"][0]["job_id"])]
     assert not mirakl_sandbox.journal("P42")
 
 

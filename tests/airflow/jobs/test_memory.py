@@ -174,7 +174,7 @@ def test_a_folder_that_is_removed_before_the_id_is_noted_is_made_again(
     noted = JobBook.submitted
 
     def removing(self: JobBook, entry: Any, job_id: Any) -> None:
-        shutil.rmtree(str(self.note.folder))
+        shutil.rmtree(str(self.note.path.parent))
         noted(self, entry, job_id)
 
     monkeypatch.setattr(JobBook, "submitted", removing)
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_when_the_id_comes_keeps_it_in_the_log(
         patch.setattr(JobBook, "submitted", full)
         with pytest.raises(MiraklStorageError):
             task.run()
-    assert "is submitted." in capsys.readouterr().out + caplog.text
+    assert "was submitted." in capsys.readouterr().out + caplog.text
     with pytest.raises(MiraklUnclearSubmissionError):
         task.run()
     assert accepted(mirakl_sandbox, "STO01") == 1

@@ -79,7 +79,7 @@ class Strikes:
     def mirakl(self) -> None:
         """Every sandbox: open connections break, and it comes back with its state."""
         for case in self.cases:
-            case.restart()
+            case.stand.restart()
 
     def machine(self) -> None:
         """All of Airflow at once."""
@@ -129,7 +129,7 @@ class Chaos:
         ]
         try:
             for case in cases:
-                self.airflow.until_dag(case.folder.name)
+                self.airflow.until_dag(case.stand.folder.name)
             for case in cases:
                 case.start()
             calls = rnd.randrange(MOST_CALLS * len(cases) // len(OPERATIONS) + 1)
@@ -139,7 +139,7 @@ class Chaos:
                 self.airflow.until(
                     lambda: (
                         all(case.done for case in cases)
-                        or sum(len(case.sandbox.journal()) for case in cases) >= calls
+                        or sum(len(case.stand.sandbox.journal()) for case in cases) >= calls
                     ),
                     "the moment to strike",
                     PATIENCE / 4,
@@ -155,11 +155,11 @@ class Chaos:
             with contextlib.suppress(AssertionError):  # hung: said for each case
                 self.airflow.until(lambda: all(case.done for case in cases), "all runs are over", PATIENCE)
             for case in cases:
-                self.marks |= case.secrets() | case.persons()
+                self.marks |= case.stand.secrets() | case.stand.persons()
                 self._note(number, name if case in struck else "none", case)
         finally:
             for case in cases:
-                case.sandbox.stop()
+                case.stand.sandbox.stop()
 
     def _fault(self, rnd: random.Random) -> dict[str, Any] | None:
         if rnd.random() >= self.faults:
@@ -167,14 +167,16 @@ class Chaos:
         return {**rnd.choice(FAULTS), "skip": rnd.randrange(6)}
 
     def _note(self, number: int, victim: str, case: Case) -> None:
-        tally = self.tallies.setdefault((case.operation.name, victim), Counter())
+        tally = self.tallies.setdefault((case.stand.operation.name, victim), Counter())
         tally["cases"] += 1
         for column, words in case.judge():
             tally[column] += 1
-            fault = f", fault {case.fault}" if case.fault else ""
-            line = f"round {number}, {case.operation.name}, {victim}{fault}: {column}: {words}"
+            fault = f", fault {case.stand.fault}" if case.stand.fault else ""
+            line = f"round {number}, {case.stand.operation.name}, {victim}{fault}: {column}: {words}"
             self.say(f"  {line}")
-            if column in ("lost", "doubled", "untrue", "hung") or (column == "failed" and not case.fault):
+            if column in ("lost", "doubled", "untrue", "hung") or (
+                column == "failed" and not case.stand.fault
+            ):
                 self.wrong.append(line)
 
     def rows(self) -> list[tuple[str, ...]]:

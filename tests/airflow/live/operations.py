@@ -286,19 +286,29 @@ KEYS: dict[str, Any] = {
 }
 
 
-class Case:
-    """One run of an operation, with a sandbox, a folder and a Dag of its own."""
+class Stand:
+    """An operation with a sandbox, a folder, connections and a Dag of its own, and how its run is judged.
+
+    :param folder: is made; its name is the id of the Dag and of its connection.
+    :param fault: a fault of the sandbox.
+    :param deferrable: instead of the operation's own.
+    :param speed: of the sandbox, instead of the operation's own.
+    """
 
     def __init__(
-        self, airflow: LiveAirflow, operation: Operation, folder: Path, fault: dict[str, Any] | None
+        self,
+        operation: Operation,
+        folder: Path,
+        fault: dict[str, Any] | None = None,
+        deferrable: bool | None = None,
+        speed: float = 0,
     ) -> None:
         self.operation, self.folder, self.fault = operation, folder, fault
-        self.struck = False
         folder.mkdir()
         for name, lines in FILES.items():
             (folder / name).write_text("".join(f"{line}\n" for line in lines))
         self.state = folder / "sandbox.json"
-        self.sandbox = Sandbox(speed=operation.speed, state=self.state, **KEYS).start()
+        self.sandbox = Sandbox(speed=speed or operation.speed, state=self.state, **KEYS).start()
         fill(self.sandbox)
         if operation.code in ("STO01", "PRI01"):
             self.sandbox.call(_with_offers)
@@ -307,27 +317,18 @@ class Case:
         if fault is not None:
             self.sandbox.fault(**fault)
         found = connections(self.sandbox.url, self.sandbox.settings)
-        dag_id = folder.name
-        airflow.add_connection(dag_id, found[operation.conn])
-        airflow.add_connection(f"{dag_id}_djust", found["djust_default"])
+        name = folder.name
+        self.connections = {name: found[operation.conn], f"{name}_djust": found["djust_default"]}
         module, _, operator = operation.where.partition(" ")
-        airflow.add_dag(
-            dag_id,
-            DAG.substitute(
-                module=module,
-                operator=operator,
-                dag_id=dag_id,
-                deferrable=operation.deferrable,
-                connection="mirakl_connect_conn_id" if module.startswith("connect") else "mirakl_conn_id",
-                conn=dag_id,
-                arguments=Template(operation.arguments).substitute(folder=folder, data=DATA, conn=dag_id),
-            ),
+        self.dag = DAG.substitute(
+            module=module,
+            operator=operator,
+            dag_id=name,
+            deferrable=operation.deferrable if deferrable is None else deferrable,
+            connection="mirakl_connect_conn_id" if module.startswith("connect") else "mirakl_conn_id",
+            conn=name,
+            arguments=Template(operation.arguments).substitute(folder=folder, data=DATA, conn=name),
         )
-        self.airflow = airflow
-
-    def start(self) -> None:
-        """Trigger the run."""
-        self.run = self.airflow.trigger(self.folder.name)
 
     def secrets(self) -> set[str]:
         """Every key and every token of the sandbox."""
@@ -341,11 +342,6 @@ class Case:
         found = {row["shipping_info"]["email"] for row in orders}
         return found | {row["billing_info"]["address"]["street"] for row in orders}
 
-    @property
-    def done(self) -> bool:
-        """Whether the run is over."""
-        return self.run.state in ("success", "failed")
-
     def restart(self) -> None:
         """Mirakl goes away with its connections, and comes back as it was."""
         port, settings = self.sandbox.port, self.sandbox.settings
@@ -353,28 +349,22 @@ class Case:
         values = {each.name: getattr(settings, each.name) for each in fields(settings)}
         self.sandbox = Sandbox(port=port, state=self.state, **values).start()
 
-    def judge(self) -> Iterator[tuple[str, str]]:
-        """What is wrong, as columns of the table, and what to say of it."""
-        operation, state = self.operation, self.run.state
-        if state not in ("success", "failed"):
-            yield "hung", f"is {state}, its task {self.run.task('task').state}"
-            return
+    def judge(self, state: str | None, result: dict[str, Any], log: str) -> Iterator[tuple[str, str]]:
+        """What is wrong with a run that has ended, as columns of the table, and what to say of it."""
+        operation = self.operation
         wanted = operation.items or tuple(map(str, range(operation.calls if operation.code else 0)))
         accepted = self._accepted()
         if more := sorted(item for item, count in accepted.items() if count > 1):
-            yield (
-                "doubled" if operation.once else "repeated",
-                f"accepted more than once: {', '.join(more[:5])}",
-            )
-        if state == "failed":
-            yield "failed", self._last_error()
-            if not re.search(r"\bMirakl\w+Error\b", self.run.log("task")):
+            column = "doubled" if operation.once else "repeated"
+            yield column, f"accepted more than once: {', '.join(more[:5])}"
+        if state != "success":
+            yield "failed", _last_error(log)
+            if not re.search(r"\bMirakl\w+Error\b", log):
                 yield "untrue", "failed, and not with an error of the package"
             return
         missing = [item for item in wanted if item not in accepted] if operation.items else []
         if missing or len(accepted) < len(wanted):
             yield "lost", f"{len(accepted)} of {len(wanted)} accepted; missing {', '.join(missing[:5])}"
-        result = self.run.result("task") or {}
         if operation.count and result.get(operation.count) != operation.expects:
             yield "untrue", f"{operation.count} is {result.get(operation.count)}, not {operation.expects}"
         if result.get("failed"):
@@ -392,8 +382,36 @@ class Case:
             if row["operation"] == operation.code and row["result"] not in ("invalid", "refused")
         )
 
-    def _last_error(self) -> str:
-        found = re.findall(
-            r"\b(Mirakl\w+Error|\w*(?:Exception|Error))\b[\"']?[:,] ?(.{0,160})", self.run.log("task")
-        )
-        return ": ".join(found[-1]) if found else "no error is logged"
+
+class Case:
+    """A stand on a live Airflow, and its run."""
+
+    def __init__(
+        self, airflow: LiveAirflow, operation: Operation, folder: Path, fault: dict[str, Any] | None
+    ) -> None:
+        self.airflow = airflow
+        self.stand = Stand(operation, folder, fault)
+        for conn_id, connection in self.stand.connections.items():
+            airflow.add_connection(conn_id, connection)
+        airflow.add_dag(folder.name, self.stand.dag)
+
+    def start(self) -> None:
+        """Trigger the run."""
+        self.run = self.airflow.trigger(self.stand.folder.name)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over."""
+        return self.run.state in ("success", "failed")
+
+    def judge(self) -> Iterator[tuple[str, str]]:
+        """What is wrong, as columns of the table, and what to say of it."""
+        if self.done:
+            yield from self.stand.judge(self.run.state, self.run.result("task") or {}, self.run.log("task"))
+        else:
+            yield "hung", f"is {self.run.state}, its task {self.run.task('task').state}"
+
+
+def _last_error(log: str) -> str:
+    found = re.findall(r"\b(Mirakl\w+Error|\w*(?:Exception|Error))\b[\"']?[:,] ?(.{0,160})", log)
+    return ": ".join(found[-1]) if found else "no error is logged"
