@@ -24,21 +24,6 @@ _SHOWN = 3
 """Number of errors with a separate assertion."""
 
 
-class TellsLineage:
-    """An operator or sensor that reports its lineage to OpenLineage."""
-
-    result: Mapping[str, Any] | None = None
-    """The task's result, or the partial result when it failed. Set while it runs."""
-
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:
-        """Inputs, outputs and facets of a task that has succeeded."""
-        return lineage_of(self, self.result or {})
-
-    def get_openlineage_facets_on_failure(self, task_instance: object) -> Any:
-        """The same for a failed task, as far as it got."""
-        return lineage_of(self, self.result or {})
-
-
 def lineage_of(task: Any, result: Mapping[str, Any]) -> Any:
     """Inputs, outputs and facets.
 

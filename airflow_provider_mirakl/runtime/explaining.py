@@ -9,7 +9,7 @@ callback or an error tracker shows the same. It begins with what happened, becau
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from textwrap import fill
@@ -23,7 +23,6 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklStorageError
-from airflow_provider_mirakl.lineage import TellsLineage
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -40,8 +39,21 @@ _FILE_ERRORS = frozenset(
 """What storage says. Other errors of the system are of a network, and not explained here."""
 
 
-class Explains(TellsLineage):
+class Explains:
     """An operator or sensor that explains its errors before it raises them, and reports its lineage to OpenLineage."""
+
+    result: Mapping[str, Any] | None = None
+    """What the task returned, or what was known when it failed. Set while it runs."""
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> Any:
+        """Inputs, outputs and facets of a task that has succeeded. The OpenLineage provider calls this."""
+        from airflow_provider_mirakl.lineage import lineage_of
+
+        return lineage_of(self, self.result or {})
+
+    def get_openlineage_facets_on_failure(self, task_instance: object) -> Any:
+        """Inputs, outputs and facets of a task that failed, as far as they are known."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -59,7 +71,7 @@ class Explains(TellsLineage):
             return as_outputs(found)
 
 
-def _remember(task: TellsLineage, result: Any) -> None:
+def _remember(task: Explains, result: Any) -> None:
     """Keep what a task knows for its lineage, and count it. Once, where one ``execute`` calls another."""
     if result is not None and result is not task.result:
         from airflow_provider_mirakl.hooks.metrics import count_items
