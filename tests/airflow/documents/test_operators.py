@@ -248,8 +248,8 @@ def test_bad_files_are_named_before_a_call_is_spent(
         "is empty",
         "'PASSPORT' is not a type",
         "INSURANCE accepts",
-        "there is no file",
-        "comes 2 times",
+        "does not exist",
+        "occurs 2 times",
     ):
         assert said in ran.said
     assert operations(sandbox) == {"DO01": 1}
