@@ -65,6 +65,7 @@ def test_offers_and_every_page_of_a_listing(
     connect = MiraklConnectHook()
     assert connect.upsert([{"id": str(number)} for number in range(3)])["sent"] == 3
     assert connect.delete(["0"])["unknown"] == 1
+    mirakl_sandbox.advance(60)
     assert {product["id"] for product in mirakl_sandbox.products()} == {"1", "2"}
 
 

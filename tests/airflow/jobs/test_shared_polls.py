@@ -31,7 +31,7 @@ SUBMIT = {
 LIST = {"product_import": ("P51", "P42"), "offer_import": ("OF04", "OF02"), "price_import": ("PRI02", "")}
 
 
-@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=25.0, integration_seconds=120.0)
+@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=150.0, integration_seconds=120.0)
 @pytest.mark.parametrize("name", sorted(SUBMIT))
 def test_a_hundred_waiting_tasks_share_one_call_a_minute(name, mirakl_sandbox, mirakl_sandbox_connections):
     kind = JOBS[name]
@@ -74,7 +74,7 @@ def test_a_hundred_waiting_tasks_share_one_call_a_minute(name, mirakl_sandbox, m
     assert {call["status"] for call in calls} == {200}
 
 
-@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=25.0, integration_seconds=120.0)
+@pytest.mark.mirakl_sandbox_settings(limits="off", run_seconds=150.0, integration_seconds=120.0)
 def test_shops_of_one_operator_share_one_call_a_minute(mirakl_sandbox, mirakl_sandbox_connections, caplog):
     """One key: Mirakl counts its calls whichever shop they are for. None is refused, and none counts as a try."""
     shops = range(2000, 2003)

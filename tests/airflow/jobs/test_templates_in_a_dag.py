@@ -85,7 +85,7 @@ def test_results_of_tasks_are_arguments_of_the_next(
     result = run_dag(DAG.format(native=native, source=source, folder=tmp_path))
     assert set(result.tasks.values()) == {"success"}, result.tasks
     assert result.returned("wait")["job_ids"] == result.returned("pushed")["job_ids"]
-    assert result.returned("report")["body"]["import_id"] == result.returned("submit")["job_ids"][0]
+    assert str(result.returned("report")["body"]["import_id"]) == result.returned("submit")["job_ids"][0]
     assert result.returned("synchronized")["succeeded"] == 1
     assert result.returned("export")["items"] == 1
     assert result.returned("account")["shop_id"] == 2000

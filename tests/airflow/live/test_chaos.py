@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,14 @@ from chaos import Chaos
 from live_airflow import ON_3, LiveAirflow
 from operations import OPERATIONS
 
-KINDS = ("upsert", "P41", "CM21", "shipments", "S32", "orders extract")
-"""Paced, a file job, batches of a job, actions that must not be repeated, an upload, and an extract."""
+KINDS = ("upsert", "P41", "CM21", "S32", "orders extract")
+"""Paced, a file job, batches of a job, an upload, and an extract."""
 
 
+@pytest.mark.skipif(
+    not os.environ.get("MIRAKL_CHAOS"),
+    reason="set MIRAKL_CHAOS=1: it kills and starts Airflow's parts, minutes on a busy machine",
+)
 @pytest.mark.skipif(
     not ON_3, reason="on SQLite Airflow 2 has one worker, and its scheduler stands still meanwhile"
 )
