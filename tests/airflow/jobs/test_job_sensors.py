@@ -295,15 +295,8 @@ def test_only_ids_and_numbers_travel(submit, sense):
     job_ids = submit(MiraklImportProductsOperator, "mirakl_shop")
     sense(MiraklProductImportSensor, "mirakl_shop", job_ids=job_ids, until="complete", max_failed_items=None)
     for _, arguments in sense.worker.deferrals:
-        assert arguments["arguments"].keys() == {
-            "kind",
-            "job_ids",
-            "role",
-            "shop_id",
-            "early",
-            "since",
-            "newest",
-        }
+        known = {"kind", "job_ids", "role", "shop_id", "early", "since", "newest_since", "newest"}
+        assert arguments["arguments"].keys() == known
         assert "sandbox-shop-key" not in repr(arguments)
 
 
