@@ -393,7 +393,7 @@ async def test_what_airflow_has_loaded_is_kept_from_the_garbage_collector(planne
     assert gc.get_freeze_count() > 50_000
     frozen = gc.get_freeze_count()
     await fire(planned("again", chunks=1))
-    assert gc.get_freeze_count() == frozen
+    assert gc.get_freeze_count() <= frozen  # not frozen again; an object that is not used any more still goes
 
 
 async def test_a_large_page_is_parsed_in_a_thread(
