@@ -37,6 +37,7 @@ if _OWNS_SHARED:  # else xdist's controller has made it, and its workers inherit
     os.environ["MIRAKL_TESTS_SHARED"] = tempfile.mkdtemp(prefix="airflow-shared-")
 SHARED = Path(os.environ["MIRAKL_TESTS_SHARED"])
 """What all processes of a test run share."""
+LIVE = "tests/airflow/live/"
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
@@ -51,6 +52,18 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "NO_COLOR": "1",
 }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One process for each file, and one for all that need the live Airflow: one starts, not three."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneLiveAirflow(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return LIVE if nodeid.startswith(LIVE) else super()._split_scope(nodeid)
+
+    return OneLiveAirflow(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_unconfigure() -> None:

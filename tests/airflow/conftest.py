@@ -13,12 +13,27 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "live"))
 from live_airflow import LiveAirflow
 
+RUNNING = pytest.StashKey[LiveAirflow]()
+
 
 @pytest.fixture(scope="session")
-def live(migrated_db: Path) -> Iterator[LiveAirflow]:
+def live(request: pytest.FixtureRequest, migrated_db: Path) -> Iterator[LiveAirflow]:
     """A running Airflow: scheduler, triggerer, workers and whatever else its version needs."""
     with (
         tempfile.TemporaryDirectory(prefix="live-airflow-", ignore_cleanup_errors=True) as folder,
         LiveAirflow(Path(folder) / "home", Path(folder) / "connections.json", migrated_db) as airflow,
     ):
+        request.session.stash[RUNNING] = airflow
         yield airflow
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The live tests come first: they wait more than they compute, and are the longest that one process has."""
+    items.sort(key=lambda item: "live" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the live Airflow behind its last test: its loops would slow all that comes after down."""
+    if RUNNING in item.session.stash and "live" not in getattr(nextitem, "fixturenames", ()):
+        item.session.stash[RUNNING].stop()

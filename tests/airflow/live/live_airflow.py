@@ -285,6 +285,7 @@ class LiveAirflow:
         """End every process of this Airflow."""
         if self._keeper is not None:
             self._keeper.communicate(timeout=60)
+            self._keeper = None
 
     def start(self, name: str) -> None:
         """Start a component: one of ``commands``."""
