@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.files.storage import StoragePath
 
+log = logging.getLogger(__name__)
+
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
 a race in Airflow's scheduler, which fails the task."""
+MAX_CARRIED = 48 * 1024
+"""Characters of notes in the arguments of a trigger, which MySQL stores in 64 kB."""
 BACKSTOP = 600.0
 """Seconds after its deadline when Airflow ends a deferral whose trigger does not respond."""
 
@@ -72,8 +77,16 @@ class Memory:
 
     def __init__(self, state: Any = None, carried: Mapping[str, str] | None = None) -> None:
         self._state = state
-        self.carried: dict[str, str] = dict(carried or {})
-        """The notes, for the arguments of a trigger: short strings without secrets."""
+        self._notes: dict[str, str] = dict(carried or {})
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """The notes, for the arguments of a trigger: strings without secrets.
+
+        None of them if they are too long for MySQL. A worker that cannot access the folder then fails with an error
+        that says so, and submits nothing again.
+        """
+        return dict(self._notes) if sum(map(len, self._notes.values())) <= MAX_CARRIED else {}
 
     @property
     def lasts(self) -> bool:
@@ -83,11 +96,11 @@ class Memory:
     def get(self, key: str) -> list[str]:
         """Every known version of a note."""
         kept = [] if self._state is None else [self._state.get(f"mirakl/{key}".replace("/", "."))]
-        return [text for text in (*kept, self.carried.get(key)) if isinstance(text, str)]
+        return [text for text in (*kept, self._notes.get(key)) if isinstance(text, str)]
 
     def set(self, key: str, value: str) -> bool:
         """Store a note; true if Airflow stores it."""
-        self.carried[key] = value
+        self._notes[key] = value
         if self._state is None:
             return False
         self._state.set(f"mirakl/{key}".replace("/", "."), value)
@@ -96,6 +109,8 @@ class Memory:
 
 class TaskRun:
     """The files of one task instance, and whether it is a retry or a new run.
+
+    Where a try begins, the log says where its notes and files are, and whether other machines can access them.
 
     :param context: the context of the running task.
     :param work_folder: the operator's argument.
@@ -116,6 +131,8 @@ class TaskRun:
         self._work_folder = work_folder
         self.begins = begins
         self.memory = Memory(cast("Any", context).get("task_state_store"), carried)
+        if begins:
+            log.info("Notes and files of this task are in %s, %s.", self.folder, reach(self.folder))
 
     @property
     def started(self) -> float | None:
@@ -139,10 +156,6 @@ class TaskRun:
         ti = self._ti
         retries = getattr(getattr(ti, "task", None), "retries", None)
         return bool(ti.try_number <= (1 if retries is None else max(1, ti.max_tries - retries + 1)))
-
-    def announce(self, log: Any) -> None:
-        """Log the location of the task's notes and files, and whether other machines can access it."""
-        log.info("Notes and files of this task are in %s, %s.", self.folder, reach(self.folder))
 
     @cached_property
     def folder(self) -> StoragePath:

@@ -233,7 +233,6 @@ class MiraklJobOperator(MiraklBaseOperator):
 
         self._interval()
         run = self._enter(context, begins=True, carried=carried)
-        run.announce(self.log)
         previous = JobBook.find(run.folder, generation=run.generation, store=run.memory)
         if previous is None:  # tells a retry that nothing was sent
             JobBook.open(run.folder, generation=run.generation, payload="", store=run.memory)

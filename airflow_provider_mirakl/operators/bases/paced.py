@@ -205,7 +205,6 @@ class PacedOperator(MiraklBaseOperator):
         from airflow_provider_mirakl.catalog.loop import Pace
 
         run = TaskRun(context, self.work_folder, begins=True)
-        run.announce(self.log)
         return self._proceed(Trip(run, Pace(), Journey(began=run.started)))
 
     def _proceed(self, trip: Trip, woken_for: float | None = None) -> dict[str, Any]:

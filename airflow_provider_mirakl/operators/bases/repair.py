@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     )
 
 RouteName = Literal["direct", "djust"]
-MAX_CARRIED = 48 * 1024
-"""Largest note, in characters, to store in a trigger, whose arguments are a row of Airflow's database."""
 
 
 class ProductRepairOperator(MiraklBaseOperator):
@@ -189,7 +187,7 @@ class ProductRepairOperator(MiraklBaseOperator):
                     self.timeout,
                 )
                 self.defer(
-                    trigger=wait.trigger(carried=_carried(run)),
+                    trigger=wait.trigger(carried=run.memory.carried),
                     method_name=self.resume.__name__,
                     timeout=wait.backstop(time_left(self.execution_timeout, try_began(context))),
                 )
@@ -305,12 +303,6 @@ class ProductRepairOperator(MiraklBaseOperator):
                 f"it, or empty to let DJUST resolve it, not {text!r}",
                 field="client_specification_id",
             ) from None
-
-
-def _carried(run: TaskRun) -> dict[str, str] | None:
-    """The note, for a worker that cannot access the folder; ``None`` if it is too large for a trigger."""
-    carried = run.memory.carried
-    return carried if sum(map(len, carried.values())) <= MAX_CARRIED else None
 
 
 def _holds(products: object) -> bool:

@@ -373,6 +373,17 @@ def test_batches_on_a_fresh_disk_at_every_return_are_each_sent_once(batches, mir
     assert [status for status in offers(mirakl_sandbox) if status != 429] == [201] * 3
 
 
+def test_notes_too_long_for_a_trigger_end_in_an_error_and_no_batch_goes_out_twice(
+    batches, mirakl_sandbox, on_fresh_disks, monkeypatch
+):
+    from airflow_provider_mirakl.runtime import task_run
+
+    monkeypatch.setattr(task_run, "MAX_CARRIED", 100)
+    with pytest.raises(MiraklInputError, match=r"job\.json is missing.*\[mirakl\] work_folder"):
+        on_fresh_disks(batches()).run()
+    assert [status for status in offers(mirakl_sandbox) if status != 429] in ([], [201] * 3)
+
+
 def test_a_triggerer_that_dies_between_a_batch_and_its_note_sends_it_again(
     batches, mirakl_sandbox, monkeypatch
 ):
