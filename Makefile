@@ -17,6 +17,7 @@ SMOKE ?= $(AIRFLOW)
 PYTEST_ARGS ?=
 FLEET_ARGS ?=
 CHAOS_ARGS ?=
+FUZZ_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own. The order is the
 # tests' own: those that wait longest first, where xdist would begin with the longest files.
 PYTEST_PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
@@ -123,6 +124,10 @@ matrix-%: .venvs/airflow-%/.test
 .PHONY: chaos
 chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, and the result in the sandbox's records
 	$(BIN)/python scripts/chaos.py $(CHAOS_ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.dev ## ten minutes of damaged files, replies, archives, connections, notes and triggers
+	$(BIN)/python scripts/fuzz.py $(FUZZ_ARGS)
 
 # Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
 .venvs/fleet/.base:

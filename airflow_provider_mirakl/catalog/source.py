@@ -6,9 +6,7 @@ array), so nothing is lost or rounded.
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -240,12 +238,6 @@ class FileSource(Source):
             if self._path.is_dir():
                 raise unreadable("source", self.name, IsADirectoryError()) from None
             raise unreadable("source", self.name, error) from None
-        except EOFError as error:
-            raise MiraklInputError(
-                f"{self.name} is truncated: its gzip stream has no end; copy it again"
-            ) from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise MiraklInputError(f"{self.name} is damaged: gzip says {error}; copy it again") from error
         except OSError as error:
             raise unreadable("source", self.name, error) from None
 

@@ -140,6 +140,8 @@ class State:
         try:
             with path.open("rb") as file:
                 for end in self._content.ends:
+                    if end < start:
+                        raise self._damaged("its note has partitions that end before they begin")
                     entries = _decode_known(file.read(end - start))
                     known += len(entries)
                     start = end

@@ -7,10 +7,8 @@ without a name, short rows, a cell of any length. A row that cannot be read does
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import itertools
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -474,19 +472,14 @@ def open_table(
     :raises MiraklInputError: it is not CSV, or its header cannot be read; rows raise while they are read.
     """
     name = path.name
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-            if head == b"PAR1":
-                raise MiraklInputError(f"{name} is Parquet, which is not supported here; use CSV or NDJSON")
-            file.seek(0)
-            blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
-            lines = decoded_lines(blocks, name, errors)
-            table = read_table(lines, name, delimiter=delimiter, quoting=quoting, exact=exact)
-            file_is_text = (
-                head[:2] != GZIP and not head.startswith(MARKS) and check_encoding(encoding) in PLAIN
-            )
-            table.plain = table.plain and file_is_text
-            yield table
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MiraklInputError(f"{name} cannot be read as CSV ({error})") from None
+    with path.open("rb") as file:
+        head = file.read(4)
+        if head == b"PAR1":
+            raise MiraklInputError(f"{name} is Parquet, which is not supported here; use CSV or NDJSON")
+        file.seek(0)
+        blocks = text_blocks(file, name, encoding, empty=True, size=1 << 16)
+        lines = decoded_lines(blocks, name, errors)
+        table = read_table(lines, name, delimiter=delimiter, quoting=quoting, exact=exact)
+        file_is_text = head[:2] != GZIP and not head.startswith(MARKS) and check_encoding(encoding) in PLAIN
+        table.plain = table.plain and file_is_text
+        yield table

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO, Protocol, cast
@@ -104,10 +105,10 @@ def text_blocks(
     :param encoding: ``auto`` or the name of an encoding.
     :param empty: accept an empty file.
     :param size: bytes read at once.
-    :raises MiraklInputError: it is empty, or not text; or it cannot be decoded.
+    :raises MiraklInputError: it is empty, or not text; or it cannot be unpacked or decoded.
     """
     encoding = check_encoding(encoding)
-    raw = _unpacked(file, size)
+    raw = _unpacked(file, name, size)
     head = next(raw, b"")
     for magic, words in _FOREIGN:
         if head.removeprefix(_MARK).startswith(magic):
@@ -125,15 +126,22 @@ def text_blocks(
     yield from blocks
 
 
-def _unpacked(file: Readable, size: int) -> Iterator[bytes]:
+def _unpacked(file: Readable, name: str, size: int) -> Iterator[bytes]:
     head = file.read(size)
     read: Callable[[int], bytes] = file.read
-    if head.startswith(GZIP):
-        read = gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", _Rewound(head, file))).read
-        head = read(size)
-    while head:
-        yield head
-        head = read(size)
+    if not head.startswith(GZIP):
+        while head:
+            yield head
+            head = read(size)
+        return
+    read = gzip.GzipFile(mode="rb", fileobj=cast("IO[bytes]", _Rewound(head, file))).read
+    try:
+        while block := read(size):
+            yield block
+    except EOFError as error:
+        raise MiraklInputError(f"{name} is truncated: its gzip stream has no end; copy it again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise MiraklInputError(f"{name} is damaged: gzip says {error}; copy it again") from error
 
 
 def _first(blocks: Iterator[bytes]) -> bytes:

@@ -115,9 +115,10 @@ class PacedTrigger(BaseTrigger):
         from airflow_provider_mirakl.exceptions import MiraklError
         from airflow_provider_mirakl.triggers.poll import dump_error
 
-        began, may_fire = time.monotonic(), self.earliest - time.time()
+        began, may_fire = time.monotonic(), 0.0
         event: dict[str, Any]
         try:
+            may_fire = self.earliest - time.time()
             event = await self._make_calls(*await in_thread(self._read_arguments))
         except Exception as error:
             # An error that leaves the trigger would make Airflow fail the task without its message.

@@ -167,20 +167,26 @@ def dump_error(error: Exception) -> dict[str, Any]:
 
 
 def load_error(dumped: dict[str, Any]) -> Exception:
-    """The error of :func:`dump_error`; a foreign one becomes a plain error with the same message."""
+    """The error of :func:`dump_error`; a foreign one becomes a plain error with the same message, and so does one that
+    only another version of this package has."""
     import importlib
+    from contextlib import suppress
 
-    from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError
+    from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError, MiraklTriggerEventError
 
+    args, data = dumped.get("args"), dumped.get("data", {})
+    if not isinstance(args, list) or not isinstance(data, dict):
+        return MiraklTriggerEventError(f"expected the error of a trigger, got {dumped!r:.200}")
     module, _, name = str(dumped.get("type")).rpartition(".")
     kind: Any = MiraklError
     if module.startswith("airflow_provider_mirakl."):
-        kind = getattr(importlib.import_module(module), name, MiraklError)
+        with suppress(ImportError):
+            kind = getattr(importlib.import_module(module), name, MiraklError)
     if not (isinstance(kind, type) and issubclass(kind, MiraklError)):
         kind = MiraklError
     error: MiraklError = kind.__new__(kind)
-    error.args = tuple(dumped.get("args", ()))
-    error.__dict__.update(dumped.get("data", {}))
+    error.args = tuple(args)
+    error.__dict__.update(data)
     if isinstance(error, MiraklApiError):
         error.faults = ()
     return error
