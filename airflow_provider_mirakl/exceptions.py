@@ -33,6 +33,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+TOKEN = "token"  # noqa: S105 - a name
+"""The operation of the errors of a token server, in place of Mirakl's code."""
+
 
 class MiraklError(Exception):
     """Root of every error of this package.
@@ -43,6 +46,11 @@ class MiraklError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def surely_not_done(self) -> bool:
+        """Whether this is the end of a call that Mirakl certainly did not carry out."""
+        return False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the data when the error crosses a process border."""
@@ -199,6 +207,11 @@ class MiraklNotYetError(MiraklError):
         self.operation = operation
         self.retry_at = retry_at
 
+    @property
+    def surely_not_done(self) -> bool:
+        """Always."""
+        return True
+
 
 class MiraklTransportError(MiraklError):
     """No reply came.
@@ -213,9 +226,14 @@ class MiraklTransportError(MiraklError):
         self.operation = operation
         self.surely_not_sent = surely_not_sent
 
+    @property
+    def surely_not_done(self) -> bool:
+        """If the request cannot have reached Mirakl."""
+        return self.surely_not_sent
+
 
 class MiraklReplyError(MiraklError):
-    """A reply came that cannot be read: broken JSON, a missing field, a page that repeats.
+    """A reply came that cannot be read: broken JSON, a missing field, a page that repeats; or a redirect.
 
     :param operation: Mirakl's code of the operation.
     :param status: HTTP status of the reply.
@@ -225,6 +243,11 @@ class MiraklReplyError(MiraklError):
         super().__init__(message)
         self.operation = operation
         self.status = status
+
+    @property
+    def surely_not_done(self) -> bool:
+        """After a redirect, and where it was the token that could not be read: the call itself was not made."""
+        return self.operation == TOKEN or (self.status is not None and 300 <= self.status < 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +305,11 @@ class MiraklApiError(MiraklError):
         self.retry_at = retry_at
         self.request_id = request_id
         self.is_page = is_page
+
+    @property
+    def surely_not_done(self) -> bool:
+        """After a refusal: any status below 500 except 408, and every error of a token server."""
+        return self.operation == TOKEN or (self.status < 500 and self.status != 408)
 
 
 class MiraklBadRequestError(MiraklApiError):

@@ -28,7 +28,7 @@ from typing import Any
 
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.connect import UPSERT_PRODUCTS, upsert_products
-from airflow_provider_mirakl.api.steps import drive_async
+from airflow_provider_mirakl.api.steps import OnlyReads, drive_async
 from airflow_provider_mirakl.catalog import loop as paced_loop
 from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.client import exchange
@@ -67,7 +67,7 @@ class Account:
         return Reply(UPSERT_PRODUCTS.code, 202, {}, b"")
 
 
-class Catalog:
+class Catalog(OnlyReads):
     """The calls of one task; its progress is in memory."""
 
     not_before = None
@@ -85,9 +85,6 @@ class Catalog:
     def next_call(self) -> Any:
         """A call; what is in it does not matter."""
         return upsert_products(b'{"products":[]}') if self._left else None
-
-    def intend(self) -> None:
-        """Nothing to note."""
 
     def accept(self, result: object, at: datetime) -> None:
         """Note a call."""

@@ -69,6 +69,16 @@ class Turn:
     paced_by: str = ""
 
 
+class OnlyReads:
+    """A sequence of calls that only read: repeating one is harmless, so nothing is noted before it."""
+
+    def intend(self) -> None:
+        """Do nothing."""
+
+    def withdraw(self) -> None:
+        """Do nothing."""
+
+
 Step: TypeAlias = Sleep | Blocking[Any] | Send[Any] | Turn
 Steps: TypeAlias = Generator[Step, Any, T]
 """A generator of steps that returns a ``T``."""

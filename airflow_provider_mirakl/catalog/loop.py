@@ -10,7 +10,7 @@ One round of the loop::
     turn                              in the account's queue; only the triggerer has one
     read the call                     a chunk of products; in memory only while its call is near
     sleep                             what is left
-    note the intent, send, note the result
+    note the intent, send, note the result; withdraw the intent if Mirakl certainly did nothing
 """
 
 from __future__ import annotations
@@ -128,10 +128,16 @@ class _Loop:
             yield from self.stored(work.intend)
             try:
                 result = yield from send(call)
-            except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                self._refused(wait)
-            except (MiraklServerError, MiraklTransportError) as failure:
-                self._failed(failure, interval)
+            except MiraklError as error:
+                if error.surely_not_done:
+                    yield from self.stored(work.withdraw)
+                match error:
+                    case MiraklNotYetError() | MiraklRateLimitError():
+                        self._refused(error)
+                    case MiraklServerError() | MiraklTransportError():
+                        self._failed(error, interval)
+                    case _:
+                        raise
             else:
                 self._pace.failures, self._pace.refused_since = 0, None
                 at = datetime.now(UTC)

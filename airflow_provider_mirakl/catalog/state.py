@@ -6,21 +6,47 @@ A state is a folder::
     base-000007.ndjson             ["id", hash of the content, hash of the bytes], in 256 partitions by id
     rows-000007.bin                only the hashes of the bytes, sorted: a row found here is unchanged
     journal/000007-<chunk>.ndjson  products accepted since, as in the base; both hashes null for a delete
+    intents/<time>-<sync>-<id>.ndjson  the products of a call whose result is not known, or not yet
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
 
 A product is uncertain if the reply of its call was lost, or if a read-back did not find it as it was sent. The state
 keeps it with a content that no product has, so that the next sync sends or deletes it again.
+
+A call without a reply may still arrive, even after a call of the next sync, and Mirakl keeps what comes last. So every
+call has an intent: a file that is written before the call, and removed by the same process once its result is known.
+What happens to call A of one sync while another sync B begins:
+
+===============================  ==================  ==================================================================
+A ended, or its worker was       the intent of A     what is known of the products of A
+killed
+===============================  ==================  ==================================================================
+before the intent                none                A was never sent
+after the intent                 stays               uncertain: B sends or deletes them again. A may arrive after B, so
+                                                     they stay uncertain although B is accepted, and the next sync
+                                                     sends them again, until the intent is an hour old
+refused, or certainly not sent   removed             as before A
+accepted, before the commit      stays               as after the intent
+accepted, in the commit          stays               as after the intent: the journal of A may be too late for B
+accepted, after the commit       removed             what A sent, and then what B sends
+accepted, B had begun            removed             the commit notes them as uncertain, whatever B has committed
+===============================  ==================  ==================================================================
+
+B first notes itself in ``state.json`` and then reads the intents. A first writes its intent and then reads
+``state.json``. So either B sees the intent, or A sees B and sends nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+import time
+import uuid
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from typing import IO
 from zlib import crc32
@@ -34,7 +60,7 @@ from airflow_provider_mirakl.catalog.product import (
     content_hash,
     row_hash,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError, counted
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import (
     BLOCK,
@@ -47,6 +73,8 @@ from airflow_provider_mirakl.files.storage import (
 )
 
 PARTITIONS = 256
+LONGEST_CALL = 3600.0
+"""Seconds after which a call without a reply is taken as ended: it can no longer arrive after a newer one."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +82,7 @@ Known = dict[str, tuple[str, int]]
 """Ids with the hashes of content and bytes."""
 _Entry = tuple[str, str | None, int | None]
 _DOUBT = "", 0
+_INTENT = re.compile(r"(?P<time>\d{11})-(?P<sync>.+)-[0-9a-f]{8}\.ndjson")
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_known = msgspec.json.Decoder(tuple[str, str, int]).decode_lines
@@ -69,6 +98,8 @@ class _Content(msgspec.Struct):
     sync: str = ""
     products: int = 0
     ends: list[int] = msgspec.field(default_factory=list)
+    intents: list[str] = msgspec.field(default_factory=list)
+    """Intents whose products are uncertain in the base, or were made certain since."""
 
 
 _FIX = "Restore the folder from a backup, or remove it to start over, which sends every product again."
@@ -98,6 +129,7 @@ class State:
     def __init__(self, folder: StoragePath | str) -> None:
         self.folder = plain(folder)
         self._content = self._load()
+        self._intent: StoragePath | None = None
 
     @property
     def generation(self) -> int:
@@ -153,23 +185,39 @@ class State:
         if known != self.products:
             raise self._damaged(f"{path.name} contains {known:,} products instead of {self.products:,}")
 
-    # Journal files are folded in the order of their names: certain entries override uncertain ones from before the
-    # call.
+    # Intents are folded first, then journal files in the order of their names: certain entries override uncertain ones
+    # from before the call.
 
     def intend(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
-        """Note that a chunk is about to be sent: until it is committed, its products are uncertain.
+        """Note that a chunk is about to be sent: its products are uncertain until :meth:`commit` or :meth:`withdraw`.
 
         :param plan: the plan of the chunk.
         :param chunk_index: the chunk's index.
         :param sync: the id of the sync, as passed to :meth:`begin`.
         :raises MiraklInputError: another sync has begun since.
         """
-        self._check(sync)
-        ids = (_decode_id(row).id for row in read_chunk(plan.folder, plan.chunks[chunk_index]))
-        self._doubt("b-intent", ids)
+        # An earlier intent of this process stays: its call was not answered, and may still arrive.
+        folder = self.folder / "intents"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._intent = folder / f"{int(time.time()):011d}-{sync}-{uuid.uuid4().hex[:8]}.ndjson"
+        with writing(self._intent) as file:
+            file.write(_uncertain(_ids(plan, chunk_index)))
+        try:
+            self._check(sync)
+        except MiraklInputError:
+            self.withdraw()
+            raise
+
+    def withdraw(self) -> None:
+        """Note that the chunk was certainly not accepted. See :meth:`intend`."""
+        if self._intent is not None:
+            remove(self._intent)
+            self._intent = None
 
     def commit(self, plan: Plan, chunk_index: int, *, sync: str) -> None:
         """Note that Mirakl accepted a chunk; doing so twice changes nothing. See :meth:`intend`.
+
+        Products that are also in a call of another sync stay uncertain while that call may still arrive.
 
         Where another sync has begun since, Mirakl may have taken this chunk after one of the other sync: its products
         are uncertain, and the next sync sends or deletes them again.
@@ -180,10 +228,36 @@ class State:
             self._check(sync)
         except MiraklInputError:
             self._doubt_late(plan, chunk_index)
+            self.withdraw()
             raise
         entries = [_entry(plan, row) for row in read_chunk(plan.folder, plan.chunks[chunk_index])]
+        if open_ids := self._open_ids(sync):
+            entries = [(entry[0], *_DOUBT) if entry[0] in open_ids else entry for entry in entries]
+            if uncertain := sum(entry[1] == "" for entry in entries):
+                log.warning(
+                    "%s: an earlier call with %s of this chunk was not answered, and may still arrive; the next sync "
+                    "sends or deletes them again.",
+                    self.folder,
+                    counted(uncertain, "product"),
+                )
         with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as file:
             file.write(_encode_lines(entries))
+        self.withdraw()
+
+    def _open_ids(self, sync: str) -> set[str]:
+        """The products of calls of other syncs that may still arrive."""
+        return {
+            entry[0]
+            for name, of_sync, age in self._intents()
+            if of_sync != sync and age < LONGEST_CALL
+            for entry in self._intent_entries(name)
+        }
+
+    def _intents(self) -> list[tuple[str, str, float]]:
+        """Name, sync and age in seconds of each intent."""
+        now = time.time()
+        found = map(_INTENT.fullmatch, names(self.folder / "intents"))
+        return [(match[0], match["sync"], now - int(match["time"])) for match in found if match]
 
     def doubt(self, ids: Iterable[str], *, reader: str) -> None:
         """Note that a read-back did not find products as they were sent.
@@ -204,46 +278,68 @@ class State:
         return self._journal("a-refresh")
 
     def begin(self, sync: str) -> None:
-        """Let only a new sync change the state from now on, and fold the journal into a new base.
+        """Let only a new sync change the state from now on, and fold journal and intents into a new base.
 
         Safe to interrupt at any time.
 
         :param sync: a name that no other sync has.
+        :raises MiraklInputError: a third sync has begun meanwhile.
         """
-        new = self.generation + 1
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._put_in_force(msgspec.structs.replace(self._content, sync=sync))
+        changes = Spill()
+        # Read before the journal is listed: an intent that is gone by now has its entries there.
+        intents = self._intents()
+        new = [name for name, _, _ in intents if name not in self._content.intents]
+        for name in new:
+            self._spill(self._intent_entries(name), changes)
         journal = self.folder / "journal"
         waiting = [name for name in names(journal) if name.startswith(f"{self.generation:06d}-")]
-        if not waiting:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._put_in_force(msgspec.structs.replace(self._content, sync=sync))
-            return
-        changes = Spill()
         for name in waiting:
-            for entry in self._journal_entries(journal / name):
-                changes.add(partition(entry[0]), _encode_lines([entry]))
-        self._write_base(changes, _Content(new, sync))
+            self._spill(self._entries(journal / name), changes)
+        if new or waiting:
+            self._fold(changes, _Content(self.generation + 1, sync, intents=[name for name, _, _ in intents]))
         changes.close()
-        for name in names(journal):
-            if name < f"{new:06d}":
-                remove(journal / name)
-        remove(self._base(new - 1))
-        remove(self._rows(new - 1))
+        for name, _, age in intents:
+            if age >= LONGEST_CALL:
+                remove(self.folder / "intents" / name)
 
-    def _journal_entries(self, path: StoragePath) -> Iterator[_Entry]:
-        """The entries of a journal file. Every line is terminated, so a truncated file is noticed."""
-        rest = b""
+    def _spill(self, entries: Iterable[_Entry], changes: Spill) -> None:
+        for entry in entries:
+            changes.add(partition(entry[0]), _encode_lines([entry]))
+
+    def _fold(self, changes: Spill, content: _Content) -> None:
+        """Write a new base with the changes, make it current, and remove what it replaces."""
+        old, journal = self.generation, self.folder / "journal"
+        self._write_base(changes, content)
+        self._check(content.sync)
+        self._put_in_force(content)
+        for name in names(journal):
+            if name < f"{content.generation:06d}":
+                remove(journal / name)
+        remove(self._base(old))
+        remove(self._rows(old))
+
+    def _intent_entries(self, name: str) -> Iterator[_Entry]:
+        """The entries of an intent; none if its process has removed it meanwhile."""
+        with suppress(FileNotFoundError):
+            yield from self._entries(self.folder / "intents" / name)
+
+    def _entries(self, path: StoragePath) -> Iterator[_Entry]:
+        """The entries of a journal file or an intent. Every line is terminated, so a truncated file is noticed."""
+        rest, words = b"", f"{path.name} in {path.parent.name}"
         try:
             with path.open("rb") as file:
                 while block := file.read(BLOCK):
                     whole, mark, rest = (rest + block).rpartition(b"\n")
                     yield from _decode_entries(whole + mark)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._damaged(f"{path.name} in the journal cannot be read: {error}") from error
+            raise self._damaged(f"{words} cannot be read: {error}") from error
         if rest:
-            raise self._damaged(f"{path.name} in the journal is truncated")
+            raise self._damaged(f"{words} is truncated")
 
     def _write_base(self, changes: Spill, content: _Content) -> None:
-        """Write a new base with the changes, and make it current."""
+        """Write a new base with the changes, and note its size in its content."""
         hashes = Spill()
         with writing(self._base(content.generation)) as base:
             end = 0
@@ -264,7 +360,6 @@ class State:
             for first in hashes.keys():  # noqa: SIM118 - no mapping
                 rows.write(array("Q", sorted(array("Q", hashes.read(first)))).tobytes())
         hashes.close()
-        self._put_in_force(content)
 
     def _put_in_force(self, content: _Content) -> None:
         self._note.write(content)
@@ -280,15 +375,14 @@ class State:
 
     def _doubt(self, name: str, ids: Iterable[str]) -> None:
         with self._journal(name) as file:
-            file.write(_encode_lines((item_id, *_DOUBT) for item_id in ids))
+            file.write(_uncertain(ids))
 
     def _doubt_late(self, plan: Plan, chunk_index: int) -> None:
         """Note a chunk of an overtaken sync as uncertain, in the journal that is current when it has been written."""
         generation = -1
         while generation != self.generation:
             generation = self.generation
-            ids = (_decode_id(row).id for row in read_chunk(plan.folder, plan.chunks[chunk_index]))
-            self._doubt(f"z-late-{plan.kind}-{chunk_index:06d}-{plan.id}", ids)
+            self._doubt(f"z-late-{plan.kind}-{chunk_index:06d}-{plan.id}", _ids(plan, chunk_index))
             self._content = self._load()
         log.warning(
             "%s: Mirakl accepted a chunk of %d products after another sync had begun; the next sync sends them again.",
@@ -315,6 +409,16 @@ class State:
 
     def _journal_file(self, name: str) -> StoragePath:
         return self.folder / "journal" / f"{self.generation:06d}-{name}.ndjson"
+
+
+def _ids(plan: Plan, chunk_index: int) -> Iterator[str]:
+    """The products of a chunk."""
+    return (_decode_id(row).id for row in read_chunk(plan.folder, plan.chunks[chunk_index]))
+
+
+def _uncertain(ids: Iterable[str]) -> bytes:
+    """Entries of products with a content that no product has."""
+    return _encode_lines((item_id, *_DOUBT) for item_id in ids)
 
 
 def _entry(plan: Plan, row: bytes) -> _Entry:

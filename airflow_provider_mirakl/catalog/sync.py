@@ -121,6 +121,10 @@ class SyncPlan:
         """
         self.state.intend(plan, chunk_index, sync=self.id)
 
+    def withdraw(self) -> None:
+        """Note that Mirakl certainly did not accept the chunk of the last :meth:`intend`."""
+        self.state.withdraw()
+
     def commit(self, plan: Plan, chunk_index: int) -> None:
         """Move the state forward for one accepted chunk; doing so twice changes nothing.
 

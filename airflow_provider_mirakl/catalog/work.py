@@ -19,6 +19,7 @@ from airflow_provider_mirakl.api.connect import (
     list_products,
     upsert_products,
 )
+from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE, read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
@@ -58,6 +59,9 @@ class Work(Protocol):
 
     def intend(self) -> None:
         """Note that the call is made now, after all waiting."""
+
+    def withdraw(self) -> None:
+        """Note that the call was certainly not carried out."""
 
     def accept(self, result: Any, at: datetime) -> None:
         """Note that the call succeeded. If this raises, nothing has changed and it may be called again.
@@ -135,6 +139,11 @@ class SendWork:
         if self._sync is not None:
             self._sync.intend(self._ledger.plan, self._ledger.next_chunk)
 
+    def withdraw(self) -> None:
+        """Note that Mirakl did not take the chunk."""
+        if self._sync is not None:
+            self._sync.withdraw()
+
     def accept(self, result: None, at: datetime) -> None:
         """Note the chunk as accepted."""
         if self._sync is not None:
@@ -172,7 +181,7 @@ PROGRESS = NoteKind(
 )
 
 
-class _Walk(ABC):
+class _Walk(OnlyReads, ABC):
     """A walk through the pages of listProducts that continues where it was interrupted.
 
     :param folder: the folder of the progress; created if missing.
@@ -225,9 +234,6 @@ class _Walk(ABC):
     def next_call(self) -> Call[Page[Product]] | None:
         """The next page."""
         return None if self.operation is None else list_products(page_token=self._progress.page_token)
-
-    def intend(self) -> None:  # noqa: B027 - reading twice is harmless, so nothing is noted
-        """Do nothing: reading twice is harmless."""
 
     def accept(self, result: Page[Product], at: datetime) -> None:
         """Process a page."""

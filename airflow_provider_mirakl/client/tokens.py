@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 
 from airflow_provider_mirakl.api.call import FORM, Call, Operation, Reply
 from airflow_provider_mirakl.client.settings import ClientCredentials, Secret, is_header_text
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklReplyError
+from airflow_provider_mirakl.exceptions import TOKEN, MiraklError, MiraklReplyError
 
 RENEW_BEFORE = 300.0
 """Seconds before its end at which a token is renewed; for short-lived ones a tenth of their life."""
 DEFAULT_LIFETIME = 3599.0
 
-_TOKEN = Operation("token", "POST", "", replay=True, authenticated=False)
+_TOKEN = Operation(TOKEN, "POST", "", replay=True, authenticated=False)
 
 
 @dataclass(frozen=True, slots=True)

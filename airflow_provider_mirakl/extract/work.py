@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page
+from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.extract.fields import Row, moment_in
 from airflow_provider_mirakl.extract.listings import Listing
@@ -108,7 +109,7 @@ PROGRESS = NoteKind(
 )
 
 
-class ExtractWork:
+class ExtractWork(OnlyReads):
     """Reads a listing, page by page, in a worker or in the triggerer. A worker then writes the target (:meth:`end`).
 
     :param listing: the listing to read.
@@ -189,9 +190,6 @@ class ExtractWork:
             assert row_id is not None  # noqa: S101 - else the page is taken
             return self._listing.lines(row_id)
         return self._listing.page(self._progress.params)
-
-    def intend(self) -> None:
-        """Do nothing: reading twice is harmless."""
 
     def accept(self, result: Any, at: datetime) -> None:
         """Take a page, or the lines of a row."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from airflow_provider_mirakl.exceptions import (
+    TOKEN,
     MiraklApiError,
     MiraklAuthenticationError,
     MiraklBadRequestError,
@@ -84,7 +85,7 @@ def advice(error: MiraklError, conn_type: str, key_field: str) -> str:
 
 def word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
     """What to change; ``None`` if the error says it all. Parameters as for :func:`advice`."""
-    of_token = getattr(error, "operation", None) == "token"
+    of_token = getattr(error, "operation", None) == TOKEN
     if isinstance(error, MiraklTransportError):
         at = "token_url" if of_token else "host"
         return next(word for sign, word in _NO_REPLY if re.search(sign, str(error))).format(at=at)

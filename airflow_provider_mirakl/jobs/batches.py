@@ -109,6 +109,10 @@ class BatchWork:
         number = self.left[0]
         self._book.intend(number, self._batches[number][1])
 
+    def withdraw(self) -> None:
+        """Note that Mirakl did not take the batch."""
+        self._book.withdraw(self.left[0])
+
     def accept(self, result: Any, at: datetime) -> None:
         """Note the id of the job."""
         entry = self._book.entries[self.left[0]]

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from airflow_provider_mirakl.api.call import Call, Operation, Page
+from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import Note, NoteKind
 from airflow_provider_mirakl.files.pages import Pages
@@ -56,7 +57,7 @@ WRITTEN = NoteKind(
 )
 
 
-class PagesWork:
+class PagesWork(OnlyReads):
     """Reads a listing page by page. Each page is stored, so a retry continues with the next one.
 
     :param first: query of the first page.
@@ -110,9 +111,6 @@ class PagesWork:
             return None
         following = self.listed.following
         return self._call(self._first if following is None else following)
-
-    def intend(self) -> None:
-        """Do nothing: a page may be read twice."""
 
     def accept(self, result: Page[Any], at: datetime) -> None:
         """Keep a page; after the last one, write the target."""

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mirakl.api.values import Role
-from airflow_provider_mirakl.exceptions import (
-    MiraklApiError,
-    MiraklConfigurationError,
-    MiraklNotYetError,
-    MiraklServerError,
-    MiraklTransportError,
-)
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
@@ -218,9 +212,8 @@ class MiraklRequestOperator(PacedOperator):
         note.write(Written("intent", datetime.now(UTC)))
         try:
             yield
-        except (MiraklApiError, MiraklNotYetError, MiraklTransportError) as error:
-            sent = error.surely_not_sent is False if isinstance(error, MiraklTransportError) else False
-            if not sent and not isinstance(error, MiraklServerError):
+        except MiraklError as error:
+            if error.surely_not_done:
                 note.write(Written("refused", datetime.now(UTC)))
             raise
         note.write(Written("answered", datetime.now(UTC)))

@@ -385,10 +385,8 @@ class MiraklUpdateShopOperator(StoringOperator):
                 retry_at=wait.retry_at,
             ) from None
         except MiraklError as error:
-            is_open = isinstance(error, MiraklServerError | MiraklReplyError) or (
-                isinstance(error, MiraklTransportError) and not error.surely_not_sent
-            )
-            if not is_open:
+            unclear = (MiraklServerError, MiraklReplyError, MiraklTransportError)
+            if error.surely_not_done or not isinstance(error, unclear):
                 note.write(Update(lost))
                 raise
             self.log.warning("%s Whether Mirakl made the change is not known.", error)

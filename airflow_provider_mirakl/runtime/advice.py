@@ -8,6 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_mirakl.exceptions import (
+    TOKEN,
     MiraklAuthenticationError,
     MiraklBadRequestError,
     MiraklConfigurationError,
@@ -84,7 +85,7 @@ def _of_a_call(error: Exception, task: Any) -> str | None:
     """The advice of the connection's test, if the key, the token or the URL is wrong."""
     kinds = (MiraklAuthenticationError, MiraklPermissionError, MiraklTransportError)
     if not isinstance(error, MiraklError) or not (
-        isinstance(error, kinds) or getattr(error, "operation", "") == "token"
+        isinstance(error, kinds) or getattr(error, "operation", "") == TOKEN
     ):
         return None
     conn_type = next(iter(connections_of(task, getattr(error, "operation", "")).values()), "mirakl")

@@ -166,7 +166,7 @@ class Submitter:
                 book.withdraw(index)
                 self.postpone(wait, self.lost)
             except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
-                if _was_not_sent(error):
+                if error.surely_not_done:
                     book.withdraw(index)
                     raise
                 self.log.warning("%s It is not known whether Mirakl accepted it.", error)
@@ -273,10 +273,3 @@ def _unpaced(call: Call[Any]) -> Call[Any]:
     return replace(
         call, operation=replace(call.operation, interval=0), paced_by=f"{call.paced_by} repeated".strip()
     )
-
-
-def _was_not_sent(error: MiraklError) -> bool:
-    """Whether an error proves that Mirakl did not accept the submission: no connection, or a redirect."""
-    if isinstance(error, MiraklTransportError):
-        return error.surely_not_sent
-    return isinstance(error, MiraklReplyError) and error.status is not None and 300 <= error.status < 400

@@ -68,7 +68,7 @@ def remove(
         except (MiraklServerError, MiraklTransportError) as error:
             if attempt == ATTEMPTS:
                 raise
-            may_be_gone = may_be_gone or not getattr(error, "surely_not_sent", False)
+            may_be_gone = may_be_gone or not error.surely_not_done
             log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
             sleep(PAUSE * attempt)
         else:

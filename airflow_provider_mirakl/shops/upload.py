@@ -160,7 +160,7 @@ class Uploader:
             try:
                 reply = self._client.send(upload_documents(self._role, uploads, shop_id=self._shop_id))
             except (MiraklServerError, MiraklReplyError, MiraklTransportError) as error:
-                if isinstance(error, MiraklTransportError) and error.surely_not_sent:
+                if error.surely_not_done:
                     raise
                 log.warning("%s Listing the documents that arrived.", error)
                 self._sleep(SETTLE)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.api.connect import upsert_products
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.pytest_plugin import connections
 
@@ -102,6 +104,33 @@ def test_a_sync_whose_state_is_gone_refuses_before_any_call(run, sandbox, tmp_pa
     assert again.tasks == {"task": "success"}
     assert again.returned("task")["upserted"] == 3
     assert run("Sync", **options).returned("task")["unchanged"] == 3
+
+
+def test_a_call_without_a_reply_that_arrives_after_the_next_run(run, sandbox, tmp_path, monkeypatch):
+    """A run ends without a reply, the next one sends a newer value, and only then Mirakl takes the older call."""
+    sandbox.world.settings.limits = "off"
+    source = tmp_path / "catalog.ndjson"
+
+    def sync(brand: str, **options: Any) -> Any:
+        source.write_text(json.dumps({"id": "P-0", "brand": brand}) + "\n", encoding="utf-8")
+        return run("Sync", source=str(source), state=str(tmp_path / "state"), **options)
+
+    def shown() -> list[str]:
+        sandbox.advance(120)
+        return [product["brand"] for product in sandbox.products()]
+
+    assert sync("first").tasks == {"task": "success"}
+    sandbox.fault("reset_before", "upsertProducts", times=20)
+    assert sync("old", max_failures=0).tasks == {"task": "failed"}
+    sandbox.call(lambda world: world.faults.clear())
+    assert sync("new").returned("task")["upserted"] == 1
+    with MiraklConnectHook().get_conn() as client:
+        client.send(upsert_products(b'{"products":[{"id":"P-0","brand":"old"}]}'))
+    assert shown() == ["old"]
+    assert sync("new").returned("task")["upserted"] == 1, "the state does not rely on the newer call"
+    assert shown() == ["new"]
+    monkeypatch.setattr("airflow_provider_mirakl.catalog.state.LONGEST_CALL", 0)
+    assert [sync("new").returned("task")["unchanged"] for _ in range(2)] == [0, 1]
 
 
 def test_an_export_whose_watermark_is_gone_refuses_before_any_call(run, sandbox, tmp_path):

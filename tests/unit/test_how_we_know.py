@@ -7,11 +7,15 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_mirakl.actions.table import ACTIONS
+from airflow_provider_mirakl.catalog import state as state_module
+from airflow_provider_mirakl.catalog.sync import SyncPlan, plan_sync
+from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.get_provider_info import get_provider_info
 from airflow_provider_mirakl.jobs.table import DONE, FAILED, JOBS, JobKind, judge
 from airflow_provider_mirakl.outcome import ItemResult
@@ -155,6 +159,61 @@ def test_repairs_are_judged_as_their_row_says(
         ("INTEGRATION_ERRORS", "S"): "integration errors", ("NEVER_SEEN", "S"): "not documented",
     }.get((status, sku), status)  # fmt: skip
     assert (word if reported != "failed" else "FAILURE") in column
+
+
+class Calls:
+    """What can become of the call of a product. Each returns the sync that made it.
+
+    :param folder: for state and plans.
+    """
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.now = 1_000_000.0
+        patch.setattr(state_module, "time", SimpleNamespace(time=lambda: self.now))
+
+    def plan(self, brand: str) -> SyncPlan:
+        name = f"{brand}{self.now}"
+        return plan_sync([{"id": "A", "brand": brand}], self.folder / name, self.folder / "state")
+
+    def __call__(self, row: str) -> str:
+        """Bring about a row of the table; returns the brand that the state has if it is certain."""
+        first = self.plan("before")
+        first.intend(first.upsert, 0)
+        first.commit(first.upsert, 0)
+        sync = self.plan("sent")
+        if "not made" in row:
+            return "before"
+        sync.intend(sync.upsert, 0)
+        if "not carried out" in row:
+            sync.withdraw()
+            return "before"
+        if "no result" in row:
+            return "sent"
+        if "another sync had begun" in row:
+            self.plan("other")
+            with pytest.raises(MiraklInputError):
+                sync.commit(sync.upsert, 0)
+            return "sent"
+        if found := re.search(r"(less than )?an hour after a call of another sync", row):
+            self.now += state_module.LONGEST_CALL - bool(found[1])
+            sync = self.plan("newer")
+            sync.intend(sync.upsert, 0)
+        sync.commit(sync.upsert, 0)
+        if "read-back" in row:
+            sync.state.doubt(["A"], reader="r")
+        return "newer" if found else "sent"
+
+
+@pytest.mark.parametrize("row", list(rows("Mirakl Connect"))[-8:], ids=lambda row: row[0])
+def test_what_a_sync_knows(row: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certain product is not sent again while the source has the same; an uncertain one is."""
+    calls = Calls(tmp_path, monkeypatch)
+    brand = calls(row[0])
+    assert row[1].split(",")[0] in ("certain", "uncertain")
+    assert (row[1] == "certain, as before") is (brand == "before")
+    again = calls.plan(brand)
+    assert again.upsert.products == (0 if row[1].startswith("certain") else 1)
 
 
 def operators() -> dict[str, type]:

@@ -484,7 +484,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             entry.message = str(refusal)[:200]
             self.log.warning("%s", refusal)
         except (MiraklServerError, MiraklTransportError, MiraklReplyError) as error:
-            if isinstance(error, MiraklTransportError) and error.surely_not_sent:
+            if error.surely_not_done:
                 del book.entries[place]
                 note.write(book)
             raise

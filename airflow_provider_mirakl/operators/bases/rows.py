@@ -10,8 +10,6 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
-    MiraklServerError,
-    MiraklTransportError,
     counted,
 )
 from airflow_provider_mirakl.files.paths import storage_path
@@ -205,11 +203,7 @@ class RowsJobOperator(JudgedJobOperator):
         match found["status"]:
             case "error":
                 self.log.error("The triggerer stopped at %s", found.get("position"))
-                error = load_error(found["error"])
-                if not isinstance(error, MiraklServerError | MiraklTransportError):  # Mirakl took nothing
-                    for entry in book.unclear:
-                        book.withdraw(book.entries.index(entry))
-                raise error
+                raise load_error(found["error"])
             case "timeout":
                 raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
             case "unreachable":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,11 +15,16 @@ from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Turn, drive
 from airflow_provider_mirakl.catalog import loop as loop_module
 from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.exceptions import (
+    TOKEN,
+    MiraklBadRequestError,
     MiraklError,
+    MiraklNotYetError,
     MiraklPermissionError,
     MiraklRateLimitError,
+    MiraklReplyError,
     MiraklServerError,
     MiraklStorageError,
+    MiraklTransportError,
 )
 
 OPERATION = Operation("upsertProducts", "POST", "/api/products", replay=True, interval=60)
@@ -55,6 +61,9 @@ class Scene:
 
     def intend(self) -> None:
         self._touch("intend")
+
+    def withdraw(self) -> None:
+        self._touch("withdraw")
 
     def accept(self, result: object, at: datetime) -> None:
         self._touch("accept")
@@ -121,6 +130,35 @@ def test_each_call_is_read_only_in_its_turn_and_noted_before_and_after(scene: Ca
     one = scene(1)
     one.run()
     assert one.done == ["turn", "is_current", "next_call", "intend", "send", "accept"]
+
+
+@pytest.mark.parametrize(
+    ("error", "withdrawn"),
+    [
+        (
+            MiraklRateLimitError("429", operation="x", status=429, retry_at=datetime(2026, 1, 1, tzinfo=UTC)),
+            True,
+        ),
+        (MiraklNotYetError("", operation="x", retry_at=datetime(2026, 1, 1, tzinfo=UTC)), True),
+        (MiraklPermissionError("403", operation="x", status=403), True),
+        (MiraklBadRequestError("408", operation="x", status=408), False),
+        (MiraklServerError("503", operation="x", status=503), False),
+        (MiraklServerError("503", operation=TOKEN, status=503), True),
+        (MiraklTransportError("reset", operation="x", surely_not_sent=False), False),
+        (MiraklTransportError("no connection", operation="x", surely_not_sent=True), True),
+        (MiraklReplyError("302", operation="x", status=302), True),
+        (MiraklReplyError("HTML", operation="x", status=200), False),
+    ],
+    ids=str,
+)
+def test_an_intent_is_withdrawn_only_if_the_call_was_certainly_not_carried_out(
+    scene: Callable[[int], Scene], error: MiraklError, withdrawn: bool
+) -> None:
+    one = scene(1)
+    one.answers = [error]
+    with contextlib.suppress(type(error)):
+        one.run(max_failures=0, refused_timeout=0)
+    assert ("withdraw" in one.done) is withdrawn
 
 
 def test_a_429_waits_as_long_as_it_says_and_is_no_failure(scene: Callable[[int], Scene]) -> None:

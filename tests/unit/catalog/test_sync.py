@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,27 +29,58 @@ def ids(plan: Plan) -> set[str]:
 
 
 class Shop:
-    """A source, a state, and a Mirakl that accepts what it is sent."""
+    """A source, a state, and a Mirakl that accepts what it is sent. A day passes before each plan.
 
-    def __init__(self, folder: Path) -> None:
+    :param patch: gives the state a stepped clock.
+    """
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.has: dict[str, Any] = {}
+        self.now = 1_000_000.0
+        self.late: list[tuple[Plan, list[bytes], float]] = []
+        self.step = 86_400.0
+        patch.setattr(state_module, "time", SimpleNamespace(time=lambda: self.now))
 
-    def plan(self, rows: list[Any], **options: Any) -> SyncPlan:
-        return plan_sync(rows, self.folder / "sync", self.folder / "state", **options)
+    def plan(self, rows: list[Any], name: str = "sync", **options: Any) -> SyncPlan:
+        self.pass_time(self.step)
+        return plan_sync(rows, self.folder / name, self.folder / "state", **options)
 
-    def accept(self, sync: SyncPlan, chunks: int | None = None, *, lost: bool = False) -> None:
-        """Take the first chunks, upserts before deletes; ``lost``: one more, of which the reply never arrives."""
+    def accept(self, sync: SyncPlan, chunks: int | None = None, *, fate: str = "") -> None:
+        """Take the first chunks, upserts before deletes, and one more with another fate.
+
+        :param fate: ``lost``: taken, but the reply never arrives; ``late``: Mirakl takes it within an hour.
+        """
         due = [(plan, index) for plan in (sync.upsert, sync.delete) for index in range(len(plan.chunks))]
         stop = len(due) if chunks is None else chunks
-        for number, (plan, index) in enumerate(due[: stop + lost]):
+        for number, (plan, index) in enumerate(due[: stop + bool(fate)]):
             sync.intend(plan, index)
-            self._take(plan, index)
             if number < stop:
+                self.take(plan, read_chunk(plan.folder, plan.chunks[index]))
                 sync.commit(plan, index)
+            else:
+                self.leave(plan, index)
+                if fate == "lost":
+                    self.arrive()
 
-    def _take(self, plan: Plan, index: int) -> None:
-        for row in read_chunk(plan.folder, plan.chunks[index]):
+    def leave(self, plan: Plan, index: int) -> None:
+        """Let a call leave, to be taken later."""
+        self.late.append((plan, read_chunk(plan.folder, plan.chunks[index]), self.now))
+
+    def arrive(self) -> None:
+        """Take every call that is on its way."""
+        for plan, rows, _ in self.late:
+            self.take(plan, rows)
+        self.late.clear()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass. No call is on its way for an hour."""
+        self.now += seconds
+        if any(self.now - left >= state_module.LONGEST_CALL for _, _, left in self.late):
+            self.arrive()
+
+    def take(self, plan: Plan, rows: list[bytes]) -> None:
+        for row in rows:
             product = json.loads(row)
             self.has.pop(product["id"], None)
             if plan.kind == "upsert":
@@ -61,8 +93,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return Shop(tmp_path, monkeypatch)
 
 
 def test_only_changes_are_sent(shop: Shop, product: Make) -> None:
@@ -223,35 +255,130 @@ def test_two_syncs_on_one_state_do_not_mix(sent: int, shop: Shop, product: Make)
     for step in (slow.intend, slow.commit):
         with pytest.raises(MiraklInputError, match="run one sync at a time"):
             step(slow.upsert, sent)
+        assert not list((shop.folder / "state").glob("intents/*"))
 
 
-@pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("kind", ["upsert", "delete"])
+@pytest.mark.parametrize("hours", [0, 2])
 def test_a_late_call_of_an_overtaken_sync_is_made_good(
-    kind: str, later: bool, shop: Shop, product: Make, tmp_path: Path
+    kind: str, hours: int, shop: Shop, product: Make
 ) -> None:
-    """Mirakl takes the older call last: the state must not believe what it was told before.
+    """Mirakl takes the older call last, and its worker lives: the commit notes the products as uncertain.
 
-    :param later: whether a third sync has begun when the late commit comes.
+    :param hours: how long the worker was stopped between the intent and its call.
     """
-    old, new = [product(1, brand="old")], [product(1, brand="new"), product(2)]
+    new = [product(1, brand="new"), product(2)]
     shop.run([product(1), product(2)])
     overtaken = shop.plan(
-        [product(1), product(2)][:1] if kind == "delete" else [old[0], product(2)], max_delete_ratio=1
+        [product(2)] if kind == "delete" else [product(1, brand="old"), product(2)], max_delete_ratio=1
     )
     plan = overtaken.delete if kind == "delete" else overtaken.upsert
     overtaken.intend(plan, 0)
-    current = plan_sync(new, tmp_path / "other", shop.folder / "state")
-    shop.accept(current)
-    shop._take(plan, 0)  # the reply comes now
-    if later:
-        third = plan_sync(new, tmp_path / "third", shop.folder / "state")
-        assert not third.upsert.chunks, "nothing is known of it yet"
+    shop.step = hours * 3600
+    shop.accept(shop.plan(new, "other"))
+    shop.leave(plan, 0)
+    shop.arrive()
     with pytest.raises(MiraklInputError, match="another sync has started"):
         overtaken.commit(plan, 0)
-    shop.run(new)
-    assert {key: one["brand"] for key, one in shop.has.items()} == {"SKU-000001": "new", "SKU-000002": "ACME"}
+    assert ids(shop.run(new).upsert) == {"SKU-000001"}
+    assert brands(shop) == {"SKU-000001": "new", "SKU-000002": "ACME"}
     assert not shop.run(new).upsert.chunks
+
+
+def brands(shop: Shop) -> dict[str, Any]:
+    return {key: one["brand"] for key, one in shop.has.items()}
+
+
+@pytest.mark.parametrize("kind", ["upsert", "delete"])
+@pytest.mark.parametrize("arrives", [0, 1, 2, None])
+def test_a_call_without_a_reply_may_arrive_after_the_next_sync(
+    kind: str, arrives: int | None, shop: Shop, product: Make
+) -> None:
+    """The worker was killed after its call. Until an hour has passed, no later call is believed to be the last one.
+
+    :param arrives: how many syncs Mirakl completes before it takes the call; ``None``: it never does.
+    """
+    new = [product(1, brand="new"), product(2)]
+    shop.run([product(1), product(2)])
+    killed = shop.plan(
+        [product(2)] if kind == "delete" else [product(1, brand="old"), product(2)], max_delete_ratio=1
+    )
+    plan = killed.delete if kind == "delete" else killed.upsert
+    killed.intend(plan, 0)
+    if arrives is not None:
+        shop.leave(plan, 0)
+    shop.step = 600
+    for completed in range(3):
+        if arrives == completed:
+            shop.arrive()
+        assert ids(shop.run(new).upsert) == {"SKU-000001"}, completed
+    shop.step = 3600
+    assert ids(shop.run(new).upsert) == {"SKU-000001"}
+    assert brands(shop) == {"SKU-000001": "new", "SKU-000002": "ACME"}
+    assert not shop.run(new).upsert.chunks
+    assert not list((shop.folder / "state").glob("intents/*"))
+
+
+def test_what_the_next_sync_removed_stays_removed(shop: Shop, product: Make) -> None:
+    """A late upsert brings back a product that a newer sync has deleted."""
+    shop.run([product(1), product(2)])
+    shop.accept(shop.plan([product(1, brand="old"), product(2)]), 0, fate="late")
+    shop.step = 600
+    assert ids(shop.run([product(2)], max_delete_ratio=1).delete) == {"SKU-000001"}
+    shop.arrive()
+    shop.step = 3600
+    assert ids(shop.run([product(2)], max_delete_ratio=1).delete) == {"SKU-000001"}
+    assert brands(shop) == {"SKU-000002": "ACME"}
+    assert not shop.plan([product(2)]).delete.chunks
+
+
+def test_a_sync_killed_at_any_write_is_made_good_by_the_next(
+    shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the intent nothing is sent; killed in the commit Mirakl has taken the call already."""
+    new = [product(1, brand="new"), product(2)]
+    crashes = 0
+    for step in range(12):
+        shop.step = 86_400
+        shop.run([product(1), product(2)])
+        killed = shop.plan([product(1, brand="old"), product(2)])
+        with monkeypatch.context() as patch:
+            crashing(patch, step)
+            try:
+                shop.accept(killed)
+            except KeyboardInterrupt:
+                crashes += 1
+        shop.step = 600
+        shop.run(new)
+        shop.run(new)
+        assert brands(shop)["SKU-000001"] == "new", step
+        shop.step = 3600
+        shop.run(new)
+        assert not shop.plan(new).upsert.chunks, step
+    assert crashes > 2
+
+
+def test_a_refused_call_leaves_the_state_as_it_was(shop: Shop, product: Make) -> None:
+    shop.run([product(1), product(2)])
+    refused = shop.plan([product(1, brand="old"), product(2)])
+    refused.intend(refused.upsert, 0)
+    refused.withdraw()
+    assert not shop.run([product(1), product(2)]).upsert.chunks
+
+
+def test_a_second_try_of_a_chunk_does_not_clear_up_the_first(shop: Shop, product: Make) -> None:
+    """The first reply was lost, the second call was accepted: the first may still arrive after the next sync."""
+    shop.run([product(1)])
+    sync = shop.plan([product(1, brand="old")])
+    sync.intend(sync.upsert, 0)
+    shop.leave(sync.upsert, 0)
+    shop.step = 600
+    shop.accept(sync)
+    assert not shop.plan([product(1, brand="old")], "none").upsert.chunks, "its own content is certain"
+    assert ids(shop.run([product(1, brand="new")]).upsert) == {"SKU-000001"}
+    shop.arrive()
+    assert ids(shop.run([product(1, brand="new")]).upsert) == {"SKU-000001"}
+    assert brands(shop) == {"SKU-000001": "new"}
 
 
 def test_unknown_fields_count_as_content(shop: Shop) -> None:
@@ -330,6 +457,8 @@ def test_a_damaged_state_is_named(
         st.tuples(
             st.dictionaries(st.integers(0, 30), st.sampled_from(["a", "b", None]), max_size=20),
             st.integers(0, 10),
+            st.sampled_from(["", "lost", "late"]),
+            st.sampled_from([300, 1800, 86_400]),
             st.booleans(),
         ),
         min_size=1,
@@ -337,18 +466,23 @@ def test_a_damaged_state_is_named(
     )
 )
 def test_any_history_ends_in_the_source(
-    history: list[tuple[dict[int, Any], int, bool]], tmp_path_factory: pytest.TempPathFactory
+    history: list[tuple[dict[int, Any], int, str, float, bool]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """However runs change and break off, whatever replies are lost, one whole run makes Mirakl equal to the source."""
-    shop = Shop(tmp_path_factory.mktemp("shop"))
-    rows: list[Any] = []
-    for catalog, chunks, lost in history:
-        rows = [{"id": f"P{number}", "brand": brand} for number, brand in catalog.items()]
-        shop.accept(shop.plan(rows, max_delete_ratio=1, batch_size=3), chunks, lost=lost)
-    shop.run(rows, max_delete_ratio=1, batch_size=3)
-    assert shop.has == {row["id"]: row for row in rows}
-    last = shop.plan(rows)
-    assert (last.upsert.products, last.delete.products) == (0, 0)
+    """However runs change and break off, whatever replies are lost and calls are late, one whole run makes Mirakl
+    equal to the source."""
+    with pytest.MonkeyPatch.context() as patch:
+        shop = Shop(tmp_path_factory.mktemp("shop"), patch)
+        rows: list[Any] = []
+        for catalog, chunks, fate, shop.step, arrives in history:
+            rows = [{"id": f"P{number}", "brand": brand} for number, brand in catalog.items()]
+            shop.accept(shop.plan(rows, max_delete_ratio=1, batch_size=3), chunks, fate=fate)
+            if arrives:
+                shop.arrive()
+        shop.step = 86_400
+        shop.run(rows, max_delete_ratio=1, batch_size=3)
+        assert shop.has == {row["id"]: row for row in rows}
+        last = shop.plan(rows)
+        assert (last.upsert.products, last.delete.products) == (0, 0)
 
 
 def test_the_hash_of_a_product_never_changes(product: Make) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import hypothesis
 import pytest
 
 from airflow_provider_mirakl.api.call import Call, Operation, Page, Reply
@@ -22,10 +21,6 @@ from airflow_provider_mirakl.client.http import AsyncClient, Client
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.settings import Settings, api_key
 from airflow_provider_mirakl.client.tokens import TokenStore
-
-# A loaded machine is no failure of the code.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
 
 # --- time ---------------------------------------------------------------------------------------------------
 
