@@ -491,11 +491,12 @@ def _with_gtins(row: bytes) -> tuple[bytes, int]:
 def _wrong_digits(item: Product) -> Iterator[Problem]:
     for index, gtin in enumerate(item.gtins or ()):
         if (right := check_digit(gtin.value)) != gtin.value[-1]:
-            message = (
+            yield Problem(
                 f"{gtin.value!r} has the check digit {gtin.value[-1]}, but {right} would be right; is a digit wrong? "
-                "gtin_check='warn' accepts it"
+                "gtin_check='warn' accepts it",
+                f"gtins[{index}].value",
+                item_id=item.id,
             )
-            yield Problem(message, f"gtins[{index}].value", item_id=item.id)
 
 
 def _is_hidden(item_id: str) -> bool:

@@ -56,7 +56,7 @@ def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]], empty:
         return f'<p class="soft">{escape(empty)}</p>'
     titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}, table">'
         f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -333,7 +333,7 @@ def _master(world: World) -> str:
         (product["synchronization"], "stuck" if product["stuck"] else "") for product in products
     )
     rows = [(status, stuck, count) for (status, stuck), count in sorted(states.items())]
-    head = ("Synchronization", "", "Products")
+    head = ("Synchronization", "Note", "Products")
     title = "Master products of the Catalog Manager"
     return _section("master", title, _table(title, head, rows, "No master products."))
 

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -221,25 +222,37 @@ def overview(found: dict[str, list[type]]) -> str:
 
 def messages() -> dict[str, dict[str, set[str]]]:
     """Every text that the package raises: by class of error, by text, the modules that raise it."""
-    from airflow_provider_mirakl import exceptions
-
     found: dict[str, dict[str, set[str]]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0]
-        if room == "sandbox":
+        if path.relative_to(PACKAGE).parts[0] == "sandbox":
             continue
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for call in (
-            node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
-        ):
-            name = call.func.id if isinstance(call.func, ast.Name) else ""
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for kind, text in _messages_of(node, module):
+                if len(re.sub(r"<\w*>|\W", "", text)) > 8:  # more than what another function puts together
+                    found.setdefault(kind, {}).setdefault(text, set()).add(module)
+    return found
+
+
+def _messages_of(node: ast.AST, module: str) -> Iterator[tuple[str, str]]:
+    """The class of error and the text of each message that a piece of code makes."""
+    from airflow_provider_mirakl import exceptions
+
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[text, *_]):
             name = "MiraklInputError" if name in ("Problem", "unreadable") else name
             kind = getattr(exceptions, name, None)
-            if inspect.isclass(kind) and issubclass(kind, exceptions.MiraklError) and call.args:
-                text = _text_of(call.args[0])
-                if len(re.sub(r"<\w*>|\W", "", text)) > 8:  # more than what another function puts together
-                    found.setdefault(name, {}).setdefault(text, set()).add(module)
-    return found
+            if inspect.isclass(kind) and issubclass(kind, exceptions.MiraklError):
+                yield name, _text_of(text)
+        case ast.Call(func=ast.Attribute(attr="wrong"), args=[field, text]) if module == "hooks.connections":
+            yield "MiraklConfigurationError", f"{_text_of(field)}: {_text_of(text)}"
+        # What is wrong with a value of a product: its path and the words.
+        case ast.Yield(value=ast.Tuple(elts=[_, text])) if module == "catalog.product":
+            yield "MiraklInputError", _text_of(text)
+        case ast.FunctionDef(name="gtin_fault"):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Return) and inner.value is not None:
+                    yield "MiraklInputError", _text_of(inner.value)
 
 
 def _text_of(node: ast.expr) -> str:
@@ -272,6 +285,27 @@ def _name(node: ast.expr) -> str:
             return "..."
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What helps with one message.
+
+    :param cause: what usually leads to it.
+    :param fix: what to do.
+    """
+
+    cause: str
+    fix: str
+
+
+def advice() -> dict[str, Advice]:
+    """Cause and fix of single messages, by a part of the message."""
+    found = tomllib.loads(Path(__file__).with_name("advice.toml").read_text("utf-8"))
+    return {
+        part: Advice(**{name: text.replace("`", "``") for name, text in values.items()})
+        for part, values in found.items()
+    }
+
+
 def messages_page() -> str:
     """The page of messages, as reST."""
     from airflow_provider_mirakl import exceptions
@@ -281,9 +315,10 @@ def messages_page() -> str:
     lines = [
         title, "=" * len(title), "",
         "Each text that the package raises, by the class of the error, with what to do. Words in angle brackets",
-        "stand for what differs from case to case. Search this page for some words of the message that you have.", "",
+        "stand for what differs from case to case. Search this page for some words of the message that you have.",
+        "Those that are met most often have a cause and a fix of their own.", "",
     ]  # fmt: skip
-    found = messages()
+    found, known = messages(), advice()
     kinds = [kind for kind in FIXES if kind.__name__ in vars(exceptions)]
     for kind in kinds:
         name = kind.__name__
@@ -295,7 +330,9 @@ def messages_page() -> str:
         lines += [f"**Cause.** {first_sentence(_body(kind))}", "", f"**Fix.** {FIXES[kind]}", ""]
         for text, modules in sorted(found.get(name, {}).items()):
             shown = text.replace("`", "'").replace("\n", " ").strip()
-            lines += [f"- ``{shown}`` ({', '.join(sorted(modules))})"]
+            lines += [f"- ``{shown}`` ({', '.join(sorted(modules))})", ""]
+            for one in (one for part, one in known.items() if part in text):
+                lines += [f"  | *Cause.* {one.cause}", f"  | *Fix.* {one.fix}", ""]
         lines += [""]
     return "\n".join(lines)
 

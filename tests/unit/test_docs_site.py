@@ -5,9 +5,7 @@ Needs the site that ``make docs`` builds; ``make check`` builds it before the te
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,17 +14,26 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from tests.browsing import SCHEMES, WIDTHS, axe_faults, chromium
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.timeout(300)]
 SITE = Path(__file__).resolve().parents[2] / "docs" / "_build" / "html"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # Pages of the Python API are made by autodoc alone.
 PAGES = sorted(
     path.relative_to(SITE).as_posix()
     for path in SITE.rglob("*.html")
     if not path.relative_to(SITE).as_posix().startswith(("_modules/", "reference/python/"))
+)
+# A page of each kind for axe, which takes seconds for each: cards, steps, tables, a generated page, the search.
+KINDS_OF_PAGES = (
+    "index.html",
+    "quickstart.html",
+    "client.html",
+    "reference/MiraklImportProductsOperator.html",
+    "search.html",
 )
 needs_site = pytest.mark.skipif(not PAGES, reason="the site is not built: make docs")
 
@@ -66,21 +73,14 @@ def test_no_link_inside_the_site_is_broken() -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium on the PATH, such as Debian's package chromium")
-    arguments = ["--disable-gpu", "--allow-file-access-from-files"]
-    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+def browser() -> Iterator[Any]:
+    with chromium("--allow-file-access-from-files") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)
     yield page
@@ -102,7 +102,7 @@ CUT = """() => {
 
 @needs_site
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [1280, 390], indirect=True, ids=["wide", "phone"])
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
 def test_nothing_is_wider_than_the_window(page: Page) -> None:
     faults = {}
     for name in PAGES:
@@ -141,3 +141,23 @@ def test_the_landing_page_has_four_cards_that_lead_on(page: Page) -> None:
     assert page.locator(".cards > ul > li").count() == 4
     picture = page.locator("img.only-light")
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+
+
+@needs_site
+@pytest.mark.browser
+@pytest.mark.parametrize("name", KINDS_OF_PAGES)
+def test_axe_finds_nothing(page: Page, name: str) -> None:
+    faults = []
+    for width, scheme in zip(WIDTHS, SCHEMES, strict=True):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.goto((SITE / name).as_uri(), wait_until="load")
+        faults += [f"{width} {scheme}: {fault}" for fault in axe_faults(page)]
+    assert not faults, "\n".join(faults)
+
+
+@needs_site
+def test_every_column_has_a_title_and_every_picture_words() -> None:
+    pages = {name: (SITE / name).read_text("utf-8") for name in PAGES}
+    assert [name for name, text in pages.items() if re.search(r"<th[^>]*>(<p>)?(</p>)?</th>", text)] == []
+    assert [name for name, text in pages.items() if re.search(r"<img(?![^>]*\balt=)", text)] == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,6 @@ def test_where_to_change_what_names_files_that_exist():
 
 def test_how_we_know_speaks_of_every_operator_that_writes():
     """Operators that read, wait or check have no outcome of items."""
-    import importlib
     import inspect
 
     from airflow_provider_mirakl.get_provider_info import get_provider_info
@@ -77,3 +78,16 @@ def test_how_we_know_speaks_of_every_operator_that_writes():
     named = set(re.findall(r"`(Mirakl\w+Operator)`", page))
     assert writing - named == set()
     assert named - operators == set()
+
+
+def test_every_advice_is_of_one_message_that_the_package_has():
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs" / "_ext" / "generated_pages.py")
+    generated = importlib.util.module_from_spec(spec)
+    sys.modules["generated"] = generated  # its dataclasses look for their module
+    spec.loader.exec_module(generated)
+    advice, texts = generated.advice(), [text for kind in generated.messages().values() for text in kind]
+    assert len(advice) >= 50
+    assert {part: [text for text in texts if part in text] for part in advice} == {
+        part: [next(text for text in texts if part in text)] for part in advice
+    }
+    assert all(len(one.cause) > 15 and len(one.fix) > 10 for one in advice.values())

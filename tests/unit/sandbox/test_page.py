@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,30 +11,24 @@ import pytest
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.feeds import fill
 from airflow_provider_mirakl.sandbox.generate import product
+from tests.browsing import SCHEMES, WIDTHS, axe_faults, chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium on the PATH, such as Debian's package chromium")
-    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # Chromium's own sandbox
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(chromium: Any, sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(browser: Any, sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page; a test fails that leaves an error on its console, or asks another host for something."""
-    context = chromium.new_context(**getattr(request, "param", {"viewport": {"width": 1280, "height": 900}}))
+    context = browser.new_context(**getattr(request, "param", {"viewport": {"width": 1280, "height": 900}}))
     page = context.new_page()
     page.set_default_timeout(30_000)
     errors: list[str] = []
@@ -145,7 +137,7 @@ def test_dark_follows_the_machine_and_can_be_changed(page: Page) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [{"viewport": {"width": w, "height": 844}} for w in (1280, 390)],
+    [{"viewport": {"width": w, "height": 844}} for w in WIDTHS],
     indirect=True,
     ids=["wide", "phone"],
 )
@@ -168,3 +160,29 @@ def test_nothing_is_wider_than_the_window(
     page.locator("#jobs", has_text="FAILED").wait_for()
     assert page.locator("#calls tbody tr").count() >= 2
     assert not is_wider_than_the_window(page)
+
+
+def test_axe_finds_nothing(page: Page, sandbox: Sandbox, connect: httpx.Client, shop: httpx.Client) -> None:
+    """Names, roles, labels, landmarks, contrast: the page with something of every kind on it."""
+    fill(sandbox)
+    connect.post("/api/products", json={"products": [product(0)]})
+    connect.get("/api/products")
+    connect.get("/api/products")
+    sandbox.fault("delay", operation="P42")
+    sandbox.fault("fail_job", operation="P41")
+    for _ in range(2):
+        files = {"file": ("p.csv", b"category;shop_sku;title;ean\nheadphones;A;A;2000000000015\n")}
+        shop.post("/api/products/imports", files=files, data={"operator_format": "true"})
+        sandbox.advance(60)
+    connect.request("DELETE", "/api/products", json={"products": [{"id": product(0)["id"]}]})
+    sandbox.place_orders(1)
+    sandbox.advance(20)
+    page.reload()
+    page.locator("#jobs", has_text="FAILED").wait_for()
+    faults = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 844})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            faults += [f"{width} {scheme}: {fault}" for fault in axe_faults(page)]
+    assert not faults, "\n".join(faults)
