@@ -13,6 +13,11 @@ TEST: Final = "test"
 ROLES: Final = ("shop", "operator", "front")
 AUTHS: Final = ("api_key", "bearer", "client_credentials")
 
+# What few connections need stands below, under a title of its own (Airflow 3.2 and later).
+TOKENS: Final = "Tokens and a second key"
+PACE: Final = "Time limits and pace"
+NETWORK: Final = "Network"
+
 FormField = dict[str, Any]
 
 
@@ -37,11 +42,13 @@ _TOKEN_URL = _field(
     "Token URL",
     "string",
     "Token endpoint for client credentials. Leave empty for Mirakl's default.",
+    section=TOKENS,
 )
 _AUDIENCE = _field(
     "Company id (audience)",
     "string",
     "Sent with the token request when set. Mirakl's public guide does not mention it, but some accounts need it.",
+    section=TOKENS,
 )
 _BACK_OFFICE = _field(
     "Back office path",
@@ -50,27 +57,41 @@ _BACK_OFFICE = _field(
     "address of the instance.",
 )
 _COMMON: Final[dict[str, FormField]] = {
-    "timeout": _field("Timeout", "number", "Seconds to wait for the server to answer. Default 60."),
+    "timeout": _field(
+        "Timeout", "number", "Seconds to wait for the server to answer. Default 60.", section=PACE
+    ),
     "max_wait": _field(
         "Longest wait",
         "number",
         "Seconds that one call may wait when Mirakl asks to come back later. Default 120.",
+        section=PACE,
     ),
     "interval_factor": _field(
         "Interval factor",
         "number",
         "Multiplies Mirakl's published call intervals. Default 1; 2 calls half as often; "
         "use 0.016667 for a sandbox at speed 60.",
+        section=PACE,
     ),
     "proxy": _field(
-        "Proxy", "string", "Address of an HTTP proxy, such as http://proxy:3128.", format="password"
+        "Proxy",
+        "string",
+        "Address of an HTTP proxy, such as http://proxy:3128.",
+        format="password",
+        section=NETWORK,
     ),
-    "ca_bundle": _field("CA bundle", "string", "Path of a file with the certificate authorities to trust."),
+    "ca_bundle": _field(
+        "CA bundle",
+        "string",
+        "Path of a file with the certificate authorities to trust, such as /etc/ssl/certs/company.pem.",
+        section=NETWORK,
+    ),
     "allow_http": _field(
         "Allow plain HTTP",
         "boolean",
         "Allow keys to be sent unencrypted to another machine. Only for a test server of your own.",
         default=False,
+        section=NETWORK,
     ),
 }
 
@@ -87,6 +108,12 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
                 default="shop",
                 enum=list(ROLES),
             ),
+            "shop_id": _field(
+                "Shop id",
+                "integer",
+                "Number of the shop to act for, such as 2000, when the user has several. Empty means the user's "
+                "default shop.",
+            ),
             "auth": _field(
                 "Authentication",
                 "string",
@@ -101,22 +128,18 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
                     "None": "chosen by what is set",
                 },
             ),
+            "locales": _LOCALES,
+            "back_office_path": _BACK_OFFICE,
+            "enabled": _ENABLED,
             "front_api_key": _field(
                 "Front-office API key",
                 "string",
                 "A second key, used for front-office calls next to the operator's own.",
                 format="password",
-            ),
-            "shop_id": _field(
-                "Shop id",
-                "integer",
-                "Shop to act for, when the user has several. Empty means the user's default shop.",
+                section=TOKENS,
             ),
             "token_url": _TOKEN_URL,
             "audience": _AUDIENCE,
-            "back_office_path": _BACK_OFFICE,
-            "enabled": _ENABLED,
-            "locales": _LOCALES,
             **_COMMON,
         },
         "ui-field-behaviour": {
@@ -129,6 +152,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "placeholders": {
                 "host": "https://your-instance.mirakl.net",
                 "login": "only for client credentials",
+                "password": "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
                 "port": "443",
             },
         },
@@ -145,11 +169,11 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
                 default=PRODUCTION,
                 enum=[PRODUCTION, TEST],
             ),
-            "audience": _AUDIENCE,
-            "token_url": _TOKEN_URL,
+            "locales": _LOCALES,
             "back_office_path": _BACK_OFFICE,
             "enabled": _ENABLED,
-            "locales": _LOCALES,
+            "token_url": _TOKEN_URL,
+            "audience": _AUDIENCE,
             **_COMMON,
         },
         "ui-field-behaviour": {
@@ -170,7 +194,8 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "client_specification_id": _field(
                 "Mirakl client configuration",
                 "string",
-                "Id (UUID) of the Mirakl client configuration in DJUST. Empty lets DJUST resolve it.",
+                "Id of the Mirakl client configuration in DJUST, such as a1b2c3d4-e5f6-7890-abcd-ef1234567890. "
+                "Empty lets DJUST resolve it.",
             ),
             "enabled": _ENABLED,
             **_COMMON,

@@ -90,7 +90,8 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
 
 
 class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
-    """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``.
+    """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``
+    (v2-getActionStatus).
 
     :param action_ids: Mirakl's ids, such as the ``action_ids`` of the operator. Templated.
     :param max_failed_items: failed actions that do not fail the task; ``None`` lets any number pass.
@@ -156,7 +157,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
 
 
 class MiraklConnectConversationActionsSensor(MiraklConnectOrderActionsSensor):
-    """Wait for messages to customers that another task sent with ``wait_for_completion=False``.
+    """Wait for messages of conversations with customers that another task sent with ``wait_for_completion=False``.
 
     Parameters, result and errors: :class:`MiraklConnectOrderActionsSensor`.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MiraklShopDocumentsSensor(MiraklBaseSensor):
-    """Wait until shops have documents of given types, or until something new arrives.
+    """Wait until shops have documents of given types, or until something new arrives (S30).
 
     With ``type_codes`` the wait ends when every shop has a document of every type, such as the complete papers of a new
     seller. Otherwise it ends with any document of any of the shops; use ``uploaded_after`` to wait for a new one.

@@ -56,6 +56,7 @@ def _of(module: ModuleType) -> list[type]:
         and name.startswith(("Mirakl", "Djust"))
         and name.endswith(("Operator", "Sensor"))
         and not inspect.isabstract(kind)
+        and not (kind.__doc__ or "").startswith("Base of")
     ]
 
 
@@ -169,6 +170,9 @@ def page(kind: type, module: str) -> str:
         lines += [f"- {target}: {text}"]
     lines += ["" if raised else "Those of the connection and the arguments, see :doc:`messages`.", ""]
     lines += _example(name) + _mentions(name)
+    if known := facts_of(kind):
+        lines += ["What is known about its operations", "----------------------------------", ""]
+        lines += [*(f"- :ref:`{title} <{anchor}>`" for anchor, title in known.items()), ""]
     return "\n".join(lines)
 
 
@@ -190,6 +194,49 @@ def _mentions(name: str) -> list[str]:
     if not pages:
         return []
     return ["Read more", "---------", "", *(f"- :doc:`/{page}`" for page in pages), ""]
+
+
+# Facts
+
+_FACTS = re.compile(r"^\((facts-[\w-]+)\)=\n#+ (.+)$", re.MULTILINE)
+_CODES = re.compile(r"([A-Z]+)(\d+)(?: to [A-Z]+(\d+))?")
+# Sections about operations whose heading has no code that a docstring would name.
+_WORDS = {"facts-djust": "DJUST", "facts-orders": r"v2-\w+|[cC]onversations?"}
+
+
+@cache
+def facts() -> dict[str, tuple[str, re.Pattern[str]]]:
+    """The sections about operations: by anchor the title, and the words by which a docstring names the operation."""
+    found = {}
+    for anchor, title in _FACTS.findall((DOCS / "mirakl-facts.md").read_text("utf-8")):
+        name = title.partition(":")[0]
+        codes = [
+            f"{letters}{number:0{len(first)}d}"
+            for letters, first, last in _CODES.findall(name)
+            for number in range(int(first), int(last or first) + 1)
+        ]
+        codes += [name] if re.fullmatch(r"[a-z]+[A-Z]\w+", name) else []
+        if words := _WORDS.get(anchor) or "|".join(codes):
+            found[anchor] = (title, re.compile(rf"\b({words})\b"))
+    return found
+
+
+def facts_of(kind: type) -> dict[str, str]:
+    """The sections about the operations that an operator or sensor uses: anchor and title."""
+    return {anchor: title for anchor, (title, words) in facts().items() if words.search(kind.__doc__ or "")}
+
+
+def add_users(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Under each operation on the page of facts, the operators and sensors that use it."""
+    if docname == "mirakl-facts":
+        kinds = [kind for found in operators().values() for kind in found]
+
+        def section(found: re.Match[str]) -> str:
+            users = [kind.__name__ for kind in kinds if found[1] in facts_of(kind)]
+            links = ", ".join(f"{{doc}}`{name} </reference/{name}>`" for name in users)
+            return f"{found[0]}\n\nUsed by {links}." if users else found[0]
+
+        source[0] = _FACTS.sub(section, source[0])
 
 
 def overview(found: dict[str, list[type]]) -> str:
@@ -352,4 +399,5 @@ def write(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write, priority=400)
+    app.connect("source-read", add_users)
     return {"parallel_read_safe": True}

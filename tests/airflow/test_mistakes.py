@@ -314,6 +314,15 @@ def connections(found: dict[str, dict[str, Any]], url: str) -> dict[str, dict[st
     }
 
 
+def dag(mistakes: dict[str, Mistake], folder: Path) -> str:
+    """A Dag with a task for each mistake, named after it."""
+    tasks = [
+        mistake.task.replace("FOLDER", str(folder)).replace("(", f"(task_id={name!r}, ", 1)
+        for name, mistake in mistakes.items()
+    ]
+    return HEAD + "".join(f"    {task}\n" for task in tasks)
+
+
 @pytest.mark.mirakl_sandbox_settings(speed=6000.0)
 def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     run_dag: Any,
@@ -329,11 +338,7 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
-    tasks = [
-        mistake.task.replace("FOLDER", str(tmp_path)).replace("(", f"(task_id={name!r}, ", 1)
-        for name, mistake in MISTAKES.items()
-    ]
-    run = run_dag(HEAD + "".join(f"    {task}\n" for task in tasks))
+    run = run_dag(dag(MISTAKES, tmp_path))
     assert set(run.tasks.values()) == {"failed"}
 
     output = capfd.readouterr()

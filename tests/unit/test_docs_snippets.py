@@ -80,14 +80,30 @@ def test_how_we_know_speaks_of_every_operator_that_writes():
     assert named - operators == set()
 
 
-def test_every_advice_is_of_one_message_that_the_package_has():
+@pytest.fixture(scope="module")
+def generated():
+    """What makes pages of the docs from the code."""
     spec = importlib.util.spec_from_file_location("generated", ROOT / "docs" / "_ext" / "generated_pages.py")
-    generated = importlib.util.module_from_spec(spec)
-    sys.modules["generated"] = generated  # its dataclasses look for their module
-    spec.loader.exec_module(generated)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generated"] = module  # its dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_advice_is_of_one_message_that_the_package_has(generated):
     advice, texts = generated.advice(), [text for kind in generated.messages().values() for text in kind]
     assert len(advice) >= 50
-    assert {part: [text for text in texts if part in text] for part in advice} == {
-        part: [next(text for text in texts if part in text)] for part in advice
-    }
+    assert {part: sum(part in text for text in texts) for part in advice} == dict.fromkeys(advice, 1)
     assert all(len(one.cause) > 15 and len(one.fix) > 10 for one in advice.values())
+
+
+def test_facts_and_operators_lead_to_each_other(generated):
+    kinds = [kind for found in generated.operators().values() for kind in found]
+    linked = {anchor for kind in kinds for anchor in generated.facts_of(kind)}
+    assert linked == set(generated.facts())
+    # They call what their arguments name, or nothing.
+    assert {kind.__name__ for kind in kinds if not generated.facts_of(kind)} == {
+        "MiraklReconcileProductsOperator",
+        "MiraklReportResyncOperator",
+        "MiraklRequestOperator",
+    }

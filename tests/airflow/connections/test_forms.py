@@ -9,7 +9,7 @@ import re
 import pytest
 from airflow import __version__
 
-from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
+from airflow_provider_mirakl.connection_types import CONNECTION_TYPES, NETWORK, PACE, TOKENS
 
 AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
@@ -26,6 +26,17 @@ def served(site, conn_type):
     return next(form for form in reply.json() if form["connection_type"] == conn_type)
 
 
+@pytest.mark.parametrize("conn_type", CONNECTION_TYPES)
+def test_what_few_connections_need_stands_below_under_its_own_title(conn_type):
+    fields = CONNECTION_TYPES[conn_type]["conn-fields"]
+    titles = [field["schema"].get("section", "") for field in fields.values()]
+    assert list(dict.fromkeys(titles)) == [title for title in ("", TOKENS, PACE, NETWORK) if title in titles]
+    assert titles == sorted(titles, key=["", TOKENS, PACE, NETWORK].index), "a title stands once"
+    assert [name for name in fields if fields[name]["schema"].get("section") == NETWORK] == [
+        "proxy", "ca_bundle", "allow_http",
+    ]  # fmt: skip
+
+
 @airflow_3
 class TestAirflow3:
     def test_every_field_is_there_and_none_is_required(self, site, conn_type):
@@ -39,6 +50,7 @@ class TestAirflow3:
             assert field["value"] == our["schema"].get("default")
             assert field["schema"].get("enum") == our["schema"].get("enum")
             assert field["schema"].get("format") == our["schema"].get("format")
+            assert field["schema"].get("section") == our["schema"].get("section")
             assert "null" in field["schema"]["type"]
             assert field["schema"]["type"][0] in (our["schema"]["type"][0], "string")
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from live_airflow import AIRFLOW, ON_3, LiveAirflow, Run
 
+from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.pytest_plugin import connections
 
@@ -177,20 +178,25 @@ def test_a_connection_is_made_and_tested(page, airflow, sandbox, label, conn_typ
     form.get_by_label("Connection ID").fill(conn_id)
     form.get_by_role("combobox").fill(label)
     form.get_by_role("option", name=label, exact=True).click()
-    for section, prefix in (("Standard Fields", ""), ("Extra Fields", "element_")):
-        toggle = form.get_by_role("button", name=section, exact=True)
+    ours = CONNECTION_TYPES[conn_type]["conn-fields"]
+
+    def section(name: str) -> str:
+        if not name.startswith("element_"):
+            return "Standard Fields"
+        return ours[name.removeprefix("element_")]["schema"].get("section", "Extra Fields")
+
+    # Airflow 3.3.2 tests no stored connection whose port is empty; the docs say so.
+    fields = {"port": str(urlsplit(sandbox.url).port)} | fields | chosen
+    for title in dict.fromkeys([*map(section, fields), "Extra Fields"]):
+        toggle = form.get_by_role("button", name=title, exact=True)
         if toggle.get_attribute("aria-expanded") != "true":
             toggle.click()
         for name, value in fields.items():
-            if name.startswith("element_") == bool(prefix):
-                form.locator(f"[name={name}]").fill(value.format(**urls))
-        if not prefix:
-            # Airflow 3.3.2 tests no stored connection whose port is empty; the docs say so.
-            form.locator("[name=port]").fill(str(urlsplit(sandbox.url).port))
-        if prefix:
-            for name, value in chosen.items():
+            if section(name) == title and name in chosen:
                 form.locator(f"#{name}").get_by_role("combobox").fill(value)
                 form.locator(f"#{name}").get_by_role("option", name=value, exact=True).click()
+            elif section(name) == title:
+                form.locator(f"[name={name}]").fill(value.format(**urls))
     photograph(form, f"connection-form-{conn_type}")
     form.get_by_role("button", name="Save").click()
     form.wait_for(state="hidden")
