@@ -33,6 +33,7 @@ extensions = [
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
