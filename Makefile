@@ -26,6 +26,8 @@ CACHE := $(CURDIR)/.cache
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
+# As pip does: behind a company's proxy, its own certificate authority is in the machine's store.
+export UV_SYSTEM_CERTS ?= 1
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export XDG_CACHE_HOME := $(CACHE)
