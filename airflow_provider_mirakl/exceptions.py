@@ -7,6 +7,7 @@ The tree contains no Airflow class, so the client and the catalog engine can be 
     MiraklError
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
      +-- MiraklInputError                bad input, rejected before a call was made
+     |    +-- MiraklMissingFileError         a file that a task reads is not there
      |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
      +-- MiraklStorageError              a file that a task needs cannot be written or read
      +-- MiraklNotYetError               a call was not made: the caller would have to wait too long
@@ -31,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 TOKEN = "token"  # noqa: S105 - a name
 """The operation of the errors of a token server, in place of Mirakl's code."""
@@ -170,6 +171,17 @@ class MiraklInputError(MiraklError):
         super().__init__("\n".join([message, *shown]))
 
 
+class MiraklMissingFileError(MiraklInputError):
+    """A file that a task reads is not there: the path is wrong, or this machine cannot access it.
+
+    :param path: the file.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class MiraklNoteError(MiraklInputError):
     """A note in which a task keeps its progress is damaged, of another version, or does not fit; going on could repeat
     or lose something.
@@ -213,18 +225,26 @@ class MiraklNotYetError(MiraklError):
         return True
 
 
+NoReply = Literal["certificate", "no_https", "proxy", "unknown_host", "refused", "timeout"]
+"""Why no reply came."""
+
+
 class MiraklTransportError(MiraklError):
     """No reply came.
 
     :param operation: Mirakl's code of the operation.
     :param surely_not_sent: true when the request cannot have reached Mirakl (the connection was never made),
         false when it may have arrived.
+    :param reason: why no reply came, if it is a known one.
     """
 
-    def __init__(self, message: str, *, operation: str, surely_not_sent: bool) -> None:
+    def __init__(
+        self, message: str, *, operation: str, surely_not_sent: bool, reason: NoReply | None = None
+    ) -> None:
         super().__init__(message)
         self.operation = operation
         self.surely_not_sent = surely_not_sent
+        self.reason = reason
 
     @property
     def surely_not_done(self) -> bool:

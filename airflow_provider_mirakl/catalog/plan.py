@@ -40,7 +40,7 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.rows import Fingerprint, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
-from airflow_provider_mirakl.exceptions import MiraklInputError, seconds
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, seconds
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
@@ -135,10 +135,11 @@ class Plan:
         folder = plain(folder)
         content = PLAN.at(folder).read()
         if content is None:
-            raise MiraklInputError(
+            raise MiraklMissingFileError(
                 f"{folder} does not contain a plan: this worker finds no {PLAN_FILE} there. The result of the "
                 "operator that sends has its folder; with several workers it must be on storage that all of them "
-                "can access ([mirakl] work_folder)"
+                "can access ([mirakl] work_folder)",
+                path=str(folder / PLAN_FILE),
             )
         return cls(
             kind=content.kind,

@@ -34,7 +34,7 @@ from airflow_provider_mirakl.catalog.product import (
 from airflow_provider_mirakl.catalog.rows import Batch, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
-from airflow_provider_mirakl.exceptions import MiraklInputError, one_of
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, one_of
 from airflow_provider_mirakl.files.notes import NoteKind, Store
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
@@ -158,9 +158,10 @@ class SyncPlan:
         known = State(state)
         content = SYNC.at(folder).read()
         if content is None:
-            raise MiraklInputError(
+            raise MiraklMissingFileError(
                 f"{folder} does not contain a sync: this worker finds no {SYNC_FILE} there; with several "
-                "workers the folder must be on storage that all of them can access ([mirakl] work_folder)"
+                "workers the folder must be on storage that all of them can access ([mirakl] work_folder)",
+                path=str(folder / SYNC_FILE),
             )
         if content.state != str(known.folder):
             raise MiraklInputError(

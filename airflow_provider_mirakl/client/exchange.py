@@ -455,7 +455,9 @@ def _need_token(credentials: ClientCredentials, refused: Secret | None) -> Gener
         token = yield NeedToken(credentials, refused)
     except MiraklTransportError as error:
         # Whatever the result of the token's request, the call was not sent.
-        raise MiraklTransportError(error.message, operation=error.operation, surely_not_sent=True) from None
+        raise MiraklTransportError(
+            error.message, operation=error.operation, surely_not_sent=True, reason=error.reason
+        ) from None
     assert isinstance(token, Secret)  # noqa: S101 - what a NeedToken is answered with
     return token
 

@@ -12,6 +12,7 @@ import copy
 import functools
 import logging
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -48,6 +49,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklReplyError,
     MiraklTransportError,
+    NoReply,
 )
 
 T = TypeVar("T")
@@ -620,6 +622,7 @@ def _transport_errors(operation: str) -> Iterator[None]:
             f"{operation}: Mirakl could not be reached ({_say(error)}); check host, port and proxy of the connection",
             operation=operation,
             surely_not_sent=True,
+            reason=_reason(error),
         ) from None
     except UnknownPackingError as error:
         raise MiraklReplyError(
@@ -632,7 +635,33 @@ def _transport_errors(operation: str) -> Iterator[None]:
             f"{operation}: the connection broke before Mirakl's reply was complete ({_say(error)})",
             operation=operation,
             surely_not_sent=False,
+            reason=_reason(error),
         ) from None
+
+
+_REASONS: tuple[tuple[type[BaseException], NoReply], ...] = (
+    (ssl.SSLCertVerificationError, "certificate"),
+    (httpx.ProxyError, "proxy"),
+    (socket.gaierror, "unknown_host"),
+    (ConnectionRefusedError, "refused"),
+    (httpx.TimeoutException, "timeout"),
+    (TimeoutError, "timeout"),
+)
+_NO_HTTPS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+"""OpenSSL's reasons when a server answers without encryption."""
+
+
+def _reason(error: BaseException) -> NoReply | None:
+    """Why no reply came: httpx's error, or one that it was raised from, shows it."""
+    causes, waiting = [], [error]
+    while waiting:
+        cause = waiting.pop()
+        causes.append(cause)
+        following = (cause.__cause__, cause.__context__, *getattr(cause, "exceptions", ()))
+        waiting += [one for one in following if one is not None and one not in causes]
+    if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_HTTPS for cause in causes):
+        return "no_https"
+    return next((reason for kind, reason in _REASONS if any(isinstance(one, kind) for one in causes)), None)
 
 
 def _say(error: Exception) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, TypeGuard
 
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError
 
 BLOCK = 1 << 20
 """Bytes copied at once. Large, because every call on a file in an object store is expensive."""
@@ -75,8 +75,8 @@ def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
     :param error: why.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        why = "does not exist"
-    elif isinstance(error, IsADirectoryError):
+        return MiraklMissingFileError(f"{field}: {str(path)!r} does not exist", path=str(path))
+    if isinstance(error, IsADirectoryError):
         why = "is a folder; name one file in it"
     elif isinstance(error, PermissionError):
         why = f"must not be read by this user ({error})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from airflow_provider_mirakl.exceptions import (
@@ -18,6 +17,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklReplyError,
     MiraklServerError,
     MiraklTransportError,
+    NoReply,
 )
 
 _REFUSED = {
@@ -58,18 +58,15 @@ _TOKEN: tuple[tuple[type[MiraklError], str], ...] = (
     (MiraklReplyError, _WRONG_TOKEN_URL),
     (MiraklApiError, _WRONG_CLIENT),
 )
-_NO_REPLY = (
-    (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "The certificate is not trusted: check {at}, or set ca_bundle to your own authority.",
-    ),
-    (r"WRONG_VERSION_NUMBER|RECORD_LAYER", "The server does not use HTTPS there: check {at} and the port."),
-    (r"\bProxyError\b", "The proxy refused: check proxy, and its user name and password."),
-    (r"[Nn]ame or service|[Nn]ame resolution|nodename|No address", "The host name is unknown: check {at}, and proxy."),
-    (r"refused", "Nothing listens there: check {at} and the port, and proxy."),
-    (r"[Tt]imeout|timed out", "No answer in time: check {at} and the port, the network, a firewall, and proxy."),
-    (r"", "The server cannot be reached: check {at} and the port, the network, and proxy."),
-)  # fmt: skip
+_NO_REPLY: dict[NoReply | None, str] = {
+    "certificate": "The certificate is not trusted: check {at}, or set ca_bundle to your own authority.",
+    "no_https": "The server does not use HTTPS there: check {at} and the port.",
+    "proxy": "The proxy refused: check proxy, and its user name and password.",
+    "unknown_host": "The host name is unknown: check {at}, and proxy.",
+    "refused": "Nothing listens there: check {at} and the port, and proxy.",
+    "timeout": "No answer in time: check {at} and the port, the network, a firewall, and proxy.",
+    None: "The server cannot be reached: check {at} and the port, the network, and proxy.",
+}
 
 
 def advice(error: MiraklError, conn_type: str, key_field: str) -> str:
@@ -88,7 +85,7 @@ def word(error: MiraklError, conn_type: str, key_field: str) -> str | None:
     of_token = getattr(error, "operation", None) == TOKEN
     if isinstance(error, MiraklTransportError):
         at = "token_url" if of_token else "host"
-        return next(word for sign, word in _NO_REPLY if re.search(sign, str(error))).format(at=at)
+        return _NO_REPLY[error.reason].format(at=at)
     if not of_token and isinstance(error, MiraklAuthenticationError):
         return _REFUSED[conn_type].format(key=key_field)
     if not of_token and isinstance(error, MiraklPermissionError):

@@ -11,6 +11,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.request import MAX_XCOM
 from airflow_provider_mirakl.operators.shops import StoringArguments, StoringOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -59,7 +60,8 @@ class MiraklGetSettingsOperator(StoringOperator):
     :param target: an NDJSON file for the entries: a local path or object storage. Required for an answer larger
         than 64 kB. Templated.
     :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
-    :return: the list of entries; for ``configuration`` a mapping; with ``target``: ``target`` and ``items``, a count.
+    :return: the list of entries; for ``configuration`` a mapping; with ``target``: ``target``, ``items``, a count, and
+        ``folder``.
     :raises MiraklInputError: the call does not take a key of ``query``; no call was made.
     :raises MiraklConfigurationError: the answer is too large for XCom.
     """
@@ -100,7 +102,11 @@ class MiraklGetSettingsOperator(StoringOperator):
         entries = answer if isinstance(answer, list) else [answer]
         self.log.info("%s (%s): %d entries", self.setting, call.operation.code, len(entries))
         if self.target is not None:
-            return {"target": self.target, "items": write_rows(entries, self.target)}
+            return {
+                "target": self.target,
+                "items": write_rows(entries, self.target),
+                "folder": str(TaskRun(context, self.work_folder, begins=False).folder),
+            }
         size = len(json.dumps(answer).encode())
         if size > MAX_XCOM:
             raise MiraklConfigurationError(

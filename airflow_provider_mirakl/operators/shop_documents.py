@@ -155,7 +155,8 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
     :param target: NDJSON file for the documents, a local path or object storage; they are then left out of XCom.
         Templated.
     :return: ``items``, the number of documents, ``shop_ids`` and ``documents`` (``id``, ``file_name``, ``type``,
-        ``shop_id``, ``date_uploaded``, ``date_deleted``), or ``target`` instead of ``documents``.
+        ``shop_id``, ``date_uploaded``, ``date_deleted``), or ``target`` and
+        ``folder`` instead of ``documents``.
     :raises MiraklInputError: an argument the role does not support, or a required one is missing.
     :raises MiraklPermissionError: the key may not read documents.
 
@@ -207,7 +208,8 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
 
         lines = (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
         write_bytes(storage_path(self.target), b"".join(lines))
-        return found | {"target": self.target}
+        folder = TaskRun(context, None, begins=False).folder
+        return found | {"target": self.target, "folder": str(folder)}
 
 
 class MiraklDownloadShopDocumentsOperator(_JudgedOperator):

@@ -17,6 +17,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklItemsFailedError,
     MiraklJobFailedError,
     MiraklJobTimeoutError,
+    MiraklMissingFileError,
     MiraklNoteError,
     MiraklNotFoundError,
     MiraklNotYetError,
@@ -37,6 +38,7 @@ FIXES: dict[type[Exception], str] = {
     MiraklConfigurationError: "Correct the connection or the argument named above, then clear the task.",
     MiraklNoteError: "Check that every worker and triggerer can access the work folder ([mirakl] work_folder). If the "
     "file is lost for good, clear the task to start over.",
+    MiraklMissingFileError: "Check the path as the worker sees it: another machine or container may not have the file.",
     MiraklInputError: "Correct the input, then clear the task.",
     MiraklStorageError: "Free or mount the storage, and let the user that runs Airflow write to it. A retry continues "
     "where the task stopped.",
@@ -75,7 +77,7 @@ def what_to_do(error: Exception, task: Any) -> str:
     :param error: the error.
     :param task: the operator or sensor that failed.
     """
-    precise = _of_a_call(error, task) or _of_a_setting(error, task) or _of_a_file(error, task)
+    precise = _of_a_call(error, task) or _of_a_setting(error, task) or _of_rows(error, task)
     return precise or next(
         (fix for kind, fix in FIXES.items() if isinstance(error, kind)), "Read the log above."
     )
@@ -136,17 +138,11 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
     return None
 
 
-_ABSENT = ("does not exist", "this worker finds no")
-"""Words of the errors about a file that is not there."""
-
-
-def _of_a_file(error: Exception, task: Any) -> str | None:
-    if type(error) is not MiraklInputError:
-        return None
-    if not error.problems and any(words in error.message for words in _ABSENT):
-        return "Check the path as the worker sees it: another machine or container may not have the file."
+def _of_rows(error: Exception, task: Any) -> str | None:
+    """How to send the other rows, if some are invalid."""
     if (
-        any(problem.line is not None for problem in error.problems)
+        isinstance(error, MiraklInputError)
+        and any(problem.line is not None for problem in error.problems)
         and getattr(task, "on_invalid", None) == "fail"
     ):
         return "Correct the rows, then clear the task; or set on_invalid='reject' to send the others without them."

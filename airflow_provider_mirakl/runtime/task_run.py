@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHORTEST_DEFERRAL = 10.0
-"""Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
-a race in Airflow's scheduler, which fails the task."""
 MAX_CARRIED = 48 * 1024
 """Characters of notes in the arguments of a trigger, which MySQL stores in 64 kB."""
 BACKSTOP = 600.0

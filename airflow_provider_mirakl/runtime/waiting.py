@@ -9,15 +9,31 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import seconds
-from airflow_provider_mirakl.runtime.task_run import BACKSTOP, SHORTEST_DEFERRAL
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, time_left
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+    from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Found, Log
-    from airflow_provider_mirakl.triggers.paced import PacedTrigger
     from airflow_provider_mirakl.triggers.places import Place
     from airflow_provider_mirakl.triggers.poll import PollTrigger
+
+SHORTEST_DEFERRAL = 10.0
+"""Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
+a race in Airflow's scheduler, which fails the task."""
+
+
+def pays_off(seconds: float) -> bool:
+    """Whether a wait is long enough to be spent in the triggerer.
+
+    :param seconds: how long it is.
+    """
+    return seconds >= SHORTEST_DEFERRAL
 
 
 @dataclass(slots=True)
@@ -131,38 +147,53 @@ def clock(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def paced_trigger(
-    place: Place,
+def hand_over(
+    task: BaseOperator,
     hook: MiraklBaseHook,
+    place: Place,
+    work: Work,
     *,
     max_failures: int,
     refused_timeout: float,
-    left: timedelta | None,
+    began: float | None,
     state: dict[str, Any],
-    position: dict[str, Any],
-) -> PacedTrigger:
-    """The trigger that makes the calls of a piece of work from here on.
+    resume: Callable[..., Any],
+) -> None:
+    """Let the triggerer make the calls of a piece of work from here on, unless they are too quick for it to pay off.
 
+    :param task: the operator, which is deferred.
+    :param hook: the hook of its connection.
     :param place: opens the work.
-    :param left: what ``execution_timeout`` leaves.
+    :param work: the work, as it is opened here.
+    :param max_failures: failures that may occur in a row.
+    :param refused_timeout: seconds during which Mirakl may answer only 429.
+    :param began: when this try began; see :func:`~airflow_provider_mirakl.runtime.task_run.try_began`.
     :param state: what the task takes along.
-    :param position: how far the work has come.
+    :param resume: the method of the operator that continues.
     """
     from airflow_provider_mirakl.triggers.paced import PacedTrigger
 
-    now = time.time()
-    return PacedTrigger(
-        opener=place.opener,
-        arguments=place.arguments,
-        hook=_path_of(hook),
-        conn_id=hook.conn_id,
-        role=hook.role,
-        max_failures=max_failures,
-        refused_timeout=refused_timeout,
-        earliest=now + SHORTEST_DEFERRAL,
-        deadline=None if left is None else now + left.total_seconds(),
-        state=state,
-        position=position,
+    operation = work.operation
+    if operation is None or not pays_off(operation.interval * hook.settings.interval_factor):
+        return
+    now, left = time.time(), time_left(task.execution_timeout, began)
+    task.log.info("The triggerer makes the calls from here on: %s", work.position)
+    task.defer(
+        trigger=PacedTrigger(
+            opener=place.opener,
+            arguments=place.arguments,
+            hook=_path_of(hook),
+            conn_id=hook.conn_id,
+            role=hook.role,
+            max_failures=max_failures,
+            refused_timeout=refused_timeout,
+            earliest=now + SHORTEST_DEFERRAL,
+            deadline=None if left is None else now + left.total_seconds(),
+            state=state,
+            position=work.position,
+        ),
+        method_name=resume.__name__,
+        timeout=left,
     )
 
 

@@ -40,7 +40,8 @@ from airflow_provider_mirakl.runtime.arguments import (
 from airflow_provider_mirakl.runtime.results import TargetFormat, export_type, fetch_export, format_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.submitting import Submission
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import pays_off
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -382,7 +383,7 @@ class DirectExportOperator(MiraklBaseOperator):
         if remaining > LONGEST_POSTPONEMENT:
             raise wait
         self.log.info("%s Waiting.", wait)
-        if self.deferrable and remaining >= SHORTEST_DEFERRAL:
+        if self.deferrable and pays_off(remaining):
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             self.defer(

@@ -26,6 +26,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime import waiting
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Flag,
@@ -50,8 +51,7 @@ from airflow_provider_mirakl.runtime.submitting import (
     Submitter,
     utc_time,
 )
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait, clock
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -397,7 +397,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             postpone=lambda wait, lost: self._postpone(context, wait, lost),
             log=self.log,
             # Longer waits belong in the triggerer.
-            max_wait=SHORTEST_DEFERRAL if self.deferrable else None,
+            max_wait=waiting.SHORTEST_DEFERRAL if self.deferrable else None,
             longest_search=min(LONGEST_SEARCH, self.timeout),
             lost=self._lost,
         )
@@ -430,11 +430,11 @@ class MiraklJobOperator(MiraklBaseOperator):
         self.log.info(
             "%s Waiting until %s; giving up at %s (timeout=%.0f s).",
             wait,
-            clock(moment),
-            clock(end),
+            waiting.clock(moment),
+            waiting.clock(end),
             self.timeout,
         )
-        if self.deferrable and remaining >= SHORTEST_DEFERRAL:
+        if self.deferrable and waiting.pays_off(remaining):
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
             self.defer(
@@ -457,7 +457,7 @@ class MiraklJobOperator(MiraklBaseOperator):
 
     def _await_end(self, context: Context, client: Client, book: JobBook) -> dict[str, Any] | None:
         """Wait for the jobs: poll once, then defer; or poll in this worker until the end."""
-        wait = Wait(
+        wait = waiting.Wait(
             poll="airflow_provider_mirakl.jobs.polls.jobs_ended",
             arguments={
                 "kind": self.job,

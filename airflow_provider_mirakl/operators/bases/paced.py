@@ -19,10 +19,10 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
+from airflow_provider_mirakl.runtime import waiting
 from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left
-from airflow_provider_mirakl.runtime.waiting import clock, paced_trigger
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,7 +219,17 @@ class PacedOperator(MiraklBaseOperator):
                 self._check_pages(work, trip)
                 in_triggerer = self.deferrable and not (journey.in_worker or journey.stays)
                 if in_triggerer and isinstance(place, Place):
-                    self._hand_over(place, work, trip, limits)
+                    waiting.hand_over(
+                        self,
+                        self.hook,
+                        place,
+                        work,
+                        max_failures=self.max_failures,
+                        refused_timeout=self.refused_timeout,
+                        began=journey.began,
+                        state=trip.state(),
+                        resume=self.resume,
+                    )
             with self.hook.get_conn() as client:
                 if woken_for is not None:  # only now is everything loaded for the call
                     journey.learn(time.time() - woken_for)
@@ -258,34 +268,13 @@ class PacedOperator(MiraklBaseOperator):
         )
         journey.stays, journey.read = True, read
 
-    def _hand_over(self, place: Place, work: Work, trip: Trip, limits: CallLimits) -> None:
-        """Let the triggerer make the calls, unless they are too short for a deferral to pay off."""
-        operation = work.operation
-        if operation is None or operation.interval * limits.interval_factor < SHORTEST_DEFERRAL:
-            return
-        left = time_left(self.execution_timeout, trip.journey.began)
-        self.log.info("The triggerer makes the calls from here on: %s", work.position)
-        self.defer(
-            trigger=paced_trigger(
-                place,
-                self.hook,
-                max_failures=limits.max_failures,
-                refused_timeout=limits.refused_timeout,
-                left=left,
-                state=trip.state(),
-                position=work.position,
-            ),
-            method_name=self.resume.__name__,
-            timeout=left,
-        )
-
     def _perform(self, step: Step, client: Client, trip: Trip) -> object:
         """Perform a step in this worker."""
         from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
 
         match step:
             case Send():
-                return client.send(step.call, max_wait=SHORTEST_DEFERRAL)
+                return client.send(step.call, max_wait=waiting.SHORTEST_DEFERRAL)
             case Blocking():
                 return step.function()
             case Sleep():
@@ -295,16 +284,18 @@ class PacedOperator(MiraklBaseOperator):
     def _wait(self, seconds: float, trip: Trip) -> None:
         """Wait: in the triggerer if that pays off, else here."""
         journey = trip.journey
-        if self.deferrable and not journey.stays and seconds - journey.early >= SHORTEST_DEFERRAL:
+        if self.deferrable and not journey.stays and waiting.pays_off(seconds - journey.early):
             from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
-            self.log.info("The triggerer waits for the next call until %s", clock(time.time() + seconds))
+            self.log.info(
+                "The triggerer waits for the next call until %s", waiting.clock(time.time() + seconds)
+            )
             self.defer(
                 trigger=MomentTrigger(time.time() + seconds - journey.early, trip.state()),
                 method_name=self.resume.__name__,
                 timeout=time_left(self.execution_timeout, journey.began),
             )
-        if not self.deferrable and seconds >= SHORTEST_DEFERRAL:
+        if not self.deferrable and waiting.pays_off(seconds):
             self.log.info("Waiting %.0f s in this worker; deferrable=True would free it.", seconds)
         time.sleep(seconds)
 

@@ -30,8 +30,8 @@ from airflow_provider_mirakl.runtime.arguments import (
 )
 from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import Wait, pays_off
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -180,7 +180,7 @@ class ProductRepairOperator(MiraklBaseOperator):
             found = wait.once(client)
             if found is not None or not self.timeout:
                 return found
-            if self.deferrable and interval >= SHORTEST_DEFERRAL:
+            if self.deferrable and pays_off(interval):
                 self.log.info(
                     "Waiting in the triggerer for %d products, at most %d s.",
                     len(repair.repair.products),

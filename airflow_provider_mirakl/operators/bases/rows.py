@@ -16,8 +16,7 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL, time_left
-from airflow_provider_mirakl.runtime.waiting import paced_trigger
+from airflow_provider_mirakl.runtime.waiting import hand_over
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -138,21 +137,18 @@ class RowsJobOperator(JudgedJobOperator):
 
     def _submit(self, context: Context, client: Client, book: JobBook) -> None:
         if self.deferrable and not self._in_worker and not book.all_submitted:
-            self._hand_over(context, client, book)
+            self._hand_over(context, book)
         super()._submit(context, client, book)
 
-    def _hand_over(self, context: Context, client: Client, book: JobBook) -> None:
+    def _hand_over(self, context: Context, book: JobBook) -> None:
         """Let the triggerer send the batches, unless there is one only, they need not wait for each other, or a call
         whose reply was lost may not be repeated."""
         from airflow_provider_mirakl.jobs.batches import BatchWork
         from airflow_provider_mirakl.triggers.places import open_batches, place_of
 
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
-        operation = work.operation
         may_repeat = (self.on_unclear or self.kind.unclear) == "resend"
-        if operation is None or len(work.left) < 2 or not may_repeat:
-            return
-        if operation.interval * client.settings.interval_factor < SHORTEST_DEFERRAL:
+        if len(work.left) < 2 or not may_repeat:
             return
         place = place_of(
             open_batches,
@@ -165,20 +161,16 @@ class RowsJobOperator(JudgedJobOperator):
             shop_id=self.caller.shop_id,
         )
         began = self._began(context)
-        left = time_left(self.execution_timeout, began)
-        self.log.info("The triggerer sends the batches from here on: %s", work.position)
-        self.defer(
-            trigger=paced_trigger(
-                place,
-                self.hook,
-                max_failures=self.max_failures,
-                refused_timeout=self.timeout,
-                left=left,
-                state={"began": began, "carried": self._run.memory.carried},
-                position=work.position,
-            ),
-            method_name=self.resume_batches.__name__,
-            timeout=left,
+        hand_over(
+            self,
+            self.hook,
+            place,
+            work,
+            max_failures=self.max_failures,
+            refused_timeout=self.timeout,
+            began=began,
+            state={"began": began, "carried": self._run.memory.carried},
+            resume=self.resume_batches,
         )
 
     def resume_batches(self, context: Context, event: object = None) -> dict[str, Any]:

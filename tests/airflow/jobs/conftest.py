@@ -18,14 +18,12 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """No pace and no token of another test, a work folder of its own, and no wait before a trigger may fire."""
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.client.tokens import TOKENS
-    from airflow_provider_mirakl.operators.bases import jobs
     from airflow_provider_mirakl.runtime import waiting
 
     PACER.forget()
     TOKENS.forget()
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
-    for module in (waiting, jobs):
-        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
 
 
 class Worker:

@@ -194,6 +194,7 @@ def test_a_setting_goes_to_a_file_and_is_narrowed(
 
     target = tmp_path / "hierarchies.ndjson"
     result = run(setting="hierarchies", target=str(target))
+    assert result.pop("folder").startswith(str(tmp_path / "work"))
     assert result == {"target": str(target), "items": len(lines(target))}
     assert 0 < len(run(setting="hierarchies", query={"hierarchy": "headphones"})) <= result["items"]
     with pytest.raises(MiraklInputError, match="'hierarchy'; L01 takes none"):

@@ -28,7 +28,6 @@ PACED, MOMENT = "triggers.paced.PacedTrigger", "triggers.moment.MomentTrigger"
 
 @pytest.fixture(autouse=True)
 def _deferred_however_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "SHORTEST_DEFERRAL", 0.0)
     monkeypatch.setattr(paced, "FIRST_LEAD", 0.0)
 
 
@@ -335,10 +334,8 @@ def test_an_extract_is_one_deferral_and_comes_to_an_end_on_fresh_disks_too(
 @pytest.fixture
 def batches(worker, tmp_path, monkeypatch):
     """Three offers, each a call of OF24, which Mirakl permits once a minute."""
-    from airflow_provider_mirakl.operators.bases import rows
     from airflow_provider_mirakl.operators.offers import MiraklUpsertOffersOperator
 
-    monkeypatch.setattr(rows, "SHORTEST_DEFERRAL", 0.0)
     base = {"product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "state_code": "11"}
     base |= {"quantity": 1, "update_delete": "update"}
     source = [{"shop_sku": name} | base for name in "ABC"]

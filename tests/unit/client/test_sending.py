@@ -135,6 +135,7 @@ def test_a_connection_that_was_never_made(
     with pytest.raises(MiraklTransportError) as caught:
         client.send(calls.imported)
     assert caught.value.surely_not_sent is True
+    assert caught.value.reason == "refused"
     assert len(bench.time.slept) == 2, "even an import was tried three times"
 
 
@@ -142,6 +143,7 @@ def test_an_unknown_host(bench: Any, calls: Any) -> None:
     with pytest.raises(MiraklTransportError) as caught:
         bench.client("https://no-such-host.invalid", max_attempts=1).send(calls.imported)
     assert caught.value.surely_not_sent is True
+    assert caught.value.reason == "unknown_host"
 
 
 def test_a_connection_that_takes_too_long(bench: Any, calls: Any) -> None:
@@ -167,6 +169,7 @@ def test_a_connection_that_takes_too_long(bench: Any, calls: Any) -> None:
                 one.close()
     assert caught.value.surely_not_sent is True
     assert "ConnectTimeout" in str(caught.value)
+    assert caught.value.reason == "timeout"
 
 
 def test_a_handshake_with_something_that_is_no_tls(bench: Any, server: Any, steps: Any, calls: Any) -> None:
@@ -175,6 +178,7 @@ def test_a_handshake_with_something_that_is_no_tls(bench: Any, server: Any, step
     with pytest.raises(MiraklTransportError) as caught:
         bench.client(url, max_attempts=1, connect_timeout=0.5).send(calls.imported)
     assert caught.value.surely_not_sent is True
+    assert caught.value.reason in ("no_https", "timeout")
 
 
 def test_a_reader_that_does_not_read_is_unclear(bench: Any, calls: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 
 from airflow_provider_mirakl.api.call import Operation
-from airflow_provider_mirakl.catalog.loop import CallLimits, Pace
+from airflow_provider_mirakl.catalog.loop import Pace
 from airflow_provider_mirakl.exceptions import MiraklServerError, MiraklTriggerEventError
 from airflow_provider_mirakl.operators.bases import paced
 from airflow_provider_mirakl.operators.bases.paced import (
@@ -23,7 +23,7 @@ from airflow_provider_mirakl.operators.bases.paced import (
     read_event,
 )
 from airflow_provider_mirakl.runtime import task_run, waiting
-from airflow_provider_mirakl.runtime.task_run import SHORTEST_DEFERRAL
+from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL
 from airflow_provider_mirakl.triggers.places import Place
 from airflow_provider_mirakl.triggers.poll import dump_error
 
@@ -92,7 +92,7 @@ class TestEvent:
 class Operator(PacedOperator):
     @property
     def hook(self) -> Any:
-        return SimpleNamespace(conn_id="mine", role=None)
+        return SimpleNamespace(conn_id="mine", role=None, settings=SimpleNamespace(interval_factor=1.0))
 
     def prepare(self, run: Any) -> Place | None:
         raise NotImplementedError
@@ -175,11 +175,16 @@ class TestHandOver:
             position={"next_chunk": 3},
         )
         operator = Operator(task_id="paced", deferrable=True, **options)
-        operator._hand_over(
+        waiting.hand_over(
+            operator,
+            operator.hook,
             Place("catalog.open", {"folder": "/f"}),
             work,
-            Trip(RUN, Pace(failures=1), Journey(began=NOON - 100)),
-            CallLimits(1.0, 5, 3600),
+            max_failures=5,
+            refused_timeout=3600,
+            began=NOON - 100,
+            state={},
+            resume=operator.resume,
         )
 
     def test_the_triggerer_gets_where_the_work_lies_and_no_more(self, slept: list[float]) -> None:

@@ -149,11 +149,9 @@ def test_chunks_go_to_one_client_and_duplicates_once(sandbox, run_task):
 
 
 def test_the_wait_for_proof_is_deferred_with_ids_alone(sandbox, run_task, monkeypatch):
-    from airflow_provider_mirakl.operators.bases import repair
     from airflow_provider_mirakl.runtime import waiting
 
-    for module in (repair, waiting):
-        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
     arguments = {"mirakl_conn_id": "mirakl_operator", "timeout": 1, "max_failed_items": 1}
     result = run_task(djust(f"MKL-021;SKU-021\n{STUCK}", deferrable=True, **arguments))
     assert counts(result) == (2, 1, 1, 0)
@@ -174,11 +172,9 @@ def test_a_task_cleared_at_the_moment_it_defers_begins_like_any_other(sandbox, r
 def test_a_product_that_stays_stuck_fails_however_it_was_waited_for(
     sandbox, run_task, monkeypatch, deferrable
 ):
-    from airflow_provider_mirakl.operators.bases import repair
     from airflow_provider_mirakl.runtime import waiting
 
-    for module in (repair, waiting):
-        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
     with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
         run_task(
             djust(
@@ -367,11 +363,9 @@ def test_a_batch_is_not_sent_again_where_airflow_remembers(sandbox, run_task, tm
 def test_a_worker_that_does_not_reach_the_folder_judges_after_the_wait(
     sandbox, run_task, tmp_path, monkeypatch, route
 ):
-    from airflow_provider_mirakl.operators.bases import repair
     from airflow_provider_mirakl.runtime import waiting
 
-    for module in (repair, waiting):
-        monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
     # The first poll finds nothing; what the task defers with is all that the other worker has.
     sandbox.fault(
         "status", "CM51" if route == "djust" else "CM22", status=503, skip=route == "djust", times=4
