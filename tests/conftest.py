@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from operator import attrgetter
 from pathlib import Path
@@ -29,6 +30,7 @@ if "airflow" in sys.modules:
     )
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+LOGICAL_DATE = "logical_date" if AIRFLOW >= (3, 0) else "execution_date"
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 DAGS_FOLDER = AIRFLOW_HOME / "dags"
 DAGS_FOLDER.mkdir()
@@ -126,7 +128,7 @@ def airflow_db(migrated_db: Path) -> Path:
 
 @pytest.fixture
 def run_dag(airflow_db: Path) -> RunDag:
-    """``run_dag(source, dag_id=None, conf=None)``: run one Dag in this process through ``dag.test()``.
+    """``run_dag(source, dag_id=None, conf=None, logical_date=None)``: run one Dag here through ``dag.test()``.
 
     ``source`` is a Dag file or its text. Airflow 3 runs only what lies in a configured bundle, and it reads the
     place of the Dags folder once, so the file is linked into the one Dags folder for as long as the run lasts.
@@ -137,7 +139,12 @@ def run_dag(airflow_db: Path) -> RunDag:
     with closing(sqlite3.connect(airflow_db / "airflow.db", timeout=60)) as database, database:
         database.execute("DELETE FROM xcom WHERE key = 'mirakl_lasting'")
 
-    def run(source: Path | str, dag_id: str | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+    def run(
+        source: Path | str,
+        dag_id: str | None = None,
+        conf: dict[str, Any] | None = None,
+        logical_date: datetime | None = None,
+    ) -> DagResult:
         # A name never used before: two files of one name, size and second share their compiled code.
         file = DAGS_FOLDER / f"dag_{uuid.uuid4().hex}.py"
         if isinstance(source, Path):
@@ -149,7 +156,8 @@ def run_dag(airflow_db: Path) -> RunDag:
             if dag_id is None:
                 assert len(dags) == 1, f"say which Dag: {sorted(dags)}"
                 dag_id = next(iter(dags))
-            dag_run = dags[dag_id].test(run_conf=conf)
+            when = {} if logical_date is None else {LOGICAL_DATE: logical_date}
+            dag_run = dags[dag_id].test(run_conf=conf, **when)
         finally:
             file.unlink()
         return _result(dag_id, dag_run.run_id)

@@ -14,6 +14,7 @@ from airflow_provider_mirakl.api.paging import offset_page, seek_page
 from airflow_provider_mirakl.api.returns import list_returns
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.extract.fields import CONVERSATION, MESSAGE, ORDER, RETURN, Shape
+from airflow_provider_mirakl.extract.offsets import PAGE_SIZE, check_query
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -31,6 +32,8 @@ class Listing:
     :param incremental: whether it can be read from a given time on. Otherwise every run reads all rows.
     :param lines: the call for the lines of a row, by its id, where the listing does not have them.
     :param by_query: makes the call of any page, where reading a page needs to know its query.
+    :param sorted_by: for a listing by offset: the field with the time by which its rows are sorted, if that never
+        changes. Its pages then overlap, so that no row is missed while others leave the listing.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
@@ -41,10 +44,17 @@ class Listing:
     incremental: bool = True
     lines: Callable[[str], Call[list[dict[str, Json]]]] | None = None
     by_query: Callable[[tuple[tuple[str, str], ...]], Call[Page[dict[str, Json]]]] | None = None
+    sorted_by: str = ""
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
-        """The call of the first page."""
-        return self.call(updated_from=moment, **filters)
+        """The call of the first page.
+
+        :raises MiraklConfigurationError: with these filters its pages cannot be joined.
+        """
+        first = self.call(updated_from=moment, **filters)
+        if self.sorted_by:
+            check_query(first.params)
+        return first
 
     def page(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
         """The call of any page, by its query."""
@@ -119,6 +129,9 @@ class InstanceListing:
     :param interval: shortest published time between two calls, in seconds.
     :param params: query parameters that are always sent, unless the user sets them too.
     :param newest_first: whether these parameters sort the rows by ``updated``, the latest first.
+    :param sorted_by: for ``offset`` only: the field with the time by which Mirakl sorts the rows, if that never
+        changes, such as the time of the creation. Then pages overlap by a few rows, so that no row is missed while
+        others leave the listing. Empty if the rows are sorted by something else.
     :param personal: paths of fields with personal data.
     """
 
@@ -133,6 +146,7 @@ class InstanceListing:
     interval: float = 60.0
     params: Mapping[str, str | int] = field(default_factory=dict)
     newest_first: bool = False
+    sorted_by: str = ""
     personal: tuple[tuple[str, ...], ...] = field(default=())
 
     def listing(self) -> Listing:
@@ -140,7 +154,7 @@ class InstanceListing:
 
         def first(*, updated_from: datetime, **filters: Any) -> Call[Page[dict[str, Json]]]:
             since = {self.since: moment(updated_from)} if self.since else {}
-            size = {"max": 100} if self.paging == "offset" else {"limit": 100}
+            size = {"max": PAGE_SIZE} if self.paging == "offset" else {"limit": PAGE_SIZE}
             return self._call(query(**(size | dict(self.params) | filters | since)))
 
         shape = Shape(self.table, personal=self.personal)
@@ -152,6 +166,7 @@ class InstanceListing:
             newest_first=self.newest_first,
             incremental=bool(self.since),
             by_query=self._call,
+            sorted_by=self.sorted_by,
         )
 
     def _call(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
@@ -166,7 +181,7 @@ class InstanceListing:
                 self.items,
                 lambda offset: self._call((*others, ("offset", str(offset)))),
                 offset=int(asked.get("offset", 0)),
-                page_size=int(asked.get("max", 100)),
+                page_size=int(asked.get("max", PAGE_SIZE)),
                 optional=True,
             )
 
@@ -180,6 +195,7 @@ INSTANCE_LISTINGS: dict[str, InstanceListing] = {
     for row in (
         InstanceListing(
             "OR11", "/api/orders", "orders", "offset", "start_update_date", "last_updated_date", "order_id", "orders",
+            sorted_by="created_date",
             personal=(
                 ("customer",), ("customer_notification_email",), ("order_additional_fields",),
                 ("order_lines", "order_line_additional_fields"), ("shipping_pudo_id",), ("shipping_tracking",),
@@ -190,7 +206,7 @@ INSTANCE_LISTINGS: dict[str, InstanceListing] = {
         # By creation: a later payment changes an invoice without being listed again.
         InstanceListing(
             "IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices", interval=1.0,
-            params={"type": "ALL"},
+            params={"type": "ALL"}, sorted_by="date_created",
         ),
         InstanceListing(
             "TL02", "/api/sellerpayment/transactions_logs", "data", "seek", "last_updated_from", "last_updated",
@@ -232,6 +248,11 @@ def instance_listing(operation: str | Mapping[str, Any]) -> InstanceListing:
     if described.paging not in ("offset", "seek"):
         raise MiraklConfigurationError(
             f"operation: paging must be offset or seek, not {described.paging!r}", field="operation"
+        )
+    if described.sorted_by and described.paging == "seek":
+        raise MiraklConfigurationError(
+            "operation: sorted_by is for paging by offset; a listing by seek does not need it",
+            field="operation",
         )
     return described
 

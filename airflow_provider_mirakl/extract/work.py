@@ -8,7 +8,9 @@ it was read
 row changes before    it moves to the first page, which was already read, so this run does not see it; its time is
 it was read           later than the first page, so the next run delivers it
 row comes twice       a page that is read again after a crash is replaced; a row of the previous page is
-                      left out
+                      left out, even if it has changed: its new version has a later time
+row leaves the        with paging by offset, later rows move forward: :mod:`~airflow_provider_mirakl.extract.offsets`
+listing
 run is killed         the page that was not noted is read again
 ===================  ==========================================================================================
 
@@ -28,9 +30,10 @@ import msgspec
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page
 from airflow_provider_mirakl.api.steps import OnlyReads
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklReplyError
 from airflow_provider_mirakl.extract.fields import Row, moment_in
 from airflow_provider_mirakl.extract.listings import Listing
+from airflow_provider_mirakl.extract.offsets import MOST_RETURNS, OffsetPage
 from airflow_provider_mirakl.extract.target import Target
 from airflow_provider_mirakl.extract.watermark import Watermark, digest
 from airflow_provider_mirakl.files.notes import NoteKind
@@ -74,6 +77,11 @@ class Progress(msgspec.Struct):
     newest: datetime | None = None
     recent: list[str] = msgspec.field(default_factory=list)
     delivered: dict[str, str] = msgspec.field(default_factory=dict)
+    edge: datetime | None = None
+    """In a listing by offset, the latest time read by which its rows are sorted."""
+    returns: int = 0
+    """How often the walk went back for the same rows."""
+    going_back: bool = False
     read: bool = False
     """Whether every page is kept, and it remains to write the target."""
     counts: dict[str, int] | None = None
@@ -195,6 +203,8 @@ class ExtractWork(OnlyReads):
         """Take a page, or the lines of a row."""
         unfinished = self._unfinished
         if unfinished is None:
+            if self._goes_back(result, at):
+                return
             rows = list(self._wanted(result.items))
             if self._listing.lines is not None and rows:
                 by_id = {str(row[self._listing.id]): row for row in rows}
@@ -212,6 +222,42 @@ class ExtractWork(OnlyReads):
             result, at = unfinished.page, unfinished.at
         self._finish_page(result, rows, at)
         self._unfinished = None
+
+    def _goes_back(self, page: Page[dict[str, Json]], at: datetime) -> bool:
+        """Whether the page does not join the last ones; then an earlier one is read instead.
+
+        :raises MiraklReplyError: the listing changes faster than it can be read.
+        """
+        progress, found = self._progress, self._by_offset(page)
+        if found is None or found.joins(set(progress.recent), self._ids(page), progress.edge):
+            return False
+        returns = progress.returns + (not progress.going_back)
+        if returns > MOST_RETURNS:
+            operation = self._listing.page(found.params).operation.code
+            raise MiraklReplyError(
+                f"{operation}: rows leave the listing faster than its pages can be read. Going back {MOST_RETURNS} "
+                "times found no new row. Leave out the filters that rows leave, such as a state",
+                operation=operation,
+            )
+        self._progress = msgspec.structs.replace(
+            progress, params=found.back(), last_call_at=at, returns=returns, going_back=True
+        )
+        try:
+            self._note.write(self._progress)
+        except BaseException:
+            self._progress = progress
+            raise
+        return True
+
+    def _by_offset(self, page: Page[dict[str, Json]]) -> OffsetPage | None:
+        """The page, if it is one of a listing whose pages are joined."""
+        params = self._progress.params
+        if params is None or not self._listing.sorted_by:
+            return None
+        return OffsetPage(params, page.items, self._listing.sorted_by)
+
+    def _ids(self, page: Page[dict[str, Json]]) -> list[str]:
+        return [str(row.get(self._listing.id)) for row in page.items]
 
     def _finish_page(self, page: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         before = self._progress
@@ -244,19 +290,31 @@ class ExtractWork(OnlyReads):
             moments = [found for row in result.items if (found := moment_in(row.get(self._listing.updated)))]
             progress.newest = max(moments, default=None)
         self._remember(result.items)
+        ids, page = self._ids(result), self._by_offset(result)
+        if page is not None and not set(ids) <= set(progress.recent):
+            progress.returns = 0
+        progress.going_back = False
         if not self._keep_persons:
             rows = [self._listing.shape.without_persons(row) for row in rows]
         kept = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
         progress.pages.append(self._pages.keep(len(progress.pages), kept))
         progress.rows += len(rows)
-        progress.recent = [str(row.get(self._listing.id)) for row in result.items]
         progress.last_call_at = at
+        before = progress.recent
         progress.params = result.following.params if result.following else None
+        progress.recent = ids
+        if page is not None:
+            progress.params = page.following(progress.params)
+            progress.recent = page.recent(before, ids)
+            progress.edge = page.edge(progress.edge)
         progress.read = result.following is None
         self._note.write(progress)
 
     def describe(self, interval: float) -> str:
         """Such as ``page 12, 1,200 rows``."""
+        if self._progress.going_back and self._progress.params is not None:
+            offset = dict(self._progress.params)["offset"]
+            return f"Rows left the listing while it was read: going back to offset {offset}"
         if (unfinished := self._unfinished) is not None:
             of = f"{len(unfinished.lines):,} of {len(unfinished.rows):,} rows"
             return f"page {len(self._progress.pages) + 1:,}: {self._listing.shape.lines} of {of}"
@@ -274,12 +332,17 @@ class ExtractWork(OnlyReads):
             yield row
 
     def _remember(self, items: list[dict[str, Json]]) -> None:
-        """The rows within the overlap of the next run."""
-        newest = self._progress.newest
+        """The rows within the overlap of the next run.
+
+        Of a row that comes again the version that was delivered: the next run has to deliver a later one.
+        """
+        newest, recent = self._progress.newest, set(self._progress.recent)
         if self._window.watermark is None or newest is None:
             return
         for row in items:
             changed = moment_in(row.get(self._listing.updated))
+            if str(row.get(self._listing.id)) in recent:
+                continue
             if changed is not None and changed >= newest - self._window.overlap:
                 self._progress.delivered[str(row.get(self._listing.id))] = digest(row)
 

@@ -16,7 +16,16 @@ from airflow_provider_mirakl.operators.bases.exports import (
     DirectExportOperator,
 )
 from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Text
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Codes,
+    Flag,
+    Mappings,
+    Maybe,
+    Moment,
+    Text,
+    check_range,
+)
 from airflow_provider_mirakl.runtime.results import Ended
 
 if TYPE_CHECKING:
@@ -167,6 +176,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         """CM52."""
         from airflow_provider_mirakl.api.catalog_manager import start_export
 
+        check_range(("updated_since", "updated_to"), self.since, self.updated_to)
         return start_export(
             updated_since=self.since,
             updated_to=self.updated_to,

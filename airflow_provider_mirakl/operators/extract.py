@@ -42,7 +42,7 @@ class MiraklExtractOperator(ExtractOperator):
         (returns) or ``M11`` (threads of messages); or a mapping that describes another listing by the fields of
         :class:`~airflow_provider_mirakl.extract.listings.InstanceListing`: ``code``, ``path``, ``items`` and ``paging``
         (``offset`` or ``seek``), and, where the defaults do not apply, ``since``, ``updated``, ``id``, ``table``,
-        ``interval`` in seconds, ``params``, ``newest_first`` and ``personal``.
+        ``interval`` in seconds, ``params``, ``newest_first``, ``sorted_by`` and ``personal``.
     :param target: folder of the files: a local path or object storage. Templated.
     :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. Templated.
     :param since: where the first run begins; default 30 days ago. Templated.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment
+from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment, check_range
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -99,6 +99,8 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
                 field="updated_to",
             )
         since, created = self.since, self.created_since
+        check_range(("updated_since", "updated_to"), since, self.updated_to)
+        check_range(("created_since", "created_to"), created, self.created_to)
         if since is None and created is None:
             created = FIRST_DAY
         return start_order_export(

@@ -543,6 +543,23 @@ def check_role(caller: Caller, roles: Collection[str], hook: MiraklHook, operati
     return caller
 
 
+def check_range(names: tuple[str, str], start: datetime | None, end: datetime | None) -> None:
+    """Reject a range of time that contains nothing.
+
+    :param names: the parameters of its start and its end.
+    :raises MiraklConfigurationError: the end is not after the start.
+    """
+    if start is None or end is None or end > start:
+        return
+    reason = f"{names[1]}: {end.isoformat()} is not after {names[0]}, {start.isoformat()}"
+    if end == start:
+        reason += (
+            ". On Airflow 3, a Dag with a cron schedule such as '@daily' has no data interval: data_interval_start is "
+            "data_interval_end. Set schedule=CronDataIntervalTimetable('@daily', timezone='UTC')"
+        )
+    raise MiraklConfigurationError(reason, field=names[1])
+
+
 def stretched(field: str, seconds: float, *, factor: float, shortest: float, what: str) -> float:
     """An interval, stretched by the connection's ``interval_factor``.
 

@@ -84,6 +84,7 @@ def test_each_run_delivers_what_is_new(run_dag: Any, sandbox: Sandbox, tmp_path:
         ("OR99", ""),
         ({"code": "X"}, ""),
         ({**P51, "paging": "both"}, ""),
+        ({**P51, "paging": "seek", "sorted_by": "date_created"}, ""),
         (P51, "format='parquet'"),
         ("OF21", "since='2026-01-01T00:00:00Z'"),
         ("OF21", "watermark='/nowhere'"),
@@ -128,6 +129,13 @@ def test_what_changed_is_delivered_once(run_dag: Any, sandbox: Sandbox, tmp_path
     changed = rows(run_dag(source), table)
     assert sorted(row[key] for row in changed) == sorted([first[3], *new])
     assert {name: row[name] for row in changed if row[key] == first[3] for name in change} == change
+    if code == "OR11":  # every run of it has left its watermark
+        (watermark,) = (tmp_path / "work").rglob("watermark.json")
+        watermark.unlink()
+        calls = len(sandbox.journal(code))
+        assert run_dag(source).state == "failed"
+        assert len(sandbox.journal(code)) == calls
+        assert len(rows(run_dag(source.replace("overlap", "on_lost_state='full', overlap")), table)) == 9
     persons = ("customer", "return_address", "current_participants")
     dropped = run_dag(
         source.replace(
@@ -184,6 +192,35 @@ def test_other_filters_than_those_of_the_watermark(run_dag: Any, sandbox: Sandbo
     assert ids(extract("SHIPPED,WAITING_ACCEPTANCE")) == []
     assert ids(extract("CLOSED", "on_changed_filters='anew'")) == []
     assert ids(extract("CLOSED")) == []
+
+
+def test_an_order_that_leaves_the_state_between_two_pages_hides_no_other(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It moves the others forward, and the one at the border would never be read: no later run asks for it."""
+    from airflow_provider_mirakl.extract.work import ExtractWork
+
+    source = DAG.format(operation="OR11", target=str(tmp_path / "lake"), more="").replace(
+        '"max": 3', '"max": 3, "order_state_codes": "WAITING_ACCEPTANCE"'
+    )
+    placed = []
+    for _ in range(8):
+        placed += sandbox.add_marketplace_rows("orders")
+        sandbox.advance(60)
+    accept, calls = ExtractWork.accept, 0
+
+    def disturbed(self: ExtractWork, result: Any, at: Any) -> None:
+        nonlocal calls
+        accept(self, result, at)
+        calls += 1
+        if calls == 1:
+            for order in placed[:2]:
+                sandbox.change_marketplace_row("orders", order, order_state="SHIPPED")
+
+    monkeypatch.setattr(ExtractWork, "accept", disturbed)
+    run = run_dag(source)
+    assert [row["order_id"] for row in rows(run, "orders")] == placed
+    assert rows(run_dag(source), "orders") == []
 
 
 EXPORT = """

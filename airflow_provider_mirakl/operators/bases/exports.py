@@ -34,6 +34,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Text,
     Whole,
+    check_range,
     check_role,
     read_caller,
 )
@@ -402,6 +403,7 @@ class DirectExportOperator(MiraklBaseOperator):
         caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
         begun, path = datetime.now(UTC), watermark_path(run, self.watermark)
         given = self.updated_since
+        check_range(("updated_since", "updated_to"), given, self.updated_to)
         if given is None:
             check_lasting(run, path, "the watermark of this export", self.on_lost_state, self.log)
         last = None if given is not None else Watermark.load(path)

@@ -16,7 +16,15 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Location, Maybe, Moment, Seconds, Text
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Location,
+    Maybe,
+    Moment,
+    Seconds,
+    Text,
+    check_range,
+)
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -256,11 +264,7 @@ class ExtractOperator(PacedOperator):
         self._leave_out(
             ("since", "watermark"), "cannot be used with updated_from, which sets a fixed interval"
         )
-        if ends is not None and ends <= begins:
-            raise MiraklConfigurationError(
-                f"updated_to: {ends.isoformat()} is not after updated_from, {begins.isoformat()}",
-                field="updated_to",
-            )
+        check_range(("updated_from", "updated_to"), begins, ends)
         return Window(begins, ends)
 
     def _leave_out(self, names: Sequence[str], reason: str) -> None:
