@@ -21,7 +21,7 @@ def commands() -> list[Any]:
     return [
         GroupCommand(
             name="mirakl",
-            help="Check connections to Mirakl, and clean up",
+            help="Check connections to Mirakl and files to import, and clean up",
             subcommands=[
                 ActionCommand(
                     name=command.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import time
@@ -154,3 +155,27 @@ def test_the_commands_stand_in_airflows_own_command_line() -> None:
     (group,) = commands()
     assert isinstance(group, GroupCommand)
     assert [command.name for command in group.subcommands] == [command.name for command in COMMANDS]
+
+
+def test_a_file_is_checked_by_airflows_own_command_line_with_the_same_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("airflow.cli.cli_config")
+    from airflow.cli.cli_parser import _add_command
+
+    from airflow_provider_mirakl.airflow_cli import commands
+    from airflow_provider_mirakl.cli import main
+
+    file = tmp_path / "prices.csv"
+    file.write_text("offer-sku;price\na;1\nb;x\n")
+    words = ["lint", str(file), "--operation", "PRI01"]
+    parser = argparse.ArgumentParser()
+    _add_command(parser.add_subparsers(), commands()[0])
+    arguments = parser.parse_args(["mirakl", *words])
+    with pytest.raises(SystemExit) as stopped:
+        arguments.func(arguments)
+    assert stopped.value.code == 1
+    own = capsys.readouterr().out
+    assert "line 3, id 'b', price: must be a number" in own
+    assert main(words) == 1
+    assert capsys.readouterr().out == own
