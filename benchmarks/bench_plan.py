@@ -37,7 +37,7 @@ def engine(source: Path, folder: Path) -> None:
 
 
 def engine_csv(source: Path, folder: Path) -> None:
-    from airflow_provider_mirakl.catalog.mapping import Columns
+    from airflow_provider_mirakl.catalog.columns import Columns
     from airflow_provider_mirakl.catalog.plan import plan_upsert
 
     columns = Columns(CSV_MAPPING, currency="EUR", locale="en_US")
@@ -45,7 +45,7 @@ def engine_csv(source: Path, folder: Path) -> None:
 
 
 def engine_groups(source: Path, folder: Path) -> None:
-    from airflow_provider_mirakl.catalog.mapping import Columns
+    from airflow_provider_mirakl.catalog.columns import Columns
     from airflow_provider_mirakl.catalog.plan import plan_upsert
 
     shared = ("title", "title_fr", "description", "brand", "category")

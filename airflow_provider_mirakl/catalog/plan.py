@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from airflow_provider_mirakl.catalog.mapping import Columns
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.planner import (
     MAX_CHUNK_BYTES,
     PRODUCTS_FILE,

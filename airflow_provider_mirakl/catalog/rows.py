@@ -6,7 +6,7 @@ A row is one JSON object as bytes. Rows come in batches, because a call per row 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from airflow_provider_mirakl.exceptions import Problem
 
-BATCH_ROWS = 1000
-"""Approximate number of rows in a batch."""
+BATCH_ROWS = 500
+"""Approximate number of rows in a batch: few enough that their cells stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,15 @@ class Batch:
 
 Record = tuple[int, Any]
 """A place and its content: a mapping, or a row as bytes that is passed on unchanged."""
+
+
+Build = Callable[[Sequence[Mapping[str, Any]]], list[bytes]]
+"""Makes a row of each record. If it raises for one of them, it raises for all."""
+
+
+def each(build: Callable[[Mapping[str, Any]], bytes]) -> Build:
+    """A builder that makes one row at a time."""
+    return lambda records: list(map(build, records))
 
 
 @dataclass(slots=True)
@@ -167,5 +176,9 @@ def is_nothing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)
-    except (TypeError, ValueError):  # an array has no single truth value value value
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+    ):  # an array has no single truth value, a signaling NaN none
         return False

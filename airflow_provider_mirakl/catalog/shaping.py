@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.grouping import grouped
-from airflow_provider_mirakl.catalog.mapping import Build, Columns, compile_columns
-from airflow_provider_mirakl.catalog.rows import Batch, Record, Records, Refused, dump
+from airflow_provider_mirakl.catalog.mapping import compile_columns, grouping_of
+from airflow_provider_mirakl.catalog.rows import Batch, Build, Record, Records, Refused, dump
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
 
 Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
@@ -86,8 +87,8 @@ class Shaping:
             build = (
                 self.build(heading) if table and heading is not None else compile_columns(columns, heading)
             )
-        if columns is not None and columns.group_by is not None:
-            chunks = grouped(chunks, columns)
+        if columns is not None and (grouping := grouping_of(columns, heading)) is not None:
+            chunks = grouped(chunks, grouping)
         for chunk in chunks:
             records, refused = chunk.records, chunk.refused
             if self._transform is not None:
@@ -184,9 +185,14 @@ def load_transform(path: str) -> Transform:
 
 
 def _built(records: list[Record], refused: list[Refused], build: Build | None) -> Batch:
+    refused = list(refused)
+    if build is not None and all(isinstance(record, Mapping) for _, record in records):
+        try:
+            return Batch(build([record for _, record in records]), [at for at, _ in records], refused)
+        except (TypeError, ValueError):
+            pass  # one by one, to identify the record
     rows: list[bytes] = []
     at: list[int] = []
-    refused = list(refused)
     for place, record in records:
         try:
             if type(record) is bytes:
@@ -194,7 +200,7 @@ def _built(records: list[Record], refused: list[Refused], build: Build | None) -
             elif build is None or not isinstance(record, Mapping):
                 row = dump(record)
             else:
-                row = build(record)
+                (row,) = build([record])
         except (TypeError, ValueError) as error:
             refused.append(Refused(_written(record), place, [Problem(f"cannot be written as JSON: {error}")]))
         else:

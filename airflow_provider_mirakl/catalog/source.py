@@ -13,9 +13,9 @@ from hashlib import sha256
 from itertools import chain, islice
 from typing import IO, Any, Literal, cast
 
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.frames import FrameSource, is_frame
 from airflow_provider_mirakl.catalog.json_rows import PRETTY, READERS, Blocks, wrapped_in
-from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.rejects import is_rejects_file, unwrapped
 from airflow_provider_mirakl.catalog.rows import (
     BATCH_ROWS,

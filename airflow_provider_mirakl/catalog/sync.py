@@ -13,8 +13,8 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.ledger import Ledger, resume
-from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, begin, plan_delete, save
 from airflow_provider_mirakl.catalog.planner import (
     MAX_CHUNK_BYTES,

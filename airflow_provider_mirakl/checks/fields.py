@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from airflow_provider_mirakl.catalog.mapping import Build
 from airflow_provider_mirakl.catalog.numbers import number_of, readings
-from airflow_provider_mirakl.catalog.rows import as_number, is_nothing
+from airflow_provider_mirakl.catalog.rows import Build, as_number, each, is_nothing
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.csv_table import fold
 from airflow_provider_mirakl.files.text import BLANK
@@ -94,7 +93,7 @@ def compile_fields(
             place[path[-1]] = _converted(value, kind)
         return msgspec.json.encode(made, enc_hook=str)
 
-    return build
+    return each(build)
 
 
 def keep_columns(heading: Sequence[str]) -> Build:
@@ -108,7 +107,7 @@ def keep_columns(heading: Sequence[str]) -> Build:
                 made[name] = value if (number := as_number(value)) is None else number
         return msgspec.json.encode(made, enc_hook=str)
 
-    return build
+    return each(build)
 
 
 _Column = tuple[str, list[str], Kind]

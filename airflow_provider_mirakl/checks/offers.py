@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_mirakl.api.offers import required_fields
-from airflow_provider_mirakl.catalog.mapping import Build
+from airflow_provider_mirakl.catalog.rows import Build
 from airflow_provider_mirakl.checks.fields import Kind, compile_fields, hint
 from airflow_provider_mirakl.exceptions import Problem
 from airflow_provider_mirakl.files.text import unseen

@@ -51,7 +51,7 @@ class MiraklConnectHook(MiraklBaseHook):
         :raises MiraklInputError: products are wrong; every problem is listed and no call was made.
         :raises MiraklError: as for the client.
         """
-        from airflow_provider_mirakl.catalog.mapping import Columns
+        from airflow_provider_mirakl.catalog.columns import Columns
         from airflow_provider_mirakl.catalog.plan import plan_upsert
 
         mapping = None if columns is None else Columns.from_settings(columns)

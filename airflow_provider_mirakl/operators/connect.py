@@ -34,8 +34,8 @@ from airflow_provider_mirakl.runtime.task_run import TaskRun
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from airflow_provider_mirakl.catalog.columns import Columns
     from airflow_provider_mirakl.catalog.ledger import Ledger
-    from airflow_provider_mirakl.catalog.mapping import Columns
     from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.catalog.sync import SyncPlan
     from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
@@ -309,7 +309,7 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
         pyarrow or DuckDB, also from the task before. Templated.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
-        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
+        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.columns.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
         as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
@@ -455,7 +455,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         it the task fails before any call: an empty feed must not empty a catalog.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
-        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.mapping.Columns`.
+        "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.columns.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
         as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
@@ -777,6 +777,6 @@ def _columns(settings: Mapping[str, Any] | None) -> Columns | None:
 
     :raises MiraklConfigurationError: a setting does not exist or is invalid; every one is listed.
     """
-    from airflow_provider_mirakl.catalog.mapping import Columns
+    from airflow_provider_mirakl.catalog.columns import Columns
 
     return None if settings is None else Columns.from_settings(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_mirakl.catalog.mapping import Build
+from airflow_provider_mirakl.catalog.rows import Build
 from airflow_provider_mirakl.checks.fields import Kind, compile_fields, hint
 from airflow_provider_mirakl.exceptions import Problem
 from airflow_provider_mirakl.files.text import unseen

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import Columns
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import plan_upsert, read_chunk
 from airflow_provider_mirakl.checks.offers import check_offer
 from airflow_provider_mirakl.exceptions import MiraklInputError

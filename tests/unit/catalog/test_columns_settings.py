@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import Columns
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import PRESETS, Columns, plain_text, truncated
+from airflow_provider_mirakl.catalog.cells import plain_text, truncated
+from airflow_provider_mirakl.catalog.columns import PRESETS, Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 
@@ -426,6 +427,42 @@ def test_rows_of_a_group_that_stand_apart_are_named(write: Make, tmp_path: Path)
     path = write("".join([lines[0], lines[1], lines[4], lines[2]]), "feed.csv")
     with pytest.raises(MiraklInputError, match="the rows of a group must be adjacent"):
         plan_upsert(path, tmp_path / "plan", columns=Columns.from_settings("shopify"))
+
+
+def test_groups_by_columns_that_the_header_spells_differently(write: Make, tmp_path: Path) -> None:
+    columns = Columns(
+        {"sku": "id", "title": "titles[en]", "image": "images"},
+        group_by="handle", fill_down=("title",), collect=("image",),
+    )  # fmt: skip
+    text = "Handle,SKU,Title ,IMAGE\nh,A,Lamp,https://a/1\nh,B,,https://a/2\n"
+    plan = plan_upsert(write(text, "feed.csv"), tmp_path / "plan", columns=columns)
+    shared = {
+        "titles": [{"locale": "en", "value": "Lamp"}],
+        "images": [{"url": "https://a/1"}, {"url": "https://a/2"}],
+    }
+    assert sent(plan) == [{"id": "A", **shared}, {"id": "B", **shared}]
+
+
+def test_groups_of_columns_that_are_named_after_their_targets(write: Make, tmp_path: Path) -> None:
+    """Without a mapping every column is read, so a row that has only an id is a product too."""
+    columns = Columns(group_by="brand", fill_down=("title_en",), collect=("images",))
+    text = "brand,id,title_en,images\nAcme,A,Lamp,https://a/1\nAcme,B,,\nAcme,,,https://a/2\n"
+    plan = plan_upsert(write(text, "feed.csv"), tmp_path / "plan", columns=columns)
+    assert [(row["id"], row["titles"], len(row["images"])) for row in sent(plan)] == [
+        (name, [{"locale": "en", "value": "Lamp"}], 2) for name in "AB"
+    ]
+
+
+def test_a_column_of_groups_that_the_source_lacks(write: Make, tmp_path: Path) -> None:
+    for transform in (None, "json.dumps"):
+        columns = Columns({"sku": "id"}, group_by="handel")
+        with pytest.raises(MiraklInputError, match=r"handel.*did you mean 'handle'"):
+            plan_upsert(
+                write("handle,sku\nh,A\n", "feed.csv"),
+                tmp_path / "plan",
+                columns=columns,
+                transform=transform,
+            )
 
 
 @pytest.mark.parametrize("settings", [{}, {"fill_down": ("name",)}, {"collect": ("img",)}])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import Columns, compile_columns
+from airflow_provider_mirakl.catalog.columns import Columns
+from airflow_provider_mirakl.catalog.mapping import compile_columns
 from airflow_provider_mirakl.catalog.plan import plan_upsert, read_chunk
 from airflow_provider_mirakl.catalog.product import ProductChecker, RowError
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
@@ -20,7 +21,7 @@ CHECKER = ProductChecker()
 def made(target: str, cell: Any, **settings: Any) -> dict[str, Any]:
     """The product that has this cell, after the check."""
     columns = Columns({"sku": "id", "cell": target}, currency="EUR", **settings)
-    row = compile_columns(columns, ["sku", "cell"])({"sku": "A", "cell": cell})
+    (row,) = compile_columns(columns, ["sku", "cell"])([{"sku": "A", "cell": cell}])
     CHECKER.check(row)
     product: dict[str, Any] = json.loads(row)
     return product
@@ -61,6 +62,67 @@ def test_what_is_no_text_is_refused_and_not_made_one(cell: object) -> None:
     for target in ("attributes[a]", "brand", "titles[en]"):
         with pytest.raises(RowError, match="text"):
             made(target, cell)
+
+
+def test_a_label_that_is_no_number_is_not_sent_as_a_text() -> None:
+    with pytest.raises(RowError, match="NaN"):
+        made("category.labels[en]", float("nan"))
+
+
+MIXED: dict[str, list[Any]] = {
+    "brand": ["Acme", "", None, 5, "Acme"],
+    "gtins": ["4006381333931", "", "4006381333931|12345670", ["12345670", "12345670"], None],
+    "images": ["https://a/1", "https://a/1, https://a/2", ["https://a/1"], None, "https://a/1,2"],
+    "titles[en]": [" Lamp ", "", "  ", 7, "Lamp \u00e9"],
+    "titles[fr]": ["", "Lampe", None, "Lampe", "a\nb"],
+    "category.id": ["Home > Lamps", "", "Home > Lamps", None, "lamps"],
+    "category.labels[en]": ["", "Light", "", None, "Lamps"],
+    "attributes[a]": ["x", "", True, "true", None],
+    "attributes[n]:NUMERIC": ["1", 1, True, "1", "1.50"],
+    "attributes[b]:BOOLEAN": ["1", 1, True, "no", ""],
+    "quantities[LYON]": ["3", 3.0, "3", None, ""],
+    "standard_prices.amount": ["12.50", 12.5, "EUR 3", "", None],
+    "discount_prices.amount": ["", "3", None, Decimal("1.50"), "3"],
+    "discount_prices.start_date": ["2026-01-01T00:00:00Z"] * 5,
+}
+
+
+@pytest.mark.parametrize("empty", ["absent", "null"])
+def test_a_row_does_not_depend_on_those_beside_it(empty: Any) -> None:
+    """Rows are built many at once, and what is repeated is remembered: the text 1 is not the number, nor true."""
+    columns = Columns(
+        {"sku": "id", **{name: name for name in MIXED}}, currency="EUR", locale="en", empty=empty
+    )
+    build = compile_columns(columns, ["sku", *MIXED])
+    records = [{"sku": f"A{at}", **{name: cells[at] for name, cells in MIXED.items()}} for at in range(5)]
+    alone = [compile_columns(columns, ["sku", *MIXED])([record])[0] for record in records]
+    assert build(records) == build(records) == alone
+    assert json.loads(alone[0]) == {
+        "id": "A0",
+        "brand": "Acme",
+        "gtins": [{"value": "4006381333931"}],
+        "images": [{"url": "https://a/1"}],
+        "titles": [{"locale": "en", "value": "Lamp"}],
+        "category": {"id": "Lamps", "labels": [{"locale": "en", "value": "Lamps"}]},
+        "attributes": [
+            {"id": "a", "name": "a", "type": "STRING", "value": "x"},
+            {"id": "n", "name": "n", "type": "NUMERIC", "value": 1},
+            {"id": "b", "name": "b", "type": "BOOLEAN", "value": True},
+        ],
+        "quantities": [{"available_quantity": 3, "warehouse_code": "LYON"}],
+        "standard_prices": [{"price": {"amount": 12.5, "currency": "EUR"}}],
+        **({"discount_prices": None} if empty == "null" else {}),
+    }
+    numbers = [one["value"] for row in alone for one in json.loads(row)["attributes"] if one["id"] == "n"]
+    assert list(map(repr, numbers)) == ["1", "1", "True", "1", "1.5"]
+
+
+def test_one_row_that_cannot_be_written_does_not_refuse_the_others(tmp_path: Any) -> None:
+    rows = [{"id": "A", "brand": "x"}, {"id": "B", "brand": b"x"}, {"id": "C", "brand": "x"}]
+    columns = Columns({"id": "id", "brand": "brand"})
+    plan = plan_upsert(rows, tmp_path, columns=columns, on_invalid="reject")
+    assert (plan.products, plan.rejected) == (2, 1)
+    assert "[1]" in (tmp_path / "rejects.ndjson").read_text()
 
 
 def test_bytes_are_a_bad_row(tmp_path: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import Columns
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert, read_chunk
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.catalog.mapping import PRESETS, Columns
+from airflow_provider_mirakl.catalog.columns import PRESETS, Columns
 from airflow_provider_mirakl.catalog.plan import plan_upsert, read_chunk
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "your-feed.md").read_text(encoding="utf-8")

@@ -77,7 +77,7 @@ def test_a_whole_offer_is_good() -> None:
 
 
 def made(build: Any, **cells: Any) -> Any:
-    return json.loads(build(cells))
+    return json.loads(build([cells])[0])
 
 
 def test_columns_of_offers() -> None:
@@ -92,7 +92,7 @@ def test_columns_of_offers() -> None:
         "discount.price": "9.90",
         "all_prices": '[{"unit_origin_price": 1}]',
     }
-    assert json.loads(build(cells)) == {
+    assert json.loads(build([cells])[0]) == {
         "shop_sku": "007",
         "product_id": "4006381333931",
         "price": 10.5,
@@ -102,7 +102,7 @@ def test_columns_of_offers() -> None:
         "all_prices": [{"unit_origin_price": 1}],
     }
     # What does not fit, or could mean two numbers, goes on as it is: the check of the offer names it.
-    assert json.loads(build({"price": "1,249", "quantity": "1.000", "all_prices": "["})) == {
+    assert made(build, price="1,249", quantity="1.000", all_prices="[") == {
         "price": "1,249",
         "quantity": "1.000",
         "all_prices": "[",
