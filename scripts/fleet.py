@@ -1,12 +1,15 @@
-"""A fleet on one machine: PostgreSQL, Redis, two Celery workers with separate disks, two triggerers, and the sandbox.
+"""A fleet on one machine: PostgreSQL, Redis, two Celery workers with separate disks, triggerers, and the sandbox.
 
     make fleet                                   # everything, some ten minutes
     make fleet FLEET_ARGS="--only upsert,mapped --mapped 10"
+    make fleet FLEET_ARGS="--only bare,upsert --calls 100"
+    make fleet FLEET_ARGS="--only mapped --triggerers 1"
     make fleet FLEET_ARGS="--work-folder shared" # notes and plans in a folder that all share, as on NFS
     make fleet FLEET_ARGS="--work-folder s3"     # the same in object storage (moto's server)
     make fleet FLEET_ARGS="--only pods --work-folder s3"  # each task process takes 30 s to start, as a pod does
 
-Runs: ``upsert``, ``delta``, ``p41``, ``cm21``, ``s31``, ``pods``, ``worker_killed``, ``triggerer_killed``, ``mapped``.
+Runs: ``bare`` (an empty task, to compare with), ``upsert``, ``delta``, ``p41``, ``cm21``, ``s31``, ``pods``,
+``worker_killed``, ``triggerer_killed``, ``mapped``.
 
 Needs Debian's packages ``postgresql`` and ``redis-server``, or the same programs on the ``PATH``. Each worker and each
 triggerer has an ``AIRFLOW_HOME`` of its own: no other component can read its disk. Dags, logs and the
@@ -60,7 +63,7 @@ SPEED, LONG = 20.0, 5.0
 """Mirakl's minute takes three seconds; twelve where a task has to wait outside of a worker: a short wait is slept."""
 CHUNKS, BATCH = 20, 50
 WORKERS = ("worker-1", "worker-2")
-TRIGGERERS = ("triggerer-1", "triggerer-2")
+TRIGGERERS = 2
 POD_START = 30.0
 """Seconds until a pod starts; each of its processes has an empty disk."""
 PATIENCE = 900.0
@@ -85,6 +88,15 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     default_args={{"retries": 2, "retry_delay": timedelta(seconds=1)}},
 ):
+"""
+BARE = """
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+    class Nothing(BaseOperator):
+        def execute(self, context):
+            pass
+
+    Nothing(task_id="task")
 """
 UPSERT = """
     MiraklConnectUpsertProductsOperator(
@@ -133,13 +145,16 @@ S31 = """
 
 
 class Fleet(LiveAirflow):
-    """PostgreSQL, Redis, a scheduler, a Dag processor, an API server, two workers and two triggerers.
+    """PostgreSQL, Redis, a scheduler, a Dag processor, an API server, two workers, and triggerers.
 
     :param place: an empty folder for everything.
     :param work_folder: the value of ``[mirakl] work_folder``; empty for the default, a folder on the disk of each.
+    :param triggerers: how many triggerers.
     """
 
-    def __init__(self, place: Path, work_folder: str = "", **settings: str) -> None:
+    def __init__(
+        self, place: Path, work_folder: str = "", triggerers: int = TRIGGERERS, **settings: str
+    ) -> None:
         self._database_port, self._broker_port = free_port(), free_port()
         home = place / "home"
         database = f"postgresql+psycopg2://airflow@127.0.0.1:{self._database_port}/airflow"
@@ -160,11 +175,12 @@ class Fleet(LiveAirflow):
         self.place = place
         self._postgres = Path(tempfile.mkdtemp(prefix="fleet-postgres-", dir="/tmp"))
         del self.commands["triggerer"]
-        for name in TRIGGERERS:
+        self.triggerers = [f"triggerer-{number + 1}" for number in range(triggerers)]
+        for name in self.triggerers:
             self.commands[name] = ["triggerer"]
         for name in WORKERS:
             self.commands[name] = ["celery", "worker", "--celery-hostname", f"{name}@%h", "--without-gossip"]
-        for name in (*TRIGGERERS, *WORKERS):
+        for name in (*self.triggerers, *WORKERS):
             disk = place / name
             disk.mkdir(parents=True)
             self.variables[name] = {
@@ -238,9 +254,9 @@ class Fleet(LiveAirflow):
 
     def start(self, name: str) -> None:
         """Start a component; of a triggerer, wait for its row, so that it is known which one holds a trigger."""
-        known = {row[0] for row in self._triggerer_rows()} if name in TRIGGERERS else set()
+        known = {row[0] for row in self._triggerer_rows()} if name in self.triggerers else set()
         super().start(name)
-        if name in TRIGGERERS:
+        if name in self.triggerers:
             new = self.until(
                 lambda: {row[0] for row in self._triggerer_rows()} - known, f"{name} is registered", PATIENCE
             )
@@ -396,7 +412,9 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
     """All runs."""
     shared = place / "shared"
     shared.mkdir()
-    ids = [f"p{number:04d}" for number in range(CHUNKS * BATCH)]
+    ids, more_ids = (
+        [f"p{number:05d}" for number in range(calls * BATCH)] for calls in (CHUNKS, options.calls)
+    )
 
     def products(name: str, names: list[str], **more: Any) -> str:
         file = shared / f"{name}.ndjson"
@@ -411,11 +429,11 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
     )
     names = [f"m{number:03d}" for number in range(options.mapped)]
 
-    def upsert(name: str, during: Any = None) -> Scenario:
+    def upsert(name: str, items: list[str], during: Any = None) -> Scenario:
         return Scenario(
             name,
-            UPSERT.format(source=products(name, ids), batch=BATCH, dag_id=name),
-            ids,
+            UPSERT.format(source=products(name, items), batch=BATCH, dag_id=name),
+            items,
             during=during,
             speed=LONG,
         )
@@ -425,7 +443,8 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
     )
     masters = [f"MKL-{number:03}" for number in range(21, 26)]
     return [
-        upsert("upsert"),
+        Scenario("bare", BARE, []),
+        upsert("upsert", more_ids),
         Scenario("delta", delta, ids[:200]),
         Scenario("p41", P41.format(source=str(csv), dag_id="p41"), skus, "P41"),
         Scenario("cm21", CM21.format(ids=masters, dag_id="cm21"), masters, "CM21"),
@@ -436,8 +455,8 @@ def scenarios(place: Path, options: argparse.Namespace) -> list[Scenario]:
             ids,
             speed=LONG,
         ),
-        upsert("worker_killed", kill_worker),
-        upsert("triggerer_killed", kill_triggerer),
+        upsert("worker_killed", ids, kill_worker),
+        upsert("triggerer_killed", ids, kill_triggerer),
         Scenario("mapped", MAPPED.format(ids=names, dag_id="mapped"), names, speed=LONG),
     ]
 
@@ -498,6 +517,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--mapped", type=int, default=50, help="mapped tasks on one account")
+    parser.add_argument("--calls", type=int, default=CHUNKS, help="calls of the undisturbed upsert")
+    parser.add_argument("--triggerers", type=int, default=TRIGGERERS)
     parser.add_argument("--only", default="", help="names of runs, separated by commas; default all")
     parser.add_argument(
         "--patience", type=float, default=PATIENCE, help="seconds after which a run counts as stuck"
@@ -522,7 +543,7 @@ def main() -> int:
         for scenario in chosen:
             scenario.sandbox = stack.enter_context(Sandbox(speed=scenario.speed))
             scenario.patience = options.patience
-        fleet = stack.enter_context(Fleet(place, folder, **settings))
+        fleet = stack.enter_context(Fleet(place, folder, options.triggerers, **settings))
         run_all(fleet, chosen)
         rows = [row(fleet, scenario) for scenario in chosen]
         print(table([HEADINGS, *rows]))
