@@ -169,6 +169,10 @@ class _Progress(msgspec.Struct):
     """Whether all pages of this round are read, and only its end remains."""
     finished: bool = False
     outcome: dict[str, Any] | None = None
+    found: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of a verification: how many products the last round found, by the code of their results."""
+    waiting: str = ""
+    """Of a verification: the first product, by its id, that the last round did not find as submitted."""
 
 
 PROGRESS = NoteKind(
@@ -337,10 +341,16 @@ class VerifyWork(_Walk):
                         yield row["item_id"]
 
     def describe(self, interval: float) -> str:
-        """Such as ``round 1/3: 9,114 products read back``."""
+        """Such as ``round 2/3: 9 products read back; round 1 found 1 missing, 9 verified; first to wait for: A``."""
+        progress = self._progress
         seen = sum(verifier.seen for verifier in self._verifiers)
-        text = f"round {self._progress.round}/{self._rounds}: {seen:,} products read back"
-        return f"{text}; {self.outcome}" if self.finished else text
+        text = f"round {progress.round}/{self._rounds}: {seen:,} products read back"
+        if not progress.found:
+            return text
+        counts = ", ".join(f"{count:,} {code}" for code, count in sorted(progress.found.items()))
+        first = f"; first to wait for: {progress.waiting}" if progress.waiting else ""
+        last = progress.round - (not self.finished)
+        return f"{text}; round {last} found {counts}{first}"
 
     def _take(self, products: list[Product]) -> bool:
         for verifier in self._verifiers:
@@ -350,10 +360,14 @@ class VerifyWork(_Walk):
 
     def _end(self, at: datetime) -> None:
         progress = self._progress
+        progress.found, progress.waiting = {}, ""
         with OutcomeWriter(self._folder / "outcome.ndjson") as writer:
             for verifier in self._verifiers:
                 for result in verifier.finish():
                     writer.add(result)
+                    progress.found[result.code or ""] = progress.found.get(result.code or "", 0) + 1
+                    if result.status == "failed":
+                        progress.waiting = min(progress.waiting or result.item_id, result.item_id)
         progress.outcome = writer.outcome.summary()
         progress.finished = not writer.outcome.failed or progress.round >= self._rounds
         if not progress.finished:

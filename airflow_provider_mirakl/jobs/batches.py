@@ -128,6 +128,6 @@ class BatchWork:
     def describe(self, interval: float) -> str:
         """Such as ``batch 3/10 submitted as 2041, 7 min left``."""
         left, count = len(self.left), len(self._batches)
-        job_id = self._book.job_ids[-1] if self._book.job_ids else ""
+        submitted = f" submitted as {self._book.job_ids[-1]}" if self._book.job_ids else ""
         minutes = left * interval / 60
-        return f"batch {count - left:,}/{count:,} submitted as {job_id}, {minutes:,.0f} min left"
+        return f"batch {count - left:,}/{count:,}{submitted}, {minutes:,.0f} min left"

@@ -174,10 +174,13 @@ def hand_over(
     from airflow_provider_mirakl.triggers.paced import PacedTrigger
 
     operation = work.operation
-    if operation is None or not pays_off(operation.interval * hook.settings.interval_factor):
+    if operation is None:
+        return
+    interval = operation.interval * hook.settings.interval_factor
+    if not pays_off(interval):
         return
     now, left = time.time(), time_left(task.execution_timeout, began)
-    task.log.info("The triggerer makes the calls from here on: %s", work.position)
+    task.log.info("The triggerer makes the calls from here on: %s", work.describe(interval))
     task.defer(
         trigger=PacedTrigger(
             opener=place.opener,

@@ -84,6 +84,11 @@ def test_a_verification_killed_between_two_rounds_proves_no_delete_from_the_last
     assert not again.finished
     assert again.outcome is not None
     assert (again.outcome.failed, again.outcome.succeeded) == (1, 0)
+    assert again.describe(0) == (
+        "round 2/2: 0 products read back; round 1 found 1 still_there; first to wait for: A"
+    )
+    take(again, page("B"))
+    assert again.describe(0) == "round 2/2: 0 products read back; round 2 found 1 deleted"
 
 
 def test_a_round_does_not_see_what_an_earlier_one_saw(
