@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
+from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
 from airflow_provider_mirakl.repair.pairs import Pair, Pairs
 from airflow_provider_mirakl.repair.proof import ProductState, judge, read_states, state_calls
@@ -117,7 +118,7 @@ class RepairRun:
             for pair in self.repair.products
         ]
         path = self._write("preview.ndjson", rows)
-        log.info("Preview of route %s, nothing was sent:\n%s", self._route.name, _lines(rows))
+        log_lines(log.info, f"Preview of route {self._route.name}, nothing was sent:", _lines(rows))
         missing = sum(state.status is None for state in (self.repair.before or {}).values())
         if missing:
             log.warning("The instance does not have %d of the products; check their ids", missing)
@@ -148,7 +149,7 @@ class RepairRun:
         outcome = replace(writer.outcome, rows=(self._write("outcome.ndjson", rows),))
         if repair.synchronized is not None and repair.synchronized < len(rows):
             outcome = self._count_short(outcome, repair.synchronized, len(rows), proved=after is not None)
-        log.info("Report of route %s:\n%s", self._route.name, _lines(rows))
+        log_lines(log.info, f"Report of route {self._route.name}:", _lines(rows))
         result = self._result(outcome)
         return result | {"rejects": self._write("rejects.ndjson", rejects) if rejects else None}
 
@@ -233,7 +234,7 @@ def _told(result: ItemResult) -> dict[str, Any]:
     return {name: value for name, value in result._asdict().items() if value is not None}
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+def _lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The report for a task log."""
     lines = [
         f"{row['mirakl_product_id']} ({row['product_sku']}): {row['before'] or '?'} -> {row['after'] or '?'}: "
@@ -242,4 +243,4 @@ def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     if len(rows) > SHOWN_PRODUCTS:
         lines.append(f"... and {len(rows) - SHOWN_PRODUCTS:,} more in the file")
-    return "\n".join(lines)
+    return lines

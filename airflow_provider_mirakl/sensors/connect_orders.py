@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 
@@ -149,8 +150,12 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
                 writer.add(
                     ItemResult(action_id, "failed" if action_id in failed else "succeeded", code, message)
                 )
-        for action_id, (code, message) in failed.items():
-            self.log.warning("Action %s: %s: %s", action_id, code, message)
+        if failed:
+            log_lines(
+                self.log.warning,
+                f"{len(failed):,} of {len(self.action_ids):,} actions failed",
+                [f"Action {action_id}: {code}: {message}" for action_id, (code, message) in failed.items()],
+            )
         result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
         judge_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
         return result

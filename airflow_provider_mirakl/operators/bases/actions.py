@@ -27,6 +27,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import folder_below, storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
@@ -332,9 +333,11 @@ class OrderActionsOperator(MiraklBaseOperator):
     def _previewed(self, run: TaskRun, groups: list[list[Row]]) -> dict[str, Any]:
         from airflow_provider_mirakl.outcome import Outcome
 
-        for group in groups[:20]:
-            self.log.info("Preview: %s of %s", self.kind.title, ", ".join(map(self.kind.item_id, group)))
-        self.log.info("Preview: %d actions, %d rows; nothing was sent", len(groups), sum(map(len, groups)))
+        log_lines(
+            self.log.info,
+            f"Preview: {len(groups):,} actions, {sum(map(len, groups)):,} rows; nothing was sent",
+            [f"{self.kind.title} of {', '.join(map(self.kind.item_id, group))}" for group in groups],
+        )
         result = Outcome().summary() | {
             "planned": sum(map(len, groups)),
             "orders": len(groups),
