@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "external-doc-url": "https://developer.mirakl.com",
+                "logo": "/docs/integration-logos/mirakl.svg",
                 "tags": ["service"],
             }
         ],

@@ -37,6 +37,8 @@ templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
+html_logo = "integration-logos/mirakl.svg"
+html_favicon = html_logo
 html_title = f"{project} {release}"
 html_show_sourcelink = False
 

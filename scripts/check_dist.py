@@ -5,6 +5,7 @@ Usage: ``python scripts/check_dist.py [FOLDER]`` (default ``dist``).
 
 from __future__ import annotations
 
+import re
 import sys
 import tarfile
 import zipfile
@@ -33,6 +34,7 @@ IN_SDIST = (
     f"{PACKAGE}/py.typed",
 )
 ENTRY_POINTS = ("apache_airflow_provider", "console_scripts", "pytest11")
+LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)]+)\)")
 STRAY = (
     "__pycache__",
     ".pyc",
@@ -59,6 +61,8 @@ def metadata_problems(text: bytes) -> Iterator[str]:
         yield f"Requires-Python is {metadata.requires_python}"
     if not metadata.description:
         yield "the description (README.md) is empty"
+    for target in LINK.findall(metadata.description or ""):
+        yield f"the description links to {target}, which a package page does not have"
 
 
 def missing(names: Iterable[str], wanted: Iterable[str]) -> Iterator[str]:

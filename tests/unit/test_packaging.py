@@ -54,6 +54,8 @@ def test_provider_info_is_valid_by_airflows_own_schema():
 @pytest.mark.matrix
 def test_everything_the_provider_info_names_exists():
     info = get_provider_info()
+    (integration,) = info["integrations"]
+    assert (ROOT / integration["logo"].removeprefix("/")).is_file()
     modules = [
         module
         for kind in ("hooks", "operators", "sensors", "triggers")
@@ -132,6 +134,7 @@ def test_installed_airflow_is_the_pinned_one():
 
 def test_wheel_and_sdist_hold_what_they_should_and_nothing_else(tmp_path):
     pytest.importorskip("hatchling", reason="only the development environment builds the package")
+    pytest.importorskip("hatch_fancy_pypi_readme", reason="part of the development environment")
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -148,6 +151,10 @@ def test_the_check_of_builds_finds_what_is_wrong(tmp_path):
     assert list(check_dist["missing"](stray, ["LICENSE"])) == ["LICENSE is missing"]
     bare = b"Metadata-Version: 2.4\nName: x\nVersion: 1\nLicense-Expression: MIT\n"
     assert "License-Expression is MIT" in list(check_dist["metadata_problems"](bare))
+    linked = bare + b"\nSee [the docs](docs/index.md) and [Mirakl](https://www.mirakl.com)."
+    assert [problem for problem in check_dist["metadata_problems"](linked) if "links to" in problem] == [
+        "the description links to docs/index.md, which a package page does not have"
+    ]
 
 
 # --- constraints ------------------------------------------------------------------------------------------
