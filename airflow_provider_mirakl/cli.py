@@ -114,19 +114,25 @@ def _clean(arguments: argparse.Namespace) -> int:
     import time
 
     from airflow_provider_mirakl._compat import unfinished_runs
-    from airflow_provider_mirakl.files.tidying import DAY, old_runs
+    from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs, remove_claim
 
     unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
-    removed = size = 0
+    folder, before = folder_below(arguments.work_folder), time.time() - arguments.older_than * DAY
+    removed = size = claims = 0
     for old in old_runs(
-        folder_below(arguments.work_folder),
-        time.time() - arguments.older_than * DAY,
+        folder,
+        before,
         lambda dag, task, run: (dag, run) in unfinished,
     ):
         print(f"{'would remove' if arguments.dry_run else 'removing'} {old.path} ({old.size:,} bytes)")
         if not arguments.dry_run:
             old.remove()
         removed, size = removed + 1, size + old.size
+    for file in old_claims(folder, before):
+        if not arguments.dry_run:
+            remove_claim(file)
+        claims += 1
+    print(f"{claims:,} old notes about who sent what")
     print(f"{removed:,} folders, {size:,} bytes{'; nothing was removed' if arguments.dry_run else ''}")
     return 0
 

@@ -1,17 +1,19 @@
 """Finds old files in the work folder.
 
-The work folder contains three kinds of files. Only the first is ever removed:
+The work folder contains four kinds of files. Only the first two are ever removed:
 
 ====================================  ================================================================
 ``<dag>/<task>/<run>``                plans, copies, reports, rejects and outcomes of one run of a task
+folders named in :data:`CLAIMS`       notes about which task sent something
 files in ``<dag>/<task>``             watermarks, which every run of a task shares
-folders named in :data:`SHARED`       data that tasks share: states, claims, positions, cached answers
+the other folders of :data:`SHARED`   data that tasks share: states, positions, cached answers
 ====================================  ================================================================
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +28,11 @@ log = logging.getLogger(__name__)
 
 SHARED = frozenset({"actions", "platform", "state", "submitted", "watches", "watermarks"})
 """Folders in the work folder that belong to no Dag. A Dag of the same name is not tidied."""
+CLAIMS = ("actions", "submitted")
+"""Folders whose notes say which task sent an action or submitted a job, so that no other task takes it for its own."""
 DAY = 86_400.0
+CLAIMED = 30 * DAY
+"""Seconds for which such a note is kept at least, longer than a task looks for what it may have sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,29 @@ def old_runs_of(task: StoragePath, before: float, is_needed: Callable[[str], boo
             yield OldRun(run, written, size)
 
 
+def old_claims(work_folder: StoragePath, before: float) -> Iterator[StoragePath]:
+    """The notes in the folders of :data:`CLAIMS` that are no longer needed.
+
+    :param work_folder: the common folder.
+    :param before: only notes from before this time, in seconds since the epoch, and older than :data:`CLAIMED`.
+    """
+    before = min(before, time.time() - CLAIMED)
+    for name in CLAIMS:
+        for file in _files(work_folder / name):
+            with suppress(FileNotFoundError):
+                if file.name.endswith(".json") and float(file.stat().st_mtime) < before:
+                    yield file
+
+
+def remove_claim(file: StoragePath) -> None:
+    """Remove a note, and its folder if nothing else is in it. On object storage a folder is gone with its last file."""
+    with suppress(FileNotFoundError):
+        file.unlink()
+    if isinstance(file, Path) and is_local(file):
+        with suppress(OSError):  # it is not empty
+            file.parent.rmdir()
+
+
 def _folders(folder: StoragePath) -> list[StoragePath]:
     """The subfolders of a folder, without links."""
     try:
@@ -91,7 +120,7 @@ def _folders(folder: StoragePath) -> list[StoragePath]:
 
 
 def _files(folder: StoragePath) -> Iterator[StoragePath]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
             if _is_link(path):
                 continue

@@ -1,7 +1,8 @@
 """The work folder cleans up after itself: a task that succeeded removes what its own old runs left.
 
 Once a day for each task, and never while another run of it is unfinished: a deferred task, or one that waits for its
-retry, needs its folder however old it is. ``mirakl-provider clean`` does the same for all tasks at once.
+retry, needs its folder however old it is. The notes about who sent what, which all tasks share, are looked through once
+a day by one of them. ``mirakl-provider clean`` does the same for all tasks at once.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.files.paths import task_folder
+from airflow_provider_mirakl.files.paths import folder_below, task_folder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 LAST_FILE = "cleaned"
-"""File next to the runs of a task with the time of their last check."""
+"""File next to the runs of a task, and in the work folder itself, with the time of the last check."""
 MOST = 50
 """Folders that are removed at once, so that no task takes long to end."""
+MOST_CLAIMS = 1_000
+"""Notes about who sent what that are removed at once."""
 
 
 def keep_days() -> float:
@@ -53,6 +56,7 @@ def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
     if not own.exists() or (last.exists() and now - last.stat().st_mtime < DAY):
         return
     write_bytes(last, b"")
+    _tidy_claims(work_folder, days * DAY, log)
     if count_unfinished(ti) > 1:  # this one is still counted
         return
     removed = 0
@@ -61,3 +65,20 @@ def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
         removed += 1
     if removed:
         log.info("Removed what %d runs left in %s more than %g days ago.", removed, own.parent, days)
+
+
+def _tidy_claims(work_folder: str | None, kept: float, log: Any) -> None:
+    from airflow_provider_mirakl.files.storage import write_bytes
+    from airflow_provider_mirakl.files.tidying import DAY, old_claims, remove_claim
+
+    folder, now = folder_below(work_folder), time.time()
+    last = folder / LAST_FILE
+    if last.exists() and now - last.stat().st_mtime < DAY:
+        return
+    write_bytes(last, b"")
+    removed = 0
+    for file in islice(old_claims(folder, now - kept), MOST_CLAIMS):
+        remove_claim(file)
+        removed += 1
+    if removed:
+        log.info("Removed %d old notes about who sent what from %s.", removed, folder)

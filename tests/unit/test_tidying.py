@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.files.paths import safe_folder, storage_path
-from airflow_provider_mirakl.files.tidying import DAY, SHARED, old_runs
+from airflow_provider_mirakl.files.tidying import CLAIMS, DAY, SHARED, old_claims, old_runs
 from airflow_provider_mirakl.runtime import tidying
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
@@ -95,6 +95,27 @@ def test_a_task_removes_what_its_own_old_runs_left_once_a_day(context: Any, tmp_
     assert "older" not in runs(tmp_path)
 
 
+def test_old_notes_about_who_sent_what_are_removed_once_a_day(context: Any, tmp_path: Path) -> None:
+    old = [written(tmp_path / name / "kind" / "account" / "order" / "task.json") for name in CLAIMS]
+    new = [written(tmp_path / name / "kind" / "account" / "new.json", time.time()) for name in CLAIMS]
+    others = [written(tmp_path / name / "a" / "b.json") for name in SHARED - set(CLAIMS)]
+    context["unfinished"]["count"] = 2  # the notes are of no run
+    tidy(context, tmp_path)
+    assert not any(file.parent.exists() for file in old)
+    assert all(file.exists() for file in (*new, *others))
+    again = written(old[0])
+    os.utime(tmp_path / "dag" / "task" / tidying.LAST_FILE, (OLD, OLD))
+    tidy(context, tmp_path)
+    assert again.exists(), "another task has looked today"
+
+
+def test_notes_about_who_sent_what_are_kept_for_a_month_at_least(tmp_path: Path) -> None:
+    written(tmp_path / "submitted" / "week.json", time.time() - 7 * DAY)
+    written(tmp_path / "submitted" / "quarter.json", time.time() - 90 * DAY)
+    names = [file.name for file in old_claims(storage_path(str(tmp_path)), time.time() - DAY)]
+    assert names == ["quarter.json"]
+
+
 def test_nothing_is_removed_while_another_run_is_unfinished(context: Any, tmp_path: Path) -> None:
     context["unfinished"]["count"] = 2
     tidy(context, tmp_path)
@@ -131,14 +152,17 @@ def test_the_command_spares_what_a_dag_run_needs(
     monkeypatch.setattr(_compat, "unfinished_runs", lambda: [("dag", RUN)])
     written(tmp_path / "dag" / "task" / safe_folder(RUN) / "plan.json")
     written(tmp_path / "dag" / "task" / "old" / "plan.json")
+    claim = written(tmp_path / "submitted" / "P41" / "x" / "7.json")
     place = ["clean", "--work-folder", str(tmp_path), "--older-than"]
     assert main([*place, "30d", "--dry-run"]) == 0
     assert "would remove" in capsys.readouterr().out
+    assert claim.exists()
     assert main([*place, "50"]) == 0
     assert len(runs(tmp_path)) == 2
     assert main([*place, "30d"]) == 0
     assert runs(tmp_path) == {safe_folder(RUN)}
-    assert "1 folders, 1 bytes" in capsys.readouterr().out
+    assert not claim.exists()
+    assert "1 old notes about who sent what\n1 folders, 1 bytes" in capsys.readouterr().out
     for wrong in ("0", "soon", "-3d"):
         with pytest.raises(SystemExit) as stopped:
             main([*place, wrong])

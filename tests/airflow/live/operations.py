@@ -33,7 +33,7 @@ with DAG(
     dag_id="$dag_id",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    default_args={"retries": 6, "retry_delay": timedelta(seconds=1), "deferrable": $deferrable},
+    default_args={"retries": $retries, "retry_delay": timedelta(seconds=1), "deferrable": $deferrable},
 ):
     $operator(task_id="task", $connection="$conn", $arguments)
 """)
@@ -293,6 +293,8 @@ class Stand:
     :param fault: a fault of the sandbox.
     :param deferrable: instead of the operation's own.
     :param speed: of the sandbox, instead of the operation's own.
+    :param retries: tries after the first one.
+    :param settings: more settings of the sandbox.
     """
 
     def __init__(
@@ -302,13 +304,15 @@ class Stand:
         fault: dict[str, Any] | None = None,
         deferrable: bool | None = None,
         speed: float = 0,
+        retries: int = 6,
+        **settings: Any,
     ) -> None:
         self.operation, self.folder, self.fault = operation, folder, fault
         folder.mkdir()
         for name, lines in FILES.items():
             (folder / name).write_text("".join(f"{line}\n" for line in lines))
         self.state = folder / "sandbox.json"
-        self.sandbox = Sandbox(speed=speed or operation.speed, state=self.state, **KEYS).start()
+        self.sandbox = Sandbox(speed=speed or operation.speed, state=self.state, **KEYS, **settings).start()
         fill(self.sandbox)
         if operation.code in ("STO01", "PRI01"):
             self.sandbox.call(_with_offers)
@@ -324,6 +328,7 @@ class Stand:
             module=module,
             operator=operator,
             dag_id=name,
+            retries=retries,
             deferrable=operation.deferrable if deferrable is None else deferrable,
             connection="mirakl_connect_conn_id" if module.startswith("connect") else "mirakl_conn_id",
             conn=name,
@@ -375,7 +380,11 @@ class Stand:
         operation = self.operation
         if not operation.items:
             calls = self.sandbox.journal(operation.code) if operation.code else []
-            return Counter(call["path"].partition("?")[0] for call in calls if 200 <= call["status"] < 300)
+            return Counter(
+                call["path"].partition("?")[0]
+                for call in calls
+                if 200 <= call["status"] < 300 or "reset_after" in call["faults"]  # processed, but not answered
+            )
         return Counter(
             row["item"]
             for row in self.sandbox.ledger()
