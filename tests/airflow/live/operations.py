@@ -383,7 +383,8 @@ class Stand:
             return Counter(
                 call["path"].partition("?")[0]
                 for call in calls
-                if 200 <= call["status"] < 300 or "reset_after" in call["faults"]  # processed, but not answered
+                if 200 <= call["status"] < 300
+                or "reset_after" in call["faults"]  # processed, but not answered
             )
         return Counter(
             row["item"]
