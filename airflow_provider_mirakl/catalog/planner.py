@@ -18,10 +18,10 @@ from typing import IO, Any, Literal, NamedTuple, Protocol, get_args
 import msgspec
 
 from airflow_provider_mirakl.catalog.product import MAX_PRODUCTS_PER_CALL, ProductIdentifier, RowError
+from airflow_provider_mirakl.catalog.rejects import RejectsWriter, writable
 from airflow_provider_mirakl.catalog.rows import Batch, Source
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, one_of
 from airflow_provider_mirakl.files.storage import (
-    BLOCK,
     Spill,
     StoragePath,
     line_blocks,
@@ -37,8 +37,6 @@ PRODUCTS_FILE = "products.ndjson"
 REJECTS_FILE = "rejects.ndjson"
 MAX_CHUNK_BYTES = 10_000_000
 """Default cap on the bytes of one call. Mirakl publishes none: this is a cautious guess."""
-KEPT_PROBLEMS = 100
-"""Largest number of problems in an error; the rejects file has all."""
 
 Prepare = Callable[[bytes], tuple[str, bytes, Any]]
 """Checks a row and returns its id, the row to send, and a mark for the index; raises :class:`RowError`."""
@@ -166,93 +164,6 @@ class Layout:
         return (*self._closed, *last)
 
 
-class _Rejects:
-    """Writes the rejects file, which exists only if rows were rejected.
-
-    :param source: the source of the rows.
-    :param path: the rejects file.
-    :param stack: closes the file.
-    """
-
-    def __init__(self, source: Source, path: StoragePath, stack: ExitStack) -> None:
-        self._source = source
-        self._path = path
-        self._stack = stack
-        self._file: IO[bytes] | None = None
-        self._buffer = bytearray()
-        self.rows = 0
-        self.problem_count = 0
-        self.kept: list[Problem] = []
-
-    def add(
-        self,
-        row: bytes,
-        at: int,
-        problems: list[Problem],
-        item_id: str | None = None,
-        form: Literal["row", "cells"] = "row",
-    ) -> None:
-        """Reject a row."""
-        line, prefix = self._source.place(at)
-        placed = [
-            Problem(
-                _writable(problem.message),
-                field=_writable(".".join(part for part in (prefix, problem.field) if part)),
-                line=line,
-                item_id=None if problem.item_id is None else _writable(problem.item_id),
-            )
-            for problem in problems
-        ]
-        self.rows += 1
-        self.problem_count += len(placed)
-        self.kept += placed[: KEPT_PROBLEMS - len(self.kept)]
-        entry = {
-            "line": line,
-            "id": item_id,
-            "problems": [
-                ": ".join(part for part in (problem.field, problem.message) if part) for problem in placed
-            ],
-            form: _raw_or_text(row),
-        }
-        self._buffer += msgspec.json.encode(entry) + b"\n"
-        if len(self._buffer) > BLOCK:
-            self.flush()
-
-    def error(self, rows: int) -> MiraklInputError:
-        """Return the error about all rejected rows.
-
-        :param rows: total number of rows read.
-        """
-        return MiraklInputError(
-            f"{self._source.name}: {self.rows:,} of {rows:,} rows are invalid; nothing was sent. "
-            f"{self._path} lists all of them",
-            self.kept,
-            problem_count=self.problem_count,
-        )
-
-    def flush(self) -> None:
-        """Write the buffered rows."""
-        if not self._buffer:
-            return
-        if self._file is None:
-            self._file = self._stack.enter_context(writing(self._path))
-        self._file.write(self._buffer)
-        self._buffer.clear()
-
-
-def _writable(text: str) -> str:
-    """Escape halves of surrogate pairs: they must be reported, but UTF-8 cannot encode them."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _raw_or_text(row: bytes) -> msgspec.Raw | str:
-    try:
-        msgspec.json.decode(row)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return row.decode("utf-8", "backslashreplace")
-    return msgspec.Raw(row)
-
-
 _PARTITIONS = 256
 _FLUSH_IDS = 1 << 20
 
@@ -376,7 +287,7 @@ class Planner:
         for path in own:
             remove(path)
         with ExitStack() as stack:
-            rejects = _Rejects(self._source, self._rejects, stack)
+            rejects = RejectsWriter(self._source, self._rejects, stack)
             places = stack.enter_context(tempfile.TemporaryFile(prefix="mirakl-places-"))
             if self._staged:
                 stage = stack.enter_context(tempfile.TemporaryFile(prefix="mirakl-rows-"))
@@ -399,14 +310,14 @@ class Planner:
             raise
         return Laid(self._rows, rejects.rows, self._repeated, self._layout.chunks())
 
-    def _read(self, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]) -> None:
+    def _read(self, prepare: Prepare, rejects: RejectsWriter, file: IO[bytes], places: IO[bytes]) -> None:
         for batch in self._source.batches():
             self._take(batch, prepare, rejects, file, places)
         for note in self._source.notes:
             log.warning("%s", note)
 
     def _take(
-        self, batch: Batch, prepare: Prepare, rejects: _Rejects, file: IO[bytes], places: IO[bytes]
+        self, batch: Batch, prepare: Prepare, rejects: RejectsWriter, file: IO[bytes], places: IO[bytes]
     ) -> None:
         """Check a batch, and write its valid rows."""
         good: list[bytes] = []
@@ -422,7 +333,7 @@ class Planner:
                 if len(row) > longest:
                     raise RowError([Problem(_too_big(row, longest), item_id=item_id)], item_id)
             except RowError as error:
-                named = None if error.item_id is None else _writable(error.item_id)
+                named = None if error.item_id is None else writable(error.item_id)
                 rejects.add(row, place, error.problems, named)
                 self._index.note_rejected(named)
                 continue
@@ -440,7 +351,9 @@ class Planner:
             file.write(b"\n".join(good) + b"\n")
             places.write(array("q", at).tobytes())
 
-    def _rewrite(self, rows: IO[bytes], drops: Drops | None, rejects: _Rejects, places: IO[bytes]) -> None:
+    def _rewrite(
+        self, rows: IO[bytes], drops: Drops | None, rejects: RejectsWriter, places: IO[bytes]
+    ) -> None:
         """Write the products again without the dropped ones."""
         drops = drops or Drops(bytearray(self._good // 8 + 1), Spill())
         dropped, repeats, held = drops.rows, dict[int, int](), -1
@@ -466,7 +379,7 @@ class Planner:
         drops.repeats.close()
 
     def _drop_repeat(
-        self, row: bytes, number: int, earlier: int, rejects: _Rejects, places: IO[bytes]
+        self, row: bytes, number: int, earlier: int, rejects: RejectsWriter, places: IO[bytes]
     ) -> None:
         if self._silent:
             self._repeated += 1

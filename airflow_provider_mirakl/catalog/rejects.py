@@ -11,18 +11,21 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import chain
+from typing import IO, Literal
 
 import msgspec
 
 from airflow_provider_mirakl.catalog.json_rows import PRETTY
-from airflow_provider_mirakl.catalog.rows import Batch, Refused
+from airflow_provider_mirakl.catalog.rows import Batch, Refused, Source
 from airflow_provider_mirakl.catalog.shaping import Shaping
-from airflow_provider_mirakl.exceptions import Problem
-from airflow_provider_mirakl.files.storage import StoragePath, line_blocks
-from airflow_provider_mirakl.outcome import ErrorCount
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, line_blocks, writing
+from airflow_provider_mirakl.outcome import ErrorCount, ItemResult
 
 _FIELDS = {"line", "id", "problems", "row", "cells"}
+_POSITION = re.compile(r"\A\[\d+\](: |\.)")
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*|\[\d+\]")
 
 
@@ -41,7 +44,112 @@ def commonest(path: StoragePath, most: int = 5) -> tuple[ErrorCount, ...]:
     return tuple(ErrorCount("REJECTED", reason, count) for reason, count in counts.most_common(most))
 
 
+KEPT_PROBLEMS = 100
+"""Largest number of problems in an error; the rejects file has all."""
+
+
+class RejectsWriter:
+    """Writes the rejects file, which exists only if rows were rejected.
+
+    :param source: the source of the rows.
+    :param path: the rejects file.
+    :param stack: closes the file.
+    """
+
+    def __init__(self, source: Source, path: StoragePath, stack: ExitStack) -> None:
+        self._source = source
+        self._path = path
+        self._stack = stack
+        self._file: IO[bytes] | None = None
+        self._buffer = bytearray()
+        self.rows = 0
+        self.problem_count = 0
+        self.kept: list[Problem] = []
+
+    def add(
+        self,
+        row: bytes,
+        at: int,
+        problems: list[Problem],
+        item_id: str | None = None,
+        form: Literal["row", "cells"] = "row",
+    ) -> None:
+        """Reject a row."""
+        line, prefix = self._source.place(at)
+        placed = [
+            Problem(
+                writable(problem.message),
+                field=writable(".".join(part for part in (prefix, problem.field) if part)),
+                line=line,
+                item_id=None if problem.item_id is None else writable(problem.item_id),
+            )
+            for problem in problems
+        ]
+        self.rows += 1
+        self.problem_count += len(placed)
+        self.kept += placed[: KEPT_PROBLEMS - len(self.kept)]
+        entry = {
+            "line": line,
+            "id": item_id,
+            "problems": [
+                ": ".join(part for part in (problem.field, problem.message) if part) for problem in placed
+            ],
+            form: _raw_or_text(row),
+        }
+        self._buffer += msgspec.json.encode(entry) + b"\n"
+        if len(self._buffer) > BLOCK:
+            self.flush()
+
+    def error(self, rows: int) -> MiraklInputError:
+        """Return the error about all rejected rows, if they stop the task.
+
+        :param rows: total number of rows read.
+        """
+        return MiraklInputError(
+            f"{self._source.name}: {self.rows:,} of {rows:,} rows are invalid; nothing was sent. "
+            f"{self._path} lists all of them",
+            self.kept,
+            problem_count=self.problem_count,
+        )
+
+    def flush(self) -> None:
+        """Write the buffered rows."""
+        if not self._buffer:
+            return
+        if self._file is None:
+            self._file = self._stack.enter_context(writing(self._path))
+        self._file.write(self._buffer)
+        self._buffer.clear()
+
+
+def writable(text: str) -> str:
+    """Escape halves of surrogate pairs: they must be reported, but UTF-8 cannot encode them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _raw_or_text(row: bytes) -> msgspec.Raw | str:
+    try:
+        msgspec.json.decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return row.decode("utf-8", "backslashreplace")
+    return msgspec.Raw(row)
+
+
+def rejected_items(path: StoragePath) -> Iterator[ItemResult]:
+    """The rows of a rejects file as failed items.
+
+    :param path: the rejects file.
+    """
+    with path.open("rb") as file:
+        for lines in line_blocks(file):
+            for line in lines:
+                entry = _Problems.decode(line)
+                problems = (_POSITION.sub("", problem) for problem in entry.problems)
+                yield ItemResult(entry.id or "", "failed", "REJECTED", "; ".join(problems))
+
+
 class _Reasons(msgspec.Struct):
+    id: str | None = None
     problems: list[str] = []
 
 

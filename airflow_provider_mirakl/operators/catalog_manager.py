@@ -5,7 +5,7 @@ Source: :ref:`CM21 <facts-cm21>`, :ref:`CM52 <facts-cm52>`, :ref:`CM11 <facts-cm
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.exceptions import Problem
-    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
         FlagArg,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 SourceStatus = Literal["LIVE", "NOT_LIVE"]
 
@@ -69,12 +67,14 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
         and ``states``; ``reports``, the archived reports by id; ``rows``, the file with a line for each product;
-        ``rejects``, the failed objects as input for the next run; and ``folder``.
+        ``rejects``, the failed objects as input for the next run, and ``rejected``, how many of them were not sent
+        because they are invalid; and ``folder``.
     :raises MiraklInputError: an object fits none of the six uses; every problem is listed and nothing was sent.
     :raises MiraklItemsFailedError: more products failed than allowed.
     :raises MiraklJobFailedError: a synchronization ended without doing its work.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.rows.RowsJobOperator` and
+    :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "product_synchronization"
@@ -98,20 +98,17 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
         return compile_products(heading, strip=self.strip)
 
-    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+    def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The failed objects, as CM23 echoes them."""
         import json
 
-        from airflow_provider_mirakl.files.storage import write_bytes
         from airflow_provider_mirakl.jobs.reports import rejected_items
 
-        reports = [path for job in jobs for report, path in job.reports if report.lists == "items"]
-        lines = [json.dumps(item, ensure_ascii=False) for path in reports for item in rejected_items(path)]
-        if not lines:
-            return None
-        target = run.folder / "rejects.ndjson"
-        write_bytes(target, "\n".join([*lines, ""]).encode("utf-8", "backslashreplace"))
-        return target
+        for job in jobs:
+            for report, path in job.reports:
+                if report.lists == "items":
+                    for item in rejected_items(path):
+                        yield json.dumps(item, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 class MiraklExportProductsOperator(ChangesExportOperator):

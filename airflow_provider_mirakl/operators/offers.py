@@ -5,7 +5,7 @@ Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.checks.lint import Check
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.exceptions import Problem
-    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
         FlagArg,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.results import Ended
-    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 RequiredFields = Literal["all", "few"]
 ImportMode = Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"]
@@ -144,8 +142,8 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes one call
     a minute, so import large numbers of offers as a file.
 
-    Types, names and required fields of every offer are checked by Mirakl's document before a call is made; every
-    problem is listed, and then nothing is sent.
+    Types, names and required fields of every offer are checked by Mirakl's document before a call is made, and every
+    problem is listed. Then nothing is sent; or, with ``on_invalid="reject"``, the valid offers are.
 
     :param source: the offers by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
         object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
@@ -158,7 +156,8 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         update, as the document's descriptions say. Which of the two an instance checks is uncertain.
     :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
-    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
+    Further parameters: :class:`~airflow_provider_mirakl.operators.bases.rows.RowsJobOperator` and
+    :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
 
     job = "offer_import"
@@ -191,27 +190,19 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
         return compile_offers(heading, strip=self.strip)
 
-    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+    def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The offers named in the error reports, as they were submitted."""
         import json
 
-        from airflow_provider_mirakl.files.storage import writing
         from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
 
         reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]
-        target = run.folder / "rejects.ndjson"
-        try:
-            failed = {item.item_id for path in reports for item in read_failures(path)}
-            if not failed:
-                return None
-            with writing(target) as file:
-                for row in self.rows():
-                    if str(json.loads(row).get(self._key)) in failed:
-                        file.write(row + b"\n")
-        except MiraklInputError as error:
-            self.log.warning("%s So the failed offers cannot be picked out.", error)
-            return None
-        return target
+        failed = {item.item_id for path in reports for item in read_failures(path)}
+        if failed and not self.has_copy():
+            raise MiraklInputError(f"{self.copy} is missing: it is on the disk of another worker.")
+        for row in self.rows() if failed else ():
+            if str(json.loads(row).get(self._key)) in failed:
+                yield row
 
 
 class MiraklImportStockOperator(FileJobOperator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
-    from airflow_provider_mirakl.outcome import Outcome
+    from airflow_provider_mirakl.outcome import ItemResult, Outcome
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 TargetFormat = Literal["ndjson", "csv", "parquet"]
@@ -83,7 +83,9 @@ def archive(
     return kept
 
 
-def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None) -> dict[str, Any]:
+def result_of(
+    folder: StoragePath, jobs: Sequence[Ended], id_column: str | None, rejected: Iterable[ItemResult] = ()
+) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
     Mirakl reports the same result up to three times, and the three may disagree or be incomplete. Which one is used:
@@ -101,6 +103,11 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
 
     A report that cannot be read does not fail a job that did its work: a message says so. The rows of all reports go to
     ``outcome.ndjson``.
+
+    :param folder: the task's folder.
+    :param jobs: the jobs.
+    :param id_column: the column of error reports that names an item; ``None`` for the usual ones.
+    :param rejected: items that were not sent because they are invalid. They count as failed.
     """
     from airflow_provider_mirakl.jobs.reports import (
         global_errors,
@@ -113,8 +120,12 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
 
     folder.mkdir(parents=True, exist_ok=True)
     messages: list[str] = []
-    sent = succeeded = failed = 0
+    sent = succeeded = failed = rejected_count = 0
     with OutcomeWriter(folder / "outcome.ndjson") as writer:
+        for item in rejected:
+            writer.add(item)
+            rejected_count += 1
+        failed = rejected_count
         for job in jobs:
             counts, listed, named = job.verdict.counts, Counter[str](), 0
             for report, path in job.reports:
@@ -150,7 +161,7 @@ def result_of(folder: StoragePath, jobs: Sequence[Ended], id_column: str | None)
         sent=sent,
         succeeded=succeeded,
         failed=failed,
-        unknown=sent - succeeded - failed,
+        unknown=sent + rejected_count - succeeded - failed,
         job_ids=tuple(str(job.job_id) for job in jobs),
     )
     return outcome.summary() | {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.jobs.table import JobId, JobKind
+    from airflow_provider_mirakl.outcome import ItemResult
     from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, TextArg, WholeArg
 
 
@@ -179,6 +180,10 @@ class MiraklJobOperator(MiraklBaseOperator):
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """Write the failed items as input for the next run, where that is possible."""
         return None
+
+    def rejected(self, run: TaskRun) -> Iterable[ItemResult]:
+        """The items of the source that were not sent because they are invalid."""
+        return ()
 
     def guard(self, client: Client, caller: Caller) -> None:
         """Reject input with unintended effects, as far as Mirakl's own data shows them before the first submission.
@@ -521,7 +526,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             book.ended(entry, status, failed=verdict.phase == "failed")
             reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
             jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
-        result = result_of(run.folder, jobs, self._id_column) | self._described
+        result = result_of(run.folder, jobs, self._id_column, self.rejected(run)) | self._described
         if result["failed"]:
             rejects = self.rejects(run, jobs)
             result["rejects"] = None if rejects is None else str(rejects)

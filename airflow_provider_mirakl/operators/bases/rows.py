@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_mirakl.exceptions import (
-    MiraklInputError,
-    counted,
-)
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
@@ -25,14 +22,18 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
+    from airflow_provider_mirakl.catalog.rows import Source
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
+    from airflow_provider_mirakl.outcome import ItemResult
     from airflow_provider_mirakl.runtime.arguments import FlagArg, RowsArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
-KEPT_PROBLEMS = 1000
+OnInvalid = Literal["fail", "reject"]
 
 
 class RowsJobArguments(JudgedJobArguments, total=False):
@@ -43,6 +44,7 @@ class RowsJobArguments(JudgedJobArguments, total=False):
     items: TextArg | None
     transform: TextArg | None
     strip: FlagArg
+    on_invalid: OnInvalid | TextArg
 
 
 class RowsJobOperator(JudgedJobOperator):
@@ -60,6 +62,10 @@ class RowsJobOperator(JudgedJobOperator):
     :param transform: a function that sees the rows first, as ``package.module.function``: it takes a list of
         dictionaries and returns as many, ``None`` for one to leave out. Templated.
     :param strip: take white space from both ends of a table's cells. Templated.
+    :param on_invalid: ``fail`` refuses the whole source when an object is wrong, before any call; ``reject`` writes
+        wrong objects to a rejects file with the reasons and sends the others. Rejected objects count as failed for
+        ``max_failed_items`` and ``max_failed_ratio``, which are compared when the jobs have ended; if every object is
+        rejected, the task fails. Templated.
     """
 
     source = Table()
@@ -69,6 +75,7 @@ class RowsJobOperator(JudgedJobOperator):
     items = Maybe(Text())
     transform = Maybe(Text())
     strip = Flag()
+    on_invalid = Choice[OnInvalid](get_args(OnInvalid))
 
     def __init__(
         self,
@@ -80,6 +87,7 @@ class RowsJobOperator(JudgedJobOperator):
         items: TextArg | None = None,
         transform: TextArg | None = None,
         strip: FlagArg = True,
+        on_invalid: OnInvalid | TextArg = "fail",
         **kwargs: Unpack[JudgedJobArguments],
     ) -> None:
         super().__init__(**kwargs)
@@ -90,6 +98,7 @@ class RowsJobOperator(JudgedJobOperator):
         self.items = items
         self.transform = transform
         self.strip = strip
+        self.on_invalid = on_invalid
 
     @abstractmethod
     def check(self, item: Any) -> list[Problem]:
@@ -108,32 +117,138 @@ class RowsJobOperator(JudgedJobOperator):
         assert call is not None  # noqa: S101 - each job of such an operator has one
         return call(caller, rows)
 
+    @abstractmethod
+    def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
+        """The encoded objects that Mirakl rejected, as input for the next run.
+
+        :raises MiraklInputError: a report does not tell which ones.
+        """
+
     def payload(self, caller: Caller) -> str:
-        """Check, hash and copy every object."""
+        """Check every object, copy and hash those that are sent, and write the others to a file.
+
+        :raises MiraklInputError: the source cannot be read; or objects are invalid, and ``on_invalid`` is ``fail``.
+        :raises MiraklItemsFailedError: every object was rejected.
+        """
         import hashlib
+        from contextlib import ExitStack
 
-        from airflow_provider_mirakl.files.storage import writing
+        from airflow_provider_mirakl.catalog.rejects import RejectsWriter
+        from airflow_provider_mirakl.files.storage import remove, writing
 
+        source = self._open()  # the files of a previous try are kept if this one cannot be read
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
-        problems: list[Problem] = []
-        count = found = 0
+        count = 0
         self.copy.parent.mkdir(parents=True, exist_ok=True)
-        with writing(self.copy) as copy:
-            for row, faults in self._checked():
-                digest.update(row + b"\n")
-                copy.write(row.replace(b"\n", b" ") + b"\n")
-                count += 1
-                found += len(faults)
-                problems += faults[: KEPT_PROBLEMS - len(problems)]
-        if found:
-            raise MiraklInputError(
-                f"source: {counted(found, 'problem')} in {counted(count, 'object')}; nothing was sent",
-                problems,
-                problem_count=found,
-            )
+        with ExitStack() as stack, writing(self.copy) as copy:
+            rejects = RejectsWriter(source, self._rejected, stack)
+            for batch in source.batches():
+                for at, row in zip(batch.at, batch.rows, strict=True):
+                    count += 1
+                    if faults := self._faults(row):
+                        rejects.add(row, at, faults, faults[0].item_id)
+                        continue
+                    digest.update(row + b"\n")
+                    copy.write(row.replace(b"\n", b" ") + b"\n")
+                for refused in batch.refused:
+                    count += 1
+                    rejects.add(refused.row, refused.at, refused.problems, form=refused.form)
+            rejects.flush()
+        if not rejects.rows:
+            remove(self._rejected)
+        for note in source.notes:
+            self.log.warning("%s", note)
         if not count:
             raise MiraklInputError("source is empty; nothing was sent")
+        if rejects.rows and self.on_invalid == "fail":
+            raise rejects.error(count)
+        if rejects.rows:
+            self._tell_rejected(rejects.rows, count)
         return digest.hexdigest()
+
+    def _faults(self, row: bytes) -> list[Problem]:
+        import json
+
+        from airflow_provider_mirakl.exceptions import Problem
+
+        try:
+            return self.check(json.loads(row))
+        except ValueError as error:
+            return [Problem(f"is not JSON: {error}")]
+
+    def _tell_rejected(self, rejected: int, count: int) -> None:
+        """Log what was rejected.
+
+        :raises MiraklItemsFailedError: everything was.
+        """
+        from airflow_provider_mirakl.catalog.rejects import commonest
+        from airflow_provider_mirakl.outcome import Outcome
+
+        errors = commonest(self._rejected)
+        self.log.warning(
+            "%s of %s objects rejected, see %s:%s",
+            f"{rejected:,}",
+            f"{count:,}",
+            self._rejected,
+            "".join(f"\n  - {error.count:,} x {error.message}" for error in errors),
+        )
+        if rejected < count:
+            return
+        outcome = Outcome(failed=rejected, errors=errors, rows=(str(self._rejected),)).summary() | {
+            "rejected": rejected,
+            "rejects": str(self._rejected),
+            "folder": str(self._run.folder),
+        }
+        self._run.push_result(outcome)
+        raise MiraklItemsFailedError(
+            f"every object of the source was rejected ({rejected:,}), and nothing was sent; see {self._rejected}",
+            outcome=outcome,
+        )
+
+    @property
+    def _rejected(self) -> StoragePath:
+        """The objects of the source that are not sent, with the reasons."""
+        return self._run.folder / "rejected.ndjson"
+
+    def rejected(self, run: TaskRun) -> Iterator[ItemResult]:
+        """The objects that were not sent because they are invalid."""
+        from airflow_provider_mirakl.catalog.rejects import rejected_items
+
+        if self.on_invalid == "reject" and self._rejected.exists():
+            yield from rejected_items(self._rejected)
+
+    def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
+        """The number of rejected objects."""
+        return {"rejected": sum(1 for _ in self.rejected(run))}
+
+    def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
+        """The result of a task that does not wait."""
+        rejected = sum(1 for _ in self.rejected(run))
+        return super().begun(run, book) | {
+            "rejected": rejected,
+            "rejects": str(self._rejected) if rejected else None,
+        }
+
+    def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
+        """The objects that were rejected before the call, with the reasons, and those that Mirakl rejected."""
+        from airflow_provider_mirakl.files.storage import remove, writing
+
+        target = run.folder / "rejects.ndjson"
+        # First the ones with their reasons: a file is recognized by how it begins.
+        wrong = self._rejected.read_bytes() if any(True for _ in self.rejected(run)) else b""
+        found = bool(wrong)
+        with writing(target) as file:
+            file.write(wrong)
+            try:
+                for row in self.failed(jobs):
+                    file.write(row + b"\n")
+                    found = True
+            except MiraklInputError as error:
+                self.log.warning("%s So the objects that Mirakl rejected cannot be picked out.", error)
+        if found:
+            return target
+        remove(target)
+        return None
 
     def _submit(self, context: Context, client: Client, book: JobBook) -> None:
         if self.deferrable and not self._in_worker and not book.all_submitted:
@@ -234,15 +349,10 @@ class RowsJobOperator(JudgedJobOperator):
             for line in file:
                 yield line.rstrip(b"\n")
 
-    def _checked(self) -> Iterator[tuple[bytes, list[Problem]]]:
-        """The objects of the source, encoded, each with its problems and their places."""
-        import json
-        from dataclasses import replace
-
+    def _open(self) -> Source:
         from airflow_provider_mirakl.catalog.source import open_source
-        from airflow_provider_mirakl.exceptions import Problem
 
-        source = open_source(
+        return open_source(
             storage_path(self.source) if isinstance(self.source, str) else self.source,
             self.source_format,
             encoding=self.encoding,
@@ -251,22 +361,3 @@ class RowsJobOperator(JudgedJobOperator):
             strip=self.strip,
             compiled=self.build,
         )
-
-        def placed(at: int, faults: Sequence[Problem]) -> list[Problem]:
-            line, prefix = source.place(at)
-            return [
-                replace(fault, line=line, field=".".join(part for part in (prefix, fault.field) if part))
-                for fault in faults
-            ]
-
-        for batch in source.batches():
-            for refused in batch.refused:
-                yield refused.row, placed(refused.at, refused.problems)
-            for at, row in zip(batch.at, batch.rows, strict=True):
-                try:
-                    faults = self.check(json.loads(row))
-                except ValueError as error:
-                    faults = [Problem(f"is not JSON: {error}")]
-                yield row, placed(at, faults) if faults else []
-        for note in source.notes:
-            self.log.warning("%s", note)

@@ -114,7 +114,7 @@ def test_a_part_that_was_read_leaves_the_rest_unknown(task, mirakl_sandbox):
 
 def test_objects_without_a_use_are_refused_all_at_once(task, mirakl_sandbox):
     products = [{"mirakl_product_id": "MKL-001"}, {"product_sku": "x", "acceptance": {"status": "REJECTED"}}]
-    with pytest.raises(MiraklInputError, match="2 problems in 2 objects") as caught:
+    with pytest.raises(MiraklInputError, match="2 of 2 rows are invalid; nothing was sent") as caught:
         task(MiraklSynchronizeProductsOperator, source=products).run()
     assert len(caught.value.problems) == 2
     assert not mirakl_sandbox.journal()
@@ -169,6 +169,76 @@ def test_offers_as_json_and_their_rejects(task, mirakl_sandbox):
     ).run()
     assert (result["sent"], result["succeeded"], result["failed"]) == (3, 2, 1)
     assert lines(result["rejects"]) == [offers[2]]
+
+
+def test_wrong_offers_are_rejected_and_the_others_sent(task, file, mirakl_sandbox, capsys):
+    heading = "shop_sku;product_id;product_id_type;price;state_code;update_delete\n"
+    good, unknown = "J-1;SKU-001;SKU;9.50;11;update\n", "J-2;nothing;SKU;9.50;11;update\n"
+    wrong, torn = "J-3;SKU-003;SKU;cheap;11;update\n", "J-4;SKU-004;SKU;9;11;update;x\n"
+    running = {"mirakl_conn_id": "mirakl_shop", "on_invalid": "reject"}
+    source = file(heading + good + wrong + torn + unknown, "offers.csv")
+    with pytest.raises(MiraklItemsFailedError, match="3 of 4 items failed") as caught:
+        task(MiraklUpsertOffersOperator, source=source, max_failed_items=2, **running).run()
+    result = caught.value.outcome
+    assert [result[name] for name in ("sent", "succeeded", "failed", "unknown", "rejected")] == [
+        2,
+        1,
+        3,
+        0,
+        2,
+    ]
+    assert "2 of 4 objects rejected" in capsys.readouterr().out
+    assert {item["item_id"] for item in lines(result["rows"][0])} >= {"J-2", "J-3"}
+    rejects = lines(result["rejects"])
+    assert [entry.get("line") for entry in rejects] == [3, 4, None]
+    assert "price" in rejects[0]["problems"][0]
+    assert rejects[2]["shop_sku"] == "J-2"
+    # Fixed, the file is the source of the next run, whatever a row was rejected for.
+    rejects[0]["row"]["price"], rejects[2]["product_id"] = 9.5, "SKU-002"
+    rejects[1]["cells"].pop("(column 7)")
+    fixed = file("".join(json.dumps(entry) + "\n" for entry in rejects), "fixed.ndjson")
+    again = task(MiraklUpsertOffersOperator, source=fixed, run_id="fixed", **running).run()
+    assert (again["succeeded"], again["failed"], again["rejected"], again["rejects"]) == (3, 0, 0, None)
+
+
+def test_wrong_products_are_rejected_and_the_others_synchronized(task, mirakl_sandbox):
+    good, wrong = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}, {"mirakl_product_id": "MKL-001"}
+    running = {"on_invalid": "reject", "max_failed_ratio": 0.5, "max_failed_items": 0}
+    result = task(MiraklSynchronizeProductsOperator, source=[wrong, good], **running).run()
+    assert (result["sent"], result["succeeded"], result["failed"], result["rejected"]) == (1, 1, 1, 1)
+    assert [call["items"] for call in mirakl_sandbox.journal("CM21")] == [1]
+    assert result["errors"][0]["code"] == "REJECTED"
+    begun = task(
+        MiraklSynchronizeProductsOperator,
+        source=[wrong, good],
+        run_id="begun",
+        wait_for_completion=False,
+        **running,
+    ).run()
+    assert (begun["rejected"], lines(begun["rejects"])[0]["row"]) == (1, wrong)
+    calls = len(mirakl_sandbox.journal())
+    with pytest.raises(MiraklItemsFailedError, match="every object of the source was rejected") as caught:
+        task(
+            MiraklSynchronizeProductsOperator,
+            source=[wrong],
+            run_id="none",
+            on_invalid="reject",
+            max_failed_items=None,
+        ).run()
+    assert (caught.value.outcome["failed"], caught.value.outcome["rejected"]) == (1, 1)
+    assert len(mirakl_sandbox.journal()) == calls
+
+
+def test_a_rejected_object_is_counted_by_a_retry_whose_source_is_gone(task, file, mirakl_sandbox):
+    good = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+    source = file("".join(json.dumps(row) + "\n" for row in (good, {"mirakl_product_id": "M"})), "p.ndjson")
+    mirakl_sandbox.fault("status", "CM22", status=403)
+    running = task(MiraklSynchronizeProductsOperator, source=source, on_invalid="reject", max_failed_items=1)
+    with pytest.raises(MiraklPermissionError):
+        running.run()
+    Path(source).unlink()
+    result = running.run()
+    assert (result["succeeded"], result["rejected"]) == (1, 1)
 
 
 def test_between_two_batches_a_deferrable_task_holds_no_worker(task, mirakl_sandbox):
