@@ -37,8 +37,18 @@ with DAG(
         "mirakl_conn_id": "mirakl_operator",
     },
     params={
-        "folder": Param(f"{EXAMPLES}/out/catalog", type="string", title="Folder to write to"),
-        "format": Param("ndjson", enum=["ndjson", "parquet"], title="Format of the products"),
+        "folder": Param(
+            f"{EXAMPLES}/out/catalog",
+            type="string",
+            title="Folder to write to",
+            description="A local path, or object storage, such as s3://aws_default@catalog/exports.",
+        ),
+        "format": Param(
+            "ndjson",
+            enum=["ndjson", "parquet"],
+            title="Format of the products",
+            description="ndjson: a product on each line. parquet: a table.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl"],

@@ -33,6 +33,7 @@ with DAG(
             type="array",
             items={"type": "string"},
             title="Product ids, one per line",
+            description="Ids in Mirakl Connect, such as EXAMPLE-1. These products are deleted.",
         ),
     },
     doc_md=__doc__,

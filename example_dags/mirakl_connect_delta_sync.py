@@ -36,8 +36,20 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "deferrable": True},
     params={
-        "source": Param(f"{EXAMPLES}/data/products.ndjson", type="string", title="Product file"),
-        "full": Param(False, type="boolean", title="Send everything, changed or not"),
+        "source": Param(
+            f"{EXAMPLES}/data/products.ndjson",
+            type="string",
+            title="Product file",
+            description="NDJSON, JSON, CSV or Parquet: a local path, or object storage, such as "
+            "s3://aws_default@catalog/products.ndjson.",
+        ),
+        "full": Param(
+            False,
+            type="boolean",
+            title="Send everything, changed or not",
+            description="On: send every product of the file. Off: only those that differ from "
+            "the previous run.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl"],

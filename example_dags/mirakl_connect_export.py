@@ -28,7 +28,14 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
-    params={"folder": Param(f"{EXAMPLES}/out/exports", type="string", title="Folder to write to")},
+    params={
+        "folder": Param(
+            f"{EXAMPLES}/out/exports",
+            type="string",
+            title="Folder to write to",
+            description="A local path, or object storage, such as s3://aws_default@catalog/exports.",
+        )
+    },
     doc_md=__doc__,
     tags=["mirakl"],
 ):

@@ -32,7 +32,12 @@ with DAG(
     max_active_runs=1,  # one extract of a watermark at a time
     default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
     params={
-        "target": Param(f"{EXAMPLES}/out/lake", type="string", title="Folder of the files"),
+        "target": Param(
+            f"{EXAMPLES}/out/lake",
+            type="string",
+            title="Folder of the files",
+            description="A local path, or object storage, such as s3://aws_default@lake/orders.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

@@ -33,7 +33,14 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
-    params={"target": Param(f"{EXAMPLES}/out/returns", type="string", title="Folder of the files")},
+    params={
+        "target": Param(
+            f"{EXAMPLES}/out/returns",
+            type="string",
+            title="Folder of the files",
+            description="A local path, or object storage, such as s3://aws_default@lake/returns.",
+        )
+    },
     doc_md=__doc__,
     tags=["mirakl", "returns"],
 ):

@@ -29,8 +29,19 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
-        "file": Param(f"{EXAMPLES}/data/shipments.csv", type="string", title="The carrier's file"),
-        "on_unclear": Param("fail", description="Set to resend after you have checked Mirakl Connect."),
+        "file": Param(
+            f"{EXAMPLES}/data/shipments.csv",
+            type="string",
+            title="The carrier's file",
+            description="CSV with a row for each parcel: a local path, or object storage, such "
+            "as s3://aws_default@carrier/shipments.csv.",
+        ),
+        "on_unclear": Param(
+            "fail",
+            enum=["fail", "resend"],
+            title="After a lost reply",
+            description="resend: only after you have checked in Mirakl Connect that the parcels are not there.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

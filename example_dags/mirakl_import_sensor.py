@@ -23,7 +23,14 @@ with DAG(
     description="Wait for a product import that was started elsewhere.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    params={"import_id": Param(2001, type="integer", title="Import id", description="As Mirakl shows it.")},
+    params={
+        "import_id": Param(
+            2001,
+            type="integer",
+            title="Import id",
+            description="Id of the import, such as 2001, as Mirakl shows it.",
+        )
+    },
     doc_md=__doc__,
     tags=["mirakl"],
 ):

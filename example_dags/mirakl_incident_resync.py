@@ -44,47 +44,47 @@ with DAG(
                 "pattern": r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$",
             },
             title="1. Products",
-            description_md="One per line: `mirakl_product_id;product_sku`, such as `MKL-021;SKU-021`. Two columns of a "
+            description="One per line: mirakl_product_id;product_sku, such as MKL-021;SKU-021. Two columns of a "
             "spreadsheet can be pasted, with or without a header.",
         ),
         "source": Param(
             None,
             type=["null", "string"],
             title="... or a file",
-            description_md="CSV, NDJSON or JSON, such as the `rejects` of a previous run: "
-            "`/opt/airflow/mirakl/mirakl_incident_resync/resync/.../rejects.ndjson`. It must be in one of the Dag's "
-            "`SOURCE_FOLDERS`.",
+            description="CSV, NDJSON or JSON, such as the rejects of a previous run: "
+            "/opt/airflow/mirakl/mirakl_incident_resync/resync/.../rejects.ndjson. It must be in one of the Dag's "
+            "SOURCE_FOLDERS.",
         ),
         "route": Param(
             "djust",
             enum=["djust", "direct"],
             title="2. Route",
-            description_md="`djust`: DJUST triggers CM21. `direct`: CM21 on the Mirakl instance.",
+            description="djust: DJUST triggers CM21. direct: CM21 on the Mirakl instance.",
         ),
         "client": Param(
             None,
             type=["null", "string"],
             title="Mirakl client of DJUST",
-            description_md="Only if DJUST has several: its `clientSpecificationId`, such as "
-            "`5f0c8a52-7c1e-4f6b-9d35-2b1a4c6e8f01`. Empty: the connection's own, else DJUST resolves it.",
+            description="Only if DJUST has several: its clientSpecificationId, such as "
+            "5f0c8a52-7c1e-4f6b-9d35-2b1a4c6e8f01. Empty: the connection's own, else DJUST resolves it.",
         ),
         "reason": Param(
             type="string",
             minLength=3,
             title="3. Reason",
-            description_md="For the report, such as `stuck since the PIM release`.",
+            description="For the report, such as stuck since the PIM release.",
         ),
         "ticket": Param(
             None,
             type=["null", "string"],
             title="Ticket",
-            description_md="For the report, such as `INC-1234`.",
+            description="For the report, such as INC-1234.",
         ),
         "preview": Param(
             True,
             type="boolean",
             title="4. Dry run",
-            description_md="On: check the products and show their states; send nothing. Off: send.",
+            description="On: check the products and show their states; send nothing. Off: send.",
         ),
         "minutes": Param(
             10,
@@ -92,7 +92,7 @@ with DAG(
             minimum=0,
             maximum=120,
             title="Minutes to wait for the result",
-            description_md="A product that is not synchronized by then is reported as failed.",
+            description="A product that is not synchronized by then is reported as failed.",
         ),
     },
     tags=["mirakl"],

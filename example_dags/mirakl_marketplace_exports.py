@@ -31,7 +31,12 @@ with DAG(
     max_active_runs=1,  # one export of a watermark at a time
     default_args={"retries": 3, "retry_delay": timedelta(minutes=2), "mirakl_conn_id": "mirakl_shop"},
     params={
-        "target": Param(f"{EXAMPLES}/out/marketplace", type="string", title="Folder of the files"),
+        "target": Param(
+            f"{EXAMPLES}/out/marketplace",
+            type="string",
+            title="Folder of the files",
+            description="A local path, or object storage, such as s3://aws_default@lake/marketplace.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

@@ -30,7 +30,13 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "source": Param(f"{EXAMPLES}/data/import.csv", type="string", title="Product file"),
+        "source": Param(
+            f"{EXAMPLES}/data/import.csv",
+            type="string",
+            title="Product file",
+            description="CSV, XML or XLSX: a local path, or object storage, such as "
+            "s3://aws_default@catalog/import.csv.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl"],

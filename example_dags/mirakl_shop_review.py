@@ -32,14 +32,26 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "shop_id": Param(2000, type="integer", title="Shop id"),
+        "shop_id": Param(
+            2000,
+            type="integer",
+            title="Shop id",
+            description="Number of the shop in Mirakl, such as 2000.",
+        ),
         "type_codes": Param(
             ["BUSINESS_REGISTRATION", "IDENTITY_PROOF", "BANK_DETAILS"],
             type="array",
             items={"type": "string"},
             title="Required documents",
+            description="Codes of the document types that the shop must have, one per line, such "
+            "as IDENTITY_PROOF.",
         ),
-        "target": Param(f"{EXAMPLES}/out/review", type="string", title="Folder for the documents"),
+        "target": Param(
+            f"{EXAMPLES}/out/review",
+            type="string",
+            title="Folder for the documents",
+            description="A local path, or object storage, such as s3://aws_default@shops/review.",
+        ),
     },
     doc_md=__doc__,
     tags=["mirakl"],

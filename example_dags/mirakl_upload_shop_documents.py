@@ -30,9 +30,18 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
     params={
-        "folder": Param(f"{EXAMPLES}/data/documents", type="string", title="Folder"),
+        "folder": Param(
+            f"{EXAMPLES}/data/documents",
+            type="string",
+            title="Folder",
+            description="Its files are uploaded: a local path, or object storage, such as "
+            "s3://aws_default@shop/documents.",
+        ),
         "shop_id": Param(
-            None, type=["integer", "null"], title="Shop id", description="Empty: the default shop."
+            None,
+            type=["integer", "null"],
+            title="Shop id",
+            description="Number of the shop, such as 2000. Empty: the default shop.",
         ),
     },
     doc_md=__doc__,

@@ -76,3 +76,12 @@ def test_an_example_waits_for_its_first_click_and_says_what_it_is_for(name: str,
     assert text.startswith("### ")
     assert "**Needs**" in text
     assert "**Try it:**" in text
+    for name, schema in ((name, dag.params.get_param(name)) for name in dag.params):
+        shape = schema.schema
+        assert shape.get("title"), f"the field {name} of the form has no title"
+        assert "description_md" not in shape, "Airflow 3.3 prints code of Markdown over the lines around it"
+        said = schema.description or ""
+        assert said, f"the field {name} of the form is not explained"
+        is_filled = schema.has_value and schema.value not in (None, "", [])
+        is_chosen = "enum" in shape or shape["type"] == "boolean"
+        assert is_filled or is_chosen or "such as" in said, f"the field {name} of the form shows no example"

@@ -17,6 +17,7 @@ from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_con
 from airflow_provider_mirakl.sandbox.machine.settings import DEFAULT_CLIENTS, DEFAULT_DJUST_KEYS, DEFAULT_KEYS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "connections.md"
+PACKAGE = PAGE.parents[1] / "airflow_provider_mirakl" / "hooks"
 KEY, FRONT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJvcGVyYXRvciJ9.c2lnbmF0dXJl"
 TOKENS, TEST_TOKENS = "https://auth.mirakl.net/oauth/token", "https://auth-test.mirakl.net/oauth/token"
@@ -121,3 +122,11 @@ def test_every_field_of_every_form_is_described():
             assert f"| {field['label']} | `{name}` |" in own + shared
         for name, label in form["ui-field-behaviour"]["relabeling"].items():
             assert f"| {label} | `{name}` |" in own
+
+
+def test_the_results_of_the_test_button_are_worded_as_the_test_words_them():
+    section = PAGE.read_text(encoding="utf-8").partition("| It says | Change |")[2].partition("\n\n")[0]
+    listed = re.findall(r"^\| ([A-Zi][^|]+?) \|", section, re.MULTILINE)
+    said = "".join((PACKAGE / name).read_text("utf-8") for name in ("advice.py", "base.py"))
+    assert len(listed) >= 10
+    assert [words for words in listed if words not in said] == []
