@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
@@ -20,18 +21,26 @@ from airflow_provider_mirakl.files.csv_table import decoded_lines, pasted_lines
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 from airflow_provider_mirakl.files.text import AUTO, BLANK, text_blocks
 
-ID_NAMES = (
-    "miraklproductid", "miraklid", "idmirakl",
-    "miraklproduktid", "idproduitmirakl", "identifiantproduitmirakl", "idproductomirakl", "idprodottomirakl",
-    "idprodutomirakl", "miraklproductidentifier",
+ID_NAMES = ("miraklproductid", "miraklid", "idmirakl")
+SKU_NAMES = ("productsku", "miraklproductsku", "sku")
+"""Names of the two fields and columns, as :func:`fold` writes them; the first one is used."""
+
+_SMALL_WORDS = frozenset(("de", "del", "della", "der", "des", "do", "du", "la", "le", "of", "the"))
+_PRODUCT_WORDS = frozenset(("product", "produkt", "produit", "producto", "prodotto", "produto"))
+_ID_WORDS = frozenset(
+    ("id", "identifier", "identifiant", "identificador", "identificativo", "identificatore", "kennung", "nummer",
+     "number", "numero")
 )  # fmt: skip
-SKU_NAMES = (
-    "productsku", "miraklproductsku",
-    "produktsku", "skuproduit", "skuduproduit", "skuproducto", "skudelproducto", "skuprodotto", "skudelprodotto",
-    "skuproduto", "skudoproduto", "sku",
+_LABEL_WORDS = (
+    _PRODUCT_WORDS
+    | _ID_WORDS
+    | frozenset(
+        ("mirakl", "sku", "ean", "gtin", "code", "codigo", "codice", "artikel", "artikelnummer", "article", "articulo",
+         "articolo", "artigo", "reference", "referenz", "referencia", "riferimento")
+    )
 )  # fmt: skip
-"""Names of the two fields and columns, as :func:`fold` writes them; the first one is used. Headers are in
-the language of the spreadsheet's author: English, German, French, Spanish, Italian, Portuguese."""
+"""Words of headers, in the language of the spreadsheet's author: English, German, French, Spanish, Italian,
+Portuguese."""
 
 SEPARATORS = "\t;,"
 """Separators of the two values of a line; the first one in the line is used."""
@@ -40,12 +49,15 @@ FORMS = (
     "lines such as MKL-001;SKU-1 (a comma or a tab also separates; a header is allowed), or a list of such lines, "
     "pairs or of objects with mirakl_product_id and product_sku"
 )
+_BINARY = ("PK\x03\x04", "\u00d0\u00cf\u0011\u00e0", "\u00ff\u00fe", "\u00fe\u00ff")
+"""How workbooks and UTF-16 begin, read byte by byte."""
 _KEPT_PROBLEMS = 1000
 _MAX_VALUE = 1000
 _MAX_JSON = 64 << 20
 _STATED = re.compile(r'\s*"?sep=.?"?\s*$', re.IGNORECASE)
 """A line with which Excel states the separator."""
-_TEXT_CELL = re.compile(r'="(.*)"')
+_TEXT_CELL = re.compile(r'=["\u201c\u201d\u201e](.*)["\u201c\u201d]')
+"""Also with the quotes that a chat makes of plain ones."""
 
 
 class Pair(NamedTuple):
@@ -93,6 +105,11 @@ def read_pairs(products: str | Iterable[object], *, limit: int | None = None) ->
     :raises MiraklInputError: there are none or too many, or the input is invalid; every problem is listed.
     """
     if isinstance(products, str):
+        if products.startswith(_BINARY) or "\0" in products:
+            raise MiraklInputError(
+                "products is not text but the content of a file, such as an Excel workbook (XLSX) or UTF-16; paste its "
+                "lines, or save the sheet as CSV (UTF-8) and set source to the file"
+            )
         return _checked(
             "products", _text_rows(pasted_lines(products.removeprefix("\ufeff")), "products"), limit
         )
@@ -119,10 +136,25 @@ def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AU
         raise unreadable("products", name, error) from None
 
 
+@lru_cache(maxsize=1024)
 def fold(name: str) -> str:
-    """A normalized name: lower case, without accents, only letters and digits."""
-    plain = unicodedata.normalize("NFKD", name).casefold()
-    return re.sub(r"[^a-z0-9]", "", plain)
+    """A normalized name: lower case, without accents, only letters and digits. The words for Mirakl's id and for a
+    product's SKU, in any order and language, are one of :data:`ID_NAMES` and :data:`SKU_NAMES`."""
+    words = _words(name)
+    if "mirakl" in words and words & _ID_WORDS and words <= {"mirakl", *_PRODUCT_WORDS, *_ID_WORDS}:
+        return ID_NAMES[0]
+    if "sku" in words and words & _PRODUCT_WORDS and words <= {"mirakl", "sku", *_PRODUCT_WORDS}:
+        return SKU_NAMES["mirakl" in words]
+    return re.sub(r"[^a-z0-9]", "", _plain(name))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", name)).casefold()
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name, without the small ones; ``productSku`` has two."""
+    return set(re.findall(r"[a-z0-9]+", _plain(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)))) - _SMALL_WORDS
 
 
 def _checked(name: str, rows: Iterable[_Row], limit: int | None) -> Pairs:
@@ -309,8 +341,10 @@ class _Heading:
             next((names.index(name) for name in known if name in names), None)
             for known in (ID_NAMES, SKU_NAMES)
         )
-        # "sku" may be the SKU of a product; it is a header only next to the other column, or by its full name.
-        if id_at is None and (sku_at is None or names[sku_at] == "sku"):
+        # "sku" may be the SKU of a product; it is a header only next to the other column, or by its full name. A line
+        # that consists of such words is a header too: as a product it would be sent.
+        alone = id_at is None and (sku_at is None or names[sku_at] == "sku")
+        if alone and not (len(cells) > 1 and all(_words(_text(cell)) <= _LABEL_WORDS for cell in cells)):
             return None
         return cls(separator, id_at, sku_at)
 
@@ -319,7 +353,7 @@ class _Heading:
         """Which column is missing."""
         for at, column in ((self.id_at, "mirakl_product_id"), (self.sku_at, "product_sku")):
             if at is None:
-                return f"the header has no column {column}"
+                return f"the header has no column {column}; name it so"
         return ""
 
     def row(self, cells: Sequence[str], line: int | None, place: str) -> _Row:

@@ -139,6 +139,11 @@ def test_what_is_not_a_file_is_refused(tmp_path, name):
         # headings in the language of those who keep the file
         "Mirakl-Produkt-ID;Produkt-SKU;Titel\nM-1;S-1;a\nM-2;S-2;b\n",
         "Identifiant produit Mirakl;SKU du produit\nM-1;S-1\nM-2;S-2\n",
+        "ID du produit Mirakl;SKU du produit\nM-1;S-1\nM-2;S-2\n",
+        "Número do produto Mirakl;SKU do produto\nM-1;S-1\nM-2;S-2\n",
+        "Kennung (Mirakl);SKU Produkt\nM-1;S-1\nM-2;S-2\n",
+        # out of a chat, which makes its own quotes
+        "=\u201cM-1\u201d;=\u201eS-1\u201c\nM-2;S-2\n",
         "ID producto Mirakl\tSKU\nM-1\tS-1\nM-2\tS-2\n",
         "\n;;\n\nID prodotto Mirakl;SKU del prodotto\nM-1;S-1\n;;\nM-2;S-2\n",
         # rejects that went through jq or json.dumps
@@ -152,6 +157,28 @@ def test_files_as_people_have_them(tmp_path, content, encoding):
     file = tmp_path / "products.csv"
     file.write_bytes(content.encode(encoding))
     assert read_file(file).pairs == WANTED
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        ("Produkt-ID;SKU", "mirakl_product_id"),
+        ("Product ID;Artikelnummer", "mirakl_product_id"),
+        ("ID;SKU", "mirakl_product_id"),
+        ("Identifiant Mirakl;Référence", "product_sku"),
+    ],
+)
+def test_a_header_that_does_not_say_which_ids_are_meant_is_not_a_product(header, missing):
+    with pytest.raises(MiraklInputError, match=f"line 1: the header has no column {missing}; name it so"):
+        read_pairs(f"{header}\nM-1;S-1\n")
+
+
+@pytest.mark.parametrize("content", ["PK\x03\x04\x14\x00", "\u00ff\u00feM\x00-\x001\x00", "M\x00-\x001\x00"])
+def test_the_bytes_of_a_file_are_not_lines(content):
+    with pytest.raises(
+        MiraklInputError, match=r"Excel workbook \(XLSX\) or UTF-16; paste its lines, or save"
+    ):
+        read_pairs(content)
 
 
 def test_no_byte_is_replaced(tmp_path):
