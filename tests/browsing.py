@@ -20,9 +20,9 @@ WIDTHS, SCHEMES = (1280, 375), ("light", "dark")
 @contextmanager
 def chromium(*arguments: str) -> Iterator[Any]:
     """A Chromium without a window; the test is skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: make venv installs it")
     if CHROMIUM is None:
-        pytest.skip("needs a Chromium on the PATH, such as Debian's package chromium")
+        pytest.skip("needs Chromium on the PATH: install Debian's package chromium")
     arguments = ("--disable-gpu", *arguments)
     if os.geteuid() == 0:
         arguments += ("--no-sandbox",)  # Chromium refuses to run as root otherwise
@@ -34,7 +34,9 @@ def chromium(*arguments: str) -> Iterator[Any]:
 
 def axe_faults(page: Page) -> list[str]:
     """What axe finds on the page as it is now: a line for each element."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python: make venv installs it"
+    )
     found = axe.Axe().run(page).response
     return [
         f"{rule['id']} ({rule['impact']}): {' '.join(node['target'][0:1])}: "

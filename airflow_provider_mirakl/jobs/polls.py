@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_mirakl.api.call import Call, Json
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.steps import Send
+from airflow_provider_mirakl.exceptions import one_of
 from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, judge
 from airflow_provider_mirakl.jobs.waiting import Poll
 
@@ -60,7 +61,7 @@ def jobs_ended(
     :param since: when the first of them was created, as Mirakl wrote it.
     :return: ``statuses`` by id, without the URLs of files.
     """
-    row, caller = JOBS[kind], Caller(role, shop_id)
+    row, caller = _kind(kind), Caller(role, shop_id)
     statuses: dict[str, Status] = notes.setdefault("statuses", {})
     for job_id in job_ids:
         if str(job_id) in statuses:
@@ -120,7 +121,7 @@ def jobs_or_newest_ended(
     :param newest_since: the time, as ISO 8601.
     :param newest: its id, where an earlier poll in another process found it.
     """
-    row, caller, moment = JOBS[kind], Caller(role, shop_id), moment_of(newest_since)
+    row, caller, moment = _kind(kind), Caller(role, shop_id), moment_of(newest_since)
     if moment is None:
         ended = yield from jobs_ended(
             notes, kind=kind, job_ids=job_ids, role=role, shop_id=shop_id, early=early, since=since
@@ -151,6 +152,11 @@ def jobs_or_newest_ended(
         notes, kind=kind, job_ids=[newest], role=role, shop_id=shop_id, early=early, since=notes.get("since")
     )
     return ended
+
+
+def _kind(name: str) -> JobKind:
+    """A job of the table, by a name that may be stored in a trigger of another version."""
+    return JOBS[one_of("kind", name, tuple(JOBS))]
 
 
 def moment_of(text: object) -> datetime | None:

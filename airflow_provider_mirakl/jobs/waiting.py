@@ -186,5 +186,9 @@ def find_poll(path: str) -> PollFunction:
     try:
         found: PollFunction = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise MiraklConfigurationError(f"poll {path!r} does not exist ({error})", field="poll") from None
+        raise MiraklConfigurationError(
+            f"poll {path!r} does not exist ({error}); if another version of airflow-provider-mirakl deferred this "
+            "task, clear the task to start over",
+            field="poll",
+        ) from None
     return found

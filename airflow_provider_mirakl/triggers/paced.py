@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_mirakl.triggers.stored import check_arguments
+from airflow_provider_mirakl.triggers.stored import check_arguments, check_call
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.loop import Pace
@@ -138,6 +138,7 @@ class PacedTrigger(BaseTrigger):
         from airflow_provider_mirakl.triggers.places import Place
 
         check_arguments(self.version, VERSION, self._unknown)
+        check_call(Pace, self.state.get("pace", {}))
         return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
 
     async def _make_calls(self, pace: Pace, place: Place) -> dict[str, Any]:

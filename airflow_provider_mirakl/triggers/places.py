@@ -21,6 +21,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.notes import NoteKind, Store
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.triggers.stored import CLEAR, check_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ class Place:
             opener: Callable[..., Work | None] = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise MiraklConfigurationError(
-                f"opener {self.opener!r} does not exist ({error})", field="opener"
+                f"opener {self.opener!r} does not exist ({error}); if another version of airflow-provider-mirakl "
+                f"deferred this task, {CLEAR}",
+                field="opener",
             ) from None
+        check_call(opener, self.arguments, store=store)
         return opener(**self.arguments, store=store)
 
 

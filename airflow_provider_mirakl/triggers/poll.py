@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_mirakl.triggers.stored import check_arguments
+from airflow_provider_mirakl.triggers.stored import check_arguments, check_call
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class PollTrigger(BaseTrigger):
         try:
             check_arguments(self.version, VERSION, self._unknown)
             poll = await in_thread(lambda: find_poll(self.poll))  # it may import a large module
+            check_call(poll, self.arguments, notes)
             steps = waiting(
                 lambda: poll(notes, **self.arguments),
                 Schedule(self.first, self.interval, self.deadline),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+CLEAR = "clear the task to start over"
 
 
 def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> None:
@@ -22,5 +24,26 @@ def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> Non
 
         raise MiraklTriggerEventError(
             f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
-            f"{version}, this one reads {known}); clear the task to start over"
+            f"{version}, this one reads {known}); {CLEAR}"
         )
+
+
+def check_call(function: Callable[..., Any], arguments: Mapping[str, Any], *more: Any, **others: Any) -> None:
+    """Refuse stored arguments that a function does not take.
+
+    :param function: what is called with them.
+    :param arguments: as they were stored.
+    :param more: positional arguments beside them.
+    :param others: keyword arguments beside them.
+    :raises MiraklTriggerEventError: it takes others, so another version of the package stored them.
+    """
+    import inspect
+
+    try:
+        inspect.signature(function).bind(*more, **arguments, **others)
+    except TypeError as error:
+        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
+
+        raise MiraklTriggerEventError(
+            f"arguments: this trigger was stored by another version of airflow-provider-mirakl ({error}); {CLEAR}"
+        ) from None

@@ -139,7 +139,7 @@ def test_a_kill_at_any_page_resumes(
 def test_flat_parquet_has_the_same_columns_in_every_run(
     run_dag: Any, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     more = "format='parquet', layout='flat'"
     sandbox.place_orders(5)
     first = run_dag(dag(tmp_path, more)).returned("extract")
@@ -159,7 +159,7 @@ def test_flat_parquet_has_the_same_columns_in_every_run(
 
 
 def test_nested_parquet(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     (order_id,) = sandbox.place_orders(1)
     run = run_dag(dag(tmp_path, "format='parquet'"))
     (row,) = pq.read_table(run.returned("extract")["files"]["orders"]).to_pylist()
@@ -313,7 +313,7 @@ def test_returns_and_conversations(run_dag: Any, sandbox: Sandbox, tmp_path: Pat
     from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 
     if format_ == "parquet":
-        pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     (order_id,) = sandbox.place_orders(1, status="DELIVERED")
     sandbox.request_return(order_id)
     with MiraklConnectHook().get_conn() as client:
@@ -379,7 +379,7 @@ def example(name: str) -> str:
 
 
 def test_the_examples(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     placed = sandbox.place_orders(3, status="AWAITING_SHIPMENT")
     run = run_dag(example("mirakl_connect_orders_extract.py"), conf={"target": str(tmp_path / "lake")})
     assert run.returned("extract")["items"]["orders"] == 3

@@ -40,7 +40,7 @@ with DAG("frames", schedule=None, start_date=datetime(2026, 1, 1)):
 
 
 def test_a_dataframe_that_a_task_returns_is_a_source(run_dag: Any, mirakl_sandbox: Any) -> None:
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     result = run_dag(DAG)
     assert result.tasks == {"extract": "success", "upsert": "success"}
     assert result.returned("upsert")["sent"] == 2

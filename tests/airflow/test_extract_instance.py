@@ -268,7 +268,7 @@ def test_exports_in_the_background(
     assert export("changes_only=True, overlap=0").state == "success"
     assert written() == new
     parquet = tmp_path / "rows.parquet"
-    pq = pytest.importorskip("pyarrow.parquet")
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     assert export("", parquet).returned("extract")["items"] == 6
     assert sorted(pq.read_table(parquet)[key].to_pylist()) == [*first, *new]
     submitted = len(sandbox.journal(submits))

@@ -14,7 +14,10 @@ import pytest
 
 from airflow_provider_mirakl.lineage import dataset_name, lineage_of
 
-pytest.importorskip("airflow.providers.openlineage", reason="needs apache-airflow-providers-openlineage")
+pytest.importorskip(
+    "airflow.providers.openlineage",
+    reason="needs apache-airflow-providers-openlineage: make venv installs it",
+)
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 DAG = """

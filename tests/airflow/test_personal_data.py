@@ -171,7 +171,7 @@ def test_a_name_reaches_the_target_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     caplog.set_level(logging.DEBUG)
     tasks = operators(sandbox, tmp_path)
     run = run_dag(source(tasks, ""))

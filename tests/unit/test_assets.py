@@ -49,7 +49,10 @@ def test_the_two_factories():
 
 
 def test_openlineage_names_the_connection_and_what_changed():
-    pytest.importorskip("airflow.providers.openlineage", reason="needs apache-airflow-providers-openlineage")
+    pytest.importorskip(
+        "airflow.providers.openlineage",
+        reason="needs apache-airflow-providers-openlineage: make venv installs it",
+    )
     dataset = convert_asset_to_openlineage(instance_data("stock", "shop"), None)
     assert (dataset.namespace, dataset.name) == ("mirakl://shop", "stock")
 

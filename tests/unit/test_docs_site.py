@@ -35,7 +35,7 @@ KINDS_OF_PAGES = (
     "reference/MiraklImportProductsOperator.html",
     "search.html",
 )
-needs_site = pytest.mark.skipif(not PAGES, reason="the site is not built: make docs")
+needs_site = pytest.mark.skipif(not PAGES, reason="needs the site: make docs builds it")
 
 
 class Links(HTMLParser):

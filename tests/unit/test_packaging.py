@@ -133,8 +133,10 @@ def test_installed_airflow_is_the_pinned_one():
 
 
 def test_wheel_and_sdist_hold_what_they_should_and_nothing_else(tmp_path):
-    pytest.importorskip("hatchling", reason="only the development environment builds the package")
-    pytest.importorskip("hatch_fancy_pypi_readme", reason="part of the development environment")
+    pytest.importorskip("hatchling", reason="needs hatchling: make venv installs it")
+    pytest.importorskip(
+        "hatch_fancy_pypi_readme", reason="needs hatch-fancy-pypi-readme: make venv installs it"
+    )
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -143,7 +145,7 @@ def test_wheel_and_sdist_hold_what_they_should_and_nothing_else(tmp_path):
 
 
 def test_the_check_of_builds_finds_what_is_wrong(tmp_path):
-    pytest.importorskip("hatchling", reason="only the development environment builds the package")
+    pytest.importorskip("hatchling", reason="needs hatchling: make venv installs it")
     check_dist = runpy.run_path(str(ROOT / "scripts" / "check_dist.py"))
     assert "found 0 and 0" in check_dist["problems_in"](tmp_path)[0]
     stray = ["airflow_provider_mirakl/__pycache__/hooks.cpython-311.pyc", "airflow_provider_mirakl/hooks.py"]

@@ -13,14 +13,17 @@ from airflow_provider_mirakl.connection_types import CONNECTION_TYPES, NETWORK, 
 
 AIRFLOW = tuple(int(part) for part in __version__.split(".")[:2])
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
-airflow_2 = pytest.mark.skipif(AIRFLOW >= (3, 0), reason="the form of Airflow 2")
-airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 0), reason="the form of Airflow 3")
+airflow_2 = pytest.mark.skipif(AIRFLOW >= (3, 0), reason="the form of Airflow 2: make matrix MATRIX=2.11.2")
+airflow_3 = pytest.mark.skipif(AIRFLOW < (3, 0), reason="the form of Airflow 3: make matrix MATRIX=3.3.2")
 PARTS = {"url_schema": "schema"}
 
 
 def served(site, conn_type):
     if AIRFLOW == (3, 0):
-        pytest.importorskip("flask_appbuilder", reason="Airflow 3.0 shows extra fields with FAB alone")
+        pytest.importorskip(
+            "flask_appbuilder",
+            reason="on Airflow 3.0 the form needs flask-appbuilder: make matrix MATRIX=3.1.8 shows it without",
+        )
     reply = site.client.get("/ui/connections/hook_meta")
     assert reply.status_code == 200, reply.text
     return next(form for form in reply.json() if form["connection_type"] == conn_type)

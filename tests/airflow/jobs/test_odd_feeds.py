@@ -146,9 +146,11 @@ JSONS: dict[str, Callable[[list[dict[str, Any]]], tuple[str, bytes]]] = {
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     made = pyarrow.BufferOutputStream()
-    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), made)
+    pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it").write_table(
+        pyarrow.Table.from_pylist(rows), made
+    )
     return bytes(made.getvalue())
 
 

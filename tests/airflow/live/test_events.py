@@ -17,7 +17,7 @@ from airflow_provider_mirakl.sandbox.pytest_plugin import connections
 
 pytestmark = [
     pytest.mark.matrix,
-    pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no event triggers"),
+    pytest.mark.skipif(AIRFLOW < (3, 0), reason="needs Airflow 3.0 or later: make matrix MATRIX=3.3.2"),
 ]
 EXAMPLE = Path(__file__).parents[3] / "example_dags" / "mirakl_on_import_ended.py"
 PRODUCTS = b"category;shop_sku;title;ean\nheadphones;A-1;One;2000000000001\n"

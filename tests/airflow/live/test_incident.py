@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.airflow,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(not ON_3, reason="Airflow 2 has other forms, and on SQLite one worker"),
+    pytest.mark.skipif(not ON_3, reason="needs Airflow 3.0 or later: make matrix MATRIX=3.3.2"),
 ]
 
 DAG_FILE = Path(__file__).parents[3] / "example_dags" / "mirakl_incident_resync.py"
@@ -63,9 +63,9 @@ def airflow(live: LiveAirflow, sandbox: Sandbox) -> LiveAirflow:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: make venv installs it")
     if CHROMIUM is None:
-        pytest.skip("needs a Chromium on the PATH, such as Debian's package chromium")
+        pytest.skip("needs Chromium on the PATH: install Debian's package chromium")
     arguments = [f"--{name}" for name in QUIET]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium refuses to run as root otherwise
@@ -350,7 +350,7 @@ def test_a_run_skips_while_a_former_one_goes_on(airflow, sandbox):
     assert after.result("report")["succeeded"] == 1
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 2), reason="approval needs the standard provider 1.13, which 3.2 brings")
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="approval needs Airflow 3.2 or later: make matrix MATRIX=3.3.2")
 @pytest.mark.parametrize(("answer", "resynced"), [("Approve", "success"), ("Reject", "skipped")])
 def test_a_second_person_is_asked(airflow, sandbox, answer, resynced):
     key = {"Approve": "024", "Reject": "025"}[answer]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 PICTURES = os.environ.get("MIRAKL_PICTURES", "")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not PICTURES, reason="makes pictures, for minutes: make pictures"),
-    pytest.mark.skipif(not ON_3, reason="Airflow 2 has another log page"),
+    pytest.mark.skipif(not PICTURES, reason="takes minutes, so it runs on request only: make pictures"),
+    pytest.mark.skipif(not ON_3, reason="needs Airflow 3.0 or later: make matrix MATRIX=3.3.2"),
 ]
 # One of those that read alike; and a connection that is not JSON would make the whole file of connections unreadable.
 LEFT_OUT = {

@@ -19,13 +19,14 @@ Running = dict[str, tuple[Stage, Run]]
 
 pytestmark = pytest.mark.matrix
 parallel = pytest.mark.skipif(
-    not ON_3, reason="on SQLite Airflow 2 has one worker, and its scheduler stands still meanwhile"
+    not ON_3,
+    reason="needs several workers, which Airflow 2 does not have on SQLite: make matrix MATRIX=3.3.2",
 )
 
 
 def not_on_3_0(why: str) -> pytest.MarkDecorator:
     """Leaves a test out where Airflow 3.0 itself stands in the way; 3.1 does not."""
-    return pytest.mark.skipif(AIRFLOW == (3, 0), reason=f"Airflow 3.0 {why}")
+    return pytest.mark.skipif(AIRFLOW == (3, 0), reason=f"Airflow 3.0 {why}: make matrix MATRIX=3.1.8")
 
 
 @pytest.fixture(scope="module")

@@ -75,10 +75,10 @@ def free_port() -> int:
 @contextlib.contextmanager
 def s3() -> Iterator[tuple[dict[str, Any], str, Any]]:
     """moto's server."""
-    boto3 = pytest.importorskip("boto3", reason="needs the dependency group s3")
-    server = pytest.importorskip("moto.server", reason="needs the dependency group s3").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
+    boto3 = pytest.importorskip("boto3", reason="needs boto3 and moto: make venv installs them")
+    server = pytest.importorskip(
+        "moto.server", reason="needs boto3 and moto: make venv installs them"
+    ).ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -93,8 +93,8 @@ def s3() -> Iterator[tuple[dict[str, Any], str, Any]]:
 @contextlib.contextmanager
 def azure() -> Iterator[tuple[dict[str, Any], str, Any]]:
     """Azurite, from npm."""
-    pytest.importorskip("adlfs", reason="needs the dependency group stores")
-    program = shutil.which("azurite-blob") or pytest.skip("needs Azurite: make stores installs it from npm")
+    pytest.importorskip("adlfs", reason="needs adlfs: make stores installs it")
+    program = shutil.which("azurite-blob") or pytest.skip("needs Azurite: make stores installs and runs it")
     port = free_port()
     command = [program, "--inMemoryPersistence", "--skipApiVersionCheck", "--silent"]
     with running([*command, "--blobHost", "127.0.0.1", "--blobPort", str(port)], port):
@@ -110,8 +110,8 @@ def gcs() -> Iterator[tuple[dict[str, Any], str, Any]]:
     """gcp-storage-emulator, from PyPI."""
     # gcsfs, which reads this when it is imported, else asks for the kind of each bucket over gRPC, for a minute.
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-    pytest.importorskip("gcsfs", reason="needs the dependency group stores")
-    pytest.importorskip("gcp_storage_emulator", reason="needs the dependency group stores")
+    pytest.importorskip("gcsfs", reason="needs gcsfs: make stores installs it")
+    pytest.importorskip("gcp_storage_emulator", reason="needs gcp_storage_emulator: make stores installs it")
     port = free_port()
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory", "--host=127.0.0.1"]
     with running([*command, f"--port={port}"], port), pytest.MonkeyPatch.context() as patch:

@@ -174,7 +174,7 @@ def test_exports_are_written_to_the_store(
     elif ending == "csv":
         rows = list(csv.DictReader(io.StringIO(store.read(target))))
     else:
-        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
         with store.path(f"out/export.{ending}").open("rb") as file:
             rows = parquet.read_table(io.BytesIO(file.read())).to_pylist()
     assert len(rows) > 0
@@ -240,7 +240,7 @@ def test_a_store_that_answers_503_for_a_while_costs_no_call_twice(
 ) -> None:
     """The real driver, whose own tries are used up: the notes are tried again, never the calls."""
     if store.client is None:
-        pytest.skip("the server of this store cannot be made to fail")
+        pytest.skip("only the local S3 server can be made to fail: this case runs with store s3")
     from moto.server import DomainDispatcherApplication
 
     from airflow_provider_mirakl.catalog import loop
@@ -294,7 +294,7 @@ def test_orders_are_extracted_to_the_store_from_where_the_previous_run_ended(
     )
 
     def extracted(result: Any) -> list[str]:
-        pq = pytest.importorskip("pyarrow.parquet")
+        pq = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
         files = result.returned("task")["files"]
         if "orders" not in files:
             return []

@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.contract)
             if not (SHARED / "openapi").is_dir():
-                reason = "Mirakl's OpenAPI documents are not beside the project (../shared, or MIRAKL_SHARED)"
+                reason = "needs Mirakl's OpenAPI documents: set MIRAKL_SHARED to their folder"
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -20,7 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.contract)
             if not (SHARED / "openapi").is_dir():
                 item.add_marker(
-                    pytest.mark.skip(reason="Mirakl's OpenAPI documents are not beside the project")
+                    pytest.mark.skip(
+                        reason="needs Mirakl's OpenAPI documents: set MIRAKL_SHARED to their folder"
+                    )
                 )
 
 

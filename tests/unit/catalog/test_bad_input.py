@@ -306,9 +306,11 @@ def test_a_csv_with_old_line_ends_is_named(tmp_path: Path) -> None:
 
 
 def test_a_column_of_parquet_that_stands_twice_is_named(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     table = arrow.table([arrow.array(["A"]), arrow.array(["B"])], names=["id", "id"])
-    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "source.parquet")
+    pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it").write_table(
+        table, tmp_path / "source.parquet"
+    )
     assert "'id' occurs twice" in str(refused(tmp_path / "source.parquet", tmp_path / "plan"))
 
 
@@ -319,8 +321,10 @@ def test_a_signaling_nan_is_one_bad_row(tmp_path: Path) -> None:
 
 
 def test_bytes_in_parquet_are_bad_rows(tmp_path: Path) -> None:
-    arrow = pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     table = arrow.table({"id": ["A", "B"], "brand": arrow.array([b"x", None])})
-    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "source.parquet")
+    pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it").write_table(
+        table, tmp_path / "source.parquet"
+    )
     plan = plan_upsert(tmp_path / "source.parquet", tmp_path / "plan", on_invalid="reject")
     assert (plan.rows, plan.rejected, plan.products) == (2, 1, 1)

@@ -178,7 +178,7 @@ def _a_doubled_name(feed: Feed, inputs: list[str]) -> None:
 
 @case(16, 'DataFrame({"sku": ["A1", "A2"], "price": [1.5, nan], "name": ["x", None]})')
 def _a_dataframe(feed: Feed, inputs: list[str]) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     code = next(text for text in inputs if text.startswith("DataFrame("))
     frame = eval(code, {"DataFrame": pandas.DataFrame, "nan": float("nan")})  # noqa: S307
     mapping = {name: MAPPING[name] for name in ("sku", "name", "price")}
@@ -193,7 +193,7 @@ def _a_dataframe(feed: Feed, inputs: list[str]) -> None:
 
 @case(17, '[{"id": "A", "quantities": [{"available_quantity": numpy.int64(3), "warehouse_code": "A"}]}]')
 def _numbers_of_numpy(feed: Feed, inputs: list[str]) -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="needs numpy: make venv installs it")
     (made,) = feed.sent(eval(inputs[0], {"numpy": numpy}), columns=None)  # noqa: S307
     assert made == {"id": "A", "quantities": [{"available_quantity": 3, "warehouse_code": "A"}]}
 
@@ -265,5 +265,5 @@ def test_a_case_of_the_shared_list(number: int, inputs: list[str], tmp_path: Pat
 
 def test_the_shared_list_was_read() -> None:
     if not SHARED.exists():
-        pytest.skip(f"the list of small feeds is not beside the project ({SHARED.name} in ../shared/cases)")
+        pytest.skip(f"needs the list of small feeds at {SHARED}")
     assert set(listed()) == set(CASES)

@@ -35,7 +35,7 @@ TWO = [
 
 
 def test_pandas(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     frame = pandas.DataFrame({"sku": ["A1", "A2"], "price": [1.5, float("nan")], "name": ["x", None]})
     assert sent(plan_upsert(frame, tmp_path / "plan", columns=COLUMNS)) == TWO
     frame["price"] = frame["price"].astype("float32") + 18.49
@@ -50,7 +50,7 @@ def test_pandas(tmp_path: Path) -> None:
 
 
 def test_pandas_in_batches_with_an_odd_index(tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     frame = pandas.DataFrame({"id": [f"A{number}" for number in range(2500)]}, index=[1] * 2500)
     plan = plan_upsert(frame, tmp_path / "plan")
     assert [row["id"] for row in sent(plan)] == list(frame["id"])
@@ -59,7 +59,7 @@ def test_pandas_in_batches_with_an_odd_index(tmp_path: Path) -> None:
 
 
 def test_polars(tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars")
+    polars = pytest.importorskip("polars", reason="needs polars: make venv installs it")
     frame = polars.DataFrame({"sku": ["A1", "A2"], "price": [1.5, None], "name": ["x", None]})
     assert sent(plan_upsert(frame, tmp_path / "plan", columns=COLUMNS)) == TWO
     small = frame.with_columns(polars.Series("price", [19.99, float("nan")], dtype=polars.Float32))
@@ -67,11 +67,11 @@ def test_polars(tmp_path: Path) -> None:
 
 
 def test_arrow_and_duckdb(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     table = pyarrow.table({"sku": ["A1", "A2"], "price": [1.5, None], "name": ["x", None]})
     assert sent(plan_upsert(table, tmp_path / "plan", columns=COLUMNS)) == TWO
     assert sent(plan_upsert(table.to_reader(), tmp_path / "plan", columns=COLUMNS)) == TWO
-    duckdb = pytest.importorskip("duckdb")
+    duckdb = pytest.importorskip("duckdb", reason="needs duckdb: make venv installs it")
     relation = duckdb.sql(
         "select * from (values ('A1', 1.5::double, 'x'), ('A2', null, null)) as t(sku, price, name)"
     )
@@ -79,8 +79,8 @@ def test_arrow_and_duckdb(tmp_path: Path) -> None:
 
 
 def test_small_floats_at_any_depth(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     kind = pyarrow.list_(
         pyarrow.struct({"price": pyarrow.struct({"amount": pyarrow.float32(), "currency": pyarrow.string()})})
     )
@@ -94,7 +94,7 @@ def test_small_floats_at_any_depth(tmp_path: Path) -> None:
 
 
 def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="needs numpy: make venv installs it")
     rows = [
         {"id": "A", "quantities": [{"available_quantity": numpy.int64(3), "warehouse_code": "A"}]},
         {"id": "B", "standard_prices": price(numpy.float32(19.99))},

@@ -198,9 +198,12 @@ def test_a_fraction_in_json_where_a_whole_number_belongs(number: str, words: str
 def test_a_moment_that_python_does_not_have_is_named_by_its_column(
     unit: str, moment: int, tmp_path: Any
 ) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pyarrow, parquet = (
+        pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it"),
+        pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it"),
+    )
     if unit == "ns" and importlib.util.find_spec("pandas"):
-        pytest.skip("with pandas a moment has nanoseconds")
+        pytest.skip("needs an environment without pandas, in which a time has no nanoseconds: uninstall it")
     column = pyarrow.array([moment], pyarrow.timestamp(unit, "UTC"))
     parquet.write_table(pyarrow.table({"id": ["A"], "from": column}), tmp_path / "p.parquet")
     columns = Columns({"id": "id", "from": "discount_prices.start_date"}, currency="EUR")
@@ -209,7 +212,10 @@ def test_a_moment_that_python_does_not_have_is_named_by_its_column(
 
 
 def test_a_number_of_four_bytes_keeps_its_digits(tmp_path: Any) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pyarrow, parquet = (
+        pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it"),
+        pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it"),
+    )
     prices = pyarrow.array([19.99, None, 16777216.0, 1e10], pyarrow.float32())
     parquet.write_table(pyarrow.table({"id": list("ABCD"), "price": prices}), tmp_path / "p.parquet")
     plan = plan_upsert(tmp_path / "p.parquet", tmp_path / "plan", columns=Columns(currency="EUR"))

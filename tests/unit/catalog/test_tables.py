@@ -273,8 +273,8 @@ def test_ids_to_delete_from_csv(write: Make, tmp_path: Path) -> None:
 
 
 def test_parquet_flat_and_nested(write: Make, tmp_path: Path, product: Make) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     flat = pyarrow.table(
         {
             "sku": ["A", "B"],

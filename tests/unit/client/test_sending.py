@@ -596,7 +596,7 @@ def test_a_proxy_that_refuses_was_never_mirakl(bench: Any, server: Any, steps: A
     assert "authorization" not in server.seen[0].headers
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6: enable it on the loopback interface")
 def test_ipv6(
     bench: Any, make_server: Any, steps: Any, calls: Any, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -613,7 +613,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     import datetime
     import ipaddress
 
-    x509 = pytest.importorskip("cryptography.x509")
+    x509 = pytest.importorskip("cryptography.x509", reason="needs cryptography: make venv installs it")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

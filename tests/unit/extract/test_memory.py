@@ -57,7 +57,7 @@ def peak(folder: Path, count: int, format_: Any) -> int:
 @pytest.mark.parametrize("format_", ["ndjson", "parquet"])
 def test_the_memory_of_an_extract_does_not_grow_with_its_pages(tmp_path: Path, format_: str) -> None:
     if format_ == "parquet":
-        pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     peak(tmp_path / "warm", 12, format_)  # what is imported and cached once
     few, many = peak(tmp_path / "few", 12, format_), peak(tmp_path / "many", 52, format_)
     rows = 40 * ROWS * 1000

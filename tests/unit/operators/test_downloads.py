@@ -102,14 +102,14 @@ def test_nothing(tmp_path, target_format, pieces):
     target = tmp_path / "t"
     assert written(target, target_format, *pieces) == 0
     if target_format == "parquet":
-        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
         assert parquet.read_table(target).num_rows == 0
     else:
         assert target.read_bytes() == b""
 
 
 def test_parquet_with_other_columns(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
     pieces = [b'[{"a":1,"n":null}]', b'[{"b":"x","n":"y"},{"a":2.5}]', b"[]", b"[{}]"]
     assert written(tmp_path / "t", "parquet", *pieces) == 4
     assert parquet.read_table(tmp_path / "t").to_pylist()[1:3] == [
@@ -119,7 +119,7 @@ def test_parquet_with_other_columns(tmp_path):
 
 
 def test_a_product_larger_than_a_block(tmp_path):
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     row = b'{"text":"' + b"x" * (3 << 20) + b'"}'
     assert written(tmp_path / "t", "parquet", b'[{"text":"a"},' + row + b"]") == 2
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_mirakl.jobs.table import JOBS
 from airflow_provider_mirakl.runtime.tables import learn, write_table
 
-parquet = pytest.importorskip("pyarrow.parquet")
+parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
 
 TEXTS = [
     "2024-01-01", "2024-01-01T10:00:00Z", "12:30", "007", "1e5", "NaN", "true", "null", "", "ü", "9" * 40,

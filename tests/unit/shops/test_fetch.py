@@ -335,7 +335,7 @@ def test_a_manifest_that_cannot_be_read_is_an_error(mirakl_sandbox, fetch, tmp_p
 
 def test_object_storage(mirakl_sandbox, client_of, tmp_path):
     """From an object store to Mirakl, and from there to the store again, broken downloads included."""
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec: make venv installs it")
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     from airflow_provider_mirakl.shops.upload import Uploader, check_files

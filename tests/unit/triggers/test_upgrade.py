@@ -1,0 +1,174 @@
+"""What earlier versions of the package left behind: their notes, states and stored triggers, recorded in ``stored/``.
+
+``6fefee8`` is of November 2026, with the notes and triggers of this version. ``cf75b08`` is of five days before, with
+notes of format 1, which are refused: its package was never released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.products import import_products
+from airflow_provider_mirakl.catalog.ledger import resume
+from airflow_provider_mirakl.catalog.plan import read_chunk
+from airflow_provider_mirakl.catalog.sync import SYNC, SyncPlan, is_planned, plan_sync
+from airflow_provider_mirakl.client.http import Client
+from airflow_provider_mirakl.client.pacing import Pacer
+from airflow_provider_mirakl.client.settings import Settings, api_key
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklNoteError
+from airflow_provider_mirakl.jobs.book import JobBook
+from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.triggers.paced import PacedTrigger, read_paced
+from airflow_provider_mirakl.triggers.poll import PollTrigger, read_event
+
+STORED = Path(__file__).parent / "stored"
+
+
+TRIGGERS: dict[str, list[Any]] = json.loads((STORED / "6fefee8.json").read_text())["triggers"]
+
+
+def restored(version: str, folder: Path) -> Path:
+    """The files of a version, in a folder."""
+    for name, content in json.loads((STORED / f"{version}.json").read_text())["files"].items():
+        data = base64.b64decode(content["base64"]) if isinstance(content, dict) else content.encode()
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.replace(b"{folder}", str(folder).encode()))
+    return folder
+
+
+def test_a_plan_goes_on_behind_its_last_accepted_chunk(tmp_path: Path) -> None:
+    ledger = resume(restored("6fefee8", tmp_path) / "plan", generation="run")
+    assert ledger is not None
+    assert (ledger.next_chunk, ledger.accepted) == (1, 2)
+    assert ledger.chunk is not None
+    assert [json.loads(row)["id"] for row in read_chunk(ledger.plan.folder, ledger.chunk)] == ["p2", "p3"]
+
+
+def test_a_sync_and_its_state_go_on(tmp_path: Path) -> None:
+    folder = restored("6fefee8", tmp_path)
+    assert is_planned(folder / "sync", generation="run")
+    sync = SyncPlan.load(folder / "sync", folder / "state")
+    assert (sync.known, sync.unchanged) == (7, 5)
+    assert [ledger.chunk for ledger in sync.ledgers(generation="run")] == [None, None]
+    products = [{"id": f"p{number}"} for number in range(5)] + [{"id": "new5"}]
+    again = plan_sync(products, folder / "again", folder / "state")
+    assert (again.known, again.upsert.products, again.delete.products) == (6, 0, 0)
+
+
+def test_a_submitted_job_is_not_submitted_again(tmp_path: Path) -> None:
+    book = JobBook.find(restored("6fefee8", tmp_path) / "job", generation="run")
+    assert book is not None
+    assert [(entry.phase, entry.job_id) for entry in book.entries] == [("submitted", 2001)]
+
+
+@pytest.mark.parametrize(
+    ("read", "note"),
+    [
+        (lambda folder: resume(folder / "plan", generation="run"), "plan/ledger.json"),
+        (lambda folder: SYNC.at(folder / "sync").read(), "sync/sync.json"),
+        (lambda folder: plan_sync([], folder / "again", folder / "state"), "state/state.json"),
+        (lambda folder: JobBook.find(folder / "job", generation="run"), "job/job.json"),
+    ],
+)
+def test_notes_of_format_1_stop_the_task_with_the_fix(
+    read: Callable[[Path], object], note: str, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        MiraklNoteError, match="it has format 1, but this version of the package reads format 2"
+    ) as caught:
+        read(restored("cf75b08", tmp_path))
+    assert caught.value.path == str(tmp_path / note)
+
+
+@pytest.mark.parametrize("name", TRIGGERS)
+def test_a_stored_trigger_of_calls_is_taken_up_by_its_class(name: str, tmp_path: Path) -> None:
+    path, arguments = TRIGGERS[name]
+    module, _, kind = path.rpartition(".")
+    trigger = getattr(importlib.import_module(module), kind)(**arguments)
+    assert trigger.serialize() == (path, arguments)
+    read_pace, place = trigger._read_arguments()
+    assert read_pace.failures == 0
+    with pytest.raises(FileNotFoundError):  # all that is missing is its folder
+        place.open()
+
+
+@pytest.mark.usefixtures("mirakl_sandbox_connections")
+def test_a_stored_trigger_sends_what_was_left_of_its_plan(tmp_path: Path, mirakl_sandbox: Sandbox) -> None:
+    folder, arguments = restored("6fefee8", tmp_path), TRIGGERS["upsert"][1]
+    stored = arguments | {
+        "arguments": {"folder": str(folder / "plan"), "generation": "run"},
+        "conn_id": "mirakl_connect_default",
+        "earliest": 0.0,
+    }
+    event = read_paced(fired(PacedTrigger(**stored)))
+    assert event["status"] == "done", event
+    assert [row["item"] for row in mirakl_sandbox.ledger()] == ["p2", "p3", "p4", "p5"]
+    ledger = resume(folder / "plan", generation="run")
+    assert ledger is not None
+    assert (ledger.chunk, ledger.accepted) == (None, 6)
+
+
+OLDEST: dict[str, Any] = {
+    "poll": "airflow_provider_mirakl.jobs.polls.jobs_ended",
+    "arguments": {
+        "kind": "product_import",
+        "job_ids": [2001],
+        "role": "shop",
+        "shop_id": None,
+        "since": None,
+    },
+    "hook": "airflow_provider_mirakl.hooks.mirakl.MiraklHook",
+    "conn_id": "mirakl_shop",
+    "role": None,
+    "first": 0.0,
+    "interval": 0.01,
+    "deadline": 0.0,
+    "max_failures": 5,
+    "began": 0.0,
+}
+"""What ``cf75b08`` stored of a poll: without a version, and without notes."""
+
+
+def fired(trigger: PollTrigger | PacedTrigger) -> Any:
+    async def run() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    (event,) = asyncio.run(run())
+    return json.loads(json.dumps(event))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"poll": "airflow_provider_mirakl.jobs.proof.products_settled"}, "does not exist .*clear the task"),
+        ({"arguments": {"jobs": [1]}}, "stored by another version .*required argument.*; clear the task"),
+        ({"version": 2}, "arguments of version 2, this one reads 1"),
+        ({"later": 1}, "stored by another version"),
+    ],
+)
+def test_a_trigger_that_cannot_be_read_says_so(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(MiraklError, match=words):
+        read_event(fired(PollTrigger(**OLDEST | change)))
+
+
+@pytest.mark.usefixtures("mirakl_sandbox_connections")
+def test_a_poll_of_the_oldest_version_finds_its_job(mirakl_sandbox: Sandbox) -> None:
+    settings = Settings(base_url=mirakl_sandbox.mirakl_url, auth=api_key("sandbox-shop-key"))
+    csv = b"category;shop_sku;title;ean;brand\nheadphones;p1;T;2000000000001;nordlys\n"
+    with Client(settings, pacer=Pacer()) as client:
+        job = client.send(import_products(csv, "products.csv", caller=Caller("shop", None)))
+    arguments = {**OLDEST["arguments"], "job_ids": [job]}
+    found = read_event(fired(PollTrigger(**OLDEST | {"arguments": arguments, "deadline": time.time() + 60})))
+    assert found is not None
+    assert list(found["statuses"]) == [str(job)]
