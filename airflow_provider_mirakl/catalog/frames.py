@@ -96,7 +96,13 @@ class FrameSource(Source):
                 "pip install 'airflow-provider-mirakl[parquet]'"
             ) from None
         if hasattr(frame, "__arrow_c_stream__"):
-            reader = pyarrow.RecordBatchReader.from_stream(frame)
+            try:
+                reader = pyarrow.RecordBatchReader.from_stream(frame)
+            except pyarrow.ArrowInvalid as error:
+                raise MiraklInputError(
+                    f"{self.name}: a {type(frame).__name__} is not a table with named columns; use the "
+                    "whole DataFrame, or to_frame()"
+                ) from error
         else:
             reader = frame.fetch_arrow_reader(BATCH_ROWS)
         return chain.from_iterable(map(_cut, reader)), reader.schema

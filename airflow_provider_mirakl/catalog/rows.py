@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -151,6 +151,24 @@ def _jsonable(value: Any) -> Any:
     if (number := as_number(value)) is not None:
         return number
     raise TypeError(f"{type(value).__name__} {value!r} cannot be represented in JSON")
+
+
+def as_mapping(row: Any) -> Any:
+    """A row of a database or a small class as a dictionary by its names; anything else unchanged.
+
+    :param row: such as a row of SQLAlchemy or ``sqlite3``, a named tuple, or an instance of a data class.
+    """
+    if isinstance(row, Mapping | str | bytes | list):
+        return row
+    if isinstance(named := getattr(row, "_mapping", None), Mapping):
+        return dict(named)
+    if callable(named := getattr(row, "_asdict", None)):
+        return named()
+    if is_dataclass(row) and not isinstance(row, type):
+        return {name.name: getattr(row, name.name) for name in fields(row)}
+    if callable(names := getattr(row, "keys", None)) and hasattr(row, "__getitem__"):
+        return {name: row[name] for name in names()}
+    return row
 
 
 def as_number(value: Any) -> Any:

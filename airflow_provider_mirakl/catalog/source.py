@@ -25,6 +25,7 @@ from airflow_provider_mirakl.catalog.rows import (
     Records,
     Refused,
     Source,
+    as_mapping,
     by_line,
     by_position,
     dump,
@@ -79,8 +80,19 @@ def open_source(
         path = plain(cast("StoragePath | str", data))
         return FileSource(path, source_format, shaping, encoding=encoding, items=items)
     if not isinstance(data, Iterable):
-        raise MiraklInputError(f"products: expected a list of products or a path, got {type(data).__name__}")
+        raise MiraklInputError(
+            f"products: expected a list of products or a path, got {type(data).__name__}{_table_hint(data)}"
+        )
     return ListSource(data, shaping)
+
+
+def _table_hint(data: object) -> str:
+    """How a query that has no rows yet becomes a table."""
+    if hasattr(data, "collect"):
+        return "; call its collect() for a table"
+    if hasattr(data, "sql") and hasattr(data, "execute"):
+        return "; use the relation that its sql('...') returns"
+    return ""
 
 
 # --- Lists ------------------------------------------------------------------------------------------------------
@@ -89,7 +101,7 @@ def open_source(
 class ListSource(Source):
     """Rows from Python objects, such as from XCom, a parameter or a generator.
 
-    :param items: dictionaries (or texts, for ids).
+    :param items: dictionaries, or rows with named values, such as of SQLAlchemy; texts, for ids.
     :param shaping: how flat dictionaries become products.
     :param name: its name, for messages.
     """
@@ -115,7 +127,7 @@ class ListSource(Source):
     def _chunks(self) -> Iterator[Records]:
         numbered = enumerate(self._items)
         while records := list(islice(numbered, BATCH_ROWS)):
-            yield Records(records)
+            yield Records([(at, item if type(item) is dict else as_mapping(item)) for at, item in records])
 
     def place(self, at: int) -> tuple[int | None, str]:
         return by_position(at)

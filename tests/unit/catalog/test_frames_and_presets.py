@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -105,6 +107,49 @@ def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:
 
 
 # --- What a mapping says ----------------------------------------------------------------------------------------
+
+
+class NamedRow(NamedTuple):
+    sku: str
+    name: str
+
+
+@dataclass
+class ClassRow:
+    sku: str
+    name: str
+
+
+def rows_of_a_database() -> list[Any]:
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    return connection.execute("SELECT 'A' AS sku, 'x' AS name").fetchall()
+
+
+def rows_of_sqlalchemy() -> list[Any]:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        return list(connection.execute(sqlalchemy.text("SELECT 'A' AS sku, 'x' AS name")))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [lambda: [NamedRow("A", "x")], lambda: [ClassRow("A", "x")], rows_of_a_database, rows_of_sqlalchemy],
+)
+def test_rows_with_named_values(rows: Any, tmp_path: Path) -> None:
+    plan = plan_upsert(rows(), tmp_path, columns=Columns({"sku": "id", "name": "brand"}))
+    assert sent(plan) == [{"id": "A", "brand": "x"}]
+
+
+def test_what_is_not_a_table_is_named_with_the_fix(tmp_path: Path) -> None:
+    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
+    for data, words in (
+        (polars.LazyFrame({"id": ["A"]}), r"got LazyFrame; call its collect\(\)"),
+        (duckdb.connect(), r"got DuckDBPyConnection; use the relation"),
+        (polars.Series("id", ["A"]), r"a Series is not a table with named columns.*to_frame\(\)"),
+    ):
+        with pytest.raises(MiraklInputError, match=words):
+            plan_upsert(data, tmp_path)
 
 
 def test_templates_and_constants(write: Make, tmp_path: Path) -> None:
