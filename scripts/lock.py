@@ -38,8 +38,11 @@ class Release:
     newer: tuple[str, ...] = ()
 
 
+# Before 3.3 Airflow cannot keep a DataFrame of pandas 3 in XCom.
+_PANDAS = "pandas<3"
+
 RELEASES = (
-    Release("2.11.2", "2026-03-16"),
+    Release("2.11.2", "2026-03-16", pins=(_PANDAS,)),
     # FastAPI 0.129 breaks the in-process API that dag.test() uses; the common-compat of that day has no `sdk`.
     Release(
         "3.0.6",
@@ -47,9 +50,9 @@ RELEASES = (
         pins=("fastapi<0.129", "apache-airflow-providers-common-compat>=1.20"),
         newer=("apache-airflow-providers-common-compat", "asgiref"),
     ),
-    Release("3.1.8", "2026-03-13"),
+    Release("3.1.8", "2026-03-13", pins=(_PANDAS,)),
     # Either of the two newer releases breaks the import of the API server.
-    Release("3.2.2", "2026-05-31", pins=("fastapi<0.137", "svcs<26")),
+    Release("3.2.2", "2026-05-31", pins=("fastapi<0.137", "svcs<26", _PANDAS)),
     Release("3.3.2", "2026-09-19"),
 )
 NEWEST = RELEASES[-1]
