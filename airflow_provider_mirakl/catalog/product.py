@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from airflow_provider_mirakl.catalog.gtins import check_digit, gtin_fault, is_right, normalized
 from airflow_provider_mirakl.catalog.numbers import grouped_number, readings
 from airflow_provider_mirakl.exceptions import Problem, one_of
-from airflow_provider_mirakl.files.text import BLANK
+from airflow_provider_mirakl.files.text import BLANK, not_utf8
 
 MAX_PRODUCTS_PER_CALL = 1000
 """Largest number of products in an upsert or delete."""
@@ -645,14 +645,7 @@ def _read(row: bytes) -> Any:
     try:
         text = row.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RowError(
-            [
-                Problem(
-                    f"not UTF-8: byte 0x{row[error.start]:02X} at position {error.start + 1}; "
-                    "save the file as UTF-8"
-                )
-            ]
-        ) from None
+        raise RowError([Problem(not_utf8(error))]) from None
     try:
         return json.loads(text, parse_constant=_Constant, parse_int=_integer)
     except json.JSONDecodeError as error:

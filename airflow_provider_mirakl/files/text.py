@@ -205,10 +205,24 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     :param error: the error, with the text around the byte.
     """
     byte = f"not UTF-8: byte 0x{error.object[error.start]:02X}"
-    seems = _seems(bytes(error.object))
+    seems = _remembered(bytes(error.object))
     if seems is None:
         return f"{byte}; save the file as UTF-8, or set encoding to the one it has"
     return f"{byte}; the file seems to be {seems[0]}: set encoding={seems[1]!r}, or save it as UTF-8"
+
+
+_HINTS: dict[bytes, tuple[str, str] | None] = {}
+_MOST_HINTS = 200
+
+
+def _remembered(sample: bytes) -> tuple[str, str] | None:
+    """The likely encoding, found once for texts with the same characters: every row of a file may ask."""
+    high = bytes(sorted({byte for byte in sample if byte > 0x7F}))
+    if high not in _HINTS:
+        if len(_HINTS) == _MOST_HINTS:
+            _HINTS.clear()
+        _HINTS[high] = _seems(sample)
+    return _HINTS[high]
 
 
 _LIKELY = ("cp1252", "iso8859_15", "mac_roman", "cp1250", "cp1251", "cp850", "shift_jis", "gb18030", "euc_kr")
@@ -218,24 +232,53 @@ _SPOKEN = {
     "cp1251": "windows-1251",
     "mac_roman": "Mac Roman",
 }
+_LATIN = ("cp1252", "cp1250", "mac_roman", "cp850")
+"""Encodings of Latin letters, the commonest first. Statistics confuse them: every byte is a letter in each."""
+_ALPHABETS = (
+    "àâæçéèêëîïôœùûüÿ", "äöüß", "áéíóúüñ", "áâãàçéêíóôõú", "àèéìíîòóùú", "éëïóöü", "åäöé", "æøåé", "ąćęłńóśźż",
+    "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "ăâîşţ", "čćđšž",
+)  # fmt: skip
+"""The letters beyond ASCII of French, German, Spanish, Portuguese, Italian, Dutch, Swedish, Danish, Polish, Czech,
+Slovak, Hungarian, Romanian and Croatian."""
+_SIGNS = frozenset(" €…‰•™§©ª®°±²³µ¹º¼½¾×÷£»”›“")  # noqa: RUF001
+_OPENING = frozenset("«“„‘‚‹¿¡£€©®±×")  # noqa: RUF001
+_ANYWHERE = frozenset("’´·–—\xad\xa0")  # noqa: RUF001
+_FITS = 0.97
 
 
 def _seems(sample: bytes) -> tuple[str, str] | None:
     """The likely encoding of a text: its name for messages and for the setting."""
-    from charset_normalizer import from_bytes  # imported only here: a valid file never needs it
+    fits = {encoding: _fit(sample, encoding) for encoding in _LATIN}
+    best = max(fits, key=lambda encoding: fits[encoding])
+    if fits[best] < _FITS:
+        from charset_normalizer import from_bytes  # imported only here: a valid file never needs it
 
-    # A few characters are too few for statistics. Most short feeds come from Excel on Windows.
-    high = bytes(byte for byte in sample if byte > 0x7F)
-    if len(high) < 16 and all(
-        byte >= 0xA0 or byte in b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\x99" for byte in high
-    ):
-        best = "cp1252"
-    else:
         match = from_bytes(sample[: 1 << 16], cp_isolation=list(_LIKELY)).best()
         if match is None:
             return None
-        best = match.encoding
+        if match.encoding not in (
+            *_LATIN,
+            "iso8859_15",
+        ):  # else several languages: the best fit is the safer guess
+            best = match.encoding
     return _SPOKEN.get(best, best), best
+
+
+def _fit(sample: bytes, encoding: str) -> float:
+    """The share of the characters beyond ASCII that belong to one language, or are signs where signs belong."""
+    text = sample[: 1 << 16].decode(encoding, "replace").lower()
+    letters: list[str] = []
+    signs = 0
+    for before, sign, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if sign < "\x80":
+            continue
+        fits = (sign in _SIGNS and not after.isalpha()) or (sign in _OPENING and not before.isalpha())
+        if fits or sign in _ANYWHERE:
+            signs += 1
+        else:
+            letters.append(sign)
+    most = max(sum(map(alphabet.__contains__, letters)) for alphabet in _ALPHABETS)
+    return (most + signs) / max(len(letters) + signs, 1)
 
 
 class _Rewound:

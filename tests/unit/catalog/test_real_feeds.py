@@ -15,6 +15,7 @@ import pytest
 from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert, read_chunk
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.text import not_utf8
 
 Make = Callable[..., Any]
 
@@ -208,6 +209,40 @@ def test_another_encoding_is_named_with_the_setting(
     message = refusal(write, tmp_path, content)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Schöne große Lampe für Küche, Höhe über dem Tisch, äußerst günstig", "cp1252"),
+        ("Lámpara de diseño español con botón, tamaño pequeño, iluminación cálida", "cp1252"),
+        ("Lâmpada de mesa com botão, iluminação e proteção contra água, coração", "cp1252"),
+        ("Lampada è già più bella così, città e qualità, perché no", "cp1252"),
+        ("Snygg lampa för köket, ljusstyrka är hög åt alla håll", "cp1252"),
+        ("Téléphone à 5 \u20ac l\u2019unité \u2013 œuvre \u201ctrès\u201d bien née", "cp1252"),
+        ("Über 5 Stück; très élégant, à côté de la fenêtre; diseño español", "cp1252"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy", "cp1250"),
+        ("Zażółć gęślą jaźń, lampka biurkowa świeci się pięknie", "cp1250"),
+        ("Árvíztűrő tükörfúrógép, asztali lámpa fényerő", "cp1250"),
+        ("Un téléphone à écran lumineux, deux caméras", "mac_roman"),
+        ("Un téléphone à écran lumineux, deux caméras", "cp850"),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 30])
+def test_the_encoding_is_the_one_of_the_language(text: str, encoding: str, rows: int) -> None:
+    """A user who follows the advice gets the letters that were written, however much of them there is."""
+    with pytest.raises(UnicodeDecodeError) as caught:
+        ("sku,name\n" + f"A1,{text}\n" * rows).encode(encoding).decode()
+    assert f"set encoding={encoding!r}" in not_utf8(caught.value)
+
+
+def test_another_encoding_of_json_is_named_with_the_setting(write: Make, tmp_path: Path) -> None:
+    row = json.dumps({"id": "A", "brand": "Café crème"}, ensure_ascii=False)
+    for name, text in (("feed.ndjson", row), ("feed.json", f"[{row}]")):
+        with pytest.raises(
+            MiraklInputError, match="byte 0xE9; the file seems to be windows-1252: set encoding='cp1252'"
+        ):
+            plan_upsert(write(text.encode("cp1252"), name), tmp_path / "plan")
 
 
 def test_russian_is_not_taken_for_french(write: Make, tmp_path: Path) -> None:
