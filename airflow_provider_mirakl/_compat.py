@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow import __version__
@@ -53,6 +54,20 @@ def as_outputs(result: Any) -> Any:
     if not REFUSES_NONE or not isinstance(result, dict):
         return result
     return {name: value for name, value in result.items() if value is not None}
+
+
+HASHES_ALIAS_EXTRA = __version__.startswith(("2.", "3.0."))
+"""Whether the values of an alias event's extra must be hashable: a list would fail the task after its work is done."""
+
+
+def as_alias_extra(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as the extra of an alias event; before Airflow 3.1, its lists and mappings are JSON."""
+    if not HASHES_ALIAS_EXTRA:
+        return result
+    return {
+        name: json.dumps(value) if isinstance(value, list | tuple | dict) else value
+        for name, value in result.items()
+    }
 
 
 async def in_thread(function: Callable[[], T]) -> T:
@@ -115,6 +130,7 @@ __all__ = [
     "HAS_EVENT_TRIGGERS",
     "BaseEventTrigger",
     "amask_secret",
+    "as_alias_extra",
     "as_outputs",
     "count_unfinished",
     "in_thread",

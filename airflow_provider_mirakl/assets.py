@@ -160,11 +160,13 @@ def annotate(
     """
     from airflow.providers.common.compat.sdk import AssetAlias
 
+    from airflow_provider_mirakl._compat import as_alias_extra
+
     for outlet in outlets:
         if _is_mirakl(outlet):
             outlet_events[outlet].extra = result
         elif asset is not None and isinstance(outlet, AssetAlias):
-            outlet_events[outlet].add(asset, extra=result)
+            outlet_events[outlet].add(asset, extra=as_alias_extra(result))
 
 
 def _is_mirakl(outlet: Any) -> bool:

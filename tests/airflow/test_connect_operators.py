@@ -194,8 +194,10 @@ def test_the_asset_event_carries_the_outcome(
     run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
     source = catalog({"sku-1": "Chair"})
-    run_dag(DELTA, conf={"source": source, "full": True})
-    run_dag(DELTA, conf={"source": source})
+    delta = DELTA.replace("outlets=[", 'outlets=[AssetAlias("changed"), ')
+    delta = delta.replace("compat.sdk import ", "compat.sdk import AssetAlias, ", 1)
+    assert run_dag(delta, conf={"source": source, "full": True}).state == "success"
+    assert run_dag(delta, conf={"source": source}).state == "success"
     from airflow.utils.session import create_session
 
     asset = pytest.importorskip(
@@ -206,6 +208,7 @@ def test_the_asset_event_carries_the_outcome(
         event = session.query(asset.AssetEvent).order_by(asset.AssetEvent.id.desc()).first()
         assert event is not None
         assert event.extra["sent"] == 1, "the second run had nothing to send, and emitted none"
+        assert session.query(asset.AssetEvent).filter(asset.AssetEvent.source_aliases.any()).count() == 1
 
 
 SENSOR = """
