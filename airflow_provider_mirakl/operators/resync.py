@@ -42,8 +42,8 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
 
     :param products: the products, as pairs of Mirakl product id and product SKU: text with one product per line, such
         as ``MKL-001;SKU-1`` (a comma or a tab also separates; a heading and JSON are also understood); or a list of
-        such lines, of pairs, or of objects with ``mirakl_product_id`` and ``product_sku``. A product that is listed
-        twice is sent once. Templated.
+        such lines, of pairs, or of objects with ``mirakl_product_id`` and ``product_sku``; or a DataFrame with these
+        columns. A product that is listed twice is sent once. Templated.
     :param source: a file of products, instead of ``products``: CSV, NDJSON or JSON, a local path or object storage,
         such as the ``rejects`` of a previous run or the ``resync`` file of a reconciliation. Templated.
     :param source_folders: folders in which ``source`` must be; default any. Set it if users enter the file in

@@ -14,12 +14,17 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from airflow_provider_mirakl.catalog.frames import is_frame
+from airflow_provider_mirakl.catalog.rows import as_mapping
+from airflow_provider_mirakl.catalog.source import open_source
+from airflow_provider_mirakl.checks.fields import keep_columns
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.csv_table import decoded_lines, pasted_lines
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 from airflow_provider_mirakl.files.text import AUTO, BLANK, text_blocks
+from airflow_provider_mirakl.files.values import Frame
 
 ID_NAMES = ("miraklproductid", "miraklid", "idmirakl")
 SKU_NAMES = ("productsku", "miraklproductsku", "sku")
@@ -97,10 +102,10 @@ class _Row(NamedTuple):
     fault: str = ""
 
 
-def read_pairs(products: str | Iterable[object], *, limit: int | None = None) -> Pairs:
-    """Read products from text or a list, and check them.
+def read_pairs(products: str | Iterable[object] | Frame, *, limit: int | None = None) -> Pairs:
+    """Read products from text, a list or a table of a library, and check them.
 
-    :param products: see :data:`FORMS`.
+    :param products: see :data:`FORMS`; or a DataFrame with these columns.
     :param limit: largest number of products.
     :raises MiraklInputError: there are none or too many, or the input is invalid; every problem is listed.
     """
@@ -113,9 +118,16 @@ def read_pairs(products: str | Iterable[object], *, limit: int | None = None) ->
         return _checked(
             "products", _text_rows(pasted_lines(products.removeprefix("\ufeff")), "products"), limit
         )
+    if is_frame(products):
+        return _checked("products", _list_rows(_table_items(cast("Frame", products))), limit)
     if isinstance(products, Mapping | bytes) or not isinstance(products, Iterable):
         raise MiraklInputError(f"products must be {FORMS}, not {type(products).__name__}")
     return _checked("products", _list_rows(products), limit)
+
+
+def _table_items(table: Frame) -> Iterator[object]:
+    for batch in open_source(table, compiled=keep_columns).batches():
+        yield from map(json.loads, batch.rows)
 
 
 def read_file(path: StoragePath, *, limit: int | None = None, encoding: str = AUTO) -> Pairs:
@@ -243,7 +255,8 @@ def _list_rows(products: Iterable[object]) -> Iterator[_Row]:
 
 
 def _item_row(item: object, line: int | None, place: str) -> _Row:
-    """A product given as an object or a pair."""
+    """A product given as an object, a row with named values, or a pair."""
+    item = as_mapping(item)
     if isinstance(item, Mapping):
         named = {fold(str(name)): value for name, value in item.items()}
         product_id, sku = (

@@ -159,6 +159,17 @@ def test_files_as_people_have_them(tmp_path, content, encoding):
     assert read_file(file).pairs == WANTED
 
 
+def test_tables_of_a_library():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow, duckdb = pytest.importorskip("pyarrow"), pytest.importorskip("duckdb")
+    columns = {"Mirakl-Produkt-ID": ["M-1", "M-2"], "Produkt-SKU": ["S-1", "S-2"], "Titel": ["a", None]}
+    arrow = pyarrow.table(columns)
+    for table in (pandas.DataFrame(columns), polars.DataFrame(columns), arrow, duckdb.from_arrow(arrow)):
+        assert read_pairs(table).pairs == WANTED
+    with pytest.raises(MiraklInputError, match=r"\[1\].product_sku: is missing"):
+        read_pairs(pandas.DataFrame({"mirakl_product_id": ["M-1", "M-2"], "product_sku": ["S-1", None]}))
+
+
 @pytest.mark.parametrize(
     ("header", "missing"),
     [
