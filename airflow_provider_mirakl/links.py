@@ -71,7 +71,10 @@ LINKS = (MiraklReportLink(), MiraklRejectsLink(), MiraklBackOfficeLink(), Mirakl
 
 
 def _result(operator: BaseOperator, ti_key: Any, key: str) -> Any:
-    """A key of the task's result: each is a separate XCom."""
+    """A key of the task's result: each is a separate XCom, which Airflow reports as an error where it is missing."""
+    known = getattr(operator, "result", None)  # in the process that ran the task
+    if isinstance(known, Mapping):
+        return known.get(key)
     if pull := getattr(ti_key, "xcom_pull", None):  # Airflow 3, in the worker
         return pull(task_ids=operator.task_id, key=key, map_indexes=ti_key.map_index)
     from airflow.models.xcom import XCom

@@ -131,10 +131,11 @@ def _levels(path: str, separator: str) -> list[str]:
 
 
 _AUTOMATIC = {
-    "gtins": re.compile(r"[|;,\s]+"),
+    "gtins": re.compile(r"(?:[|;\s]|,(?!\d+[eE]\+?\d))+"),
     "images": re.compile(r"[|\r\n]+|[;,\s]+(?=https?://)"),
 }
-"""The default separator of several values in a cell. A URL may contain a comma or a semicolon."""
+"""The default separator of several values in a cell. A URL may contain a comma or a semicolon, and a number as a
+spreadsheet shows it a decimal comma."""
 
 
 def may_separate(text: str, separator: str | None) -> bool:

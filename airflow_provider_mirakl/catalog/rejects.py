@@ -26,7 +26,8 @@ from airflow_provider_mirakl.outcome import ErrorCount, ItemResult
 
 _FIELDS = {"line", "id", "problems", "row", "cells"}
 _POSITION = re.compile(r"\A\[\d+\](: |\.)")
-_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*|\[\d+\]")
+_INDEX = re.compile(r"\[\d+\]")
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*")
 
 
 def commonest(path: StoragePath, most: int = 5) -> tuple[ErrorCount, ...]:
@@ -40,8 +41,14 @@ def commonest(path: StoragePath, most: int = 5) -> tuple[ErrorCount, ...]:
         for lines in line_blocks(file):
             for line in lines:
                 problems = _Problems.decode(line).problems
-                counts.update({_VALUE.sub("…", problem) for problem in problems})
+                counts.update({_reason(problem) for problem in problems})
     return tuple(ErrorCount("REJECTED", reason, count) for reason, count in counts.most_common(most))
+
+
+def _reason(problem: str) -> str:
+    """A problem without values that differ from row to row: what a rule demands stands behind a semicolon."""
+    found, rule, demand = problem.partition("; ")
+    return _VALUE.sub("…", _INDEX.sub("", found)) + rule + demand
 
 
 KEPT_PROBLEMS = 100

@@ -159,7 +159,8 @@ class MiraklBaseHook(BaseHook):
             of_key = isinstance(error, MiraklAuthenticationError)
             said = advice(error, self.conn_type, hook.values.key_field if of_key else "")
             # Airflow's form tests under an id that it makes up.
-            said = said.removeprefix(f"Connection {self.conn_id!r} cannot be used: ")
+            name = f"Connection {self.conn_id!r}"
+            said = said.removeprefix(f"{name} cannot be used: ").replace(name, "The connection")
             connection = self.get_connection(self.conn_id)
             return False, hide(_secrets(connection, connection.extra_dejson), said)
         return True, " ".join(words)

@@ -55,6 +55,14 @@ class Explains:
         """Inputs, outputs and facets of a task that failed, as far as they are known."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
+    def remember(self, result: Any) -> None:
+        """Keep what the task knows, and count it. Once, where one ``execute`` calls another."""
+        if result is not None and result is not self.result:
+            from airflow_provider_mirakl.hooks.metrics import count_items
+
+            self.result = result
+            count_items(self, result)
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # Airflow calls `execute` by its name, and every operator has its own.
@@ -67,17 +75,8 @@ class Explains:
         """Airflow's own, which calls the method that a deferral named."""
         with explaining(self):
             found = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
-            _remember(self, found)
+            self.remember(found)
             return as_outputs(found)
-
-
-def _remember(task: Explains, result: Any) -> None:
-    """Keep what a task knows for its lineage, and count it. Once, where one ``execute`` calls another."""
-    if result is not None and result is not task.result:
-        from airflow_provider_mirakl.hooks.metrics import count_items
-
-        task.result = result
-        count_items(task, result)
 
 
 def _explained(method: Any) -> Any:
@@ -85,7 +84,7 @@ def _explained(method: Any) -> Any:
     def explained(self: Explains, *args: Any, **kwargs: Any) -> Any:
         with explaining(self):
             found = method(self, *args, **kwargs)
-            _remember(self, found)
+            self.remember(found)
             return as_outputs(found)
 
     return explained
@@ -104,7 +103,8 @@ def explaining(task: Any) -> Iterator[None]:
         raise
     except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
         explain(error, task)
-        _remember(task, getattr(error, "outcome", None))
+        if task.result is None:  # else it was pushed, with more than the outcome
+            task.remember(getattr(error, "outcome", None))
         if isinstance(error, MiraklError) and task.fail_fast:
             from airflow_provider_mirakl.policies import make_final
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
+from airflow_provider_mirakl.runtime.explaining import Explains
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, Context
@@ -214,6 +215,8 @@ class TaskRun:
         """Push a result to XCom as the return value, before an error ends the task."""
         result = as_outputs(result)
         task = getattr(self._ti, "task", None)
+        if isinstance(task, Explains):
+            task.remember(result)
         if not getattr(task, "do_xcom_push", True):
             return
         if getattr(task, "multiple_outputs", False):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.catalog.cells import separated
 from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.mapping import compile_columns
 from airflow_provider_mirakl.catalog.plan import plan_upsert, read_chunk
@@ -222,3 +223,10 @@ def test_a_number_of_four_bytes_keeps_its_digits(tmp_path: Any) -> None:
     rows = [json.loads(row) for row in read_chunk(plan.folder, plan.chunks[0])]
     amounts = [row["standard_prices"][0]["price"]["amount"] for row in rows if "standard_prices" in row]
     assert amounts == [19.99, 16777216.0, 1e10]
+
+
+def test_a_gtin_that_a_spreadsheet_showed_is_one_value() -> None:
+    """A German spreadsheet writes a decimal comma, which else separates GTINs."""
+    assert separated("4,00638E+12", "gtins", None) == ["4,00638E+12"]
+    assert separated("4006381333931,4,00638E+12", "gtins", None) == ["4006381333931", "4,00638E+12"]
+    assert separated("4006381333931, 96385074", "gtins", None) == ["4006381333931", "96385074"]

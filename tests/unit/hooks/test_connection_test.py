@@ -228,7 +228,7 @@ class TestEveryType:
     def test_disabled(self, check, conn_type):
         worked, said = check(conn_type, host="https://x.example", password=WRONG, extra={"enabled": False})
         assert not worked
-        assert said == "Connection 'checked' is disabled; set its field enabled to true to use it"
+        assert said == "The connection is disabled; set its field enabled to true to use it"
 
     @pytest.mark.parametrize("conn_type", HOOKS)
     def test_another_type_of_connection(self, connection, conn_type):

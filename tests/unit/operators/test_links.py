@@ -82,3 +82,11 @@ def test_every_link_is_known_to_airflow_and_has_a_key_of_its_own() -> None:
     listed = {path.rpartition(".")[2] for path in get_provider_info()["extra-links"]}
     assert {type(link).__name__ for link in LINKS} == listed
     assert len({link.xcom_key for link in LINKS if hasattr(link, "xcom_key")}) in (0, len(LINKS))
+
+
+def test_a_link_takes_what_the_task_still_knows() -> None:
+    """Airflow reports each XCom that is missing as an error in the log of a task that succeeded."""
+    task: Any = SimpleNamespace(task_id="t", result={"rejects": "s3://b/rejects.ndjson"})
+    nothing: Any = SimpleNamespace(map_index=-1)
+    assert MiraklRejectsLink().get_link(task, ti_key=nothing).startswith("https://console.aws.amazon.com/")
+    assert MiraklReportLink().get_link(task, ti_key=nothing) == ""
