@@ -384,13 +384,35 @@ def messages_page() -> str:
     return "\n".join(lines)
 
 
+def mistakes_page() -> str:
+    """Common mistakes as they stand in Airflow's log, as reST; ``make pictures`` takes the pictures."""
+    title = "Common mistakes"
+    lines = [
+        title, "=" * len(title), "",
+        "What the task log of Airflow 3.3 says about common mistakes. Each picture was taken in a browser.", "",
+    ]  # fmt: skip
+    for path in sorted((DOCS / "images" / "mistakes").glob("*.png")):
+        heading = path.stem.replace("_", " ").capitalize()
+        said = " ".join(path.with_suffix(".txt").read_text("utf-8").split())
+        lines += [
+            heading,
+            "-" * len(heading),
+            "",
+            f".. image:: /images/mistakes/{path.name}",
+            f"   :alt: {said}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
 def write(app: Sphinx) -> None:
     """Write the pages, as Sphinx begins."""
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
     found = operators()
     pages = {kind.__name__: page(kind, module) for module, kinds in found.items() for kind in kinds}
-    for name, text in {**pages, "operators": overview(found), "messages": messages_page()}.items():
+    pages |= {"operators": overview(found), "messages": messages_page(), "mistakes": mistakes_page()}
+    for name, text in pages.items():
         path = folder / f"{name}.rst"
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")

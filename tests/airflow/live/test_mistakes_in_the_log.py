@@ -108,9 +108,12 @@ def test_the_block_is_whole_and_in_order(page: Page, run: Run, feeds: Path, name
     assert max(place["right"] for place in places.values()) <= RIGHT, "no line is cut"
     folder = Path(PICTURES, "mistakes")
     folder.mkdir(exist_ok=True)
-    top = page.locator("[data-testid^=virtualized-item]", has_text=texts[1]).first.bounding_box()["y"]
+    entry = page.locator("[data-testid^=virtualized-item]", has_text=texts[1]).first
+    top = entry.bounding_box()["y"]
     page.screenshot(
         path=str(folder / f"{name}.png"),
         clip={"x": LEFT, "y": top, "width": RIGHT - LEFT, "height": places[texts[-1]]["bottom"] + 6 - top},
         animations="disabled",
     )
+    # What the picture shows, for those who do not see it.
+    (folder / f"{name}.txt").write_text(f"{entry.inner_text().partition('ERROR - ')[2].strip()}\n", "utf-8")
