@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 from airflow_provider_mirakl.sandbox import Sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+
+ON_3 = not version("apache-airflow").startswith("2.")
 
 HEAD = """
 from datetime import datetime
@@ -347,7 +350,8 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     faults = []
     for name, mistake in MISTAKES.items():
         blocks = list(re.finditer(BLOCK.format(name), said))
-        if len(blocks) != 2:  # in the log, and as the text of the exception
+        # In the log, and as the text of the exception, which `dag.test()` of Airflow 2 prints more than once.
+        if len(blocks) != 2 and (ON_3 or len(blocks) < 2):
             faults.append(f"{name}: explained {len(blocks)} times")
         for block in blocks:
             happened = said[max(0, block.start() - 1_500) : block.start()]
