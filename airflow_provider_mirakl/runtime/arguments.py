@@ -75,6 +75,15 @@ T_co = TypeVar("T_co", covariant=True)
 _PLAIN_ID = re.compile(r"[0-9A-Za-z-]+")
 
 
+def _is_table(value: object) -> bool:
+    return any(hasattr(value, name) for name in ("__arrow_c_stream__", "iloc", "fetch_arrow_reader"))
+
+
+def _shown(value: object) -> str:
+    """A value in a message; a table would show its rows."""
+    return f"a {type(value).__name__}" if _is_table(value) else f"{value!r:.200}"
+
+
 class Argument(Generic[T_co]):
     """An argument of an operator or a sensor, read when it is set.
 
@@ -141,7 +150,7 @@ class Argument(Generic[T_co]):
             raise
         except (TypeError, ValueError, OverflowError):
             raise MiraklConfigurationError(
-                f"{self.name} must be {self.expected}, not {value!r:.200}", field=self.name
+                f"{self.name} must be {self.expected}, not {_shown(value)}", field=self.name
             ) from None
 
     def convert(self, value: object) -> T_co:
@@ -397,7 +406,7 @@ class Table(_Structure["str | Sequence[Any] | Frame"]):
     expected = "the path of a file, a list, or a DataFrame"
 
     def convert(self, value: object) -> str | Sequence[Any] | Frame:
-        if any(hasattr(value, name) for name in ("__arrow_c_stream__", "iloc", "fetch_arrow_reader")):
+        if _is_table(value):
             return cast("Frame", value)
         found = read_structure(value)
         if isinstance(found, Sequence) and not isinstance(found, str | bytes):

@@ -191,6 +191,12 @@ def test_nothing_is_none_where_an_argument_may_be_nothing(given: str | None) -> 
         assert Maybe(argument).read(given) is None
 
 
+def test_a_table_where_a_path_belongs_is_named_without_its_rows() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(MiraklConfigurationError, match=r"path must be the path .*, not a DataFrame$"):
+        Operator().path = pandas.DataFrame({"customer": ["Jane Doe"]})
+
+
 def test_messages_name_the_field_and_the_choices() -> None:
     for kind, given, message in (
         ("choice", "x", "choice must be 'fail' or 'reject', not 'x'"),
