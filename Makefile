@@ -18,6 +18,9 @@ PYTEST_ARGS ?=
 FLEET_ARGS ?=
 CHAOS_ARGS ?=
 FUZZ_ARGS ?=
+MUTANTS_ARGS ?=
+BENCH_ARGS ?=
+FAULTS_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own. The order is the
 # tests' own: those that wait longest first, where xdist would begin with the longest files.
 PYTEST_PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
@@ -130,6 +133,18 @@ chaos: .venv/.dev ## every operation while parts of Airflow are killed at random
 .PHONY: fuzz
 fuzz: .venv/.dev ## ten minutes of damaged files, replies, archives, connections, notes and triggers
 	$(BIN)/python scripts/fuzz.py $(FUZZ_ARGS)
+
+.PHONY: faults
+faults: .venv/.dev ## every operation with every fault of the sandbox, in a worker and in the triggerer
+	MIRAKL_ALL_FAULTS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) tests/airflow/test_faults.py $(FAULTS_ARGS)
+
+.PHONY: mutants
+mutants: .venv/.dev ## one changed operator or constant at a time: which change does no test notice?
+	$(BIN)/python scripts/mutants.py $(MUTANTS_ARGS)
+
+.PHONY: bench
+bench: .venv/.dev ## the benchmarks in a short form, and their figures in benchmarks/results.json
+	$(BIN)/python benchmarks/ledger.py $(BENCH_ARGS)
 
 # Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
 .venvs/fleet/.base:

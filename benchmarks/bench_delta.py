@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from measure import Cost, measured, run, table
+from measure import Cost, figure, measured, run, table
 from products import write_products
 
 TARGET_SECONDS_PER_MILLION = 20.0
@@ -94,6 +94,9 @@ def report(work: Path, count: int) -> None:
     print(table(rows))
     delta = costs["second"]
     per_million = 1e6 / count
+    figure("delta: plan of everything over plan of 1 % changed, processor time",
+           costs["first"].seconds / delta.seconds, "times", at_least=1.5)  # fmt: skip
+    figure("delta: peak memory", delta.megabytes, "MB", at_most=TARGET_MEGABYTES)
     print(
         f"\ndelta of a million: {delta.seconds * per_million:.1f} s of processor time, "
         f"{delta.wall * per_million:.1f} s elapsed (target {TARGET_SECONDS_PER_MILLION:g}), "

@@ -21,7 +21,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from measure import measured, run, table
+from measure import Cost, figure, measured, run, table
 
 SIZES = (10_000, 100_000)
 WAYS = (("ndjson", "nested"), ("parquet", "flat"))
@@ -129,6 +129,7 @@ def main() -> None:
     rows: list[tuple[str, ...]] = [
         ("orders", "format", "layout", "peak MB", "processor s", "wall s", "at the limit")
     ]
+    costs: dict[tuple[int, str], Cost] = {}
     for size in arguments.sizes:
         server = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(size)],
@@ -140,7 +141,7 @@ def main() -> None:
         urls = server.stdout.readline().split()
         try:
             for format_, layout in WAYS:
-                cost = run(__file__, *urls, format_, layout, str(size))
+                cost = costs[size, format_] = run(__file__, *urls, format_, layout, str(size))
                 numbers = (
                     f"{cost.megabytes:.0f}",
                     f"{cost.seconds:.1f}",
@@ -151,6 +152,15 @@ def main() -> None:
         finally:
             server.communicate("")
     print(table(rows))
+    least, most = min(arguments.sizes), max(arguments.sizes)
+    for format_, _ in WAYS:
+        grown = costs[most, format_].megabytes / costs[least, format_].megabytes
+        figure(
+            f"extract, {format_}: peak memory of {most:,} orders over that of {least:,}",
+            grown,
+            "times",
+            at_most=1.5,
+        )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from measure import figure
+
 TARGET_RATE = 0.98
 TARGET_HELD = 0.050
 SETTLED = 4.0
@@ -232,6 +234,16 @@ def main() -> None:
         f"  process: {1000 * used / accepted:.0f} ms of processor time a call, beside {chosen.polls} tasks that "
         f"polled {polled} times; "
         f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+    )
+    figure("fleet: calls refused as too early", refused, "calls", at_most=0)
+    figure(
+        "fleet: rate at an interval of a minute, calculated",
+        minute,
+        "of the published one",
+        at_least=TARGET_RATE,
+    )
+    figure(
+        "fleet: longest hold of the event loop, processor time", held * 1000, "ms", at_most=TARGET_HELD * 1000
     )
     if refused or minute < TARGET_RATE or held > TARGET_HELD:
         sys.exit(

@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from measure import Cost, measured, run, table
+from measure import Cost, figure, measured, run, table
 from products import CSV_MAPPING, write_csv, write_products
 
 TARGET_RATIOS = {"ndjson": 4.0, "csv": 2.0, "groups": 2.0}
@@ -226,6 +226,9 @@ def report(source: Path, work: Path, count: int, repeat: int, kind: str) -> None
     print(f"{count:,} products, {source.stat().st_size / count:,.0f} bytes each, best of {repeat}\n")
     print(table(rows))
     ratio = base / costs[ours].seconds
+    figure(f"planning, {kind}: a plain pydantic loop over plan_upsert, processor time", ratio, "times",
+           at_least=TARGET_RATIOS[kind])  # fmt: skip
+    figure(f"planning, {kind}: peak memory", costs[ours].megabytes, "MB", at_most=TARGET_MEGABYTES)
     print(f"\nratio {ratio:.1f} (target {TARGET_RATIOS[kind]:g}), peak {costs[ours].megabytes:.0f} MB "
           f"(target {TARGET_MEGABYTES:g})")  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -42,6 +43,23 @@ def measured(job: Callable[[], object]) -> None:
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     print(json.dumps(cost))
+
+
+def figure(
+    name: str, value: float, unit: str = "", *, at_least: float | None = None, at_most: float | None = None
+) -> None:
+    """Report a figure to :mod:`ledger`, if it started this script. A ratio or a count, of which one run has both sides.
+
+    :param name: what it is, the same in every run.
+    :param value: the figure.
+    :param unit: such as ``times``, ``MB`` or ``calls``.
+    :param at_least: its target, where more is better.
+    :param at_most: its target, where less is better.
+    """
+    if path := os.environ.get("MIRAKL_BENCH_FIGURES"):
+        row = {"name": name, "value": round(value, 3), "unit": unit, "at_least": at_least, "at_most": at_most}
+        with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - one line
+            file.write(json.dumps(row) + "\n")
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -28,6 +28,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "generated_pages",
+    "proof_pages",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]

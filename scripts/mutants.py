@@ -24,7 +24,6 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_mirakl"
 ROOMS = ("catalog", "client", "jobs")
 RESULT = ROOT / "benchmarks" / "mutants.json"
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds for the tests of a mutant; one that runs longer hangs, which is noticed too."""
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
@@ -61,6 +60,11 @@ class Mutant:
     line: int
     place: int
     change: str
+
+    @property
+    def room(self) -> str:
+        """Its room."""
+        return self.module.partition("/")[0]
 
     @property
     def name(self) -> str:
@@ -196,7 +200,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def tests_of(module: str) -> tuple[list[str], list[str]]:
     """The test files that name a module, and those of its room."""
-    room, name = module.split("/")[0], Path(module).stem
+    room, name = module.partition("/")[0], Path(module).stem
     files = sorted((ROOT / "tests" / "unit" / room).glob("test_*.py"))
     named = re.compile(rf"\b{PACKAGE}\.{room}\.{name}\b|\b{room} import .*\b{name}\b")
     near = [str(file) for file in files if named.search(file.read_text("utf-8"))]
@@ -217,7 +221,7 @@ def survives(mutant: Mutant | None, files: Sequence[str]) -> bool:
             sys.meta_path.insert(0, _Finder(mutant))
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=60", "-m", "not slow"]
         os._exit(int(pytest.main([*options, *files]) not in (0, 5)))
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + (float("inf") if mutant is None else PATIENCE)
     while time.monotonic() < until:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -248,43 +252,41 @@ def main() -> int:
     broken = [room for room in options.rooms.split(",") if not survives(None, tests_of(f"{room}/x.py")[1])]
     if broken:
         sys.exit(f"the tests of {', '.join(broken)} fail without a mutant")
-    return _report(every, _survivors(every, options.minutes * 60 or float("inf")))
-
-
-def _survivors(every: list[Mutant], seconds: float) -> tuple[list[Mutant], Counter[str]]:
-    tried: Counter[str] = Counter()
+    tried: list[Mutant] = []
     alive: list[Mutant] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        _try(every, options.minutes * 60 or float("inf"), tried, alive)
+    finally:  # also what an interrupted run has found
+        _report(every, tried, alive)
+    return 0
+
+
+def _try(every: list[Mutant], seconds: float, tried: list[Mutant], alive: list[Mutant]) -> None:
     for mutant in every:
         used = os.times()
         if used.children_user + used.children_system > seconds:
             break
         near, room = tests_of(mutant.module)
-        tried[mutant.module.split("/")[0]] += 1
-        if (near and not survives(mutant, near)) or not survives(mutant, room):
-            continue
-        alive.append(mutant)
-        print(f"survives  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
-    return alive, tried
+        if (not near or survives(mutant, near)) and survives(mutant, room):
+            alive.append(mutant)
+            print(f"survives  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
+        tried.append(mutant)
 
 
-def _report(every: list[Mutant], outcome: tuple[list[Mutant], Counter[str]]) -> int:
-    alive, tried = outcome
-    lived = Counter(mutant.module.split("/")[0] for mutant in alive)
-    rooms = {
-        room: {
-            "mutants": sum(each.module.startswith(f"{room}/") for each in every),
-            "tried": count,
-            "survived": lived[room],
+def _report(every: list[Mutant], tried: list[Mutant], alive: list[Mutant]) -> None:
+    known = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"rooms": {}, "survivors": []}
+    names = {mutant.name for mutant in tried}
+    for room in sorted({mutant.room for mutant in tried}):
+        known["rooms"][room] = {
+            "mutants": sum(mutant.room == room for mutant in every),
+            "tried": sum(mutant.room == room for mutant in tried),
+            "survived": sum(mutant.room == room for mutant in alive),
         }
-        for room, count in sorted(tried.items())
-    }
-    RESULT.write_text(
-        json.dumps({"rooms": rooms, "survivors": sorted(mutant.name for mutant in alive)}, indent=1) + "\n",
-        "utf-8",
-    )
-    for room, counts in rooms.items():
-        print(room, counts)
-    return 0
+        print(room, known["rooms"][room])
+    left = [name for name in known["survivors"] if name not in names]
+    known["survivors"] = sorted({*left, *(mutant.name for mutant in alive)})
+    RESULT.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

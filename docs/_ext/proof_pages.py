@@ -1,0 +1,143 @@
+"""The table of faults, from the data that the tests run, and the ledger of benchmarks with its picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from html import escape
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results.json"
+
+
+def matrix() -> tuple[ModuleType, tuple[Any, ...]]:
+    """The data of the faults, and the operations."""
+    for folder in ("tests/airflow", "tests/airflow/live"):
+        if str(ROOT / folder) not in sys.path:
+            sys.path.insert(0, str(ROOT / folder))
+    import fault_matrix
+
+    return fault_matrix, fault_matrix.OPERATIONS
+
+
+def faults_table() -> str:
+    """How each operation ends with each fault, as Markdown."""
+    data, operations = matrix()
+    lines = ["| Fault | What happens | Strikes | How the task ends | Except |", "|---|---|---|---|---|"]
+    strikes = {
+        "each": "each call once",
+        "writing": "the writing call once",
+        "always": "the main call, always",
+    }
+    for fault in data.FAULTS:
+        others: dict[str, list[str]] = {}
+        for name, code in operations:
+            if not fault.codes or code in fault.codes:
+                end = data.ends(name, fault.name)
+                if end != fault.ends:
+                    others.setdefault(end, []).append(name)
+        words = "; ".join(f"{_end(end)}: {', '.join(names)}" for end, names in others.items())
+        met = [name for name, code in operations if not fault.codes or code in fault.codes]
+        only = "" if len(met) == len(operations) else f" (only {', '.join(met)})"
+        lines.append(
+            f"| {fault.name} | {fault.meaning}{only} | {strikes[fault.strikes]} | {_end(fault.ends)} | {words} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _end(end: str) -> str:
+    return f"`{end}`" if end.startswith("Mirakl") else end
+
+
+def results() -> dict[str, Any]:
+    """The ledger."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text("utf-8"))
+    return found
+
+
+def target(row: dict[str, Any]) -> str:
+    """The target of a figure, for people."""
+    if row["at_least"] is not None:
+        return f"{row['at_least']:g} or more"
+    return f"{row['at_most']:g} or less" if row["at_most"] is not None else ""
+
+
+def share(row: dict[str, Any]) -> float:
+    """How much better than its target a figure is: 1 is the target, more is better."""
+    if row["at_least"] is not None:
+        return float(row["value"] / row["at_least"])
+    if row["at_most"] == 0:
+        return 0.0 if row["value"] else 1.0
+    return float(row["at_most"] / max(row["value"], 1e-9))
+
+
+def ledger_table() -> str:
+    """Every figure with its target, as Markdown."""
+    found = results()
+    about = found["machine"]
+    versions = ", ".join(
+        f"{name} {about[name]}" for name in about if name not in ("system", "cores", "memory_gb")
+    )
+    lines = [
+        f"{about['system']}, {about['cores']} cores, {about['memory_gb']} GB; {versions}.", "",
+        "| Figure | Measured | Target | Date | Load |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in found["figures"]:
+        value = f"{row['value']:.3g} {row['unit']}"
+        missed = "" if share(row) >= 1 else " **missed**"
+        lines.append(f"| {row['name']} | {value}{missed} | {target(row)} | {row['date']} | {row['load']:g} |")
+    return "\n".join(lines) + "\n"
+
+
+BAR, LEFT, WIDTH, MOST = 26, 470, 380, 4.0
+
+
+def picture() -> str:
+    """A bar for each figure: how it compares with its target, on a scale that ends at four times."""
+    rows = [row for row in results()["figures"] if target(row)]
+    height = BAR * len(rows) + 40
+    unit = WIDTH / MOST
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 60} {height}" role="img">',
+        "<style>text { font: 13px sans-serif; fill: #888 }</style>",
+        "<title>Each figure of the benchmarks beside its target</title>",
+    ]
+    for number, row in enumerate(rows):
+        y, length = number * BAR + 8, min(share(row), MOST) * unit
+        colour = "#2e7d32" if share(row) >= 1 else "#c62828"
+        name = row["name"] if len(row["name"]) <= 66 else f"{row['name'][:64]}..."
+        parts += [
+            f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
+            f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 8}" rx="3" fill="{colour}"/>',
+            f'<text x="{LEFT + length + 6:.1f}" y="{y + 14}">{row["value"]:.3g} {escape(row["unit"])}</text>',
+        ]
+    foot = len(rows) * BAR + 26
+    parts += [
+        f'<line x1="{LEFT + unit}" x2="{LEFT + unit}" y1="4" y2="{foot - 14}" stroke="#888" stroke-dasharray="4"/>',
+        f'<text x="{LEFT + unit}" y="{foot}" text-anchor="middle">target</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def write(app: Sphinx) -> None:
+    """Write what the pages include, as Sphinx begins."""
+    folder = Path(app.srcdir) / "reference"
+    folder.mkdir(exist_ok=True)
+    made = {"faults.inc": faults_table(), "ledger.inc": ledger_table(), "ledger.svg": picture()}
+    for name, text in made.items():
+        path = folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write, priority=400)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,129 @@
+"""Every operation with every fault, in a worker and in the triggerer: nothing is lost, doubled or untrue.
+
+``make faults`` runs every cell of ``fault_matrix.py``; a run of the suite takes a dozen, with fixed choices. The
+sandbox's time runs 20,000 times as fast, so a wait of a day takes four seconds; the client's own pauses are as short.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "live"))
+import fault_matrix
+from fault_matrix import FAULTS, OTHERWISE, PERSON, Fault, ends
+from operations import OPERATIONS, Operation, Stand
+
+from airflow_provider_mirakl.client import exchange
+from airflow_provider_mirakl.jobs.table import JOBS as KINDS
+from airflow_provider_mirakl.runtime import waiting
+from airflow_provider_mirakl.sandbox.operations import OPERATIONS as CALLS
+from airflow_provider_mirakl.shops import fetch
+
+SPEED = 20_000.0
+SAMPLE = 12
+PACED = {"upsert", "upsert in a worker", "delete", "delta", "catalog export", "orders extract"}
+JOBS = {"P41", "OF01", "OF24", "STO01", "PRI01", "OF52", "CM52", "CM21"}
+REPEATABLE = {kind.code for kind in KINDS.values() if kind.unclear == "resend"} | {"OF24"}
+"""Jobs that are submitted again when it is not known whether Mirakl took them, because that does no harm."""
+UNCLEAR = re.compile(r"AirflowFailException: Whether Mirakl took .* is not known")
+BOUND = re.compile(r"(try|failure) \d+ of \d+|(refused_timeout|timeout)=|did not end within")
+ERROR = re.compile(r"^(?:airflow_provider_mirakl\S*\.)?(Mirakl\w+Error)(?::|$)", re.MULTILINE)
+
+
+MAIN = dict(fault_matrix.OPERATIONS)
+
+
+def cells() -> Iterator[tuple[Operation, Fault, str]]:
+    """The cells of the table: operation, fault, and who waits or makes the calls."""
+    for operation in OPERATIONS:
+        for fault in FAULTS:
+            if not fault.codes or MAIN[operation.name] in fault.codes:
+                for where in ("worker", "triggerer") if operation.deferrable else ("worker",):
+                    yield operation, fault, where
+
+
+def chosen() -> list[Any]:
+    every = list(cells())
+    if not os.environ.get("MIRAKL_ALL_FAULTS"):
+        every = random.Random(18).sample(every, SAMPLE)  # noqa: S311 - the same in every run
+    return [
+        pytest.param(*cell, id=f"{cell[0].name}, {cell[1].name}, {cell[2]}".replace(" ", "_"))
+        for cell in every
+    ]
+
+
+def bounded(operation: Operation) -> Operation:
+    """The operation with bounds that a test can wait for."""
+    more = {"timeout": 3.0, "max_failures": 2} if operation.name in JOBS else {}
+    if operation.name in PACED:
+        more = {"refused_timeout": 3.0, "max_failures": 2}
+    words = "".join(f", {name}={value!r}" for name, value in more.items())
+    return replace(operation, arguments=operation.arguments + words)
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize(("operation", "fault", "where"), chosen())
+def test_a_fault(
+    operation: Operation,
+    fault: Fault,
+    where: str,
+    run_dag: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(exchange, "BACKOFF", 0.01)
+    monkeypatch.setattr(fetch, "PAUSE", 0.01)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
+    stand = Stand(
+        operation if fault.strikes == "each" else bounded(operation),
+        tmp_path / "stand",
+        deferrable=where == "triggerer",
+        speed=SPEED,
+        retries=8 if fault.strikes == "each" else 0,
+        token_seconds=1e9,
+    )
+    try:
+        if fault.strikes == "each":
+            for code in sorted({call.code for call in CALLS}):
+                stand.sandbox.fault(**fault.rule, operation=code)
+        else:
+            times = None if fault.strikes == "always" else 1
+            stand.sandbox.fault(**fault.rule, operation=MAIN[operation.name], times=times)
+        for conn_id, connection in stand.connections.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        run = run_dag(stand.dag)
+        output = capfd.readouterr()
+        said = caplog.text + output.out + output.err
+        found = list(stand.judge(run.state, run.xcoms.get(("task", "return_value")) or {}, said))
+        errors = ERROR.findall(said)
+        assert stand.sandbox.call(lambda world: any(rule.struck for rule in world.faults.rules))
+        ended = "succeeds" if run.state == "success" else errors[-1] if errors else run.state
+        if ended == "MiraklUnclearSubmissionError" or (ended != "succeeds" and UNCLEAR.search(said)):
+            ended = PERSON
+        assert ended == ends(operation.name, fault.name), said[-3000:]
+        if fault.strikes == "always" and len(stand.sandbox.journal(MAIN[operation.name])) > 2:
+            assert BOUND.search(said), "nothing in the log says when the waiting ends"
+        harm = {"lost", "untrue"} | (set() if MAIN[operation.name] in REPEATABLE else {"doubled"})
+        assert not [words for column, words in found if column in harm]
+    finally:
+        stand.sandbox.stop()
+
+
+def test_the_table_names_operations_and_faults_that_there_are() -> None:
+    assert tuple(MAIN) == tuple(operation.name for operation in OPERATIONS)
+    assert all(MAIN[operation.name] == operation.code for operation in OPERATIONS if operation.code)
+    pairs = {(operation.name, fault.name) for operation, fault, _ in cells()}
+    assert set(OTHERWISE) <= pairs
