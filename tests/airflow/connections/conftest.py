@@ -58,6 +58,13 @@ def site(airflow_db: Path) -> Iterator[Site]:
         from airflow.api_fastapi.app import create_app
         from fastapi.testclient import TestClient
 
+        if AIRFLOW in ((3, 0), (3, 1)):
+            # It makes the forms of the hooks' widgets, in a process that has not loaded the hooks before.
+            from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+            from airflow.providers_manager import ProvidersManager
+
+            ProvidersManager().__init__()
+            HookMetaService.hook_meta_data()
         with TestClient(create_app()) as client:
             client.headers["Authorization"] = f"Bearer {client.get('/auth/token').json()['access_token']}"
             yield Site(client, "/api/v2")

@@ -53,7 +53,11 @@ class TestAirflow3:
             assert field["value"] == our["schema"].get("default")
             assert field["schema"].get("enum") == our["schema"].get("enum")
             assert field["schema"].get("format") == our["schema"].get("format")
-            assert field["schema"].get("section") == our["schema"].get("section")
+            if AIRFLOW >= (
+                3,
+                2,
+            ):  # before, Airflow makes the fields of the hook's widgets, which have no section
+                assert field["schema"].get("section") == our["schema"].get("section")
             assert "null" in field["schema"]["type"]
             assert field["schema"]["type"][0] in (our["schema"]["type"][0], "string")
 
