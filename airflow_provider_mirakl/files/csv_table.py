@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -92,6 +93,16 @@ def fold(name: str) -> str:
     return " ".join(name.strip(BLANK).split()).casefold()
 
 
+_TEXT_CELL = re.compile(r"""\s*=["\u201c\u201d\u201e](?P<text>[^"]*)["\u201c\u201d]\s*""")
+
+
+def text_cell(cell: str) -> str:
+    """A cell without the formula ``="00123"``, with which a spreadsheet keeps leading zeros. A chat makes other quotes
+    of the plain ones."""
+    found = _TEXT_CELL.fullmatch(cell) if "=" in cell[:20] else None
+    return found["text"] if found else cell
+
+
 def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") -> Iterator[str]:
     """Yield the lines of UTF-8 text with their ends, decoded one by one, so that errors name the line.
 
@@ -102,7 +113,7 @@ def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") ->
     """
     rest = b""
     line = 0
-    for block in itertools.chain(blocks, [b""]):
+    for block in itertools.chain(_with_line_feeds(blocks), [b""]):
         lines = (rest + block).split(b"\n") if block else [rest] if rest else []
         rest = lines.pop() if block else b""
         for at, part in enumerate(lines):
@@ -115,6 +126,15 @@ def decoded_lines(blocks: Iterable[bytes], name: str, errors: str = "strict") ->
             yield text + "\n" if block else text
         if len(rest) > MAX_ROW_BYTES:
             raise too_long(name, line + 1)
+
+
+def _with_line_feeds(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks whose lines end as they do today: a spreadsheet on a Mac may still write only carriage returns."""
+    returns: bool | None = None
+    for block in blocks:
+        if returns is None:
+            returns = b"\r" in block.rstrip(b"\r") and b"\n" not in block
+        yield block.replace(b"\r", b"\n") if returns else block
 
 
 def _about(error: UnicodeDecodeError, around: bytes) -> str:
@@ -191,7 +211,7 @@ def read_table(
         raise MiraklInputError(
             f"{name}, line {above + 1}: {words}", [Problem(words, line=above + 1)]
         ) from None
-    table = Table(name, [cell.strip(BLANK) for cell in cells], delimiter, above + 1)
+    table = Table(name, [text_cell(cell.strip(BLANK)) for cell in cells], delimiter, above + 1)
     table.plain = not above and cells == table.header
     numbered.push([*heading[reader.line_num :], *sample])
     numbered.line = above + reader.line_num
@@ -289,6 +309,7 @@ class _Rows:
             if not cells:
                 table.plain = False
                 continue
+            cells = self._texts(cells)
             if self._exact:
                 yield Row(start, cells, "" if len(cells) == width else _width_fault(cells, width))
                 continue
@@ -303,6 +324,16 @@ class _Rows:
             else:
                 table.plain = False
                 yield self._fitted(start, cells, width, unnamed)
+
+    def _texts(self, cells: list[str]) -> list[str]:
+        """The cells of the held lines without the formulas of texts."""
+        # A quoted formula contains this too, and searching a line costs less than searching its cells.
+        if not any('="' in line for line in self._lines.held):
+            return cells
+        texts = list(map(text_cell, cells))
+        if texts != cells:
+            self._table.plain = False
+        return texts
 
     def _fitted(self, line: int, cells: list[str], width: int, unnamed: list[int]) -> Row:
         """A row of another width: extra empty cells are ignored, missing ones are empty."""

@@ -21,7 +21,7 @@ from airflow_provider_mirakl.catalog.rows import as_mapping
 from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.checks.fields import keep_columns
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
-from airflow_provider_mirakl.files.csv_table import decoded_lines, pasted_lines
+from airflow_provider_mirakl.files.csv_table import decoded_lines, pasted_lines, text_cell
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
 from airflow_provider_mirakl.files.text import AUTO, BLANK, text_blocks
 from airflow_provider_mirakl.files.values import Frame
@@ -61,8 +61,6 @@ _MAX_VALUE = 1000
 _MAX_JSON = 64 << 20
 _STATED = re.compile(r'\s*"?sep=.?"?\s*$', re.IGNORECASE)
 """A line with which Excel states the separator."""
-_TEXT_CELL = re.compile(r'=["\u201c\u201d\u201e](.*)["\u201c\u201d]')
-"""Also with the quotes that a chat makes of plain ones."""
 
 
 class Pair(NamedTuple):
@@ -225,9 +223,7 @@ def _fault(value: object) -> str | None:
 
 def _text(value: object) -> str:
     """A value without white space around it; ``="00123"`` is how a spreadsheet keeps leading zeros."""
-    text = str(value).strip(BLANK)
-    cell = _TEXT_CELL.fullmatch(text)
-    return cell[1].strip(BLANK) if cell else text
+    return text_cell(str(value).strip(BLANK)).strip(BLANK)
 
 
 # --- Rows ---------------------------------------------------------------------------------------------------------

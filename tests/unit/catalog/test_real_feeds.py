@@ -212,6 +212,39 @@ def test_another_encoding_is_named_with_the_setting(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        'sku;name\n="00123";="Lamp A"\n',
+        '"=""sku""";name\n"=""00123""";"=""Lamp A"""\n',
+        'sku;name\n ="00123" ;Lamp A\n',
+    ],
+)
+def test_a_text_cell_of_a_spreadsheet(text: str, write: Make, tmp_path: Path) -> None:
+    """The formula with which a spreadsheet keeps leading zeros is not part of an id."""
+    columns = Columns({"sku": "id", "name": "brand"})
+    assert planned(write, tmp_path, text, columns=columns) == [{"id": "00123", "brand": "Lamp A"}]
+
+
+def test_what_only_looks_like_a_text_cell_stays(write: Make, tmp_path: Path) -> None:
+    text = 'sku;name\nA;"<b class=""x"">=""1""</b>"\nB;"=1+1"\nC;"a=""b"""\n'
+    columns = Columns({"sku": "id", "name": "brand"})
+    brands = [row["brand"] for row in planned(write, tmp_path, text, columns=columns)]
+    assert brands == ['<b class="x">="1"</b>', "=1+1", 'a="b"']
+
+
+def test_lines_that_end_with_a_carriage_return(write: Make, tmp_path: Path) -> None:
+    products = planned(
+        write, tmp_path, "\r\rsku,name\rA1,Lamp\rA2,Bulb\r", columns=Columns({"sku": "id", "name": "brand"})
+    )
+    assert products == [{"id": "A1", "brand": "Lamp"}, {"id": "A2", "brand": "Bulb"}]
+    words = refusal(
+        write, tmp_path, "sku,name\rA1,Lamp\rA1,Bulb\r", columns=Columns({"sku": "id", "name": "brand"})
+    )
+    assert "line 3" in words
+    assert "line 2" in words
+
+
+@pytest.mark.parametrize(
     ("text", "encoding"),
     [
         ("Schöne große Lampe für Küche, Höhe über dem Tisch, äußerst günstig", "cp1252"),
