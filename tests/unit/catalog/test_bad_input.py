@@ -299,12 +299,6 @@ def test_half_of_a_surrogate_pair_in_an_id_or_a_name_is_reported(tmp_path: Path)
     str(refused(source, tmp_path / "plan")).encode()
 
 
-def test_a_csv_with_old_line_ends_is_named(tmp_path: Path) -> None:
-    source = tmp_path / "source.csv"
-    source.write_bytes(b"id,brand\rA,a\rB,b\r")
-    assert "line 1: not CSV" in str(refused(source, tmp_path / "plan"))
-
-
 def test_a_column_of_parquet_that_stands_twice_is_named(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     table = arrow.table([arrow.array(["A"]), arrow.array(["B"])], names=["id", "id"])
