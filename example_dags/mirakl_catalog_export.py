@@ -10,9 +10,7 @@ Parquet needs `pip install 'airflow-provider-mirakl[parquet]'`.
 `dags/out/catalog`.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -31,11 +29,7 @@ with DAG(
     description="Export the master products and the deleted ones.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "mirakl_conn_id": "mirakl_operator",
-    },
+    default_args={"retries": 2, "mirakl_conn_id": "mirakl_operator"},
     params={
         "folder": Param(
             f"{EXAMPLES}/out/catalog",

@@ -10,9 +10,7 @@ before a call is made.
 appear on the sandbox's page. Set `source` to use your own file. In production, set `schedule`.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -32,7 +30,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "source": Param(
             f"{EXAMPLES}/data/products.ndjson",
@@ -46,13 +44,7 @@ with DAG(
     tags=["mirakl"],
 ):
     upsert = MiraklConnectUpsertProductsOperator(
-        task_id="upsert",
-        source="{{ params.source }}",
-        deferrable=True,
+        task_id="upsert", source="{{ params.source }}", deferrable=True
     )
-    MiraklConnectVerifyProductsOperator(
-        task_id="verify",
-        submitted=upsert.output,
-        deferrable=True,
-    )
+    MiraklConnectVerifyProductsOperator(task_id="verify", submitted=upsert.output, deferrable=True)
 # [END mirakl_connect_catalog_sync]

@@ -9,8 +9,6 @@ does not know is not an error. At most 5,000 are deleted in one run.
 starts with the two products of the form's default; after the catalog sync, `SKU-0000001` exists as well.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -34,16 +32,13 @@ with DAG(
             items={"type": "string"},
             title="Product ids, one per line",
             description="Ids in Mirakl Connect, such as EXAMPLE-1. These products are deleted.",
-        ),
+        )
     },
     doc_md=__doc__,
     tags=["mirakl"],
 ):
     delete = MiraklConnectDeleteProductsOperator(
-        task_id="delete",
-        source="{{ params.ids }}",
-        max_deletes=5_000,
-        deferrable=True,
+        task_id="delete", source="{{ params.ids }}", max_deletes=5_000, deferrable=True
     )
     MiraklConnectVerifyProductsOperator(task_id="verify", submitted=delete.output, deferrable=True)
 # [END mirakl_connect_delete_products]

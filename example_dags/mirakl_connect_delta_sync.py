@@ -11,9 +11,7 @@ share.
 run sends 60 products, the second none. Change a line of `dags/data/products.ndjson`, and the third sends one.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -34,7 +32,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "deferrable": True},
+    default_args={"retries": 2, "deferrable": True},
     params={
         "source": Param(
             f"{EXAMPLES}/data/products.ndjson",

@@ -9,9 +9,7 @@ continues with the page where it stopped.
 `dags/out/exports`.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -27,7 +25,7 @@ with DAG(
     description="Write the whole catalog of Mirakl Connect to a file.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "folder": Param(
             f"{EXAMPLES}/out/exports",

@@ -12,9 +12,6 @@ run writes five orders to `dags/out/lake`, the second only what changed since. I
 * * *"`.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
 from pathlib import Path
 
 import pendulum
@@ -30,14 +27,14 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     max_active_runs=1,  # one extract of a watermark at a time
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
+    default_args={"retries": 3},
     params={
         "target": Param(
             f"{EXAMPLES}/out/lake",
             type="string",
             title="Folder of the files",
             description="A local path, or object storage, such as s3://aws_default@lake/orders.",
-        ),
+        )
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

@@ -9,10 +9,7 @@ each.
 starts with two returns. In production, set `schedule="*/15 * * * *"`.
 """
 
-from __future__ import annotations
-
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,7 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 3},
     params={
         "target": Param(
             f"{EXAMPLES}/out/returns",
@@ -62,9 +59,5 @@ with DAG(
         rows = ObjectStoragePath(file).read_text().splitlines() if file else []
         return [{"return_id": json.loads(row)["id"]} for row in rows]
 
-    MiraklConnectAcceptReturnsOperator(
-        task_id="accept",
-        source=to_accept(extract.output),
-        deferrable=True,
-    )
+    MiraklConnectAcceptReturnsOperator(task_id="accept", source=to_accept(extract.output), deferrable=True)
     # [END returns]

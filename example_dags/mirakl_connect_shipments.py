@@ -10,9 +10,6 @@ Connect, and trigger again with `on_unclear` set to `resend`.
 three of the five orders of the sandbox.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
 from pathlib import Path
 
 import pendulum
@@ -27,7 +24,7 @@ with DAG(
     dag_id="mirakl_connect_shipments",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 3},
     params={
         "file": Param(
             f"{EXAMPLES}/data/shipments.csv",

@@ -9,8 +9,6 @@ without a worker, and returns the results of its lines.
 then this one. The first import of a sandbox has the number 2001, the form's default.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param

@@ -9,8 +9,6 @@ connection `djust_default`. Approval by a second person needs Airflow 3.1 and th
 and a reason. First leave *Dry run* on, then switch it off: the report shows PENDING before and SYNCHRONIZED after.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,10 +73,7 @@ with DAG(
             description="For the report, such as stuck since the PIM release.",
         ),
         "ticket": Param(
-            None,
-            type=["null", "string"],
-            title="Ticket",
-            description="For the report, such as INC-1234.",
+            None, type=["null", "string"], title="Ticket", description="For the report, such as INC-1234."
         ),
         "preview": Param(
             True,

@@ -9,9 +9,7 @@ reports. A failed shop does not stop the others; the report lists it and fails t
 run stores three documents per shop in `dags/out/archive`, the second finds that they exist.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "target": Param(
             f"{EXAMPLES}/out/archive",

@@ -9,9 +9,6 @@ the previous one to a file of its own.
 to `dags/out/marketplace`. In production, set `schedule="@daily"`: Mirakl permits transaction lines once a day.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
 from pathlib import Path
 
 import pendulum
@@ -27,16 +24,15 @@ with DAG(
     dag_id="mirakl_marketplace_exports",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    catchup=False,
     max_active_runs=1,  # one export of a watermark at a time
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=2), "mirakl_conn_id": "mirakl_shop"},
+    default_args={"retries": 3, "mirakl_conn_id": "mirakl_shop"},
     params={
         "target": Param(
             f"{EXAMPLES}/out/marketplace",
             type="string",
             title="Folder of the files",
             description="A local path, or object storage, such as s3://aws_default@lake/marketplace.",
-        ),
+        )
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

@@ -11,9 +11,6 @@ writes a few rows of each kind to `dags/out/marketplace`, the second only what c
 `schedule="@daily"`: Mirakl permits IV01 once a day.
 """
 
-from __future__ import annotations
-
-from datetime import timedelta
 from pathlib import Path
 
 import pendulum
@@ -29,14 +26,14 @@ with DAG(
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     max_active_runs=1,  # one extract of a watermark at a time
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=2), "mirakl_conn_id": "mirakl_shop"},
+    default_args={"retries": 3, "mirakl_conn_id": "mirakl_shop"},
     params={
         "target": Param(
             f"{EXAMPLES}/out/marketplace",
             type="string",
             title="Folder of the files",
             description="A local path, or object storage, such as s3://aws_default@lake/marketplace.",
-        ),
+        )
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],

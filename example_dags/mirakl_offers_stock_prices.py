@@ -9,9 +9,7 @@ the lines may fail; the failed ones are in the rejects file of the task.
 sandbox's products.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -32,12 +30,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "deferrable": True,
-        "max_failed_ratio": 0.1,
-    },
+    default_args={"retries": 2, "deferrable": True, "max_failed_ratio": 0.1},
     params={
         "folder": Param(
             f"{EXAMPLES}/data",

@@ -9,8 +9,6 @@ how they were submitted, and an event starts this Dag. Nothing is missed while n
 `mirakl_product_import`: when its import has ended, a run of this Dag begins by itself.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +37,6 @@ if HAS_WATCHERS:
         description="Starts when a product import has ended.",
         schedule=[imports],
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
         doc_md=__doc__,
         tags=["mirakl"],
     ):

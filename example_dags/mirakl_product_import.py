@@ -9,9 +9,7 @@ reports. Up to 5 % of the lines may fail; their rows and reasons are in the reje
 has a category that does not exist, and the run still succeeds.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
@@ -28,7 +26,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "source": Param(
             f"{EXAMPLES}/data/import.csv",
@@ -36,7 +34,7 @@ with DAG(
             title="Product file",
             description="CSV, XML or XLSX: a local path, or object storage, such as "
             "s3://aws_default@catalog/import.csv.",
-        ),
+        )
     },
     doc_md=__doc__,
     tags=["mirakl"],

@@ -10,9 +10,7 @@ the sandbox has the three documents. With `INSURANCE` as a fourth type it waits 
 `mirakl_upload_shop_documents` has uploaded it.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +28,10 @@ with DAG(
     description="Start the review of a shop as soon as its documents are complete.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "shop_id": Param(
-            2000,
-            type="integer",
-            title="Shop id",
-            description="Number of the shop in Mirakl, such as 2000.",
+            2000, type="integer", title="Shop id", description="Number of the shop in Mirakl, such as 2000."
         ),
         "type_codes": Param(
             ["BUSINESS_REGISTRATION", "IDENTITY_PROOF", "BANK_DETAILS"],

@@ -9,9 +9,7 @@ that the shop already has are skipped, so the Dag may run as often as you like.
 documents two are new.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -28,7 +26,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "folder": Param(
             f"{EXAMPLES}/data/documents",

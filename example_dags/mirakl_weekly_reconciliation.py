@@ -8,9 +8,7 @@ Lists products that are missing, extra and different there, and proposes a resyn
 has 20 of the 40 products of the sandbox. In production, set `schedule="@weekly"`.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     doc_md=__doc__,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={"retries": 2},
     params={
         "source": Param(
             f"{EXAMPLES}/data/pairs.csv",
