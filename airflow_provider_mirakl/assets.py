@@ -12,9 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+from airflow_provider_mirakl._compat import as_alias_extra
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
-    from airflow.providers.common.compat.sdk import Asset
 
 NAMES: dict[str, tuple[str, ...]] = {
     "mirakl": ("products", "offers", "stock", "prices", "documents", "shops"),
@@ -85,7 +88,6 @@ def create_instance_asset(*, mirakl_conn_id: str, name: str, extra: dict[str, An
 
 
 def _asset(scheme: str, conn_id: str, name: str, extra: dict[str, Any] | None) -> Asset:
-    from airflow.providers.common.compat.sdk import Asset
 
     if name not in NAMES[scheme]:
         raise ValueError(f"name must be one of {', '.join(NAMES[scheme])}, not {name!r}")
@@ -158,10 +160,6 @@ def annotate(
     :param result: small and serializable as JSON.
     :param asset: what changed, for the aliases.
     """
-    from airflow.providers.common.compat.sdk import AssetAlias
-
-    from airflow_provider_mirakl._compat import as_alias_extra
-
     for outlet in outlets:
         if _is_mirakl(outlet):
             outlet_events[outlet].extra = result

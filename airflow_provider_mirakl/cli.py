@@ -153,7 +153,10 @@ def _lint(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl.files.csv_table import open_table
 
     if arguments.operation == "P41" and not arguments.conn_id:
-        print("lint of products (P41) needs --conn-id: they are checked against a catalog", file=sys.stderr)
+        print(
+            "lint of products (P41) needs --conn-id: they are checked against the operator's attributes",
+            file=sys.stderr,
+        )
         return 2
     path = storage_path(arguments.file)
     logging.disable(logging.CRITICAL)
@@ -188,8 +191,10 @@ def _checker(arguments: argparse.Namespace) -> Check:
     hook = MiraklHook(arguments.conn_id)
     with hook.get_conn() as client:
         caller = read_caller(hook, arguments.shop_id)
-        catalog = PlatformSettings(client).product_catalog(caller, all_attributes=arguments.operator_format)
-    return ProductCheck(catalog, operator_format=arguments.operator_format)
+        attributes = PlatformSettings(client).operator_attributes(
+            caller, all_attributes=arguments.operator_format
+        )
+    return ProductCheck(attributes, operator_format=arguments.operator_format)
 
 
 COMMANDS = (

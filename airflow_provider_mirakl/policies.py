@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklBadRequestError,
@@ -68,14 +70,11 @@ def make_final(error: MiraklError) -> None:
 
     :param error: an error that is about to leave a task.
     """
-    from airflow.providers.common.compat.sdk import AirflowSkipException
-
     if retry_decision(error)[0] == "fail" and not isinstance(error, AirflowSkipException):
         error.__class__ = _final_kind(type(error))
 
 
 def _final_kind(kind: type[MiraklError]) -> type[MiraklError]:
-    from airflow.providers.common.compat.sdk import AirflowFailException
 
     if issubclass(kind, AirflowFailException):
         return kind

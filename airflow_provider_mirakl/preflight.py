@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.documents import list_documents
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklConfigurationError,
@@ -19,10 +22,13 @@ from airflow_provider_mirakl.exceptions import (
     MiraklPermissionError,
 )
 from airflow_provider_mirakl.files.paths import folder_below, reach
+from airflow_provider_mirakl.files.storage import remove, write_bytes
+from airflow_provider_mirakl.hooks.advice import hide
+from airflow_provider_mirakl.hooks.base import _secrets, hook_of
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
-    from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
@@ -68,8 +74,6 @@ class Right:
 
 def rights() -> tuple[Right, ...]:
     """The rights that are checked. None of their operations may be called only hourly or daily."""
-    from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
-
     everyone, operators = ("shop", "operator", "front"), ("operator", "front")
     return (
         Right(
@@ -99,7 +103,6 @@ def rights() -> tuple[Right, ...]:
 
 
 def _documents(caller: Caller) -> Call[Any]:
-    from airflow_provider_mirakl.api.documents import list_documents
 
     if caller.role == "shop" or caller.shop_id is not None:
         return list_documents(caller.role, shop_ids=() if caller.shop_id is None else [caller.shop_id])
@@ -136,8 +139,6 @@ def dump(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
     from airflow.providers.common.compat.sdk import AirflowException
 
-    from airflow_provider_mirakl.hooks.base import hook_of
-
     try:
         hook = hook_of(conn_id)
         values = hook.values
@@ -164,8 +165,6 @@ def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
 
 def _work_folder() -> Finding:
     """Where tasks keep their notes, and whether this process can write there."""
-    from airflow_provider_mirakl.files.storage import remove, write_bytes
-
     name = "work folder"
     try:
         folder = folder_below(None)
@@ -217,10 +216,6 @@ def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:
 
 
 def _rights(conn_id: str, role: str, require: set[str]) -> Iterator[tuple[Finding, str]]:
-    from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.hooks.advice import hide
-    from airflow_provider_mirakl.hooks.base import _secrets
-    from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
     hook = MiraklHook(conn_id, role=role)
     connection = hook.get_connection(conn_id)

@@ -42,7 +42,7 @@ with DAG(
     MiraklImportProductsOperator(
         task_id="import_products",
         source="{{ params.source }}",
-        lint="warn",  # compares the file with the operator's catalog first; "fail" does not send a faulty one
+        lint="warn",  # compares the file with the operator's attributes first; "fail" does not send a faulty one
         until="complete",
         max_failed_ratio=0.05,
         deferrable=True,

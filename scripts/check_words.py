@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 PLACES = ("airflow_provider_mirakl", "example_dags", "docs", "*.md")
 WORDING = {
     r"says no\b": "rejects the call",
+    r"operator's catalog\b(?! of)": "catalog means that of Mirakl Connect: the operator's attributes, master products",
+    r"Mirakl(?!Connect)\w*Catalog(?!Manager)\w*(Operator|Sensor|Trigger)\b": "catalog means that of Mirakl Connect",
     r"(nobody|somebody|whoever)\b": "name who is meant, or use the passive",
     r"mend(s|ed|ing)?\b": "fix",
     r"former (try|run|plan)\b": "previous",

@@ -1,4 +1,4 @@
-"""Files of products (P41), checked against the operator's catalog: its categories (H11), its attributes (PM11) and its
+"""Files of products (P41), checked against the operator's categories (H11), attributes (PM11) and
 lists of values (VL11).
 
 Rules that Mirakl does not publish are not checked: how a list cell separates its values, whether a label stands for a
@@ -43,8 +43,8 @@ Fault = tuple[str, tuple[str, ...]]
 Rule = Callable[[str], Fault | None]
 
 
-class Catalog:
-    """The part of the operator's catalog that files of products are checked against.
+class OperatorAttributes:
+    """What the operator asks of products: files of P41 are checked against it.
 
     :param hierarchies: the categories (H11).
     :param attributes: the attributes (PM11).
@@ -129,18 +129,20 @@ class _Values:
 class ProductCheck:
     """Checks a file of products.
 
-    :param catalog: the operator's catalog.
+    :param operator: what the operator asks of products.
     :param operator_format: the file is in the operator's format. Otherwise a file without any of the operator's columns
         is assumed to be in the shop's own format, which Mirakl converts, and only its form is checked.
     :param converted: Mirakl's AI converts the file, so that its columns may have any name.
     """
 
-    def __init__(self, catalog: Catalog, *, operator_format: bool = False, converted: bool = False) -> None:
-        self._catalog = catalog
+    def __init__(
+        self, operator: OperatorAttributes, *, operator_format: bool = False, converted: bool = False
+    ) -> None:
+        self._operator = operator
         self._converted = converted
         self._strict = operator_format
-        self._category = catalog.with_role("CATEGORY")
-        self._id = catalog.with_role("SHOP_SKU")
+        self._category = operator.with_role("CATEGORY")
+        self._id = operator.with_role("SHOP_SKU")
         self._columns: list[str] = []
         self._relabelled = False
         self._rules: dict[str, Rule] = {}
@@ -152,17 +154,17 @@ class ProductCheck:
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
         """The columns, and their problems."""
-        attributes = self._catalog.attributes
+        attributes = self._operator.attributes
         if self._converted:
             self._is_checked = False
             self.notes.append("Mirakl converts the file by AI_CONVERTER, so only its form was checked")
             return list(names), []
         named = [name for name in names if name]
         known = [name for name in named if name in attributes]
-        labels = [name for name in named if fold(name) in self._catalog.labels]
+        labels = [name for name in named if fold(name) in self._operator.labels]
         if not known and labels and len(labels) > len(named) / 2:
             # Mirakl's templates have a header with labels above the one with codes.
-            self._columns = [self._catalog.labels.get(fold(name), name) for name in named]
+            self._columns = [self._operator.labels.get(fold(name), name) for name in named]
             self._relabelled = True
             return list(names), self._about(self._columns, line)
         if not self._strict and len(known) * 2 < len(named) and self._category not in known:
@@ -175,18 +177,18 @@ class ProductCheck:
         return list(names), self._about(named, line)
 
     def _about(self, columns: Sequence[str], line: int) -> list[Finding]:
-        catalog = self._catalog
+        operator = self._operator
         findings: list[Finding] = []
         for at, name in enumerate(columns):
             if name in columns[:at]:
                 findings.append(Finding("occurs twice", name, line))
-            elif name not in catalog.attributes:
-                usual = {fold(name): catalog.labels[fold(name)]} if fold(name) in catalog.labels else {}
-                words = f"is not an attribute of the operator{hint(name, catalog.attributes, usual)}"
+            elif name not in operator.attributes:
+                usual = {fold(name): operator.labels[fold(name)]} if fold(name) in operator.labels else {}
+                words = f"is not an attribute of the operator{hint(name, operator.attributes, usual)}"
                 findings.append(Finding(words, name, line, kind="is not an attribute of the operator"))
         findings += [
             Finding("the column is missing; every product needs it", code, line)
-            for code, place in catalog.required
+            for code, place in operator.required
             if not place and code not in columns
         ]
         return findings
@@ -198,7 +200,7 @@ class ProductCheck:
         named = dict(zip(self._columns, cells.values(), strict=True)) if self._relabelled else cells
         if self._first:
             self._first = False
-            if all(cell in self._catalog.attributes for cell in named.values() if cell):
+            if all(cell in self._operator.attributes for cell in named.values() if cell):
                 return  # the header with codes below the one with labels
         item = named.get(self._id or "", "")
         category = named.get(self._category or "", "")
@@ -218,10 +220,10 @@ class ProductCheck:
 
     def _of_cells(self, cells: Mapping[str, str]) -> Iterator[Finding]:
         for name, cell in cells.items():
-            if not cell or name not in self._catalog.attributes:
+            if not cell or name not in self._operator.attributes:
                 continue
             if (rule := self._rules.get(name)) is None:
-                rule = self._rules[name] = self._rule(self._catalog.attributes[name])
+                rule = self._rules[name] = self._rule(self._operator.attributes[name])
             if (fault := rule(cell)) is not None:
                 words, allowed = fault
                 kind = words.partition(";")[0]
@@ -229,11 +231,11 @@ class ProductCheck:
 
     def _of_category(self, category: str, cells: Mapping[str, str]) -> Iterator[Finding]:
         """Problems of a product that depend on its category."""
-        catalog = self._catalog
-        if category and category not in catalog.parents:
-            near = catalog.categories.near(category)
+        operator = self._operator
+        if category and category not in operator.parents:
+            near = operator.categories.near(category)
             advice = (
-                f"; did you mean {near!r}?" if near else f"; the codes are {shown(catalog.categories.codes)}"
+                f"; did you mean {near!r}?" if near else f"; the codes are {shown(operator.categories.codes)}"
             )
             words = "is not the code of a category of the operator"
             yield Finding(
@@ -241,10 +243,10 @@ class ProductCheck:
                 self._category or "",
                 kind=words,
                 value=category[:200],
-                allowed=(near,) if near else tuple(catalog.categories.codes[:SHOWN_VALUES]),
+                allowed=(near,) if near else tuple(operator.categories.codes[:SHOWN_VALUES]),
             )
-        branch = catalog.branch(category if category in catalog.parents else "")
-        for code, place in catalog.required:
+        branch = operator.branch(category if category in operator.parents else "")
+        for code, place in operator.required:
             if place not in branch or cells.get(code):
                 continue
             why = f"; {place} needs it" if place else "; every product needs it"
@@ -256,7 +258,7 @@ class ProductCheck:
 
     def _rule(self, several: Sequence[Attribute]) -> Rule:
         """The valid cells of an attribute. If it is in several categories, the rule of any of them suffices."""
-        rules = [_rules_of(attribute, self._catalog) for attribute in several]
+        rules = [_rules_of(attribute, self._operator) for attribute in several]
 
         def check(cell: str) -> Fault | None:
             fault = None
@@ -269,9 +271,9 @@ class ProductCheck:
         return check
 
 
-def _rules_of(attribute: Attribute, catalog: Catalog) -> list[Rule]:
+def _rules_of(attribute: Attribute, operator: OperatorAttributes) -> list[Rule]:
     kind = attribute.get("type") or "TEXT"
-    rules: list[Rule] = [rule for rule in (_of_type(kind, attribute, catalog), *_lengths(attribute)) if rule]
+    rules: list[Rule] = [rule for rule in (_of_type(kind, attribute, operator), *_lengths(attribute)) if rule]
     if str(attribute.get("unique_code") or "").upper() in _GTIN_CODES:
         rules.append(_gtin)
     return rules
@@ -281,10 +283,10 @@ def _matching(pattern: re.Pattern[str], words: str) -> Rule:
     return lambda cell: None if pattern.match(cell) else (words, ())
 
 
-def _of_type(kind: str, attribute: Attribute, catalog: Catalog) -> Rule | None:
+def _of_type(kind: str, attribute: Attribute, operator: OperatorAttributes) -> Rule | None:
     if kind in ("LIST", "LIST_MULTIPLE_VALUES"):
         code = _parameter(attribute, "LIST_CODE")
-        values = catalog.lists.get(code)
+        values = operator.lists.get(code)
         return None if values is None else _of_list(code, values, several=kind != "LIST")
     if kind == "DATE":
         return _of_date(attribute)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowSkipException, BaseHook
 
+from airflow_provider_mirakl._compat import amask_secret, mask_secret, read_extra
 from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
@@ -61,8 +66,6 @@ class MiraklBaseHook(BaseHook):
         :raises MiraklConnectionDisabledError: the connection is disabled.
         :raises MiraklConfigurationError: with every fault of the connection.
         """
-        from airflow_provider_mirakl._compat import mask_secret
-
         with self._existing():
             connection = self.get_connection(self.conn_id)
         extra = connection.extra_dejson
@@ -114,10 +117,6 @@ class MiraklBaseHook(BaseHook):
 
         Afterwards :attr:`values` may be read on the event loop too.
         """
-        import asyncio
-
-        from airflow_provider_mirakl._compat import amask_secret
-
         await self.aread()
 
         def make() -> AsyncClient:
@@ -132,8 +131,6 @@ class MiraklBaseHook(BaseHook):
     async def aread(self) -> None:
         """Read the connection on an event loop, unless already read. See :attr:`values` for what it raises."""
         from airflow.providers.common.compat.connection import get_async_connection
-
-        from airflow_provider_mirakl._compat import amask_secret, read_extra
 
         if "values" not in self.__dict__:
             with self._existing():
@@ -174,7 +171,6 @@ class MiraklBaseHook(BaseHook):
         raise NotImplementedError
 
     def _client(self, settings: Settings) -> Client:
-        from airflow_provider_mirakl._compat import mask_secret
         from airflow_provider_mirakl.client.http import Client
         from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
@@ -182,8 +178,6 @@ class MiraklBaseHook(BaseHook):
 
     def _impatient_client(self) -> Client:
         """A client for interactive use: one try, short timeouts."""
-        import dataclasses
-
         return self._client(
             dataclasses.replace(
                 self.settings,
@@ -249,7 +243,6 @@ def performer(client: Client) -> Callable[[Step], object]:
 
     :param client: sends the calls.
     """
-    import time
 
     from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
 
@@ -285,8 +278,6 @@ def hook_of(conn_id: str, *, role: str | None = None) -> MiraklBaseHook:
     :param role: for ``mirakl``: whose key is wanted.
     :raises MiraklConfigurationError: the connection is of another type.
     """
-    from importlib import import_module
-
     conn_type = MiraklBaseHook.get_connection(conn_id).conn_type
     if conn_type not in CONNECTION_TYPES:
         raise MiraklConfigurationError(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklJobFailedError,
+    MiraklJobTimeoutError,
+    MiraklPermissionError,
+    MiraklReplyError,
+)
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
@@ -101,22 +110,15 @@ class MiraklHook(MiraklBaseHook):
         Polls as often as Mirakl recommends. Failed lines are not an error here: the status counts them.
 
         :param job: ``product_import``, ``product_synchronization``, ``offer_import``, ``stock_import``,
-            ``price_import``, ``catalog_export`` or ``offer_export``.
+            ``price_import``, ``product_export`` or ``offer_export``.
         :param job_id: Mirakl's id.
         :param shop_id: the shop; default the connection's own.
         :param timeout: seconds; the job continues after it.
         :raises MiraklJobFailedError: it ended without doing its work.
         :raises MiraklJobTimeoutError: it did not end in time.
         """
-        import time
 
         from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.exceptions import (
-            MiraklConfigurationError,
-            MiraklJobFailedError,
-            MiraklJobTimeoutError,
-        )
-        from airflow_provider_mirakl.hooks.base import performer
         from airflow_provider_mirakl.jobs.polls import jobs_ended
         from airflow_provider_mirakl.jobs.table import JOBS, judge
         from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, waiting
@@ -169,7 +171,6 @@ class MiraklHook(MiraklBaseHook):
         Without them Mirakl answers 403, and only to a key that it knows.
         """
         from airflow_provider_mirakl.api.platform import get_platform_configuration
-        from airflow_provider_mirakl.exceptions import MiraklPermissionError, MiraklReplyError
 
         role = self.values.role
         try:
@@ -192,10 +193,6 @@ def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]
 
     :raises MiraklInputError: it is not, or it is empty; no call was made.
     """
-    from os import fspath
-
-    from airflow_provider_mirakl.exceptions import MiraklInputError
-
     path = storage_path(fspath(source))
     if not path.exists() or path.is_dir():
         raise MiraklInputError(f"source: {source!r} is not a file that can be read; nothing was sent")

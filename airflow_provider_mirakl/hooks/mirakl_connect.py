@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.plan import Plan
@@ -75,14 +77,11 @@ class MiraklConnectHook(MiraklBaseHook):
         return self._carry_out(lambda folder: plan_delete(_source(product_ids), folder))
 
     def _carry_out(self, plan: Callable[[StoragePath], Plan]) -> dict[str, Any]:
-        from pathlib import Path
-        from tempfile import TemporaryDirectory
 
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.catalog.ledger import Ledger
         from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
         from airflow_provider_mirakl.catalog.work import SendWork
-        from airflow_provider_mirakl.hooks.base import performer
         from airflow_provider_mirakl.outcome import Outcome
 
         with TemporaryDirectory(prefix="mirakl-") as name, self.get_conn() as client:

@@ -9,6 +9,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_mirakl.api.documents import list_document_types
+from airflow_provider_mirakl.api.platform import (
+    list_attributes,
+    list_channels,
+    list_currencies,
+    list_hierarchies,
+    list_locales,
+    list_values_lists,
+)
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklNotYetError,
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.api.documents import DocumentType
-    from airflow_provider_mirakl.checks.products import Catalog
+    from airflow_provider_mirakl.checks.products import OperatorAttributes
     from airflow_provider_mirakl.client.http import Client
 
 T = TypeVar("T")
@@ -107,29 +116,21 @@ class PlatformSettings:
 
     def locales(self) -> frozenset[str]:
         """Codes of the enabled locales (L01)."""
-        from airflow_provider_mirakl.api.platform import list_locales
-
         return frozenset(entry["code"] for entry in self.get(list_locales()))
 
     def channels(self) -> frozenset[str]:
         """Codes of the enabled channels (CH11)."""
-        from airflow_provider_mirakl.api.platform import list_channels
-
         return frozenset(entry["code"] for entry in self.get(list_channels()))
 
     def currencies(self) -> frozenset[str]:
         """Codes of the enabled currencies (CUR01)."""
-        from airflow_provider_mirakl.api.platform import list_currencies
-
         return frozenset(entry["code"] for entry in self.get(list_currencies()))
 
     def attributes(self) -> frozenset[str]:
         """Codes of the attributes of products (PM11)."""
-        from airflow_provider_mirakl.api.platform import list_attributes
-
         return frozenset(entry["code"] for entry in self.get(list_attributes()))
 
-    def product_catalog(self, caller: Caller, *, all_attributes: bool = False) -> Catalog:
+    def operator_attributes(self, caller: Caller, *, all_attributes: bool = False) -> OperatorAttributes:
         """The categories, attributes and lists of values that files of products are checked against (H11, PM11, VL11).
 
         A key of a shop may ask for them too.
@@ -137,13 +138,12 @@ class PlatformSettings:
         :param caller: whose key it is, and for which shop.
         :param all_attributes: also those that only the operator fills.
         """
-        from airflow_provider_mirakl.api.platform import list_attributes, list_hierarchies, list_values_lists
-        from airflow_provider_mirakl.checks.products import Catalog
+        from airflow_provider_mirakl.checks.products import OperatorAttributes
 
         is_shop = caller.role == "shop"
         shop_id = caller.shop_id if is_shop else None
         every = True if all_attributes and is_shop else None
-        return Catalog(
+        return OperatorAttributes(
             self.get(list_hierarchies(shop_id=shop_id)),
             self.get(list_attributes(shop_id=shop_id, all_operator_attributes=every)),
             self.get(list_values_lists(shop_id=shop_id)),
@@ -151,8 +151,6 @@ class PlatformSettings:
 
     def document_types(self, role: str) -> list[DocumentType]:
         """The types of documents of shops (DO01)."""
-        from airflow_provider_mirakl.api.documents import list_document_types
-
         return self.get(list_document_types(role))
 
     def check(

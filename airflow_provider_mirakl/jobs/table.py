@@ -323,10 +323,10 @@ PRODUCT_IMPORT = JobKind(
     early=frozenset({"SENT"}),
 )
 
-CATALOG_EXPORT = JobKind(
-    name="catalog_export",
+PRODUCT_EXPORT = JobKind(
+    name="product_export",
     code="CM52",
-    title="catalog export",
+    title="product export",
     numbered=False,
     status=lambda job_id, caller: catalog_manager.get_export(job_id),
     state="status",
@@ -471,7 +471,7 @@ JOBS: Mapping[str, JobKind] = {
     for kind in (
         PRODUCT_SYNCHRONIZATION,
         PRODUCT_IMPORT,
-        CATALOG_EXPORT,
+        PRODUCT_EXPORT,
         OFFER_IMPORT,
         STOCK_IMPORT,
         PRICE_IMPORT,

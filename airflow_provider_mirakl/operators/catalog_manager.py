@@ -5,10 +5,13 @@ Source: :ref:`CM21 <facts-cm21>`, :ref:`CM52 <facts-cm52>`, :ref:`CM11 <facts-cm
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.files.values import read_structure
 from airflow_provider_mirakl.operators.bases.exports import (
     ChangesExportArguments,
     ChangesExportOperator,
@@ -100,7 +103,6 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
     def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The failed objects, as CM23 echoes them."""
-        import json
 
         from airflow_provider_mirakl.jobs.reports import rejected_items
 
@@ -142,7 +144,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
     """
 
     asset_read = "products"
-    job = "catalog_export"
+    job = "product_export"
     roles = ("operator", "front")
 
     updated_to = Maybe(Moment())
@@ -186,8 +188,6 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         )
 
     def _lists(self) -> dict[str, list[str]]:
-        from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-        from airflow_provider_mirakl.files.values import read_structure
 
         lists = {name: read_structure(given) for name, given in (self.filters or {}).items()}
         for name, given in lists.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNotFoundError, Problem, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
@@ -151,7 +151,6 @@ class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
     ) -> Iterator[Mapping[str, Any]]:
         """The conversations, each with its messages."""
         from airflow_provider_mirakl.api.conversations import get_conversation_messages
-        from airflow_provider_mirakl.exceptions import MiraklNotFoundError
 
         for conversation_id in entity_ids:
             try:

@@ -5,6 +5,7 @@ Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -192,7 +193,6 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
     def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The offers named in the error reports, as they were submitted."""
-        import json
 
         from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
 

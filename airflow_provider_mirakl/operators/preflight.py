@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl import preflight
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
@@ -43,8 +44,6 @@ class MiraklPreflightOperator(MiraklBaseOperator):
 
     def execute(self, context: Context) -> dict[str, list[dict[str, Any]]]:
         """Check each connection, and log the findings."""
-        from airflow_provider_mirakl import preflight
-
         if not self.conn_ids:  # an empty check would always pass
             raise MiraklConfigurationError(
                 "conn_ids must name at least one connection to check", field="conn_ids"

@@ -27,13 +27,13 @@ class MiraklImportProductsOperator(FileJobOperator):
     permitted.
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
-    :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog, where their acceptance
+    :param until: ``sent``: done when Mirakl has handed the products to the operator, where their acceptance
         may take days; lines handed over are then counted as unknown. ``complete``: done when they are integrated.
     :param operator_format: the file is in the operator's format already.
     :param conversion_type: ``AI_CONVERTER`` or ``STANDARD``; default the shop's own setting.
     :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each true or false; only with
         ``AI_CONVERTER``.
-    :param lint: what to do when a CSV file does not fit the operator's catalog (H11, PM11, VL11, each asked once an
+    :param lint: what to do when a CSV file does not fit the operator's attributes (H11, PM11, VL11, each asked once an
         hour and kept meanwhile): unknown and missing columns, required attributes by category, types, lengths, values
         of lists, doubled SKUs, codes of categories. ``warn`` in the log and send the file; ``fail`` before the call is
         spent; ``off``: do not check. Templated.
@@ -86,15 +86,15 @@ class MiraklImportProductsOperator(FileJobOperator):
         }
 
     def checker(self, caller: Caller) -> Check:
-        """What knows the operator's catalog."""
+        """Checks products against the operator's attributes."""
         from airflow_provider_mirakl.checks.products import ProductCheck
         from airflow_provider_mirakl.hooks.platform import PlatformSettings
 
         with self.hook.get_conn() as client:
             settings = PlatformSettings(client, self.work_folder)
-            catalog = settings.product_catalog(caller, all_attributes=self.operator_format)
+            attributes = settings.operator_attributes(caller, all_attributes=self.operator_format)
         return ProductCheck(
-            catalog,
+            attributes,
             operator_format=self.operator_format,
             converted=self.conversion_type == "AI_CONVERTER",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_mirakl.api.values import Role
+from airflow_provider_mirakl.api.values import Role, numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
@@ -223,7 +224,6 @@ class MiraklRequestOperator(PacedOperator):
         return self.method in READS if self.replay is None else self.replay
 
     def _single(self, client: Client) -> dict[str, Any]:
-        import json
 
         call = self._call(lambda reply: reply)
         if self.target is not None:
@@ -284,7 +284,6 @@ class MiraklRequestOperator(PacedOperator):
     def _page_call(self, params: Iterable[tuple[str, str]]) -> Call[Page[Any]]:
         from airflow_provider_mirakl.api.call import query
         from airflow_provider_mirakl.api.paging import offset_page, seek_page
-        from airflow_provider_mirakl.api.values import numeric_id
 
         asked, items = list(params), str(self.items)  # a parameter may occur more than once
         others = [(name, value) for name, value in asked if name != "offset"]

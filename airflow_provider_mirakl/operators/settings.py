@@ -5,6 +5,7 @@ Source: :ref:`H11 <facts-h11>` and the other calls of that section.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
@@ -90,7 +91,6 @@ class MiraklGetSettingsOperator(StoringOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the call, or return the cached answer."""
-        import json
 
         from airflow_provider_mirakl.api.settings import get_setting
         from airflow_provider_mirakl.runtime.downloads import write_rows

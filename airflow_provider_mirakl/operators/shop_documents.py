@@ -16,6 +16,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklPermissionError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import write_bytes
 from airflow_provider_mirakl.operators.shops import (
     InstanceArguments,
     MiraklInstanceOperator,
@@ -204,7 +205,6 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
         }
         if self.target is None:
             return found | {"documents": rows}
-        from airflow_provider_mirakl.files.storage import write_bytes
 
         lines = (json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
         write_bytes(storage_path(self.target), b"".join(lines))

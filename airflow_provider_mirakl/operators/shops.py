@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import unreadable
 from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -40,6 +42,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
 )
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -60,7 +63,6 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 UnknownFields = Literal["refuse", "send"]
 ShopState = Literal["OPEN", "CLOSE", "SUSPENDED", "TERMINATED"]
@@ -338,7 +340,6 @@ class MiraklUpdateShopOperator(StoringOperator):
         from airflow_provider_mirakl.api.shops import update_account
         from airflow_provider_mirakl.outcome import OutcomeWriter
         from airflow_provider_mirakl.runtime.results import judge_items
-        from airflow_provider_mirakl.runtime.task_run import TaskRun
         from airflow_provider_mirakl.shops.fields import judge_update
 
         run = TaskRun(context, self.work_folder, begins=True)
@@ -414,9 +415,6 @@ class MiraklUpdateShopOperator(StoringOperator):
         return not missing
 
     def _read_changes(self) -> Mapping[str, Any]:
-        import json
-
-        from airflow_provider_mirakl.files.storage import unreadable
 
         given = self.changes
         if isinstance(given, Mapping):

@@ -31,6 +31,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from math import isfinite
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
@@ -483,15 +484,12 @@ class ReadsArguments:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        templated = {name: argument for name, argument in arguments_of(cls).items() if argument.templated}
         if "template_fields" not in cls.__dict__:
-            cls.template_fields = tuple(
-                name for name, argument in arguments_of(cls).items() if argument.templated
-            )
+            cls.template_fields = tuple(templated)
         if "template_fields_renderers" not in cls.__dict__:
             cls.template_fields_renderers = {
-                name: "json"
-                for name, argument in arguments_of(cls).items()
-                if argument.templated and argument.renders_json
+                name: "json" for name, argument in templated.items() if argument.renders_json
             }
 
     def pre_execute(self, context: Any) -> None:
@@ -520,10 +518,14 @@ def arguments_of(operator: type) -> dict[str, Argument[Any]]:
     """The arguments that a class declares and inherits, by name."""
     found: dict[str, Argument[Any]] = {}
     for kind in operator.__mro__:
-        for name, value in vars(kind).items():
-            if name not in found and isinstance(value, Argument):
-                found[name] = value
+        found |= {name: value for name, value in _declared(kind).items() if name not in found}
     return found
+
+
+@cache
+def _declared(kind: type) -> dict[str, Argument[Any]]:
+    """The arguments that a class itself declares. Kept: Airflow's base operator has hundreds of attributes."""
+    return {name: value for name, value in vars(kind).items() if isinstance(value, Argument)}
 
 
 def read_caller(hook: MiraklHook, shop_id: int | None = None) -> Caller:

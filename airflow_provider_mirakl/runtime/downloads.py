@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import writing
+from airflow_provider_mirakl.runtime.tables import decoded, learn, write_table
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
@@ -223,8 +224,6 @@ def _as_ndjson(piece: Path, items: str | None) -> Path:
 
 def _write_parquet(pieces: Sequence[Path], target: StoragePath, documented: Mapping[str, ColumnKind]) -> int:
     """Two passes: first the columns of all pieces, then their rows. See :mod:`.tables`."""
-    from airflow_provider_mirakl.runtime.tables import decoded, learn, write_table
-
     if find_spec("pyarrow") is None:
         raise MiraklConfigurationError(_NO_PYARROW, field="target")
 

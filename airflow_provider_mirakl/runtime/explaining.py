@@ -22,7 +22,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mirakl._compat import as_outputs
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklStorageError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklInputError,
+    MiraklStorageError,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -188,8 +193,6 @@ def _places(error: Exception, task: Any) -> Iterator[str]:
 
 def file_of(error: Exception, task: Any) -> str:
     """The file that an error is about: its own, or the task's source for what is wrong in the source."""
-    from airflow_provider_mirakl.exceptions import MiraklInputError
-
     path = getattr(error, "path", None)
     if path is None and isinstance(error, MiraklInputError):
         path = next((value for name in _SOURCES if isinstance(value := getattr(task, name, None), str)), None)

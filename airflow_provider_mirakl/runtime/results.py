@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import writing
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Reply
@@ -59,8 +60,6 @@ def archive(
 
     :param folder: the task's folder; they are written to ``reports/<id>`` below it.
     """
-    from airflow_provider_mirakl.files.storage import writing
-
     kept = []
     place = folder / "reports" / str(job_id)
     for report in verdict.reports:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl._compat import as_outputs
+from airflow_provider_mirakl.assets import annotate, happened, withheld
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
 from airflow_provider_mirakl.runtime.explaining import Explains
 
@@ -169,7 +170,6 @@ class TaskRun:
         """
         if not task.outlets:
             return
-        from airflow_provider_mirakl.assets import annotate, happened, withheld
 
         if task.asset_name is None or happened(result):  # a task that only reads always emits its result
             annotate(self._context["outlet_events"], task.outlets, result, task.asset)

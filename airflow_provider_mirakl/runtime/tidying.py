@@ -11,7 +11,10 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl._compat import count_unfinished
 from airflow_provider_mirakl.files.paths import folder_below, task_folder
+from airflow_provider_mirakl.files.storage import write_bytes
+from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs_of, remove_claim
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,9 +47,6 @@ def tidy(context: Context, work_folder: str | None, log: Any) -> None:
 
 
 def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
-    from airflow_provider_mirakl._compat import count_unfinished
-    from airflow_provider_mirakl.files.storage import write_bytes
-    from airflow_provider_mirakl.files.tidying import DAY, old_runs_of
 
     days, now, ti = keep_days(), time.time(), context["ti"]
     if days <= 0:
@@ -68,8 +68,6 @@ def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
 
 
 def _tidy_claims(work_folder: str | None, kept: float, log: Any) -> None:
-    from airflow_provider_mirakl.files.storage import write_bytes
-    from airflow_provider_mirakl.files.tidying import DAY, old_claims, remove_claim
 
     folder, now = folder_below(work_folder), time.time()
     last = folder / LAST_FILE

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_mirakl.exceptions import MiraklError
 from airflow_provider_mirakl.links import LINKS
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
 from airflow_provider_mirakl.runtime.explaining import Explains
@@ -187,7 +188,6 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
 
     def _poll_once(self, context: Context) -> Found | None:
-        from airflow_provider_mirakl.exceptions import MiraklError
 
         wait = self._wait(context)
         before = wait.failures = self._failures(context)
@@ -259,7 +259,6 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
     def _execution_end(self, context: Context) -> float | None:
         """The time when ``execution_timeout`` ends, counted from the start of the try."""
-
         if self.execution_timeout is None:
             return None
         self._began = self._began or try_began(context) or time.time()

@@ -10,6 +10,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
 
 if TYPE_CHECKING:
@@ -141,7 +142,6 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         """
         from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
         from airflow_provider_mirakl.runtime.results import judge_items
-        from airflow_provider_mirakl.runtime.task_run import TaskRun
 
         failed = found["failed"]
         with OutcomeWriter(None) as writer:

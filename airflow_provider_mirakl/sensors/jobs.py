@@ -380,7 +380,7 @@ class NewestJobSensor(JudgedJobSensor):
 class MiraklProductImportSensor(NewestJobSensor):
     """Waits for a product import (P42, or P51 for many tasks at once), or for the newest one (P51).
 
-    :param until: ``sent``: done when Mirakl has handed the products to the operator's catalog; ``complete``: done when
+    :param until: ``sent``: done when Mirakl has handed the products to the operator; ``complete``: done when
         they are integrated, which may take days.
 
     Further parameters: :class:`NewestJobSensor`.
@@ -409,13 +409,13 @@ class MiraklProductSynchronizationSensor(JudgedJobSensor):
     job = "product_synchronization"
 
 
-class MiraklCatalogExportSensor(ExportSensor):
+class MiraklProductExportSensor(ExportSensor):
     """Waits for an export of master products (CM53) and fetches its files (CM54). For operator and front office.
 
     Parameters: :class:`ExportSensor`.
     """
 
-    job = "catalog_export"
+    job = "product_export"
 
 
 class MiraklOfferImportSensor(NewestJobSensor):

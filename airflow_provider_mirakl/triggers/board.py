@@ -10,6 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.exceptions import (
+    MiraklAuthenticationError,
+    MiraklBadRequestError,
+    MiraklError,
+    MiraklNotFoundError,
+    MiraklPermissionError,
+)
+
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.jobs.polls import JobQuestion
@@ -80,8 +89,6 @@ class Board:
         :return: ``None`` if the readings have nothing new about it.
         :raises MiraklError: why the last reading failed, if polling only the job would not help.
         """
-        from airflow_provider_mirakl.exceptions import MiraklAuthenticationError
-
         job_id = question.job_id
         new = job_id not in self._asked
         until = time.monotonic() + FORGET_AFTER * interval
@@ -101,13 +108,6 @@ class Board:
         return self._statuses.get(job_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: SendCall) -> None:
-        from airflow_provider_mirakl.api.caller import Caller
-        from airflow_provider_mirakl.exceptions import (
-            MiraklBadRequestError,
-            MiraklError,
-            MiraklNotFoundError,
-            MiraklPermissionError,
-        )
 
         now, began = time.monotonic(), datetime.now(UTC)
         self._asked = {

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_mirakl._compat import in_thread
+from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Turn
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklNotYetError,
     MiraklRateLimitError,
 )
+from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.triggers.board import Board, board_of, key_of
 from airflow_provider_mirakl.triggers.board import Key as BoardKey
 from airflow_provider_mirakl.triggers.line import line_of
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import AsyncClient
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.hooks.connections import ConnectionValues
-    from airflow_provider_mirakl.jobs.polls import JobQuestion
     from airflow_provider_mirakl.triggers.line import Line
 
     Perform = Callable[[Step], Awaitable[object]]
@@ -186,9 +187,6 @@ class _Performer:
 
     async def perform(self, step: Step) -> object:
         """Perform a step, and return its result."""
-        from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Turn
-        from airflow_provider_mirakl.jobs.polls import JobQuestion
-
         match step:
             case Sleep():
                 if step.seconds > KEPT_SLEEP:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger
+from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger, in_thread
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
 from airflow_provider_mirakl.files.paths import folder_below
 
@@ -226,7 +226,7 @@ class MiraklProductImportsTrigger(_ImportsTrigger):
     :param shop_id: only imports of this shop; default the connection's own. The operator may leave it out and gets the
         imports of all shops.
     :param states: only these of Mirakl's states, such as ``["COMPLETE"]``; default every final state. With
-        ``SENT`` an import is also delivered when its products have been sent to the operator's catalog.
+        ``SENT`` an import is also delivered when its products have been sent to the operator.
     :param poke_interval: seconds between two polls; Mirakl permits 60 and recommends 300.
     :param since: at the very first start, also deliver changes from this time on.
     """
@@ -373,7 +373,6 @@ class _Place:
 
     async def load(self) -> Cursor | None:
         """The stored cursor; ``None`` at the very first start."""
-        from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.watches import Cursor
 
         if self._store is not None:
@@ -387,8 +386,6 @@ class _Place:
 
     async def save(self, cursor: Cursor) -> None:
         """Store the cursor."""
-        from airflow_provider_mirakl._compat import in_thread
-
         if self._store is not None:
             await self._store.aset(self._name, cursor.dump())
             return
@@ -396,7 +393,6 @@ class _Place:
         await in_thread(lambda: note.write(cursor))
 
     async def _opened(self) -> Note[Any]:
-        from airflow_provider_mirakl._compat import in_thread
 
         if self._note is None:
             self._note = await in_thread(lambda: _note(self._conn_id, self._name))

@@ -6,15 +6,21 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mirakl._compat import in_thread
+from airflow_provider_mirakl.api.steps import drive_async
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError, MiraklTriggerEventError
+from airflow_provider_mirakl.triggers.desk import DeadlinePassedError, open_desk
+from airflow_provider_mirakl.triggers.places import Place
+from airflow_provider_mirakl.triggers.poll import dump_error
 from airflow_provider_mirakl.triggers.stored import check_arguments, check_call
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.catalog.loop import Pace
-    from airflow_provider_mirakl.triggers.places import Place
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +117,6 @@ class PacedTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: when all calls are made, at an error that cannot pass, or if the plan cannot be accessed."""
-        from airflow_provider_mirakl._compat import in_thread
-        from airflow_provider_mirakl.exceptions import MiraklError
-        from airflow_provider_mirakl.triggers.poll import dump_error
-
         began, may_fire = time.monotonic(), 0.0
         event: dict[str, Any]
         try:
@@ -135,20 +137,15 @@ class PacedTrigger(BaseTrigger):
         :raises MiraklTriggerEventError: another version of the package wrote them.
         """
         from airflow_provider_mirakl.catalog.loop import Pace
-        from airflow_provider_mirakl.triggers.places import Place
 
         check_arguments(self.version, VERSION, self._unknown)
         check_call(Pace, self.state.get("pace", {}))
         return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
 
     async def _make_calls(self, pace: Pace, place: Place) -> dict[str, Any]:
-        from dataclasses import asdict
 
-        from airflow_provider_mirakl.api.steps import drive_async
         from airflow_provider_mirakl.catalog.loop import CallLimits, make_calls
         from airflow_provider_mirakl.catalog.work import Work
-        from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError
-        from airflow_provider_mirakl.triggers.desk import DeadlinePassedError, open_desk
 
         seen: list[Work] = []
         carried = _Carried(dict(self.state.get("carried") or {}))
@@ -193,8 +190,6 @@ def read_paced(event: object) -> dict[str, Any]:
 
     :raises MiraklTriggerEventError: it is none.
     """
-    from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
-
     if (
         not isinstance(event, dict)
         or event.get("status") not in STATUSES

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.catalog.ledger import resume
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE
 from airflow_provider_mirakl.catalog.reading import plans_in
@@ -18,9 +19,15 @@ from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.extract.listings import find_listing
+from airflow_provider_mirakl.extract.work import PROGRESS as EXTRACT
+from airflow_provider_mirakl.extract.work import ExtractWork, Window
 from airflow_provider_mirakl.files.notes import NoteKind, Store
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.jobs.batches import BatchWork
+from airflow_provider_mirakl.jobs.book import JobBook
+from airflow_provider_mirakl.jobs.table import JOBS
 from airflow_provider_mirakl.triggers.stored import CLEAR, check_call
 
 
@@ -135,10 +142,6 @@ def open_extract(
     store: Store | None = None,
 ) -> Work | None:
     """The pages of an extract that are still to be read."""
-    from airflow_provider_mirakl.extract.listings import find_listing
-    from airflow_provider_mirakl.extract.work import PROGRESS as EXTRACT
-    from airflow_provider_mirakl.extract.work import ExtractWork, Window
-
     work = ExtractWork(
         find_listing(listing),
         Window(
@@ -166,11 +169,6 @@ def open_batches(
     store: Store | None = None,
 ) -> Work | None:
     """The batches of a job operator that are still to be sent."""
-    from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.jobs.batches import BatchWork
-    from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.jobs.table import JOBS
-
     place, call = storage_path(copy), JOBS[kind].batch
     book = JobBook.find(storage_path(folder), generation=generation, store=store)
     if book is None or call is None or not place.exists():

@@ -6,12 +6,16 @@ that wait for imports cost one call a minute.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mirakl._compat import in_thread
+from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError, MiraklTriggerEventError
 from airflow_provider_mirakl.triggers.stored import check_arguments, check_call
 
 log = logging.getLogger(__name__)
@@ -87,9 +91,7 @@ class PollTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: at the first poll that finds something, at an error that cannot pass, or at the deadline."""
-        from airflow_provider_mirakl._compat import in_thread
         from airflow_provider_mirakl.api.steps import drive_async
-        from airflow_provider_mirakl.exceptions import MiraklError
         from airflow_provider_mirakl.jobs.waiting import (
             Schedule,
             Tolerance,
@@ -142,8 +144,6 @@ def read_event(event: object) -> dict[str, Any] | None:
     :raises MiraklError: the error that it raised.
     :raises MiraklTriggerEventError: the event is not valid.
     """
-    from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
-
     if isinstance(event, dict):
         status, found, error = event.get("status"), event.get("found"), event.get("error")
         if status == "timeout":
@@ -157,8 +157,6 @@ def read_event(event: object) -> dict[str, Any] | None:
 
 def dump_error(error: Exception) -> dict[str, Any]:
     """An error as JSON, to return to the worker; of a foreign error only the message."""
-    from airflow_provider_mirakl.exceptions import MiraklError
-
     name = type(error).__name__
     if not isinstance(error, MiraklError):
         return {"type": name, "args": [f"{name}: {error}"], "data": {}}
@@ -170,11 +168,6 @@ def dump_error(error: Exception) -> dict[str, Any]:
 def load_error(dumped: dict[str, Any]) -> Exception:
     """The error of :func:`dump_error`; a foreign one becomes a plain error with the same message, and so does one that
     only another version of this package has."""
-    import importlib
-    from contextlib import suppress
-
-    from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError, MiraklTriggerEventError
-
     args, data = dumped.get("args"), dumped.get("data", {})
     if not isinstance(args, list) or not isinstance(data, dict):
         return MiraklTriggerEventError(f"expected the error of a trigger, got {dumped!r:.200}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,8 +38,6 @@ def check_call(function: Callable[..., Any], arguments: Mapping[str, Any], *more
     :param others: keyword arguments beside them.
     :raises MiraklTriggerEventError: it takes others, so another version of the package stored them.
     """
-    import inspect
-
     try:
         inspect.signature(function).bind(*more, **arguments, **others)
     except TypeError as error:

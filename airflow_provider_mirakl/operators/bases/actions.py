@@ -44,6 +44,7 @@ from airflow_provider_mirakl.runtime.arguments import (
 from airflow_provider_mirakl.runtime.results import judge_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-    from airflow_provider_mirakl.runtime.waiting import Wait
 
 OnUnclear = Literal["fail", "resend"]
 
@@ -511,7 +511,6 @@ class OrderActionsOperator(MiraklBaseOperator):
         )
 
     def _wait(self, action_ids: list[str], deadline: float) -> Wait:
-        from airflow_provider_mirakl.runtime.waiting import Wait
 
         return Wait(
             poll=POLL,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_mirakl.assets import asset_of
 from airflow_provider_mirakl.links import LINKS
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments
 from airflow_provider_mirakl.runtime.explaining import Explains
@@ -51,7 +52,6 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
         """The asset that the operator changes."""
         if self.asset_name is None or (hook := self.changed_by) is None:
             return None
-        from airflow_provider_mirakl.assets import asset_of
 
         return asset_of(hook.conn_type, hook.conn_id, self.asset_name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -153,8 +154,6 @@ class ExportOperator(MiraklJobOperator):
 
     def payload(self, caller: Caller) -> str:
         """Hash of the request."""
-        import hashlib
-
         call = self.asked(caller)
         words = f"{call.target}\0{caller}\0{self.target}".encode()
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()

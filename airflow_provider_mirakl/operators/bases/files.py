@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, write_bytes, writing
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.results import Ended
@@ -133,11 +136,6 @@ class FileJobOperator(JudgedJobOperator):
 
     def payload(self, caller: Caller) -> str:
         """Copy the file, check it, and hash it with its options and the shop."""
-        import hashlib
-        import json
-
-        from airflow_provider_mirakl.files.storage import BLOCK, unreadable, writing
-
         digest = hashlib.sha256(
             json.dumps(
                 [self.job, self.options, caller.role, caller.shop_id, self.encoding, self.strip],
@@ -209,7 +207,6 @@ class FileJobOperator(JudgedJobOperator):
         """Check the copy; if it is not clean, write it again."""
         from airflow_provider_mirakl.checks.lint import as_line, lint_table
         from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
-        from airflow_provider_mirakl.files.storage import remove, writing
 
         with (
             open_table(self.copy, encoding=self.encoding) as table,
@@ -232,10 +229,8 @@ class FileJobOperator(JudgedJobOperator):
 
     def _tell(self, lint: Lint) -> None:
         """Say what was found, and keep it for the result."""
-        import json
 
         from airflow_provider_mirakl.checks.lint import words
-        from airflow_provider_mirakl.files.storage import write_bytes
 
         summary = lint.summary() | {"findings": str(self._findings) if lint.count else None}
         write_bytes(self._run.folder / "lint.json", json.dumps(summary, ensure_ascii=False).encode())
@@ -265,8 +260,6 @@ class FileJobOperator(JudgedJobOperator):
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """What the check found."""
-        import json
-
         try:
             return {"lint": json.loads((run.folder / "lint.json").read_bytes())}
         except (FileNotFoundError, ValueError):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.catalog.rows import Source
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.exceptions import Problem
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.outcome import ItemResult
@@ -130,11 +133,8 @@ class RowsJobOperator(JudgedJobOperator):
         :raises MiraklInputError: the source cannot be read; or objects are invalid, and ``on_invalid`` is ``fail``.
         :raises MiraklItemsFailedError: every object was rejected.
         """
-        import hashlib
-        from contextlib import ExitStack
 
         from airflow_provider_mirakl.catalog.rejects import RejectsWriter
-        from airflow_provider_mirakl.files.storage import remove, writing
 
         source = self._open()  # the files of a previous try are kept if this one cannot be read
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
@@ -167,9 +167,6 @@ class RowsJobOperator(JudgedJobOperator):
         return digest.hexdigest()
 
     def _faults(self, row: bytes) -> list[Problem]:
-        import json
-
-        from airflow_provider_mirakl.exceptions import Problem
 
         try:
             return self.check(json.loads(row))
@@ -231,8 +228,6 @@ class RowsJobOperator(JudgedJobOperator):
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The objects that were rejected before the call, with the reasons, and those that Mirakl rejected."""
-        from airflow_provider_mirakl.files.storage import remove, writing
-
         target = run.folder / "rejects.ndjson"
         # First the ones with their reasons: a file is recognized by how it begins.
         wrong = self._rejected.read_bytes() if any(True for _ in self.rejected(run)) else b""

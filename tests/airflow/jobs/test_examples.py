@@ -42,7 +42,7 @@ def test_product_import_with_error_report_and_threshold(
 
 
 def test_catalog_export(run_dag, tmp_path, mirakl_sandbox, mirakl_sandbox_connections):
-    run = run_dag(example("mirakl_catalog_export.py"), conf={"folder": str(tmp_path)})
+    run = run_dag(example("mirakl_products_export.py"), conf={"folder": str(tmp_path)})
     assert run.state == "success"
     exported = run.returned("export_products")
     assert exported["items"] > 10

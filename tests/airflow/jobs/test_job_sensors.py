@@ -28,10 +28,10 @@ from airflow_provider_mirakl.operators.offers import (
 )
 from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 from airflow_provider_mirakl.sensors.jobs import (
-    MiraklCatalogExportSensor,
     MiraklOfferExportSensor,
     MiraklOfferImportSensor,
     MiraklPriceImportSensor,
+    MiraklProductExportSensor,
     MiraklProductImportSensor,
     MiraklProductSynchronizationSensor,
     MiraklStockImportSensor,
@@ -57,7 +57,7 @@ PAIRS = [
 ]
 EXPORTS = [
     (MiraklExportOffersOperator, MiraklOfferExportSensor, "mirakl_shop"),
-    (MiraklExportProductsOperator, MiraklCatalogExportSensor, "mirakl_operator"),
+    (MiraklExportProductsOperator, MiraklProductExportSensor, "mirakl_operator"),
 ]
 
 
@@ -165,11 +165,11 @@ def test_an_export_that_mirakl_no_longer_has_leaves_no_target(submit, sense, tmp
     job_ids = submit(MiraklExportProductsOperator, "mirakl_operator")
     target = tmp_path / "late.csv"
     with pytest.raises(MiraklReplyError, match="are JSON, not CSV"):
-        sense(MiraklCatalogExportSensor, "mirakl_operator", job_ids=job_ids, target=str(target))
+        sense(MiraklProductExportSensor, "mirakl_operator", job_ids=job_ids, target=str(target))
     mirakl_sandbox.fault("status", "CM54", status=404, times=None)
     with pytest.raises(MiraklNotFoundError):
         sense(
-            MiraklCatalogExportSensor,
+            MiraklProductExportSensor,
             "mirakl_operator",
             job_ids=job_ids,
             target=str(tmp_path / "late.ndjson"),

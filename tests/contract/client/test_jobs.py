@@ -16,7 +16,7 @@ from tests.contract.client.conftest import SHARED
 WHERE = {
     "product_synchronization": ("mirakl-mcm-operator-openapi.json", "CM22_Response_200", "status"),
     "product_import": ("mirakl-mcm-seller-openapi.json", "P42", "import_status"),
-    "catalog_export": ("mirakl-mcm-operator-openapi.json", "CM53_Response_200", "status"),
+    "product_export": ("mirakl-mcm-operator-openapi.json", "CM53_Response_200", "status"),
     "offer_import": ("mirakl-mmp-seller-openapi.json", "OF02", "status"),
     "stock_import": ("mirakl-mmp-seller-openapi.json", "STO02", "status"),
     "price_import": ("mirakl-mmp-seller-openapi.json", "PRI02", "status"),

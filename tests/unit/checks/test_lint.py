@@ -11,11 +11,11 @@ import pytest
 
 from airflow_provider_mirakl.checks.imports import OF01, PRI01, STO01, ImportCheck, ImportFile
 from airflow_provider_mirakl.checks.lint import Check, Lint, as_line, lint_table, words
-from airflow_provider_mirakl.checks.products import Catalog, ProductCheck
+from airflow_provider_mirakl.checks.products import OperatorAttributes, ProductCheck
 from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
 from airflow_provider_mirakl.sandbox.systems import reference
 
-CATALOG = Catalog(
+OPERATOR = OperatorAttributes(
     reference.HIERARCHIES,  # type: ignore[arg-type]
     list(reference.ATTRIBUTES.values()),  # type: ignore[arg-type]
     reference.VALUES_LISTS,  # type: ignore[arg-type]
@@ -58,7 +58,7 @@ def test_a_good_file_has_nothing(lint: Any) -> None:
     text = HEAD + row(color="Blue", weight="-3", materials="wood|Metal", released="2026-01-31")
     text += row(shop_sku="A-2", main_image="https://a/1.jpg", brand="Nordlys", materials="wood, glass")
     text += row(shop_sku="A-3", category="smartphones", battery="4000")
-    found = lint(text, ProductCheck(CATALOG))
+    found = lint(text, ProductCheck(OPERATOR))
     assert (said(found), found.notes, found.rows) == ([], [], 3)
     assert found.summary() == {"rows": 3, "problems": 0, "commonest": [], "notes": []}
 
@@ -86,12 +86,12 @@ def test_a_good_file_has_nothing(lint: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_fault_of_a_product(cells: dict[str, str], message: str, lint: Any) -> None:
-    found = lint(HEAD + row(shop_sku="A-0") + row(**cells), ProductCheck(CATALOG))
+    found = lint(HEAD + row(shop_sku="A-0") + row(**cells), ProductCheck(OPERATOR))
     assert said(found) == [f"line 3, id 'A-1', {message}"]
 
 
 def test_findings_have_the_values_that_would_be_right(lint: Any) -> None:
-    found = lint(HEAD + row(color="purple") + row(shop_sku="A-2", color="blck"), ProductCheck(CATALOG))
+    found = lint(HEAD + row(color="purple") + row(shop_sku="A-2", color="blck"), ProductCheck(OPERATOR))
     rows = [json.loads(as_line(finding)) for finding in found.findings]
     assert [(one["line"], one["id"], one["column"], one["value"], one["allowed"]) for one in rows] == [
         (2, "A-1", "color", "purple", ["black", "white", "blue", "green", "red", "grey"]),
@@ -108,15 +108,15 @@ def test_many_allowed_values_are_cut(lint: Any) -> None:
         {"code": "id", "roles": [{"type": "SHOP_SKU"}]},
         {"code": "c", "type": "LIST", "type_parameter": "many"},
     ]
-    catalog = Catalog([], attributes, [{"code": "many", "values": values}])  # type: ignore[list-item]
-    (finding,) = lint("id;c\n1;x\n", ProductCheck(catalog)).findings
+    operator = OperatorAttributes([], attributes, [{"code": "many", "values": values}])  # type: ignore[list-item]
+    (finding,) = lint("id;c\n1;x\n", ProductCheck(operator)).findings
     assert finding.message.endswith("color-019 and 480 more")
     assert len(finding.allowed) == 20
 
 
 def test_columns(lint: Any) -> None:
     found = lint(
-        "category;shop_sku;Title;colour;ean;brnd;sku_x;ean\nheadphones;A;x;;1;;;\n", ProductCheck(CATALOG)
+        "category;shop_sku;Title;colour;ean;brnd;sku_x;ean\nheadphones;A;x;;1;;;\n", ProductCheck(OPERATOR)
     )
     assert said(found)[:6] == [
         "line 1, Title: is not an attribute of the operator; did you mean 'title'?",
@@ -130,13 +130,13 @@ def test_columns(lint: Any) -> None:
 
 def test_a_column_that_only_a_category_needs_is_named_once(lint: Any) -> None:
     text = "category;shop_sku;title;ean\n" + "".join(f"smartphones;A-{n};x;4006381333931\n" for n in range(3))
-    assert said(lint(text, ProductCheck(CATALOG))) == [
+    assert said(lint(text, ProductCheck(OPERATOR))) == [
         "line 2, id 'A-0', battery: the column is missing; smartphones needs it"
     ]
 
 
 def test_doubled_ids(lint: Any) -> None:
-    assert said(lint(HEAD + row() + row(), ProductCheck(CATALOG))) == [
+    assert said(lint(HEAD + row() + row(), ProductCheck(OPERATOR))) == [
         "line 3, id 'A-1', shop_sku: 'A-1' is already on line 2"
     ]
 
@@ -144,27 +144,27 @@ def test_doubled_ids(lint: Any) -> None:
 def test_labels_above_codes(lint: Any) -> None:
     labels = "Category;Shop SKU;Title;EAN;Colour\n"
     text = labels + "category;shop_sku;title;ean;color\nheadphones;A;x;4006381333931;purple\n"
-    assert said(lint(text, ProductCheck(CATALOG))) == [
+    assert said(lint(text, ProductCheck(OPERATOR))) == [
         "line 3, id 'A', color: 'purple' is not in the list colors; it has black, white, blue, green, red, grey"
     ]
 
 
 def test_the_shop_s_own_format_is_not_judged_by_the_operator_s(lint: Any) -> None:
     text = "Nummer;Bezeichnung;Farbe\n1;Lampe;violett\n"
-    found = lint(text, ProductCheck(CATALOG))
+    found = lint(text, ProductCheck(OPERATOR))
     assert said(found) == []
     assert "shop's own format" in found.notes[0]
-    assert lint(text, ProductCheck(CATALOG, operator_format=True)).count > 3
-    assert "AI_CONVERTER" in lint(text, ProductCheck(CATALOG, converted=True)).notes[0]
+    assert lint(text, ProductCheck(OPERATOR, operator_format=True)).count > 3
+    assert "AI_CONVERTER" in lint(text, ProductCheck(OPERATOR, converted=True)).notes[0]
 
 
 def test_a_row_that_cannot_be_read_is_one_finding(lint: Any) -> None:
-    found = lint(HEAD + row() + "a;b;c;d;e;f;g;h;i;j;k;l\n" + row(shop_sku="A-2"), ProductCheck(CATALOG))
+    found = lint(HEAD + row() + "a;b;c;d;e;f;g;h;i;j;k;l\n" + row(shop_sku="A-2"), ProductCheck(OPERATOR))
     assert said(found) == ["line 3: has 12 cells, but the header has 11; is a quote or a separator missing?"]
 
 
 def test_the_words_for_a_person(lint: Any) -> None:
-    found = lint(HEAD + row(color="purple"), ProductCheck(CATALOG))
+    found = lint(HEAD + row(color="purple"), ProductCheck(OPERATOR))
     assert next(iter(words(found, "feed.csv"))) == "feed.csv: 1 problem in 1 row"
     assert list(words(Lint(rows=2), "feed.csv")) == ["feed.csv: no problems in 2 rows"]
 

@@ -126,7 +126,7 @@ async def test_faults_are_the_same_as_in_a_worker(connection, fields, error, fix
 
 
 async def test_secrets_are_masked_on_the_loop_too(both, monkeypatch):
-    from airflow_provider_mirakl import _compat
+    from airflow_provider_mirakl.hooks import base
 
     masked, loop_thread = [], threading.get_ident()
 
@@ -134,7 +134,7 @@ async def test_secrets_are_masked_on_the_loop_too(both, monkeypatch):
         assert threading.get_ident() == loop_thread
         masked.append(secret)
 
-    monkeypatch.setattr(_compat, "amask_secret", note)
+    monkeypatch.setattr(base, "amask_secret", note)
     await MiraklHook(both).get_async_conn()
     assert masked == ["sandbox-operator-key", "sandbox-front-key"]
 

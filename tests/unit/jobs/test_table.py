@@ -73,7 +73,7 @@ def test_a_report_is_there_in_its_states_and_where_its_flag_says_so(state, codes
         # lines that were read and of which no count speaks
         ("stock_import", {"lines_read": 9, "lines_in_success": 3, "lines_in_error": 1}, Counts(3, 1, 5)),
         ("price_import", {}, Counts()),
-        ("catalog_export", {"status": "COMPLETED"}, Counts()),
+        ("product_export", {"status": "COMPLETED"}, Counts()),
         (
             "product_import",
             {"import_status": "SENT", "transform_lines_read": 10, "transform_lines_in_error": 4},
@@ -127,7 +127,7 @@ def test_counts(name, status, counts):
 @pytest.mark.parametrize(
     ("name", "status", "reason"),
     [
-        ("catalog_export", {"status": "FAILED", "error": {"code": "E1", "message": "no"}}, "E1: no"),
+        ("product_export", {"status": "FAILED", "error": {"code": "E1", "message": "no"}}, "E1: no"),
         ("offer_export", {"status": "FAILED", "error": {"code": "E1", "detail": "no"}}, "E1: no"),
         ("product_import", {"import_status": "FAILED", "reason_status": "empty"}, "empty"),
         ("product_import", {"import_status": "FAILED"}, ""),
@@ -139,8 +139,8 @@ def test_the_reason_is_found_wherever_it_stands(name, status, reason):
 
 def test_addresses_of_an_export():
     status = {"status": "COMPLETED", "urls": ["https://a/1", "https://a/2"]}
-    assert judge(JOBS["catalog_export"], status).urls == ("https://a/1", "https://a/2")
-    assert judge(JOBS["catalog_export"], {"status": "COMPLETED"}).urls == ()
+    assert judge(JOBS["product_export"], status).urls == ("https://a/1", "https://a/2")
+    assert judge(JOBS["product_export"], {"status": "COMPLETED"}).urls == ()
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))

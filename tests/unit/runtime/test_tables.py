@@ -64,7 +64,7 @@ def test_rows_that_lack_columns_have_nulls() -> None:
     assert found.to_pylist() == [{"a": "x", "b": None}, {"a": None, "b": None}, {"a": None, "b": True}]
 
 
-@pytest.mark.parametrize("name", ["offer_export", "catalog_export"])
+@pytest.mark.parametrize("name", ["offer_export", "product_export"])
 def test_an_export_without_rows_has_the_columns_of_one_with_rows(name: str) -> None:
     documented = JOBS[name].columns
     empty = table(documented=documented)

@@ -7,7 +7,7 @@ deleted ones (CM61) as NDJSON.
 Parquet needs `pip install 'airflow-provider-mirakl[parquet]'`.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), then *Trigger*: the files are in
-`dags/out/catalog`.
+`dags/out/products`.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
-# [START mirakl_catalog_export]
+# [START mirakl_products_export]
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
     MiraklExportProductsOperator,
@@ -25,14 +25,14 @@ from airflow_provider_mirakl.operators.catalog_manager import (
 EXAMPLES = Path(__file__).resolve().parent
 
 with DAG(
-    dag_id="mirakl_catalog_export",
+    dag_id="mirakl_products_export",
     description="Export the master products and the deleted ones.",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     default_args={"retries": 2, "mirakl_conn_id": "mirakl_operator"},
     params={
         "folder": Param(
-            f"{EXAMPLES}/out/catalog",
+            f"{EXAMPLES}/out/products",
             type="string",
             title="Folder to write to",
             description="A local path, or object storage, such as s3://aws_default@catalog/exports.",
@@ -57,4 +57,4 @@ with DAG(
         task_id="export_deletions",
         target="{{ params.folder }}/deleted-{{ ds_nodash | default('manual') }}.ndjson",
     )
-# [END mirakl_catalog_export]
+# [END mirakl_products_export]
