@@ -173,6 +173,7 @@ class TestHandOver:
         work: Any = SimpleNamespace(
             operation=Operation("upsertProducts", "POST", "/p", replay=True, interval=interval),
             position={"next_chunk": 3},
+            describe=lambda interval: "chunk 3/10",
         )
         operator = Operator(task_id="paced", deferrable=True, **options)
         waiting.hand_over(
