@@ -82,6 +82,19 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await sync_to_async(function, thread_sensitive=False)()
 
 
+def check_file_system(scheme: str) -> None:
+    """Airflow 3 refuses an unknown file system when a path is made, Airflow 2 only when the path is used.
+
+    :param scheme: the beginning of a URL, such as ``s3``.
+    :raises ValueError: no file system has the scheme.
+    """
+    if __version__.startswith("2."):
+        from airflow.io import has_fs
+
+        if not has_fs(scheme):
+            raise ValueError(f"No filesystem registered for scheme {scheme}")
+
+
 UNFINISHED = ("deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule", "up_for_retry")
 """States of an unfinished task instance."""
 

@@ -52,7 +52,8 @@ def gtin_fault(value: str) -> str:
         words = "has an apostrophe, a quote or a space around it; remove it, or set normalize_gtins=True"
         return f"{shown!r} {words}; {takes}"
     if value.isascii() and value.isdigit():
-        return f"{shown!r} has {len(value)} digits; {takes}{_length_hint(value)}"
+        plural = "s" if len(value) != 1 else ""
+        return f"{shown!r} has {len(value)} digit{plural}; {takes}{_length_hint(value)}"
     fixed = normalized(value)
     hint = "; normalize_gtins=True fixes it" if fixed is not None else ""
     return f"{shown!r} is not a GTIN; {takes} and nothing else{hint}"

@@ -46,7 +46,10 @@ def storage_path(path: str) -> StoragePath:
             f"{path}: {scheme}:// needs the package {package}, which is not installed here; install it wherever "
             "Airflow runs"
         )
+    from airflow_provider_mirakl._compat import check_file_system
+
     try:
+        check_file_system(scheme)
         return ObjectStoragePath(path)
     except ValueError as error:
         raise MiraklConfigurationError(

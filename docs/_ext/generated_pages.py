@@ -276,7 +276,7 @@ def messages() -> dict[str, dict[str, set[str]]]:
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             for kind, text in _messages_of(node, module):
-                if len(re.sub(r"<\w*>|\W", "", text)) > 8:  # more than what another function puts together
+                if len(re.sub(r"<\w*>|\W", "", text)) > 7:  # more than what another function puts together
                     found.setdefault(kind, {}).setdefault(text, set()).add(module)
     return found
 
@@ -296,7 +296,7 @@ def _messages_of(node: ast.AST, module: str) -> Iterator[tuple[str, str]]:
         # What is wrong with a value of a product: its path and the words.
         case ast.Yield(value=ast.Tuple(elts=[_, text])) if module == "catalog.product":
             yield "MiraklInputError", _text_of(text)
-        case ast.FunctionDef(name="gtin_fault"):
+        case ast.FunctionDef(name="gtin_fault" | "not_utf8"):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Return) and inner.value is not None:
                     yield "MiraklInputError", _text_of(inner.value)
@@ -412,6 +412,9 @@ def write(app: Sphinx) -> None:
     found = operators()
     pages = {kind.__name__: page(kind, module) for module, kinds in found.items() for kind in kinds}
     pages |= {"operators": overview(found), "messages": messages_page(), "mistakes": mistakes_page()}
+    for path in folder.glob("*.rst"):
+        if path.stem not in pages:  # of a class that is gone
+            path.unlink()
     for name, text in pages.items():
         path = folder / f"{name}.rst"
         if not path.exists() or path.read_text("utf-8") != text:

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.timeout(600)]
 
 ON_3 = not version("apache-airflow").startswith("2.")
 
