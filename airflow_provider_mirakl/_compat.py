@@ -89,7 +89,7 @@ def check_file_system(scheme: str) -> None:
     :raises ValueError: no file system has the scheme.
     """
     if __version__.startswith("2."):
-        from airflow.io import has_fs
+        from airflow.io import has_fs  # type: ignore[attr-defined]
 
         if not has_fs(scheme):
             raise ValueError(f"No filesystem registered for scheme {scheme}")
