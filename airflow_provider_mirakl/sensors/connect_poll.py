@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,8 @@ from airflow_provider_mirakl.catalog.reading import plans_in
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.jobs.waiting import Poll
+
+log = logging.getLogger(__name__)
 
 
 def catalog_matches(
@@ -44,8 +48,15 @@ def _ids_match(wanted: set[str], expect: str) -> Poll:
         if seen and (expect == "absent" or seen == wanted):
             break
         following = page.following
-    matches = seen == wanted if expect == "present" else not seen
-    return {"succeeded": len(wanted)} if matches else None
+    waiting = wanted - seen if expect == "present" else seen
+    if not waiting:
+        return {"succeeded": len(wanted)}
+    if expect == "present":
+        found = f"{len(seen):,} of {len(wanted):,} products are present"
+    else:
+        found = "products are still listed"
+    log.info("This round: %s; first to wait for: %s", found, min(waiting))
+    return None
 
 
 def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
@@ -55,8 +66,12 @@ def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
         page = yield from send(following)
         complete = yield from blocking(partial(_see, verifiers, page.items))
         following = None if complete else page.following
-    succeeded, others = yield from blocking(partial(_count, verifiers))
-    return None if others else {"succeeded": succeeded}
+    found, first = yield from blocking(partial(_count, verifiers))
+    if first is None:
+        return {"succeeded": sum(found.values())}
+    counts = ", ".join(f"{count:,} {code}" for code, count in sorted(found.items()))
+    log.info("This round: %s; first to wait for: %s", counts, first)
+    return None
 
 
 def _open(folder: str, sample: int | None, reader: str) -> list[Verifier]:
@@ -72,12 +87,13 @@ def _see(verifiers: list[Verifier], products: list[Product]) -> bool:
     return all(verifier.complete for verifier in verifiers)
 
 
-def _count(verifiers: list[Verifier]) -> tuple[int, int]:
-    succeeded = others = 0
+def _count(verifiers: list[Verifier]) -> tuple[Counter[str], str | None]:
+    """How many products have which code, and the first one by its id that is not as submitted."""
+    found: Counter[str] = Counter()
+    first: str | None = None
     for verifier in verifiers:
         for result in verifier.finish():
-            if result.status == "succeeded":
-                succeeded += 1
-            else:
-                others += 1
-    return succeeded, others
+            found[str(result.code)] += 1
+            if result.status != "succeeded":
+                first = min(first or result.item_id, result.item_id)
+    return found, first

@@ -62,3 +62,45 @@ def test_a_result_in_every_form_that_a_template_makes(given):
 def test_what_cannot_be_waited_for(options, words):
     with pytest.raises(MiraklConfigurationError, match=words):
         arguments(**options)
+
+
+def poll(pages, **options):
+    """What a poll finds in these pages."""
+    from airflow_provider_mirakl.api.call import Page
+    from airflow_provider_mirakl.api.steps import Blocking
+    from airflow_provider_mirakl.sensors.connect_poll import catalog_matches
+
+    steps = catalog_matches({}, **options)
+    found = [Page([{"id": name} for name in page], None) for page in pages]
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(step.function() if isinstance(step, Blocking) else found.pop(0))
+    except StopIteration as stop:
+        return stop.value
+
+
+@pytest.mark.parametrize(
+    ("listed", "expect", "words"),
+    [
+        (["B"], "present", "This round: 1 of 3 products are present; first to wait for: A"),
+        (["C", "B"], "absent", "This round: products are still listed; first to wait for: B"),
+    ],
+)
+def test_a_round_says_what_it_found(listed, expect, words, caplog):
+    with caplog.at_level("INFO"):
+        assert poll([listed], product_ids=["A", "B", "C"], expect=expect) is None
+    assert caplog.messages == [words]
+    ids = ["A", "B", "C"] if expect == "present" else []
+    assert poll([ids], product_ids=["A", "B", "C"], expect=expect) == {"succeeded": 3}
+    assert len(caplog.messages) == 1
+
+
+def test_a_round_over_a_plan_counts_by_code(tmp_path, caplog):
+    from airflow_provider_mirakl.catalog.plan import plan_delete
+
+    plan_delete(["A", "B"], tmp_path / "plan")
+    with caplog.at_level("INFO"):
+        assert poll([["B", "X"]], folder=str(tmp_path / "plan")) is None
+    assert caplog.messages == ["This round: 1 deleted, 1 still_there; first to wait for: B"]
+    assert poll([["X"]], folder=str(tmp_path / "plan")) == {"succeeded": 2}
