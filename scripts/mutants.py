@@ -212,14 +212,14 @@ def survives(mutant: Mutant | None, files: Sequence[str]) -> bool:
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
         import pytest
 
         if mutant is not None:
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
             sys.meta_path.insert(0, _Finder(mutant))
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=60", "-m", "not slow"]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=300", "-m", "not slow"]
         os._exit(int(pytest.main([*options, *files]) not in (0, 5)))
     until = time.monotonic() + (float("inf") if mutant is None else PATIENCE)
     while time.monotonic() < until:

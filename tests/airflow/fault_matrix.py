@@ -11,6 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+PARTLY = "succeeds, the rest is unknown"
+"""The result counts what Mirakl did not read as unknown, and the log warns."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -59,7 +62,9 @@ FAULTS = (
     Fault(
         "job fails", "the job ends as FAILED", {"kind": "fail_job"}, "writing", JOBS, "MiraklJobFailedError"
     ),
-    Fault("half read", "CM21 reads half of its input", {"kind": "partial_read"}, "writing", ("CM21",)),
+    Fault(
+        "half read", "CM21 reads half of its input", {"kind": "partial_read"}, "writing", ("CM21",), PARTLY
+    ),
     Fault(
         "503 for ever",
         "503 without end",

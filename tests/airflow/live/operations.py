@@ -384,7 +384,7 @@ class Stand:
                 call["path"].partition("?")[0]
                 for call in calls
                 if 200 <= call["status"] < 300
-                or "reset_after" in call["faults"]  # processed, but not answered
+                or "reset_after" in call.get("faults", ())  # processed, but not answered
             )
         return Counter(
             row["item"]
