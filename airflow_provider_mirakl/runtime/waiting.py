@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
 from airflow_provider_mirakl.exceptions import seconds
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, time_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airflow.providers.common.compat.sdk import BaseOperator
 
     from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Found, Log
     from airflow_provider_mirakl.triggers.places import Place
@@ -198,6 +201,34 @@ def hand_over(
         method_name=resume.__name__,
         timeout=left,
     )
+
+
+def must_stay(task: BaseOperator, event: Mapping[str, Any], folder: StoragePath) -> bool:
+    """Read how the triggerer ended, after :func:`hand_over`.
+
+    :param event: of a ``PacedTrigger``; of any other trigger it says nothing.
+    :param folder: the folder of the task, for the message.
+    :return: whether workers must make the calls, because the triggerer cannot access the folder.
+    :raises MiraklError: the error that the triggerer met.
+    :raises AirflowTaskTimeout: ``execution_timeout`` passed.
+    """
+    from airflow_provider_mirakl.triggers.poll import load_error
+
+    match event.get("status"):
+        case "error":
+            task.log.error("The triggerer stopped at %s", event.get("position"))
+            raise load_error(event["error"])
+        case "timeout":
+            raise AirflowTaskTimeout(f"execution_timeout of {task.execution_timeout} passed")
+        case "unreachable":
+            task.log.warning(
+                "The triggerer cannot access the plan in %s (%s). Workers make the calls, one process for each. Set "
+                "[mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers share.",
+                folder,
+                event.get("reason"),
+            )
+            return True
+    return False
 
 
 def _path_of(hook: MiraklBaseHook) -> str:

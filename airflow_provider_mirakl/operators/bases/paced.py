@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -177,28 +177,13 @@ class PacedOperator(MiraklBaseOperator):
         :raises MiraklError: the error that the triggerer met.
         :raises MiraklTriggerEventError: the event is not valid.
         """
-        from airflow_provider_mirakl.triggers.poll import load_error
 
         if event is None:
             return self._begin(context)
         pace, journey, event = read_event(event)
         journey.read = max(journey.read, pages_read(event.get("position") or {}))
         run = TaskRun(context, self.work_folder, begins=False, carried=event["state"].get("carried"))
-        match event.get("status"):
-            case "error":
-                self.log.error("The triggerer stopped at %s", event.get("position"))
-                raise load_error(event["error"])
-            case "timeout":
-                raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
-            case "unreachable":
-                journey.in_worker = True
-                self.log.warning(
-                    "The triggerer cannot access the plan in %s (%s). Workers make the calls, one process for each. "
-                    "Set [mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers "
-                    "share.",
-                    run.folder,
-                    event.get("reason"),
-                )
+        journey.in_worker |= waiting.must_stay(self, event, run.folder)
         return self._proceed(Trip(run, pace, journey), event.get("moment"))
 
     def _begin(self, context: Context) -> dict[str, Any]:

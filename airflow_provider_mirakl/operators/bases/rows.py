@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
-from airflow_provider_mirakl.runtime.waiting import hand_over
+from airflow_provider_mirakl.runtime.waiting import hand_over, must_stay
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -290,7 +288,6 @@ class RowsJobOperator(JudgedJobOperator):
         :raises MiraklTriggerEventError: the event is not valid.
         """
         from airflow_provider_mirakl.triggers.paced import read_paced
-        from airflow_provider_mirakl.triggers.poll import load_error
 
         if event is None:
             return self._begin(context)
@@ -302,20 +299,7 @@ class RowsJobOperator(JudgedJobOperator):
             claims = self._claims(client)
             for job_id in book.job_ids:
                 claims.note(job_id)
-        match found["status"]:
-            case "error":
-                self.log.error("The triggerer stopped at %s", found.get("position"))
-                raise load_error(found["error"])
-            case "timeout":
-                raise AirflowTaskTimeout(f"execution_timeout of {self.execution_timeout} passed")
-            case "unreachable":
-                self._in_worker = True
-                self.log.warning(
-                    "The triggerer cannot reach %s (%s). Workers send the batches, one process for each. Set [mirakl] "
-                    "work_folder, or work_folder of the task, to storage that workers and triggerers share.",
-                    run.folder,
-                    found.get("reason"),
-                )
+        self._in_worker |= must_stay(self, found, run.folder)
         return self._go_on(context, run, book, state.get("carried"))
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
