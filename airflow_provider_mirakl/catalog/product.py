@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from airflow_provider_mirakl.catalog.gtins import check_digit, gtin_fault, is_right, normalized
 from airflow_provider_mirakl.catalog.numbers import grouped_number, readings
-from airflow_provider_mirakl.exceptions import Problem, one_of
+from airflow_provider_mirakl.exceptions import Problem, counted, one_of
 from airflow_provider_mirakl.files.text import BLANK, not_utf8
 
 MAX_PRODUCTS_PER_CALL = 1000
@@ -454,10 +454,10 @@ class ProductChecker(Checker[Product]):
         """Notes for the user about accepted rows."""
         notes = []
         if self.fixed_gtins:
-            notes.append(f"{self.fixed_gtins:,} GTINs were written in the form that Connect takes")
+            notes.append(f"corrected {counted(self.fixed_gtins, 'GTIN')} to the form that Connect takes")
         if self.wrong_gtins:
             notes.append(
-                f"{self.wrong_gtins:,} products have a GTIN whose check digit is wrong; they are sent"
+                f"sending {counted(self.wrong_gtins, 'product')} with a GTIN whose check digit is wrong"
             )
         return notes
 

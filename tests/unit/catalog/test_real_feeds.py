@@ -397,7 +397,9 @@ def test_a_wrong_check_digit_may_pass(write: Make, tmp_path: Path, caplog: pytes
     assert "gtin_check='warn'" in refusal(write, tmp_path, rows, "p.ndjson", columns=None)
     for setting in ("off", "warn"):
         assert planned(write, tmp_path, rows, "p.ndjson", columns=None, gtin_check=setting)
-        assert ("1 products have a GTIN whose check digit is wrong" in caplog.text) == (setting == "warn")
+        assert ("sending 1 product with a GTIN whose check digit is wrong" in caplog.text) == (
+            setting == "warn"
+        )
 
 
 @pytest.mark.parametrize(
