@@ -70,7 +70,7 @@ class MiraklConfigurationError(MiraklError):
 
     :param message: what is wrong and what to use instead.
     :param field: the connection field or argument at fault, as the form or the signature spells it.
-    :param conn_id: the connection, where one of its fields is at fault.
+    :param conn_id: the connection, if one of its fields is at fault.
     """
 
     def __init__(self, message: str, *, field: str | None = None, conn_id: str | None = None) -> None:
@@ -121,8 +121,8 @@ class Problem:
 
     :param message: what is wrong and what is expected.
     :param field: where in the item, as a path such as ``gtins[0].value``; empty for the item as a whole.
-    :param line: line of the source file, from 1; ``None`` where the input has no lines.
-    :param item_id: the item's own id where it could be read.
+    :param line: line of the source file, from 1; ``None`` if the input has no lines.
+    :param item_id: the item's own id, if it could be read.
     """
 
     message: str
@@ -266,7 +266,7 @@ class MiraklReplyError(MiraklError):
 
     @property
     def surely_not_done(self) -> bool:
-        """After a redirect, and where it was the token that could not be read: the call itself was not made."""
+        """After a redirect, and if it was the token that could not be read: the call itself was not made."""
         return self.operation == TOKEN or (self.status is not None and 300 <= self.status < 400)
 
 
@@ -290,7 +290,7 @@ class MiraklApiError(MiraklError):
     :param message: one line, built by the client from the reply.
     :param operation: Mirakl's code of the operation.
     :param status: HTTP status.
-    :param code: Mirakl's own code of the error, ``None`` where the reply has none.
+    :param code: Mirakl's own code of the error, ``None`` if the reply has none.
     :param field: the first field at fault, ``None`` where the reply names none.
     :param faults: every fault the reply lists.
     :param retry_after: seconds until Mirakl accepts a next call, ``None`` where the reply does not say.

@@ -92,7 +92,7 @@ def update_account(
 ) -> Call[ShopUpdate]:
     """A02: change some fields of the shop of a seller's key. At most once a day.
 
-    A field that is left out is not changed. ``null`` erases it, where Mirakl allows that. An additional field of the
+    A field that is left out is not changed. ``null`` erases it, if Mirakl allows that. An additional field of the
     shop that comes without a ``value`` is erased by Mirakl: since that is easily done by mistake, say it with
     ``"value": None``, which is sent in Mirakl's form.
 

@@ -63,7 +63,7 @@ Read = str | Callable[[Mapping[str, Any]], Any]
 """The name of a column, or a function that makes a value from the cells."""
 
 _Cells = Sequence[Any]
-"""The cells of one column, one for each record; ``None`` or ``""`` where a record has none."""
+"""The cells of one column, one for each record; ``None`` or ``""`` if a record has none."""
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _encoded = _encoder.encode
@@ -78,7 +78,7 @@ class _Field(Protocol):
     """Writes one field."""
 
     def members(self, columns: Sequence[_Cells]) -> list[bytes]:
-        """Return the field of each record as ``"name":value``; ``b""`` where a record does not have it."""
+        """Return the field of each record as ``"name":value``; ``b""`` if a record does not have it."""
 
 
 class Builder:
@@ -200,7 +200,7 @@ class _Entry:
         self._remembered = lru_cache(_REMEMBERED)(self._of)
 
     def of(self, cells: _Cells) -> list[bytes]:
-        """The entry of each record; ``b""`` where the cell has no value."""
+        """The entry of each record; ``b""`` if the cell has no value."""
         if not self._is_text:
             remembered, of = self._remembered, self._of
             return [

@@ -211,7 +211,7 @@ def plan_upsert(
     :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
     :param locales: locales that texts may have; empty allows any.
     :param gtin_check: what to do about a wrong check digit: ``reject`` the product, ``warn`` in the log, or ``off``.
-    :param normalize_gtins: correct GTINs where the right one is certain.
+    :param normalize_gtins: correct GTINs if the right one is certain.
     :param batch_size: products in one call, 1 to 1,000.
     :param max_chunk_bytes: bytes in one call.
     :return: the plan, saved in the folder.

@@ -76,7 +76,7 @@ class Drops(NamedTuple):
 
     :param rows: a bit for every valid row, set if it is dropped.
     :param repeats: of those, the rows whose id occurred in an earlier row: pairs (row, earlier row) of 64 bits, under
-        the row's number without its last :data:`RANGE_BITS` bits. The earlier row is :data:`UNSEEN` where the index
+        the row's number without its last :data:`RANGE_BITS` bits. The earlier row is :data:`UNSEEN` if the index
         kept it from the planner.
     """
 

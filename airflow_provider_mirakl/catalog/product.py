@@ -389,7 +389,7 @@ class ProductChecker(Checker[Product]):
     :param strip: as for :class:`Checker`.
     :param gtin_check: ``reject`` a product with a GTIN whose check digit is wrong, ``warn``: count it in
         :attr:`wrong_gtins`, or ``off``.
-    :param normalize_gtins: correct rejected GTINs where the right one is certain: :func:`~.gtins.normalized`.
+    :param normalize_gtins: correct rejected GTINs if the right one is certain: :func:`~.gtins.normalized`.
     """
 
     def __init__(

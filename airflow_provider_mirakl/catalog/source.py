@@ -63,7 +63,7 @@ def open_source(
     :param items: the field with the list, if a JSON file is an object.
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: remove white space from both ends of cells.
-    :param compiled: how the heading of a table becomes a builder of rows, where they are not products of Connect.
+    :param compiled: how the heading of a table becomes a builder of rows, if they are not products of Connect.
     :raises MiraklInputError: not a file, not a list, or the mapping is invalid.
     """
     if isinstance(data, Source):

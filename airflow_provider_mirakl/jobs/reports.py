@@ -41,7 +41,7 @@ _NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
 
 
 def is_csv(name: str) -> bool:
-    """Whether the lines of a file can be read, judged by its name."""
+    """Whether the lines of a file can be read, as its name suggests."""
     return name.casefold().endswith((".csv", ".txt"))
 
 

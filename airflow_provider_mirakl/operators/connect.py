@@ -314,14 +314,14 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
         as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
         Python knows, such as ``cp1252``.
-    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param items: the field with the list of items, if a JSON file is an object, such as ``data``.
     :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
         a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
     :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
         both as they are.
     :param gtin_check: what to do about a wrong check digit of a GTIN: ``reject`` the product, ``warn`` in the log, or
         ``off``.
-    :param normalize_gtins: correct GTINs where the right one is certain (a lost leading zero, 14
+    :param normalize_gtins: correct GTINs if the right one is certain (a lost leading zero, 14
         digits that begin with 0, an apostrophe), and log how many.
     :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
         before the first call. Default any number, but not all rows.
@@ -387,7 +387,7 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     :param columns: how flat columns map to ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
         Python knows, such as ``cp1252``.
-    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param items: the field with the list of items, if a JSON file is an object, such as ``data``.
     :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
         a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
     :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
@@ -460,14 +460,14 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
         Python knows, such as ``cp1252``.
-    :param items: the field with the list of items, where a JSON file is an object, such as ``data``.
+    :param items: the field with the list of items, if a JSON file is an object, such as ``data``.
     :param transform: a function that changes the rows before they are mapped, as ``package.module.function``: it takes
         a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
     :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
         both as they are.
     :param gtin_check: what to do about a wrong check digit of a GTIN: ``reject`` the product, ``warn`` in the log, or
         ``off``.
-    :param normalize_gtins: correct GTINs where the right one is certain (a lost leading zero, 14
+    :param normalize_gtins: correct GTINs if the right one is certain (a lost leading zero, 14
         digits that begin with 0, an apostrophe), and log how many.
     :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
         before the first call. Default any number, but not all rows.
@@ -663,7 +663,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     :param rounds: the largest number of times the catalog is read.
     :param round_interval: seconds between two rounds, stretched by the connection's ``interval_factor``.
     :param resend_failed: after a sync: let the next sync of its state send the failed products again, changed or not.
-        Set it to ``False`` where Mirakl shows a field differently from how it was sent; otherwise those products are
+        Set it to ``False`` if Mirakl shows a field differently from how it was sent; otherwise those products are
         sent by every sync.
     :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
     :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
@@ -741,7 +741,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         try:
             judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         except MiraklItemsFailedError:
-            work.restart()  # a retry reads again instead of repeating the verdict
+            work.restart()  # a retry reads again instead of repeating the result
             raise
         return result
 

@@ -131,7 +131,7 @@ class MiraklConnectShipOrdersOperator(OrderActionsOperator):
     """Ship order lines (v2-createShipment): one action for each parcel.
 
     Columns of a row: ``order_id``, ``order_line_id`` or ``product_id``, and ``quantity``; ``carrier``,
-    ``tracking_number``, ``tracking_url``, ``return_tracking_number`` and ``warehouse_id`` where they are known. Rows of
+    ``tracking_number``, ``tracking_url``, ``return_tracking_number`` and ``warehouse_id`` if they are known. Rows of
     one order with the same carrier and numbers are one parcel.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.

@@ -62,7 +62,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
 class MiraklConnectAcceptReturnsOperator(OrderActionsOperator):
     """Accept or refuse returns that are ``REQUEST_INITIATED`` (v2-acceptReturn).
 
-    Columns of a row: ``return_id``; ``accepted`` (true or false; default true) and, where it is false,
+    Columns of a row: ``return_id``; ``accepted`` (true or false; default true) and, if it is false,
     ``rejection_reason``.
 
     Parameters, result and errors: :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.

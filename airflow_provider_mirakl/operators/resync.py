@@ -134,7 +134,7 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
     ``trigger_rule="none_failed"`` here, and ``max_failed_items=None`` in the resync, so that the report is written.
 
     :param previewed: the result of the preview. Templated.
-    :param resynced: the result of the resync; ``None`` where it was skipped. Templated.
+    :param resynced: the result of the resync; ``None`` if it was skipped. Templated.
     :param about: entries for the top of the report, by name, such as a reason and a ticket. Templated.
     :return: ``planned``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
         file; ``rejects``, the failed products as ``source`` of a next run; and ``folder``.

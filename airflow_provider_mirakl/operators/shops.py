@@ -286,11 +286,11 @@ class Changes(Argument["Mapping[str, Any] | str"]):
 class MiraklUpdateShopOperator(StoringOperator):
     """Change some fields of a seller's shop.
 
-    A field that is left out is not changed; ``null`` erases it, where Mirakl allows that. Mirakl answers 200 even if
+    A field that is left out is not changed; ``null`` erases it, if Mirakl allows that. Mirakl answers 200 even if
     it refuses a field, such as one that the operator has locked: each refused field counts as failed here.
 
     Mirakl permits this once a day. A second call that day is not made and raises ``MiraklNotYetError``, or
-    ``MiraklRateLimitError`` where Mirakl itself refuses it; both carry the next permitted time.
+    ``MiraklRateLimitError`` if Mirakl itself refuses it; both carry the next permitted time.
 
     Where Mirakl's reply was lost, the change may be in, and Mirakl may have counted the call. The task then reads the
     shop (A01, permitted once a day too): if it shows every changed value, the task succeeds. Else it fails, and says

@@ -288,7 +288,7 @@ class ExportSensor(MiraklJobSensor):
     """
 
     formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
-    """What can be written: CSV only where Mirakl exports it."""
+    """What can be written: CSV only if Mirakl exports it."""
     target = Maybe(Location())
     target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
 

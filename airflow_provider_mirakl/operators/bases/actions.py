@@ -277,7 +277,7 @@ class OrderActionsOperator(MiraklBaseOperator):
         return note, book
 
     def _planned(self, run: TaskRun, note: Note[Content], book: Content) -> list[list[Row]]:
-        """The rows of each action: those of a previous try where it sent any."""
+        """The rows of each action: those of a previous try if it sent any."""
         from airflow_provider_mirakl.actions.book import plan_hash, read_plan, write_plan
 
         kept = read_plan(run.folder, book.plan) if book.entries else None

@@ -113,7 +113,7 @@ class ExportOperator(MiraklJobOperator):
     """
 
     formats: ClassVar[tuple[TargetFormat, ...]] = ("ndjson", "csv", "parquet")
-    """Formats that can be written: CSV only where Mirakl exports it."""
+    """Formats that can be written: CSV only if Mirakl exports it."""
     target = Location()
     target_format = Maybe(Choice[TargetFormat](get_args(TargetFormat)))
     items_per_chunk = Maybe(Whole())
@@ -306,7 +306,7 @@ class DirectExportOperator(MiraklBaseOperator):
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. Templated.
-    :param deferrable: wait in the triggerer where Mirakl does not permit the call yet; default Airflow's
+    :param deferrable: wait in the triggerer if Mirakl does not permit the call yet; default Airflow's
         ``[operators] default_deferrable``.
     :param work_folder: folder of the watermark; default ``[mirakl] work_folder``. Templated.
     """

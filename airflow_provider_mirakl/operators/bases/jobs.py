@@ -178,7 +178,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         """The calls that begin the jobs, in an order that never changes."""
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
-        """Write the failed items as input for the next run, where that is possible."""
+        """Write the failed items as input for the next run, if possible."""
         return None
 
     def rejected(self, run: TaskRun) -> Iterable[ItemResult]:

@@ -207,7 +207,7 @@ class ProductRepairOperator(MiraklBaseOperator):
 
     @property
     def changed_by(self) -> MiraklHook | None:
-        """The hook of the instance, where one is set."""
+        """The hook of the instance, if one is set."""
         return None if self.mirakl_conn_id is None else MiraklHook(self.mirakl_conn_id)
 
     @cached_property

@@ -29,7 +29,7 @@ def _anything(value: Any, path: str, out: list[Problem]) -> None:
 
 
 def _object(strict: bool) -> Callable[..., Check]:
-    """How unknown fields are judged: they are a problem, or ignored, which means that they are not stored."""
+    """How unknown fields are treated: they are a problem, or ignored, which means that they are not stored."""
     return partial(fields, strict=strict, drop=not strict)
 
 
@@ -228,7 +228,7 @@ class ConnectCatalog(Part):
         return sum(len(payload["products"]) for payload in self._machine.agenda.pending("connect.apply"))
 
     def seed(self, account: str, lines: Iterable[bytes]) -> int:
-        """Fill a catalog from NDJSON, judged as an upsert would be.
+        """Fill a catalog from NDJSON, checked as an upsert would be.
 
         :raises ValueError: at the first bad line, with its number.
         """
