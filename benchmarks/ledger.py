@@ -65,7 +65,9 @@ def measure(name: str) -> list[dict[str, Any]]:
         )
         print(f"--- {name}, {time.monotonic() - began:.0f} s\n{done.stdout}", flush=True)
         if not path.exists():
-            sys.exit(f"{script} ended with {done.returncode} and without a figure")
+            sys.exit(
+                f"{script} ended with {done.returncode}, without a figure; the others before it are kept"
+            )
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     more = {"benchmark": name, "date": datetime.now(UTC).date().isoformat(), "load": round(load, 1)}
     return [row | more for row in rows]
