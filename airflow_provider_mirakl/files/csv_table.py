@@ -327,8 +327,9 @@ class _Rows:
 
     def _texts(self, cells: list[str]) -> list[str]:
         """The cells of the held lines without the formulas of texts."""
-        # A quoted formula contains this too, and searching a line costs less than searching its cells.
-        if not any('="' in line for line in self._lines.held):
+        # A quoted formula contains this too, and searching the line costs less than searching its cells.
+        held = self._lines.held
+        if '="' not in (held[0] if len(held) == 1 else "".join(held)):
             return cells
         texts = list(map(text_cell, cells))
         if texts != cells:
