@@ -129,7 +129,7 @@ class Argument(Generic[T_co]):
                 operator.__dict__[self.name] = self.read(value)
             except MiraklConfigurationError as error:
                 if _is_in_a_run(operator):  # a template was rendered, or the result of another task arrived
-                    explain(error, operator)
+                    explain(error, operator, folded=True)
                 raise
 
     def waits(self, value: object) -> bool:
@@ -495,7 +495,7 @@ class ReadsArguments:
     def pre_execute(self, context: Any) -> None:
         """Reject a template that was not rendered, since code would use it as a value."""
         super().pre_execute(context)  # type: ignore[misc]
-        with explaining(self):
+        with explaining(self, folded=True):
             for name, argument in arguments_of(type(self)).items():
                 if argument.waits(value := getattr(self, name, None)):
                     raise MiraklConfigurationError(f"{name} is {value!r:.200} after rendering", field=name)

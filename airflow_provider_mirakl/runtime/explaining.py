@@ -96,10 +96,11 @@ def _explained(method: Any) -> Any:
 
 
 @contextmanager
-def explaining(task: Any) -> Iterator[None]:
+def explaining(task: Any, *, folded: bool = False) -> Iterator[None]:
     """Explain an error on its way out of a task.
 
     :param task: the operator or sensor.
+    :param folded: as for :func:`explain`.
     :raises MiraklStorageError: in place of an error of the storage that no code below has named.
     """
     try:
@@ -107,7 +108,7 @@ def explaining(task: Any) -> Iterator[None]:
     except AirflowSkipException:
         raise
     except (MiraklError, AirflowFailException, AirflowSensorTimeout) as error:
-        explain(error, task)
+        explain(error, task, folded=folded)
         if task.result is None:  # else it was pushed, with more than the outcome
             task.remember(getattr(error, "outcome", None))
         if isinstance(error, MiraklError) and task.fail_fast:
@@ -127,17 +128,21 @@ def explaining(task: Any) -> Iterator[None]:
         raise named.with_traceback(error.__traceback__) from None
 
 
-def explain(error: Exception, task: Any) -> None:
+def explain(error: Exception, task: Any, *, folded: bool = False) -> None:
     """Log the block, and make it the error's text. Once: an error that passes several tasks' code keeps the first.
 
     :param error: the error.
     :param task: the operator or sensor.
+    :param folded: the task's code does not run yet. Airflow folds what is logged until then, and a failed task would
+        show an empty log: the group ends before the block.
     """
     if _WHERE in str(error):
         return
     block = explanation(error, task)
     error.args = (block, *error.args[1:])
     first, *others = block.splitlines()
+    if folded:
+        task.log.info("::endgroup::")
     task.log.error("%s", "\n".join([_wrapped(first, PREFIX), *map(_wrapped, others)]))
 
 
