@@ -147,7 +147,7 @@ def exchange_reply(
                 break
             if isinstance(failure, MiraklRateLimitError):  # nothing failed: the call waits for its time
                 refusals += 1
-                log.info("%s Waiting for it.", failure)
+                log.info("%s Waiting for it; try %d of %d", failure, refusals, settings.max_attempts)
                 continue
             failures += 1
             log.warning("%s; try %d of %d", failure, failures, settings.max_attempts)

@@ -109,6 +109,10 @@ OTHERWISE: dict[tuple[str, str], str] = {
         (name, "lost"): "MiraklJobTimeoutError"
         for name in ("P41", "OF01", "STO01", "PRI01", "OF52", "CM52", "CM21")
     },
+    **{
+        ("S31", fault): "MiraklItemsFailedError"
+        for fault in ("503 for ever", "429 for ever", "no connection")
+    },
 }
 """Where an operation ends otherwise than its fault says."""
 
