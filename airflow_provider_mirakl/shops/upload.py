@@ -171,7 +171,13 @@ class Uploader:
                     break
                 if attempt == ATTEMPTS:
                     raise
-                log.warning("%d of %d documents did not arrive; sending them again", len(left), len(files))
+                log.warning(
+                    "%d of %d documents did not arrive; sending them again, try %d of %d",
+                    len(left),
+                    len(files),
+                    attempt + 1,
+                    ATTEMPTS,
+                )
             else:
                 results += self._judge(reply, left, known)
                 break
