@@ -8,7 +8,6 @@ import gzip
 import importlib.util
 import io
 import json
-import logging
 import sys
 import warnings
 import zipfile
@@ -463,7 +462,6 @@ def planned() -> dict[str, bytes]:
     """The files of a plan and of a sync, some of whose calls are made."""
     import tempfile
 
-    logging.getLogger("airflow_provider_mirakl").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         folder = Path(place)
         now = datetime(2026, 1, 1, tzinfo=UTC)

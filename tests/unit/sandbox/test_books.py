@@ -139,7 +139,8 @@ def test_the_page_is_well_formed_and_every_table_has_a_name(sandbox: Sandbox, co
 
     Reader().feed(httpx.get(sandbox.url).text)
     assert open_tags == []
-    assert sorted(labels) == ["Latest calls", "Ledger", "Limits", "Master products of the Catalog Manager"]
+    names = ["Latest calls", "Ledger", "Limits", "Master products of the Catalog Manager"]
+    assert sorted(labels) == [f"{name}, table" for name in names]
     assert "" not in labels
 
 
