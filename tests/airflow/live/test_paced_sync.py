@@ -285,7 +285,10 @@ def test_a_killed_scheduler_with_its_workers_repeats_nothing(stage: SetStage, li
 
 
 def test_keys_and_tokens_are_nowhere(running: Running, live: LiveAirflow) -> None:
-    """Airflow here encrypts nothing, and its connections are kept outside of its home: what is found has leaked."""
+    """Airflow here encrypts nothing, and its connections are kept outside of its home: what is found has leaked.
+
+    ``test_ui.py`` saves connections in Airflow's database on purpose, so it has to come later, as its name makes it.
+    """
     secrets = set().union(*(_secrets(stage) for stage, _ in running.values()))
     found = {
         str(file.relative_to(live.home)): secret[:6]
