@@ -224,7 +224,8 @@ def main() -> None:
     # All begin at once, which a triggerer never sees but when it starts, and all end at once: told apart.
     longest = sorted(turn for turn in ticker.turns if SETTLED < turn[2] < elapsed - 1)[::-1]
     own = max(turn[0] - turn[3] for turn in longest)
-    held, starting = longest[0][0], max(turn[0] for turn in ticker.turns if turn[2] <= SETTLED)
+    held = longest[0][0]
+    starting = max((turn[0] for turn in ticker.turns if turn[2] <= SETTLED), default=0.0)
     print(
         f"{chosen.tasks} tasks, {accepted} calls accepted, {refused} refused, rate {rate:.3f}, {elapsed:.0f} s\n"
         f"  a call took {overhead:.2f} s beyond its interval: at an interval of a minute a rate of {minute:.3f}\n"

@@ -7,6 +7,7 @@ task and connection they come from.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import importlib
 import logging
@@ -334,16 +335,17 @@ async def open_desk(hook: str, conn_id: str, role: str | None) -> AsyncIterator[
             await desk.close()
 
 
+@functools.cache
 def keep_from_collector() -> None:
     """Take what is loaded now out of the reach of Python's garbage collector, once in a process.
 
     A full collection walks every object that Airflow has loaded, and blocks the event loop for about 200 ms: more than
     all work of this package together. Modules never become garbage, so the walk finds nothing. Airflow does the same
     in the processes that it forks from (``gc.freeze`` in its Dag processor and its LocalExecutor), not in the
-    triggerer.
+    triggerer. To ask whether it was done costs as much as a collection (``gc.get_freeze_count`` counts them all), so
+    this remembers it.
     """
-    if not gc.get_freeze_count():
-        gc.freeze()
+    gc.freeze()
 
 
 def _hook(path: str, conn_id: str, role: str | None) -> MiraklBaseHook:
