@@ -88,7 +88,6 @@ def create_instance_asset(*, mirakl_conn_id: str, name: str, extra: dict[str, An
 
 
 def _asset(scheme: str, conn_id: str, name: str, extra: dict[str, Any] | None) -> Asset:
-
     if name not in NAMES[scheme]:
         raise ValueError(f"name must be one of {', '.join(NAMES[scheme])}, not {name!r}")
     return Asset(uri=f"{scheme}://{conn_id}/{name}", extra=extra or {})

@@ -75,7 +75,6 @@ def make_final(error: MiraklError) -> None:
 
 
 def _final_kind(kind: type[MiraklError]) -> type[MiraklError]:
-
     if issubclass(kind, AirflowFailException):
         return kind
     return type(kind.__name__, (kind, AirflowFailException), {"__module__": kind.__module__})

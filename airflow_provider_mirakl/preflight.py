@@ -103,7 +103,6 @@ def rights() -> tuple[Right, ...]:
 
 
 def _documents(caller: Caller) -> Call[Any]:
-
     if caller.role == "shop" or caller.shop_id is not None:
         return list_documents(caller.role, shop_ids=() if caller.shop_id is None else [caller.shop_id])
     return list_documents(caller.role, updated_since=datetime.now(UTC))  # required without shops
@@ -216,7 +215,6 @@ def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:
 
 
 def _rights(conn_id: str, role: str, require: set[str]) -> Iterator[tuple[Finding, str]]:
-
     hook = MiraklHook(conn_id, role=role)
     connection = hook.get_connection(conn_id)
     secrets = _secrets(connection, connection.extra_dejson)

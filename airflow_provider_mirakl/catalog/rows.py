@@ -194,9 +194,6 @@ def is_nothing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)
-    except (
-        TypeError,
-        ValueError,
-        ArithmeticError,
-    ):  # an array has no single truth value, a signaling NaN none
+    # An array has no single truth value, and a signaling NaN none.
+    except (TypeError, ValueError, ArithmeticError):
         return False

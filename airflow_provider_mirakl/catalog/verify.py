@@ -71,6 +71,26 @@ class _Identified(msgspec.Struct):
 _identify = msgspec.json.Decoder(_Identified).decode
 
 
+class Findings(msgspec.Struct):
+    """What a round of a read-back found, in short: ``1 missing, 9 verified; first to wait for: A``."""
+
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
+    """Products by the code of their results."""
+    waiting: str = ""
+    """The first product, by its id, that is not as submitted."""
+
+    def add(self, result: ItemResult) -> None:
+        """Count a result."""
+        code = result.code or ""
+        self.counts[code] = self.counts.get(code, 0) + 1
+        if result.status != "succeeded":
+            self.waiting = min(self.waiting or result.item_id, result.item_id)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count:,} {code}" for code, count in sorted(self.counts.items()))
+        return f"{counts}; first to wait for: {self.waiting}" if self.waiting else counts
+
+
 class Verifier:
     """Compares a plan with a listing, page by page.
 

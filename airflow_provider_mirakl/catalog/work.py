@@ -23,7 +23,7 @@ from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE, read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
-from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.catalog.verify import Findings, Verifier
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
@@ -169,10 +169,8 @@ class _Progress(msgspec.Struct):
     """Whether all pages of this round are read, and only its end remains."""
     finished: bool = False
     outcome: dict[str, Any] | None = None
-    found: dict[str, int] = msgspec.field(default_factory=dict)
-    """Of a verification: how many products the last round found, by the code of their results."""
-    waiting: str = ""
-    """Of a verification: the first product, by its id, that the last round did not find as submitted."""
+    found: Findings = msgspec.field(default_factory=Findings)
+    """Of a verification: what the last round found."""
 
 
 PROGRESS = NoteKind(
@@ -345,12 +343,10 @@ class VerifyWork(_Walk):
         progress = self._progress
         seen = sum(verifier.seen for verifier in self._verifiers)
         text = f"round {progress.round}/{self._rounds}: {seen:,} products read back"
-        if not progress.found:
+        if not progress.found.counts:
             return text
-        counts = ", ".join(f"{count:,} {code}" for code, count in sorted(progress.found.items()))
-        first = f"; first to wait for: {progress.waiting}" if progress.waiting else ""
         last = progress.round - (not self.finished)
-        return f"{text}; round {last} found {counts}{first}"
+        return f"{text}; round {last} found {progress.found}"
 
     def _take(self, products: list[Product]) -> bool:
         for verifier in self._verifiers:
@@ -360,14 +356,12 @@ class VerifyWork(_Walk):
 
     def _end(self, at: datetime) -> None:
         progress = self._progress
-        progress.found, progress.waiting = {}, ""
+        progress.found = Findings()
         with OutcomeWriter(self._folder / "outcome.ndjson") as writer:
             for verifier in self._verifiers:
                 for result in verifier.finish():
                     writer.add(result)
-                    progress.found[result.code or ""] = progress.found.get(result.code or "", 0) + 1
-                    if result.status == "failed":
-                        progress.waiting = min(progress.waiting or result.item_id, result.item_id)
+                    progress.found.add(result)
         progress.outcome = writer.outcome.summary()
         progress.finished = not writer.outcome.failed or progress.round >= self._rounds
         if not progress.finished:

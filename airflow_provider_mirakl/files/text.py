@@ -256,10 +256,8 @@ def _seems(sample: bytes) -> tuple[str, str] | None:
         match = from_bytes(sample[: 1 << 16], cp_isolation=list(_LIKELY)).best()
         if match is None:
             return None
-        if match.encoding not in (
-            *_LATIN,
-            "iso8859_15",
-        ):  # else several languages: the best fit is the safer guess
+        # A Latin one means several languages: then the best fit is the safer guess.
+        if match.encoding not in (*_LATIN, "iso8859_15"):
             best = match.encoding
     return _SPOKEN.get(best, best), best
 

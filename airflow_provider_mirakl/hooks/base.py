@@ -243,7 +243,6 @@ def performer(client: Client) -> Callable[[Step], object]:
 
     :param client: sends the calls.
     """
-
     from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
 
     def perform(step: Step) -> object:

@@ -117,7 +117,6 @@ class MiraklHook(MiraklBaseHook):
         :raises MiraklJobFailedError: it ended without doing its work.
         :raises MiraklJobTimeoutError: it did not end in time.
         """
-
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.jobs.polls import jobs_ended
         from airflow_provider_mirakl.jobs.table import JOBS, judge

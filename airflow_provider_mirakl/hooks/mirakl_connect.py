@@ -77,7 +77,6 @@ class MiraklConnectHook(MiraklBaseHook):
         return self._carry_out(lambda folder: plan_delete(_source(product_ids), folder))
 
     def _carry_out(self, plan: Callable[[StoragePath], Plan]) -> dict[str, Any]:
-
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.catalog.ledger import Ledger
         from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls

@@ -103,7 +103,6 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
     def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The failed objects, as CM23 echoes them."""
-
         from airflow_provider_mirakl.jobs.reports import rejected_items
 
         for job in jobs:
@@ -188,7 +187,6 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         )
 
     def _lists(self) -> dict[str, list[str]]:
-
         lists = {name: read_structure(given) for name, given in (self.filters or {}).items()}
         for name, given in lists.items():
             if isinstance(given, str) or not isinstance(given, Collection):

@@ -193,7 +193,6 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
     def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The offers named in the error reports, as they were submitted."""
-
         from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
 
         reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]

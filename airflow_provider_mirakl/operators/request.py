@@ -224,7 +224,6 @@ class MiraklRequestOperator(PacedOperator):
         return self.method in READS if self.replay is None else self.replay
 
     def _single(self, client: Client) -> dict[str, Any]:
-
         call = self._call(lambda reply: reply)
         if self.target is not None:
             from airflow_provider_mirakl.runtime.downloads import writing_target

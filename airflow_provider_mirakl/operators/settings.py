@@ -91,7 +91,6 @@ class MiraklGetSettingsOperator(StoringOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the call, or return the cached answer."""
-
         from airflow_provider_mirakl.api.settings import get_setting
         from airflow_provider_mirakl.runtime.downloads import write_rows
 

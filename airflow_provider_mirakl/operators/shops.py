@@ -415,7 +415,6 @@ class MiraklUpdateShopOperator(StoringOperator):
         return not missing
 
     def _read_changes(self) -> Mapping[str, Any]:
-
         given = self.changes
         if isinstance(given, Mapping):
             return given

@@ -47,7 +47,6 @@ def tidy(context: Context, work_folder: str | None, log: Any) -> None:
 
 
 def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
-
     days, now, ti = keep_days(), time.time(), context["ti"]
     if days <= 0:
         return
@@ -68,7 +67,6 @@ def _tidy(context: Context, work_folder: str | None, log: Any) -> None:
 
 
 def _tidy_claims(work_folder: str | None, kept: float, log: Any) -> None:
-
     folder, now = folder_below(work_folder), time.time()
     last = folder / LAST_FILE
     if last.exists() and now - last.stat().st_mtime < DAY:

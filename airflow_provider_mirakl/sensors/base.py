@@ -188,7 +188,6 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
 
     def _poll_once(self, context: Context) -> Found | None:
-
         wait = self._wait(context)
         before = wait.failures = self._failures(context)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.connect import Product, list_products
 from airflow_provider_mirakl.api.steps import blocking, send
 from airflow_provider_mirakl.catalog.reading import plans_in
-from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.catalog.verify import Findings, Verifier
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.jobs.waiting import Poll
 
@@ -66,11 +65,10 @@ def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
         page = yield from send(following)
         complete = yield from blocking(partial(_see, verifiers, page.items))
         following = None if complete else page.following
-    found, first = yield from blocking(partial(_count, verifiers))
-    if first is None:
-        return {"succeeded": sum(found.values())}
-    counts = ", ".join(f"{count:,} {code}" for code, count in sorted(found.items()))
-    log.info("This round: %s; first to wait for: %s", counts, first)
+    found = yield from blocking(partial(_compared, verifiers))
+    if not found.waiting:
+        return {"succeeded": sum(found.counts.values())}
+    log.info("This round: %s", found)
     return None
 
 
@@ -87,13 +85,9 @@ def _see(verifiers: list[Verifier], products: list[Product]) -> bool:
     return all(verifier.complete for verifier in verifiers)
 
 
-def _count(verifiers: list[Verifier]) -> tuple[Counter[str], str | None]:
-    """How many products have which code, and the first one by its id that is not as submitted."""
-    found: Counter[str] = Counter()
-    first: str | None = None
+def _compared(verifiers: list[Verifier]) -> Findings:
+    found = Findings()
     for verifier in verifiers:
         for result in verifier.finish():
-            found[str(result.code)] += 1
-            if result.status != "succeeded":
-                first = min(first or result.item_id, result.item_id)
-    return found, first
+            found.add(result)
+    return found

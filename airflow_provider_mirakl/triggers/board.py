@@ -108,7 +108,6 @@ class Board:
         return self._statuses.get(job_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: SendCall) -> None:
-
         now, began = time.monotonic(), datetime.now(UTC)
         self._asked = {
             job_id: asked

@@ -393,7 +393,6 @@ class _Place:
         await in_thread(lambda: note.write(cursor))
 
     async def _opened(self) -> Note[Any]:
-
         if self._note is None:
             self._note = await in_thread(lambda: _note(self._conn_id, self._name))
         return self._note

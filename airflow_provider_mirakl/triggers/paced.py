@@ -143,7 +143,6 @@ class PacedTrigger(BaseTrigger):
         return Pace(**self.state.get("pace", {})), Place(self.opener, self.arguments)
 
     async def _make_calls(self, pace: Pace, place: Place) -> dict[str, Any]:
-
         from airflow_provider_mirakl.catalog.loop import CallLimits, make_calls
         from airflow_provider_mirakl.catalog.work import Work
 

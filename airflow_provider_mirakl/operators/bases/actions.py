@@ -511,7 +511,6 @@ class OrderActionsOperator(MiraklBaseOperator):
         )
 
     def _wait(self, action_ids: list[str], deadline: float) -> Wait:
-
         return Wait(
             poll=POLL,
             arguments={"action_ids": action_ids, "of": self.kind.of},

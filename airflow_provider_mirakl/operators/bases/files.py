@@ -229,7 +229,6 @@ class FileJobOperator(JudgedJobOperator):
 
     def _tell(self, lint: Lint) -> None:
         """Say what was found, and keep it for the result."""
-
         from airflow_provider_mirakl.checks.lint import words
 
         summary = lint.summary() | {"findings": str(self._findings) if lint.count else None}

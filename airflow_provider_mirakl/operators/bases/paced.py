@@ -177,7 +177,6 @@ class PacedOperator(MiraklBaseOperator):
         :raises MiraklError: the error that the triggerer met.
         :raises MiraklTriggerEventError: the event is not valid.
         """
-
         if event is None:
             return self._begin(context)
         pace, journey, event = read_event(event)

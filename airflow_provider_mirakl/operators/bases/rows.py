@@ -131,7 +131,6 @@ class RowsJobOperator(JudgedJobOperator):
         :raises MiraklInputError: the source cannot be read; or objects are invalid, and ``on_invalid`` is ``fail``.
         :raises MiraklItemsFailedError: every object was rejected.
         """
-
         from airflow_provider_mirakl.catalog.rejects import RejectsWriter
 
         source = self._open()  # the files of a previous try are kept if this one cannot be read
@@ -165,7 +164,6 @@ class RowsJobOperator(JudgedJobOperator):
         return digest.hexdigest()
 
     def _faults(self, row: bytes) -> list[Problem]:
-
         try:
             return self.check(json.loads(row))
         except ValueError as error:
@@ -205,11 +203,15 @@ class RowsJobOperator(JudgedJobOperator):
         """The objects of the source that are not sent, with the reasons."""
         return self._run.folder / "rejected.ndjson"
 
+    @property
+    def _has_rejected(self) -> bool:
+        return self.on_invalid == "reject" and self._rejected.exists()
+
     def rejected(self, run: TaskRun) -> Iterator[ItemResult]:
         """The objects that were not sent because they are invalid."""
         from airflow_provider_mirakl.catalog.rejects import rejected_items
 
-        if self.on_invalid == "reject" and self._rejected.exists():
+        if self._has_rejected:
             yield from rejected_items(self._rejected)
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
@@ -228,7 +230,7 @@ class RowsJobOperator(JudgedJobOperator):
         """The objects that were rejected before the call, with the reasons, and those that Mirakl rejected."""
         target = run.folder / "rejects.ndjson"
         # First the ones with their reasons: a file is recognized by how it begins.
-        wrong = self._rejected.read_bytes() if any(True for _ in self.rejected(run)) else b""
+        wrong = self._rejected.read_bytes() if self._has_rejected else b""
         found = bool(wrong)
         with writing(target) as file:
             file.write(wrong)

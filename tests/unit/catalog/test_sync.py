@@ -258,6 +258,14 @@ def test_two_syncs_on_one_state_do_not_mix(sent: int, shop: Shop, product: Make)
         assert not list((shop.folder / "state").glob("intents/*"))
 
 
+def older(kind: str, shop: Shop, product: Make) -> tuple[SyncPlan, Plan]:
+    """A sync whose call deletes product 1, or sends an old version of it; and the plan with that call."""
+    sync = shop.plan(
+        [product(2)] if kind == "delete" else [product(1, brand="old"), product(2)], max_delete_ratio=1
+    )
+    return sync, sync.delete if kind == "delete" else sync.upsert
+
+
 @pytest.mark.parametrize("kind", ["upsert", "delete"])
 @pytest.mark.parametrize("hours", [0, 2])
 def test_a_late_call_of_an_overtaken_sync_is_made_good(
@@ -269,10 +277,7 @@ def test_a_late_call_of_an_overtaken_sync_is_made_good(
     """
     new = [product(1, brand="new"), product(2)]
     shop.run([product(1), product(2)])
-    overtaken = shop.plan(
-        [product(2)] if kind == "delete" else [product(1, brand="old"), product(2)], max_delete_ratio=1
-    )
-    plan = overtaken.delete if kind == "delete" else overtaken.upsert
+    overtaken, plan = older(kind, shop, product)
     overtaken.intend(plan, 0)
     shop.step = hours * 3600
     shop.accept(shop.plan(new, "other"))
@@ -300,10 +305,7 @@ def test_a_call_without_a_reply_may_arrive_after_the_next_sync(
     """
     new = [product(1, brand="new"), product(2)]
     shop.run([product(1), product(2)])
-    killed = shop.plan(
-        [product(2)] if kind == "delete" else [product(1, brand="old"), product(2)], max_delete_ratio=1
-    )
-    plan = killed.delete if kind == "delete" else killed.upsert
+    killed, plan = older(kind, shop, product)
     killed.intend(plan, 0)
     if arrives is not None:
         shop.leave(plan, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.generate import product
 from airflow_provider_mirakl.sandbox.systems.tables import Table, UnreadableFileError, read
+from tests.fuzz.mutation import places, replaced
 
 SYNC = [
     {
@@ -110,27 +110,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
-    yield path
-    entries = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
-    for key, element in entries:
-        yield from places(element, (*path, key))
-
-
-def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    result = copy.deepcopy(value)
-    target = result
-    for key in path[:-1]:
-        target = target[key]
-    target[path[-1]] = new
-    return result
 
 
 @pytest.fixture(scope="module")
