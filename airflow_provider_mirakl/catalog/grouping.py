@@ -126,7 +126,8 @@ class _Groups:
         own = grouping.own
         if own is None:
             shared = {grouping.key, *grouping.fill_down, *grouping.collect}
-            own = tuple(name for _, record in held for name in record if name not in shared)
+            columns = dict.fromkeys(name for _, record in held for name in record)
+            own = tuple(name for name in columns if name not in shared)
         # All rows of a group share one list.
         collected = {
             name: list(dict.fromkeys(record[name] for _, record in held if _has(record, name)))
