@@ -63,6 +63,7 @@ class _Content(msgspec.Struct):
     entries: list[Entry]
     result: dict[str, Any] | None = None
     complete: bool = False
+    rejected: int = 0
 
 
 JOB_BOOK = NoteKind(
@@ -100,6 +101,8 @@ class JobBook:
     :param entries: the jobs.
     :param result: the task's result, once every job is evaluated.
     :param complete: whether everything has been submitted.
+    :param rejected: number of items that are not sent because they are invalid. It is noted here because the file that
+        lists them can be lost with the work folder, and they must still count as failed.
     """
 
     note: Note[_Content]
@@ -107,6 +110,7 @@ class JobBook:
     entries: list[Entry] = field(default_factory=list)
     result: dict[str, Any] | None = None
     complete: bool = False
+    rejected: int = 0
 
     @classmethod
     def open(
@@ -139,7 +143,7 @@ class JobBook:
         content = note.read()
         if content is None:
             return None
-        return cls(note, content.payload, content.entries, content.result, content.complete)
+        return cls(note, content.payload, content.entries, content.result, content.complete, content.rejected)
 
     @classmethod
     def load(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook:
@@ -231,7 +235,7 @@ class JobBook:
 
     @property
     def _content(self) -> _Content:
-        return _Content(self.payload, self.entries, self.result, self.complete)
+        return _Content(self.payload, self.entries, self.result, self.complete, self.rejected)
 
 
 def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:

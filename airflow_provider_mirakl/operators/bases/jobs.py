@@ -181,7 +181,11 @@ class MiraklJobOperator(MiraklBaseOperator):
         """Write the failed items as input for the next run, if possible."""
         return None
 
-    def rejected(self, run: TaskRun) -> Iterable[ItemResult]:
+    def count_rejected(self) -> int:
+        """The number of items that :meth:`payload` has just rejected."""
+        return 0
+
+    def rejected(self, book: JobBook) -> Iterable[ItemResult]:
         """The items of the source that were not sent because they are invalid."""
         return ()
 
@@ -243,14 +247,16 @@ class MiraklJobOperator(MiraklBaseOperator):
             JobBook.open(run.folder, generation=run.generation, payload="", store=run.memory)
         try:
             payload = self.payload(self.caller)
+            rejected = self.count_rejected()
         except MiraklInputError as error:
             if previous is None or not previous.job_ids:
                 raise
             self.log.warning("%s A previous try submitted %s, which continues.", error, self._named(previous))
-            payload = previous.payload
+            payload, rejected = previous.payload, previous.rejected
         if previous is not None and previous.payload not in ("", payload):
             self._tell_changed(previous)
         book = JobBook.open(run.folder, generation=run.generation, payload=payload, store=run.memory)
+        book.rejected = rejected  # noted with the next entry
         if previous is None and run.may_have_lost_notes:
             self._suspect(book)
         if book.job_ids and book.result is None:
@@ -526,7 +532,7 @@ class MiraklJobOperator(MiraklBaseOperator):
             book.ended(entry, status, failed=verdict.phase == "failed")
             reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
             jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
-        result = result_of(run.folder, jobs, self._id_column, self.rejected(run)) | self._described
+        result = result_of(run.folder, jobs, self._id_column, self.rejected(book)) | self._described
         if result["failed"]:
             rejects = self.rejects(run, jobs)
             result["rejects"] = None if rejects is None else str(rejects)

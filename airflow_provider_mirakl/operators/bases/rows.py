@@ -7,6 +7,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem
@@ -207,23 +208,33 @@ class RowsJobOperator(JudgedJobOperator):
     def _has_rejected(self) -> bool:
         return self.on_invalid == "reject" and self._rejected.exists()
 
-    def rejected(self, run: TaskRun) -> Iterator[ItemResult]:
-        """The objects that were not sent because they are invalid."""
+    def count_rejected(self) -> int:
+        """The number of objects in the file of rejected ones."""
         from airflow_provider_mirakl.catalog.rejects import rejected_items
+
+        return sum(1 for _ in rejected_items(self._rejected)) if self._has_rejected else 0
+
+    def rejected(self, book: JobBook) -> Iterator[ItemResult]:
+        """The objects that were not sent because they are invalid; they count as failed even if their file is lost."""
+        from airflow_provider_mirakl.catalog.rejects import rejected_items
+        from airflow_provider_mirakl.outcome import ItemResult
 
         if self._has_rejected:
             yield from rejected_items(self._rejected)
+        else:
+            lost = ItemResult("", "failed", "REJECTED", "the reasons were lost with the work folder")
+            yield from repeat(lost, book.rejected)
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """The number of rejected objects."""
-        return {"rejected": sum(1 for _ in self.rejected(run))}
+        assert self._book is not None  # noqa: S101 - its jobs have ended
+        return {"rejected": self._book.rejected}
 
     def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
         """The result of a task that does not wait."""
-        rejected = sum(1 for _ in self.rejected(run))
         return super().begun(run, book) | {
-            "rejected": rejected,
-            "rejects": str(self._rejected) if rejected else None,
+            "rejected": book.rejected,
+            "rejects": str(self._rejected) if self._has_rejected else None,
         }
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:

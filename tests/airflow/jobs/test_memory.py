@@ -108,6 +108,19 @@ def test_a_fresh_disk_after_every_deferral_submits_nothing_twice(fleet, mirakl_s
     assert accepted(mirakl_sandbox, code) == len(result["job_ids"]) == (2 if code == "CM21" else 1)
 
 
+@pytest.mark.mirakl_sandbox_settings(run_seconds=5000)  # the first poll finds it running
+def test_objects_rejected_before_the_disk_was_lost_still_fail_the_task(fleet, mirakl_sandbox):
+    wrong, good = {"mirakl_product_id": "MKL-001"}, {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+
+    task = fleet("CM21", source=[wrong, good], on_invalid="reject", batch_size=100, max_failed_items=0)
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
+        task.run()
+    assert task.deferrals
+    result = caught.value.outcome
+    assert (result["sent"], result["succeeded"], result["failed"], result["rejected"]) == (1, 1, 1, 1)
+    assert "lost with the work folder" in result["errors"][0]["message"]
+
+
 @pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
 def test_a_retry_on_a_fresh_disk_submits_nothing_twice(fleet, mirakl_sandbox, code):
     """From Airflow 3.3 on the task's state has what is known."""

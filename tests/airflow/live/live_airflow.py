@@ -426,8 +426,12 @@ class LiveAirflow:
         return answer.json() if answer.content else None
 
     def _taken(self, path: str, body: dict[str, Any]) -> bool:
-        """Whether a POST was taken, now or before: SQLite refuses a writer while another one is slow."""
-        answer = self._http.post(path, json=body)
+        """Whether a POST was taken, now or before: SQLite refuses a writer while another one is slow, and the server may
+        need longer than the client waits."""
+        try:
+            answer = self._http.post(path, json=body)
+        except httpx.TimeoutException:
+            return False
         assert answer.is_success or answer.status_code == 409 or "Database error" in answer.text, answer.text
         return answer.status_code < 500
 
