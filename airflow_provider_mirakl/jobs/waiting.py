@@ -13,7 +13,6 @@ with the async client::
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Callable
@@ -25,7 +24,6 @@ import msgspec
 from airflow_provider_mirakl.api.clock import SteadyClock
 from airflow_provider_mirakl.api.steps import Sleep, Steps
 from airflow_provider_mirakl.exceptions import (
-    MiraklConfigurationError,
     MiraklError,
     MiraklNotYetError,
     MiraklRateLimitError,
@@ -37,7 +35,6 @@ from airflow_provider_mirakl.files.notes import NoteKind
 
 Found: TypeAlias = dict[str, Any]
 Poll: TypeAlias = Steps[Found | None]
-PollFunction: TypeAlias = Callable[..., Poll]
 
 LONGEST_SLEEP = 60.0
 """Seconds after which the clock is read again, since it may have been changed."""
@@ -175,20 +172,3 @@ def waiting(
         if moment >= schedule.deadline:
             return None
         not_before = max(not_before, math.nextafter(max(moment, now()), math.inf))
-
-
-def find_poll(path: str) -> PollFunction:
-    """The poll at a path such as ``package.module.function``.
-
-    :raises MiraklConfigurationError: it does not exist.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        found: PollFunction = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MiraklConfigurationError(
-            f"poll {path!r} does not exist ({error}); if another version of airflow-provider-mirakl deferred this "
-            "task, clear the task to start over",
-            field="poll",
-        ) from None
-    return found

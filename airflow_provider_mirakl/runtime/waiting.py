@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.waiting import Found, Log
+    from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll
     from airflow_provider_mirakl.triggers.places import Place
     from airflow_provider_mirakl.triggers.poll import PollTrigger
 
@@ -126,9 +126,10 @@ class Wait:
     def _wait(self, client: Client, first: float, last: float) -> Found | None:
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.hooks.base import performer
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, tell_failure, waiting
+        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, tell_failure, waiting
+        from airflow_provider_mirakl.triggers.stored import find_function
 
-        poll = find_poll(self.poll)
+        poll: Callable[..., Poll] = find_function("poll", self.poll)
         tolerance = Tolerance(self.max_failures, self.failures)
         steps = waiting(
             lambda: poll(self.notes, **self.arguments),

@@ -5,7 +5,6 @@ Opening never starts work. If the plan or the progress cannot be accessed, it ra
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from airflow_provider_mirakl.catalog.reading import plans_in
 from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.extract.listings import find_listing
 from airflow_provider_mirakl.extract.work import PROGRESS as EXTRACT
 from airflow_provider_mirakl.extract.work import ExtractWork, Window
@@ -28,7 +26,7 @@ from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.jobs.batches import BatchWork
 from airflow_provider_mirakl.jobs.book import JobBook
 from airflow_provider_mirakl.jobs.table import JOBS
-from airflow_provider_mirakl.triggers.stored import CLEAR, check_call
+from airflow_provider_mirakl.triggers.stored import check_call, find_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +48,7 @@ class Place:
         :raises FileNotFoundError: its plan or its progress cannot be accessed from here.
         :raises MiraklConfigurationError: the function does not exist.
         """
-        module, _, name = self.opener.rpartition(".")
-        try:
-            opener: Callable[..., Work | None] = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise MiraklConfigurationError(
-                f"opener {self.opener!r} does not exist ({error}); if another version of airflow-provider-mirakl "
-                f"deferred this task, {CLEAR}",
-                field="opener",
-            ) from None
+        opener: Callable[..., Work | None] = find_function("opener", self.opener)
         check_call(opener, self.arguments, store=store)
         return opener(**self.arguments, store=store)
 

@@ -16,7 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mirakl._compat import in_thread
 from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError, MiraklTriggerEventError
-from airflow_provider_mirakl.triggers.stored import check_arguments, check_call
+from airflow_provider_mirakl.triggers.stored import check_arguments, check_call, find_function
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,6 @@ class PollTrigger(BaseTrigger):
         from airflow_provider_mirakl.jobs.waiting import (
             Schedule,
             Tolerance,
-            find_poll,
             tell_failure,
             waiting,
         )
@@ -105,7 +104,7 @@ class PollTrigger(BaseTrigger):
         notes: dict[str, Any] = {}
         try:
             check_arguments(self.version, VERSION, self._unknown)
-            poll = await in_thread(lambda: find_poll(self.poll))  # it may import a large module
+            poll = await in_thread(lambda: find_function("poll", self.poll))  # it may import a large module
             check_call(poll, self.arguments, notes)
             steps = waiting(
                 lambda: poll(notes, **self.arguments),

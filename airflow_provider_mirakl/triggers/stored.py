@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
-CLEAR = "clear the task to start over"
+_CLEAR = "clear the task to start over"
 
 
 def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> None:
@@ -25,7 +26,7 @@ def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> Non
 
         raise MiraklTriggerEventError(
             f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
-            f"{version}, this one reads {known}); {CLEAR}"
+            f"{version}, this one reads {known}); {_CLEAR}"
         )
 
 
@@ -44,5 +45,26 @@ def check_call(function: Callable[..., Any], arguments: Mapping[str, Any], *more
         from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
 
         raise MiraklTriggerEventError(
-            f"arguments: this trigger was stored by another version of airflow-provider-mirakl ({error}); {CLEAR}"
+            f"arguments: this trigger was stored by another version of airflow-provider-mirakl ({error}); {_CLEAR}"
         ) from None
+
+
+def find_function(field: str, path: str) -> Callable[..., Any]:
+    """The function that a stored path names.
+
+    :param field: the argument with the path.
+    :param path: such as ``package.module.function``.
+    :raises MiraklConfigurationError: it does not exist.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+
+        raise MiraklConfigurationError(
+            f"{field} {path!r} does not exist ({error}); if another version of airflow-provider-mirakl deferred this "
+            f"task, {_CLEAR}",
+            field=field,
+        ) from None
+    return found

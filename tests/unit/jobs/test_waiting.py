@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_mirakl.api.steps import Sleep, drive
 from airflow_provider_mirakl.exceptions import (
-    MiraklConfigurationError,
     MiraklNotYetError,
     MiraklPermissionError,
     MiraklServerError,
     MiraklTransportError,
 )
-from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, find_poll, waiting
+from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, waiting
 
 
 class Scene:
@@ -123,12 +122,6 @@ def test_the_next_look_is_never_past_and_never_after_the_deadline(first, interva
     assert moment <= deadline
     assert moment >= min(now, deadline)
     assert moment - max(now, first) <= interval * 1.001
-
-
-@pytest.mark.parametrize("path", ["", "nowhere", "airflow_provider_mirakl.jobs.polls.nothing", "no_module.x"])
-def test_a_path_without_a_poll_is_named(path):
-    with pytest.raises(MiraklConfigurationError, match="does not exist"):
-        find_poll(path)
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_polling(monkeypatch):

@@ -25,11 +25,12 @@ from airflow_provider_mirakl.catalog.sync import SYNC, SyncPlan, is_planned, pla
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.settings import Settings, api_key
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklNoteError
 from airflow_provider_mirakl.jobs.book import JobBook
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.triggers.paced import PacedTrigger, read_paced
 from airflow_provider_mirakl.triggers.poll import PollTrigger, read_event
+from airflow_provider_mirakl.triggers.stored import find_function
 
 STORED = Path(__file__).parent / "stored"
 
@@ -172,3 +173,10 @@ def test_a_poll_of_the_oldest_version_finds_its_job(mirakl_sandbox: Sandbox) -> 
     found = read_event(fired(PollTrigger(**OLDEST | {"arguments": arguments, "deadline": time.time() + 60})))
     assert found is not None
     assert list(found["statuses"]) == [str(job)]
+
+
+@pytest.mark.parametrize("path", ["", "nowhere", "airflow_provider_mirakl.jobs.polls.nothing", "no_module.x"])
+@pytest.mark.parametrize("field", ["poll", "opener"])
+def test_a_stored_function_that_does_not_exist_is_named(field: str, path: str) -> None:
+    with pytest.raises(MiraklConfigurationError, match=f"^{field} '{path}' does not exist .*clear the task"):
+        find_function(field, path)
