@@ -426,8 +426,8 @@ class LiveAirflow:
         return answer.json() if answer.content else None
 
     def _taken(self, path: str, body: dict[str, Any]) -> bool:
-        """Whether a POST was taken, now or before: SQLite refuses a writer while another one is slow, and the server may
-        need longer than the client waits."""
+        """Whether a POST was taken, now or before: SQLite refuses a writer while another one is slow, and the server
+        may need longer than the client waits."""
         try:
             answer = self._http.post(path, json=body)
         except httpx.TimeoutException:
