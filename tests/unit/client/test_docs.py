@@ -88,5 +88,5 @@ def test_the_replay_table_has_every_operation_that_is_not_replayed(text: str) ->
 
 def test_defaults_are_as_told(text: str) -> None:
     fields = Settings.__dataclass_fields__
-    assert f"`max_attempts` times (default {fields['max_attempts'].default})" in text
+    assert f"`max_attempts` attempts (default {fields['max_attempts'].default})" in text
     assert f"`max_wait` seconds away (default {fields['max_wait'].default:g})" in text
