@@ -91,7 +91,7 @@ SENT = NoteKind(
     file="actions/*/*/*/*.json",
     holds="which task sent an action for an order",
     type=Sent,
-    damaged="anew",
+    damaged="restart",
     fix="The action counts as not sent by another task.",
 )
 AT_WORK = 86_400.0

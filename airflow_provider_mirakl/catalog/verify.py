@@ -58,7 +58,7 @@ VERIFICATION = NoteKind(
     file="verify/state.json",
     holds="which pages of a read-back are stored",
     type=_State,
-    damaged="anew",
+    damaged="restart",
     fix="The catalog is read from its first page again.",
     version=2,
 )

@@ -177,7 +177,7 @@ PROGRESS = NoteKind(
     file="progress.json",
     holds="how far the catalog has been read",
     type=_Progress,
-    damaged="anew",
+    damaged="restart",
     fix="The catalog is read from its first page again.",
     version=2,
 )

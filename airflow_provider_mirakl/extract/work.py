@@ -112,7 +112,7 @@ PROGRESS = NoteKind(
     file="extract.json",
     holds="how far a listing has been read",
     type=Progress,
-    damaged="anew",
+    damaged="restart",
     fix="The listing is read from its first page again.",
 )
 

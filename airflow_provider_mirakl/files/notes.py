@@ -8,7 +8,7 @@ Found                               Result
 nothing                             the task begins
 a note of another generation        the task was cleared: it starts over
 a damaged note, or one of another   ``stop``: a :class:`MiraklNoteError` with the path and the fix, if continuing
-version of this package             could repeat or lose something. ``anew``: a warning, and the task starts over
+version of this package             could repeat or lose something. ``restart``: a warning, and the task starts over
 ==================================  =========================================================================
 
 A note may have a second place (:class:`Store`): Airflow's own ``task_state_store`` from 3.3 on, and the arguments of a
@@ -67,7 +67,7 @@ class NoteKind(Generic[T]):
     :param file: name of the file, with ``*`` for a part that varies.
     :param holds: its content, for messages.
     :param type: a ``msgspec.Struct`` or a dataclass.
-    :param damaged: ``stop`` where starting over could repeat or lose something; else ``anew``.
+    :param damaged: ``stop`` where starting over could repeat or lose something; else ``restart``.
     :param fix: what to do about a damaged note, for the message.
     :param version: version of the content; increase it when an older reader would misread it.
     """
@@ -75,7 +75,7 @@ class NoteKind(Generic[T]):
     file: str
     holds: str
     type: type[T]
-    damaged: Literal["stop", "anew"]
+    damaged: Literal["stop", "restart"]
     fix: str
     version: int = 1
 

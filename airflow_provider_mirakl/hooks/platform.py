@@ -54,7 +54,7 @@ ANSWER = NoteKind(
     file="platform/*/*.json",
     holds="the cached answer of a call that Mirakl permits rarely",
     type=Answer,
-    damaged="anew",
+    damaged="restart",
     fix="Mirakl is asked again.",
 )
 

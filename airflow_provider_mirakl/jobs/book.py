@@ -87,7 +87,7 @@ CLAIM = NoteKind(
     file="submitted/*.json",
     holds="which task submitted a job",
     type=Claim,
-    damaged="anew",
+    damaged="restart",
     fix="The job is assumed not to belong to another task.",
 )
 

@@ -46,7 +46,7 @@ class Written(msgspec.Struct):
 
 
 LISTED = NoteKind(
-    "listed.json", "how far a listing was read", Listed, "anew", "The listing is read from its first page."
+    "listed.json", "how far a listing was read", Listed, "restart", "The listing is read from its first page."
 )
 WRITTEN = NoteKind(
     "written.json",

@@ -67,7 +67,7 @@ FAILURES = NoteKind(
     file="failures.json",
     holds="how many polls of a sensor failed one after another",
     type=Failures,
-    damaged="anew",
+    damaged="restart",
     fix="They are counted from zero again.",
 )
 

@@ -42,9 +42,9 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when the filters differ from those of the previous run: ``fail`` before any
-        call; or ``anew``, which begins again at ``since``. Templated.
+        call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
-        ``full``, which begins again at ``since``. Templated.
+        ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and

@@ -75,10 +75,10 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
         Templated.
     :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` differ from those of the previous
-        run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or ``anew``,
-        which begins again at ``since`` and delivers rows that match both filters again. Templated.
+        run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or
+        ``restart``, which starts over at ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
-        ``full``, which begins again at ``since``. Templated.
+        ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep``, or ``drop`` fields that identify a customer.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param deferrable: wait in the triggerer between pages; default Airflow's ``[operators] default_deferrable``.

@@ -51,9 +51,9 @@ class MiraklExtractOperator(ExtractOperator):
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when ``query`` or the shop differs from that of the previous run: ``fail``
-        before any call; or ``anew``, which begins again at ``since``. Templated.
+        before any call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
-        ``full``, which begins again at ``since``. Templated.
+        ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.

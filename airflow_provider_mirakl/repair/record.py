@@ -48,6 +48,6 @@ REPAIR_NOTE = NoteKind(
     file="repair.json",
     holds="which products of a repair were sent, and their states before",
     type=Repair,
-    damaged="anew",
+    damaged="restart",
     fix="The products are sent again, which is harmless.",
 )

@@ -23,7 +23,7 @@ UPDATE = NoteKind(
     file="update.json",
     holds="that a shop's update was sent and not answered",
     type=Update,
-    damaged="anew",
+    damaged="restart",
     fix="The update is sent as if none had been sent before.",
 )
 

@@ -34,7 +34,7 @@ TRIED = NoteKind(
     file="tried.json",
     holds="which documents a task began to delete",
     type=Tried,
-    damaged="anew",
+    damaged="restart",
     fix="A document that a previous try deleted counts as missing; set if_missing='ignore' to let that pass.",
 )
 

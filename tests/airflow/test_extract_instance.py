@@ -188,9 +188,9 @@ def test_other_filters_than_those_of_the_watermark(run_dag: Any, sandbox: Sandbo
     before = len(sandbox.journal("OR11"))
     assert extract("SHIPPED,WAITING_ACCEPTANCE").state == "failed"
     assert len(sandbox.journal("OR11")) == before
-    assert ids(extract("SHIPPED,WAITING_ACCEPTANCE", "on_changed_filters='anew'")) == [*waiting, *shipped]
+    assert ids(extract("SHIPPED,WAITING_ACCEPTANCE", "on_changed_filters='restart'")) == [*waiting, *shipped]
     assert ids(extract("SHIPPED,WAITING_ACCEPTANCE")) == []
-    assert ids(extract("CLOSED", "on_changed_filters='anew'")) == []
+    assert ids(extract("CLOSED", "on_changed_filters='restart'")) == []
     assert ids(extract("CLOSED")) == []
 
 

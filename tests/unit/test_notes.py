@@ -107,7 +107,7 @@ DAMAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("file", sorted(SAMPLES))
-def test_a_damaged_note_stops_the_task_or_is_begun_anew(
+def test_a_damaged_note_stops_the_task_or_is_restarted(
     file: str, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kind = kinds()[file]
@@ -150,7 +150,7 @@ def test_a_whole_note_is_read_and_one_of_another_generation_is_none(
 def test_every_kind_has_a_sample_here_and_a_row_in_the_docs() -> None:
     assert set(kinds()) == set(SAMPLES), "a new kind of note needs a sample above and a row in docs/files.md"
     page = PAGE.read_text(encoding="utf-8").partition("## Data beside")[0]
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (stop|anew) \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (stop|restart) \|", page, re.MULTILINE)
     assert {file: policy for file, _, policy in rows} == {
         file: kind.damaged for file, kind in kinds().items()
     }

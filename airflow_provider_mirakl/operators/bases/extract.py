@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Format = Literal["ndjson", "parquet"]
 Layout = Literal["nested", "flat"]
 PersonalData = Literal["keep", "drop"]
-OnChangedFilters = Literal["fail", "anew"]
+OnChangedFilters = Literal["fail", "restart"]
 OnLostState = Literal["fail", "full"]
 
 
@@ -83,10 +83,10 @@ class ExtractOperator(PacedOperator):
     :param overlap: how far a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
     :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
-        not cover the rows that were left out then: ``fail`` before any call; or ``anew``, which begins again at
+        not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
         ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
-        ``full``, which begins again at ``since``. Templated.
+        ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
     """
 
@@ -290,26 +290,26 @@ class ExtractOperator(PacedOperator):
         else:
             place = run.lasting_folder("watermarks", self.hook.conn_id)
         known, filters = Watermark.load(place), self._named_filters()
-        anew = Window(
+        from_start = Window(
             self.since or datetime.now(UTC) - FIRST_RUN,
             watermark=place,
             overlap=timedelta(seconds=self.overlap),
             filters=filters,
         )
         if known is None:
-            return anew
+            return from_start
         if words := known.other_filters(filters):
             if self.on_changed_filters == "fail":
                 raise MiraklConfigurationError(
                     f"{words}. The watermark in {place} belongs to the filters of the previous run: rows that changed "
                     f"before {known.moment.isoformat()} and were left out then would never be extracted. Set "
-                    "on_changed_filters='anew' for one run to begin again at since, or set another watermark",
+                    "on_changed_filters='restart' to extract once more from since, or set another watermark",
                     field="on_changed_filters",
                 )
             if run.begins:
-                self.log.warning("%s. Beginning again at %s", words, anew.begins.isoformat())
-            return anew
-        return replace(anew, begins=known.begins(anew.overlap), delivered=known.delivered)
+                self.log.warning("%s. Starting over at %s", words, from_start.begins.isoformat())
+            return from_start
+        return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
 
 
 class ConnectExtractOperator(ExtractOperator):
