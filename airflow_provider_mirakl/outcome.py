@@ -155,7 +155,7 @@ class FailurePolicy:
                 field="max_failed_ratio",
             )
 
-    def judge(self, outcome: Outcome) -> None:
+    def check(self, outcome: Outcome) -> None:
         """Raise when more items failed than allowed; ``unknown`` items are not failed ones.
 
         :raises MiraklItemsFailedError: the text shows the commonest errors and where the rows are.

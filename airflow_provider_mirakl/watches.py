@@ -210,22 +210,22 @@ def _offer_imports(caller: Caller, since: datetime, options: Mapping[str, Any]) 
 
 def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[Seen]]:
     def read(status: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
-        from airflow_provider_mirakl.jobs.table import JOBS, judge
+        from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 
         kind = JOBS[kind_name]
-        verdict = judge(kind, status, early="SENT" in (options.get("states") or ()))
+        evaluation = evaluate(kind, status, early="SENT" in (options.get("states") or ()))
         import_id = status.get("import_id")
         shown = {
             "import_id": import_id,
-            "state": verdict.state,
+            "state": evaluation.state,
             "shop_id": status.get("shop_id"),
-            "failed": verdict.counts.failed,
+            "failed": evaluation.counts.failed,
         }
-        happened = verdict.ended and _wanted(verdict.state, options, "states")
+        happened = evaluation.ended and _wanted(evaluation.state, options, "states")
         # A running import counts by its creation; a finished one is delivered however long it took.
         at = None if happened else _moment(status.get("date_created"))
-        if happened or not verdict.ended:
-            yield Seen(f"{import_id} {verdict.state}", shown, happened, at)
+        if happened or not evaluation.ended:
+            yield Seen(f"{import_id} {evaluation.state}", shown, happened, at)
 
     return read
 

@@ -286,7 +286,7 @@ def model(*, shops: int, products: int, tasks: int = 1, planning: float = 30.0) 
     :param shops: accounts.
     :param products: of each task.
     :param tasks: of each account.
-    :param planning: seconds for which a worker is held by one task: reading, checking, planning, judging.
+    :param planning: seconds for which a worker is held by one task: reading, checking, planning, evaluating.
     """
     calls = math.ceil(products / 1000) * tasks
     return Model(

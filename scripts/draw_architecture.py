@@ -14,7 +14,7 @@ BOXES = [
     (20, 30, 200, 66, "Your feed", "NDJSON, CSV, Parquet, SQL, lists", False),
     (20, 120, 200, 66, "Your Dag", "operators and sensors", True),
     (20, 210, 200, 66, "Work folder", "plan, progress, rejects, reports", False),
-    (290, 30, 200, 66, "Worker", "checks the feed, plans, judges", True),
+    (290, 30, 200, 66, "Worker", "checks the feed, plans, evaluates", True),
     (290, 210, 200, 66, "Triggerer", "waits and polls, holds no worker", True),
     (560, 20, 220, 56, "Mirakl Connect", "catalog, orders", False),
     (560, 92, 220, 56, "Marketplace", "Catalog Manager: imports, offers", False),

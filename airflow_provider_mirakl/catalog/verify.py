@@ -201,12 +201,12 @@ class Verifier:
                 found = {_identify(row).id: row for row in listed.read(partition).split(b"\n")[:-1]}
                 for row in submitted.read(partition).split(b"\n")[:-1]:
                     item_id = _identify(row).id
-                    yield self._judge(item_id, row, found.get(item_id), listed_all)
+                    yield self._compare(item_id, row, found.get(item_id), listed_all)
         finally:
             listed.close()
             submitted.close()
 
-    def _judge(self, item_id: str, row: bytes, listed: bytes | None, listed_all: bool) -> ItemResult:
+    def _compare(self, item_id: str, row: bytes, listed: bytes | None, listed_all: bool) -> ItemResult:
         if listed is None and not listed_all:
             return ItemResult(
                 item_id, "unknown", "not_seen", "the listing was interrupted before the product was found"

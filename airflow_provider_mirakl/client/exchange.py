@@ -139,7 +139,7 @@ def exchange_reply(
             yield from turn.come(failure)
             outcome = yield from turn.use(_send_renewing(call, settings, stream=stream))
             pause = backoff(failures + refusals + 1)
-            failure = turn.judge(outcome, pause)
+            failure = turn.failure(outcome, pause)
             if isinstance(outcome, Reply) and failure is None:
                 return _data(outcome, call)
             assert failure is not None  # noqa: S101 - anything but a reply is a failure
@@ -221,7 +221,7 @@ class _Turn:
                 self._spend()
             raise
 
-    def judge(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
+    def failure(self, outcome: Reply | MiraklTransportError, pause: float) -> Failure | None:
         """Return the failure, if any, and notify the pacer if Mirakl counted the call."""
         if _was_counted(outcome):
             self._spend()

@@ -119,7 +119,7 @@ class MiraklHook(MiraklBaseHook):
         """
         from airflow_provider_mirakl.api.steps import drive
         from airflow_provider_mirakl.jobs.polls import jobs_ended
-        from airflow_provider_mirakl.jobs.table import JOBS, judge
+        from airflow_provider_mirakl.jobs.table import JOBS, evaluate
         from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, waiting
 
         if job not in JOBS:
@@ -145,13 +145,13 @@ class MiraklHook(MiraklBaseHook):
                 job_ids=[str(job_id)],
             )
         status: dict[str, Any] = found["statuses"][str(job_id)]
-        verdict = judge(kind, status)
-        if verdict.phase == "failed":
+        evaluation = evaluate(kind, status)
+        if evaluation.phase == "failed":
             raise MiraklJobFailedError(
-                f"{kind.title.capitalize()} {job_id} ended {verdict.state}: "
-                f"{verdict.reason or 'Mirakl gives no reason'}",
+                f"{kind.title.capitalize()} {job_id} ended {evaluation.state}: "
+                f"{evaluation.reason or 'Mirakl gives no reason'}",
                 job_id=str(job_id),
-                state=verdict.state,
+                state=evaluation.state,
             )
         return status
 

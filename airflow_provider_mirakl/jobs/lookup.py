@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.jobs.book import Entry
 from airflow_provider_mirakl.jobs.polls import moment_of
-from airflow_provider_mirakl.jobs.table import JobId, JobKind, Status, judge
+from airflow_provider_mirakl.jobs.table import JobId, JobKind, Status, evaluate
 
 BEFORE = timedelta(minutes=1)
 """Tolerance for the known difference to Mirakl's clock."""
@@ -102,13 +102,13 @@ def find_submission(
             or caller.shop_id not in (None, status.get("shop_id", caller.shop_id))
         ):
             continue
-        verdict = judge(kind, status)
-        read = verdict.counts.total
-        if lines is None or (verdict.ended and not read):
+        evaluation = evaluate(kind, status)
+        read = evaluation.counts.total
+        if lines is None or (evaluation.ended and not read):
             possible.append(job_id)  # waiting for its lines does not help
         elif read == lines:
             proven.append(job_id)
-        elif not verdict.ended and read < lines:
+        elif not evaluation.ended and read < lines:
             pending.append(job_id)
     if len(proven) == 1 and not pending and not possible:
         return Finding(proven=proven[0])

@@ -12,7 +12,7 @@ from airflow_provider_mirakl.api.call import Call, Json
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import one_of
-from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, judge
+from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, evaluate
 from airflow_provider_mirakl.jobs.waiting import Poll
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def jobs_ended(
     :param notes: keeps the ``statuses`` of jobs that ended before the others, and under ``since`` when the first was
         created.
     :param kind: name of the job in the table of jobs.
-    :param early: see :func:`~.table.judge`.
+    :param early: see :func:`~.table.evaluate`.
     :param since: when the first of them was created, as Mirakl wrote it.
     :return: ``statuses`` by id, without the URLs of files.
     """
@@ -70,8 +70,8 @@ def jobs_ended(
         if status is None:
             continue  # a shared listing does not have a newer status yet
         notes.setdefault("since", status.get("date_created"))
-        verdict = judge(row, status, early=early)
-        if verdict.phase == "done" and not early and not row.told(status):
+        evaluation = evaluate(row, status, early=early)
+        if evaluation.phase == "done" and not early and not row.told(status):
             polls: dict[str, int] = notes.setdefault("untold", {})
             polls[str(job_id)] = polls.get(str(job_id), 0) + 1
             if polls[str(job_id)] <= UNTOLD_POLLS:
@@ -79,24 +79,24 @@ def jobs_ended(
                     "%s %s is %s; Mirakl does not report the results of its lines yet. Polling again.",
                     row.title.capitalize(),
                     job_id,
-                    verdict.state,
+                    evaluation.state,
                 )
                 continue
             log.warning(
                 "%s %s is %s, but Mirakl still does not report the results of its lines; they count as unknown",
                 row.title.capitalize(),
                 job_id,
-                verdict.state,
+                evaluation.state,
             )
-        if verdict.ended:
+        if evaluation.ended:
             # The URLs of an export's files may be signed, so they are not stored in the event.
             statuses[str(job_id)] = {name: value for name, value in status.items() if name != "urls"}
-        elif not verdict.known:
+        elif not evaluation.known:
             log.warning(
                 "%s %s is in state %r, which Mirakl does not document; still waiting",
                 row.title.capitalize(),
                 job_id,
-                verdict.state,
+                evaluation.state,
             )
     return {"statuses": statuses} if len(statuses) == len(set(job_ids)) else None
 
@@ -144,8 +144,8 @@ def jobs_or_newest_ended(
         newest = notes["newest"] = row.id(status["import_id"])
         notes["since"] = status.get("date_created")
         log.info("The newest %s since %s is %s", row.title, newest_since, newest)
-        verdict = judge(row, status, early=early)
-        if verdict.ended and (early or row.told(status)):
+        evaluation = evaluate(row, status, early=early)
+        if evaluation.ended and (early or row.told(status)):
             return {"statuses": {str(newest): status}}
         return None
     ended = yield from jobs_ended(

@@ -1,7 +1,7 @@
 """The jobs of Mirakl as data, and the single evaluation of their states.
 
 Submit, poll, terminal state, counts, reports: all differences between the jobs are in :data:`JOBS`.
-Operators, sensors and the trigger use it through :func:`judge`. Source: docs/mirakl-facts.md.
+Operators, sensors and the trigger use it through :func:`evaluate`. Source: docs/mirakl-facts.md.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class JobKind:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Evaluation:
     """The meaning of a status.
 
     :param phase: ``running``, ``done`` or ``failed``. A job whose lines failed is ``done``: see ``counts``.
@@ -164,7 +164,7 @@ class Verdict:
         return self.phase != "running"
 
 
-def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
+def evaluate(kind: JobKind, status: Status, *, early: bool = True) -> Evaluation:
     """Evaluate a status.
 
     :param kind: the job's entry in the table.
@@ -180,7 +180,7 @@ def judge(kind: JobKind, status: Status, *, early: bool = True) -> Verdict:
     else:
         phase = "running"
     urls = status.get("urls")
-    return Verdict(
+    return Evaluation(
         phase=phase,
         state=state,
         known=phase != "running" or state in kind.in_progress | kind.early,

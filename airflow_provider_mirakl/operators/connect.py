@@ -28,7 +28,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class _SendProductsOperator(_ConnectOperator):
             "batch_size": self.batch_size,
         }
 
-    def judge_rejects(self, run: TaskRun, plan: Plan) -> None:
+    def check_rejects(self, run: TaskRun, plan: Plan) -> None:
         """Log what was rejected, and fail before the first call when more was rejected than is allowed.
 
         :param run: the task's run. The counts and the path of the rejects go to its XCom before the error is raised.
@@ -216,7 +216,7 @@ class _SendProductsOperator(_ConnectOperator):
                     f"every row of the source was rejected ({plan.rows:,}), and nothing was sent; see {plan.rejects}",
                     outcome={},
                 )
-            FailurePolicy(most, self.max_failed_ratio).judge(outcome)
+            FailurePolicy(most, self.max_failed_ratio).check(outcome)
         except MiraklItemsFailedError as error:
             error.outcome = outcome.summary() | {
                 "planned": plan.products,
@@ -267,7 +267,7 @@ class _SendPlanOperator(_SendProductsOperator):
         if ledger is None:
             plan = self._plan(_source(self.source), run.folder)
             self.log.info("Plan: %s", plan.describe(interval))
-            self.judge_rejects(run, plan)
+            self.check_rejects(run, plan)
             ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
         elif ledger.chunk is not None:
             self.note_continuing(run, ledger, interval)
@@ -531,7 +531,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             self._may_continue = False
             for line in sync.describe(interval).splitlines():
                 self.log.info("Plan: %s", line)
-            self.judge_rejects(run, sync.upsert)
+            self.check_rejects(run, sync.upsert)
         else:
             sync = SyncPlan.load(run.folder, self._state(run))
         ledgers = sync.ledgers(generation=run.generation, store=run.memory)
@@ -739,7 +739,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
                     "The next sync of %s sends the %d failed products again.", state, outcome.failed
                 )
         try:
-            judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+            check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         except MiraklItemsFailedError:
             work.restart()  # a retry reads again instead of repeating the result
             raise

@@ -37,7 +37,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ IfExists = Literal["skip", "upload"]
 IfMissing = Literal["fail", "ignore"]
 
 
-class JudgedArguments(StoringArguments, total=False):
+class CheckedArguments(StoringArguments, total=False):
     """Parameters of the operators that evaluate each document."""
 
     max_failed_items: WholeArg | None
@@ -104,7 +104,7 @@ class _ListingOperator(MiraklInstanceOperator):
         return [document for document in client.send(call) if not type_codes or document.type in type_codes]
 
 
-class _JudgedOperator(_ListingOperator, StoringOperator):
+class _CheckedOperator(_ListingOperator, StoringOperator):
     """Base of the operators that evaluate each document.
 
     :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
@@ -139,7 +139,7 @@ class _JudgedOperator(_ListingOperator, StoringOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(results)
         result = writer.outcome.summary() | {"folder": str(run.folder)} | dict(further or {})
-        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 
@@ -212,7 +212,7 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
         return found | {"target": self.target, "folder": str(folder)}
 
 
-class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
+class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     """Fetch the documents of shops to storage: only new ones, each checked.
 
     Documents are written to ``<target>/<shop>/<id>-<file name>``, with a safe name, next to a ``manifest.json`` with
@@ -281,7 +281,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         max_file_bytes: WholeArg = 1 << 30,
         max_total_bytes: WholeArg = 4 << 30,
         max_ratio: NumberArg = 200.0,
-        **kwargs: Unpack[JudgedArguments],
+        **kwargs: Unpack[CheckedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target = target
@@ -402,7 +402,7 @@ class MiraklDownloadShopDocumentsOperator(_JudgedOperator):
         return found
 
 
-class MiraklUploadShopDocumentsOperator(_JudgedOperator):
+class MiraklUploadShopDocumentsOperator(_CheckedOperator):
     """Attach files to a shop, up to 50.
 
     Every file is checked before a call is made: it exists, is not empty, and no two share a name or a type. Then they
@@ -446,7 +446,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
         shop_id: WholeArg | None = None,
         if_exists: IfExists | TextArg = "skip",
         check_codes: FlagArg = True,
-        **kwargs: Unpack[JudgedArguments],
+        **kwargs: Unpack[CheckedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.documents = documents
@@ -496,7 +496,7 @@ class MiraklUploadShopDocumentsOperator(_JudgedOperator):
         return set(known.document_ids)
 
 
-class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
+class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
     """Delete documents of shops, one by one.
 
     A retry does not count documents that a previous try deleted as missing.
@@ -526,7 +526,7 @@ class MiraklDeleteShopDocumentsOperator(_JudgedOperator):
         document_ids: IdsArg,
         shop_id: WholeArg | None = None,
         if_missing: IfMissing | TextArg = "fail",
-        **kwargs: Unpack[JudgedArguments],
+        **kwargs: Unpack[CheckedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.document_ids = document_ids

@@ -339,8 +339,8 @@ class MiraklUpdateShopOperator(StoringOperator):
         """Check, send, and evaluate each field."""
         from airflow_provider_mirakl.api.shops import update_account
         from airflow_provider_mirakl.outcome import OutcomeWriter
-        from airflow_provider_mirakl.runtime.results import judge_items
-        from airflow_provider_mirakl.shops.fields import judge_update
+        from airflow_provider_mirakl.runtime.results import check_items
+        from airflow_provider_mirakl.shops.fields import update_results
 
         run = TaskRun(context, self.work_folder, begins=True)
         changes = self._read_changes()
@@ -353,9 +353,9 @@ class MiraklUpdateShopOperator(StoringOperator):
             answer = self._update(run, client, call, changes)
         run.folder.mkdir(parents=True, exist_ok=True)
         with OutcomeWriter(run.folder / "outcome.ndjson", sent=len(changes)) as writer:
-            writer.add_all(judge_update(list(changes), answer))
+            writer.add_all(update_results(list(changes), answer))
         result = writer.outcome.summary() | {"folder": str(run.folder)}
-        judge_items(run, result, 0, None, self.log)
+        check_items(run, result, 0, None, self.log)
         run.tell_assets(self, result)
         return result
 

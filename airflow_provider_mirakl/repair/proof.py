@@ -103,7 +103,7 @@ def _is_settled(state: ProductState | None, failed_before: bool) -> bool:
     return state.status == SYNCHRONIZED or (state.status in ERRORS and not failed_before)
 
 
-def judge(
+def result_of(
     pair: Pair, after: ProductState | None, reported: ItemResult | None, silence: tuple[str, str]
 ) -> ItemResult:
     """The result of a product.

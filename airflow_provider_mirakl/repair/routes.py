@@ -17,7 +17,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 from airflow_provider_mirakl.jobs.reports import global_errors, read_items
-from airflow_provider_mirakl.jobs.table import PRODUCT_SYNCHRONIZATION, judge
+from airflow_provider_mirakl.jobs.table import PRODUCT_SYNCHRONIZATION, evaluate
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.repair.pairs import Pair
 from airflow_provider_mirakl.repair.proof import ERRORS
@@ -116,18 +116,18 @@ class DirectRoute:
             )
         results: dict[str, ItemResult] = {}
         for tracking_id in repair.job_ids:
-            verdict = judge(PRODUCT_SYNCHRONIZATION, found["statuses"][tracking_id])
-            if verdict.phase == "failed":
+            evaluation = evaluate(PRODUCT_SYNCHRONIZATION, found["statuses"][tracking_id])
+            if evaluation.phase == "failed":
                 repair.forget_sent()
                 raise MiraklJobFailedError(
-                    f"Synchronization {tracking_id} ended {verdict.state}: "
-                    f"{verdict.reason or 'Mirakl gives no reason'}",
+                    f"Synchronization {tracking_id} ended {evaluation.state}: "
+                    f"{evaluation.reason or 'Mirakl gives no reason'}",
                     job_id=tracking_id,
-                    state=verdict.state,
+                    state=evaluation.state,
                 )
-            if verdict.reason:
-                log.warning("%s: %s", tracking_id, verdict.reason)
-            if verdict.reports:
+            if evaluation.reason:
+                log.warning("%s: %s", tracking_id, evaluation.reason)
+            if evaluation.reports:
                 results |= self._report(tracking_id, folder)
         return results
 

@@ -18,7 +18,7 @@ from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
 from airflow_provider_mirakl.repair.pairs import Pair, Pairs
-from airflow_provider_mirakl.repair.proof import ProductState, judge, read_states, state_calls
+from airflow_provider_mirakl.repair.proof import ProductState, read_states, result_of, state_calls
 from airflow_provider_mirakl.repair.record import Repair
 
 if TYPE_CHECKING:
@@ -141,10 +141,10 @@ class RepairRun:
             for pair in repair.products:
                 key = pair.mirakl_product_id
                 state = None if after is None else after[key]
-                verdict = judge(pair, state, reported.get(key), silence)
-                writer.add(verdict)
-                rows.append(_row(pair, repair.state_before(pair), state) | _told(verdict))
-                if verdict.status == "failed":
+                item = result_of(pair, state, reported.get(key), silence)
+                writer.add(item)
+                rows.append(_row(pair, repair.state_before(pair), state) | _told(item))
+                if item.status == "failed":
                     rejects.append(pair.element())
         outcome = replace(writer.outcome, rows=(self._write("outcome.ndjson", rows),))
         if repair.synchronized is not None and repair.synchronized < len(rows):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.jobs.table import JobId, JobKind, Report, Verdict
+    from airflow_provider_mirakl.jobs.table import Evaluation, JobId, JobKind, Report
     from airflow_provider_mirakl.outcome import ItemResult, Outcome
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -43,18 +43,18 @@ class Ended:
 
     :param job_id: Mirakl's id.
     :param items: number of items in it, if known.
-    :param verdict: the meaning of its status.
+    :param evaluation: the meaning of its status.
     :param reports: the archived reports.
     """
 
     job_id: JobId
     items: int | None
-    verdict: Verdict
+    evaluation: Evaluation
     reports: list[tuple[Report, StoragePath]]
 
 
 def archive(
-    client: Client, caller: Caller, folder: StoragePath, job_id: JobId, verdict: Verdict, log: Any
+    client: Client, caller: Caller, folder: StoragePath, job_id: JobId, evaluation: Evaluation, log: Any
 ) -> list[tuple[Report, StoragePath]]:
     """Fetch every report of a job at once, since Mirakl keeps them for a limited time.
 
@@ -62,7 +62,7 @@ def archive(
     """
     kept = []
     place = folder / "reports" / str(job_id)
-    for report in verdict.reports:
+    for report in evaluation.reports:
         try:
             with client.stream(report.call(job_id, caller)) as download:
                 chunks, head = iter(download.chunks), b""
@@ -126,7 +126,7 @@ def result_of(
             rejected_count += 1
         failed = rejected_count
         for job in jobs:
-            counts, listed, named = job.verdict.counts, Counter[str](), 0
+            counts, listed, named = job.evaluation.counts, Counter[str](), 0
             for report, path in job.reports:
                 if report.lists == "items":
                     for result in read_items(path):
@@ -146,8 +146,8 @@ def result_of(
                     except MiraklInputError as error:
                         messages.append(str(error))
                     named += rows["failed"] if report.certain else 0
-            if job.verdict.phase == "done" and job.verdict.reason:
-                messages.append(f"{job.job_id}: {job.verdict.reason}")
+            if job.evaluation.phase == "done" and job.evaluation.reason:
+                messages.append(f"{job.job_id}: {job.evaluation.reason}")
             items = max(counts.total, listed.total(), named) if job.items is None else job.items
             # A line report may list an item twice, so it is used only if Mirakl counts no failures at all.
             lost = min(items, max(counts.failed, listed["failed"]) or named)
@@ -164,7 +164,7 @@ def result_of(
         job_ids=tuple(str(job.job_id) for job in jobs),
     )
     return outcome.summary() | {
-        "states": {str(job.job_id): job.verdict.state for job in jobs},
+        "states": {str(job.job_id): job.evaluation.state for job in jobs},
         "reports": {
             str(job.job_id): {report.name: str(path) for report, path in job.reports} for job in jobs
         },
@@ -217,10 +217,10 @@ def fetch_export(
     :raises MiraklNotFoundError: Mirakl no longer has the export.
     :raises MiraklReplyError: the files are empty, or not in the format of the target.
     """
-    from airflow_provider_mirakl.jobs.table import judge
+    from airflow_provider_mirakl.jobs.table import evaluate
     from airflow_provider_mirakl.runtime.downloads import write_files
 
-    urls = judge(kind, client.send(kind.status(job_id, caller))).urls
+    urls = evaluate(kind, client.send(kind.status(job_id, caller))).urls
     file = kind.file
     assert file is not None  # noqa: S101 - exports have files
     calls = [file(url, accept=export_type(target_format)) for url in urls]
@@ -233,22 +233,22 @@ def fetch_export(
 def refuse_failed(run: TaskRun, result: dict[str, Any], kind: JobKind, jobs: Sequence[Ended]) -> None:
     """Raise for a job that ended without doing its work.
 
-    :param run: the task's run. Its XCom gets the result before the error is raised, as in :func:`judge_items`.
+    :param run: the task's run. Its XCom gets the result before the error is raised, as in :func:`check_items`.
     :param result: the task's result.
     :raises MiraklJobFailedError: with Mirakl's reason.
     """
     for job in jobs:
-        if job.verdict.phase == "failed":
+        if job.evaluation.phase == "failed":
             run.push_result(result)
             raise MiraklJobFailedError(
-                f"{kind.title.capitalize()} {job.job_id} ended {job.verdict.state}: "
-                f"{job.verdict.reason or 'Mirakl gives no reason'}",
+                f"{kind.title.capitalize()} {job.job_id} ended {job.evaluation.state}: "
+                f"{job.evaluation.reason or 'Mirakl gives no reason'}",
                 job_id=str(job.job_id),
-                state=job.verdict.state,
+                state=job.evaluation.state,
             )
 
 
-def judge_items(
+def check_items(
     run: TaskRun,
     result: dict[str, Any],
     max_failed_items: int | None,
@@ -271,7 +271,7 @@ def judge_items(
         log.warning("%s", message)
     failure: MiraklItemsFailedError | None = None
     try:
-        FailurePolicy(max_failed_items, max_failed_ratio).judge(outcome)
+        FailurePolicy(max_failed_items, max_failed_ratio).check(outcome)
     except MiraklItemsFailedError as error:
         failure = error
     if failure is None:

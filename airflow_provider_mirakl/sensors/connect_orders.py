@@ -141,7 +141,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         :raises MiraklItemsFailedError: too many failed.
         """
         from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
-        from airflow_provider_mirakl.runtime.results import judge_items
+        from airflow_provider_mirakl.runtime.results import check_items
 
         failed = found["failed"]
         with OutcomeWriter(None) as writer:
@@ -157,7 +157,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
                 [f"Action {action_id}: {code}: {message}" for action_id, (code, message) in failed.items()],
             )
         result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
-        judge_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
+        check_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
         return result
 
 

@@ -27,9 +27,9 @@ from airflow_provider_mirakl.runtime.results import (
     Ended,
     TargetFormat,
     archive,
+    check_items,
     fetch_export,
     format_of,
-    judge_items,
     refuse_failed,
     result_of,
 )
@@ -67,8 +67,8 @@ class JobSensorArguments(SensorArguments, total=False):
     work_folder: PathArg | None
 
 
-class JudgedJobSensorArguments(JobSensorArguments, total=False):
-    """The parameters of :class:`JudgedJobSensor` that have a default, for the sensors built on it."""
+class CheckedJobSensorArguments(JobSensorArguments, total=False):
+    """The parameters of :class:`CheckedJobSensor` that have a default, for the sensors built on it."""
 
     id_column: TextArg | None
     max_failed_items: WholeArg | None
@@ -192,20 +192,20 @@ class MiraklJobSensor(MiraklBaseSensor):
 
     def conclude(self, context: Context, found: Found) -> dict[str, Any]:
         """Archive the reports, and refuse a job that ended without doing its work."""
-        from airflow_provider_mirakl.jobs.table import judge
+        from airflow_provider_mirakl.jobs.table import evaluate
 
         run = TaskRun(context, self.work_folder, begins=False)
         folder = run.folder
         jobs = []
         with self.hook.get_conn() as client:
             for job_id in self.ids or [self.kind.id(found_id) for found_id in found["statuses"]]:
-                verdict = judge(self.kind, found["statuses"][str(job_id)], early=self.early)
-                reports = archive(client, self.caller, folder, job_id, verdict, self.log)
-                jobs.append(Ended(job_id, None, verdict, reports))
+                evaluation = evaluate(self.kind, found["statuses"][str(job_id)], early=self.early)
+                reports = archive(client, self.caller, folder, job_id, evaluation, self.log)
+                jobs.append(Ended(job_id, None, evaluation, reports))
             result = result_of(folder, jobs, self.id_column_of_reports)
             result["shop_id"] = self.caller.shop_id
             refuse_failed(run, result, self.kind, jobs)
-            return self.judged(run, result, client)
+            return self.checked(run, result, client)
 
     @property
     def id_column_of_reports(self) -> str | None:
@@ -213,14 +213,14 @@ class MiraklJobSensor(MiraklBaseSensor):
         return None
 
     @abstractmethod
-    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+    def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """The value for XCom.
 
         :param result: of the jobs, which did their work.
         """
 
 
-class JudgedJobSensor(MiraklJobSensor):
+class CheckedJobSensor(MiraklJobSensor):
     """Waits for jobs, archives their reports and evaluates their items, like the operator that submits them.
 
     :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
@@ -256,9 +256,9 @@ class JudgedJobSensor(MiraklJobSensor):
         """The column of error reports that names an item."""
         return self.id_column
 
-    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+    def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Fail the task when too many items failed."""
-        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 
 
@@ -318,7 +318,7 @@ class ExportSensor(MiraklJobSensor):
             ready_target(self.target, format_of(self.target, self.target_format, self.formats))
         return super().poll_arguments()
 
-    def judged(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
+    def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Write the target, if there is one."""
         kept = {name: result[name] for name in ("job_ids", "states", "shop_id", "folder")}
         if self.target is None:
@@ -328,7 +328,7 @@ class ExportSensor(MiraklJobSensor):
         return kept | fetch_export(client, self.caller, self.kind, job_id, self.target, chosen, self.log)
 
 
-class NewestJobSensor(JudgedJobSensor):
+class NewestJobSensor(CheckedJobSensor):
     """Waits for jobs with given ids, or for the newest one created since a given time.
 
     :param job_ids: Mirakl's id of the job, or a list of ids; default none, with ``newest_since``. Templated.
@@ -337,7 +337,7 @@ class NewestJobSensor(JudgedJobSensor):
         ISO 8601 text, such as ``{{ data_interval_start }}``. Templated.
     :return: as for the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
 
-    Further parameters: :class:`JudgedJobSensor`.
+    Further parameters: :class:`CheckedJobSensor`.
     """
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_or_newest_ended"
@@ -349,7 +349,7 @@ class NewestJobSensor(JudgedJobSensor):
         *,
         job_ids: IdsArg | None = None,
         newest_since: MomentArg | None = None,
-        **kwargs: Unpack[JudgedJobSensorArguments],
+        **kwargs: Unpack[CheckedJobSensorArguments],
     ) -> None:
         super().__init__(job_ids=job_ids, **kwargs)  # type: ignore[arg-type]
         self.newest_since = newest_since
@@ -396,14 +396,14 @@ class MiraklProductImportSensor(NewestJobSensor):
         job_ids: IdsArg | None = None,
         newest_since: MomentArg | None = None,
         until: Until = "sent",
-        **kwargs: Unpack[JudgedJobSensorArguments],
+        **kwargs: Unpack[CheckedJobSensorArguments],
     ) -> None:
         super().__init__(job_ids=job_ids, newest_since=newest_since, **kwargs)
         self.until = until
         self.early = self.until == "sent"
 
 
-class MiraklProductSynchronizationSensor(JudgedJobSensor):
+class MiraklProductSynchronizationSensor(CheckedJobSensor):
     """Waits for a synchronization of master products (CM22). For the operator and the front office."""
 
     job = "product_synchronization"
@@ -425,14 +425,14 @@ class MiraklOfferImportSensor(NewestJobSensor):
     recommended = 300.0
 
 
-class MiraklStockImportSensor(JudgedJobSensor):
+class MiraklStockImportSensor(CheckedJobSensor):
     """Waits for an import of stock (STO02)."""
 
     job = "stock_import"
     recommended = 300.0
 
 
-class MiraklPriceImportSensor(JudgedJobSensor):
+class MiraklPriceImportSensor(CheckedJobSensor):
     """Waits for an import of prices (PRI02)."""
 
     job = "price_import"

@@ -28,7 +28,7 @@ UPDATE = NoteKind(
 )
 
 
-def judge_update(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResult]:
+def update_results(fields: Sequence[str], answer: ShopUpdate) -> Iterator[ItemResult]:
     """A row for every field that was sent, and for every error about another one.
 
     Mirakl's errors use field names of its own model, such as ``shop_pro_detail.identification_number`` for one within

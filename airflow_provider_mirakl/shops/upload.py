@@ -179,7 +179,7 @@ class Uploader:
                     ATTEMPTS,
                 )
             else:
-                results += self._judge(reply, left, known)
+                results += self._results(reply, left, known)
                 break
         return results
 
@@ -187,7 +187,7 @@ class Uploader:
         new = [document for document in self.listed() if document.id not in known]
         return [file for file in files if any(file.is_that(document) for document in new)]
 
-    def _judge(self, reply: UploadReply, files: Sequence[File], known: Collection[int]) -> list[ItemResult]:
+    def _results(self, reply: UploadReply, files: Sequence[File], known: Collection[int]) -> list[ItemResult]:
         refused = {folded(entry.file_name): entry for entry in reply.refused}
         names = {folded(file.file_name) for file in files}
         named = len(names & refused.keys())

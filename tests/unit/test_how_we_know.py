@@ -17,7 +17,7 @@ from airflow_provider_mirakl.catalog import state as state_module
 from airflow_provider_mirakl.catalog.sync import SyncPlan, plan_sync
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.get_provider_info import get_provider_info
-from airflow_provider_mirakl.jobs.table import DONE, FAILED, JOBS, JobKind, judge
+from airflow_provider_mirakl.jobs.table import DONE, FAILED, JOBS, JobKind, evaluate
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.repair import proof
 from airflow_provider_mirakl.repair.pairs import Pair
@@ -77,7 +77,7 @@ def counted(kind: JobKind, field: str) -> tuple[int, int, int]:
         status["integration_details"] = {field: 3}
     else:
         status[field] = 10 if field == read else 3
-    counts = judge(kind, status).counts
+    counts = evaluate(kind, status).counts
     return counts.succeeded, counts.failed, counts.unknown
 
 
@@ -151,7 +151,7 @@ def test_repairs_are_judged_as_their_row_says(
 ) -> None:
     state = proof.ProductState(status, sku, ("broken",))
     report = None if reported is None else ItemResult("M", reported)
-    assert proof.judge(Pair("M", "S"), state, report, ("X", "x")).status == result
+    assert proof.result_of(Pair("M", "S"), state, report, ("X", "x")).status == result
     (row,) = (cells for cells in rows("Shops and repairs") if "MiraklResyncProductsOperator" in cells[0])
     column = row[("", "succeeded", "failed", "unknown").index(result)]
     word = {

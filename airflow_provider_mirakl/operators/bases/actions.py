@@ -41,7 +41,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Whole,
     stretched,
 )
-from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait
@@ -571,7 +571,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             "orders": len(groups),
             "folder": str(run.folder),
         }
-        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 

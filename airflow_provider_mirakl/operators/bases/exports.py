@@ -195,7 +195,7 @@ class ExportOperator(MiraklJobOperator):
                 self.log.warning("Mirakl no longer has %s; a retry exports again", self._named(book))
             raise
 
-    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
         kept = ("target", "items", "files", "job_ids", "shop_id", "folder")
         return {name: result[name] for name in kept}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, write_bytes, writing
-from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.results import Ended
 from airflow_provider_mirakl.runtime.submitting import Submission
@@ -32,7 +32,7 @@ OnFinding = Literal["fail", "warn", "off"]
 LOGGED_FINDINGS = 20
 
 
-class FileJobArguments(JudgedJobArguments, total=False):
+class FileJobArguments(CheckedJobArguments, total=False):
     """The parameters of :class:`FileJobOperator` but for ``lint``, for the operators built on it."""
 
     id_column: TextArg | None
@@ -46,7 +46,7 @@ class CheckedFileArguments(FileJobArguments, total=False):
     lint: OnFinding | TextArg
 
 
-class FileJobOperator(JudgedJobOperator):
+class FileJobOperator(CheckedJobOperator):
     """Base of the operators that upload a file.
 
     A CSV file is read before it is sent. One that a spreadsheet or a shop system wrote in its own way is sent clean:
@@ -77,7 +77,7 @@ class FileJobOperator(JudgedJobOperator):
         lint: OnFinding | TextArg = "fail",
         encoding: TextArg = "auto",
         strip: FlagArg = True,
-        **kwargs: Unpack[JudgedJobArguments],
+        **kwargs: Unpack[CheckedJobArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source

@@ -41,7 +41,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
     stretched,
 )
-from airflow_provider_mirakl.runtime.results import Ended, archive, judge_items, refuse_failed, result_of
+from airflow_provider_mirakl.runtime.results import Ended, archive, check_items, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.submitting import (
     LONGEST_SEARCH,
@@ -82,8 +82,8 @@ class JobArguments(TaskArguments, total=False):
     work_folder: PathArg | None
 
 
-class JudgedJobArguments(JobArguments, total=False):
-    """The parameters of :class:`JudgedJobOperator`, for the operators built on it."""
+class CheckedJobArguments(JobArguments, total=False):
+    """The parameters of :class:`CheckedJobOperator`, for the operators built on it."""
 
     max_failed_items: WholeArg | None
     max_failed_ratio: NumberArg | None
@@ -364,7 +364,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         self._book = book
         if book.result is not None:
             self.log.info("A previous try submitted %s; its result is kept.", self._named(book))
-            return self._judged(book.result)
+            return self._checked(book.result)
         with self.hook.get_conn() as client:
             self._submit(context, client, book)
             if not self.wait_for_completion:
@@ -516,7 +516,7 @@ class MiraklJobOperator(MiraklBaseOperator):
     def _conclude(
         self, run: TaskRun, client: Client, book: JobBook, found: dict[str, Any] | None
     ) -> dict[str, Any]:
-        from airflow_provider_mirakl.jobs.table import judge
+        from airflow_provider_mirakl.jobs.table import evaluate
 
         if found is None:
             raise MiraklJobTimeoutError(
@@ -528,10 +528,10 @@ class MiraklJobOperator(MiraklBaseOperator):
         for entry in book.entries:
             assert entry.job_id is not None  # noqa: S101 - each was waited for
             status = found["statuses"].get(str(entry.job_id), entry.status)
-            verdict = judge(self.kind, status, early=self.early)
-            book.ended(entry, status, failed=verdict.phase == "failed")
-            reports = archive(client, self.caller, run.folder, entry.job_id, verdict, self.log)
-            jobs.append(Ended(entry.job_id, entry.items, verdict, reports))
+            evaluation = evaluate(self.kind, status, early=self.early)
+            book.ended(entry, status, failed=evaluation.phase == "failed")
+            reports = archive(client, self.caller, run.folder, entry.job_id, evaluation, self.log)
+            jobs.append(Ended(entry.job_id, entry.items, evaluation, reports))
         result = result_of(run.folder, jobs, self._id_column, self.rejected(book)) | self._described
         if result["failed"]:
             rejects = self.rejects(run, jobs)
@@ -540,9 +540,9 @@ class MiraklJobOperator(MiraklBaseOperator):
         result |= self.deliver(run, client, self.caller, jobs)
         book.result = result
         book.save()
-        return self._judged(result)
+        return self._checked(result)
 
-    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
         """The result of a successful task, or the error of one whose items failed."""
         return result
 
@@ -560,7 +560,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         return f"{self.kind.title} {', '.join(map(str, book.job_ids))}"
 
 
-class JudgedJobOperator(MiraklJobOperator):
+class CheckedJobOperator(MiraklJobOperator):
     """Base of the operators whose jobs have items that may fail.
 
     :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
@@ -581,9 +581,9 @@ class JudgedJobOperator(MiraklJobOperator):
         self.max_failed_items = max_failed_items
         self.max_failed_ratio = max_failed_ratio
 
-    def _judged(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
         """Log the results of the items, and fail the task if too many failed."""
-        judge_items(self._run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        check_items(self._run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         self._run.tell_assets(self, result)
         return result
 

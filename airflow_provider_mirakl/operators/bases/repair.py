@@ -28,7 +28,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import judge_items
+from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import Wait, pays_off
@@ -140,7 +140,7 @@ class ProductRepairOperator(MiraklBaseOperator):
                 return result
             repair.send(self.batch_size)
             context["ti"].xcom_push(key="job_ids", value=repair.repair.job_ids)
-            return self._judged(run, repair.conclude(self._wait(context, run, repair)))
+            return self._checked(run, repair.conclude(self._wait(context, run, repair)))
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Evaluate, after the wait in the triggerer.
@@ -159,7 +159,7 @@ class ProductRepairOperator(MiraklBaseOperator):
         run = TaskRun(context, self.work_folder, begins=False, carried=carried)
         with self._opened(run) as repair:
             repair.take_up()
-            return self._judged(run, repair.conclude(found))
+            return self._checked(run, repair.conclude(found))
 
     def _wait(self, context: Context, run: TaskRun, repair: RepairRun) -> dict[str, Any] | None:
         """Wait until every product has an answer, in the triggerer if that pays off."""
@@ -193,8 +193,8 @@ class ProductRepairOperator(MiraklBaseOperator):
                 )
             return wait.to_the_end(client, first=now + interval)
 
-    def _judged(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
-        judge_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+    def _checked(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
+        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import remove, writing
-from airflow_provider_mirakl.operators.bases.jobs import JudgedJobArguments, JudgedJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.waiting import hand_over, must_stay
@@ -38,7 +38,7 @@ Format = Literal["ndjson", "json", "csv", "parquet"]
 OnInvalid = Literal["fail", "reject"]
 
 
-class RowsJobArguments(JudgedJobArguments, total=False):
+class RowsJobArguments(CheckedJobArguments, total=False):
     """The parameters of :class:`RowsJobOperator`, for the operators built on it."""
 
     source_format: Format | TextArg | None
@@ -49,7 +49,7 @@ class RowsJobArguments(JudgedJobArguments, total=False):
     on_invalid: OnInvalid | TextArg
 
 
-class RowsJobOperator(JudgedJobOperator):
+class RowsJobOperator(CheckedJobOperator):
     """Base of the operators that send JSON objects in batches, each a separate job.
 
     :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
@@ -90,7 +90,7 @@ class RowsJobOperator(JudgedJobOperator):
         transform: TextArg | None = None,
         strip: FlagArg = True,
         on_invalid: OnInvalid | TextArg = "fail",
-        **kwargs: Unpack[JudgedJobArguments],
+        **kwargs: Unpack[CheckedJobArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source

@@ -223,7 +223,9 @@ class Catalog(Part):
         if data is not None:
             merged = {**(product["data"] if product else {}), **data}
             merged.setdefault(reference.SKU, item.get("product_sku", ""))
-            found = reference.judge({name: str(value) for name, value in merged.items() if value is not None})
+            found = reference.problems(
+                {name: str(value) for name, value in merged.items() if value is not None}
+            )
             if found:
                 return "failed", [(f"MCM-{code}", message) for code, _, message in found]
         result = "updated"

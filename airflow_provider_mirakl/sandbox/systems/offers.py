@@ -49,7 +49,7 @@ OFFER_COLUMNS = frozenset(
 )
 
 Offer = dict[str, Any]
-Judge = Callable[[Job, int, Row], tuple[str, str]]
+Check = Callable[[Job, int, Row], tuple[str, str]]
 
 
 def _number(value: str) -> float | None:
@@ -70,14 +70,14 @@ class Offers(Part):
         self._jobs = machine.part(Jobs)
         self._last = 0
         self.offers: dict[str, Offer] = {}
-        work: tuple[tuple[str, tuple[str, ...], Judge], ...] = (
+        work: tuple[tuple[str, tuple[str, ...], Check], ...] = (
             ("OF01", ("sku",), self._offer),
             ("STO01", ("offer-sku", "quantity"), self._stock),
             ("PRI01", ("offer-sku", "price"), self._price),
         )
-        for kind, columns, judge in work:
+        for kind, columns, check in work:
             self._jobs.on(kind, "RUNNING", lambda job, columns=columns: self._read(job, columns))  # type: ignore[misc]
-            self._jobs.on(kind, "COMPLETE", lambda job, judge=judge: self._work(job, judge))  # type: ignore[misc]
+            self._jobs.on(kind, "COMPLETE", lambda job, check=check: self._work(job, check))  # type: ignore[misc]
             self._jobs.on(kind, "FAILED", self._give_up)
         self._jobs.on("OF52", "COMPLETED", self._export)
 
@@ -135,14 +135,14 @@ class Offers(Part):
         if reason:
             self._jobs.enter(job, "FAILED", reason)
 
-    def _work(self, job: Job, judge: Judge) -> None:
+    def _work(self, job: Job, check: Check) -> None:
         table = tables.read(job.files["upload"].body)
         entry = self._machine.ledger.calls.get(job.entry)
         bad: list[Row] = []
         results: list[str] = []
         job.data["seen"] = []
         for line, row in enumerate(table.rows):
-            result, message = judge(job, line, row)
+            result, message = check(job, line, row)
             results.append(result)
             if message:
                 bad.append({**row, "error-line": str(line + 2), "error-message": message})

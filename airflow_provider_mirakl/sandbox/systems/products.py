@@ -116,7 +116,7 @@ class ProductImports(Part):
         found: dict[int, str] = {}
         seen: set[str] = set()
         for number, row in enumerate(table.rows):
-            messages = [f"{code}|{message}" for code, _, message in reference.judge(row)]
+            messages = [f"{code}|{message}" for code, _, message in reference.problems(row)]
             sku = row.get(reference.SKU, "")
             if sku and sku in seen:
                 messages.append(f"1003|The SKU {sku} appears twice in the file.")

@@ -215,7 +215,7 @@ def required(category: str) -> list[str]:
     ]
 
 
-def judge(row: dict[str, str]) -> list[tuple[str, str, str]]:
+def problems(row: dict[str, str]) -> list[tuple[str, str, str]]:
     """Problems of a product: (code, attribute, message)."""
     found = []
     for code, value in row.items():

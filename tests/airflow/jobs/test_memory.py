@@ -349,15 +349,15 @@ def test_a_complete_import_that_does_not_tell_yet_is_polled_again(fleet, mirakl_
     from airflow_provider_mirakl.jobs import polls, table
 
     asked: list[str] = []
-    judge = table.judge
+    evaluate = table.evaluate
 
     def hiding(kind: Any, status: Any, **options: Any) -> Any:
         if status.get("import_status") == "COMPLETE" and len(asked) < 3:
             asked.append("COMPLETE")
             status.pop("integration_details", None)
-        return judge(kind, status, **options)
+        return evaluate(kind, status, **options)
 
-    monkeypatch.setattr(polls, "judge", hiding)
+    monkeypatch.setattr(polls, "evaluate", hiding)
     result = fleet("P41", keep=True, deferrable=False, until="complete").run()
     assert (result["succeeded"], result["unknown"]) == (1, 0)
     assert len(asked) == 3

@@ -23,9 +23,9 @@ from airflow_provider_mirakl.outcome import (
 )
 def test_what_is_allowed_is_what_is_said(ratio: float, total: int) -> None:
     policy, allowed = FailurePolicy(max_failed_ratio=ratio), round(ratio * total)
-    policy.judge(Outcome(sent=total, failed=allowed))
+    policy.check(Outcome(sent=total, failed=allowed))
     with pytest.raises(MiraklItemsFailedError, match=f"items failed; {allowed} are allowed"):
-        policy.judge(Outcome(sent=total, failed=allowed + 1))
+        policy.check(Outcome(sent=total, failed=allowed + 1))
 
 
 def test_a_summary_stays_small_however_long_errors_are(tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_policy(policy: FailurePolicy, failed: int, passes: bool) -> None:
         rows=("s3://bucket/rows.ndjson",),
     )
     if passes:
-        policy.judge(outcome)
+        policy.check(outcome)
         return
     with pytest.raises(MiraklItemsFailedError) as caught:
-        policy.judge(outcome)
+        policy.check(outcome)
     assert f"{failed} of 100 items failed" in str(caught.value)
     assert f"{failed} x E1: is odd" in str(caught.value)
     assert "s3://bucket/rows.ndjson" in str(caught.value)
@@ -133,7 +133,7 @@ def test_policy(policy: FailurePolicy, failed: int, passes: bool) -> None:
 
 
 def test_unknown_items_do_not_fail() -> None:
-    FailurePolicy().judge(Outcome(sent=5, unknown=5))
+    FailurePolicy().check(Outcome(sent=5, unknown=5))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,6 @@ def test_the_total_counts_every_item_once(outcome: Outcome, total: int) -> None:
     assert outcome.total == total
     # ... and so does the share: 4 unknown items are not failed ones, and count in the whole
     if outcome.failed:
-        FailurePolicy(max_failed_ratio=outcome.failed / total).judge(outcome)
+        FailurePolicy(max_failed_ratio=outcome.failed / total).check(outcome)
         with pytest.raises(MiraklItemsFailedError):
-            FailurePolicy(max_failed_ratio=outcome.failed / total - 0.01).judge(outcome)
+            FailurePolicy(max_failed_ratio=outcome.failed / total - 0.01).check(outcome)

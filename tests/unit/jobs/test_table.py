@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.jobs.table import JOBS, Counts, judge
+from airflow_provider_mirakl.jobs.table import JOBS, Counts, evaluate
 
 P41 = JOBS["product_import"]
 
@@ -25,23 +25,23 @@ P41 = JOBS["product_import"]
 )
 def test_both_spellings_of_an_end_are_understood_in_every_row(name, state, phase):
     kind = JOBS[name]
-    verdict = judge(kind, {kind.state: state})
-    assert verdict.phase == phase
-    assert verdict.known == (state is not None and state != "SOMETHING_NEW")
+    evaluation = evaluate(kind, {kind.state: state})
+    assert evaluation.phase == phase
+    assert evaluation.known == (state is not None and state != "SOMETHING_NEW")
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_states_on_the_way_are_known_and_no_end(name):
     kind = JOBS[name]
     for state in kind.in_progress:
-        verdict = judge(kind, {kind.state: state}, early=False)
-        assert (verdict.phase, verdict.known, verdict.ended) == ("running", True, False)
+        evaluation = evaluate(kind, {kind.state: state}, early=False)
+        assert (evaluation.phase, evaluation.known, evaluation.ended) == ("running", True, False)
 
 
 def test_sent_is_an_end_where_the_user_says_so():
-    assert judge(P41, {"import_status": "SENT"}, early=True).phase == "done"
-    assert judge(P41, {"import_status": "SENT"}, early=False).phase == "running"
-    assert judge(P41, {"import_status": "TRANSFORMATION_FAILED"}).phase == "failed"
+    assert evaluate(P41, {"import_status": "SENT"}, early=True).phase == "done"
+    assert evaluate(P41, {"import_status": "SENT"}, early=False).phase == "running"
+    assert evaluate(P41, {"import_status": "TRANSFORMATION_FAILED"}).phase == "failed"
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_sent_is_an_end_where_the_user_says_so():
 )
 def test_a_report_is_there_in_its_states_and_where_its_flag_says_so(state, codes):
     flags = {report.flag: True for report in P41.reports}
-    assert [report.code for report in judge(P41, {"import_status": state, **flags}).reports] == codes
-    assert judge(P41, {"import_status": state, **dict.fromkeys(flags, False)}).reports == ()
+    assert [report.code for report in evaluate(P41, {"import_status": state, **flags}).reports] == codes
+    assert evaluate(P41, {"import_status": state, **dict.fromkeys(flags, False)}).reports == ()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_report_is_there_in_its_states_and_where_its_flag_says_so(state, codes
     ],
 )
 def test_counts(name, status, counts):
-    assert judge(JOBS[name], status).counts == counts
+    assert evaluate(JOBS[name], status).counts == counts
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_counts(name, status, counts):
     ],
 )
 def test_the_reason_is_found_wherever_it_stands(name, status, reason):
-    assert judge(JOBS[name], status).reason == reason
+    assert evaluate(JOBS[name], status).reason == reason
 
 
 def test_addresses_of_an_export():
     status = {"status": "COMPLETED", "urls": ["https://a/1", "https://a/2"]}
-    assert judge(JOBS["product_export"], status).urls == ("https://a/1", "https://a/2")
-    assert judge(JOBS["product_export"], {"status": "COMPLETED"}).urls == ()
+    assert evaluate(JOBS["product_export"], status).urls == ("https://a/1", "https://a/2")
+    assert evaluate(JOBS["product_export"], {"status": "COMPLETED"}).urls == ()
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))

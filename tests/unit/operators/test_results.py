@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError
-from airflow_provider_mirakl.jobs.table import JOBS, judge
+from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 from airflow_provider_mirakl.runtime.results import Ended, archive, result_of
 
 
@@ -35,10 +35,10 @@ def conclude(tmp_path):
     """The result of a job that ended with this status, and whose report has this body."""
 
     def conclude(name, status, body, *, items=None, headers=None):
-        verdict = judge(JOBS[name], {JOBS[name].state: "COMPLETE"} | status)
+        evaluation = evaluate(JOBS[name], {JOBS[name].state: "COMPLETE"} | status)
         instance = Instance(body.encode() if isinstance(body, str) else body, headers or {})
-        reports = archive(instance, Caller(), tmp_path, 1, verdict, logging.getLogger())
-        return result_of(tmp_path, [Ended(1, items, verdict, reports)], None)
+        reports = archive(instance, Caller(), tmp_path, 1, evaluation, logging.getLogger())
+        return result_of(tmp_path, [Ended(1, items, evaluation, reports)], None)
 
     return conclude
 
@@ -150,7 +150,7 @@ def test_offers_whose_report_cannot_be_read_have_no_rejects(tmp_path):
     report = tmp_path / "error_report.csv"
     report.write_bytes(b'sku;errors\nA;"' + b"x" * (17 << 20))
     kind = JOBS["offer_import"]
-    ended = Ended(1, 1, judge(kind, {"status": "COMPLETE"}), [(kind.reports[0], report)])
+    ended = Ended(1, 1, evaluate(kind, {"status": "COMPLETE"}), [(kind.reports[0], report)])
     operator = MiraklUpsertOffersOperator(task_id="t", source=[{"shop_sku": "A"}])
     assert operator.rejects(SimpleNamespace(folder=tmp_path), [ended]) is None
     assert not (tmp_path / "rejects.ndjson").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.repair.pairs import Pair
-from airflow_provider_mirakl.repair.proof import ProductState, judge
+from airflow_provider_mirakl.repair.proof import ProductState, result_of
 
 SYNCHRONIZED, PENDING, NONE = ProductState("SYNCHRONIZED", "S"), ProductState("PENDING", "S"), ProductState()
 WELL, FAILED, SILENT = (
@@ -43,6 +43,6 @@ WELL, FAILED, SILENT = (
         (None, None, "unknown", "NO_REPORT"),
     ],
 )
-def test_judge(after, reported, status, code):
-    verdict = judge(Pair("M", "S"), after, reported, ("NO_REPORT", "silence"))
-    assert (verdict.item_id, verdict.status, verdict.code) == ("M", status, code)
+def test_result_of(after, reported, status, code):
+    result = result_of(Pair("M", "S"), after, reported, ("NO_REPORT", "silence"))
+    assert (result.item_id, result.status, result.code) == ("M", status, code)
