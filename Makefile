@@ -39,7 +39,8 @@ export TMPDIR := $(CACHE)/tmp
 export RUSTUP_HOME := $(CACHE)/rustup
 export PYTHONNOUSERSITE := 1
 export AIRFLOW_HOME := $(CURDIR)/.airflow
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Images of containers set PYTHONDONTWRITEBYTECODE: then every process compiles all of Airflow again, which takes seconds.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 INPUTS := pyproject.toml airflow_provider_mirakl/__init__.py

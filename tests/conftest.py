@@ -44,6 +44,9 @@ LIVE = "tests/airflow/live/"
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
         del os.environ[_name]
+# Images of containers set it. Without compiled code, each of the many processes that tests start would compile Airflow.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ |= {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
