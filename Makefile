@@ -70,7 +70,7 @@ uv_install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python --constrai
 	--build-constraints constraints/tools.txt apache-airflow==$(2) $(3)
 
 .PHONY: help
-help: ## this list
+help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Environments are made once and then brought up to date in place.
@@ -116,7 +116,7 @@ test: .venv/.dev ## every test, on the newest Airflow
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: pictures
-pictures: .venv/.dev ## the pictures of the docs, taken in a browser
+pictures: .venv/.dev ## the screenshots of the docs, taken in a browser
 	MIRAKL_PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m browser tests/airflow
 
 .PHONY: matrix
@@ -128,7 +128,7 @@ matrix-%: .venvs/airflow-%/.test
 	.venvs/airflow-$*/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, and the result in the sandbox's records
+chaos: .venv/.dev ## every operation while parts of Airflow are killed at random, checked against the sandbox ledger
 	$(BIN)/python scripts/chaos.py $(CHAOS_ARGS)
 
 .PHONY: fuzz
@@ -140,7 +140,7 @@ faults: .venv/.dev ## every operation with every fault of the sandbox, in a work
 	MIRAKL_ALL_FAULTS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) tests/airflow/test_faults.py $(FAULTS_ARGS)
 
 .PHONY: mutants
-mutants: .venv/.dev ## one changed operator or constant at a time: which change does no test notice?
+mutants: .venv/.dev ## change one operator or constant at a time, and list the changes that no test notices
 	$(BIN)/python scripts/mutants.py $(MUTANTS_ARGS)
 
 .PHONY: bench
@@ -234,13 +234,13 @@ build: .venv/.dev ## wheel and sdist in dist/, checked
 	@touch $@
 
 .PHONY: supply
-supply: .venvs/user/.base .venvs/supply/.base ## bill of materials, licences and vulnerabilities of what dist/ installs
+supply: .venvs/user/.base .venvs/supply/.base ## bill of materials, licenses and vulnerabilities of what dist/ installs
 	$(BIN)/uv pip install --quiet --python .venvs/user/bin/python --constraint $(PINS) apache-airflow==$(AIRFLOW) \
 		--reinstall-package airflow-provider-mirakl $(CURDIR)/dist/*.whl
 	.venvs/supply/bin/python scripts/supply.py .venvs/user $(SUPPLY_ARGS)
 
 .PHONY: smoke
-smoke: build $(SMOKE:%=smoke-%) ## the wheel in an empty environment of each Airflow of SMOKE; one Dag runs
+smoke: build $(SMOKE:%=smoke-%) ## install the wheel in an empty environment for each Airflow of SMOKE, and run one Dag
 
 .PHONY: smoke-%
 smoke-%:
@@ -255,7 +255,7 @@ lock: .venv/.dev ## resolve the constraints files again
 	$(BIN)/python scripts/lock.py $(VERSIONS)
 
 .PHONY: clean
-clean: ## remove everything make has made
+clean: ## remove everything that make has created
 	rm -rf .venv .venvs .cache .airflow .demo .demo-airflow example_dags/out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist docs/_build docs/reference
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

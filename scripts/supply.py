@@ -1,9 +1,9 @@
-"""Checks what a user installs: a bill of materials, licences, known vulnerabilities.
+"""Checks what a user installs: a bill of materials, licenses, known vulnerabilities.
 
     python scripts/supply.py ENVIRONMENT [--offline]
 
 ``ENVIRONMENT`` is a virtual environment with the package and what it needs, nothing else. Writes
-``build/sbom.cdx.json`` (CycloneDX). Fails on a licence that a user of an Apache-2.0 package would not expect, and on a
+``build/sbom.cdx.json`` (CycloneDX). Fails on a license that a user of an Apache-2.0 package would not expect, and on a
 known vulnerability. If the database of vulnerabilities cannot be reached, it reports that; ``--offline`` accepts that.
 """
 
@@ -50,8 +50,8 @@ def bill_of_materials(python: Path) -> str:
     return f"build/sbom.cdx.json: {count} components"
 
 
-def licences(python: Path) -> list[str]:
-    """Packages with a licence that is not compatible with Apache-2.0."""
+def licenses(python: Path) -> list[str]:
+    """Packages with a license that is not compatible with Apache-2.0."""
     done = tool("pip-licenses", "--python", str(python), "--format=json", "--from=mixed")
     if done.returncode:
         sys.exit(f"pip-licenses failed:\n{done.stderr}")
@@ -59,7 +59,7 @@ def licences(python: Path) -> list[str]:
     return [
         f"{row['Name']} {row['Version']}: {row['License']}"
         for row in rows
-        # A choice of licences is fine when one of them is.
+        # A choice of licenses is fine when one of them is.
         if all(any(word in choice for word in COPYLEFT) for choice in re.split(" OR |; ", row["License"]))
         and "Lesser" not in row["License"]
     ]
@@ -99,8 +99,8 @@ def main() -> int:
     options = parser.parse_args()
     python = (options.environment / "bin" / "python").absolute()
     print(bill_of_materials(python))
-    foreign = licences(python)
-    print(f"licences: {len(foreign)} are not compatible with Apache-2.0", *foreign, sep="\n  ")
+    foreign = licenses(python)
+    print(f"licenses: {len(foreign)} are not compatible with Apache-2.0", *foreign, sep="\n  ")
     known, why = vulnerabilities(python)
     print(f"vulnerabilities: in {len(known)} packages" + (f"; {why}" if why else ""), *known, sep="\n  ")
     return 1 if foreign or known or (why and not options.offline) else 0

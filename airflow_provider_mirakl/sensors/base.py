@@ -1,4 +1,4 @@
-"""The base of every sensor of this package: one poll, and the same behaviour in every mode."""
+"""The base of every sensor of this package: one poll, and the same behavior in every mode."""
 
 from __future__ import annotations
 
