@@ -328,8 +328,8 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
-    :param unknown_fields: ``refuse`` fields that Connect does not document, since a misspelled name would pass unnoticed;
-        ``send`` sends them as they are.
+    :param unknown_fields: ``refuse`` fields that Connect does not document, because a misspelled name would pass
+        unnoticed; ``send`` sends them as they are.
     :param batch_size: products in one call, 1 to 1,000.
     :param preview: stop after the plan: validate, write rejects, log how long it would take, send nothing.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
