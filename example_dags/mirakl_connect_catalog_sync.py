@@ -36,8 +36,7 @@ with DAG(
             f"{EXAMPLES}/data/products.ndjson",
             type="string",
             title="Product file",
-            description="NDJSON, JSON, CSV or Parquet: a local path, or object storage, such as "
-            "s3://aws_default@catalog/products.ndjson.",
+            description="A local path, or object storage, such as s3://aws_default@catalog/products.csv.",
         )
     },
     doc_md=__doc__,

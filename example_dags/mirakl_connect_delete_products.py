@@ -9,8 +9,6 @@ does not know is not an error. At most 5,000 are deleted in one run.
 starts with the two products of the form's default; after the catalog sync, `SKU-0000001` exists as well.
 """
 
-from datetime import UTC, datetime
-
 from airflow.providers.common.compat.sdk import DAG, Param
 
 # [START mirakl_connect_delete_products]
@@ -23,7 +21,6 @@ with DAG(
     dag_id="mirakl_connect_delete_products",
     description="Delete products from Mirakl Connect by a list of ids.",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     render_template_as_native_obj=True,
     params={
         "ids": Param(

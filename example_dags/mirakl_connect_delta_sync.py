@@ -38,15 +38,10 @@ with DAG(
             f"{EXAMPLES}/data/products.ndjson",
             type="string",
             title="Product file",
-            description="NDJSON, JSON, CSV or Parquet: a local path, or object storage, such as "
-            "s3://aws_default@catalog/products.ndjson.",
+            description="A local path, or object storage, such as s3://aws_default@catalog/products.csv.",
         ),
         "full": Param(
-            False,
-            type="boolean",
-            title="Send everything, changed or not",
-            description="On: send every product of the file. Off: only those that differ from "
-            "the previous run.",
+            False, type="boolean", title="Send all products", description="Off: only those that changed."
         ),
     },
     doc_md=__doc__,

@@ -30,8 +30,7 @@ with DAG(
             f"{EXAMPLES}/data/shipments.csv",
             type="string",
             title="The carrier's file",
-            description="CSV with a row for each parcel: a local path, or object storage, such "
-            "as s3://aws_default@carrier/shipments.csv.",
+            description="CSV, a row for each parcel, such as s3://aws_default@carrier/shipments.csv.",
         ),
         "on_unclear": Param(
             "fail",

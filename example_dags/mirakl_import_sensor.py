@@ -9,7 +9,7 @@ without a worker, and returns the results of its lines.
 then this one. The first import of a sandbox has the number 2001, the form's default.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG, Param
 
@@ -20,13 +20,9 @@ with DAG(
     dag_id="mirakl_import_sensor",
     description="Wait for a product import that was started elsewhere.",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     params={
         "import_id": Param(
-            2001,
-            type="integer",
-            title="Import id",
-            description="Id of the import, such as 2001, as Mirakl shows it.",
+            2001, type="integer", title="Import id", description="As Mirakl shows it, such as 2001."
         )
     },
     doc_md=__doc__,

@@ -9,7 +9,7 @@ connection `djust_default`. Approval by a second person needs Airflow 3.1 and th
 and a reason. First leave *Dry run* on, then switch it off: the report shows PENDING before and SYNCHRONIZED after.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -17,12 +17,17 @@ from airflow.providers.common.compat.sdk import DAG, Param, task
 from airflow_provider_mirakl.files.paths import folder_below
 
 # [START mirakl_incident_resync]
-from airflow_provider_mirakl.operators.resync import MiraklReportResyncOperator, MiraklResyncProductsOperator
+from airflow_provider_mirakl.operators.resync import (
+    PAIR_PATTERN,
+    MiraklReportResyncOperator,
+    MiraklResyncProductsOperator,
+)
+from airflow_provider_mirakl.overlap import is_first_run
 
 MAX_PRODUCTS = 200  # For more, use an import.
-SOURCE_FOLDERS = [
-    str(folder_below(None))
-]  # Allowed folders for a file of the form: the work folder, which has the rejects.
+
+# Allowed folders for a file of the form: the work folder, which has the rejects.
+SOURCE_FOLDERS = [str(folder_below(None))]
 OVERLAP = "queue"  # What a run does while another is running: "queue", it waits; "skip", it does nothing.
 APPROVAL = False  # True: a second person approves before anything is sent.
 
@@ -30,17 +35,13 @@ with DAG(
     dag_id="mirakl_incident_resync",
     description="Repair single products, through DJUST or directly, with proof for each product.",
     schedule=None,  # by hand only
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1 if OVERLAP == "queue" else 16,
     doc_md=__doc__,
     params={
         "products": Param(
             [],
             type=["array", "null"],
-            items={
-                "type": "string",
-                "pattern": r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$",
-            },
+            items={"type": "string", "pattern": PAIR_PATTERN},
             title="1. Products",
             description="One per line: mirakl_product_id;product_sku, such as MKL-021;SKU-021. Two columns of a "
             "spreadsheet can be pasted, with or without a header.",
@@ -96,8 +97,6 @@ with DAG(
     @task.short_circuit
     def no_other_run(**context: Any) -> bool:
         """Skip the run while another one is running, if ``OVERLAP`` is ``skip``."""
-        from airflow_provider_mirakl.overlap import is_first_run
-
         return OVERLAP == "queue" or is_first_run(context)
 
     resync: dict[str, Any] = {
@@ -118,12 +117,9 @@ with DAG(
         """Stop after the preview of a dry run."""
         return not (params or {})["preview"]
 
+    # The report evaluates the result, so failed items do not fail this task.
     send = MiraklResyncProductsOperator(
-        task_id="resync",
-        max_failed_items=None,  # the report evaluates the result
-        retries=2,
-        retry_delay=timedelta(minutes=1),
-        **resync,
+        task_id="resync", max_failed_items=None, retries=2, retry_delay=timedelta(minutes=1), **resync
     )
     report = MiraklReportResyncOperator(
         task_id="report",

@@ -35,7 +35,7 @@ with DAG(
             f"{EXAMPLES}/out/archive",
             type="string",
             title="Archive",
-            description="Folder of all shops: a local path, or any object storage that Airflow supports.",
+            description="Folder of all shops, such as s3://aws_default@shops/archive.",
         )
     },
     doc_md=__doc__,
@@ -56,14 +56,10 @@ with DAG(
         """Log what was archived, and fail if a shop is missing."""
         # A failed task also returns its result, including its failed documents.
         results = [result for result in archived or () if result and not result["failed"]]
-        missing = sorted(set(shop_ids) - {shop for result in results for shop in result["shop_ids"]})
-        if missing:
+        if missing := sorted(set(shop_ids) - {shop for result in results for shop in result["shop_ids"]}):
             raise RuntimeError(f"{len(missing)} of {len(shop_ids)} shops were not archived: {missing}")
-        return {
-            "shops": len(shop_ids),
-            "stored": sum(result["stored"] for result in results),
-            "unchanged": sum(result["unchanged"] for result in results),
-        }
+        counts = {name: sum(result[name] for result in results) for name in ("stored", "unchanged")}
+        return {"shops": len(shop_ids)} | counts
 
     report(shops.output, archive.output)
 # [END mirakl_kyc_archive]

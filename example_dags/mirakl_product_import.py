@@ -32,8 +32,7 @@ with DAG(
             f"{EXAMPLES}/data/import.csv",
             type="string",
             title="Product file",
-            description="CSV, XML or XLSX: a local path, or object storage, such as "
-            "s3://aws_default@catalog/import.csv.",
+            description="CSV, XML or XLSX, also on object storage, such as s3://aws_default@catalog/import.csv.",
         )
     },
     doc_md=__doc__,

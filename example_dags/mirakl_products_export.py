@@ -38,10 +38,7 @@ with DAG(
             description="A local path, or object storage, such as s3://aws_default@catalog/exports.",
         ),
         "format": Param(
-            "ndjson",
-            enum=["ndjson", "parquet"],
-            title="Format of the products",
-            description="ndjson: a product on each line. parquet: a table.",
+            "ndjson", enum=["ndjson", "parquet"], title="Format", description="Lines of JSON, or a table."
         ),
     },
     doc_md=__doc__,

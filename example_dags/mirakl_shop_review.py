@@ -10,7 +10,6 @@ the sandbox has the three documents. With `INSURANCE` as a fourth type it waits 
 `mirakl_upload_shop_documents` has uploaded it.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ with DAG(
     dag_id="mirakl_shop_review",
     description="Start the review of a shop as soon as its documents are complete.",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     default_args={"retries": 2},
     params={
         "shop_id": Param(
@@ -38,8 +36,7 @@ with DAG(
             type="array",
             items={"type": "string"},
             title="Required documents",
-            description="Codes of the document types that the shop must have, one per line, such "
-            "as IDENTITY_PROOF.",
+            description="Types of documents that the shop must have, one per line, such as IDENTITY_PROOF.",
         ),
         "target": Param(
             f"{EXAMPLES}/out/review",

@@ -9,7 +9,6 @@ that the shop already has are skipped, so the Dag may run as often as you like.
 documents two are new.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
@@ -24,7 +23,6 @@ with DAG(
     dag_id="mirakl_upload_shop_documents",
     description="Upload the documents that a shop does not have yet.",
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     default_args={"retries": 2},
     params={
@@ -32,8 +30,7 @@ with DAG(
             f"{EXAMPLES}/data/documents",
             type="string",
             title="Folder",
-            description="Its files are uploaded: a local path, or object storage, such as "
-            "s3://aws_default@shop/documents.",
+            description="A local path, or object storage, such as s3://aws_default@shop/documents.",
         ),
         "shop_id": Param(
             None,

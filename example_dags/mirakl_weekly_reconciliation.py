@@ -10,13 +10,13 @@ has 20 of the 40 products of the sandbox. In production, set `schedule="@weekly"
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 # [START mirakl_weekly_reconciliation]
 from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductsOperator
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
+from airflow_provider_mirakl.repair.report import proposal
 
 # A local path or any object storage that Airflow supports.
 EXAMPLES = Path(__file__).resolve().parent
@@ -43,11 +43,7 @@ with DAG(
             description="A local path, or object storage, such as s3://aws_default@lake/weekly.",
         ),
         "threshold": Param(
-            20,
-            type="integer",
-            minimum=0,
-            title="3. Threshold",
-            description="A resync is proposed if more products than this differ, such as 20.",
+            20, type="integer", minimum=0, title="3. Threshold", description="Differences without a proposal."
         ),
     },
     tags=["mirakl"],
@@ -68,13 +64,7 @@ with DAG(
         other="{{ ti.xcom_pull(task_ids='export')['target'] }}",
     )
 
-    @task
-    def propose(found: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the form of a resync, which first shows each product. Notify someone through your usual channel."""
-        from airflow_provider_mirakl.repair.report import proposal
-
-        return proposal(found, (params or {})["threshold"], "mirakl_incident_resync")
-
     export >> reconcile
-    propose(reconcile.output)
+    # Its result is the form of a resync, which first shows each product. Notify someone through your usual channel.
+    task(task_id="propose")(proposal)(reconcile.output, "{{ params.threshold }}", "mirakl_incident_resync")
 # [END mirakl_weekly_reconciliation]

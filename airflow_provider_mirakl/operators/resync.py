@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         WholeArg,
     )
 
+PAIR_PATTERN = r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$"
+"""For the form of a Dag: a line of ``products``, such as ``MKL-001;SKU-1``; an empty one is allowed."""
+
 
 class MiraklResyncProductsOperator(ProductRepairOperator):
     """Synchronize chosen products by one of two routes: the same input, the same outcome.

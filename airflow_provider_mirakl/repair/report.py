@@ -45,15 +45,15 @@ def write_report(
     return file, text
 
 
-def proposal(found: Mapping[str, Any], threshold: int, dag_id: str) -> dict[str, Any] | None:
+def proposal(found: Mapping[str, Any], threshold: int | str, dag_id: str) -> dict[str, Any] | None:
     """Fill the form of the Dag ``mirakl_incident_resync`` from a reconciliation; the log shows how to trigger it.
 
     :param found: the result of :class:`~airflow_provider_mirakl.operators.reconcile.MiraklReconcileProductsOperator`.
-    :param threshold: number of products up to which nothing is done.
+    :param threshold: number of products up to which nothing is done; also as the text of a template.
     :param dag_id: the Dag that repairs.
     :return: the form, with the dry run on; ``None`` where no more than ``threshold`` products could be repaired.
     """
-    if found["resync_products"] <= threshold:
+    if found["resync_products"] <= int(threshold):
         return None
     form = {"source": found["resync"], "route": "direct", "reason": "weekly reconciliation", "preview": True}
     log.warning(
