@@ -88,7 +88,7 @@ def update_account(
     changes: Mapping[str, Any],
     *,
     shop_id: int | None = None,
-    unknown_fields: Literal["refuse", "send"] = "refuse",
+    unknown_fields: Literal["reject", "send"] = "reject",
 ) -> Call[ShopUpdate]:
     """A02: change some fields of the shop of a seller's key. At most once a day.
 
@@ -98,11 +98,11 @@ def update_account(
 
     :param changes: the fields to change, in Mirakl's names; date-times may be ``datetime``.
     :param shop_id: the shop, for a user with several shops; default the user's default shop.
-    :param unknown_fields: ``refuse`` fields that A02 does not document, since a typing error would pass silently, or
+    :param unknown_fields: ``reject`` fields that A02 does not document, since a typing error would pass silently, or
         ``send`` them.
     :raises MiraklInputError: listing every fault of ``changes``.
     """
-    one_of("unknown_fields", unknown_fields, ("refuse", "send"))
+    one_of("unknown_fields", unknown_fields, ("reject", "send"))
     problems = list(_faults_of(changes, unknown_fields))
     if problems:
         raise MiraklInputError("the shop cannot be updated like this; nothing was sent", problems)
@@ -207,7 +207,7 @@ def _faults_of(changes: Mapping[str, Any], unknown_fields: str) -> list[Problem]
         problems.append(Problem("nothing to change; set at least one field"))
     for name, value in changes.items():
         if name not in NULLABLE:
-            if unknown_fields == "refuse":
+            if unknown_fields == "reject":
                 problems.append(Problem("is not a field of A02; fix the name or leave it out", name))
         elif value is None:
             if NULLABLE[name] is False:

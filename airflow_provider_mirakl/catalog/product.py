@@ -384,7 +384,7 @@ GtinCheck = Literal["reject", "warn", "off"]
 class ProductChecker(Checker[Product]):
     """Checks products against Connect's limits and the settings of the account.
 
-    :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
+    :param unknown_fields: ``reject`` fields and types of attributes that Connect does not document, or ``send`` them.
     :param locales: the locales texts may have; empty allows any.
     :param strip: as for :class:`Checker`.
     :param gtin_check: ``reject`` a product with a GTIN whose check digit is wrong, ``warn``: count it in
@@ -394,14 +394,14 @@ class ProductChecker(Checker[Product]):
 
     def __init__(
         self,
-        unknown_fields: Literal["refuse", "send"] = "refuse",
+        unknown_fields: Literal["reject", "send"] = "reject",
         locales: Iterable[str] = (),
         *,
         strip: bool = True,
         gtin_check: GtinCheck = "reject",
         normalize_gtins: bool = False,
     ) -> None:
-        one_of("unknown_fields", unknown_fields, ("refuse", "send"))
+        one_of("unknown_fields", unknown_fields, ("reject", "send"))
         one_of("gtin_check", gtin_check, get_args(GtinCheck))
         super().__init__(OpenProduct if unknown_fields == "send" else Product, strip=strip)
         self._locales = frozenset(locales)

@@ -224,7 +224,7 @@ def plan_sync(
     transform: str | None = None,
     strip: bool = True,
     on_invalid: OnInvalid = "fail",
-    unknown_fields: Literal["refuse", "send"] = "refuse",
+    unknown_fields: Literal["reject", "send"] = "reject",
     locales: Sequence[str] = (),
     gtin_check: GtinCheck = "reject",
     normalize_gtins: bool = False,
@@ -248,7 +248,7 @@ def plan_sync(
         both as they are.
     :param on_invalid: ``fail`` reads the whole source and then raises, ``reject`` sends the valid rows. A rejected
         product is in the source, so it is never deleted; if a rejected row has no readable id, nothing is deleted.
-    :param unknown_fields: ``refuse`` fields and types of attributes that Connect does not document, or ``send`` them.
+    :param unknown_fields: ``reject`` fields and types of attributes that Connect does not document, or ``send`` them.
     :param locales: locales that texts may have; empty allows any.
     :param gtin_check: what to do about a wrong check digit: ``reject`` the product, ``warn`` in the log, or ``off``.
     :param normalize_gtins: correct GTINs if the right one is certain.

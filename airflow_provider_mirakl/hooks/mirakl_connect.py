@@ -37,7 +37,7 @@ class MiraklConnectHook(MiraklBaseHook):
         products: str | Iterable[Mapping[str, Any]],
         *,
         columns: Mapping[str, Any] | str | None = None,
-        unknown_fields: Literal["refuse", "send"] = "refuse",
+        unknown_fields: Literal["reject", "send"] = "reject",
     ) -> dict[str, Any]:
         """Create or update products, and return the outcome.
 
@@ -48,7 +48,7 @@ class MiraklConnectHook(MiraklBaseHook):
 
         :param products: a list of dictionaries, a DataFrame, or a file: a local path or object storage.
         :param columns: how flat columns become products, as for the operator.
-        :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them.
+        :param unknown_fields: ``reject`` fields that Connect does not document, or ``send`` them.
         :return: ``sent``, and ``unknown`` as many: Mirakl accepts products before it processes them.
         :raises MiraklInputError: products are wrong; every problem is listed and no call was made.
         :raises MiraklError: as for the client.

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 Format = Literal["ndjson", "json", "csv", "parquet"]
 OnInvalid = Literal["fail", "reject"]
-UnknownFields = Literal["refuse", "send"]
+UnknownFields = Literal["reject", "send"]
 GtinCheck = Literal["reject", "warn", "off"]
 OnMissing = Literal["delete", "keep"]
 MOST_IN_A_CALL = 1000
@@ -328,7 +328,7 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
-    :param unknown_fields: ``refuse`` fields that Connect does not document, because a misspelled name would pass
+    :param unknown_fields: ``reject`` fields that Connect does not document, because a misspelled name would pass
         unnoticed; ``send`` sends them as they are.
     :param batch_size: products in one call, 1 to 1,000.
     :param preview: stop after the plan: validate, write rejects, log how long it would take, send nothing.
@@ -349,7 +349,7 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
         self,
         *,
         source: RowsArg,
-        unknown_fields: UnknownFields | TextArg = "refuse",
+        unknown_fields: UnknownFields | TextArg = "reject",
         gtin_check: GtinCheck | TextArg = "reject",
         normalize_gtins: FlagArg = False,
         **kwargs: Unpack[SendArguments],
@@ -474,7 +474,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
     :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file and continues with the others. A rejected product is never deleted.
-    :param unknown_fields: ``refuse`` fields that Connect does not document, or ``send`` them as they are.
+    :param unknown_fields: ``reject`` fields that Connect does not document, or ``send`` them as they are.
     :param batch_size: products in one call, 1 to 1,000.
     :param preview: stop after the plan and send nothing.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
@@ -505,7 +505,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         full: FlagArg = False,
         on_missing: OnMissing | TextArg = "delete",
         max_delete_ratio: NumberArg = 0.1,
-        unknown_fields: UnknownFields | TextArg = "refuse",
+        unknown_fields: UnknownFields | TextArg = "reject",
         gtin_check: GtinCheck | TextArg = "reject",
         normalize_gtins: FlagArg = False,
         **kwargs: Unpack[SendArguments],

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         WholeArg,
     )
 
-UnknownFields = Literal["refuse", "send"]
+UnknownFields = Literal["reject", "send"]
 ShopState = Literal["OPEN", "CLOSE", "SUSPENDED", "TERMINATED"]
 Period = Literal["ALL_SINCE_BEGINNING", "LAST_MONTH", "LAST_THREE_MONTHS", "LAST_SIX_MONTHS", "LAST_YEAR"]
 
@@ -300,7 +300,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         of the rendered template. Templated.
     :param shop_id: the shop, for a user with several shops; default that of the connection, else the user's default
         shop. Templated.
-    :param unknown_fields: ``refuse`` fields that A02 does not document, or ``send`` them.
+    :param unknown_fields: ``reject`` fields that A02 does not document, or ``send`` them.
     :param check_codes: compare ``channels`` with those of the instance (CH11, called once a day) before the
         update.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
@@ -325,7 +325,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         *,
         changes: MappingArg | PathArg,
         shop_id: WholeArg | None = None,
-        unknown_fields: UnknownFields | TextArg = "refuse",
+        unknown_fields: UnknownFields | TextArg = "reject",
         check_codes: FlagArg = True,
         **kwargs: Unpack[StoringArguments],
     ) -> None:
