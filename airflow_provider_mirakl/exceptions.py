@@ -30,9 +30,8 @@ The tree contains no Airflow class, so the client and the catalog engine can be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 TOKEN = "token"  # noqa: S105 - a name
 """The operation of the errors of a token server, in place of Mirakl's code."""
@@ -115,8 +114,7 @@ def one_of(field: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One fault in the input.
 
     :param message: what is wrong and what is expected.
@@ -270,8 +268,7 @@ class MiraklReplyError(MiraklError):
         return self.operation == TOKEN or (self.status is not None and 300 <= self.status < 400)
 
 
-@dataclass(frozen=True, slots=True)
-class ApiFault:
+class ApiFault(NamedTuple):
     """One entry of the list of faults in an error reply.
 
     :param message: Mirakl's text.

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from airflow_provider_mirakl.exceptions import Problem
 from airflow_provider_mirakl.files.csv_table import Table
@@ -21,18 +21,33 @@ SHOWN_VALUES = 20
 _COMMONEST = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Finding(Problem):
-    """A problem that Mirakl would reject or misunderstand. Its ``field`` is the column.
+class Finding(NamedTuple):
+    """A problem that Mirakl would reject or misunderstand.
 
+    :param message: what is wrong.
+    :param field: the column.
+    :param line: line of the file; ``None`` if the file as a whole is wrong.
+    :param item_id: the item's own id, if it could be read.
     :param kind: the message without the parts that differ from row to row, for counting.
     :param value: the cell.
     :param allowed: the first valid values.
     """
 
+    message: str
+    field: str = ""
+    line: int | None = None
+    item_id: str | None = None
     kind: str = ""
     value: str = ""
     allowed: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> Problem:
+        """The finding as the errors of the package have it."""
+        return Problem(self.message, self.field, self.line, self.item_id)
+
+    def __str__(self) -> str:
+        return str(self.problem)
 
     def as_row(self) -> dict[str, Any]:
         """The finding as a line of the file of findings."""

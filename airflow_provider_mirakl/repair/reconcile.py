@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from airflow_provider_mirakl.catalog.source import open_source
@@ -175,7 +175,7 @@ def read_side(
             raise MiraklInputError(
                 f"{name}: {source.name} cannot be read",
                 [
-                    replace(problem, line=source.place(row.at)[0])
+                    problem._replace(line=source.place(row.at)[0])
                     for row in batch.refused
                     for problem in row.problems
                 ],

@@ -46,6 +46,19 @@ def time_left(execution_timeout: timedelta | None, began: float | None) -> timed
     return max(timedelta(0), execution_timeout - timedelta(seconds=time.time() - began))
 
 
+class Defers(Protocol):
+    """An operator that can wait in the triggerer."""
+
+    execution_timeout: timedelta | None
+
+    @property
+    def log(self) -> Any:
+        """The logger of the task."""
+
+    def defer(self, *, trigger: Any, method_name: str, timeout: timedelta | None = None) -> Any:
+        """Leave the worker until the trigger fires."""
+
+
 class ChangesAsset(Protocol):
     """An operator whose outlets get an event when it has changed something."""
 

@@ -16,13 +16,12 @@ from airflow_provider_mirakl.runtime.task_run import BACKSTOP, time_left
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow.providers.common.compat.sdk import BaseOperator
-
     from airflow_provider_mirakl.catalog.work import Work
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll
+    from airflow_provider_mirakl.runtime.task_run import Defers
     from airflow_provider_mirakl.triggers.places import Place
     from airflow_provider_mirakl.triggers.poll import PollTrigger
 
@@ -152,7 +151,7 @@ def clock(moment: float) -> str:
 
 
 def hand_over(
-    task: BaseOperator,
+    task: Defers,
     hook: MiraklBaseHook,
     place: Place,
     work: Work,
@@ -204,7 +203,7 @@ def hand_over(
     )
 
 
-def must_stay(task: BaseOperator, event: Mapping[str, Any], folder: StoragePath) -> bool:
+def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bool:
     """Read how the triggerer ended, after :func:`hand_over`.
 
     :param event: of a ``PacedTrigger``; of any other trigger it says nothing.

@@ -242,7 +242,7 @@ class FileJobOperator(CheckedJobOperator):
             raise MiraklInputError(
                 f"source: {counted(lint.count, 'problem')} in {counted(lint.rows, 'row')} of {self.path.name}; nothing "
                 f"was sent. All are in {self._findings}",
-                lint.findings,
+                [finding.problem for finding in lint.findings],
                 problem_count=lint.count,
             )
         hidden = len(lines) - 1 - LOGGED_FINDINGS

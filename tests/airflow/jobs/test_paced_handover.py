@@ -12,7 +12,6 @@ import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklBadRequestError, MiraklInputError, MiraklNoteError
 from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
-from airflow_provider_mirakl.operators.bases import paced
 from airflow_provider_mirakl.operators.connect import (
     MiraklConnectDeleteProductsOperator,
     MiraklConnectExportCatalogOperator,
@@ -21,6 +20,7 @@ from airflow_provider_mirakl.operators.connect import (
     MiraklConnectVerifyProductsOperator,
 )
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
+from airflow_provider_mirakl.runtime import trip
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.usefixtures("mirakl_sandbox_connections")]
 PACED, MOMENT = "triggers.paced.PacedTrigger", "triggers.moment.MomentTrigger"
@@ -28,7 +28,7 @@ PACED, MOMENT = "triggers.paced.PacedTrigger", "triggers.moment.MomentTrigger"
 
 @pytest.fixture(autouse=True)
 def _deferred_however_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paced, "FIRST_LEAD", 0.0)
+    monkeypatch.setattr(trip, "FIRST_LEAD", 0.0)
 
 
 def products(count: int) -> list[dict[str, Any]]:

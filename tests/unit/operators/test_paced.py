@@ -13,16 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from airflow_provider_mirakl.api.call import Operation
 from airflow_provider_mirakl.catalog.loop import Pace
 from airflow_provider_mirakl.exceptions import MiraklServerError, MiraklTriggerEventError
-from airflow_provider_mirakl.operators.bases import paced
-from airflow_provider_mirakl.operators.bases.paced import (
-    FIRST_LEAD,
-    LONGEST_LEAD,
-    Journey,
-    PacedOperator,
-    Trip,
-    read_event,
-)
-from airflow_provider_mirakl.runtime import task_run, waiting
+from airflow_provider_mirakl.operators.bases.paced import PacedOperator
+from airflow_provider_mirakl.runtime import task_run, trip, waiting
+from airflow_provider_mirakl.runtime.trip import FIRST_LEAD, LONGEST_LEAD, Journey, Trip, read_event
 from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL
 from airflow_provider_mirakl.triggers.places import Place
 from airflow_provider_mirakl.triggers.poll import dump_error
@@ -101,16 +94,6 @@ class Operator(PacedOperator):
         raise NotImplementedError
 
 
-class Resumed(Operator):
-    def _proceed(self, trip: Trip, woken_for: float | None = None) -> dict[str, Any]:
-        return {
-            "begins": trip.run.begins,
-            "pace": trip.pace,
-            "journey": trip.journey,
-            "woken_for": woken_for,
-        }
-
-
 CONTEXT: Any = {
     "ti": SimpleNamespace(
         start_date=None, dag_id="dag", task_id="paced", run_id="run", map_index=-1, max_tries=0
@@ -119,8 +102,18 @@ CONTEXT: Any = {
 
 
 class TestResume:
+    @pytest.fixture(autouse=True)
+    def _told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """How a trip begins is its result."""
+
+        def proceed(trip: Trip, woken_for: float | None = None) -> dict[str, Any]:
+            told = {"begins": trip.run.begins, "pace": trip.pace, "journey": trip.journey}
+            return told | {"woken_for": woken_for}
+
+        monkeypatch.setattr(Trip, "proceed", proceed)
+
     def resume(self, event: object) -> dict[str, Any]:
-        return Resumed(task_id="paced", work_folder="/folder/of/mine").resume(CONTEXT, event)
+        return Operator(task_id="paced", work_folder="/folder/of/mine").resume(CONTEXT, event)
 
     def test_a_task_cleared_while_it_defers_begins_like_any_other_try(self) -> None:
         begun = self.resume(None)
@@ -140,7 +133,7 @@ class TestResume:
     ) -> None:
         warnings: list[str] = []
         log = SimpleNamespace(warning=lambda words, *values: warnings.append(words % values))
-        monkeypatch.setattr(Resumed, "log", log)
+        monkeypatch.setattr(Operator, "log", log)
         event = {"status": "unreachable", "reason": "FileNotFoundError: no plan", "state": STATE}
         assert self.resume(event)["journey"].in_worker
         (warning,) = warnings
@@ -160,7 +153,7 @@ class TestResume:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    for module in (paced, task_run, waiting):
+    for module in (trip, task_run, waiting):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
     return slept
 
@@ -214,7 +207,7 @@ class TestHandOver:
 class TestWait:
     def wait(self, seconds: float, journey: Journey | None = None, **arguments: Any) -> None:
         operator = Operator(task_id="paced", **{"deferrable": True, **arguments})
-        operator._wait(seconds, Trip(RUN, Pace(failures=1), journey or Journey(began=NOON - 100)))
+        Trip(operator, RUN, Pace(failures=1), journey or Journey(began=NOON - 100)).wait(seconds)
 
     def test_a_long_wait_goes_to_the_triggerer_with_the_state(self, slept: list[float]) -> None:
         with pytest.raises(TaskDeferred) as deferred:
