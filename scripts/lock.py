@@ -108,7 +108,7 @@ def lock_tools() -> None:
     newest = CONSTRAINTS / f"airflow-{NEWEST.version}.txt"
     taken = set(newest.read_text(encoding="utf-8").splitlines())
     options = ["--constraints", str(newest.relative_to(ROOT))]
-    for group in ("lint", "docs", "browser", "build"):
+    for group in ("lint", "mutants", "docs", "browser", "build"):
         options += ["--group", group]
     lines = compile_pins("", *options, exclude_newer=NEWEST.exclude_newer)
     write("tools.txt", [line for line in lines if line not in taken])

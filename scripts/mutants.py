@@ -1,12 +1,17 @@
-"""Change one operator or constant of a room at a time, and see whether a test of that room notices.
+"""Change one operator or constant at a time in the rooms that decide, and see whether a unit test notices.
 
-    make mutants                                                  # a sample, ten minutes
-    make mutants MUTANTS_ARGS="--rooms client --minutes 60"       # more of one room
-    make mutants MUTANTS_ARGS="--module client/packing.py --minutes 0"    # every mutant of a module
+    make mutants                                                        # the same fourteen of each module
+    make mutants MUTANTS_ARGS="--only client --each 40"                 # more of one room
+    make mutants MUTANTS_ARGS="--only client/packing.py --each 0"       # every mutant of a module
+    make mutants MUTANTS_ARGS="--again --only jobs"                     # what survived
 
-Nothing is written: a process is forked for each mutant, which imports the changed module in place of the file. First
-the test files that name the module run, then the whole room's. What no test notices is listed, and written to
-``benchmarks/mutants.json``: a change that no test sees is either harmless, or a test is missing.
+The unit tests of a room are collected once and run once without a mutant, under coverage, which tells the tests of
+each line. Then a process is forked for each mutant: it changes the function in memory, and runs the tests that execute
+the changed line until one fails. A change of what runs at import, such as a constant or a default, needs a process
+that has not imported the module. No source file is written.
+
+What no test notices is listed in ``benchmarks/mutants.json``: either it is harmless, or a test is missing. A reason
+under ``harmless`` is kept.
 """
 
 from __future__ import annotations
@@ -14,28 +19,51 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import multiprocessing
 import os
 import random
-import re
+import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
+
+import hypothesis
+import pytest
+from coverage import Coverage
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "airflow_provider_mirakl"
-ROOMS = ("catalog", "client", "jobs")
+TESTS = {"catalog": ["catalog"], "client": ["client"], "jobs": ["jobs", "triggers"]}
+"""Folders of unit tests by room."""
 RESULT = ROOT / "benchmarks" / "mutants.json"
 PATIENCE = 300.0
-"""Seconds for the tests of a mutant; one that runs longer hangs, which is noticed too."""
+"""Seconds for the tests of a mutant; one that waits longer hangs, which is noticed too."""
+PROCESSOR = 5
+"""A mutant whose tests take so many times the processor time that they take without it runs in a circle."""
+OPTIONS = [
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "--timeout=100",
+    "-o",
+    "tmp_path_retention_policy=none",
+]
+FORK = multiprocessing.get_context("fork")
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -51,40 +79,49 @@ class Mutant:
     """A change of a module.
 
     :param module: path below the package.
+    :param scope: the class and function.
+    :param lines: first and last line of what is changed, with the simple statement or the condition around it.
     :param line: where.
     :param place: which of the changes of the module.
     :param change: what is changed, for people.
     """
 
     module: str
+    scope: str
+    lines: tuple[int, int]
     line: int
     place: int
     change: str
 
     @property
-    def room(self) -> str:
-        """Its room."""
-        return self.module.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        """As it is listed; without the line, which moves."""
-        return f"{self.module}: {self.change}"
+    def name(self) -> tuple[str, str, str]:
+        """As it is remembered; without the line, which moves."""
+        return self.module, self.scope, self.change
 
 
 class _Changes(ast.NodeTransformer):
     """Finds every change of a module, and makes one of them.
 
+    :param module: path below the package.
     :param wanted: which one to make; ``None`` only finds them.
     """
 
-    def __init__(self, wanted: int | None = None) -> None:
-        self.wanted = wanted
-        self.found: list[tuple[int, str]] = []
+    def __init__(self, module: str, wanted: int | None = None) -> None:
+        self.module, self.wanted = module, wanted
+        self.found: list[Mutant] = []
+        self.scopes: list[str] = []
+        self.statement = (0, 0)
 
     def visit(self, node: ast.AST) -> Any:
         if _is_prose(node):
             return node
+        outside = self.statement
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None) or getattr(node, "cases", None)
+            last = (node.end_lineno or node.lineno) if body is None else node.lineno
+            self.statement = (node.lineno, last)
+        if named := isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            self.scopes.append(node.name)  # type: ignore[attr-defined]
         for name, value in ast.iter_fields(node):
             if name in ("annotation", "returns", "decorator_list") or (
                 name == "type" and isinstance(node, ast.arg)
@@ -96,12 +133,18 @@ class _Changes(ast.NodeTransformer):
                 )
             elif isinstance(value, ast.AST):
                 setattr(node, name, self.visit(value))
-        return self._changed(node)
+        changed = self._changed(node)
+        if named:
+            self.scopes.pop()
+        self.statement = outside
+        return changed
 
     def _changed(self, node: ast.AST) -> ast.AST:
         for new in _alternatives(node):
-            here = len(self.found)
-            self.found.append((getattr(node, "lineno", 0), f"{_shown(node)} -> {_shown(new)}"))
+            line, end = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
+            lines = (min(line, self.statement[0]), max(end, self.statement[1]))
+            change, here = f"{_shown(node)} -> {_shown(new)}", len(self.found)
+            self.found.append(Mutant(self.module, ".".join(self.scopes), lines, line, here, change))
             if here == self.wanted:
                 return ast.copy_location(new, node)
         return node
@@ -157,6 +200,8 @@ def _is_prose(node: ast.AST) -> bool:
             return True
         case ast.Expr(value=ast.Constant()):
             return True
+        case ast.keyword(arg="strict"):  # of zip: an assertion
+            return True
     return False
 
 
@@ -167,17 +212,21 @@ def _shown(node: ast.AST) -> str:
 
 def mutants(path: Path) -> list[Mutant]:
     """Every mutant of a module."""
-    changes = _Changes()
+    changes = _Changes(path.relative_to(ROOT / PACKAGE).as_posix())
     changes.visit(ast.parse(path.read_text("utf-8")))
-    module = path.relative_to(ROOT / PACKAGE).as_posix()
-    return [Mutant(module, line, place, change) for place, (line, change) in enumerate(changes.found)]
+    return changes.found
 
 
 def code_of(mutant: Mutant) -> CodeType:
     """The changed module."""
     path = ROOT / PACKAGE / mutant.module
-    tree = _Changes(mutant.place).visit(ast.parse(path.read_text("utf-8")))
+    tree = _Changes(mutant.module, mutant.place).visit(ast.parse(path.read_text("utf-8")))
     return compile(ast.fix_missing_locations(tree), str(path), "exec")
+
+
+def dotted(module: str) -> str:
+    """The name under which a module is imported."""
+    return ".".join((PACKAGE, *Path(module).with_suffix("").parts)).removesuffix(".__init__")
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -185,7 +234,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
     def __init__(self, mutant: Mutant) -> None:
         self.path = ROOT / PACKAGE / mutant.module
-        self.name = ".".join((PACKAGE, *Path(mutant.module).with_suffix("").parts)).removesuffix(".__init__")
+        self.name = dotted(mutant.module)
         self.code = code_of(mutant)
 
     def find_spec(
@@ -198,95 +247,272 @@ class _Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self.path, loader=loader)
 
 
-def tests_of(module: str) -> tuple[list[str], list[str]]:
-    """The test files that name a module, and those of its room."""
-    room, name = module.partition("/")[0], Path(module).stem
-    files = sorted((ROOT / "tests" / "unit" / room).glob("test_*.py"))
-    named = re.compile(rf"\b{PACKAGE}\.{room}\.{name}\b|\b{room} import .*\b{name}\b")
-    near = [str(file) for file in files if named.search(file.read_text("utf-8"))]
-    return near, [str(file) for file in files]
+def change_in_memory(mutant: Mutant) -> bool:
+    """Change the functions of a module that is imported; whether that was possible."""
+    path, new = str(ROOT / PACKAGE / mutant.module), dict(_codes(code_of(mutant)))
+    for function in [each for each in gc.get_objects() if isinstance(each, FunctionType)]:
+        code = function.__code__
+        if code.co_filename == path:
+            try:
+                function.__code__ = new[code.co_qualname, code.co_firstlineno]
+            except (KeyError, ValueError):  # another number of closure variables
+                return False
+    return True
 
 
-def survives(mutant: Mutant | None, files: Sequence[str]) -> bool:
-    """Run test files in a process of their own, with a mutant; whether all of them pass."""
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)
-        import pytest
+def _codes(code: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
+    yield (code.co_qualname, code.co_firstlineno), code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
 
-        if mutant is not None:
-            quiet = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            sys.meta_path.insert(0, _Finder(mutant))
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=300", "-m", "not slow"]
-        os._exit(int(pytest.main([*options, *files]) not in (0, 5)))
-    until = time.monotonic() + (float("inf") if mutant is None else PATIENCE)
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+
+def forked(work: Callable[..., Any], *args: Any, quiet: bool = True, seconds: float | None = None) -> Any:
+    """What a function returns in a process of its own; ``None`` when it dies or takes too long."""
+    here, there = FORK.Pipe(duplex=False)
+
+    def run() -> None:
+        if quiet:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        there.send(work(*args))
+        os._exit(0)
+
+    child = FORK.Process(target=run)
+    child.start()
+    there.close()
+    try:
+        return here.recv() if here.poll(seconds) else None
+    except EOFError:
+        return None
+    finally:
+        child.kill()
+        child.join()
+
+
+@dataclass
+class Covered:
+    """Which tests execute a line.
+
+    :param tests: ids of tests by module and line.
+    :param seconds: processor time by test.
+    :param failed: what failed without a mutant.
+    """
+
+    tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def of(self, module: str, lines: Iterable[int] | None = None) -> list[str]:
+        """Tests of some lines, or of a whole module; those first that are quick and named like the module."""
+        known = self.tests.get(module, {})
+        ids = {test for line in (known if lines is None else lines) for test in known.get(line, ())}
+        near = f"test_{Path(module).stem}"
+        return sorted(
+            ids, key=lambda test: (self.seconds[test] > 0.3, near not in test, self.seconds[test], test)
+        )
+
+
+class Tests:
+    """Collects the tests once as a plugin of pytest, and tries mutants in forked processes.
+
+    :param mutants: what to try.
+    :param report: told each result.
+    """
+
+    def __init__(self, mutants: Sequence[Mutant], report: Connection) -> None:
+        self.mutants, self.report = mutants, report
+        self.modules = sorted({mutant.module for mutant in mutants})
+        self.failed: list[str] = []
+        self.watched = self._coverage()  # of what runs at import
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(f"{report.nodeid}\n{report.longreprtext}")
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        for module in self.modules:
+            importlib.import_module(dotted(module))
+        self.watched.stop()
+        data = self.watched.get_data()
+        imported = {module: set(data.lines(str(ROOT / PACKAGE / module)) or ()) for module in self.modules}
+        covered: Covered = forked(self._cover, session.items) or Covered(failed=["the tests died"])
+        if covered.failed or session.testsfailed:
+            self.report.send((None, covered.failed or ["collection"]))
+            return True
+        items = {item.nodeid: item for item in session.items}
+        for mutant in self.mutants:
+            lines = range(mutant.lines[0], mutant.lines[1] + 1)
+            survives: bool | str | None = "at import"
+            if imported[mutant.module].isdisjoint(lines):
+                tests = covered.of(mutant.module, lines)
+                limit = int(5 + PROCESSOR * sum(covered.seconds[test] for test in tests))
+                survives = not tests or forked(
+                    self._try, mutant, [items[test] for test in tests], limit, seconds=PATIENCE
+                )
+            found = covered.of(mutant.module) if survives == "at import" else bool(survives)
+            self.report.send((mutant, found))
+        return True
+
+    def _coverage(self) -> Coverage:
+        watched = Coverage(data_file=None, include=[str(ROOT / PACKAGE / module) for module in self.modules])
+        watched.start()
+        return watched
+
+    def _cover(self, items: Sequence[Any]) -> Covered:
+        covered, watched = Covered(failed=self.failed), self._coverage()
+        for item, following in pairwise([*items, None]):
+            watched.switch_context(item.nodeid)
+            begun = time.process_time()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            covered.seconds[item.nodeid] = time.process_time() - begun
+        watched.stop()
+        data = watched.get_data()
+        for module in self.modules:
+            covered.tests[module] = data.contexts_by_lineno(str(ROOT / PACKAGE / module))
+        return covered
+
+    def _try(self, mutant: Mutant, items: Sequence[Any], limit: int) -> bool | str:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        if not change_in_memory(mutant):
+            return "at import"
+        items[0].config.pluginmanager.unregister(name="terminalreporter")  # it holds a copy of stdout
+        for item, following in pairwise([*items, None]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.failed:
+                return False
+        return True
+
+
+class Chosen:
+    """Selects tests as a plugin of pytest: their files alone are given to it.
+
+    :param tests: ids in the order in which they are to run.
+    """
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self.order = {test: at for at, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self.order), key=lambda item: self.order[item.nodeid]
+        )
+
+
+def run_tests(folders: Sequence[str], mutants: Sequence[Mutant], report: Connection) -> None:
+    """Try mutants, in a process that has imported nothing of the package."""
+    # The first failure is enough; the tests' own profile adds to this one.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", phases=phases, database=None)
+    hypothesis.settings.load_profile("mutants")
+    pytest.main([*OPTIONS, "-m", "not slow", *folders], plugins=[Tests(mutants, report)])
+
+
+def try_at_import(mutant: Mutant, tests: Sequence[str]) -> bool:
+    """Run tests with a changed module in a process that has imported nothing of the package."""
+    sys.meta_path.insert(0, _Finder(mutant))
+    files = sorted({str(ROOT / test.partition("::")[0]) for test in tests})
+    return pytest.main([*OPTIONS, "-x", *files], plugins=[Chosen(tests)]) in (0, 5)
+
+
+def tried(folders: Sequence[str], mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, bool]]:
+    """Each mutant, and whether it survives."""
+    here, there = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=run_tests, args=(folders, mutants, there))
+    child.start()
+    there.close()
+    at_import: list[tuple[Mutant, list[str]]] = []
+    try:
+        while True:
+            match here.recv():
+                case (None, failed):
+                    sys.exit("\n\n".join(["tests fail without a mutant", *failed]))
+                case (mutant, list(tests)):
+                    at_import.append((mutant, tests))
+                case (mutant, survives):
+                    yield mutant, survives
+    except EOFError:
+        pass
+    finally:
+        child.kill()
+        child.join()
+    for mutant, tests in at_import:
+        yield mutant, not tests or bool(forked(try_at_import, mutant, tests, seconds=PATIENCE))
+
+
+def chosen(room: str, options: argparse.Namespace, results: Results) -> Iterator[Mutant]:
+    """What to try of a room."""
+    for path in sorted((ROOT / PACKAGE / room).rglob("*.py")):
+        module = path.relative_to(ROOT / PACKAGE).as_posix()
+        if not module.startswith(tuple(options.only)):
+            continue
+        every = mutants(path)
+        if options.again:
+            every = [mutant for mutant in every if mutant.name in results.survivors]
+        elif 0 < options.each < len(every):
+            every = random.Random(f"{options.seed} {module}").sample(every, options.each)  # noqa: S311
+        yield from every
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rooms", default=",".join(ROOMS), help=f"default {','.join(ROOMS)}")
-    parser.add_argument("--module", default="", help="one module, such as client/packing.py")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of processor time; 0 for no limit")
-    parser.add_argument("--seed", type=int, default=1, help="which mutants come first")
+    parser.add_argument("--only", nargs="+", default=[""], help="rooms or modules, such as client/packing.py")
+    parser.add_argument("--each", type=int, default=14, help="mutants of each module; 0 for all")
+    parser.add_argument("--seed", type=int, default=1, help="which ones")
+    parser.add_argument("--again", action="store_true", help="only what survived")
     options = parser.parse_args()
-    paths = sorted(
-        path
-        for room in options.rooms.split(",")
-        for path in (ROOT / PACKAGE / room).rglob("*.py")
-        if not options.module or path == ROOT / PACKAGE / options.module
-    )
-    every = [mutant for path in paths for mutant in mutants(path)]
-    random.Random(options.seed).shuffle(every)  # noqa: S311 - repeatable on purpose
-    for name in ("pytest", "hypothesis", "httpx", "msgspec", "pydantic", "numpy", "pandas", "pyarrow"):
+    for name in ("httpx", "msgspec", "pydantic", "numpy", "pandas", "pyarrow"):
         importlib.import_module(name)  # once for all processes; nothing of the package
-    broken = [room for room in options.rooms.split(",") if not survives(None, tests_of(f"{room}/x.py")[1])]
-    if broken:
-        sys.exit(f"the tests of {', '.join(broken)} fail without a mutant")
-    tried: list[Mutant] = []
-    alive: list[Mutant] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    results = Results(again=options.again)
     try:
-        _try(every, options.minutes * 60 or float("inf"), tried, alive)
+        for room, tests in TESTS.items():
+            wanted = [*chosen(room, options, results)]
+            folders = [str(ROOT / "tests" / "unit" / folder) for folder in tests]
+            for mutant, survives in tried(folders, wanted) if wanted else ():
+                results.add(mutant, survives)
+                if survives:
+                    print(f"survives  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
     finally:  # also what an interrupted run has found
-        _report(every, tried, alive)
+        results.write()
     return 0
 
 
-def _try(every: list[Mutant], seconds: float, tried: list[Mutant], alive: list[Mutant]) -> None:
-    for mutant in every:
-        used = os.times()
-        if used.children_user + used.children_system > seconds:
-            break
-        near, room = tests_of(mutant.module)
-        if (not near or survives(mutant, near)) and survives(mutant, room):
-            alive.append(mutant)
-            print(f"survives  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
-        tried.append(mutant)
+class Results:
+    """What is known, in ``benchmarks/mutants.json``.
 
+    :param again: only survivors are tried; else a sample replaces what was known of its modules.
+    """
 
-def _report(every: list[Mutant], tried: list[Mutant], alive: list[Mutant]) -> None:
-    known = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"rooms": {}, "survivors": []}
-    names = {mutant.name for mutant in tried}
-    for room in sorted({mutant.room for mutant in tried}):
-        known["rooms"][room] = {
-            "mutants": sum(mutant.room == room for mutant in every),
-            "tried": sum(mutant.room == room for mutant in tried),
-            "survived": sum(mutant.room == room for mutant in alive),
-        }
-        print(room, known["rooms"][room])
-    left = [name for name in known["survivors"] if name not in names]
-    known["survivors"] = sorted({*left, *(mutant.name for mutant in alive)})
-    RESULT.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    def __init__(self, again: bool) -> None:
+        known = json.loads(RESULT.read_text("utf-8"))
+        self.again = again
+        self.modules: dict[str, dict[str, int]] = known["modules"]
+        self.survivors = {(row["module"], row["scope"], row["change"]): row for row in known["survivors"]}
+        self.seen: dict[str, list[tuple[Mutant, bool]]] = defaultdict(list)
+
+    def add(self, mutant: Mutant, survives: bool) -> None:
+        """Note a result."""
+        self.seen[mutant.module].append((mutant, survives))
+
+    def write(self) -> None:
+        """Write what is known, and print it for the modules that were tried."""
+        for module, seen in self.seen.items():
+            if not self.again:
+                every = len(mutants(ROOT / PACKAGE / module))
+                self.modules[module] = {"mutants": every, "tried": len(seen)}
+            alive = [mutant for mutant, survives in seen if survives]
+            old = {name: self.survivors.pop(name) for name in [*self.survivors] if name[0] == module}
+            for mutant in alive:
+                row = {"module": module, "line": mutant.line, "scope": mutant.scope, "change": mutant.change}
+                reason = old.get(mutant.name, {}).get("harmless")
+                self.survivors[mutant.name] = row | ({"harmless": reason} if reason else {})
+            self.modules[module]["killed"] = self.modules[module]["tried"] - len(alive)
+            print(module, self.modules[module])
+        rows = sorted(self.survivors.values(), key=lambda row: (row["module"], row["line"], row["change"]))
+        known = {"modules": dict(sorted(self.modules.items())), "survivors": rows}
+        RESULT.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -45,12 +45,13 @@ def read_ndjson(blocks: Blocks) -> Iterator[Batch]:
     line = 1
     rest = b""
     for block in blocks:
-        parts = (rest + block).split(b"\n")
+        text = rest + block
+        parts = text.split(b"\n")
         rest = parts.pop()
         if len(rest) > MAX_ROW_BYTES:
             raise too_long(blocks.name, line + len(parts))
         if parts:
-            yield _lines(parts, line, joined=codecs.BOM_UTF8 in block)
+            yield _lines(parts, line, joined=codecs.BOM_UTF8 in text)
             line += len(parts)
     if rest.strip():
         yield _lines([rest], line, joined=rest.startswith(codecs.BOM_UTF8))

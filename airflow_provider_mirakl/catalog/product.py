@@ -818,7 +818,7 @@ def _number_in_text(value: str, word: str) -> str:
             f"columns, or write {amount}"
         )
     if _NUMBER.match(text):
-        plain = text.lstrip("+").replace(",", ".")
+        plain = re.sub(r"^(-?)0+(?=\d)", r"\1", text.lstrip("+").replace(",", "."))
         comma = ", or set decimal=',' in columns for a table" if "," in text else ""
         return f"expected {word}, got the text {value!r}; write {plain} without quotes{comma}"
     return ""

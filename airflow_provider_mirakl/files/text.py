@@ -151,9 +151,9 @@ def _first(blocks: Iterator[bytes]) -> bytes:
         first += block
         while first.startswith(_MARK):
             first = first[len(_MARK) :]
-        if first.strip():
+        if first.strip() and not _MARK.startswith(first):  # else a part of a mark
             return first
-    return b""
+    return first if first.strip() else b""
 
 
 def _marked(head: bytes, name: str, encoding: str) -> str:

@@ -235,12 +235,11 @@ def _count_lines(status: Status) -> Counts:
     return Counts(succeeded, failed, max(0, rest, _number(status, "lines_in_pending")))
 
 
-_ENDED = frozenset({"COMPLETE"})
 _IMPORT_STATES = frozenset({"WAITING", "RUNNING"})
 
 
 def _error_report(code: str, call: Callable[[Any, Caller], Call[bytes]]) -> tuple[Report, ...]:
-    return (Report(code, "error_report", "has_error_report", _ENDED | {"FAILED"}, call, "failures"),)
+    return (Report(code, "error_report", "has_error_report", DONE | {"FAILED"}, call, "failures"),)
 
 
 PRODUCT_SYNCHRONIZATION = JobKind(
@@ -261,7 +260,7 @@ PRODUCT_SYNCHRONIZATION = JobKind(
             "CM23",
             "report",
             "has_report",
-            _ENDED | {"FAILED"},
+            DONE | {"FAILED"},
             lambda job_id, caller: catalog_manager.get_synchronization_report(job_id),
             "items",
         ),
@@ -289,7 +288,7 @@ PRODUCT_IMPORT = JobKind(
             "transformation_error_report",
             "has_transformation_error_report",
             # In the last state it may be missing: uncertain.
-            frozenset({"SENT", "COMPLETE", "TRANSFORMATION_FAILED"}),
+            DONE | {"SENT", "TRANSFORMATION_FAILED"},
             lambda job_id, caller: products.get_transformation_error_report(job_id, caller=caller),
             "failures",
             certain=False,
@@ -298,7 +297,7 @@ PRODUCT_IMPORT = JobKind(
             "P44",
             "error_report",
             "has_error_report",
-            _ENDED,
+            DONE,
             lambda job_id, caller: products.get_error_report(job_id, caller=caller),
             "failures",
         ),
@@ -306,14 +305,14 @@ PRODUCT_IMPORT = JobKind(
             "P45",
             "new_product_report",
             "has_new_product_report",
-            _ENDED,
+            DONE,
             lambda job_id, caller: products.get_new_product_report(job_id, caller=caller),
         ),
         Report(
             "P46",
             "transformed_file",
             "has_transformed_file",
-            frozenset({"SENT", "COMPLETE"}),
+            DONE | {"SENT"},
             lambda job_id, caller: products.get_transformed_file(job_id, caller=caller),
         ),
     ),

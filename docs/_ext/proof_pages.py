@@ -1,4 +1,4 @@
-"""The table of faults, from the data that the tests run, and the ledger of benchmarks with its picture."""
+"""The table of faults, from the data that the tests run, the ledger of benchmarks with its picture, and the mutants."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
+MUTANTS = ROOT / "benchmarks" / "mutants.json"
 
 
 def matrix() -> tuple[ModuleType, tuple[Any, ...]]:
@@ -126,11 +127,44 @@ def picture() -> str:
     return "\n".join(parts) + "\n"
 
 
+def mutants() -> dict[str, Any]:
+    """What the mutants found."""
+    found: dict[str, Any] = json.loads(MUTANTS.read_text("utf-8"))
+    return found
+
+
+def mutants_table() -> str:
+    """The mutants of each room, and each one that no test notices, as Markdown."""
+    found = mutants()
+    rooms: dict[str, list[int]] = {}
+    for module, counts in found["modules"].items():
+        room = rooms.setdefault(module.partition("/")[0], [0, 0, 0])
+        for at, name in enumerate(("mutants", "tried", "killed")):
+            room[at] += counts[name]
+    lines = ["| Room | Possible changes | Tried | Noticed | Not noticed |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{room}` | {every:,} | {tried:,} | {killed:,} | {tried - killed:,} |"
+        for room, (every, tried, killed) in rooms.items()
+    ]
+    lines += ["", "| Not noticed | Change | Why that is harmless |", "|---|---|---|"]
+    for row in found["survivors"]:
+        change = row["change"].replace("|", "\\|")
+        lines.append(
+            f"| `{row['module']}:{row['line']}` | `` {change} `` | {row.get('harmless', '**a test is missing**')} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def write(app: Sphinx) -> None:
     """Write what the pages include, as Sphinx begins."""
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
-    made = {"faults.inc": faults_table(), "ledger.inc": ledger_table(), "ledger.svg": picture()}
+    made = {
+        "faults.inc": faults_table(),
+        "ledger.inc": ledger_table(),
+        "ledger.svg": picture(),
+        "mutants.inc": mutants_table(),
+    }
     for name, text in made.items():
         path = folder / name
         if not path.exists() or path.read_text("utf-8") != text:

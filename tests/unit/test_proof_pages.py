@@ -30,6 +30,28 @@ def test_the_table_of_faults_has_every_fault_and_every_exception() -> None:
     assert operations
 
 
+def _bare(line: str) -> str:
+    return line.strip("| ")
+
+
+def test_the_mutants_add_up_and_every_survivor_is_shown() -> None:
+    found, table = proof_pages.mutants(), proof_pages.mutants_table()
+    counts = list(found["modules"].values())
+    survivors = sum(each["tried"] - each["killed"] for each in counts)
+    assert survivors == len(found["survivors"])
+    assert all(each["killed"] <= each["tried"] <= each["mutants"] for each in counts)
+    for row in found["survivors"]:
+        assert f"| `{row['module']}:{row['line']}` |" in table
+        assert row.get("harmless", "**a test is missing**") in table
+    rooms = table.partition("\n\n")[0].splitlines()[2:]
+    numbers = [[int(cell.replace(",", "")) for cell in line.split(" | ")[1:]] for line in map(_bare, rooms)]
+    assert len(numbers) == len({module.partition("/")[0] for module in found["modules"]})
+    assert [sum(column) for column in zip((0, 0, 0, 0), *numbers, strict=True)] == [
+        *(sum(each[name] for each in counts) for name in ("mutants", "tried", "killed")),
+        survivors,
+    ]
+
+
 def test_the_ledger_shows_every_figure_with_its_target() -> None:
     found, table = proof_pages.results(), proof_pages.ledger_table()
     for figure in found["figures"]:

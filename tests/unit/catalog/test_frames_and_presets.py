@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -177,6 +178,12 @@ def test_templates_and_constants(write: Make, tmp_path: Path) -> None:
             "category": {"id": "Lamps", "labels": [{"locale": "en", "value": "Lamps"}]},
         }
     ]
+
+
+def test_cells_of_a_template_stand_without_the_space_around_them(tmp_path: Path) -> None:
+    columns = Columns({"sku": "id", "titles[en]": "{brand}-{number}"}, strip=False)
+    plan = plan_upsert([{"sku": "A", "brand": " Acme ", "number": 7.0}], tmp_path / "plan", columns=columns)
+    assert sent(plan) == [{"id": "A", "titles": [{"locale": "en", "value": "Acme-7"}]}]
 
 
 def test_a_category_as_a_whole(write: Make, tmp_path: Path) -> None:
@@ -508,6 +515,20 @@ def test_a_column_of_groups_that_the_source_lacks(write: Make, tmp_path: Path) -
                 columns=columns,
                 transform=transform,
             )
+
+
+def test_groups_of_rows_that_are_not_dictionaries(tmp_path: Path) -> None:
+    columns = Columns({"sku": "id", "name": "titles[en]"}, group_by="group", fill_down=("name",))
+    rows = [{"group": "g", "sku": "A", "name": "Lamp"}, {"group": "g", "sku": "B"}]
+    plan = plan_upsert(map(MappingProxyType, rows), tmp_path / "plan", columns=columns)
+    assert [row["titles"][0]["value"] for row in sent(plan)] == ["Lamp", "Lamp"]
+
+
+def test_a_row_that_is_no_object_is_refused_between_groups(write: Make, tmp_path: Path) -> None:
+    columns = Columns({"sku": "id"}, group_by="group")
+    lines = ['{"group": "g", "sku": "A"}', '["B"]', '{"group": "h", "sku": "C"}']
+    plan = plan_upsert(write(lines), tmp_path / "plan", columns=columns, on_invalid="reject")
+    assert ([row["id"] for row in sent(plan)], plan.rejected) == (["A", "C"], 1)
 
 
 @pytest.mark.parametrize("settings", [{}, {"fill_down": ("name",)}, {"collect": ("img",)}])

@@ -44,6 +44,34 @@ def test_a_cleared_task_begins_anew(plan: Plan) -> None:
     assert (ledger.next_chunk, ledger.accepted, ledger.submitted_at) == (0, 0, None)
 
 
+def test_another_plan_follows_where_a_sync_planned_again(plan: Plan, product: Callable[..., Any]) -> None:
+    """What the state already has is not in the new plan: its chunks begin at 0, and the products add up."""
+    Ledger.open(plan, generation="run-1").record(0, NOON)
+    for number, planned in enumerate(([3, 4], [5])):
+        other = plan_upsert([product(each) for each in planned], plan.folder)
+        ledger = Ledger.open(other, generation="run-1", follows=True)
+        assert (ledger.next_chunk, ledger.accepted, ledger.earlier) == (0, 0, (10, 12)[number])
+        assert ledger.submitted_at == NOON + timedelta(minutes=number)
+        assert not ledger.finished
+        ledger.record(0, NOON + timedelta(minutes=1))
+        assert Ledger.open(other, generation="run-1", follows=True).next_chunk == 1
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_plan_of_which_nothing_was_sent_makes_room(
+    plan: Plan, product: Callable[..., Any], follows: bool
+) -> None:
+    Ledger.open(plan, generation="run-1")
+    other = plan_upsert([product(3)], plan.folder)
+    ledger = Ledger.open(other, generation="run-1", follows=follows)
+    assert (ledger.next_chunk, ledger.accepted, ledger.earlier) == (0, 0, 0)
+    ledger.record(0, NOON)
+    ledger.finish()
+    again = resume(plan.folder, generation="run-1")
+    assert again is not None
+    assert (again.accepted, again.finished) == (1, True)
+
+
 def test_nothing_to_resume(tmp_path: Path) -> None:
     assert resume(tmp_path / "nothing", generation="run-1") is None
 

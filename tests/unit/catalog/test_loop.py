@@ -126,6 +126,14 @@ def test_calls_are_an_interval_apart(scene: Callable[[int], Scene]) -> None:
     assert one.sent == [0, 60, 120]
 
 
+def test_the_published_interval_is_stretched(scene: Callable[[int], Scene]) -> None:
+    one, other = scene(3), scene(3)
+    one.run(interval_factor=1.5)
+    assert one.sent == [0, 90, 180]
+    other.run(interval_factor=0.01)
+    assert other.sent == pytest.approx([0, 0.6, 1.2])
+
+
 def test_each_call_is_read_only_in_its_turn_and_noted_before_and_after(scene: Callable[[int], Scene]) -> None:
     one = scene(1)
     one.run()

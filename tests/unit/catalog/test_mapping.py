@@ -58,6 +58,26 @@ def test_what_becomes_a_text(cell: object, text: str) -> None:
     assert made("attributes[a]", cell)["attributes"][0]["value"] == text
 
 
+@pytest.mark.parametrize(
+    ("cell", "stock"), [("0", 0), ("10", 10), ("5.0", 5), (5.0, 5), (Decimal("3.00"), 3)]
+)
+def test_what_becomes_a_whole_number(cell: object, stock: int) -> None:
+    assert made("quantities", cell)["quantities"] == [{"available_quantity": stock}]
+
+
+def test_leading_zeros_of_a_number_are_refused_with_the_number() -> None:
+    """Maybe it is the code of something else."""
+    with pytest.raises(RowError, match="got the text '007'; write 7 without quotes"):
+        made("quantities", "007")
+    with pytest.raises(RowError, match=r"got the text '-00\.50'; write -0\.50 without quotes"):
+        made("standard_prices.amount", "-00.50")
+
+
+def test_several_values_of_a_cell_are_each_sent_once() -> None:
+    cell = "4006381333931|12345670||4006381333931"
+    assert [one["value"] for one in made("gtins", cell)["gtins"]] == ["4006381333931", "12345670"]
+
+
 @pytest.mark.parametrize("cell", [1.5, 1e23, float("nan"), ["a"], {"a": 1}])
 def test_what_is_no_text_is_refused_and_not_made_one(cell: object) -> None:
     for target in ("attributes[a]", "brand", "titles[en]"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.catalog import planner
@@ -92,9 +92,10 @@ class Drops:
 
     def __init__(self, content: bytes, size: int) -> None:
         self.content, self.size, self.name = content, size, "drops.json"
+        self.read = 0
 
     def open(self, mode: str) -> Any:
-        content, size = self.content, self.size
+        drops, content, size = self, self.content, self.size
 
         class File:
             place = 0
@@ -107,12 +108,15 @@ class Drops:
             def read(self, wanted: int = -1) -> bytes:
                 data = content[self.place : self.place + size]
                 self.place += len(data)
+                drops.read = self.place
                 return data
 
         return File()
 
 
 @settings(max_examples=60, deadline=None)
+@example([{"id": "A"}, {"id": "B"}], 1, None, "joined lines")
+@example([{"id": "A"}], 1, None, "field")
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
@@ -122,16 +126,32 @@ class Drops:
     ),
     size=st.integers(1, 50),
     indent=st.sampled_from([None, 1]),
-    shape=st.sampled_from(["list", "lines"]),
+    shape=st.sampled_from(["list", "field", "lines", "joined lines"]),
 )
 def test_blocks_may_end_anywhere(rows: list[Any], size: int, indent: int | None, shape: str) -> None:
-    text = (
-        json.dumps(rows, indent=indent, ensure_ascii=False)
-        if shape == "list"
-        else "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    """Also in a number beside the list, and in the byte order mark of a file that was appended."""
+    listed = json.dumps(rows, indent=indent, ensure_ascii=False)
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = {
+        "list": listed,
+        "field": f'{{"total": 1234567, "data": {listed}, "next": null, "page": 12345}}',
+        "lines": "\n".join(lines),
+        "joined lines": "\n".join(f"\ufeff{line}" for line in lines),
+    }[shape]
+    source = open_source(
+        Drops(text.encode(), size),  # type: ignore[arg-type]
+        "ndjson" if "lines" in shape else "json",
+        items="data" if shape == "field" else None,
     )
-    source = open_source(Drops(text.encode(), size), "json" if shape == "list" else "ndjson")  # type: ignore[arg-type]
-    assert [json.loads(row) for batch in source.batches() for row in batch.rows] == rows
+    # Decoded here: json itself would accept the mark of a line.
+    assert [json.loads(row.decode()) for batch in source.batches() for row in batch.rows] == rows
+
+
+def test_a_list_that_is_not_json_is_refused_before_the_rest_of_it_is_read() -> None:
+    drops = Drops(b'[{"id": "A"}, {id: "B"}' + b', {"id": "C"}' * 10_000, 1000)
+    with pytest.raises(MiraklInputError, match="line 1: not JSON: Expecting property name"):
+        list(open_source(drops, "json").batches())  # type: ignore[arg-type]
+    assert drops.read < 5000
 
 
 def test_a_call_has_a_cap_of_bytes(product: Make, write: Make, tmp_path: Path) -> None:
@@ -189,6 +209,7 @@ def test_a_plan_is_read_back(product: Make, write: Make, tmp_path: Path) -> None
     assert again == plan
     assert again.id == plan.id
     assert str(again.rejects).endswith("rejects.ndjson")
+    assert again.describe().endswith(f" rejected, see {again.rejects}")
     assert again.chunks == (Chunk(0, plan.bytes, 1),)
 
 

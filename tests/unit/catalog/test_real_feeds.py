@@ -334,6 +334,12 @@ def test_prices(text: str, settings: dict[str, Any], expected: Any, write: Make,
         ("1,249", {}, "could be 1249 or 1.249"),
         ("1.249", {"decimal": ","}, "could be 1249 or 1.249"),
         ("1,24,9", {"thousands": ","}, "expected a number"),
+        ("1,249,000", {}, "could be 1249000 or 1.249; set thousands=',' and decimal='.' in columns"),
+        ("1.249.000", {}, "could be 1249000 or 1.249; set thousands='.' and decimal=',' in columns"),
+        ("1.249.000,5", {}, "could be 1249000.5 or 1.249; set thousands='.' and decimal=','"),
+        ("1.249.000.5", {}, "expected a number"),
+        ("12.50 kg", {}, "expected a number"),
+        ("12.50 Eur", {}, "expected a number"),
         ("$12.50", {}, "expected a number"),
         ("12.50 EUR USD", {}, "expected a number"),
         ("12.50", {"currency": "cell"}, "currency: missing"),
@@ -378,6 +384,9 @@ def test_a_group_of_three_in_a_quantity_is_not_guessed(
         ("3600029145", "has 10 digits", None),
         ("36000291452", "spreadsheets remove leading zeros", "036000291452"),
         ("00012345678905", "without the leading 0", "0012345678905"),
+        ("04006381333931", "without the leading 0", "4006381333931"),
+        ("0-036000-291452", "normalize_gtins=True fixes it", "0036000291452"),
+        ("1234565", "spreadsheets remove leading zeros", "01234565"),
         ("14006381333938", "digits identify a case", None),
         ("4006381333932", "1 would be right", None),
         ("978-0-306-40615-7", "normalize_gtins=True fixes it", "9780306406157"),
@@ -505,6 +514,47 @@ def test_json_around_a_list(text: str, items: str | None, write: Make, tmp_path:
 @pytest.mark.parametrize("text", ['{"data": [{"id": "a"}]}', '{\n  "data": [\n    {"id": "a"}\n  ]\n}\n'])
 def test_json_around_a_list_names_the_setting(text: str, write: Make, tmp_path: Path) -> None:
     assert "items='data'" in refusal(write, tmp_path, text, "p.json", columns=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[{"id": "A"},\n', "line 2: expected a product"),
+        ('[{"id": "A"},\n]', "line 2: expected a product"),
+        ('[{"id": "A"}\n', "line 2: expected , or ] after a product"),
+        ('[{"id": "A"}]\n[', "line 2: text after the end of the list"),
+        ('[{"id": "A"},\n{"id": "B', "line 2: not JSON: Unterminated string"),
+        ('{"products": [{"id": "A"}]\n', "line 2: expected } after the list of products"),
+    ],
+)
+def test_a_list_that_was_cut_is_named_with_its_line(
+    text: str, words: str, write: Make, tmp_path: Path
+) -> None:
+    assert words in refusal(write, tmp_path, text, "feed.json", columns=None)
+
+
+def test_columns_behind_one_without_a_name_are_read(write: Make, tmp_path: Path) -> None:
+    text = "id,,brand\nA,,Acme\n"
+    assert planned(write, tmp_path, text, columns=None) == [{"id": "A", "brand": "Acme"}]
+
+
+def test_a_name_that_matches_two_columns_is_refused(write: Make, tmp_path: Path) -> None:
+    columns = Columns({"Sku": "id"})
+    words = refusal(write, tmp_path, "SKU,sku\nA,B\n", columns=columns)
+    assert "Sku: matches 'SKU' and 'sku' in the header" in words
+
+
+def test_an_id_to_delete_is_found_behind_other_templates(write: Make, tmp_path: Path) -> None:
+    columns = Columns({"titles[en]": "{brand} {name}", "id": "{shop}-{sku}"})
+    path = write("brand,name,shop,sku\nAcme,Lamp,S,A\n", "feed.csv")
+    assert sent(plan_delete(path, tmp_path / "plan", columns=columns)) == [{"id": "S-A"}]
+
+
+def test_a_price_without_a_currency_is_named_once(write: Make, tmp_path: Path) -> None:
+    columns = Columns({"sku": "id", "price": "discount_prices.amount", "other": "discount_prices.start_date"})
+    with pytest.raises(MiraklInputError) as caught:
+        plan_upsert(write("sku,price,other\nA,1,x\n", "feed.csv"), tmp_path / "plan", columns=columns)
+    assert [problem.field for problem in caught.value.problems] == ["price"]
 
 
 def test_items_that_are_not_there(write: Make, tmp_path: Path) -> None:

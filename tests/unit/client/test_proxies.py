@@ -95,8 +95,8 @@ def test_what_is_neither_host_nor_network_is_ignored_and_named_once(
             assert not goes_direct(f"{entry},other.example", "https://shop.mirakl.net")
             assert goes_direct(f"{entry},mirakl.net", "https://shop.mirakl.net")
     words = [record.getMessage() for record in caplog.records]
-    assert len(words) >= 1
-    assert all("is neither a host nor a network" in one for one in words)
+    assert len(words) == 1
+    assert "is neither a host nor a network" in words[0]
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])

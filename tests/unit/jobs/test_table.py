@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from airflow_provider_mirakl.api.caller import Caller
@@ -30,12 +32,27 @@ def test_both_spellings_of_an_end_are_understood_in_every_row(name, state, phase
     assert evaluation.known == (state is not None and state != "SOMETHING_NEW")
 
 
+# As Mirakl documents them (docs/mirakl-facts.md), written down here once more, so that the table is compared with something else.
+ON_THE_WAY = {
+    "product_synchronization": "WAITING QUEUED RUNNING",
+    "product_import": "TRANSFORMATION_WAITING TRANSFORMATION_RUNNING WAITING RUNNING SENT",
+    "product_export": "PENDING",
+    "offer_import": "WAITING RUNNING WAITING_SYNCHRONIZATION_PRODUCT",
+    "stock_import": "WAITING RUNNING",
+    "price_import": "WAITING RUNNING",
+    "offer_export": "PENDING",
+    "order_export": "PENDING",
+    "transaction_export": "PENDING",
+}
+
+
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_states_on_the_way_are_known_and_no_end(name):
     kind = JOBS[name]
-    for state in kind.in_progress:
+    for state in ON_THE_WAY[name].split():
         evaluation = evaluate(kind, {kind.state: state}, early=False)
         assert (evaluation.phase, evaluation.known, evaluation.ended) == ("running", True, False)
+    assert not evaluate(kind, {kind.state: "ARRIVING"}).known
 
 
 def test_sent_is_an_end_where_the_user_says_so():
@@ -49,6 +66,7 @@ def test_sent_is_an_end_where_the_user_says_so():
     [
         ("SENT", ["P47", "P46"]),
         ("COMPLETE", ["P47", "P44", "P45", "P46"]),
+        ("COMPLETED", ["P47", "P44", "P45", "P46"]),
         ("TRANSFORMATION_FAILED", ["P47"]),
         ("FAILED", []),
         ("RUNNING", []),
@@ -131,10 +149,79 @@ def test_counts(name, status, counts):
         ("offer_export", {"status": "FAILED", "error": {"code": "E1", "detail": "no"}}, "E1: no"),
         ("product_import", {"import_status": "FAILED", "reason_status": "empty"}, "empty"),
         ("product_import", {"import_status": "FAILED"}, ""),
+        (
+            "product_synchronization",
+            {"status": "COMPLETE", "partial_read": True},
+            "Mirakl read only a part of what was submitted",
+        ),
+        ("product_synchronization", {"status": "COMPLETE", "partial_read": False}, ""),
     ],
 )
 def test_the_reason_is_found_wherever_it_stands(name, status, reason):
     assert evaluate(JOBS[name], status).reason == reason
+
+
+CALLS = {
+    "product_synchronization": "CM22 CM23",
+    "product_import": "P42 P47 P44 P45 P46",
+    "product_export": "CM53 CM54",
+    "offer_import": "OF02 OF03",
+    "stock_import": "STO02 STO03",
+    "price_import": "PRI02 PRI03",
+    "offer_export": "OF53 OF54",
+    "order_export": "OR14 OR15",
+    "transaction_export": "TL04 TL05",
+}
+"""Mirakl's codes of what follows a job: its status, its reports, its files."""
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_each_job_is_followed_with_its_own_operations(name):
+    kind, caller = JOBS[name], Caller("operator", 2000)
+    job_id = kind.id("7")
+    calls = [kind.status(job_id, caller), *(report.call(job_id, caller) for report in kind.reports)]
+    if kind.file is not None:
+        calls.append(kind.file("https://files.example/1"))
+    assert [call.operation.code for call in calls] == CALLS[name].split()
+    assert all("7" in call.target for call in calls[: 1 + len(kind.reports)])
+    assert [report.code for report in kind.reports] == [call.operation.code for call in calls[1:]][
+        : len(kind.reports)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("product_import", "last_request_date=2026-11-20T12%3A00%3A00Z"),
+        ("offer_import", "start_date=2026-11-20T12%3A00%3A00Z"),
+        ("price_import", "start_date=2026-11-20T12%3A00%3A00Z"),
+    ],
+)
+def test_a_listing_begins_at_a_time(name, query):
+    assert query in JOBS[name].listing(Caller(), datetime(2026, 11, 20, 12, tzinfo=UTC), ()).target
+
+
+def test_prices_are_listed_by_id_where_the_ids_are_known():
+    target = JOBS["price_import"].listing(Caller(), datetime(2026, 11, 20, tzinfo=UTC), ["a", "b"]).target
+    assert "import_id=a" in target
+    assert "import_id=b" in target
+    assert "start_date" not in target
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("product_synchronization", b'[{"a":1},{}]'), ("offer_import", b'{"offers":[{"a":1},{}]}')],
+)
+def test_a_batch_is_a_body_of_its_rows(name, body):
+    assert JOBS[name].batch(Caller(), [b'{"a":1}', b"{}"]).body == body
+
+
+def test_what_repeats_without_harm_and_what_does_not():
+    """Mirakl lists product and price imports, so that a lost reply can be looked up; stock imports it does not."""
+    unclear = {name: kind.unclear for name, kind in JOBS.items()}
+    assert (unclear.pop("product_import"), unclear.pop("price_import")) == ("look", "look")
+    assert unclear.pop("stock_import") == "fail"
+    assert set(unclear.values()) == {"resend"}
 
 
 def test_addresses_of_an_export():

@@ -102,13 +102,18 @@ def test_a_429_is_a_wait_and_no_failure():
     assert scene.looks[1] == 1300
 
 
-def test_a_poll_of_several_calls_meets_errors_inside():
+def test_a_poll_of_several_calls_begins_anew_when_one_of_them_fails():
+    scene, asked = Scene(1, broken(), 2, 3), []
+
     def poll():
+        asked.append(scene.now)
         first = yield "one"
         second = yield "two"
         return {"both": first + second}
 
-    assert drive(poll(), lambda step: len(step)) == {"both": 6}
+    steps = waiting(poll, Schedule(1000, 60, 9999), Tolerance(1), clock=scene.clock)
+    assert drive(steps, scene.perform) == {"both": 5}
+    assert asked == [1000, 1060]
 
 
 @given(
