@@ -31,7 +31,7 @@ import resource
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -109,6 +109,7 @@ class _Changes(ast.NodeTransformer):
     def __init__(self, module: str, wanted: int | None = None) -> None:
         self.module, self.wanted = module, wanted
         self.found: list[Mutant] = []
+        self.alike: Counter[tuple[str, str]] = Counter()
         self.scopes: list[str] = []
         self.statement = (0, 0)
 
@@ -143,8 +144,11 @@ class _Changes(ast.NodeTransformer):
         for new in _alternatives(node):
             line, end = getattr(node, "lineno", 0), getattr(node, "end_lineno", 0)
             lines = (min(line, self.statement[0]), max(end, self.statement[1]))
-            change, here = f"{_shown(node)} -> {_shown(new)}", len(self.found)
-            self.found.append(Mutant(self.module, ".".join(self.scopes), lines, line, here, change))
+            scope, change, here = ".".join(self.scopes), f"{_shown(node)} -> {_shown(new)}", len(self.found)
+            self.alike[scope, change] += 1
+            if (number := self.alike[scope, change]) > 1:
+                change += f" (no. {number})"
+            self.found.append(Mutant(self.module, scope, lines, line, here, change))
             if here == self.wanted:
                 return ast.copy_location(new, node)
         return node

@@ -32,7 +32,7 @@ def test_both_spellings_of_an_end_are_understood_in_every_row(name, state, phase
     assert evaluation.known == (state is not None and state != "SOMETHING_NEW")
 
 
-# As Mirakl documents them (docs/mirakl-facts.md), written down here once more, so that the table is compared with something else.
+# As in docs/mirakl-facts.md; repeated here, so that the table is compared with something else.
 ON_THE_WAY = {
     "product_synchronization": "WAITING QUEUED RUNNING",
     "product_import": "TRANSFORMATION_WAITING TRANSFORMATION_RUNNING WAITING RUNNING SENT",
