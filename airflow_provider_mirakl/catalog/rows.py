@@ -107,7 +107,7 @@ class Source:
 
     def place(self, at: int) -> tuple[int | None, str]:
         """Return line and path prefix of a row's place; a source without lines has only the prefix."""
-        return at, ""
+        raise NotImplementedError
 
     def fingerprint(self) -> Fingerprint:
         """Return the identity of the source in the last complete :meth:`batches`."""
@@ -176,7 +176,7 @@ def as_number(value: Any) -> Any:
     if type(value).__module__ != "numpy" or not hasattr(value, "item") or value.ndim:
         return None
     number = value.item()
-    if isinstance(number, float) and getattr(value, "itemsize", 8) < 8:
+    if isinstance(number, float) and value.itemsize < 8:
         return float(str(value))  # 19.99 of four bytes is 19.989999771118164 in eight
     return number if isinstance(number, bool | int | float | str) else None
 

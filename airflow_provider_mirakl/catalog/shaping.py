@@ -95,8 +95,10 @@ class Shaping:
                 records, failed = self._transformed(records)
                 refused = [*refused, *failed]
                 if columns is not None and build is None and records:
-                    first = next((record for _, record in records if isinstance(record, Mapping)), {})
-                    build = self.build(list(first)) if table else compile_columns(columns, list(first))
+                    first = list(next((record for _, record in records if isinstance(record, Mapping)), ()))
+                    # An object of JSON may lack fields that the next one has.
+                    names = None if columns.mapping is not None else first
+                    build = self.build(first) if table else compile_columns(columns, names)
             yield _built(records, refused, build)
 
     def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -56,6 +56,39 @@ def product() -> Callable[..., Product]:
     return make
 
 
+class Drops:
+    """A path whose file gives a few bytes at a time, as a network does."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self.content, self.size, self.name = content, size, "drops.json"
+        self.taken = 0
+
+    def open(self, mode: str) -> Any:
+        drops, content, size = self, self.content, self.size
+
+        class File:
+            place = 0
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *error: object) -> None: ...
+
+            def read(self, wanted: int = -1) -> bytes:
+                data = content[self.place : self.place + size]
+                self.place += len(data)
+                drops.taken = self.place
+                return data
+
+        return File()
+
+
+@pytest.fixture(scope="session")
+def drops() -> Callable[[bytes, int], Any]:
+    """Return a maker of such paths."""
+    return Drops
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Return a writer of files: lines or products as NDJSON, text, or bytes."""

@@ -8,6 +8,8 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -105,6 +107,42 @@ def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:
     first, second = sent(plan_upsert(rows, tmp_path / "plan"))
     assert first["quantities"][0]["available_quantity"] == 3
     assert second["standard_prices"] == price(19.99)
+
+
+def test_values_of_a_database_in_products_keep_their_digits(tmp_path: Path) -> None:
+    """Decimals, moments with a time zone, and small whole numbers, in Connect's own form."""
+    numpy = pytest.importorskip("numpy", reason="needs numpy: make venv installs it")
+    paris = timezone(timedelta(hours=1))
+    row = {
+        "id": "A",
+        "quantities": [{"available_quantity": Decimal("3.00")}, {"available_quantity": numpy.int32(7)}],
+        "standard_prices": [{"price": {"amount": Decimal("12.50"), "currency": "EUR"}}],
+        "discount_prices": [
+            {
+                "price": {"amount": 9, "currency": "EUR"},
+                "start_date": datetime(2026, 2, 19, 17, 46, tzinfo=paris),
+            }
+        ],
+    }
+    (found,) = sent(plan_upsert([row], tmp_path / "plan"))
+    quantities = [entry["available_quantity"] for entry in found["quantities"]]
+    assert (quantities, [type(entry) for entry in quantities]) == ([3, 7], [int, int])
+    assert found["standard_prices"] == price(12.5)
+    assert found["discount_prices"][0]["start_date"] == "2026-02-19T16:46:00Z"
+
+
+def test_a_moment_without_a_time_zone_is_refused(tmp_path: Path) -> None:
+    row = {"id": "A", "discount_prices": [{"start_date": datetime(2026, 2, 19, 17, 46)}]}  # noqa: DTZ001
+    with pytest.raises(MiraklInputError, match="2026-02-19 17:46:00 has no time zone"):
+        plan_upsert([row], tmp_path / "plan")
+
+
+@pytest.mark.parametrize("row", [7, 7.5, True])
+def test_a_row_that_is_a_number_is_named_as_one(row: Any, tmp_path: Path) -> None:
+    plan = plan_upsert([row, {"id": "A"}], tmp_path / "plan", on_invalid="reject")
+    assert (plan.products, plan.rejected) == (1, 1)
+    (entry,) = map(json.loads, (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines())
+    assert "null" not in entry["problems"][0]
 
 
 # --- What a mapping says ----------------------------------------------------------------------------------------
@@ -217,6 +255,14 @@ def test_a_function_over_rows(write: Make, tmp_path: Path, monkeypatch: pytest.M
     (reject,) = map(json.loads, (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines())
     assert (reject["line"], reject["cells"]["sku"]) == (4, "bad")
     assert reject["problems"] == ["my_shop.shout failed: ValueError: no"]
+    lines = write(['{"sku": "bad"}', '["C"]', '{"sku": "D", "name": "x"}'], "p.ndjson")
+    plan = plan_upsert(
+        lines, tmp_path / "plan", columns=COLUMNS, on_invalid="reject", transform="my_shop.shout"
+    )
+    assert (plan.products, plan.rejected) == (1, 2), "a row that is no object is not lost"
+    lines = write(['{"sku": "A", "name": "x"}', '{"sku": "B", "name": "y", "price": 3}'], "p.ndjson")
+    plan = plan_upsert(lines, tmp_path / "plan", columns=COLUMNS, transform="my_shop.shout")
+    assert [row.get("standard_prices") for row in sent(plan)] == [None, price(3)]
     for wrong in ("shout", "my_shop.whisper", "no_such.module.f"):
         with pytest.raises(MiraklConfigurationError, match="transform"):
             plan_upsert(path, tmp_path / "plan", columns=COLUMNS, transform=wrong)

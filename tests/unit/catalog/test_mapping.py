@@ -85,6 +85,13 @@ def test_what_is_no_text_is_refused_and_not_made_one(cell: object) -> None:
             made(target, cell)
 
 
+def test_an_empty_time_of_pandas_is_no_text() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
+    with pytest.raises(RowError, match="NaN"):
+        made("brand", pandas.NaT)
+    assert made("discount_prices.start_date", pandas.NaT) == {"id": "A"}
+
+
 def test_a_label_that_is_no_number_is_not_sent_as_a_text() -> None:
     with pytest.raises(RowError, match="NaN"):
         made("category.labels[en]", float("nan"))

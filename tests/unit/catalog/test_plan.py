@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.catalog import planner
@@ -21,7 +21,9 @@ from airflow_provider_mirakl.catalog.plan import (
     read_chunk,
     request_body,
 )
+from airflow_provider_mirakl.catalog.reading import plans_in
 from airflow_provider_mirakl.catalog.source import open_source
+from airflow_provider_mirakl.catalog.sync import plan_sync
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.files.csv_table import MAX_ROW_BYTES
 
@@ -87,36 +89,9 @@ def test_a_list_in_memory_gives_the_same_products(product: Make, tmp_path: Path)
     assert [json.loads(row) for row in sent(plan_upsert(iter(rows), tmp_path / "plan"))] == rows
 
 
-class Drops:
-    """A path whose file gives a few bytes at a time, as a network does."""
-
-    def __init__(self, content: bytes, size: int) -> None:
-        self.content, self.size, self.name = content, size, "drops.json"
-        self.read = 0
-
-    def open(self, mode: str) -> Any:
-        drops, content, size = self, self.content, self.size
-
-        class File:
-            place = 0
-
-            def __enter__(self) -> Any:
-                return self
-
-            def __exit__(self, *error: object) -> None: ...
-
-            def read(self, wanted: int = -1) -> bytes:
-                data = content[self.place : self.place + size]
-                self.place += len(data)
-                drops.read = self.place
-                return data
-
-        return File()
-
-
-@settings(max_examples=60, deadline=None)
-@example([{"id": "A"}, {"id": "B"}], 1, None, "joined lines")
-@example([{"id": "A"}], 1, None, "field")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(rows=[{"id": "A"}, {"id": "B"}], size=1, indent=None, shape="joined lines")
+@example(rows=[{"id": "A"}], size=1, indent=None, shape="field")
 @given(
     rows=st.lists(
         st.fixed_dictionaries(
@@ -128,7 +103,9 @@ class Drops:
     indent=st.sampled_from([None, 1]),
     shape=st.sampled_from(["list", "field", "lines", "joined lines"]),
 )
-def test_blocks_may_end_anywhere(rows: list[Any], size: int, indent: int | None, shape: str) -> None:
+def test_blocks_may_end_anywhere(
+    drops: Make, rows: list[Any], size: int, indent: int | None, shape: str
+) -> None:
     """Also in a number beside the list, and in the byte order mark of a file that was appended."""
     listed = json.dumps(rows, indent=indent, ensure_ascii=False)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
@@ -139,7 +116,7 @@ def test_blocks_may_end_anywhere(rows: list[Any], size: int, indent: int | None,
         "joined lines": "\n".join(f"\ufeff{line}" for line in lines),
     }[shape]
     source = open_source(
-        Drops(text.encode(), size),  # type: ignore[arg-type]
+        drops(text.encode(), size),
         "ndjson" if "lines" in shape else "json",
         items="data" if shape == "field" else None,
     )
@@ -147,11 +124,11 @@ def test_blocks_may_end_anywhere(rows: list[Any], size: int, indent: int | None,
     assert [json.loads(row.decode()) for batch in source.batches() for row in batch.rows] == rows
 
 
-def test_a_list_that_is_not_json_is_refused_before_the_rest_of_it_is_read() -> None:
-    drops = Drops(b'[{"id": "A"}, {id: "B"}' + b', {"id": "C"}' * 10_000, 1000)
+def test_a_list_that_is_not_json_is_refused_before_the_rest_of_it_is_read(drops: Make) -> None:
+    file = drops(b'[{"id": "A"}, {id: "B"}' + b', {"id": "C"}' * 10_000, 1000)
     with pytest.raises(MiraklInputError, match="line 1: not JSON: Expecting property name"):
-        list(open_source(drops, "json").batches())  # type: ignore[arg-type]
-    assert drops.read < 5000
+        list(open_source(file, "json").batches())
+    assert file.taken < 5000
 
 
 def test_a_call_has_a_cap_of_bytes(product: Make, write: Make, tmp_path: Path) -> None:
@@ -264,6 +241,15 @@ def test_a_crash_while_planning_leaves_no_plan(product: Make, tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         plan_upsert(rows(), tmp_path / "plan")
     assert list((tmp_path / "plan").iterdir()) == []
+
+
+def test_the_plans_of_an_upsert_and_of_a_sync_are_found(product: Make, tmp_path: Path) -> None:
+    plan_upsert([product(1)], tmp_path / "upsert")
+    assert [plan.kind for plan in plans_in(tmp_path / "upsert")] == ["upsert"]
+    plan_sync([product(1), product(2)], tmp_path / "sync", tmp_path / "state")
+    assert [(plan.kind, plan.products) for plan in plans_in(tmp_path / "sync")] == [("upsert", 2)]
+    with pytest.raises(MiraklInputError):
+        plans_in(tmp_path / "none")
 
 
 def test_unknown_fields_are_sent_when_asked(write: Make, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert, read_chunk
+from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files.text import not_utf8
 
@@ -614,6 +615,30 @@ def test_a_reject_that_was_not_fixed_is_rejected_again(write: Make, tmp_path: Pa
     assert (again.rejected, again.products) == (1, 0)
     once_more = (tmp_path / "again" / "rejects.ndjson").read_text()
     assert json.loads(once_more)["cells"] == rejects(tmp_path)[0]["cells"]
+
+
+def test_rejects_of_a_table_without_a_mapping_are_read_by_their_names(write: Make, tmp_path: Path) -> None:
+    text = "id,brand,title_en\nA,Acme,Lamp,too many\n"
+    plan_upsert(write(text, "feed.csv"), tmp_path / "plan", on_invalid="reject")
+    (entry,) = rejects(tmp_path)
+    cells = {"id": "A", "brand": "Acme", "title_en": "Lamp"}
+    for fixed, products in ((cells, 1), (cells | {"titel": "x"}, 0)):
+        path = write(json.dumps(entry | {"cells": fixed}), "fixed.ndjson")
+        again = plan_upsert(path, tmp_path / "again", on_invalid="reject")
+        assert (again.products, again.rejected) == (products, 1 - products)
+        if products:
+            title = {"locale": "en", "value": "Lamp"}
+            assert sent(again) == [{"id": "A", "brand": "Acme", "titles": [title]}]
+    assert "titel" in (tmp_path / "again" / "rejects.ndjson").read_text()
+
+
+def test_rejects_behind_blank_lines_are_still_rejects(drops: Make, tmp_path: Path) -> None:
+    """Also where the first block has only the blank lines and a part of a row."""
+    plan_upsert([{"id": "A", "brand": 5}], tmp_path / "plan", on_invalid="reject")
+    (entry,) = rejects(tmp_path)
+    entry["row"]["brand"] = "Acme"
+    source = open_source(drops(b"\n\n" + json.dumps(entry).encode(), 3), "ndjson")
+    assert sent(plan_upsert(source, tmp_path / "again")) == [{"id": "A", "brand": "Acme"}]
 
 
 def test_a_row_that_was_not_json_is_mapped_when_it_comes_back(write: Make, tmp_path: Path) -> None:
