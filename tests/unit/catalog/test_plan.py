@@ -86,7 +86,9 @@ def test_every_shape_gives_the_same_products(
 
 def test_a_list_in_memory_gives_the_same_products(product: Make, tmp_path: Path) -> None:
     rows = [product(number, brand=None) for number in range(1500)]
-    assert [json.loads(row) for row in sent(plan_upsert(iter(rows), tmp_path / "plan"))] == rows
+    plan = plan_upsert(iter(rows), tmp_path / "plan")
+    assert [json.loads(row) for row in sent(plan)] == rows
+    assert plan.source.size == 1500
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -284,6 +286,19 @@ def test_delete_takes_ids_in_every_shape(source: Any, write: Make, tmp_path: Pat
     plan = plan_delete(write(source) if isinstance(source, str) else source, tmp_path / "plan")
     assert (plan.kind, plan.products, plan.repeated, plan.rejected) == ("delete", 3, 1, 0)
     assert request_body(sent(plan)) == '{"products":[{"id":"A"},{"id":"B"},{"id":"ü"}]}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (5, "got int$"),
+        (b"[]", "got bytes; wrap it in a list$"),
+        ({"id": "A"}, "got an object; wrap it in a list$"),
+    ],
+)
+def test_what_is_neither_a_list_nor_a_path(source: Any, words: str, tmp_path: Path) -> None:
+    with pytest.raises(MiraklInputError, match=f"expected a list of products or a path, {words}"):
+        plan_upsert(source, tmp_path / "plan")
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 257, 5, None, ["A"], {"sku": "A"}, {"id": 5}])

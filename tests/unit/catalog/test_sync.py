@@ -225,6 +225,35 @@ def test_a_partial_run_marks_only_what_was_accepted(shop: Shop, product: Make) -
     assert shop.plan(rows[:95]).delete.products == 3
 
 
+def test_what_a_read_back_doubts_is_sent_again(shop: Shop, product: Make) -> None:
+    """A second note of one read-back replaces the first; one of another read-back does not."""
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    state = State(shop.folder / "state")
+    state.doubt(["SKU-000001", "SKU-000002"], reader="r1")
+    state.doubt(["SKU-000002"], reader="r1")
+    state.doubt(["SKU-000004"], reader="r2")
+    assert ids(shop.run(rows).upsert) == {"SKU-000002", "SKU-000004"}
+    State(shop.folder / "state").doubt(["SKU-000003"], reader="r3")
+    State(shop.folder / "state").doubt([], reader="r3")
+    assert not shop.plan(rows).upsert.chunks
+
+
+def test_a_product_to_delete_that_a_read_back_doubts_is_deleted_again(shop: Shop, product: Make) -> None:
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    shop.run(rows[:4], max_delete_ratio=1)
+    State(shop.folder / "state").doubt(["SKU-000004"], reader="r1")
+    assert ids(shop.plan(rows[:4], max_delete_ratio=1).delete) == {"SKU-000004"}
+
+
+def test_the_state_does_not_grow_with_the_number_of_syncs(shop: Shop, product: Make) -> None:
+    for brand in "abcde":
+        shop.run([product(number, brand=brand) for number in range(5)])
+    files = [path.name for path in (shop.folder / "state").rglob("*") if path.is_file()]
+    assert len(files) <= 5, files
+
+
 def test_full_sends_everything_and_still_deletes(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(100)]
     shop.run(rows)
