@@ -132,7 +132,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             remove_claim(file)
         claims += 1
-    print(f"{claims:,} old notes about who sent what")
+    print(f"{claims:,} old notes about sent jobs and actions")
     print(f"{removed:,} folders, {size:,} bytes{'; nothing was removed' if arguments.dry_run else ''}")
     return 0
 

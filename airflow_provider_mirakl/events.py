@@ -43,7 +43,7 @@ _DEEPEST = 8
 
 @dataclass(frozen=True, slots=True)
 class MiraklEvent:
-    """One event of Mirakl's.
+    """One Mirakl event.
 
     :param type: Mirakl's type, such as ``ORDER_ACTION``; empty if there is none.
     :param id: identifies duplicates; ``None`` if Mirakl sends none.
@@ -67,7 +67,7 @@ def parse(payload: object) -> list[MiraklEvent]:
     """
     found = list(_events(payload, depth=0))
     if not found:
-        raise MiraklInputError("payload does not contain an event of Mirakl")
+        raise MiraklInputError("payload does not contain a Mirakl event")
     return found
 
 

@@ -120,7 +120,7 @@ def check(conn_id: str, *, require: Collection[str] = ()) -> list[Finding]:
     for code in require:
         if code not in known:
             raise MiraklConfigurationError(
-                f"require: {code!r} cannot be checked; there are {', '.join(known)}", field="require"
+                f"require: {code!r} cannot be checked; use {', '.join(known)}", field="require"
             )
     return list(_check(conn_id, set(require)))
 
@@ -192,7 +192,7 @@ def _all_rights(conn_id: str, roles: Collection[str], require: set[str]) -> Iter
             elif finding.status == "warning":
                 unknown.add(code)
     for code in sorted(missing):
-        why = "it could not be found out" if code in unknown else "no key of the connection has it"
+        why = "it could not be checked" if code in unknown else "no key of the connection has it"
         yield Finding(code, "failed", f"is required, and {why}")
 
 
@@ -211,7 +211,7 @@ def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:
             "only right for a sandbox",
         )
     if settings.base_url.startswith("http://"):
-        yield Finding("settings", "warning", "the address is http: the key travels readable")
+        yield Finding("settings", "warning", "the address is http://, so the key is sent unencrypted")
 
 
 def _rights(conn_id: str, role: str, require: set[str]) -> Iterator[tuple[Finding, str]]:
@@ -236,9 +236,9 @@ def _try(client: Client, call: Call[Any]) -> tuple[Status, str]:
     except MiraklPermissionError as error:
         return "failed", f"the key may not do this: grant its user the right in Mirakl ({error})"
     except MiraklAuthenticationError as error:
-        return "failed", f"the key is not taken here: it may be of another role ({error})"
+        return "failed", f"the key is not accepted here: it may be of another role ({error})"
     except MiraklNotFoundError as error:
         return "failed", f"the instance does not offer this ({error})"
     except MiraklError as error:
-        return "warning", f"could not be found out ({error})"
+        return "warning", f"could not be checked ({error})"
     return "ok", "allowed"

@@ -38,7 +38,7 @@ from airflow_provider_mirakl.triggers import desk as desks
 
 INTERVAL = UPSERT_PRODUCTS.interval
 LATENCY = 0.3
-"""Seconds that Mirakl takes to answer; not published. The interval runs from the reply, so they add to it."""
+"""Seconds that Mirakl accepts to answer; not published. The interval runs from the reply, so they add to it."""
 WAY = 0.05
 """Seconds until a request reaches Mirakl, which counts it then."""
 STAGGER = 120.0

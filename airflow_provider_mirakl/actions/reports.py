@@ -37,7 +37,7 @@ def wrong(row: Row) -> str | None:
 
 
 def batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """The actions of each call, as Mirakl takes them."""
+    """The actions of each call, as Mirakl accepts them."""
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     for start in range(0, len(rows), MAX_REPORTED_ACTIONS):
         yield [
@@ -75,5 +75,5 @@ REPORTED = NoteKind(
     holds="which reports a task has sent",
     type=Reported,
     damaged="stop",
-    fix="Remove it to send all reports again; Connect then shows those twice that were sent before.",
+    fix="Remove it to send all reports again; Connect then shows reports twice that were already sent.",
 )

@@ -88,10 +88,10 @@ SELLER = Caller()
 def shops_params(role: str, code: str, shop_ids: Collection[int]) -> tuple[tuple[str, str], ...]:
     """Several shops as query parameters of an operation that lists them, separated by commas.
 
-    :raises MiraklInputError: several shops of a seller, whose key reaches one at a time.
+    :raises MiraklInputError: several shops of a seller, whose key can only use one at a time.
     """
     if role != "shop":
         return query(**{SHOP_FIELDS[code].name: comma(shop_ids)})
     if len(shop_ids) > 1:
-        raise MiraklInputError(f"shop_ids has {len(shop_ids)} shops; a shop's key reaches one at a time")
+        raise MiraklInputError(f"shop_ids has {len(shop_ids)} shops; a shop's key can only use one at a time")
     return Caller(role, next(iter(shop_ids), None)).params(code)

@@ -71,7 +71,7 @@ def delete_products(product_ids: Iterable[str] | bytes) -> Call[None]:
         if not 1 <= len(product_id) <= MAX_ID_LENGTH:
             raise MiraklInputError(
                 f"product id {product_id[:MAX_ID_LENGTH]!r} has {len(product_id)} characters; "
-                f"Connect takes 1 to {MAX_ID_LENGTH}"
+                f"Connect accepts 1 to {MAX_ID_LENGTH}"
             )
     return Call(DELETE_PRODUCTS, parse=nothing, body=_body([{"id": product_id} for product_id in ids]))
 

@@ -116,7 +116,7 @@ def download_conversation_attachments(
     """
     if len(attachment_ids) > MAX_ATTACHMENT_IDS:
         raise MiraklInputError(
-            f"attachment_ids contains {len(attachment_ids):,} ids; {DOWNLOAD_ATTACHMENTS.code} takes "
+            f"attachment_ids contains {len(attachment_ids):,} ids; {DOWNLOAD_ATTACHMENTS.code} accepts "
             f"{MAX_ATTACHMENT_IDS}"
         )
     return Call(
@@ -139,7 +139,7 @@ def create_conversation(order_id: str, *, topic: str, body: str, files: Sequence
     :raises MiraklInputError: a text that is too long or empty, or too many files.
     """
     if len(topic) > MAX_TOPIC_LENGTH:
-        raise MiraklInputError(f"topic has {len(topic):,} characters; Mirakl takes {MAX_TOPIC_LENGTH}")
+        raise MiraklInputError(f"topic has {len(topic):,} characters; Mirakl accepts {MAX_TOPIC_LENGTH}")
     conversation = {
         "entity": {"type": "ORDER", "id": order_id},
         "topic": {"type": "FREE_TEXT", "value": topic},
@@ -179,11 +179,11 @@ def get_conversation_action(action_id: str) -> Call[dict[str, Json]]:
 
 def _message(body: str) -> dict[str, Json]:
     if not 1 <= len(body) <= MAX_BODY_LENGTH:
-        raise MiraklInputError(f"body has {len(body):,} characters; Mirakl takes 1 to {MAX_BODY_LENGTH:,}")
+        raise MiraklInputError(f"body has {len(body):,} characters; Mirakl accepts 1 to {MAX_BODY_LENGTH:,}")
     return {"body": body}
 
 
 def _form(name: str, value: Mapping[str, object], files: Sequence[Part]) -> Multipart:
     if len(files) > MAX_FILES:
-        raise MiraklInputError(f"{len(files)} files; Mirakl takes {MAX_FILES} with one message")
+        raise MiraklInputError(f"{len(files)} files; Mirakl accepts {MAX_FILES} with one message")
     return Multipart((Part(name, encode(value), content_type=JSON), *files))

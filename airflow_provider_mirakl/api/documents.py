@@ -119,7 +119,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class RefusedUpload:
-    """A document that S32 did not take.
+    """A document that S32 did not accept.
 
     :param file_name: as it was sent.
     :param type_code: as it was sent.
@@ -300,7 +300,7 @@ def _variant(role: str) -> Variant:
     try:
         return VARIANTS[role]
     except KeyError:
-        raise MiraklInputError(f"role is {role!r}; shop documents know {', '.join(VARIANTS)}") from None
+        raise MiraklInputError(f"role must be one of {', '.join(VARIANTS)}, not {role!r}") from None
 
 
 def _caller(role: str, shop_id: int | None) -> Caller:

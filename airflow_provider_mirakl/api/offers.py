@@ -266,7 +266,7 @@ def get_price_import(import_id: str, *, caller: Caller = SELLER) -> Call[dict[st
         for item in reply.list_of_objects("data"):
             if item.get("import_id") == import_id:
                 return item
-        raise reply.unreadable(f"the price import {import_id}", "a list without it")
+        raise reply.unreadable(f"the price import {import_id}", "a list that does not contain it")
 
     return Call(PRI02, parse=only, params=listing.params, paced_by=f"import {import_id}")
 

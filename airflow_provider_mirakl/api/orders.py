@@ -222,7 +222,8 @@ def report_order_actions(actions: Rows) -> Call[list[str]]:
     """
     if not 1 <= len(actions) <= MAX_REPORTED_ACTIONS:
         raise MiraklInputError(
-            f"actions contains {len(actions):,} actions; {REPORT_ORDER_ACTIONS.code} takes 1 to {MAX_REPORTED_ACTIONS}"
+            f"actions contains {len(actions):,} actions; {REPORT_ORDER_ACTIONS.code} accepts 1 to "
+            f"{MAX_REPORTED_ACTIONS}"
         )
     return Call(
         REPORT_ORDER_ACTIONS,
@@ -286,7 +287,7 @@ def download_order_documents(
         raise MiraklInputError("enter either document_ids or types, not both")
     if len(document_ids) > MAX_DOCUMENT_IDS:
         raise MiraklInputError(
-            f"document_ids contains {len(document_ids):,} ids; Mirakl takes {MAX_DOCUMENT_IDS}"
+            f"document_ids contains {len(document_ids):,} ids; Mirakl accepts {MAX_DOCUMENT_IDS}"
         )
     checked_words("types", types, DOCUMENT_TYPES)
     return Call(
@@ -318,7 +319,7 @@ def upload_order_document(
     """
     checked_words("type", [type], UPLOAD_TYPES)
     if not 1 <= len(file_name) <= 255:
-        raise MiraklInputError(f"file_name has {len(file_name)} characters; Mirakl takes 1 to 255")
+        raise MiraklInputError(f"file_name has {len(file_name)} characters; Mirakl accepts 1 to 255")
     entity = None if return_id is None else {"type": "RETURN", "id": return_id}
     metadata = without_none({"filename": file_name, "type": type, "entity": entity})
     return Call(

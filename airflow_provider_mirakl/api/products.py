@@ -72,7 +72,7 @@ def import_products(
         unknown = sorted(set(conversion_options) - set(CONVERSIONS))
         if unknown:
             raise MiraklInputError(
-                f"conversion_options: {', '.join(unknown)}: known are {', '.join(CONVERSIONS)}"
+                f"conversion_options contains {', '.join(unknown)}; the options are {', '.join(CONVERSIONS)}"
             )
         if conversion_type != "AI_CONVERTER":
             raise MiraklInputError("conversion_options need conversion_type AI_CONVERTER")

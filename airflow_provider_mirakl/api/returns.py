@@ -60,7 +60,7 @@ def list_returns(
     checked_words("statuses", statuses, RETURN_STATUSES)
     if len(order_ids) > MAX_FILTER:
         raise MiraklInputError(
-            f"order_ids contains {len(order_ids):,} ids; {LIST_RETURNS.code} takes {MAX_FILTER}"
+            f"order_ids contains {len(order_ids):,} ids; {LIST_RETURNS.code} accepts {MAX_FILTER}"
         )
 
     def follow(token: str) -> Call[Page[dict[str, Json]]]:

@@ -59,7 +59,7 @@ def get_setting(
     if unknown := sorted(asked.keys() - set(setting.questions)):
         known = ", ".join(setting.questions) or "none"
         raise MiraklInputError(
-            f"query contains {', '.join(map(repr, unknown))}; {setting.code} takes {known}"
+            f"query contains {', '.join(map(repr, unknown))}; {setting.code} accepts {known}"
         )
     if setting.code == "DO01":
         return setting.make(role, **{"entities": (), **asked}, shop_id=shop_id if role == "shop" else None)

@@ -68,7 +68,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 class ShopUpdate:
     """The reply of A02, which is a 200 even if it contains errors.
 
-    :param errors: what Mirakl did not take, such as a field that the operator has locked.
+    :param errors: what Mirakl did not accept, such as a field that the operator has locked.
     :param updated: the shop as it is now, ``None`` where nothing was changed.
     """
 

@@ -96,8 +96,8 @@ class Columns:
             self.decimal in self.thousands or set(self.thousands) - set(".,' \u2019_")
         ):
             faults.append(
-                f"thousands: must consist of the signs . , ' and space, without the decimal sign {self.decimal!r}, "
-                f"not {self.thousands!r}"
+                f"thousands: must consist of the characters . , ' and space, without the decimal character "
+                f"{self.decimal!r}, not {self.thousands!r}"
             )
         if self.currency not in (None, CELL) and not FORMS[Currency].pattern.match(str(self.currency)):
             faults.append(f"currency: {self.currency!r} {FORMS[Currency].says}")

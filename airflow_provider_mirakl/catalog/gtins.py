@@ -41,7 +41,7 @@ def gtin_fault(value: str) -> str:
     :param value: the GTIN as it was found.
     """
     shown = value if len(value) <= 60 else f"{value[:57]}..."
-    takes = "Connect takes 8, 12 or 13 digits"
+    takes = "Connect accepts 8, 12 or 13 digits"
     if _SCIENTIFIC.match(value.strip()):
         return (
             f"{shown!r} is a number as a spreadsheet shows it, with digits lost; format the column as text and export "

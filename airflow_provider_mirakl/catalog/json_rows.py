@@ -199,7 +199,7 @@ def read_json(blocks: Blocks) -> Iterator[Batch]:
     else:
         raise MiraklInputError(
             f"{scan.name}: expected a JSON list of products, or an object that contains the list (set items to its "
-            "field, such as items='data'); for one product per line use format ndjson"
+            "field, such as items='data'); for one product per line, write NDJSON"
         )
     if scan.peek():
         raise scan.error("text after the end of the list")

@@ -119,7 +119,7 @@ class _Loop:
             yield from self._sleep_until(due - min(READ_AHEAD, interval / 10))
             yield Turn(operation)
             if not (yield from self.stored(lambda: work.is_current)):
-                self._log.info("Another process has continued this work meanwhile; following it.")
+                self._log.info("Another process has continued this work; going on from its progress.")
                 return
             call = yield from self.stored(work.next_call)
             if call is None:

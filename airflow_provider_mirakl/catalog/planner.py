@@ -128,7 +128,7 @@ class Layout:
     def __init__(self, batch_size: int, max_bytes: int) -> None:
         if not 1 <= batch_size <= MAX_PRODUCTS_PER_CALL:
             raise MiraklInputError(
-                f"batch_size {batch_size} is out of range; Connect takes 1 to {MAX_PRODUCTS_PER_CALL} in one "
+                f"batch_size {batch_size} is out of range; Connect accepts 1 to {MAX_PRODUCTS_PER_CALL} in one "
                 "call"
             )
         if max_bytes < 1:

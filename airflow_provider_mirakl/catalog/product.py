@@ -126,11 +126,11 @@ class _FormRule:
 FORMS: dict[type[Form], _FormRule] = {
     Locale: _FormRule(
         re.compile(r"^[a-z]{2,3}(_[A-Z]{2})?\Z"),
-        "is not a locale; Connect takes a language or language_COUNTRY, such as en or en_US",
+        "is not a locale; Connect accepts a language or language_COUNTRY, such as en or en_US",
     ),
     Currency: _FormRule(
         re.compile(r"^[A-Z]{3}\Z"),
-        "is not a currency code; Connect takes ISO 4217, three capital letters such as EUR",
+        "is not a currency code; Connect accepts ISO 4217, three capital letters such as EUR",
     ),
 }
 
@@ -688,7 +688,7 @@ def _look_tagged(kinds: list[types.StructType], value: Any, path: str) -> Found:
         return
     by_tag = {kind.tag: kind for kind in kinds}
     field = str(kinds[0].tag_field)
-    takes = "Connect takes " + ", ".join(str(tag) for tag in by_tag)
+    takes = "Connect accepts " + ", ".join(str(tag) for tag in by_tag)
     tag = value.get(field)
     if field not in value:
         yield _join(path, field), f"missing; {takes}"
@@ -772,7 +772,7 @@ def _look_list(kind: types.ListType, value: Any, path: str, says: str) -> Found:
         yield path, f"expected a list, got {_kind(value)}"
         return
     if kind.max_length is not None and len(value) > kind.max_length:
-        yield path, f"has {len(value)} entries; Connect takes at most {kind.max_length}"
+        yield path, f"has {len(value)} entries; Connect accepts at most {kind.max_length}"
     if kind.min_length and len(value) < kind.min_length:
         yield path, "is an empty list; leave the field out to keep what Mirakl has"
     for position, entry in enumerate(value):
@@ -790,7 +790,7 @@ def _look_text(kind: types.StrType, value: Any, path: str, says: str) -> Found:
     if kind.min_length and len(value) < kind.min_length:
         yield path, "is empty"
     if kind.max_length is not None and len(value) > kind.max_length:
-        yield path, f"has {len(value)} characters; Connect takes at most {kind.max_length}"
+        yield path, f"has {len(value)} characters; Connect accepts at most {kind.max_length}"
     if kind.pattern is not None and re.search(kind.pattern, value) is None:
         yield path, gtin_fault(value) if says == "gtin" else f"{_short(value)!r} {says}"
     yield from _look_characters(value, path)
@@ -837,9 +837,9 @@ def _look_number(kind: types.IntType | types.FloatType, value: Any, path: str, s
     elif not _is_number(value) or (whole and isinstance(value, float) and not value.is_integer()):
         yield path, f"expected {word}, got {_kind(value)}"
     elif kind.ge is not None and value < kind.ge:
-        yield path, f"{value} is too small; Connect takes {kind.ge} or more"
+        yield path, f"{value} is too small; Connect accepts {kind.ge} or more"
     elif kind.le is not None and value > kind.le:
-        yield path, f"{value} is too large; Connect takes at most {kind.le}"
+        yield path, f"{value} is too large; Connect accepts at most {kind.le}"
     elif whole and isinstance(value, float):
         yield path, f"expected a whole number, got {value}; write {int(value)}"
     elif not whole and not _fits_float(value):

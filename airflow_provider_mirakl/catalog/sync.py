@@ -338,7 +338,7 @@ def _guard(changes: Changes, source: str, max_delete_ratio: float) -> None:
     raise MiraklInputError(
         f"{source}: {missing:,} of {known:,} products known to Mirakl are no longer in it ({missing / known:.1%}), "
         f"but max_delete_ratio allows {max_delete_ratio:.1%}; nothing was sent or deleted. Check that the source is "
-        f"complete. Missing are, for example, {examples}"
+        f"complete. Missing, for example: {examples}"
     )
 
 

@@ -43,7 +43,7 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
     if table.repeated_headings:
         notes.append(
             f"{name}: the header occurs {table.repeated_headings:,} more "
-            f"{'time' if table.repeated_headings == 1 else 'times'} among the rows; those rows were left out"
+            f"{'time' if table.repeated_headings == 1 else 'times'} among the rows; those rows were skipped"
         )
 
 
@@ -78,10 +78,10 @@ def _heading(table: Table, shaping: Shaping, notes: list[str]) -> tuple[list[str
     ids = id_columns(shaping.table_columns, table.header) if shaping.speaks_connect else []
     at = [table.header.index(one) for one in ids if one in table.header]
     if any(fold(codes[one]) in _CODES_OF_IDS for one in at):
-        notes.append(f"{table.name}, line {first.line}: a second header, with codes, was left out")
+        notes.append(f"{table.name}, line {first.line}: a second header, with codes, was skipped")
         return table.header, rows
     if not _fits(shaping, table.header) and _fits(shaping, codes):
-        notes.append(f"{table.name}: the header in line {first.line} is used; the one above it was left out")
+        notes.append(f"{table.name}: the header in line {first.line} is used; the one above it was skipped")
         return codes, rows
     return table.header, below
 

@@ -72,7 +72,7 @@ _identify = msgspec.json.Decoder(_Identified).decode
 
 
 class Findings(msgspec.Struct):
-    """What a round of a read-back found, in short: ``1 missing, 9 verified; first to wait for: A``."""
+    """What a round of a read-back found, in short: ``1 missing, 9 verified; still waiting for: A``."""
 
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     """Products by the code of their results."""
@@ -88,7 +88,7 @@ class Findings(msgspec.Struct):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {code}" for code, count in sorted(self.counts.items()))
-        return f"{counts}; first to wait for: {self.waiting}" if self.waiting else counts
+        return f"{counts}; still waiting for: {self.waiting}" if self.waiting else counts
 
 
 class Verifier:

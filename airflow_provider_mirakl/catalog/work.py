@@ -140,7 +140,7 @@ class SendWork:
             self._sync.intend(self._ledger.plan, self._ledger.next_chunk)
 
     def withdraw(self) -> None:
-        """Note that Mirakl did not take the chunk."""
+        """Note that Mirakl did not accept the chunk."""
         if self._sync is not None:
             self._sync.withdraw()
 
@@ -339,7 +339,7 @@ class VerifyWork(_Walk):
                         yield row["item_id"]
 
     def describe(self, interval: float) -> str:
-        """Such as ``round 2/3: 9 products read back; round 1 found 1 missing, 9 verified; first to wait for: A``."""
+        """Such as ``round 2/3: 9 products read back; round 1 found 1 missing, 9 verified; still waiting for: A``."""
         progress = self._progress
         seen = sum(verifier.seen for verifier in self._verifiers)
         text = f"round {progress.round}/{self._rounds}: {seen:,} products read back"

@@ -157,7 +157,7 @@ class ProductCheck:
         attributes = self._operator.attributes
         if self._converted:
             self._is_checked = False
-            self.notes.append("Mirakl converts the file by AI_CONVERTER, so only its form was checked")
+            self.notes.append("Mirakl converts the file with AI_CONVERTER, so only its form was checked")
             return list(names), []
         named = [name for name in names if name]
         known = [name for name in named if name in attributes]

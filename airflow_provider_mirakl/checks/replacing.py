@@ -40,8 +40,8 @@ class Absent:
             raise MiraklInputError(
                 f"source: {source!r} leaves out {self.count:,} of the shop's {self.known:,} offers "
                 f"({self.count / self.known:.1%}), which import_mode='REPLACE' would delete, but max_delete_ratio "
-                f"allows {max_delete_ratio:.1%}; nothing was sent. Check that the file is complete. Missing are, for "
-                f"example, {', '.join(map(repr, self.examples))}"
+                f"allows {max_delete_ratio:.1%}; nothing was sent. Check that the file is complete. Missing, for "
+                f"example: {', '.join(map(repr, self.examples))}"
             )
 
 

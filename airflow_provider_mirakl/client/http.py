@@ -236,7 +236,7 @@ class Client(_Shared):
         auth = self.settings.auth
         if not isinstance(auth, ClientCredentials):
             raise MiraklConfigurationError(
-                "auth: only client credentials are traded for tokens", field="auth"
+                "auth: only client credentials are exchanged for tokens", field="auth"
             )
         return str(self._token(NeedToken(auth, None if refused is None else Secret(refused))))
 

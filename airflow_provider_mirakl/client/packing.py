@@ -31,7 +31,7 @@ def packing_of(encoding: str) -> str:
     words = [word for word in encoding.lower().replace(",", " ").split() if word not in _PLAIN]
     packings = [word for word in words if not _is_charset(word)]
     if len(packings) > 1 or any(word not in _PACKED for word in packings):
-        raise UnknownPackingError(f"packed as {' '.join(packings)[:80]!r}, which was not asked for")
+        raise UnknownPackingError(f"compressed as {' '.join(packings)[:80]!r}, which was not requested")
     return packings[0] if packings else ""
 
 
@@ -88,7 +88,7 @@ class Unpacker:
         :raises PackingError: it was cut short.
         """
         if self._held or (self._begun and not self._decoder.eof):
-            raise PackingError("the packed body ends early")
+            raise PackingError("the compressed body is truncated")
 
     def _unpack(self, data: bytes) -> bytes:
         begun, self._begun = self._begun, True

@@ -47,11 +47,11 @@ _HINTS: dict[int, str] = {
     401: "check the key or secret of the connection",
     403: "the key is known but may not do this; check the role of the connection and the rights of its user",
     404: "check the address and the ids",
-    405: "check the address: Mirakl does not know this method there",
-    406: "Mirakl cannot answer in the format asked for",
-    410: "it is gone for good",
-    413: "the request is too large; send less at once",
-    415: "Mirakl does not take the format sent",
+    405: "check the address: Mirakl does not support this method there",
+    406: "Mirakl cannot answer in the requested format",
+    410: "it no longer exists",
+    413: "the request is too large; send less in one call",
+    415: "Mirakl does not accept the format of the request",
 }
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-trace-id", "cf-ray")
 # Each step reads on to the next bracket at most, so that no page takes more than linear time.

@@ -68,7 +68,7 @@ WATERMARK = NoteKind(
     holds="how far a listing has been extracted",
     type=Watermark,
     damaged="stop",
-    fix="Restore it, or remove it to begin again from `since`.",
+    fix="Restore it, or remove it to start over from `since`.",
 )
 
 

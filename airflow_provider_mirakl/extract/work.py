@@ -236,7 +236,7 @@ class ExtractWork(OnlyReads):
             operation = self._listing.page(found.params).operation.code
             raise MiraklReplyError(
                 f"{operation}: rows leave the listing faster than its pages can be read. Going back {MOST_RETURNS} "
-                "times found no new row. Leave out the filters that rows leave, such as a state",
+                "times found no new row. Remove filters that rows can stop matching, such as a state",
                 operation=operation,
             )
         self._progress = msgspec.structs.replace(

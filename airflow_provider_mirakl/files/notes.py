@@ -148,7 +148,7 @@ class Note(Generic[T]):
         is_kept = self._store is not None and self._store.set(self._key, data.decode())
         if failure is not None:
             words = (
-                f"{self.path} cannot be written ({failure.strerror or failure}); make room for it, or set "
+                f"{self.path} cannot be written ({failure.strerror or failure}); free some space, or set "
                 "[mirakl] work_folder to a folder that this machine may write to"
             )
             if not is_kept:

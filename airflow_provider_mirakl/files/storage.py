@@ -79,7 +79,7 @@ def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
     if isinstance(error, IsADirectoryError):
         why = "is a folder; name one file in it"
     elif isinstance(error, PermissionError):
-        why = f"must not be read by this user ({error})"
+        why = f"cannot be read by this user ({error})"
     else:
         why = f"cannot be read ({error})"
     return MiraklInputError(f"{field}: {str(path)!r} {why}")

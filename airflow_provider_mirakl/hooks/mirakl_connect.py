@@ -102,7 +102,10 @@ class MiraklConnectHook(MiraklBaseHook):
         auth = self.settings.auth
         assert isinstance(auth, ClientCredentials)  # noqa: S101 - the only kind that this type has
         client.send(fetch_token(auth))
-        return "Mirakl returned a token for client id and secret. The first call shows whether they may call Connect."
+        return (
+            "Mirakl returned a token for the client id and secret. The first call shows whether they have the right to "
+            "call Connect."
+        )
 
 
 def _source(given: Any) -> Any:

@@ -176,7 +176,7 @@ class PlatformSettings:
             if not wanted:
                 continue
             known = known_ones()
-            there = f"; there are {', '.join(sorted(known))}" if 0 < len(known) <= 30 else ""
+            there = f", which has {', '.join(sorted(known))}" if 0 < len(known) <= 30 else ""
             problems += [
                 Problem(f"{code!r} does not exist on this instance{there}", name)
                 for code in sorted(set(wanted) - known)

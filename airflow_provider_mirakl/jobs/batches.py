@@ -110,7 +110,7 @@ class BatchWork:
         self._book.intend(number, self._batches[number][1])
 
     def withdraw(self) -> None:
-        """Note that Mirakl did not take the batch."""
+        """Note that Mirakl did not accept the batch."""
         self._book.withdraw(self.left[0])
 
     def accept(self, result: Any, at: datetime) -> None:

@@ -57,7 +57,7 @@ UnknownFields = Literal["reject", "send"]
 GtinCheck = Literal["reject", "warn", "off"]
 OnMissing = Literal["delete", "keep"]
 MOST_IN_A_CALL = 1000
-"""Products that Mirakl Connect takes in one call."""
+"""Products that Mirakl Connect accepts in one call."""
 
 
 class Reading(TypedDict):

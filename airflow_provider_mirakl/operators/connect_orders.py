@@ -206,7 +206,7 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
     ``error_code`` and ``error_message``; optionally ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
     ``SYNCHRONIZE_ORDER_UPDATE``).
 
-    Mirakl takes 100 rows a call and a call a minute. A retry continues with the first call that was not made; a call
+    Mirakl accepts 100 rows a call and a call a minute. A retry continues with the first call that was not made; a call
     whose reply was lost is made again, and Connect may show its rows twice.
 
     :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object

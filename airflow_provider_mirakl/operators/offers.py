@@ -45,7 +45,8 @@ _SELLERS_AND_OPERATORS = ("shop", "operator")
 class MiraklImportOffersOperator(FileJobOperator):
     """Import a file of offers (OF01), wait, archive the error report (OF03) and evaluate the lines.
 
-    Mirakl takes one a minute for each seller, or one every 15 minutes with products; a task that comes too early waits.
+    Mirakl accepts one a minute for each seller, or one every 15 minutes with products. A task that comes too early
+    waits.
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
     :param import_mode: ``NORMAL``; or ``REPLACE``, which deletes every offer that is not in the file.
@@ -140,7 +141,7 @@ class MiraklImportOffersOperator(FileJobOperator):
 class MiraklUpsertOffersOperator(RowsJobOperator):
     """Create, update or delete offers as JSON (OF24), wait, archive the error report (OF03) and evaluate the offers.
 
-    Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl takes one call
+    Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl accepts one call
     a minute, so import large numbers of offers as a file.
 
     Types, names and required fields of every offer are checked by Mirakl's document before a call is made, and every

@@ -23,7 +23,7 @@ ConversionType = Literal["AI_CONVERTER", "STANDARD"]
 class MiraklImportProductsOperator(FileJobOperator):
     """Import a file of products (P41), wait, archive the reports (P44 to P47) and evaluate the lines.
 
-    Mirakl takes a product import every 15 minutes for each seller; a task that comes too early waits until it is
+    Mirakl accepts a product import every 15 minutes for each seller; a task that comes too early waits until it is
     permitted.
 
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.

@@ -83,7 +83,9 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         keys = Keys(self.source_key, self.other_key, self.fields or {})
         found = reconcile(self._side("source"), self._side("other"), keys, run.folder)
         if found["duplicates"]:
-            self.log.warning("%d products repeat a key; the last one counts", found["duplicates"])
+            self.log.warning(
+                "%d products have a key that occurs twice; the last one is used", found["duplicates"]
+            )
         if not found["other"]:
             self.log.warning("The other side is empty: check that its export is complete")
         self.log.info(

@@ -140,7 +140,7 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
     :param resynced: the result of the resync; ``None`` if it was skipped. Templated.
     :param about: entries for the top of the report, by name, such as a reason and a ticket. Templated.
     :return: ``planned``, ``succeeded``, ``failed``, ``unknown``; ``sent``, whether anything was sent; ``report``, the
-        file; ``rejects``, the failed products as ``source`` of a next run; and ``folder``.
+        file; ``rejects``, the failed products as ``source`` of the next run; and ``folder``.
     :raises AirflowFailException: a product failed; a retry cannot change that.
     """
 
@@ -174,7 +174,7 @@ class MiraklReportResyncOperator(MiraklBaseOperator):
         if result["failed"]:
             raise AirflowFailException(
                 f"{result['failed']} of {result['planned']} products failed; {file} lists them, and "
-                f"{result['rejects'] or 'the same input'} is the source of a next run"
+                f"{result['rejects'] or 'the same input'} is the source for the next run"
             )
         counts = {name: result[name] for name in COUNTS}
         return counts | {

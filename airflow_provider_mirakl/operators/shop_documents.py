@@ -351,8 +351,8 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
             return None
         if since is None or since < earliest:
             self.log.warning(
-                "S30 reaches back %d days at most, so documents uploaded before %s are left out; name shop_ids once "
-                "to take them",
+                "S30 reaches back %d days at most, so documents uploaded before %s are omitted; set shop_ids once "
+                "to include them",
                 MAX_PERIOD.days,
                 earliest.strftime("%Y-%m-%d %H:%M:%S UTC"),
             )

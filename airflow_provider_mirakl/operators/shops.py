@@ -287,14 +287,14 @@ class MiraklUpdateShopOperator(StoringOperator):
     """Change some fields of a seller's shop.
 
     A field that is left out is not changed; ``null`` erases it, if Mirakl allows that. Mirakl answers 200 even if
-    it refuses a field, such as one that the operator has locked: each refused field counts as failed here.
+    it rejects a field, such as one that the operator has locked: each rejected field counts as failed here.
 
     Mirakl permits this once a day. A second call that day is not made and raises ``MiraklNotYetError``, or
-    ``MiraklRateLimitError`` if Mirakl itself refuses it; both carry the next permitted time.
+    ``MiraklRateLimitError`` if Mirakl itself rejects it; both have the next permitted time.
 
-    Where Mirakl's reply was lost, the change may be in, and Mirakl may have counted the call. The task then reads the
-    shop (A01, permitted once a day too): if it shows every changed value, the task succeeds. Else it fails, and says
-    so; a retry checks again before it sends.
+    If Mirakl's reply is lost, the change may have been made, and Mirakl may have counted the call. The task then reads
+    the shop (A01, also permitted once a day). If the shop has every changed value, the task succeeds. Otherwise it
+    fails and says so; a retry checks again before it sends.
 
     :param changes: the fields in Mirakl's names; or the path of a JSON file with them, which keeps bank accounts out
         of the rendered template. Templated.
@@ -380,8 +380,8 @@ class MiraklUpdateShopOperator(StoringOperator):
                 raise
             raise MiraklNotYetError(
                 f"{wait} The reply to this task's call of {datetime.fromtimestamp(lost, UTC):%Y-%m-%d %H:%M:%S} UTC "
-                "was lost, so the change may be in already. Check the shop in Mirakl's back office. Sending the same "
-                "change again is harmless, but Mirakl permits it only then",
+                "was lost, so the change may already have been made. Check the shop in Mirakl's back office. Sending "
+                "the same change again is harmless, but Mirakl only permits it at that time",
                 operation="A02",
                 retry_at=wait.retry_at,
             ) from None
@@ -405,13 +405,15 @@ class MiraklUpdateShopOperator(StoringOperator):
         try:
             account = client.send(get_account(shop_id=self.caller_of(self.shop_id).shop_id), max_wait=0)
         except MiraklError as error:
-            self.log.info("The shop cannot be read to see whether the change is in: %s", error)
+            self.log.info("The shop cannot be read to see whether the change was made: %s", error)
             return False
         missing = not_shown(changes, account)
         if missing:
             self.log.warning("The shop does not show the new value of %s.", ", ".join(missing))
         else:
-            self.log.warning("The reply was lost; the shop shows every changed value, so the change is in.")
+            self.log.warning(
+                "The reply was lost; the shop shows every changed value, so the change was made."
+            )
         return not missing
 
     def _read_changes(self) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ def write_report(
         "",
         *(f"- {name}: {_cell(value) or '-'}" for name, value in {**about, "route": result["route"]}.items()),
         *(f"- {name}: {result[name]}" for name in COUNTS),
-        f"- input of a next run: {result['rejects'] or '-'}",
+        f"- input for the next run: {result['rejects'] or '-'}",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),
@@ -57,7 +57,7 @@ def proposal(found: Mapping[str, Any], threshold: int | str, dag_id: str) -> dic
         return None
     form = {"source": found["resync"], "route": "direct", "reason": "weekly reconciliation", "preview": True}
     log.warning(
-        "%d products are not as they should be. See each of them, and send nothing yet, with:\n"
+        "%d products differ from what they should be. To list them without sending anything, run:\n"
         "airflow dags trigger %s --conf '%s'",
         found["resync_products"],
         dag_id,

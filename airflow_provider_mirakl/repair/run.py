@@ -159,7 +159,9 @@ class RepairRun:
         ids = self.repair.product_ids
         commas = [key for key in ids if "," in key]
         if commas:
-            raise MiraklInputError(f"products: CM51 does not take an id with a comma, such as {commas[0]!r}")
+            raise MiraklInputError(
+                f"products: CM51 does not accept an id with a comma, such as {commas[0]!r}"
+            )
         return read_states(ids, map(instance.send, state_calls(ids)))
 
     @staticmethod

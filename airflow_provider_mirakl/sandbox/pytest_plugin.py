@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from airflow_provider_mirakl.sandbox.server import Sandbox
 
-#: A minute of Mirakl takes a tenth of a second in a test.
+#: A minute of Mirakl accepts a tenth of a second in a test.
 SPEED = 600.0
 
 

@@ -54,7 +54,7 @@ def _ids_match(wanted: set[str], expect: str) -> Poll:
         found = f"{len(seen):,} of {len(wanted):,} products are present"
     else:
         found = "products are still listed"
-    log.info("This round: %s; first to wait for: %s", found, min(waiting))
+    log.info("This round: %s; still waiting for: %s", found, min(waiting))
     return None
 
 

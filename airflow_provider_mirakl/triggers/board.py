@@ -56,9 +56,10 @@ class _Asked(NamedTuple):
 class Board:
     """A shared reading of a listing for all tasks that wait for a job in it.
 
-    A reading is one call, since Mirakl takes one a minute: the newest jobs, up to a page. A job that is not on the page
-    is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit on a
-    page however many tasks wait. Reading every page instead would take minutes, during which no task learns anything.
+    A reading is one call, because Mirakl accepts one a minute: the newest jobs, up to a page. A job that is not on the
+    page is asked for by itself. If a listing can be filtered by change, most readings ask only for changes, which fit
+    on a page however many tasks wait. Reading every page instead would take minutes, during which no task learns
+    anything.
 
     =============================  ==========================  ======================================================
     the reading                    the job is on the page      the job is not on the page

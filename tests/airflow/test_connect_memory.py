@@ -107,7 +107,7 @@ def test_a_sync_whose_state_is_gone_refuses_before_any_call(run, sandbox, tmp_pa
 
 
 def test_a_call_without_a_reply_that_arrives_after_the_next_run(run, sandbox, tmp_path, monkeypatch):
-    """A run ends without a reply, the next one sends a newer value, and only then Mirakl takes the older call."""
+    """A run ends without a reply, the next one sends a newer value, and only then Mirakl accepts the older call."""
     sandbox.world.settings.limits = "off"
     source = tmp_path / "catalog.ndjson"
 

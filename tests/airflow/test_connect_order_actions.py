@@ -163,7 +163,7 @@ def test_an_equal_one_of_a_moment_before_is_not_taken_for_this_one(
 def test_an_equal_one_of_another_task_is_not_taken_for_this_one(
     run_dag: Any, sandbox: Sandbox, piece: dict[str, Any]
 ) -> None:
-    """The other task's is carried out while this one, whose call Mirakl did not take, waits for its next try."""
+    """The other task's is carried out while this one, whose call Mirakl did not accept, waits for its next try."""
     sandbox.fault("status", operation="v2-refundOrderLines", status=502, times=1)
     source = dag("Refund", [piece], "retries=1").replace("timedelta(0)", "timedelta(seconds=5)")
     task = source[source.index("    MiraklConnect") :]

@@ -184,7 +184,7 @@ def test_a_fixed_interval(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> Non
 
 
 def test_a_watermark_that_is_gone_stops_the_task(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
-    """To begin again silently would deliver everything twice."""
+    """Starting over silently would deliver everything twice."""
     placed = sandbox.place_orders(3)
     assert sorted(ids(run_dag(dag(tmp_path)))) == placed
     (watermark,) = (tmp_path / "work").rglob("watermark.json")

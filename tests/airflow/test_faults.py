@@ -36,7 +36,7 @@ PACED = {"upsert", "upsert in a worker", "delete", "delta", "catalog export", "o
 JOBS = {"P41", "OF01", "OF24", "STO01", "PRI01", "OF52", "CM52", "CM21"}
 REPEATABLE = {kind.code for kind in KINDS.values() if kind.unclear == "resend"} | {"OF24", "A02"}
 """What is sent again when it is not known whether Mirakl took it, because that does no harm."""
-UNCLEAR = re.compile(r"AirflowFailException: Whether Mirakl took .* is not known")
+UNCLEAR = re.compile(r"AirflowFailException: It is not known whether Mirakl received")
 BOUND = re.compile(r"(try|failure) \d+ of \d+|(refused_timeout|timeout)=|did not end within")
 ERROR = re.compile(r"^(?:airflow_provider_mirakl\S*\.)?(Mirakl\w+Error)(?::|$)", re.MULTILINE)
 

@@ -56,7 +56,7 @@ def test_offers_and_every_page_of_a_listing(
     from airflow_provider_mirakl.api.offers import list_offer_imports
 
     hook, ids = MiraklHook("mirakl_shop"), []
-    for number in (1, 2):  # Mirakl takes a file it has already for the same import
+    for number in (1, 2):  # Mirakl accepts a file it has already for the same import
         (tmp_path / "offers.csv").write_text(OFFERS.replace(";5;", f";{number};"))
         ids.append(hook.import_offers(tmp_path / "offers.csv"))
     assert hook.wait_for("offer_import", ids[1])["lines_in_success"] == 1

@@ -383,9 +383,9 @@ class OrderActionsOperator(MiraklBaseOperator):
         note.write(book)
         if left:
             raise AirflowFailException(
-                f"Whether Mirakl took the {self.kind.title} of {', '.join(left)} is not known. Check it in Mirakl "
-                "Connect: if it was carried out, or will be, clear the task later; if it was not, clear the task with "
-                "on_unclear='resend'. Accepted actions are not sent again"
+                f"It is not known whether Mirakl received the {self.kind.title} of {', '.join(left)}. Check it in "
+                "Mirakl Connect: if it was carried out, or will be, clear the task later; if it was not, clear the "
+                "task with on_unclear='resend'. Accepted actions are not sent again"
             )
 
     def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
@@ -425,7 +425,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             for mark in marks
         ]
         if not is_proven(entry.before, after, ours):
-            return "an equal one shows, which may be another's or older"
+            return "there is an equal one, which may be older or from another task"
         if senders.others(group[0][kind.key], entry.at):
             return "one shows, and another task sent its own for the same order"
         return None

@@ -92,7 +92,7 @@ class FileJobOperator(CheckedJobOperator):
 
     @abstractmethod
     def checker(self, caller: Caller) -> Check:
-        """What knows the columns that Mirakl takes.
+        """What knows the columns that Mirakl accepts.
 
         :raises MiraklError: what it needs of Mirakl cannot be had.
         """
@@ -224,7 +224,9 @@ class FileJobOperator(CheckedJobOperator):
                 while block := clean_file.read(1 << 20):
                     copy.write(block)
             remove(self._clean)
-            self.log.info("%s is sent clean: UTF-8, the heading first, no empty row.", self.path.name)
+            self.log.info(
+                "%s is sent as a clean copy: UTF-8, header in the first line, no empty rows.", self.path.name
+            )
         return lint
 
     def _tell(self, lint: Lint) -> None:

@@ -363,7 +363,7 @@ class MiraklJobOperator(MiraklBaseOperator):
     def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
         self._book = book
         if book.result is not None:
-            self.log.info("A previous try submitted %s; its result is kept.", self._named(book))
+            self.log.info("A previous try submitted %s; using its result.", self._named(book))
             return self._checked(book.result)
         with self.hook.get_conn() as client:
             self._submit(context, client, book)

@@ -1,4 +1,4 @@
-"""Files as Mirakl takes them: CSV, XML and XLSX become a header and rows, and back."""
+"""Files as Mirakl accepts them: CSV, XML and XLSX become a header and rows, and back."""
 
 from __future__ import annotations
 

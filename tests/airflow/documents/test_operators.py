@@ -363,7 +363,7 @@ def test_a_shop_update_that_is_refused_in_a_200_is_an_error(
     assert ran.tasks == {"locked": "failed", "fine": "success", "wrong": "failed", "moon": "failed"}
     assert ran.returned("fine")["succeeded"] == 2
     assert "emial: is not a field of A02" in ran.said
-    assert "channels: 'MOON' does not exist on this instance; there are INIT, OUTLET" in ran.said
+    assert "channels: 'MOON' does not exist on this instance, which has INIT, OUTLET" in ran.said
     assert "items failed" in ran.said
     assert operations(sandbox)["A02"] == 2
     assert operations(sandbox)["CH11"] == 1
@@ -381,7 +381,7 @@ def test_a_second_update_a_day_says_when(run: Any, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("made", [True, False])
 def test_an_update_whose_reply_was_lost_is_looked_up(run: Any, sandbox: Sandbox, made: bool) -> None:
-    """Mirakl takes A02 once a day: the next try must say that the change may be in, and not only when to call again."""
+    """Mirakl accepts A02 once a day: the next try must say that the change may have been made, not only when."""
     sandbox.call(lambda world: setattr(world.settings, "limits", "published"))
     kind = "reset_after" if made else "status"
     sandbox.fault(kind, operation="A02", times=1)
@@ -399,7 +399,7 @@ def test_an_update_whose_reply_was_lost_is_looked_up(run: Any, sandbox: Sandbox,
         assert "the shop shows every changed value" in ran.said
     else:
         assert "The shop does not show the new value of description" in ran.said
-        assert "was lost, so the change may be in already" in ran.said
+        assert "was lost, so the change may already have been made" in ran.said
 
 
 def test_shops_are_listed_for_mapping(run: Any, sandbox: Sandbox) -> None:

@@ -197,7 +197,7 @@ def test_a_setting_goes_to_a_file_and_is_narrowed(
     assert result.pop("folder").startswith(str(tmp_path / "work"))
     assert result == {"target": str(target), "items": len(lines(target))}
     assert 0 < len(run(setting="hierarchies", query={"hierarchy": "headphones"})) <= result["items"]
-    with pytest.raises(MiraklInputError, match="'hierarchy'; L01 takes none"):
+    with pytest.raises(MiraklInputError, match="'hierarchy'; L01 accepts none"):
         run(setting="locales", query={"hierarchy": "x"})
 
 

@@ -33,8 +33,8 @@ def test_a_shop_is_sent_for_a_seller_only() -> None:
     ("name", "query", "words"),
     [
         ("colours", {}, "setting must be one of additional_fields, .* not 'colours'"),
-        ("locales", {"locale": "fr_FR"}, "'locale'; L01 takes none"),
-        ("values_lists", {"hierarchy": "a"}, "'hierarchy'; VL11 takes code"),
+        ("locales", {"locale": "fr_FR"}, "'locale'; L01 accepts none"),
+        ("values_lists", {"hierarchy": "a"}, "'hierarchy'; VL11 accepts code"),
     ],
 )
 def test_what_is_not_a_setting_is_refused(name: str, query: dict[str, Any], words: str) -> None:

@@ -34,7 +34,7 @@ def price(amount: str) -> str:
 @pytest.mark.parametrize(
     ("row", "field", "words"),
     [
-        ('{"id":"%s"}' % ("x" * 257), "id", "has 257 characters; Connect takes at most 256"),
+        ('{"id":"%s"}' % ("x" * 257), "id", "has 257 characters; Connect accepts at most 256"),
         ('{"id":""}', "id", "is empty"),
         ('{"brand":"A"}', "id", "missing"),
         ('{"id":7}', "id", "expected a text, got the number 7; write it in quotes"),
@@ -42,7 +42,7 @@ def price(amount: str) -> str:
         (
             '{"id":"A","gtins":[{"value":"01942520342791"}]}',
             "gtins[0].value",
-            "'01942520342791' has 14 digits; Connect takes 8, 12 or 13",
+            "'01942520342791' has 14 digits; Connect accepts 8, 12 or 13",
         ),
         ('{"id":"A","gtins":[{"value":"019425203-79"}]}', "gtins[0].value", "is not a GTIN"),
         (
@@ -58,14 +58,14 @@ def price(amount: str) -> str:
         (price('"12,50"'), "standard_prices[0].price.amount", "write 12.50 without quotes"),
         (price('"a lot"'), "standard_prices[0].price.amount", "expected a number, got the text 'a lot'"),
         (price("true"), "standard_prices[0].price.amount", "expected a number, got true"),
-        (price("-0.01"), "standard_prices[0].price.amount", "Connect takes 0 or more"),
+        (price("-0.01"), "standard_prices[0].price.amount", "Connect accepts 0 or more"),
         ('{"id":"A","standard_prices":[]}', "standard_prices", "is an empty list; leave the field out"),
         ('{"id":"A","standard_prices":null}', "standard_prices", "leave the field out to keep"),
         ('{"id":"A","quantities":[{"available_quantity":1.5}]}', "quantities[0].available_quantity", "whole"),
         (
             '{"id":"A","quantities":[{"available_quantity":1000000001}]}',
             "quantities[0].available_quantity",
-            "Connect takes at most 1000000000",
+            "Connect accepts at most 1000000000",
         ),
         ('{"id":"A","titles":{"locale":"en","value":"x"}}', "titles", "expected a list, got an object"),
         ('{"id":"A","category":[]}', "category", "expected an object, got a list"),
@@ -76,7 +76,7 @@ def price(amount: str) -> str:
         (
             '{"id":"A","attributes":[{"id":"a","name":"a","type":"TEXT","value":"x"}]}',
             "attributes[0].type",
-            "Connect takes STRING, NUMERIC, BOOLEAN (a text is STRING)",
+            "Connect accepts STRING, NUMERIC, BOOLEAN (a text is STRING)",
         ),
         (
             '{"id":"A","attributes":[{"id":"a","name":"a","type":"BOOLEAN","value":"yes"}]}',
@@ -204,7 +204,7 @@ def test_unreadable_file(write: Make, tmp_path: Path) -> None:
             raise PermissionError(13, "Permission denied")
 
     path = Locked(write([{"id": "A"}]))
-    assert "must not be read by this user" in str(refused(path, tmp_path / "plan"))
+    assert "cannot be read by this user" in str(refused(path, tmp_path / "plan"))
 
 
 def test_truncated_gzip(product: Make, write: Make, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_file_without_line_ends(write: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1001])
 def test_a_chunk_has_1_to_1000_products(limit: int, tmp_path: Path) -> None:
-    assert "Connect takes 1 to 1000" in str(refused([], tmp_path / "plan", batch_size=limit))
+    assert "Connect accepts 1 to 1000" in str(refused([], tmp_path / "plan", batch_size=limit))
 
 
 def test_half_of_a_surrogate_pair_in_an_id_or_a_name_is_reported(tmp_path: Path) -> None:

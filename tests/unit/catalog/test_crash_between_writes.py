@@ -85,7 +85,7 @@ def test_a_verification_killed_between_two_rounds_proves_no_delete_from_the_last
     assert again.outcome is not None
     assert (again.outcome.failed, again.outcome.succeeded) == (1, 0)
     assert again.describe(0) == (
-        "round 2/2: 0 products read back; round 1 found 1 still_there; first to wait for: A"
+        "round 2/2: 0 products read back; round 1 found 1 still_there; still waiting for: A"
     )
     take(again, page("B"))
     assert again.describe(0) == "round 2/2: 0 products read back; round 2 found 1 deleted"

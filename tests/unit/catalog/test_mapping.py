@@ -211,8 +211,8 @@ def test_limits_count_characters(letter: str) -> None:
         ("1.0", "expected a whole number, got 1.0; write 1"),
         ("1e5", "expected a whole number, got 100000.0; write 100000"),
         ("1.5", "expected a whole number, got the number 1.5"),
-        ("1e10", "10000000000.0 is too large; Connect takes at most 1000000000"),
-        ("-1.0", "-1.0 is too small; Connect takes 0 or more"),
+        ("1e10", "10000000000.0 is too large; Connect accepts at most 1000000000"),
+        ("-1.0", "-1.0 is too small; Connect accepts 0 or more"),
     ],
 )
 def test_a_fraction_in_json_where_a_whole_number_belongs(number: str, words: str) -> None:

@@ -72,7 +72,7 @@ def test_good_products(fields: dict[str, Any], product: Callable[..., Any]) -> N
 def test_lists_have_limits(field: str, entry: dict[str, Any], limit: int) -> None:
     assert accepted(json.dumps({"id": "A", field: [entry] * limit}).encode())
     (problem,) = CHECKER.problems(json.dumps({"id": "A", field: [entry] * (limit + 1)}).encode())
-    assert str(problem) == f"id 'A', {field}: has {limit + 1} entries; Connect takes at most {limit}"
+    assert str(problem) == f"id 'A', {field}: has {limit + 1} entries; Connect accepts at most {limit}"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_lists_have_limits(field: str, entry: dict[str, Any], limit: int) -> Non
 )
 def test_texts_have_limits(row: dict[str, Any], limit: int) -> None:
     (problem,) = CHECKER.problems(json.dumps({"id": "A", **row}).encode())
-    assert problem.message == f"has {limit + 1} characters; Connect takes at most {limit}"
+    assert problem.message == f"has {limit + 1} characters; Connect accepts at most {limit}"
     assert accepted(json.dumps({"id": "A", **row}).replace("x" * (limit + 1), "x" * limit).encode())
 
 

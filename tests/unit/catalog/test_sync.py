@@ -49,7 +49,7 @@ class Shop:
     def accept(self, sync: SyncPlan, chunks: int | None = None, *, fate: str = "") -> None:
         """Take the first chunks, upserts before deletes, and one more with another fate.
 
-        :param fate: ``lost``: taken, but the reply never arrives; ``late``: Mirakl takes it within an hour.
+        :param fate: ``lost``: taken, but the reply never arrives; ``late``: Mirakl accepts it within an hour.
         """
         due = [(plan, index) for plan in (sync.upsert, sync.delete) for index in range(len(plan.chunks))]
         stop = len(due) if chunks is None else chunks
@@ -300,7 +300,7 @@ def older(kind: str, shop: Shop, product: Make) -> tuple[SyncPlan, Plan]:
 def test_a_late_call_of_an_overtaken_sync_is_made_good(
     kind: str, hours: int, shop: Shop, product: Make
 ) -> None:
-    """Mirakl takes the older call last, and its worker lives: the commit notes the products as uncertain.
+    """Mirakl accepts the older call last, and its worker lives: the commit notes the products as uncertain.
 
     :param hours: how long the worker was stopped between the intent and its call.
     """

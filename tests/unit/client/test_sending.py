@@ -278,7 +278,7 @@ def test_packed_bodies(bench: Any, server: Any, steps: Any, calls: Any, encoding
 
 def test_a_packing_that_was_not_asked_for(bench: Any, server: Any, steps: Any, calls: Any) -> None:
     server.script(steps.reply(200, b"{}", Content_Encoding="br"))
-    with pytest.raises(MiraklReplyError, match="'br', which was not asked for"):
+    with pytest.raises(MiraklReplyError, match="'br', which was not requested"):
         bench.client(server.url, max_attempts=4).send(calls.read)
     assert len(server.seen) == 1, "another try brings the same"
     assert server.seen[0].headers["accept-encoding"] == "gzip, deflate"

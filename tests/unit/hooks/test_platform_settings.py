@@ -165,7 +165,7 @@ def test_unknown_codes_are_named_before_a_call_is_spent(mirakl_sandbox, settings
         "currencies: 'XXX'",
         "attributes: 'n_o'",
     ]
-    assert "there are de, en_US, fr_FR" in said[0]
+    assert "which has de, en_US, fr_FR" in said[0]
 
 
 def test_only_what_is_given_is_asked_for(mirakl_sandbox, settings):

@@ -1,4 +1,4 @@
-"""How long a job operator waits for the moment at which Mirakl takes its submission."""
+"""How long a job operator waits for the moment at which Mirakl accepts its submission."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_a_right_that_is_missing_is_a_warning_unless_it_is_required(sandbox):
 def test_a_right_that_the_role_cannot_have(sandbox):
     assert "no key of the connection has it" in found("mirakl_shop", require=["CM51"])["CM51", "failed"]
     assert "has none to check" in found("djust_default", require=["CM51"])["rights", "failed"]
-    with pytest.raises(MiraklConfigurationError, match="'XX' cannot be checked; there are P51"):
+    with pytest.raises(MiraklConfigurationError, match="'XX' cannot be checked; use P51"):
         preflight.check("mirakl_shop", require=["XX"])
 
 
@@ -159,11 +159,11 @@ def test_an_extra_that_cannot_be_read_is_told(sandbox, monkeypatch, extra):
     ("status", "word", "verdict"),
     [
         (403, "the key may not do this", "no key of the connection has it"),
-        (401, "the key is not taken here", "no key of the connection has it"),
+        (401, "the key is not accepted here", "no key of the connection has it"),
         (404, "the instance does not offer this", "no key of the connection has it"),
-        (429, "could not be found out", "it could not be found out"),
-        (500, "could not be found out", "it could not be found out"),
-        (503, "could not be found out", "it could not be found out"),
+        (429, "could not be checked", "it could not be checked"),
+        (500, "could not be checked", "it could not be checked"),
+        (503, "could not be checked", "it could not be checked"),
     ],
 )
 @pytest.mark.parametrize("code", [right.code for right in preflight.rights()])
@@ -172,7 +172,7 @@ def test_what_each_answer_means_for_each_right(sandbox, code, status, word, verd
     findings = preflight.check("mirakl_operator", require=[code])
     (of_role,) = [finding for finding in findings if finding.check == f"operator {code}"]
     assert word in of_role.message
-    assert of_role.status == ("warning" if "found out" in verdict else "failed")
+    assert of_role.status == ("warning" if "checked" in verdict else "failed")
     assert findings[-1] == preflight.Finding(code, "failed", f"is required, and {verdict}")
     others = [finding for finding in findings if finding.check.startswith("operator ")]
     assert {finding.status for finding in others if finding is not of_role} == {"ok"}

@@ -83,8 +83,8 @@ def poll(pages, **options):
 @pytest.mark.parametrize(
     ("listed", "expect", "words"),
     [
-        (["B"], "present", "This round: 1 of 3 products are present; first to wait for: A"),
-        (["C", "B"], "absent", "This round: products are still listed; first to wait for: B"),
+        (["B"], "present", "This round: 1 of 3 products are present; still waiting for: A"),
+        (["C", "B"], "absent", "This round: products are still listed; still waiting for: B"),
     ],
 )
 def test_a_round_says_what_it_found(listed, expect, words, caplog):
@@ -102,5 +102,5 @@ def test_a_round_over_a_plan_counts_by_code(tmp_path, caplog):
     plan_delete(["A", "B"], tmp_path / "plan")
     with caplog.at_level("INFO"):
         assert poll([["B", "X"]], folder=str(tmp_path / "plan")) is None
-    assert caplog.messages == ["This round: 1 deleted, 1 still_there; first to wait for: B"]
+    assert caplog.messages == ["This round: 1 deleted, 1 still_there; still waiting for: B"]
     assert poll([["X"]], folder=str(tmp_path / "plan")) == {"succeeded": 2}
