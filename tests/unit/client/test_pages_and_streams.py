@@ -239,7 +239,7 @@ def test_a_download_whose_packing_is_none(bench: Any, server: Any, steps: Any, e
 
 def test_a_download_in_an_unknown_packing_is_one_error(bench: Any, server: Any, steps: Any) -> None:
     server.script(steps.reply(200, b"x", Content_Encoding="br"))
-    with pytest.raises(MiraklReplyError, match="P44: the reply cannot be read: it is packed as 'br'"):
+    with pytest.raises(MiraklReplyError, match="P44: the reply cannot be read: it is compressed as 'br'"):
         bench.client(server.url).download(DOWNLOAD)
     assert len(server.seen) == 1
 
