@@ -30,7 +30,7 @@ ConnectData = Literal["products", "orders", "returns", "conversations"]
 
 
 def connect_catalog(mirakl_connect_conn_id: str = "mirakl_connect_default") -> Asset:
-    """The catalog of Mirakl Connect that a connection reaches, as an asset (a dataset in Airflow 2).
+    """The catalog of Mirakl Connect of a connection, as an asset (a dataset in Airflow 2).
 
     Set it as an outlet of an operator; the operator adds its outcome to the event.
 

@@ -272,7 +272,7 @@ COMMANDS = (
             ("--shop-id", {"type": int, "metavar": "ID", "help": "the shop; default the connection's own"}),
             (
                 "--operator-format",
-                {"action": "store_true", "help": "the file is in the operator's format already (P41)"},
+                {"action": "store_true", "help": "the file is already in the operator's format (P41)"},
             ),
             ("--encoding", {"default": "auto", "help": "encoding of the file, such as cp1252"}),
             ("--json", {"action": "store_true", "help": "one JSON object with the findings"}),

@@ -18,7 +18,7 @@ _LONGEST_ERROR = 1_000
 def outcome_text(context: Context) -> str:
     """The result of a task, as plain text of a few lines.
 
-    Says which task, the counts of its outcome, the three commonest errors, and where the rows, the rejects and
+    Says which task, the counts of its outcome, the three most frequent errors, and where the rows, the rejects and
     the log are. It never contains items.
 
     :param context: the context of a callback, such as ``on_failure_callback``.

@@ -135,8 +135,8 @@ class FailurePolicy:
 
     The more lenient of the two limits applies, so a ratio alone is enough to allow some failures.
 
-    :param max_failed_items: failed items that are still fine; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed items that is still fine, 0 to 1.
+    :param max_failed_items: how many items may fail; ``None`` allows any number.
+    :param max_failed_ratio: the share of items that may fail, 0 to 1.
     :raises MiraklConfigurationError: a limit outside its range.
     """
 

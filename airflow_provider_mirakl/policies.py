@@ -1,7 +1,7 @@
-"""Retry policies: which errors a retry can cure, and when it is worth trying.
+"""Retry policies: which errors a retry can fix, and when it is worth trying.
 
-Airflow retries every error alike. A wrong key is then tried again for hours, and the alert comes late; a rate limit is
-tried again too early. The table below defines it for every error of this package.
+Airflow retries every error in the same way. A wrong key is then retried for hours, and the alert comes late; a rate
+limit is tried again too early. The table below defines it for every error of this package.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def retry_decision(
 
 
 def make_final(error: MiraklError) -> None:
-    """Make an error one that Airflow does not retry, if a retry cannot cure it.
+    """Make an error one that Airflow does not retry, if a retry cannot fix it.
 
     It keeps its type and data: its class becomes a subclass that is also Airflow's ``AirflowFailException``.
 
@@ -81,7 +81,7 @@ def _final_kind(kind: type[MiraklError]) -> type[MiraklError]:
 
 
 def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a task fail at once on errors that a retry cannot cure (:data:`FINAL_ERRORS`), on every version of Airflow.
+    """Let a task fail at once on errors that a retry cannot fix (:data:`FINAL_ERRORS`), on every version of Airflow.
 
     For functions of your own that use a hook; operators and sensors have a parameter ``fail_fast``::
 
@@ -106,7 +106,7 @@ def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
 def mirakl_retry_policy() -> RetryPolicy:
     """A retry policy for tasks that call Mirakl, for Airflow 3.3 and later.
 
-    Fails at once on errors that a retry cannot cure (:data:`FINAL_ERRORS`), waits exactly until the time that Mirakl
+    Fails at once on errors that a retry cannot fix (:data:`FINAL_ERRORS`), waits exactly until the time that Mirakl
     named after a 429, and leaves every other error to the task's own ``retries`` and ``retry_delay``::
 
         DAG("catalog", default_args={"retries": 3, "retry_policy": mirakl_retry_policy()})

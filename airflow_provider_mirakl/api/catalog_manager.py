@@ -167,7 +167,7 @@ def start_export(
     items_per_chunk: int | None = None,
     megabytes_per_chunk: int | None = None,
 ) -> Call[str]:
-    """CM52: export master products in the background. For operator and front office.
+    """CM52: start an asynchronous export of master products. For operator and front office.
 
     Without filters Mirakl exports only accepted and valid products.
 

@@ -1,4 +1,4 @@
-"""Exports of a Marketplace in the background: orders (OR13 to OR15) and transaction lines (TL03 to TL05).
+"""Asynchronous exports of a Marketplace: orders (OR13 to OR15) and transaction lines (TL03 to TL05).
 
 Source: Mirakl's API documentation, https://developer.mirakl.com; see docs/mirakl-facts.md. Offers are exported by
 :mod:`airflow_provider_mirakl.api.offers`.
@@ -46,7 +46,7 @@ def start_order_export(
     megabytes_per_chunk: int | None = None,
     options: Mapping[str, Json] | None = None,
 ) -> Call[str]:
-    """OR13: export orders in the background. A delta at most every 5 minutes, everything once a day.
+    """OR13: start an asynchronous export of orders. A delta at most every 5 minutes, everything once a day.
 
     Mirakl needs both ends of a range: the end defaults to now if only the start is set. Without any range everything
     is exported. Mirakl runs one such export for each shop at a time.
@@ -117,7 +117,7 @@ def start_transaction_export(
     megabytes_per_chunk: int | None = None,
     options: Mapping[str, Json] | None = None,
 ) -> Call[str]:
-    """TL03: export transaction lines in the background. At most once a day.
+    """TL03: start an asynchronous export of transaction lines. At most once a day.
 
     :param updated_since: only lines that changed since then.
     :param created_since: only lines that were created since then.

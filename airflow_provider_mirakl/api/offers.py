@@ -286,7 +286,7 @@ def start_offer_export(
     channel_codes: Collection[str] = (),
     options: Mapping[str, Json] | None = None,
 ) -> Call[str]:
-    """OF52: export offers in the background. A delta at most once a minute, everything once a day.
+    """OF52: start an asynchronous export of offers. A delta at most once a minute, everything once a day.
 
     :param updated_since: only what changed since then (``last_request_date``).
     :param options: further fields of the body by Mirakl's names: ``include_fields``, ``rename_fields``,

@@ -56,7 +56,7 @@ def import_products(
     :param content: the file: CSV, XML or XLSX.
     :param file_name: its name, whose extension names the format.
     :param caller: who imports; the operator and the front office must name the shop.
-    :param operator_format: the file is in the operator's format already.
+    :param operator_format: the file is already in the operator's format.
     :param conversion_type: how the file is converted; default the shop's own setting.
     :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each on or off; only with
         ``AI_CONVERTER``.

@@ -41,7 +41,7 @@ class MiraklConnectionDisabledError(MiraklConfigurationError, AirflowSkipExcepti
 class MiraklBaseHook(BaseHook):
     """An Airflow connection becomes a client.
 
-    Nothing is read and nothing is sent before the client is asked for, so a hook may be made in a Dag file.
+    Nothing is read or sent until the client is requested, so a Dag file may create a hook.
 
     :param conn_id: the Airflow connection.
     """
@@ -64,7 +64,7 @@ class MiraklBaseHook(BaseHook):
         """The checked values of the connection. Do not read them on an event loop: see :meth:`get_async_conn`.
 
         :raises MiraklConnectionDisabledError: the connection is disabled.
-        :raises MiraklConfigurationError: with every fault of the connection.
+        :raises MiraklConfigurationError: with every problem of the connection.
         """
         with self._existing():
             connection = self.get_connection(self.conn_id)
@@ -87,14 +87,14 @@ class MiraklBaseHook(BaseHook):
         """A client for this connection, to be used as a context manager.
 
         :raises MiraklConnectionDisabledError: the connection is disabled.
-        :raises MiraklConfigurationError: with every fault of the connection.
+        :raises MiraklConfigurationError: with every problem of the connection.
         """
         return self._client(self.settings)
 
     def send(self, call: Call[T]) -> T:
         """Send one call, such as one of :mod:`airflow_provider_mirakl.api`, and return its result.
 
-        Keeps Mirakl's published intervals inside this process, and repeats what may be repeated.
+        Keeps Mirakl's published intervals inside this process, and retries calls that may be repeated.
 
         :param call: what to send.
         :raises MiraklError: as for the client; see :doc:`/client`.

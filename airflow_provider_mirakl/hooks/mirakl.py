@@ -59,7 +59,7 @@ class MiraklHook(MiraklBaseHook):
 
         :param source: a CSV, XML or XLSX file: a local path or object storage.
         :param shop_id: the shop; default the connection's own. The operator and the front office must set one.
-        :param operator_format: the file is in the operator's format already.
+        :param operator_format: the file is already in the operator's format.
         :raises MiraklInputError: the file cannot be read, or a required shop is missing.
         :raises MiraklError: as for the client.
         """

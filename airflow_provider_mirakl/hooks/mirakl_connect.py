@@ -42,9 +42,9 @@ class MiraklConnectHook(MiraklBaseHook):
         """Create or update products, and return the outcome.
 
         Checks every product before the first call, then makes one call a minute of up to 1,000 products, in this
-        worker. For a ``@task`` with some products; for a catalog use
-        :class:`~airflow_provider_mirakl.operators.connect.MiraklConnectUpsertProductsOperator`, which needs no worker
-        while it waits and continues where it stopped. Sending a product again is harmless.
+        worker. Use it in a ``@task`` for a few products; for a catalog use
+        :class:`~airflow_provider_mirakl.operators.connect.MiraklConnectUpsertProductsOperator`, which does not occupy a
+        worker while it waits and continues where it stopped. Sending a product again is harmless.
 
         :param products: a list of dictionaries, a DataFrame, or a file: a local path or object storage.
         :param columns: how flat columns become products, as for the operator.

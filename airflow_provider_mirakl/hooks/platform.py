@@ -1,4 +1,4 @@
-"""What a platform is and allows, asked no more often than Mirakl publishes, and kept in between."""
+"""What a platform is and allows, requested no more often than Mirakl permits, and cached in between."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PlatformSettings:
     """Settings of an instance, for validation before a call is made.
 
     Most of them may be called once a day, some once an hour. So an answer is cached in a file and returned for as long
-    as Mirakl does not permit the next call. Where Mirakl refuses nevertheless, or cannot be reached, an older answer is
+    as Mirakl does not permit the next call. If Mirakl rejects the call anyway, or cannot be reached, an older answer is
     returned with a warning, and without one the error is raised.
 
     ::

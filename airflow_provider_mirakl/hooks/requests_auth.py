@@ -1,4 +1,4 @@
-"""Mirakl's credentials for whatever speaks through ``requests``: an ``HttpOperator``, a dlt source, a script.
+"""Mirakl's credentials for anything that uses ``requests``: an ``HttpOperator``, a dlt source, a script.
 
 A Dag file may import this module: ``requests`` is imported when a task asks for the credentials.
 """

@@ -106,7 +106,7 @@ class JobKind:
     :param items: the field of such a file with the list, if the file is an object.
     :param columns: kinds of the fields of an exported row that Mirakl documents, for Parquet.
     :param batch: the call that submits encoded objects as a job, if any.
-    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in the
+    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``search`` the
         listing; ``resend``, where that is harmless; or ``fail`` and leave the decision to the user.
     """
 
@@ -119,7 +119,7 @@ class JobKind:
     in_progress: frozenset[str]
     shortest: float
     recommended: float
-    unclear: Literal["look", "resend", "fail"]
+    unclear: Literal["search", "resend", "fail"]
     count: Callable[[Status], Counts] = lambda status: Counts()
     reports: tuple[Report, ...] = ()
     listing: Callable[[Caller, datetime, Collection[Any]], Call[Page[dict[str, Json]]]] | None = None
@@ -280,7 +280,7 @@ PRODUCT_IMPORT = JobKind(
     | {"TRANSFORMATION_WAITING", "TRANSFORMATION_RUNNING", "SENT", "TRANSFORMATION_QUEUED", "QUEUED"},
     shortest=60,
     recommended=60,
-    unclear="look",
+    unclear="search",
     count=_count_product_import,
     reports=(
         Report(
@@ -388,7 +388,7 @@ PRICE_IMPORT = JobKind(
     in_progress=_IMPORT_STATES,
     shortest=60,
     recommended=300,
-    unclear="look",
+    unclear="search",
     count=_count_lines,
     reports=_error_report(
         "PRI03", lambda job_id, caller: offers.get_price_error_report(job_id, caller=caller)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MiraklExportTransactionsOperator(ChangesExportOperator):
-    """Export transaction lines in the background (TL03 to TL05) into one file. For every role.
+    """Export transaction lines (TL03 to TL05) into one file, with an asynchronous export. For every role.
 
     Mirakl allows one export a day. To read more often, page by page, use
     :class:`~airflow_provider_mirakl.operators.extract.MiraklExtractOperator` with ``TL02``.
@@ -38,7 +38,7 @@ class MiraklExportTransactionsOperator(ChangesExportOperator):
     :param items_per_chunk: lines in one of Mirakl's files.
     :return: ``target``, ``items``, ``files``, ``job_ids``, ``shop_id`` and ``folder``; without ``wait_for_completion``
         only ``job_ids``, ``target``, ``shop_id`` and ``folder``.
-    :raises MiraklConfigurationError: arguments that do not fit; no call was made.
+    :raises MiraklConfigurationError: arguments are invalid; no call was made.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """

@@ -65,8 +65,8 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
     - delete: ``mirakl_product_id``, ``operation: DELETE``
 
     :param source: the objects: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or object storage); or a
-        DataFrame. In a table, a column is named as its field, that of an attribute ``data.`` and its code, and a cell
-        of a list contains JSON. Templated.
+        DataFrame. In a table, a column is named after its field, that of an attribute ``data.`` and its code, and lists
+        are written as JSON. Templated.
     :param batch_size: products in one call. Mirakl publishes no maximum: uncertain.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` (tracking ids)
         and ``states``; ``reports``, the archived reports by id; ``rows``, the file with a line for each product;
@@ -113,7 +113,9 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
 
 
 class MiraklExportProductsOperator(ChangesExportOperator):
-    """Export master products in the background (CM52 to CM54) into one file. For the operator and the front office.
+    """Export master products (CM52 to CM54) into one file, with an asynchronous export.
+
+    For the operator and the front office.
 
     Without filters Mirakl exports only products that are accepted and valid.
 
@@ -198,7 +200,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
 
 
 class MiraklExportProductStatusOperator(DirectExportOperator):
-    """Export which products of a shop are live, and why the others are not (CM11), since the last time.
+    """Export which products of a shop are live, and why the others are not (CM11), since the last run.
 
     Mirakl allows a delta every 5 minutes and everything every 4 hours, which the first run of a watermark is.
 
@@ -254,7 +256,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
 
 
 class MiraklExportDeletedProductsOperator(DirectExportOperator):
-    """Export which master products were deleted (CM61), since the last time. For the operator and the front office.
+    """Export which master products were deleted (CM61), since the last run. For the operator and the front office.
 
     Mirakl remembers a deletion for a year.
 

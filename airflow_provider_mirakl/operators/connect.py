@@ -306,12 +306,12 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
     A retry continues with the first chunk that is not known to be accepted; clearing the task starts over.
 
     :param source: a file (a local path or object storage), a list of products, or a DataFrame of pandas, polars,
-        pyarrow or DuckDB, also from the task before. Templated.
+        pyarrow or DuckDB, including the result of another task. Templated.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by name and content.
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.columns.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
-        as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
+        as ``preset`` among your own settings. By default, columns are named after Connect's fields.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
         Python knows, such as ``cp1252``.
     :param items: the field with the list of items, if a JSON file is an object, such as ``data``.
@@ -323,10 +323,10 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
         ``off``.
     :param normalize_gtins: correct GTINs if the right one is certain (a lost leading zero, 14
         digits that begin with 0, an apostrophe), and log how many.
-    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
-        before the first call. Default any number, but not all rows.
+    :param max_failed_items: with ``on_invalid="reject"``: how many rejected rows do not fail the task; with more, it
+        fails before the first call. By default any number of rows may be rejected, but not all of them.
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
-    :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
+    :param on_invalid: ``fail`` rejects the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file, with the reasons, and sends the others.
     :param unknown_fields: ``reject`` fields that Connect does not document, because a misspelled name would pass
         unnoticed; ``send`` sends them as they are.
@@ -392,10 +392,10 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
         a list of dictionaries and returns a list of the same length, with ``None`` for a row to leave out.
     :param strip: remove white space from both ends of cells, and reject ids that contain it elsewhere; ``False`` keeps
         both as they are.
-    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
-        before the first call. Default any number, but not all rows.
+    :param max_failed_items: with ``on_invalid="reject"``: how many rejected rows do not fail the task; with more, it
+        fails before the first call. By default any number of rows may be rejected, but not all of them.
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
-    :param on_invalid: ``fail`` refuses the whole source when an id is wrong, before any call; ``reject`` writes wrong
+    :param on_invalid: ``fail`` rejects the whole source when an id is wrong, before any call; ``reject`` writes wrong
         ones to a rejects file and deletes the others.
     :param batch_size: ids in one call, 1 to 1,000.
     :param preview: stop after the plan and send nothing.
@@ -443,7 +443,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     A retry continues with the first chunk that is not known to be accepted; clearing the task plans again.
 
     :param source: the whole catalog: a file (a local path or object storage), a list of products, or a DataFrame of
-        pandas, polars, pyarrow or DuckDB, also from the task before. Templated.
+        pandas, polars, pyarrow or DuckDB, including the result of another task. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
         Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task must set it. Templated.
     :param on_lost_state: what to do if the state of an earlier run of this task is missing: ``fail`` before any
@@ -457,7 +457,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     :param columns: how flat columns (CSV, Parquet, flat objects) become products, such as ``{"mapping": {"SKU": "id",
         "Name": "titles[fr_FR]"}, "currency": "EUR"}``; see :class:`~airflow_provider_mirakl.catalog.columns.Columns`.
         Or the name of a ready mapping: ``shopify``, ``woocommerce``, ``magento``, ``google_merchant``, ``akeneo``; also
-        as ``preset`` among your own settings. Default: the columns name Connect's fields themselves.
+        as ``preset`` among your own settings. By default, columns are named after Connect's fields.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
         Python knows, such as ``cp1252``.
     :param items: the field with the list of items, if a JSON file is an object, such as ``data``.
@@ -469,10 +469,10 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         ``off``.
     :param normalize_gtins: correct GTINs if the right one is certain (a lost leading zero, 14
         digits that begin with 0, an apostrophe), and log how many.
-    :param max_failed_items: with ``on_invalid="reject"``: rejected rows that do not fail the task; with more it fails
-        before the first call. Default any number, but not all rows.
+    :param max_failed_items: with ``on_invalid="reject"``: how many rejected rows do not fail the task; with more, it
+        fails before the first call. By default any number of rows may be rejected, but not all of them.
     :param max_failed_ratio: the same as a share of the rows, 0 to 1; the more lenient of the two applies.
-    :param on_invalid: ``fail`` refuses the whole source when a product is wrong, before any call; ``reject`` writes
+    :param on_invalid: ``fail`` rejects the whole source when a product is wrong, before any call; ``reject`` writes
         wrong products to a rejects file and continues with the others. A rejected product is never deleted.
     :param unknown_fields: ``reject`` fields that Connect does not document, or ``send`` them as they are.
     :param batch_size: products in one call, 1 to 1,000.
@@ -665,8 +665,8 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     :param resend_failed: after a sync: let the next sync of its state send the failed products again, changed or not.
         Set it to ``False`` if Mirakl shows a field differently from how it was sent; otherwise those products are
         sent by every sync.
-    :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many products may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of products, 0 to 1, that may fail without failing the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``, ``folder`` and ``rows``, the
         file with a line for each product.

@@ -1,4 +1,4 @@
-"""Operators for the conversations of Mirakl Connect with customers: extract, begin, answer, attachments."""
+"""Operators for the conversations of Mirakl Connect with customers: extract, start, answer, attachments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     """Extract the conversations of Mirakl Connect that changed since the previous run (listConversations).
 
-    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does.
+    Works like :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`.
     Personal data: names of participants, the topic's text, and the messages.
 
     :param target: folder of the files. Templated.
@@ -101,7 +101,7 @@ def _opener(path: StoragePath) -> Callable[[], Any]:
 
 
 class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
-    """Begin conversations with the customers of orders (createConversation): an action for each row.
+    """Start conversations with the customers of orders (createConversation): an action for each row.
 
     Columns of a row: ``order_id``, ``topic`` (at most 500 characters), ``body``, the first message (1 to 2,000
     characters), and ``files``, a path or a list of at most 5 paths, local or of object storage.

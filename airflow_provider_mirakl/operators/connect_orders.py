@@ -57,7 +57,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     With ``updated_from``, such as ``{{ data_interval_start }}``, it extracts a fixed interval instead, for a backfill.
     Mirakl lists orders by their *last* change, so an order appears in the interval of its last change only.
 
-    **Personal data.** Orders contain customers' names, addresses, phone numbers and e-mail addresses. They go into the
+    **Personal data.** Orders contain customers' names, addresses, phone numbers and email addresses. They go into the
     files of ``target`` and, while the extract runs, into the work folder; never into logs, XCom or errors.
     ``personal_data="drop"`` leaves them out of both.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     """Extract the returns of Mirakl Connect that changed since the previous run (v2-listReturns).
 
-    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does. The
+    Works like :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`. The
     flat tables are ``returns`` and ``return_lines``. Personal data: the address that goods are sent back from, and the
     label.
 

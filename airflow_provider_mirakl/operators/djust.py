@@ -48,8 +48,8 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
     :param poll_interval: seconds between two polls; the connection's ``interval_factor`` stretches it.
     :param timeout: longest wait for the proof, in seconds. Templated.
     :param max_failures: polls that may fail one after another.
-    :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many products may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of products, 0 to 1, that may fail without failing the task.
     :param work_folder: folder for notes and reports, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     :return: as for ``MiraklResyncProductsOperator``.

@@ -33,7 +33,7 @@ class Operation(Argument["str | Mapping[str, Any]"]):
 class MiraklExtractOperator(ExtractOperator):
     """Extract a listing of an instance, each run from where the previous one ended.
 
-    Works as :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator` does, with
+    Works like :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`, with
     the same watermark, for rows as Mirakl sends them (nested NDJSON). Most of these listings are not sorted by the last
     change: a row that changes while pages are read is delivered as it was when it was read, and by the next run again.
     ``OF21`` has no time of change: every run reads all offers of the shop.

@@ -54,7 +54,7 @@ class MiraklImportOffersOperator(FileJobOperator):
         Beyond it nothing is sent. The shop's offers are read before the submission (OF21, one call for 100 offers),
         which needs the key of a seller and a CSV file. 1 sends the file unchecked. Templated.
     :param with_products: the file also contains products.
-    :param operator_format: the products are in the operator's format already.
+    :param operator_format: the products are already in the operator's format.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
     :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
 
@@ -102,7 +102,7 @@ class MiraklImportOffersOperator(FileJobOperator):
         return ImportCheck(OF01)
 
     def guard(self, client: Client, caller: Caller) -> None:
-        """Refuse a file that would delete more offers by leaving them out than ``max_delete_ratio`` allows."""
+        """Reject a file that would delete more offers by leaving them out than ``max_delete_ratio`` allows."""
         if self.import_mode != "REPLACE" or self.max_delete_ratio >= 1:
             return
         from airflow_provider_mirakl.api.offers import list_offers
@@ -144,16 +144,16 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     Every offer is replaced as a whole: a field that is not sent goes back to its default. Mirakl accepts one call
     a minute, so import large numbers of offers as a file.
 
-    Types, names and required fields of every offer are checked by Mirakl's document before a call is made, and every
+    Types, names and required fields of every offer are checked against Mirakl's schema before a call is made, and every
     problem is listed. Then nothing is sent; or, with ``on_invalid="reject"``, the valid offers are.
 
     :param source: the offers by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
-        object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
-        point (``discount.price``), and a cell of a list contains JSON. Templated.
+        object storage); or a DataFrame. In a table, a column is named after its field, one inside an object with a
+        point (``discount.price``), and lists are written as JSON. Templated.
     :param batch_size: offers in one call. Mirakl publishes no maximum: uncertain. With ``deferrable=True`` the
         triggerer sends several batches, one per minute.
     :param required_fields: the fields an offer must have before a call is made. ``all``: the six that Mirakl's
-        document requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
+        schema requires (``shop_sku``, ``product_id``, ``product_id_type``, ``price``, ``state_code``,
         ``update_delete``). ``few``: only ``shop_sku`` and ``update_delete`` of a delete, and no product for an
         update, as the document's descriptions say. Which of the two an instance checks is uncertain.
     :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
@@ -181,7 +181,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         self.required_fields = required_fields
 
     def check(self, item: Any) -> list[Problem]:
-        """Every reason why Mirakl would refuse the offer."""
+        """Every reason why Mirakl would reject the offer."""
         from airflow_provider_mirakl.checks.offers import check_offer
 
         return check_offer(item, few=self.required_fields == "few")
@@ -267,7 +267,7 @@ class MiraklImportPricesOperator(FileJobOperator):
 
 
 class MiraklExportOffersOperator(ChangesExportOperator):
-    """Export offers in the background (OF52 to OF54) into one file. For every role.
+    """Export offers (OF52 to OF54) into one file, with an asynchronous export. For every role.
 
     Mirakl allows an export of everything once a day, and one of changes a minute.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MiraklExportOrdersOperator(ChangesExportOperator):
-    """Export orders of a Marketplace in the background (OR13 to OR15) into one file. For every role.
+    """Export orders of a Marketplace (OR13 to OR15) into one file, with an asynchronous export. For every role.
 
     Mirakl recommends it over OR11 for many orders. It allows an export of changes every five minutes, one of everything
     once a day, and one at a time for each shop. For a smaller number of orders, page by page, use
@@ -35,7 +35,7 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     :param created_since: only orders that were created since this time. Templated.
     :param created_to: only orders that were created up to this time; default now. Templated.
     :param changes_only: only orders that changed since the last run that wrote its target; the first run exports all.
-        Not together with ``updated_since`` or ``updated_to``. Templated.
+        Cannot be combined with ``updated_since`` or ``updated_to``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the last one ended; default 300.
         Templated.
     :param watermark: with ``changes_only``: the file that keeps where the last window ended; default one of the task in
@@ -47,7 +47,7 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     :return: ``target``, ``items``, ``files``, ``job_ids``, ``shop_id`` and ``folder``; without ``wait_for_completion``
         only ``job_ids``, ``target``, ``shop_id`` and ``folder``.
     :raises MiraklConfigurationError: arguments are invalid; no call was made.
-    :raises MiraklInputError: an unknown state, or the end of a range without its begin; no call was made.
+    :raises MiraklInputError: an unknown state, or the end of a range without its start; no call was made.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """

@@ -29,14 +29,14 @@ class MiraklImportProductsOperator(FileJobOperator):
     :param source: the file, CSV, XML or XLSX: a local path or object storage. Templated.
     :param until: ``sent``: done when Mirakl has handed the products to the operator, where their acceptance
         may take days; lines handed over are then counted as unknown. ``complete``: done when they are integrated.
-    :param operator_format: the file is in the operator's format already.
+    :param operator_format: the file is already in the operator's format.
     :param conversion_type: ``AI_CONVERTER`` or ``STANDARD``; default the shop's own setting.
     :param conversion_options: ``ai_enrichment``, ``ai_rewrite``, ``ai_translation``, each true or false; only with
         ``AI_CONVERTER``.
-    :param lint: what to do when a CSV file does not fit the operator's attributes (H11, PM11, VL11, each asked once an
-        hour and kept meanwhile): unknown and missing columns, required attributes by category, types, lengths, values
-        of lists, doubled SKUs, codes of categories. ``warn`` in the log and send the file; ``fail`` before the call is
-        spent; ``off``: do not check. Templated.
+    :param lint: what to do when a CSV file does not fit the operator's attributes (H11, PM11, VL11, each requested once
+        an hour and cached): ``warn`` in the log and send the file; ``fail`` before the call is made; ``off`` to skip
+        the check. It finds unknown and missing columns, empty attributes that a category requires, wrong types,
+        lengths and values of lists, duplicate SKUs, and unknown codes of categories. Templated.
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``job_ids`` and ``states``;
         ``reports``, the archived reports by id; ``rows``, the file with a line for each item known; ``rejects``, the

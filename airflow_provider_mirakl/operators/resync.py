@@ -68,13 +68,13 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
     :param timeout: longest wait after everything is sent, in seconds: for the end of the synchronization (``direct``),
         or until the instance has processed the products (``djust``). Templated.
     :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
-    :param max_failed_items: failed products that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed products, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many products may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of products, 0 to 1, that may fail without failing the task.
     :param work_folder: folder for notes and reports, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``unknown``, ``errors``; ``rows``, the file with the
         state before, the state after and the result of each product; ``rejects``, the failed products as ``source`` of
-        a next run; ``planned``, ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids
+        the next run; ``planned``, ``duplicates``, ``route``, ``preview`` and ``folder``; ``job_ids``, the tracking ids
         of the direct route; ``synchronized``, DJUST's count, and ``client_specification_id``, which it used.
     :raises MiraklInputError: with every problem of the input; nothing was sent.
     :raises MiraklConfigurationError: an argument or a connection is invalid.

@@ -107,8 +107,8 @@ class _ListingOperator(MiraklInstanceOperator):
 class _CheckedOperator(_ListingOperator, StoringOperator):
     """Base of the operators that evaluate each document.
 
-    :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many documents may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of documents, 0 to 1, that may fail without failing the task.
     """
 
     max_failed_items = Maybe(Whole(least=0))
@@ -216,10 +216,10 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     """Fetch the documents of shops to storage: only new ones, each checked.
 
     Documents are written to ``<target>/<shop>/<id>-<file name>``, with a safe name, next to a ``manifest.json`` with
-    id, type, original name, upload date, size and SHA-256 of each. A document that exists with the same id, upload
-    date and size is not fetched again. Several new documents of a shop come as one archive, which is streamed to
-    storage and treated as untrusted. If the archive is rejected, or Mirakl refuses it because of one document, they
-    are fetched one by one. So a bad document, or a bad shop, does not affect the others.
+    id, type, original name, upload date, size and SHA-256 of each. A document that exists with the same id, upload date
+    and size is not fetched again. Several new documents of a shop come as one archive, which is streamed to storage and
+    treated as untrusted. If the archive is rejected, or Mirakl rejects the call because of one document, they are
+    fetched one by one. So a bad document, or a bad shop, does not affect the others.
 
     :param target: the folder of all shops, a local path or object storage. Templated.
     :param shop_ids: the shops. The operator and the front office must set this or ``updated_since``. A seller sets one
@@ -231,16 +231,16 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     :param changes_only: only documents that were uploaded since the last run in which none failed. The first run takes
         everything of ``shop_ids``, or without them what S30 still lists, which is 90 days. Not for sellers, and not
         together with ``updated_since``. Templated.
-    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
-        may differ from ours. What is stored already is not fetched again. Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
+        may differ from Airflow's. Documents that are already stored are not fetched again. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param max_files: largest number of files in an archive.
     :param max_file_bytes: largest size of a document. Default 1 GiB.
-    :param max_total_bytes: largest size of an archive, packed and unpacked. Default 4 GiB: the worker's local disk
-        needs as much free space.
-    :param max_ratio: largest ratio of a file's unpacked to its packed size, checked from 1 MiB on.
-    :param max_failed_items: failed documents that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    :param max_total_bytes: largest size of an archive, compressed and uncompressed. Default 4 GiB: the worker's local
+        disk needs as much free space.
+    :param max_ratio: largest ratio of a file's uncompressed to its compressed size, checked from 1 MiB on.
+    :param max_failed_items: how many documents may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of documents, 0 to 1, that may fail without failing the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         document, by ``<shop>/<id>``), ``stored``, ``unchanged``, ``shop_ids``, ``manifests`` and
         ``folder``.
@@ -406,7 +406,7 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
     """Attach files to a shop, up to 50.
 
     Every file is checked before a call is made: it exists, is not empty, and no two share a name or a type. Then they
-    are sent in one call, streamed from storage. Mirakl answers 200 even if it refuses documents: each refused document
+    are sent in one call, streamed from storage. Mirakl answers 200 even if it rejects documents: each rejected document
     counts as failed here.
 
     The call is never blindly repeated. After a failure with an unknown result, and in a retry of the task, S30
@@ -420,14 +420,14 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
         ``upload`` it anyway.
     :param check_codes: compare types and media types with those the instance accepts (DO01, called once a day) before
         the upload.
-    :param max_failed_items: refused documents that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of refused documents, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many documents Mirakl may reject without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of documents, 0 to 1, that Mirakl may reject without failing the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         document, by file name), ``uploaded``, ``skipped`` and ``folder``.
     :raises MiraklInputError: files cannot be uploaded; every problem is listed and nothing was sent.
     :raises MiraklBadRequestError: Mirakl rejected the whole call, for example for a closed shop.
     :raises MiraklPermissionError: the key may not write documents.
-    :raises MiraklItemsFailedError: more documents were refused than allowed.
+    :raises MiraklItemsFailedError: Mirakl rejected more documents than allowed.
 
     Source: :ref:`S32 <facts-s32>`.
     """
@@ -504,8 +504,8 @@ class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
     :param document_ids: the documents. Templated.
     :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
     :param if_missing: what to do about a document that does not exist: ``fail`` or ``ignore``.
-    :param max_failed_items: documents that may fail without failing the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed documents, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many documents may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of documents, 0 to 1, that may fail without failing the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` and ``folder``.
     :raises MiraklPermissionError: the key may not delete documents.
     :raises MiraklItemsFailedError: more documents failed than allowed.

@@ -306,7 +306,7 @@ class MiraklUpdateShopOperator(StoringOperator):
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
         field) and ``folder``.
     :raises MiraklInputError: ``changes`` is invalid; every problem is listed and nothing was sent.
-    :raises MiraklItemsFailedError: Mirakl refused some fields.
+    :raises MiraklItemsFailedError: Mirakl rejected some fields.
 
     Source: :ref:`A02 <facts-a01>`.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.lookup import Finding
     from airflow_provider_mirakl.jobs.table import JobId, JobKind
 
-OnUnclear = Literal["look", "resend", "fail"]
+OnUnclear = Literal["search", "resend", "fail"]
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
@@ -197,7 +197,7 @@ class Submitter:
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
-        if self.policy == "look" and kind.listing is not None:
+        if self.policy == "search" and kind.listing is not None:
             finding = self._find(entry)
             if finding.proven is not None:
                 self.log.warning(

@@ -51,7 +51,7 @@ class Wait:
     :param max_failures: polls that may fail one after another.
     :param failures: polls that have failed in a row.
     :param log: the logger for failures.
-    :param what: description of the awaited thing, for the task log.
+    :param what: description of what the sensor waits for, for the task log.
     """
 
     poll: str

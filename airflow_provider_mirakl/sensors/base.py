@@ -131,7 +131,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
     @property
     def awaited(self) -> str:
-        """Description of the awaited thing, for the task log."""
+        """Description of what the sensor waits for, for the task log."""
         return f"what {self.task_id} polls for"
 
     def interval(self) -> float:

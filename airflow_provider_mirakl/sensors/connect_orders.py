@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MiraklConnectOrdersSensor(MiraklBaseSensor):
-    """Wait until orders are in a state, such as new orders that await acceptance.
+    """Wait until orders are in a state, such as new orders that wait for acceptance.
 
     Each poll reads one page of v2-listOrders, which Mirakl permits once a minute for all tasks of an account.
 
@@ -96,7 +96,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     (v2-getActionStatus).
 
     :param action_ids: Mirakl's ids, such as the ``action_ids`` of the operator. Templated.
-    :param max_failed_items: failed actions that do not fail the task; ``None`` lets any number pass.
+    :param max_failed_items: how many actions may fail without failing the task; ``None`` allows any number.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends; it permits 60.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``errors``), with ``action_ids``, and ``reasons``: code

@@ -224,8 +224,8 @@ class CheckedJobSensor(MiraklJobSensor):
     """Waits for jobs, archives their reports and evaluates their items, like the operator that submits them.
 
     :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
-    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass. Templated.
-    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task. Templated.
+    :param max_failed_items: how many items may fail without failing the task; ``None`` allows any number. Templated.
+    :param max_failed_ratio: the share of items, 0 to 1, that may fail without failing the task. Templated.
     :return: as for the operator: the outcome, ``job_ids``, ``states``, ``reports``, ``messages`` and ``folder``.
     :raises MiraklJobFailedError: a job ended without doing its work.
     :raises MiraklItemsFailedError: more items failed than allowed.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class MiraklShopDocumentsSensor(MiraklBaseSensor):
     """Wait until shops have documents of given types, or until something new arrives (S30).
 
-    With ``type_codes`` the wait ends when every shop has a document of every type, such as the complete papers of a new
-    seller. Otherwise it ends with any document of any of the shops; use ``uploaded_after`` to wait for a new one.
+    With ``type_codes`` the wait ends when every shop has a document of every type, such as all documents required of a
+    new seller. Otherwise it ends with any document of any of the shops; use ``uploaded_after`` to wait for a new one.
 
     :param shop_ids: the shops. A seller sets one shop or none: then it is the shop of the connection, else the user's
         default shop. The operator and the front office may leave it out only if they set ``uploaded_after``, at

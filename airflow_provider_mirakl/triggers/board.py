@@ -33,7 +33,7 @@ PAGE = 100
 WHOLE_EVERY = 10
 """Every how many readings one lists all jobs instead of only changes."""
 OVERLAP = 120.0
-"""Seconds by which a reading of changes overlaps the previous one, since Mirakl's clock may differ from ours."""
+"""Seconds by which a reading of changes overlaps the previous one, because Mirakl's clock may differ from Airflow's."""
 FORGET_AFTER = 3
 """Intervals after which a job is dropped from a listing if no task asks for it."""
 

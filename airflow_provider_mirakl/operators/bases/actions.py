@@ -112,8 +112,8 @@ class OrderActionsOperator(MiraklBaseOperator):
     :param poll_interval: seconds between two polls; Mirakl recommends 300 and permits 60 for each action.
     :param timeout: longest wait in seconds, or a timedelta. The actions continue, and a retry waits for them.
     :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
-    :param max_failed_items: failed rows that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed rows, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many rows may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of rows, 0 to 1, that may fail without failing the task.
     :param on_unclear: ``fail``, or ``resend`` after you have checked that the action was not carried out. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param work_folder: folder for plan, ids and outcome, as an object storage path that every worker can access;

@@ -50,8 +50,8 @@ class ConnectFilesOperator(MiraklBaseOperator):
     :param order_ids: only those of these orders. Templated.
     :param updated_from: only files that changed at this time or later, such as ``{{ data_interval_start }}``.
         Templated.
-    :param max_failed_items: failed files that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed files, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many files may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of files, 0 to 1, that may fail without failing the task.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param work_folder: folder for the outcome, as an object storage path that every worker can access; default
         ``[mirakl] work_folder``. Templated.

@@ -1,4 +1,4 @@
-"""The bases of the export operators: exports in the background, and exports that answer at once."""
+"""The bases of the export operators: asynchronous exports, and exports that answer at once."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ LONGEST_POSTPONEMENT = 24 * 3600.0
 
 
 class ExportOperator(MiraklJobOperator):
-    """Base of the operators that export in the background, and write one file.
+    """Base of the operators that run an asynchronous export, and write one file.
 
     Without ``wait_for_completion`` the task ends with ``job_ids`` and ``target``; the sensor of the export waits with
     them, fetches the files and writes the target.
@@ -201,15 +201,15 @@ class ExportOperator(MiraklJobOperator):
 
 
 class ChangesExportOperator(ExportOperator):
-    """Base of the exports in the background that can export only what changed.
+    """Base of the asynchronous exports that can export only what changed.
 
     :param updated_since: only items that changed since this time; default all. A date-time or its ISO 8601 text, such
         as ``{{ data_interval_start }}``. Templated.
     :param changes_only: only items that changed since the last run that wrote its target; the first run exports all.
-        The end of the window is kept in a file for all runs (the watermark). Not together with ``updated_since``,
+        The end of the window is kept in a file for all runs (the watermark). Cannot be combined with ``updated_since``,
         nor with ``wait_for_completion=False``. Templated.
-    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, since Mirakl's clock
-        may differ from ours. Changes within the overlap are exported twice. Templated.
+    :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
+        may differ from Airflow's. Changes within the overlap are exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
@@ -298,8 +298,8 @@ class DirectExportOperator(MiraklBaseOperator):
     :param updated_since: start of the window; default the watermark, none in the first run. A date-time or its ISO 8601
         text. Templated.
     :param updated_to: end of the window; default now. Templated.
-    :param overlap: seconds by which a window begins before the watermark, since Mirakl's clock may differ from ours.
-        Changes within the overlap are exported twice.
+    :param overlap: seconds by which a window begins before the watermark, because Mirakl's clock may differ from
+        Airflow's. Changes within the overlap are exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.

@@ -94,7 +94,7 @@ class MiraklJobOperator(MiraklBaseOperator):
 
     A retry resumes the job that a previous try submitted, however that try ended, and returns the same result. A
     changed input is a new job; a job that ended ``FAILED`` is submitted again by a retry; clearing the task submits
-    again. When a task is killed the job continues, since Mirakl cannot cancel it: the task log and ``job.json``
+    again. When a task is killed the job continues, because Mirakl cannot cancel it: the task log and ``job.json``
     in the work folder name it, and a sensor can wait for it.
 
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
@@ -108,7 +108,7 @@ class MiraklJobOperator(MiraklBaseOperator):
         connection's ``interval_factor`` stretches it.
     :param timeout: longest wait for the job in seconds. The job continues, and a retry resumes it.
     :param max_failures: polls that may fail one after another (5xx, broken connection) before the task fails.
-    :param on_unclear: what to do when it is not known whether Mirakl accepted a submission: ``look`` for it in Mirakl's
+    :param on_unclear: what to do when it is not known whether Mirakl accepted a submission: ``search`` Mirakl's
         list, ``resend`` it, or ``fail`` and leave the decision to you. The default is the safe choice for the job.
     :param work_folder: folder for ids, reports, rows and rejects, as an object storage path that every worker
         reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
@@ -563,8 +563,8 @@ class MiraklJobOperator(MiraklBaseOperator):
 class CheckedJobOperator(MiraklJobOperator):
     """Base of the operators whose jobs have items that may fail.
 
-    :param max_failed_items: failed items that do not fail the task; ``None`` lets any number pass.
-    :param max_failed_ratio: share of failed items, 0 to 1, that does not fail the task.
+    :param max_failed_items: how many items may fail without failing the task; ``None`` allows any number.
+    :param max_failed_ratio: the share of items, 0 to 1, that may fail without failing the task.
     """
 
     max_failed_items = Maybe(Whole(least=0))

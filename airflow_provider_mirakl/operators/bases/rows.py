@@ -53,8 +53,8 @@ class RowsJobOperator(CheckedJobOperator):
     """Base of the operators that send JSON objects in batches, each a separate job.
 
     :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
-        object storage); or a DataFrame. In a table, a column is named as its field, one inside an object with a
-        point (``discount.price``), and a cell of a list contains JSON. Templated.
+        object storage); or a DataFrame. In a table, a column is named after its field, one inside an object with a
+        point (``discount.price``), and lists are written as JSON. Templated.
     :param batch_size: objects in one job.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by the file's name and content.
         Templated.
@@ -64,7 +64,7 @@ class RowsJobOperator(CheckedJobOperator):
     :param transform: a function that sees the rows first, as ``package.module.function``: it takes a list of
         dictionaries and returns as many, ``None`` for one to leave out. Templated.
     :param strip: take white space from both ends of a table's cells. Templated.
-    :param on_invalid: ``fail`` refuses the whole source when an object is wrong, before any call; ``reject`` writes
+    :param on_invalid: ``fail`` rejects the whole source when an object is wrong, before any call; ``reject`` writes
         wrong objects to a rejects file with the reasons and sends the others. Rejected objects count as failed for
         ``max_failed_items`` and ``max_failed_ratio``, which are compared when the jobs have ended; if every object is
         rejected, the task fails. Templated.

@@ -136,7 +136,7 @@ def test_a_retry_on_a_fresh_disk_submits_nothing_twice(fleet, mirakl_sandbox, co
     assert accepted(mirakl_sandbox, code) == len(result["job_ids"]) == (2 if code == "CM21" else 1)
 
 
-@pytest.mark.parametrize(("code", "policy"), [("P41", "look"), ("STO01", "fail")])
+@pytest.mark.parametrize(("code", "policy"), [("P41", "search"), ("STO01", "fail")])
 def test_a_retry_whose_notes_are_gone_sends_nothing_on_a_guess(fleet, mirakl_sandbox, code, policy):
     """Before Airflow 3.3, a retry on another disk: the list decides if there is one, else the user."""
     mirakl_sandbox.world.settings.limits = "off"

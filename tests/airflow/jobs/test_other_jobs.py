@@ -327,7 +327,7 @@ def test_a_batch_that_got_lost_is_not_taken_for_the_one_before(task, mirakl_sand
         MiraklUpsertOffersOperator,
         source=offers,
         batch_size=1,
-        on_unclear="look",
+        on_unclear="search",
         max_failed_items=None,
         mirakl_conn_id="mirakl_shop",
     )

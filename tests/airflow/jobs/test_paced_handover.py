@@ -412,7 +412,7 @@ def test_a_triggerer_that_dies_between_a_batch_and_its_note_sends_it_again(
 
 
 def test_batches_that_may_not_be_repeated_stay_in_a_worker(batches, mirakl_sandbox):
-    task = batches(on_unclear="look")
+    task = batches(on_unclear="search")
     assert len(task.run()["job_ids"]) == 3
     assert PACED not in kinds(task.deferrals)
 

@@ -219,7 +219,7 @@ def test_a_batch_is_a_body_of_its_rows(name, body):
 def test_what_repeats_without_harm_and_what_does_not():
     """Mirakl lists product and price imports, so that a lost reply can be looked up; stock imports it does not."""
     unclear = {name: kind.unclear for name, kind in JOBS.items()}
-    assert (unclear.pop("product_import"), unclear.pop("price_import")) == ("look", "look")
+    assert (unclear.pop("product_import"), unclear.pop("price_import")) == ("search", "search")
     assert unclear.pop("stock_import") == "fail"
     assert set(unclear.values()) == {"resend"}
 
