@@ -18,7 +18,7 @@ from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.product import Checker, OpenProduct, Product, content_hash
 from airflow_provider_mirakl.catalog.state import State
 from airflow_provider_mirakl.catalog.sync import SyncPlan, plan_sync
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files import notes as notes_module
 
 Make = Callable[..., Any]
@@ -148,6 +148,13 @@ def test_an_empty_feed_does_not_empty_the_catalog(shop: Shop, product: Make) -> 
     kept = shop.plan([], on_missing="keep")
     assert (kept.delete.products, kept.kept) == (0, 100)
     assert shop.run(rows).unchanged == 100
+
+
+def test_a_choice_that_does_not_exist_is_refused(shop: Shop, product: Make) -> None:
+    with pytest.raises(MiraklConfigurationError, match="on_missing must be 'delete' or 'keep', not 'skip'"):
+        shop.plan([product(1)], on_missing="skip")
+    with pytest.raises(MiraklConfigurationError, match="on_invalid must be 'fail' or 'reject', not 'skip'"):
+        shop.plan([product(1)], on_invalid="skip")
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.5, 10])

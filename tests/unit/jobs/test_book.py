@@ -87,3 +87,40 @@ def test_a_broken_book_is_no_reason_to_submit_again(reopen, tmp_path):
     (tmp_path / JOB_BOOK.file).write_text("{")
     with pytest.raises(MiraklInputError, match=r"Check in Mirakl.s back office whether the job exists"):
         reopen()
+
+
+def test_all_is_submitted_when_the_last_job_has_its_id_and_none_failed(reopen):
+    book = reopen()
+    fill(book, "done", "submitted")
+    assert not book.all_submitted, "more may follow"
+    book.complete = True
+    book.save()
+    assert reopen().all_submitted
+    again = reopen()
+    again.ended(again.entries[1], {"status": "FAILED"}, failed=True)
+    assert not reopen().all_submitted
+    again.intend(1, 1)
+    assert (reopen().complete, reopen().all_submitted) == (False, False)
+
+
+def test_only_an_intent_is_unclear(reopen):
+    fill(reopen(), "done", "submitted", "failed", "intent")
+    assert [entry.name for entry in reopen().unclear] == [reopen().name(3)]
+    assert reopen().job_ids == [100, 101, 102]
+
+
+def test_another_process_that_submitted_is_noticed(reopen):
+    book = reopen()
+    assert book.is_current
+    fill(reopen(), "submitted")
+    assert not book.is_current
+
+
+def test_jobs_of_another_input_are_kept_until_the_first_submission(reopen, tmp_path):
+    fill(reopen(), "submitted")
+    other = reopen(payload="other")
+    assert (other.entries, JobBook.find(tmp_path, generation="g").job_ids) == ([], [100])
+    other.intend(0, 7, clock=-2.5)
+    found = JobBook.find(tmp_path, generation="g")
+    assert (found.payload, found.job_ids, found.complete) == ("other", [], False)
+    assert (found.entry(0).items, found.entry(0).clock) == (7, -2.5)

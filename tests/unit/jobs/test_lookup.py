@@ -46,6 +46,11 @@ def find(statuses, caller=OPERATOR, **options):
         ([{"import_id": 1}], Finding()),
         ([{"date_created": NOW.isoformat()}], Finding()),
         ([status(True)], Finding()),
+        ([status(1), status(2)], Finding(possible=(1, 2))),
+        ([status(1), status(2, read=4)], Finding(pending=(1, 2))),
+        ([status("a")], Finding(proven="a")),
+        ([status(1, -1)], Finding(proven=1)),
+        ([status(1, 15)], Finding(proven=1)),
     ],
 )
 def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, found):
@@ -56,6 +61,14 @@ def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, f
 def test_without_lines_nothing_but_the_name_proves():
     assert find([status(1)], lines=None) == Finding(possible=(1,))
     assert find([status(1, name=f"x-{ENTRY.name}.xlsx")], lines=None) == Finding(proven=1)
+
+
+def test_a_submission_whose_time_is_not_known_fits_within_its_span():
+    """Another process may have sent it at any time of ten minutes."""
+    late = status(1, 24)
+    assert find([late]) == Finding()
+    entry = Entry(ENTRY.name, ENTRY.at, span=600.0)
+    assert find_submission(PRODUCT_IMPORT, [late], entry, OPERATOR, lines=5) == Finding(proven=1)
 
 
 def test_what_is_another_submission_does_not_fit():
