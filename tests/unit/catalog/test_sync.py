@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.catalog import state as state_module
-from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
+from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
 from airflow_provider_mirakl.catalog.product import Checker, OpenProduct, Product, content_hash
 from airflow_provider_mirakl.catalog.state import State
-from airflow_provider_mirakl.catalog.sync import SyncPlan, plan_sync
+from airflow_provider_mirakl.catalog.sync import SyncPlan, doubt, plan_sync
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files import notes as notes_module
 
@@ -244,6 +244,23 @@ def test_what_a_read_back_doubts_is_sent_again(shop: Shop, product: Make) -> Non
     State(shop.folder / "state").doubt(["SKU-000003"], reader="r3")
     State(shop.folder / "state").doubt([], reader="r3")
     assert not shop.plan(rows).upsert.chunks
+
+
+def test_a_read_back_of_a_sync_leaves_its_doubts_in_the_state(shop: Shop, product: Make) -> None:
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    assert doubt(shop.folder / "sync", ["SKU-000003"], Path) == shop.folder / "state"
+    assert ids(shop.run(rows).upsert) == {"SKU-000003"}
+    plan_upsert(rows, shop.folder / "plan")
+    assert doubt(shop.folder / "plan", ["SKU-000003"], Path) is None
+    assert not shop.plan(rows).upsert.chunks
+
+
+def test_an_id_with_space_around_it_is_deleted_as_mirakl_has_it(shop: Shop) -> None:
+    shop.run([{"id": " A "}, {"id": "B"}], strip=False)
+    assert set(shop.has) == {" A ", "B"}
+    shop.run([{"id": "B"}], strip=False, max_delete_ratio=1)
+    assert set(shop.has) == {"B"}
 
 
 def test_a_product_to_delete_that_a_read_back_doubts_is_deleted_again(shop: Shop, product: Make) -> None:
