@@ -40,7 +40,7 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.rows import Fingerprint, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, seconds
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, counted, seconds
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
@@ -110,13 +110,13 @@ class Plan:
         calls = len(self.chunks)
         minutes = self.estimate(interval_seconds)
         text = (
-            f"{self.products:,} products to {self.kind} in {calls:,} {'call' if calls == 1 else 'calls'}, "
+            f"{counted(self.products, 'product')} to {self.kind} in {counted(calls, 'call')}, "
             f"{self.bytes / 1e6:,.1f} MB, about {minutes:,.0f} min at one call every {seconds(interval_seconds)}"
         )
         if self.repeated:
-            text += f"; {self.repeated:,} ids occur more than once"
+            text += f"; {counted(self.repeated, 'id')} repeated"
         if self.rejected:
-            text += f"; {self.rejected:,} rows rejected, see {self.rejects}"
+            text += f"; {counted(self.rejected, 'row')} rejected, see {self.rejects}"
         return text
 
     def save(self) -> None:

@@ -24,7 +24,7 @@ from airflow_provider_mirakl.catalog.ledger import Ledger
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE, read_chunk, request_body
 from airflow_provider_mirakl.catalog.sync import SyncPlan
 from airflow_provider_mirakl.catalog.verify import Findings, Verifier
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklNoteError, counted
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
 from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, writing
@@ -192,7 +192,6 @@ class _Walk(OnlyReads, ABC):
 
     def __init__(self, folder: StoragePath, *, generation: str) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
         if progress is None:
@@ -342,7 +341,7 @@ class VerifyWork(_Walk):
         """Such as ``round 2/3: 9 products read back; round 1 found 1 missing, 9 verified; still waiting for: A``."""
         progress = self._progress
         seen = sum(verifier.seen for verifier in self._verifiers)
-        text = f"round {progress.round}/{self._rounds}: {seen:,} products read back"
+        text = f"round {progress.round}/{self._rounds}: {counted(seen, 'product')} read back"
         if not progress.found.counts:
             return text
         last = progress.round - (not self.finished)
@@ -397,7 +396,7 @@ class ListWork(_Walk):
 
     def describe(self, interval: float) -> str:
         """Such as ``page 12, 12,000 products``."""
-        text = f"page {len(self._progress.pages):,}, {self.products:,} products"
+        text = f"page {len(self._progress.pages):,}, {counted(self.products, 'product')}"
         return f"{text}; written to {self._target}" if self.finished else text
 
     def _take(self, products: list[Product]) -> bool:

@@ -188,7 +188,8 @@ def test_a_plan_is_read_back(product: Make, write: Make, tmp_path: Path) -> None
     assert again == plan
     assert again.id == plan.id
     assert str(again.rejects).endswith("rejects.ndjson")
-    assert again.describe().endswith(f" rejected, see {again.rejects}")
+    assert again.describe().startswith("1 product to upsert in 1 call, ")
+    assert again.describe().endswith(f"; 1 row rejected, see {again.rejects}")
     assert again.chunks == (Chunk(0, plan.bytes, 1),)
 
 
@@ -285,6 +286,7 @@ def test_repeats_far_apart_are_found_on_disk(
 def test_delete_takes_ids_in_every_shape(source: Any, write: Make, tmp_path: Path) -> None:
     plan = plan_delete(write(source) if isinstance(source, str) else source, tmp_path / "plan")
     assert (plan.kind, plan.products, plan.repeated, plan.rejected) == ("delete", 3, 1, 0)
+    assert plan.describe().endswith("; 1 id repeated")
     assert request_body(sent(plan)) == '{"products":[{"id":"A"},{"id":"B"},{"id":"ü"}]}'.encode()
 
 

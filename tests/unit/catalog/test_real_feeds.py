@@ -146,6 +146,11 @@ def test_a_heading_of_labels_above_one_of_codes(
     by_label = Columns({"Product code": "id", "Designation": "titles[en_US]"})
     assert planned(write, tmp_path, labels, columns=by_label) == [product("A1", "Lamp")]
     assert "a second header, with codes" in caplog.text
+    narrow, two = (
+        "Product code,Designation\nsku,name\nA1,Lamp\n",
+        Columns({"sku": "id", "name": "titles[en_US]"}),
+    )
+    assert planned(write, tmp_path, narrow, columns=two) == [product("A1", "Lamp")]
 
 
 def test_repeated_headings_are_told(write: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

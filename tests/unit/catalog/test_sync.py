@@ -116,7 +116,7 @@ def test_only_changes_are_sent(shop: Shop, product: Make) -> None:
     assert sync.describe().splitlines() == [
         "2,997 products unchanged of 3,000 known",
         "3 products to upsert in 1 call, 0.0 MB, about 0 min at one call every 60 s",
-        "1 products to delete in 1 call, 0.0 MB, about 0 min at one call every 60 s",
+        "1 product to delete in 1 call, 0.0 MB, about 0 min at one call every 60 s",
     ]
     assert shop.has == {row["id"]: row for row in rows}
     assert State(shop.folder / "state").products == 3000
