@@ -66,6 +66,6 @@ def test_a_webhook_is_a_list_and_its_fields_are_read_leniently() -> None:
     "payload", [None, 3, "", "no json", {}, [], {"message": {"message": {}}}, [[[[[[[[[[EVENT]]]]]]]]]]]
 )
 def test_what_holds_no_event_is_refused_without_quoting_it(payload: Any) -> None:
-    with pytest.raises(MiraklInputError, match="does not contain an event") as caught:
+    with pytest.raises(MiraklInputError, match="does not contain a Mirakl event") as caught:
         parse(payload)
     assert "json" not in str(caught.value)
