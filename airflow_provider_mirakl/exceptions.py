@@ -98,6 +98,17 @@ def seconds(number: float) -> str:
     return f"{number:,.0f} s" if number >= 100 else f"{number:.3g} s"
 
 
+def duration(total: float) -> str:
+    """A length of time, for a message: ``45 s``, ``63 min``, ``16 h 40 min``.
+
+    :param total: in seconds.
+    """
+    if total < 60:
+        return seconds(total)
+    minutes = round(total / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def one_of(field: str, value: str, choices: Sequence[str]) -> str:
     """A value that must be one of several.
 
@@ -159,12 +170,14 @@ class MiraklInputError(MiraklError):
         for problem in self.problems:
             reasons.setdefault((problem.field, problem.message), []).append(problem)
         groups = list(reasons.values())[: self.SHOWN]
+        if self.problem_count == 1 and self.problems and self.problems[0].message in message:
+            groups = []  # the message has it
         shown = [
             f"  - {first}" + (f" (and {len(others):,} more with this reason)" if others else "")
             for first, *others in groups
         ]
         hidden = self.problem_count - sum(map(len, groups))
-        if hidden > 0:
+        if groups and hidden > 0:
             shown.append(f"  ... and {hidden:,} more")
         super().__init__("\n".join([message, *shown]))
 

@@ -75,8 +75,8 @@ def _result(operator: BaseOperator, ti_key: Any, key: str) -> Any:
     known = getattr(operator, "result", None)  # in the process that ran the task
     if isinstance(known, Mapping):
         return known.get(key)
-    if pull := getattr(ti_key, "xcom_pull", None):  # Airflow 3, in the worker
-        return pull(task_ids=operator.task_id, key=key, map_indexes=ti_key.map_index)
+    if hasattr(ti_key, "xcom_pull"):  # Airflow 3, in that process: the task has no result
+        return None
     from airflow.models.xcom import XCom
 
     return XCom.get_value(key=key, ti_key=ti_key)

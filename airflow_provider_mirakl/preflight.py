@@ -179,7 +179,7 @@ def _work_folder() -> Finding:
             "failed",
             f"{folder} cannot be written to ({type(error).__name__}); see [mirakl] work_folder",
         )
-    return Finding(name, "ok", f"{folder}, {reach(folder)}")
+    return Finding(name, "ok", f"{folder}, {'; '.join(filter(None, reach(folder)))}")
 
 
 def _all_rights(conn_id: str, roles: Collection[str], require: set[str]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ import msgspec
 
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE, Plan
 from airflow_provider_mirakl.catalog.planner import Chunk
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklNoteError, duration
 from airflow_provider_mirakl.files.notes import Note, NoteKind, Store
 from airflow_provider_mirakl.files.storage import StoragePath, plain
 
@@ -173,10 +173,10 @@ class Ledger:
 
     def describe(self, interval_seconds: float = 60.0) -> str:
         """Return one line of progress, such as ``chunk 37/100, 36,412 accepted, 63 min left``."""
-        minutes = self.plan.estimate(interval_seconds, sent_chunks=self.next_chunk)
+        left = self.plan.estimate(interval_seconds, sent_chunks=self.next_chunk) * 60
         return (
             f"chunk {self.next_chunk:,}/{len(self.plan.chunks):,}, {self.accepted:,} accepted, "
-            f"{minutes:,.0f} min left"
+            f"{duration(left)} left"
         )
 
     def save(self) -> None:

@@ -58,6 +58,11 @@ _KNOWN = {
     "standard_prices": ("amount", "currency"),
     "discount_prices": ("amount", "currency", "start_date", "end_date"),
 }
+_TARGETS = ", ".join(
+    f"{field}.{sub}".rstrip(".") + ("[...]" if field in ("attributes", "partner_quantities") else "")
+    for field, subs in _KNOWN.items()
+    for sub in subs or ("",)
+)
 _KINDS = ("STRING", "NUMERIC", "BOOLEAN")
 _SINGLE = (("id", ""), ("brand", ""), ("category", "id"))
 
@@ -310,7 +315,9 @@ def _field_hint(name: str) -> str:
 def _target(spec: str, columns: Columns) -> Target:
     match = _SPEC.match(spec)
     if match is None or match["field"] not in _KNOWN:
-        raise ValueError(f"{spec!r} is not a target{hint(spec, _KNOWN)}")
+        common = _WORDS.get(fold(spec))
+        meant = f"; did you mean {common!r}?" if common else hint(spec, _KNOWN)
+        raise ValueError(f"{spec!r} is not a target{meant or f'; the targets are {_TARGETS}'}")
     field, sub, key = match["field"], match["sub1"] or match["sub2"] or "", match["key"]
     subs = _KNOWN[field]
     if sub not in subs and (sub or subs):

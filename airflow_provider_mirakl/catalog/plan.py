@@ -40,7 +40,13 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.catalog.rows import Fingerprint, Source
 from airflow_provider_mirakl.catalog.source import Format, open_source
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, counted, seconds
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklMissingFileError,
+    counted,
+    duration,
+    seconds,
+)
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
@@ -108,15 +114,17 @@ class Plan:
     def describe(self, interval_seconds: float = 60.0) -> str:
         """Return a one-line description of the plan."""
         calls = len(self.chunks)
-        minutes = self.estimate(interval_seconds)
         text = (
             f"{counted(self.products, 'product')} to {self.kind} in {counted(calls, 'call')}, "
-            f"{self.bytes / 1e6:,.1f} MB, about {minutes:,.0f} min at one call every {seconds(interval_seconds)}"
+            f"{self.bytes / 1e6:,.1f} MB"
         )
+        if calls > 1:
+            wait = duration(self.estimate(interval_seconds) * 60)
+            text += f", about {wait} at one call every {seconds(interval_seconds)}"
         if self.repeated:
             text += f"; {counted(self.repeated, 'id')} repeated"
         if self.rejected:
-            text += f"; {counted(self.rejected, 'row')} rejected, see {self.rejects}"
+            text += f"; {counted(self.rejected, 'row')} rejected"
         return text
 
     def save(self) -> None:

@@ -70,14 +70,14 @@ def is_local(path: StoragePath) -> bool:
     return isinstance(path, Path) and getattr(path, "protocol", "") in ("", "file", "local")
 
 
-def reach(path: StoragePath) -> str:
-    """Which machines can access a path, as text."""
+def reach(path: StoragePath) -> tuple[str, str]:
+    """Which machines can access a path, and what to do if others must; both as text, the second may be empty."""
     if is_local(path):
         return (
-            "on the disk of this machine; if workers run on several machines, set [mirakl] work_folder to storage that "
-            "all of them can access"
+            "on the disk of this machine",
+            "with workers on several machines, set [mirakl] work_folder to storage that all can access",
         )
-    return "on storage that every worker can access"
+    return "on storage that every worker can access", ""
 
 
 def lies_in(path: str, folders: Iterable[str]) -> bool:

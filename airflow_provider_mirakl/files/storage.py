@@ -75,7 +75,9 @@ def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
     :param error: why.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return MiraklMissingFileError(f"{field}: {str(path)!r} does not exist", path=str(path))
+        is_relative = "://" not in str(path) and not Path(str(path)).is_absolute()
+        here = f" in {Path.cwd()}" if is_relative else ""
+        return MiraklMissingFileError(f"{field}: {str(path)!r} does not exist{here}", path=str(path))
     if isinstance(error, IsADirectoryError):
         why = "is a folder; name one file in it"
     elif isinstance(error, PermissionError):

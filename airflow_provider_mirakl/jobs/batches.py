@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.exceptions import duration
+
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call, Operation
     from airflow_provider_mirakl.api.caller import Caller
@@ -129,5 +131,4 @@ class BatchWork:
         """Such as ``batch 3/10 submitted as 2041, 7 min left``."""
         left, count = len(self.left), len(self._batches)
         submitted = f" submitted as {self._book.job_ids[-1]}" if self._book.job_ids else ""
-        minutes = left * interval / 60
-        return f"batch {count - left:,}/{count:,}{submitted}, {minutes:,.0f} min left"
+        return f"batch {count - left:,}/{count:,}{submitted}, {duration(left * interval)} left"

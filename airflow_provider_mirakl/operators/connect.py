@@ -11,6 +11,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
     MiraklItemsFailedError,
+    counted,
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
@@ -190,16 +191,14 @@ class _SendProductsOperator(_ConnectOperator):
         """
         from airflow_provider_mirakl.catalog.rejects import commonest
         from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
+        from airflow_provider_mirakl.runtime.explaining import rejection
 
         if plan.rejects is None:
             return
         errors = commonest(plan.rejects)
         self.log.warning(
-            "%s of %s rows rejected, see %s:%s",
-            f"{plan.rejected:,}",
-            f"{plan.rows:,}",
-            plan.rejects,
-            "".join(f"\n  - {error.count:,} x {error.message}" for error in errors),
+            "%s",
+            rejection(f"{plan.rejected:,} of {counted(plan.rows, 'row')} rejected", errors, plan.rejects),
         )
         if self.preview:
             return

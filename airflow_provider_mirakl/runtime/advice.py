@@ -139,13 +139,15 @@ def _of_a_setting(error: Exception, task: Any) -> str | None:
 
 
 def _of_rows(error: Exception, task: Any) -> str | None:
-    """How to send the other rows, if some are invalid."""
+    """How to send the other rows, if some are invalid; and what describes the rows, if that is wrong."""
     if (
         isinstance(error, MiraklInputError)
         and any(problem.line is not None for problem in error.problems)
         and getattr(task, "on_invalid", None) == "fail"
     ):
         return "Correct the rows, then clear the task; or set on_invalid='reject' to send the others without them."
+    if isinstance(error, MiraklInputError) and error.problems and hasattr(task, "columns"):
+        return "Correct the input, or what the Dag says about it (columns, encoding), then clear the task."
     return None
 
 

@@ -9,7 +9,7 @@ callback or an error tracker shows the same. It begins with what happened, becau
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from textwrap import fill
@@ -31,6 +31,8 @@ from airflow_provider_mirakl.exceptions import (
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_mirakl.outcome import ErrorCount
 
 _WHERE = "\nWhere: "
 WIDTH, PREFIX = 100, 20
@@ -143,10 +145,21 @@ def explain(error: Exception, task: Any, *, folded: bool = False) -> None:
     first, *others = block.splitlines()
     if folded:
         task.log.info("::endgroup::")
-    task.log.error("%s", "\n".join([_wrapped(first, PREFIX), *map(_wrapped, others)]))
+    task.log.error("%s", "\n".join([wrapped(first, PREFIX), *map(wrapped, others)]))
 
 
-def _wrapped(line: str, prefix: int = 0) -> str:
+def rejection(found: str, reasons: Iterable[ErrorCount], path: object) -> str:
+    """What the log says about rejected items: how many, the commonest reasons, and the file that has them all.
+
+    :param found: how many were rejected, of how many.
+    :param reasons: the commonest.
+    :param path: the file.
+    """
+    lines = [f"  - {reason.count:,} x {reason.message}" for reason in reasons]
+    return "\n".join([f"{found}:", *map(wrapped, lines), "Each one with its reasons is in", f"  {path}"])
+
+
+def wrapped(line: str, prefix: int = 0) -> str:
     """A line as Airflow's log page can show it: the page does not wrap, and cuts at some hundred characters."""
     indent = " " * (len(line) - len(line.lstrip()) + 2)
     text = fill(

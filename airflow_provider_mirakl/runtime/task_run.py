@@ -144,7 +144,10 @@ class TaskRun:
         self.begins = begins
         self.memory = Memory(cast("Any", context).get("task_state_store"), carried)
         if begins:
-            log.info("Notes and files of this task are in %s, %s.", self.folder, reach(self.folder))
+            # Airflow's log page does not wrap lines: the path gets its own.
+            where, advice = reach(self.folder)
+            lines = [f"Notes and files of this task are {where}:", str(self.folder), advice]
+            log.info("%s", "\n  ".join(filter(None, lines)))
 
     @property
     def started(self) -> float | None:

@@ -62,7 +62,7 @@ class SandboxApp:
             if reply is None:
                 if exchange.faults:
                     world.agenda.settle()  # time may have passed
-                reply = self._refuse(system, missing) if missing else await self._answer(exchange)
+                reply = self._refuse(exchange, missing) if missing else await self._answer(exchange)
                 if exchange.faults:
                     reply = strike.alter(exchange, reply)
         except ClientDisconnect:
@@ -85,15 +85,16 @@ class SandboxApp:
         except ApiError as error:
             if error.status == 400 and exchange.undo_limit and not self.world.settings.refused_calls_count:
                 exchange.undo_limit()
-            return self._refuse(operation.system, error)
+            return self._refuse(exchange, error)
         except ClientDisconnect:
             raise
         except Exception:
             log.exception("%s failed inside the sandbox", operation.code)
-            return self._refuse(operation.system, ApiError(500, "The sandbox failed; see its log."))
+            return self._refuse(exchange, ApiError(500, "The sandbox failed; see its log."))
 
-    def _refuse(self, system: System, error: ApiError) -> Reply:
-        return error_reply(system, error, plain=self.world.settings.oauth_errors == "plain")
+    def _refuse(self, exchange: Exchange, error: ApiError) -> Reply:
+        exchange.reason = error.message
+        return error_reply(exchange.system, error, plain=self.world.settings.oauth_errors == "plain")
 
     def _admit(self, exchange: Exchange, operation: Operation) -> None:
         headers = exchange.request.headers
@@ -144,6 +145,8 @@ class SandboxApp:
             entry["retry_after"] = reply.headers["Retry-After"]
         if exchange.faults:
             entry["faults"] = [fault.kind for fault in exchange.faults]
+        if exchange.reason:
+            entry["reason"] = journal.clean(exchange.reason)[:200]
         journal.add(entry)
 
 

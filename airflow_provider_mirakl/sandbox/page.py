@@ -182,13 +182,18 @@ def _products(world: World, wanted: str) -> str:
     empty = f"No product has the id {wanted}." if wanted else "No products yet."
     content = f'<ul class="cards">{"".join(cards)}</ul>' if cards else f'<p class="soft">{escape(empty)}</p>'
     title = "Connect products" if wanted else "Connect products, latest changes first"
-    return _section("products", title, form + content)
+    # Only the list is refreshed, so that the form keeps its input and the focus.
+    return (
+        f'<section id="products" aria-labelledby="h-products"><h2 id="h-products">{escape(title)}</h2>{form}'
+        f'<div data-part="products">{content}</div></section>'
+    )
 
 
 def _call_row(call: dict[str, Any]) -> Sequence[Any]:
     path = call["path"] + (f"?{call['query']}" if call["query"] else "")
     notes = [f"retry after {call['retry_after']} s"] if "retry_after" in call else []
     notes += [f"fault: {kind}" for kind in call.get("faults", ())]
+    notes += [call["reason"]] if "reason" in call else []
     return (
         call["number"],
         call["time"][11:23],
@@ -403,6 +408,8 @@ def page(world: World, url: str, wanted: str = "") -> str:
     """
     clock = world.clock
     pace = "time moves by hand" if clock.stepped else f"{clock.speed:g} times as fast as the real one"
+    if not clock.stepped and clock.speed != 1:
+        pace += ", and so are the times on this page"
     addresses = "".join(
         f"<span>{escape(name)} <code>{escape(url + path)}</code></span>"
         for name, path in (

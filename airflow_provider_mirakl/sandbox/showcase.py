@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -10,13 +11,14 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -157,17 +159,23 @@ def environment(place: Place) -> dict[str, str]:
 def instructions(place: Place) -> str:
     """What to run, in two terminals."""
     folder = shlex.quote(os.path.relpath(place.folder))
+    busy = [
+        f"Port {port} is in use: stop what uses it, or choose another with {option}."
+        for port, option in ((place.port, "--port"), (place.airflow_port, "--airflow-port"))
+        if _free(port) != port
+    ]
     serve = f"mirakl-sandbox serve --port {place.port} --speed {place.speed:g} --examples"
     return "\n".join(
         (
             f"{folder}/dags contains the example Dags, {folder}/connections.json their connections.",
-            "Run these two, each in a terminal of its own:",
+            "Run these two from this folder, each in a terminal of its own with this environment active:",
             "",
             f"  {serve} --state {folder}/sandbox.state",
             f"  . {folder}/env.sh && airflow standalone",
             "",
             f"The sandbox then answers at {place.sandbox_url}, Airflow at {place.airflow_url}.",
             "`mirakl-sandbox airflow --run` starts both in this terminal.",
+            *busy,
         )
     )
 
@@ -216,71 +224,147 @@ def _stop(parts: Sequence[subprocess.Popen[bytes]]) -> None:
                 part.wait(max(0.0, limit - time.monotonic()))
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: two Airflows on one SQLite database would disturb each other.
+
+    :raises OSError: when another process holds it.
+    """
+    with (folder / "running.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(
+                f"an Airflow already runs in {folder}; use it, or choose another --folder"
+            ) from None
+        yield
+
+
 def run(place: Place) -> int:
     """Start both, say where they are, and wait for Ctrl-C; returns the exit code.
 
     :raises ImportError: when Airflow is not installed.
+    :raises OSError: when both already run in this folder.
     """
     if not _VERSION:
         raise ImportError("Airflow is not installed: pip install apache-airflow")
     began, ended = time.monotonic(), threading.Event()
     handlers = {name: signal.signal(name, lambda *_: ended.set()) for name in (signal.SIGINT, signal.SIGTERM)}
-    place = replace(place, port=_free(place.port), airflow_port=_free(place.airflow_port))
-    _write_settings(place)
-    new = not place.state.exists()
     try:
-        with Sandbox(speed=place.speed, port=place.port, state=place.state) as sandbox:
-            print(f"Sandbox   {sandbox.url}", flush=True)
-            if new:
-                fill(sandbox)
-            log = place.folder / "airflow.log"
-            kept = {
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
-            }
-            ports = {
-                f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT": str(_free(0)) for name in ("WORKER", "TRIGGER")
-            }
-            variables = {**kept, **environment(place), **ports, "PYTHONUNBUFFERED": "1"}
-            # The environment's own `airflow` comes first, since `airflow standalone` starts its parts by that name.
-            variables["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
-            _migrate(place, variables, log)
-            parts = [_start(_PARTS[0], variables, log)]
-            try:
-                if not _until_it_answers(parts, ended, place):
-                    return _end(ended, log)
-                # Start the rest afterwards: on two cores the URL would otherwise take twice as long.
-                parts += [_start(part, variables, log) for part in _PARTS[1:]]
-                seconds = time.monotonic() - began
-                print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login)", flush=True)
-                print("Trigger an example Dag and watch the sandbox. Ctrl-C ends both.", flush=True)
-                while not ended.is_set() and all(part.poll() is None for part in parts):
-                    ended.wait(0.5)
-                return _end(ended, log)
-            finally:
-                _stop(parts)
+        with _alone(place.folder):
+            return _run(place, began, ended)
     finally:
         for name, handler in handlers.items():
             signal.signal(name, handler)
 
 
-def _migrate(place: Place, variables: dict[str, str], log: Path) -> None:
-    """Create the database, or migrate it to this Airflow; a second start of the same version does nothing."""
+def _run(wanted: Place, began: float, ended: threading.Event) -> int:
+    place = replace(wanted, port=_free(wanted.port), airflow_port=_free(wanted.airflow_port))
+    _write_settings(place)
+    new = not place.state.exists()
+    parts: list[subprocess.Popen[bytes]] = []
+    with Sandbox(speed=place.speed, port=place.port, state=place.state) as sandbox:
+        print(f"Sandbox   {sandbox.url}{_instead_of(wanted.port, place.port)}", flush=True)
+        if new:
+            fill(sandbox)
+        log = place.folder / "airflow.log"
+        variables = _variables(place)
+        try:
+            if not _migrate(place, variables, log, parts, ended):
+                return _end(ended, log)
+            parts.append(_start(_PARTS[0], variables, log))
+            if not _until(lambda: _answers(place.airflow_url), parts, ended):
+                return _end(ended, log)
+            # Start the rest afterwards: on two cores the URL would otherwise take twice as long.
+            parts += [_start(part, variables, log) for part in _PARTS[1:]]
+            seconds = time.monotonic() - began
+            busy = _instead_of(wanted.airflow_port, place.airflow_port)
+            print(f"Airflow   {place.airflow_url}   (started in {seconds:.0f} s; no login){busy}", flush=True)
+            # The list of Dags in a browser does not grow on its own, so say when it is complete.
+            names = [path.stem for path in examples().glob("*.py")]
+            if _until(lambda: _dags(place) >= set(names), parts, ended, limit=None):
+                print(f"{len(names)} example Dags are ready: trigger one, and watch the sandbox.", flush=True)
+                print("Ctrl-C ends both.", flush=True)
+            _until(lambda: False, parts, ended, limit=None)
+            return _end(ended, log)
+        finally:
+            _stop(parts)
+
+
+def _instead_of(wanted: int, port: int) -> str:
+    return "" if wanted in (0, port) else f"   (port {wanted} is in use)"
+
+
+def _variables(place: Place) -> dict[str, str]:
+    """The environment of Airflow's parts: this process's, without another Airflow's settings."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))
+    }
+    ports = {f"AIRFLOW__LOGGING__{name}_LOG_SERVER_PORT": str(_free(0)) for name in ("WORKER", "TRIGGER")}
+    # The environment's own `airflow` comes first, since `airflow standalone` starts its parts by that name.
+    path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
+    return {**kept, **environment(place), **ports, "PYTHONUNBUFFERED": "1", "PATH": path}
+
+
+def _migrate(
+    place: Place,
+    variables: dict[str, str],
+    log: Path,
+    parts: list[subprocess.Popen[bytes]],
+    ended: threading.Event,
+) -> bool:
+    """Create the database, or migrate it to this Airflow; a second start of the same version does nothing.
+
+    :param parts: gets the migration while it runs, so that Ctrl-C ends it.
+    :return: False if it failed or was ended.
+    """
     done = place.folder / "airflow" / "migrated.txt"
     if done.exists() and done.read_text() == _VERSION:
-        return
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(command, env=variables, stdout=out, stderr=subprocess.STDOUT, check=True)  # noqa: S603
+        return True
+    log.unlink(missing_ok=True)
+    if not done.exists():
+        # A first migration that was ended leaves half a database.
+        for path in _database(place).parent.glob("airflow.db*"):
+            path.unlink()
+        print("Creating Airflow's database; a second start is faster ...", flush=True)
+    migration = _start(("db", "migrate"), variables, log)
+    parts.append(migration)
+    while migration.poll() is None and not ended.wait(0.1):
+        pass
+    if ended.is_set() or migration.returncode != 0:
+        return False
+    parts.remove(migration)
     done.write_text(_VERSION)
+    return True
 
 
-def _until_it_answers(parts: list[subprocess.Popen[bytes]], ended: threading.Event, place: Place) -> bool:
-    limit = time.monotonic() + START
-    while time.monotonic() < limit and not ended.is_set() and all(part.poll() is None for part in parts):
-        if _answers(place.airflow_url):
+def _database(place: Place) -> Path:
+    return place.folder / "airflow" / "airflow.db"
+
+
+def _dags(place: Place) -> set[str]:
+    """The ids of the Dags that Airflow has read so far."""
+    address = f"{_database(place).as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            return {dag_id for (dag_id,) in database.execute("select dag_id from dag")}
+    except sqlite3.Error:
+        return set()
+
+
+def _until(
+    condition: Callable[[], bool],
+    parts: Sequence[subprocess.Popen[bytes]],
+    ended: threading.Event,
+    limit: float | None = START,
+) -> bool:
+    """Whether the condition was met before the limit, Ctrl-C, and the end of a part."""
+    began = time.monotonic()
+    while not ended.is_set() and all(part.poll() is None for part in parts):
+        if condition():
             return True
+        if limit is not None and time.monotonic() - began > limit:
+            return False
         ended.wait(0.3)
     return False
 

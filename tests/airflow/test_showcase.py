@@ -75,23 +75,29 @@ def test_a_click_brings_products_and_ctrl_c_ends_everything(
             first = process.stdout.readline()
             sandbox = first.split()[1]
             assert first.startswith("Sandbox   http://127.0.0.1:"), "its address is the first line"
+            assert f"(port {port} is in use)" in first
+            assert process.stdout.readline().startswith("Creating Airflow's database")
             told = process.stdout.readline()
+            assert f"(port {airflow_port} is in use)" in told
             address = re.match(r"Airflow   (http://127.0.0.1:\d+) ", told)
             assert address, told + process.stdout.read()
             assert {sandbox.rpartition(":")[2], address[1].rpartition(":")[2]}.isdisjoint(
                 map(str, busy_ports)
             )
 
+            again = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (again.returncode, again.stdout) == (2, ""), "two Airflows on one database"
+            assert f"an Airflow already runs in {folder}" in again.stderr
+
+            dags = {path.stem for path in (folder / "dags").glob("*.py")}
+            assert process.stdout.readline() == (
+                f"{len(dags)} example Dags are ready: trigger one, and watch the sandbox.\n"
+            )
             token = call(f"{address[1]}/auth/token")["access_token"]
             dag = f"{address[1]}/api/v2/dags/mirakl_connect_catalog_sync"
-            dags = {path.stem for path in (folder / "dags").glob("*.py")}
-
-            def parsed() -> bool:
-                found = call(f"{address[1]}/api/v2/dags?limit=100", token)["dags"]
-                assert not [row["dag_id"] for row in found if row["is_paused"]]
-                return {row["dag_id"] for row in found} == dags
-
-            until(parsed, "reading every example Dag")
+            found = call(f"{address[1]}/api/v2/dags?limit=100", token)["dags"]
+            assert {row["dag_id"] for row in found} == dags
+            assert not [row["dag_id"] for row in found if row["is_paused"]]
             call(f"{dag}/dagRuns", token, {"dag_run_id": "click", "logical_date": None})
             run = f"{dag}/dagRuns/click"
             until(lambda: call(run, token)["state"] in ("success", "failed"), "the run")
@@ -103,3 +109,17 @@ def test_a_click_brings_products_and_ctrl_c_ends_everything(
             assert process.wait(60) == 0
     assert processes_of(folder / "airflow") == []
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, whose /proc it reads")
+def test_ctrl_c_while_the_database_is_created_ends_quietly(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "airflow_provider_mirakl.sandbox.cli", "airflow", "--run"]
+    command += ["--folder", str(tmp_path / "demo"), "--port", "0", "--airflow-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("Creating"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "\nended\n", "")
+    assert processes_of(tmp_path / "demo" / "airflow") == []

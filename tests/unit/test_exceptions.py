@@ -34,6 +34,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTriggerEventError,
     MiraklUnclearSubmissionError,
     Problem,
+    duration,
 )
 
 MOMENT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -114,3 +115,18 @@ def test_no_airflow_class_is_in_the_tree() -> None:
             "airflow_provider_mirakl",
             "builtins",
         }
+
+
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3780, "63 min"), (7200, "2 h 0 min"), (60_000, "16 h 40 min")],
+)
+def test_a_length_of_time_in_words(total: float, words: str) -> None:
+    assert duration(total) == words
+
+
+def test_a_single_problem_that_the_message_has_is_not_listed_again() -> None:
+    problem = Problem("not UTF-8", line=2)
+    assert str(MiraklInputError("a.csv, line 2: not UTF-8", [problem])) == "a.csv, line 2: not UTF-8"
+    listed = MiraklInputError("a.csv, line 2: not UTF-8", [problem], problem_count=3)
+    assert str(listed) == "a.csv, line 2: not UTF-8\n  - line 2: not UTF-8\n  ... and 2 more"

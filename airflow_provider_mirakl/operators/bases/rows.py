@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
@@ -177,14 +177,12 @@ class RowsJobOperator(CheckedJobOperator):
         """
         from airflow_provider_mirakl.catalog.rejects import commonest
         from airflow_provider_mirakl.outcome import Outcome
+        from airflow_provider_mirakl.runtime.explaining import rejection
 
         errors = commonest(self._rejected)
         self.log.warning(
-            "%s of %s objects rejected, see %s:%s",
-            f"{rejected:,}",
-            f"{count:,}",
-            self._rejected,
-            "".join(f"\n  - {error.count:,} x {error.message}" for error in errors),
+            "%s",
+            rejection(f"{rejected:,} of {counted(count, 'object')} rejected", errors, self._rejected),
         )
         if rejected < count:
             return

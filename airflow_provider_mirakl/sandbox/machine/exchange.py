@@ -74,6 +74,7 @@ class Exchange:
     items: int | None = None
     faults: list[Fault] = field(default_factory=list)
     undo_limit: Callable[[], None] | None = None
+    reason: str = ""
 
     @property
     def query(self) -> Mapping[str, str]:

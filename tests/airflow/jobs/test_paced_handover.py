@@ -300,8 +300,8 @@ def test_the_first_line_of_a_task_says_where_its_files_are(worker, mirakl_sandbo
     caplog.set_level("INFO")
     worker(upsert(products(2), deferrable=False)).run()
     said = caplog.text + capsys.readouterr().out
-    assert f"Notes and files of this task are in {tmp_path / 'work'}" in said
-    assert "on the disk of this machine" in said
+    assert f"Notes and files of this task are on the disk of this machine:\n  {tmp_path / 'work'}" in said
+    assert "\n  with workers on several machines, set [mirakl] work_folder" in said
 
 
 @pytest.mark.parametrize("fresh", [False, True])

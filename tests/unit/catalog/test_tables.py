@@ -158,6 +158,12 @@ def test_languages_by_a_mapping_key(write: Make, tmp_path: Path) -> None:
             "the source does not have this column; did you mean 'title'?",
         ),
         ({"sku": "id", "title": "title"}, "title", "'title' is not a target; did you mean 'titles'?"),
+        ({"sku": "id", "title": "stock"}, "title", "'stock' is not a target; did you mean 'quantities'?"),
+        (
+            {"sku": "id", "title": "weight"},
+            "title",
+            "'weight' is not a target; the targets are id, brand, gtins,",
+        ),
         (
             {"sku": "id", "title": "titles"},
             "title",

@@ -71,7 +71,7 @@ def test_it_says_where_tasks_keep_their_notes_and_whether_they_can(sandbox, tmp_
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     said = found("mirakl_shop")["work folder", "ok"]
     assert said.startswith(
-        f"{tmp_path / 'work'}, on the disk of this machine; if workers run on several machines"
+        f"{tmp_path / 'work'}, on the disk of this machine; with workers on several machines"
     )
     assert list((tmp_path / "work").iterdir()) == []
     (tmp_path / "file").write_text("")

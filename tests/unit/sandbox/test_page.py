@@ -125,6 +125,75 @@ def test_the_first_tab_reaches_the_skip_link_and_every_control_has_a_name(page: 
             assert control.evaluate("e => e.ariaLabel || e.textContent || e.labels?.[0]?.textContent || e.id")
 
 
+FOCUSABLE = "a[href], button, input, select, [tabindex='0']"
+FOCUS = """() => {
+    const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+    return {
+        at: [...document.querySelectorAll("%s")].indexOf(one),
+        words: one.textContent.slice(0, 40) || one.name,
+        outlined: style.outlineStyle === "solid" && parseFloat(style.outlineWidth) >= 2,
+        inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    };
+}"""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"viewport": {"width": w, "height": 844}} for w in WIDTHS],
+    indirect=True,
+    ids=["wide", "phone"],
+)
+def test_tab_reaches_everything_in_the_order_of_the_page_and_shows_where_it_is(
+    page: Page, sandbox: Sandbox, connect: httpx.Client
+) -> None:
+    fill(sandbox)
+    connect.get("/api/products")
+    sandbox.fault("delay", operation="P42")
+    page.emulate_media(reduced_motion="reduce")  # else the page still scrolls when it is asked
+    page.reload()
+    page.locator(".rules", has_text="P42").wait_for()
+    reached = []
+    for _ in range(page.locator(FOCUSABLE).count()):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(FOCUS % FOCUSABLE)
+        assert focus["outlined"], focus
+        assert focus["inside"], focus
+        reached.append(focus["at"])
+    assert reached == list(range(len(reached)))
+
+
+def test_the_focus_stays_where_it_is_while_the_page_follows(page: Page, sandbox: Sandbox) -> None:
+    sandbox.fault("delay", operation="P42")
+    page.locator(".rules", has_text="P42").wait_for()
+    calls = page.get_by_role("region", name="Latest calls, table")
+    for number, control in enumerate(
+        (
+            page.get_by_role("button", name="Find"),
+            page.get_by_role("button", name="Take back"),
+            page.get_by_label("Product id"),
+            calls,
+        )
+    ):
+        sandbox.seed([product(number)])
+        httpx.get(f"{sandbox.url}/mirakl/api/version")
+        calls.wait_for()
+        control.focus()
+        handle = control.evaluate("e => [e.tagName, e.id, e.ariaLabel, e.textContent.slice(0, 20)].join()")
+        sandbox.seed([product(100 + number)])
+        httpx.get(f"{sandbox.url}/mirakl/api/version?{number}")
+        page.locator("#products", has_text=product(100 + number)["id"]).wait_for()
+        page.locator("#calls", has_text=f"version?{number}").wait_for()
+        found = page.evaluate(
+            "(e => [e.tagName, e.id, e.ariaLabel, e.textContent.slice(0, 20)].join())(document.activeElement)"
+        )
+        assert found == handle
+
+
+def test_a_refused_call_says_why(page: Page, connect: httpx.Client) -> None:
+    connect.post("/api/products", json={"products": []})
+    page.locator("#errors tbody tr").filter(has_text="upsertProducts").filter(has_text="products").wait_for()
+
+
 @pytest.mark.parametrize("page", [{"color_scheme": "dark"}], indirect=True)
 def test_dark_follows_the_machine_and_can_be_changed(page: Page) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
