@@ -225,6 +225,11 @@ class JobBook:
         return [entry.job_id for entry in self.entries if entry.job_id is not None]
 
     @property
+    def texts(self) -> list[str]:
+        """The ids as results have them, whether Mirakl numbers its jobs or names them."""
+        return [str(job_id) for job_id in self.job_ids]
+
+    @property
     def unclear(self) -> list[Entry]:
         """Submissions that Mirakl may or may not have accepted."""
         return [entry for entry in self.entries if entry.phase == "intent"]

@@ -29,7 +29,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     check_range,
 )
-from airflow_provider_mirakl.runtime.results import Ended
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.results import Ended
 
 SourceStatus = Literal["LIVE", "NOT_LIVE"]
 

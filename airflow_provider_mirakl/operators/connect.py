@@ -29,7 +29,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -738,7 +737,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
                     "The next sync of %s sends the %d failed products again.", state, outcome.failed
                 )
         try:
-            check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+            run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         except MiraklItemsFailedError:
             work.restart()  # a retry reads again instead of repeating the result
             raise

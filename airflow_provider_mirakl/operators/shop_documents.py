@@ -37,7 +37,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class _CheckedOperator(_ListingOperator, StoringOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(results)
         result = writer.outcome.summary() | {"folder": str(run.folder)} | dict(further or {})
-        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 

@@ -339,7 +339,6 @@ class MiraklUpdateShopOperator(StoringOperator):
         """Check, send, and evaluate each field."""
         from airflow_provider_mirakl.api.shops import update_account
         from airflow_provider_mirakl.outcome import OutcomeWriter
-        from airflow_provider_mirakl.runtime.results import check_items
         from airflow_provider_mirakl.shops.fields import update_results
 
         run = TaskRun(context, self.work_folder, begins=True)
@@ -355,7 +354,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson", sent=len(changes)) as writer:
             writer.add_all(update_results(list(changes), answer))
         result = writer.outcome.summary() | {"folder": str(run.folder)}
-        check_items(run, result, 0, None, self.log)
+        run.check_items(result, 0, None, self.log)
         run.tell_assets(self, result)
         return result
 

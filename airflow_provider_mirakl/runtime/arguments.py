@@ -34,7 +34,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import isfinite
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     """A mapping. Templated, so it may be a string of JSON or Python."""
     RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | Frame | XComArg
     """The path of a file, or a list. Templated."""
+
+OnUnclear = Literal["search", "resend", "fail"]
+"""What to do when it is not known whether Mirakl accepted a submission."""
+TargetFormat = Literal["ndjson", "csv", "parquet"]
+"""The format of a file that an export writes."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from airflow_provider_mirakl.api.call import Reply
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.documents import file_name_of
+from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
-    MiraklItemsFailedError,
     MiraklJobFailedError,
     MiraklNotFoundError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.files.storage import writing
+from airflow_provider_mirakl.files.storage import StoragePath, writing
+from airflow_provider_mirakl.jobs.reports import (
+    global_errors,
+    is_csv,
+    read_failures,
+    read_items,
+    read_warnings,
+)
+from airflow_provider_mirakl.jobs.table import Evaluation, JobId, JobKind, Report, evaluate
+from airflow_provider_mirakl.outcome import SHOWN_LETTERS, ItemResult, OutcomeWriter
+from airflow_provider_mirakl.runtime.arguments import TargetFormat
+from airflow_provider_mirakl.runtime.downloads import write_files
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.api.call import Reply
-    from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.jobs.table import Evaluation, JobId, JobKind, Report
-    from airflow_provider_mirakl.outcome import ItemResult, Outcome
-    from airflow_provider_mirakl.runtime.task_run import TaskRun
-
-TargetFormat = Literal["ndjson", "csv", "parquet"]
 _ENDINGS: dict[str, TargetFormat] = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
@@ -108,15 +113,6 @@ def result_of(
     :param id_column: the column of error reports that names an item; ``None`` for the usual ones.
     :param rejected: items that were not sent because they are invalid. They count as failed.
     """
-    from airflow_provider_mirakl.jobs.reports import (
-        global_errors,
-        is_csv,
-        read_failures,
-        read_items,
-        read_warnings,
-    )
-    from airflow_provider_mirakl.outcome import SHOWN_LETTERS, OutcomeWriter
-
     folder.mkdir(parents=True, exist_ok=True)
     messages: list[str] = []
     sent = succeeded = failed = rejected_count = 0
@@ -217,9 +213,6 @@ def fetch_export(
     :raises MiraklNotFoundError: Mirakl no longer has the export.
     :raises MiraklReplyError: the files are empty, or not in the format of the target.
     """
-    from airflow_provider_mirakl.jobs.table import evaluate
-    from airflow_provider_mirakl.runtime.downloads import write_files
-
     urls = evaluate(kind, client.send(kind.status(job_id, caller))).urls
     file = kind.file
     assert file is not None  # noqa: S101 - exports have files
@@ -233,7 +226,7 @@ def fetch_export(
 def refuse_failed(run: TaskRun, result: dict[str, Any], kind: JobKind, jobs: Sequence[Ended]) -> None:
     """Raise for a job that ended without doing its work.
 
-    :param run: the task's run. Its XCom gets the result before the error is raised, as in :func:`check_items`.
+    :param run: the task's run. Its XCom gets the result before the error is raised, as in :meth:`TaskRun.check_items`.
     :param result: the task's result.
     :raises MiraklJobFailedError: with Mirakl's reason.
     """
@@ -248,58 +241,8 @@ def refuse_failed(run: TaskRun, result: dict[str, Any], kind: JobKind, jobs: Seq
             )
 
 
-def check_items(
-    run: TaskRun,
-    result: dict[str, Any],
-    max_failed_items: int | None,
-    max_failed_ratio: float | None,
-    log: Any,
-) -> None:
-    """Log the results of the items, and raise if too many failed.
-
-    :param run: the task's run. Its XCom gets the result before the error is raised: a failed task returns nothing, and
-        downstream tasks and notifications would otherwise have neither counts nor rejects.
-    :param result: the task's result.
-    :raises MiraklItemsFailedError: with the result as data. The log ends with the most frequent errors, the path of the
-        rejects and what to do next.
-    """
-    from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
-
-    outcome = Outcome.from_summary(result)
-    log.info("Outcome of %s: %s", ", ".join(map(str, outcome.job_ids)) or "the task", outcome)
-    for message in result.get("messages", ()):
-        log.warning("%s", message)
-    failure: MiraklItemsFailedError | None = None
-    try:
-        FailurePolicy(max_failed_items, max_failed_ratio).check(outcome)
-    except MiraklItemsFailedError as error:
-        failure = error
-    if failure is None:
-        _tell_errors(outcome, log.warning)
-        return
-    failure.outcome = dict(result)
-    run.push_result(result)
-    log.error("%d of %d items failed.", outcome.failed, outcome.total)
-    _tell_errors(outcome, log.error)
-    if rejects := result.get("rejects"):
-        log.error("The failed items are in %s: fix them and use that file as source.", rejects)
-    else:
-        rows = ", ".join(outcome.rows) or result.get("folder")
-        log.error("The items are listed in %s: fix the failed ones in the source, and clear this task.", rows)
-    raise failure
-
-
-def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
-    for error in outcome.errors[:3]:
-        tell(
-            "%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))) or "no reason given"
-        )
-
-
 def _ending(reply: Reply, head: bytes) -> str:
     """The extension of a report's file: as Mirakl names it, else by its type, else by its first bytes, else CSV."""
-    from airflow_provider_mirakl.api.documents import file_name_of
-
     name = (file_name_of(reply) or "").casefold()
     kind = reply.headers.get("content-type", "")
     for ending in (".csv", ".xlsx", ".xml", ".json", ".txt"):

@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklNotYetError,
@@ -23,34 +26,16 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.files.paths import folder_below
-
-if TYPE_CHECKING:
-    from airflow_provider_mirakl.api.call import Call
-    from airflow_provider_mirakl.api.caller import Caller
-    from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.jobs.book import Entry, JobBook
-    from airflow_provider_mirakl.jobs.lookup import Finding
-    from airflow_provider_mirakl.jobs.table import JobId, JobKind
-
-OnUnclear = Literal["search", "resend", "fail"]
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.jobs.book import CLAIM, Claim, Entry, JobBook
+from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
+from airflow_provider_mirakl.jobs.table import JobId, JobKind
+from airflow_provider_mirakl.runtime.arguments import OnUnclear
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks must differ to count as different."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One call that begins a job.
-
-    :param call: the call; its result is the job's id, or has it as ``import_id``.
-    :param items: number of items in it, if known.
-    """
-
-    call: Call[Any]
-    items: int | None = None
 
 
 def utc_time(moment: float) -> str:
@@ -76,8 +61,6 @@ class Claims:
 
     def note(self, job_id: JobId) -> None:
         """Note that a job belongs to this task."""
-        from airflow_provider_mirakl.jobs.book import CLAIM, Claim
-
         try:
             CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner))
         except MiraklError as error:
@@ -85,8 +68,6 @@ class Claims:
 
     def is_taken(self, job_id: JobId) -> bool:
         """Whether a job belongs to another task."""
-        from airflow_provider_mirakl.jobs.book import CLAIM
-
         claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
         return claim is not None and claim.owner != self._owner
 
@@ -126,18 +107,21 @@ class Submitter:
     longest_search: float = LONGEST_SEARCH
     lost: int = 0
 
-    def submit(self, index: int, submission: Submission) -> int | None:
+    def submit(self, index: int, call: Call[Any], items: int | None = None) -> int | None:
         """Submit one job, unless the book knows it already.
 
+        :param index: its place in the book.
+        :param call: the call; its result is the job's id, or has it as ``import_id``.
+        :param items: number of items in it, if known.
         :return: id of the product import that Mirakl started with it, if any.
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         known = self.book.entry(index)
         if known is not None and known.phase == "intent":
             known = self._cleared_up(known)
-        return None if known is not None else self._send(index, submission)
+        return None if known is not None else self._send(index, call, items)
 
-    def _send(self, index: int, submission: Submission) -> int | None:
+    def _send(self, index: int, call: Call[Any], items: int | None) -> int | None:
         """Submit once, and note it.
 
         ==============================  =====================================================================
@@ -155,13 +139,11 @@ class Submitter:
         """
         book = self.book
         while True:
-            entry = book.intend(index, submission.items, self.client.clock_offset)
+            entry = book.intend(index, items, self.client.clock_offset)
             # Mirakl may still recognize a repeated request, if it comes at once.
             at_once = self.lost > 0 and self.kind.recognizes
             try:
-                answer = self.client.send(
-                    _unpaced(submission.call) if at_once else submission.call, max_wait=self.max_wait
-                )
+                answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
                 book.withdraw(index)
                 self.postpone(wait, self.lost)
@@ -233,8 +215,6 @@ class Submitter:
 
     def _find(self, entry: Entry) -> Finding:
         """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
-        from airflow_provider_mirakl.jobs.lookup import earliest, find_submission
-
         lines = self.lines() if entry.items is None else entry.items
         end, attempt = time.monotonic() + self.longest_search, 0
         while True:

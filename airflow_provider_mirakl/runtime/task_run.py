@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.assets import annotate, happened, withheld
+from airflow_provider_mirakl.exceptions import MiraklItemsFailedError
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
 from airflow_provider_mirakl.runtime.explaining import Explains
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -240,6 +244,46 @@ class TaskRun:
                 self._ti.xcom_push(key=key, value=value)
         self._ti.xcom_push(key="return_value", value=result)
 
+    def check_items(
+        self, result: dict[str, Any], max_failed_items: int | None, max_failed_ratio: float | None, log: Any
+    ) -> None:
+        """Log the results of the items, and raise if too many failed.
+
+        XCom gets the result before the error is raised: a failed task returns nothing, and downstream tasks and
+        notifications would otherwise have neither counts nor rejects.
+
+        :param result: the task's result.
+        :param log: the logger of the task.
+        :raises MiraklItemsFailedError: with the result as data. The log ends with the most frequent errors, the path
+            of the rejects and what to do next.
+        """
+        from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
+
+        outcome = Outcome.from_summary(result)
+        log.info("Outcome of %s: %s", ", ".join(map(str, outcome.job_ids)) or "the task", outcome)
+        for message in result.get("messages", ()):
+            log.warning("%s", message)
+        failure: MiraklItemsFailedError | None = None
+        try:
+            FailurePolicy(max_failed_items, max_failed_ratio).check(outcome)
+        except MiraklItemsFailedError as error:
+            failure = error
+        if failure is None:
+            _tell_errors(outcome, log.warning)
+            return
+        failure.outcome = dict(result)
+        self.push_result(result)
+        log.error("%d of %d items failed.", outcome.failed, outcome.total)
+        _tell_errors(outcome, log.error)
+        if rejects := result.get("rejects"):
+            log.error("The failed items are in %s: fix them and use that file as source.", rejects)
+        else:
+            rows = ", ".join(outcome.rows) or result.get("folder")
+            log.error(
+                "The items are listed in %s: fix the failed ones in the source, and clear this task.", rows
+            )
+        raise failure
+
     @property
     def is_mapped(self) -> bool:
         """Whether the task is mapped."""
@@ -257,3 +301,10 @@ class TaskRun:
         """
         ti = self._ti
         return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}/{ti.max_tries}"
+
+
+def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
+    for error in outcome.errors[:3]:
+        tell(
+            "%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))) or "no reason given"
+        )

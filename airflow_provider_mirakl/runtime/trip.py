@@ -20,6 +20,7 @@ from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.runtime import waiting
+from airflow_provider_mirakl.runtime.hand_over import hand_over
 from airflow_provider_mirakl.runtime.task_run import ChangesAsset, Defers, TaskRun, time_left
 from airflow_provider_mirakl.triggers.moment import MomentTrigger
 from airflow_provider_mirakl.triggers.paced import STATUSES
@@ -169,7 +170,7 @@ class Trip:
 
     def _hand_over(self, place: Place, work: Work) -> None:
         """Let the triggerer make the calls, unless they are too quick for it to pay off."""
-        waiting.hand_over(
+        hand_over(
             self.task,
             self.task.hook,
             place,

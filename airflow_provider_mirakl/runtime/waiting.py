@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_mirakl.api.steps import drive
+from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import seconds
-from airflow_provider_mirakl.runtime.task_run import BACKSTOP, time_left
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from airflow_provider_mirakl.catalog.work import Work
-    from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
-    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll
-    from airflow_provider_mirakl.runtime.task_run import Defers
-    from airflow_provider_mirakl.triggers.places import Place
-    from airflow_provider_mirakl.triggers.poll import PollTrigger
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
+from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll, Schedule, Tolerance, tell_failure, waiting
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers
+from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error
+from airflow_provider_mirakl.triggers.stored import find_function
 
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
@@ -91,7 +87,6 @@ class Wait:
         :param carried: notes of the task, which the event returns.
         :param arguments: further arguments of the poll.
         """
-        from airflow_provider_mirakl.triggers.poll import PollTrigger
 
         hook = self.hook
         self.log.info(
@@ -103,7 +98,7 @@ class Wait:
         return PollTrigger(
             poll=self.poll,
             arguments=self.arguments | arguments,
-            hook=_path_of(hook),
+            hook=path_of(hook),
             conn_id=hook.conn_id,
             role=hook.role,
             first=time.time() + max(self.interval, SHORTEST_DEFERRAL),
@@ -123,10 +118,6 @@ class Wait:
         return backstop if limit is None else min(limit, backstop)
 
     def _wait(self, client: Client, first: float, last: float) -> Found | None:
-        from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.hooks.base import performer
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, tell_failure, waiting
-        from airflow_provider_mirakl.triggers.stored import find_function
 
         poll: Callable[..., Poll] = find_function("poll", self.poll)
         tolerance = Tolerance(self.max_failures, self.failures)
@@ -150,61 +141,8 @@ def clock(moment: float) -> str:
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def hand_over(
-    task: Defers,
-    hook: MiraklBaseHook,
-    place: Place,
-    work: Work,
-    *,
-    max_failures: int,
-    refused_timeout: float,
-    began: float | None,
-    state: dict[str, Any],
-    resume: Callable[..., Any],
-) -> None:
-    """Let the triggerer make the calls of a piece of work from here on, unless they are too quick for it to pay off.
-
-    :param task: the operator, which is deferred.
-    :param hook: the hook of its connection.
-    :param place: opens the work.
-    :param work: the work, as it is opened here.
-    :param max_failures: failures that may occur in a row.
-    :param refused_timeout: seconds during which Mirakl may answer only 429.
-    :param began: when this try began; see :func:`~airflow_provider_mirakl.runtime.task_run.try_began`.
-    :param state: what the task takes along.
-    :param resume: the method of the operator that continues.
-    """
-    from airflow_provider_mirakl.triggers.paced import PacedTrigger
-
-    operation = work.operation
-    if operation is None:
-        return
-    interval = operation.interval * hook.settings.interval_factor
-    if not pays_off(interval):
-        return
-    now, left = time.time(), time_left(task.execution_timeout, began)
-    task.log.info("The triggerer makes the calls from here on: %s", work.describe(interval))
-    task.defer(
-        trigger=PacedTrigger(
-            opener=place.opener,
-            arguments=place.arguments,
-            hook=_path_of(hook),
-            conn_id=hook.conn_id,
-            role=hook.role,
-            max_failures=max_failures,
-            refused_timeout=refused_timeout,
-            earliest=now + SHORTEST_DEFERRAL,
-            deadline=None if left is None else now + left.total_seconds(),
-            state=state,
-            position=work.position,
-        ),
-        method_name=resume.__name__,
-        timeout=left,
-    )
-
-
 def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bool:
-    """Read how the triggerer ended, after :func:`hand_over`.
+    """Read how the triggerer ended, after :func:`~airflow_provider_mirakl.runtime.hand_over.hand_over`.
 
     :param event: of a ``PacedTrigger``; of any other trigger it says nothing.
     :param folder: the folder of the task, for the message.
@@ -212,7 +150,6 @@ def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bo
     :raises MiraklError: the error that the triggerer met.
     :raises AirflowTaskTimeout: ``execution_timeout`` passed.
     """
-    from airflow_provider_mirakl.triggers.poll import load_error
 
     match event.get("status"):
         case "error":
@@ -231,5 +168,6 @@ def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bo
     return False
 
 
-def _path_of(hook: MiraklBaseHook) -> str:
+def path_of(hook: MiraklBaseHook) -> str:
+    """The path of a hook's class, for a trigger."""
     return f"{type(hook).__module__}.{type(hook).__name__}"

@@ -22,7 +22,6 @@ from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whol
 from airflow_provider_mirakl.runtime.explaining import Explains
 from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Failures, Found
+    from airflow_provider_mirakl.runtime.waiting import Wait
 
 
 class SensorArguments(SensorTaskArguments, total=False):
@@ -208,6 +208,8 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return found
 
     def _wait(self, context: Context) -> Wait:
+        from airflow_provider_mirakl.runtime.waiting import Wait
+
         if self._deadline is None:
             end = self._execution_end(context)
             self._deadline = min(time.time() + self.timeout, float("inf") if end is None else end)

@@ -141,7 +141,6 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         :raises MiraklItemsFailedError: too many failed.
         """
         from airflow_provider_mirakl.outcome import ItemResult, OutcomeWriter
-        from airflow_provider_mirakl.runtime.results import check_items
 
         failed = found["failed"]
         with OutcomeWriter(None) as writer:
@@ -157,7 +156,7 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
                 [f"Action {action_id}: {code}: {message}" for action_id, (code, message) in failed.items()],
             )
         result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
-        check_items(TaskRun(context, None, begins=False), result, self.max_failed_items, None, self.log)
+        TaskRun(context, None, begins=False).check_items(result, self.max_failed_items, None, self.log)
         return result
 
 

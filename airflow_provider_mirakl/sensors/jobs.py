@@ -18,20 +18,11 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Number,
+    TargetFormat,
     Text,
     Whole,
     read_caller,
     stretched,
-)
-from airflow_provider_mirakl.runtime.results import (
-    Ended,
-    TargetFormat,
-    archive,
-    check_items,
-    fetch_export,
-    format_of,
-    refuse_failed,
-    result_of,
 )
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
@@ -193,6 +184,7 @@ class MiraklJobSensor(MiraklBaseSensor):
     def conclude(self, context: Context, found: Found) -> dict[str, Any]:
         """Archive the reports, and refuse a job that ended without doing its work."""
         from airflow_provider_mirakl.jobs.table import evaluate
+        from airflow_provider_mirakl.runtime.results import Ended, archive, refuse_failed, result_of
 
         run = TaskRun(context, self.work_folder, begins=False)
         folder = run.folder
@@ -258,7 +250,7 @@ class CheckedJobSensor(MiraklJobSensor):
 
     def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Fail the task when too many items failed."""
-        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result
 
 
@@ -308,6 +300,7 @@ class ExportSensor(MiraklJobSensor):
         """The export, after checking that its target can be written."""
         if self.target is not None:
             from airflow_provider_mirakl.runtime.downloads import ready_target
+            from airflow_provider_mirakl.runtime.results import format_of
 
             if len(self.ids) > 1:
                 raise MiraklConfigurationError(
@@ -320,6 +313,8 @@ class ExportSensor(MiraklJobSensor):
 
     def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Write the target, if there is one."""
+        from airflow_provider_mirakl.runtime.results import fetch_export, format_of
+
         kept = {name: result[name] for name in ("job_ids", "states", "shop_id", "folder")}
         if self.target is None:
             return kept

@@ -41,10 +41,8 @@ from airflow_provider_mirakl.runtime.arguments import (
     Whole,
     stretched,
 )
-from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -65,6 +63,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.waiting import Wait
 
 OnUnclear = Literal["fail", "resend"]
 
@@ -511,6 +510,8 @@ class OrderActionsOperator(MiraklBaseOperator):
         )
 
     def _wait(self, action_ids: list[str], deadline: float) -> Wait:
+        from airflow_provider_mirakl.runtime.waiting import Wait
+
         return Wait(
             poll=POLL,
             arguments={"action_ids": action_ids, "of": self.kind.of},
@@ -571,7 +572,7 @@ class OrderActionsOperator(MiraklBaseOperator):
             "orders": len(groups),
             "folder": str(run.folder),
         }
-        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 

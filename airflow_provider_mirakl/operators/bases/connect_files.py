@@ -11,7 +11,6 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Text, Whole
-from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -121,5 +120,5 @@ class ConnectFilesOperator(MiraklBaseOperator):
             "target": str(target),
             "folder": str(run.folder),
         }
-        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         return result

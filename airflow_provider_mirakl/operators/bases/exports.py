@@ -33,17 +33,15 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Seconds,
+    TargetFormat,
     Text,
     Whole,
     check_range,
     check_role,
     read_caller,
 )
-from airflow_provider_mirakl.runtime.results import TargetFormat, export_type, fetch_export, format_of
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
-from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import pays_off
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -145,11 +143,15 @@ class ExportOperator(MiraklJobOperator):
 
         :raises MiraklConfigurationError: Mirakl does not export these rows in this format.
         """
+        from airflow_provider_mirakl.runtime.results import format_of
+
         return format_of(self.target, self.target_format, self.formats)
 
     @property
     def export_type(self) -> str:
         """The format requested from Mirakl."""
+        from airflow_provider_mirakl.runtime.results import export_type
+
         return export_type(self.format)
 
     def payload(self, caller: Caller) -> str:
@@ -158,15 +160,17 @@ class ExportOperator(MiraklJobOperator):
         words = f"{call.target}\0{caller}\0{self.target}".encode()
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
 
-    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
         """The export's call."""
         from airflow_provider_mirakl.runtime.downloads import ready_target
 
         ready_target(self.target, self.format)
-        yield Submission(self.begin(caller))
+        yield self.begin(caller), None
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """Fetch the files and write the target."""
+        from airflow_provider_mirakl.runtime.results import fetch_export
+
         (job,) = jobs
         return fetch_export(client, caller, self.kind, job.job_id, self.target, self.format, self.log)
 
@@ -174,28 +178,21 @@ class ExportOperator(MiraklJobOperator):
         """The ids, and the target for the sensor that fetches the files."""
         return super().begun(run, book) | {"target": self.target}
 
-    def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Continue with what the trigger found."""
-        with self._expiring():
-            return super().resume(context, event)
-
-    def _proceed(self, context: Context, run: TaskRun, book: JobBook) -> dict[str, Any]:
-        with self._expiring():
-            return super()._proceed(context, run, book)
-
     @contextmanager
-    def _expiring(self) -> Iterator[None]:
+    def expiring(self) -> Iterator[None]:
         """Mark an expired export as failed, so that a retry starts a new one instead of polling it forever."""
         try:
             yield
         except MiraklNotFoundError:
-            if (book := self._book) is not None:
+            if (book := self.book) is not None:
                 for entry in book.entries:
                     book.ended(entry, entry.status or {}, failed=True)
-                self.log.warning("Mirakl no longer has %s; a retry exports again", self._named(book))
+                ids = ", ".join(book.texts)
+                self.log.warning("Mirakl no longer has %s %s; a retry exports again", self.kind.title, ids)
             raise
 
-    def _checked(self, result: dict[str, Any]) -> dict[str, Any]:
+    def checked(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The keys that an export has."""
         kept = ("target", "items", "files", "job_ids", "shop_id", "folder")
         return {name: result[name] for name in kept}
 
@@ -265,14 +262,14 @@ class ChangesExportOperator(ExportOperator):
         from airflow_provider_mirakl.runtime.lasting import check_lasting
         from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
-        path = watermark_path(self._run, self.watermark)
-        check_lasting(self._run, path, "the watermark of this export", self.on_lost_state, self.log)
+        path = watermark_path(self.task_run, self.watermark)
+        check_lasting(self.task_run, path, "the watermark of this export", self.on_lost_state, self.log)
         last = Watermark.load(path)
-        return None if last is None else last.since(self._run.instance, timedelta(seconds=self.overlap))
+        return None if last is None else last.since(self.task_run.instance, timedelta(seconds=self.overlap))
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """Write the target, then move the watermark to the time the export was submitted."""
-        since, book = self.since, self._book
+        since, book = self.since, self.book
         result = super().deliver(run, client, caller, jobs)
         if self.changes_only and book is not None:
             from airflow_provider_mirakl.runtime.lasting import note_lasting
@@ -379,13 +376,14 @@ class DirectExportOperator(MiraklBaseOperator):
 
     def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
         """Wait until Mirakl permits the call: for a full export this may take hours."""
+        from airflow_provider_mirakl.runtime.waiting import pays_off
+        from airflow_provider_mirakl.triggers.moment import MomentTrigger
+
         remaining = wait.retry_at.timestamp() - time.time()
         if remaining > LONGEST_POSTPONEMENT:
             raise wait
         self.log.info("%s Waiting.", wait)
         if self.deferrable and pays_off(remaining):
-            from airflow_provider_mirakl.triggers.moment import MomentTrigger
-
             self.defer(
                 trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
                 method_name=self.resume.__name__,

@@ -13,8 +13,6 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, write_bytes, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
-from airflow_provider_mirakl.runtime.results import Ended
-from airflow_provider_mirakl.runtime.submitting import Submission
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg, TextArg
+    from airflow_provider_mirakl.runtime.results import Ended
 
 OnFinding = Literal["fail", "warn", "off"]
 LOGGED_FINDINGS = 20
@@ -110,7 +109,7 @@ class FileJobOperator(CheckedJobOperator):
     @property
     def copy(self) -> StoragePath:
         """The copy that is sent, in the task's folder."""
-        return self._run.folder / "sent" / self._name
+        return self.task_run.folder / "sent" / self._name
 
     @property
     def _name(self) -> str:
@@ -234,13 +233,13 @@ class FileJobOperator(CheckedJobOperator):
         from airflow_provider_mirakl.checks.lint import words
 
         summary = lint.summary() | {"findings": str(self._findings) if lint.count else None}
-        write_bytes(self._run.folder / "lint.json", json.dumps(summary, ensure_ascii=False).encode())
+        write_bytes(self.task_run.folder / "lint.json", json.dumps(summary, ensure_ascii=False).encode())
         lines = list(words(lint, self.path.name))
         if not lint.count:
             self.log.info("%s", "\n".join(lines))
             return
         if self.lint == "fail":
-            self._run.push_result({"lint": summary})
+            self.task_run.push_result({"lint": summary})
             raise MiraklInputError(
                 f"source: {counted(lint.count, 'problem')} in {counted(lint.rows, 'row')} of {self.path.name}; nothing "
                 f"was sent. All are in {self._findings}",
@@ -253,11 +252,11 @@ class FileJobOperator(CheckedJobOperator):
 
     @property
     def _findings(self) -> StoragePath:
-        return self._run.folder / "lint.ndjson"
+        return self.task_run.folder / "lint.ndjson"
 
     @property
     def _clean(self) -> StoragePath:
-        return self._run.folder / "clean.csv"
+        return self.task_run.folder / "clean.csv"
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """What the check found."""
@@ -266,11 +265,11 @@ class FileJobOperator(CheckedJobOperator):
         except (FileNotFoundError, ValueError):
             return {"lint": None}
 
-    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
         """The file, with a unique name."""
         stem, dot, ending = self._name.rpartition(".")
         name = f"{stem}-{book.name(0)}.{ending}" if dot else f"{ending}-{book.name(0)}"
-        yield Submission(self.upload(caller, name))
+        yield self.upload(caller, name), None
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The failed lines, with the columns of the source; CSV files only."""
@@ -287,5 +286,6 @@ class FileJobOperator(CheckedJobOperator):
         return None if written is None else target
 
     @property
-    def _id_column(self) -> str | None:
+    def column_of_ids(self) -> str | None:
+        """The column of error reports that names an item."""
         return self.id_column

@@ -28,10 +28,8 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.results import check_items
 from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import Wait, pays_off
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -163,6 +161,8 @@ class ProductRepairOperator(MiraklBaseOperator):
 
     def _wait(self, context: Context, run: TaskRun, repair: RepairRun) -> dict[str, Any] | None:
         """Wait until every product has an answer, in the triggerer if that pays off."""
+        from airflow_provider_mirakl.runtime.waiting import Wait, pays_off
+
         question, hook = repair.question, self.mirakl_hook
         if question is None or hook is None:
             return None
@@ -194,7 +194,7 @@ class ProductRepairOperator(MiraklBaseOperator):
             return wait.to_the_end(client, first=now + interval)
 
     def _checked(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
-        check_items(run, result, self.max_failed_items, self.max_failed_ratio, self.log)
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
         run.tell_assets(self, result)
         return result
 

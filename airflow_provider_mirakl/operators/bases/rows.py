@@ -15,8 +15,6 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
-from airflow_provider_mirakl.runtime.submitting import Submission
-from airflow_provider_mirakl.runtime.waiting import hand_over, must_stay
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.outcome import ItemResult
     from airflow_provider_mirakl.runtime.arguments import FlagArg, RowsArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.job_run import JobRun
     from airflow_provider_mirakl.runtime.results import Ended
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -189,9 +188,9 @@ class RowsJobOperator(CheckedJobOperator):
         outcome = Outcome(failed=rejected, errors=errors, rows=(str(self._rejected),)).summary() | {
             "rejected": rejected,
             "rejects": str(self._rejected),
-            "folder": str(self._run.folder),
+            "folder": str(self.task_run.folder),
         }
-        self._run.push_result(outcome)
+        self.task_run.push_result(outcome)
         raise MiraklItemsFailedError(
             f"every object of the source was rejected ({rejected:,}), and nothing was sent; see {self._rejected}",
             outcome=outcome,
@@ -200,7 +199,7 @@ class RowsJobOperator(CheckedJobOperator):
     @property
     def _rejected(self) -> StoragePath:
         """The objects of the source that are not sent, with the reasons."""
-        return self._run.folder / "rejected.ndjson"
+        return self.task_run.folder / "rejected.ndjson"
 
     @property
     def _has_rejected(self) -> bool:
@@ -225,8 +224,8 @@ class RowsJobOperator(CheckedJobOperator):
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """The number of rejected objects."""
-        assert self._book is not None  # noqa: S101 - its jobs have ended
-        return {"rejected": self._book.rejected}
+        assert self.book is not None  # noqa: S101 - its jobs have ended
+        return {"rejected": self.book.rejected}
 
     def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
         """The result of a task that does not wait."""
@@ -254,32 +253,28 @@ class RowsJobOperator(CheckedJobOperator):
         remove(target)
         return None
 
-    def _submit(self, context: Context, client: Client, book: JobBook) -> None:
-        if self.deferrable and not self._in_worker and not book.all_submitted:
-            self._hand_over(context, book)
-        super()._submit(context, client, book)
-
-    def _hand_over(self, context: Context, book: JobBook) -> None:
+    def hand_over(self, job_run: JobRun, book: JobBook) -> None:
         """Let the triggerer send the batches, unless there is one only, they need not wait for each other, or a call
         whose reply was lost may not be repeated."""
         from airflow_provider_mirakl.jobs.batches import BatchWork
+        from airflow_provider_mirakl.runtime.hand_over import hand_over
         from airflow_provider_mirakl.triggers.places import open_batches, place_of
 
+        run = job_run.run
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
         may_repeat = (self.on_unclear or self.kind.unclear) == "resend"
         if len(work.left) < 2 or not may_repeat:
             return
         place = place_of(
             open_batches,
-            folder=str(self._run.folder),
-            generation=self._run.generation,
+            folder=str(run.folder),
+            generation=run.generation,
             kind=self.job,
             copy=str(self.copy),
             size=self.batch_size,
             role=self.caller.role,
             shop_id=self.caller.shop_id,
         )
-        began = self._began(context)
         hand_over(
             self,
             self.hook,
@@ -287,8 +282,8 @@ class RowsJobOperator(CheckedJobOperator):
             work,
             max_failures=self.max_failures,
             refused_timeout=self.timeout,
-            began=began,
-            state={"began": began, "carried": self._run.memory.carried},
+            began=job_run.began,
+            state={"began": job_run.began, "carried": run.memory.carried},
             resume=self.resume_batches,
         )
 
@@ -298,36 +293,25 @@ class RowsJobOperator(CheckedJobOperator):
         :raises MiraklError: the error that the triggerer met.
         :raises MiraklTriggerEventError: the event is not valid.
         """
-        from airflow_provider_mirakl.triggers.paced import read_paced
+        from airflow_provider_mirakl.runtime.job_run import begin, resume_batches
 
-        if event is None:
-            return self._begin(context)
-        found = read_paced(event)
-        state = found["state"]
-        self._first_began = state.get("began")
-        run, book = self._taken_up(context, state.get("carried"))
-        with self.hook.get_conn() as client:
-            claims = self._claims(client)
-            for job_id in book.job_ids:
-                claims.note(job_id)
-        self._in_worker |= must_stay(self, found, run.folder)
-        return self._go_on(context, run, book, state.get("carried"))
+        return begin(self, context) if event is None else resume_batches(self, context, event)
 
-    def submissions(self, caller: Caller, book: JobBook) -> Iterator[Submission]:
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
         """The objects, in batches."""
         batch: list[bytes] = []
         for row in self.rows():
             batch.append(row)
             if len(batch) == self.batch_size:
-                yield Submission(self.batch(caller, batch), len(batch))
+                yield self.batch(caller, batch), len(batch)
                 batch = []
         if batch:
-            yield Submission(self.batch(caller, batch), len(batch))
+            yield self.batch(caller, batch), len(batch)
 
     @property
     def copy(self) -> StoragePath:
         """The copy of the objects that is sent, one per line, in the task's folder."""
-        return self._run.folder / "sent" / "rows.ndjson"
+        return self.task_run.folder / "sent" / "rows.ndjson"
 
     def has_copy(self) -> bool:
         """Whether the copy exists."""

@@ -48,7 +48,7 @@ def test_a_sensor_with_defaults_works_on_any_connection(name: str, value: float,
 def test_a_job_operator_with_defaults_works_on_any_connection(name: str, value: float, factor: Any) -> None:
     factor(value)
     operator = make(public()[name])
-    assert operator._interval() == pytest.approx(JOBS[operator.job].recommended * value)
+    assert operator.interval() == pytest.approx(JOBS[operator.job].recommended * value)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_stretched_interval_is_what_mirakl_publishes_or_longer(
     factor(value)
     word = "poke_interval" if name.endswith("Sensor") else "poll_interval"
     task = make(public()[name], **{word: seconds})
-    check = task.interval if name.endswith("Sensor") else task._interval
+    check = task.interval
     if allowed:
         assert check() == seconds * value
     else:

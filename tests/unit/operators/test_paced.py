@@ -14,7 +14,7 @@ from airflow_provider_mirakl.api.call import Operation
 from airflow_provider_mirakl.catalog.loop import Pace
 from airflow_provider_mirakl.exceptions import MiraklServerError, MiraklTriggerEventError
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
-from airflow_provider_mirakl.runtime import task_run, trip, waiting
+from airflow_provider_mirakl.runtime import hand_over, task_run, trip, waiting
 from airflow_provider_mirakl.runtime.trip import FIRST_LEAD, LONGEST_LEAD, Journey, Trip, read_event
 from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL
 from airflow_provider_mirakl.triggers.places import Place
@@ -153,7 +153,7 @@ class TestResume:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    for module in (trip, task_run, waiting):
+    for module in (hand_over, trip, task_run, waiting):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: NOON, sleep=slept.append))
     return slept
 
@@ -169,7 +169,7 @@ class TestHandOver:
             describe=lambda interval: "chunk 3/10",
         )
         operator = Operator(task_id="paced", deferrable=True, **options)
-        waiting.hand_over(
+        hand_over.hand_over(
             operator,
             operator.hook,
             Place("catalog.open", {"folder": "/f"}),
