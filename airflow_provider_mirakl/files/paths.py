@@ -25,7 +25,7 @@ _BROUGHT_BY = {
 }
 """Module and package of the provider of a file system; Airflow does not name it when it is missing."""
 
-_UNSAFE = re.compile(r"[^\w.=+-]")
+_UNSAFE = r"[^\w.=+-]"
 
 
 def storage_path(path: str) -> StoragePath:
@@ -126,7 +126,7 @@ def safe_folder(name: str) -> str:
     Unsafe characters become ``_``; then a hash of the whole name follows, because ``a:b`` and ``a~b``
     would become the same. A run id such as ``scheduled__2026-01-01T00:00:00+00:00`` keeps its readable part.
     """
-    safe = _UNSAFE.sub("_", name)
+    safe = re.sub(_UNSAFE, "_", name)
     if safe == name and name.strip("."):
         return name
     return f"{safe.strip('.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

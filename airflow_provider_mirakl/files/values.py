@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/*)")
+_SCHEME = r"([A-Za-z][A-Za-z0-9+.-]+):(/*)"
 """Two characters at least: ``C:`` is a drive."""
 _NOT_STORAGE = {
     "http": "download the file to storage first, such as with MiraklRequestOperator and its target",
@@ -55,7 +55,7 @@ def check_path(field: str, path: str) -> str:
 
     if path.startswith("~"):
         raise refuse("~ is not expanded here; write the whole path")
-    if (found := _SCHEME.match(path)) is None:
+    if (found := re.match(_SCHEME, path)) is None:
         return path
     scheme, slashes = found.groups()
     if len(slashes) < 2 and not (slashes or scheme.lower() in _KNOWN):

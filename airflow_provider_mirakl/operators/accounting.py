@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
+from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
 from airflow_provider_mirakl.runtime.arguments import Mappings, Maybe, Moment
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.runtime.arguments import MappingArg, MomentArg, PathArg
+    from airflow_provider_mirakl.runtime.signatures import ChangesExportArguments
 
 
 class MiraklExportTransactionsOperator(ChangesExportOperator):

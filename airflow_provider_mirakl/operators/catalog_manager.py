@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.values import read_structure
-from airflow_provider_mirakl.operators.bases.exports import (
-    ChangesExportArguments,
-    ChangesExportOperator,
-    DirectExportArguments,
-    DirectExportOperator,
-)
-from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
+from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator, DirectExportOperator
+from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Codes,
@@ -47,6 +42,11 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.signatures import (
+        ChangesExportArguments,
+        DirectExportArguments,
+        RowsJobArguments,
+    )
 
 SourceStatus = Literal["LIVE", "NOT_LIVE"]
 

@@ -15,7 +15,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     ColumnSettings,
@@ -29,6 +29,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
+from airflow_provider_mirakl.runtime.choices import OnInvalid, OnLostState, SourceFormat, UnknownFields
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -49,11 +50,9 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import ConnectArguments, PacedArguments, SendArguments
     from airflow_provider_mirakl.triggers.places import Place
 
-Format = Literal["ndjson", "json", "csv", "parquet"]
-OnInvalid = Literal["fail", "reject"]
-UnknownFields = Literal["reject", "send"]
 GtinCheck = Literal["reject", "warn", "off"]
 OnMissing = Literal["delete", "keep"]
 MOST_IN_A_CALL = 1000
@@ -63,7 +62,7 @@ MOST_IN_A_CALL = 1000
 class Reading(TypedDict):
     """How a source is read, in the form that the catalog engine takes."""
 
-    source_format: Format | None
+    source_format: SourceFormat | None
     columns: Columns | None
     encoding: str
     items: str | None
@@ -71,28 +70,6 @@ class Reading(TypedDict):
     strip: bool
     on_invalid: OnInvalid
     batch_size: int
-
-
-class ConnectArguments(PacedArguments, total=False):
-    """Parameters of every operator of Mirakl Connect."""
-
-    mirakl_connect_conn_id: TextArg
-
-
-class SendArguments(ConnectArguments, total=False):
-    """Parameters of the operators that send products to Mirakl Connect."""
-
-    source_format: Format | TextArg | None
-    columns: MappingArg | None
-    encoding: TextArg
-    items: TextArg | None
-    transform: TextArg | None
-    strip: FlagArg
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
-    on_invalid: OnInvalid | TextArg
-    batch_size: WholeArg
-    preview: FlagArg
 
 
 class _ConnectOperator(PacedOperator):
@@ -122,7 +99,7 @@ class _SendProductsOperator(_ConnectOperator):
     """Plans, then sends the plan chunk by chunk."""
 
     source = Table()
-    source_format = Maybe(Choice[Format](get_args(Format)))
+    source_format = Maybe(Choice[SourceFormat](get_args(SourceFormat)))
     columns = Maybe(ColumnSettings())
     encoding = Text()
     items = Maybe(Text())
@@ -140,7 +117,7 @@ class _SendProductsOperator(_ConnectOperator):
         self,
         *,
         source: RowsArg,
-        source_format: Format | TextArg | None = None,
+        source_format: SourceFormat | TextArg | None = None,
         columns: MappingArg | None = None,
         encoding: TextArg = "auto",
         items: TextArg | None = None,
@@ -486,7 +463,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     """
 
     state = Maybe(Location())
-    on_lost_state = Choice(("fail", "full"))
+    on_lost_state = Choice[OnLostState](get_args(OnLostState))
     full = Flag()
     on_missing = Choice[OnMissing](get_args(OnMissing))
     max_delete_ratio = Number(least=0, most=1)
@@ -499,7 +476,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         *,
         source: RowsArg,
         state: PathArg | None = None,
-        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
+        on_lost_state: OnLostState | TextArg = "fail",
         full: FlagArg = False,
         on_missing: OnMissing | TextArg = "delete",
         max_delete_ratio: NumberArg = 0.1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesArguments, ConnectFilesOperator
+from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
+    from airflow_provider_mirakl.runtime.signatures import ConnectFilesArguments
     from airflow_provider_mirakl.shops.order_documents import Wanted
 
 

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.actions import (
-    OrderActionArguments,
-    OrderActionsOperator,
-    read_rows,
-)
+from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator, read_rows
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Codes,
@@ -40,7 +36,11 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-    from airflow_provider_mirakl.runtime.signatures import TaskArguments
+    from airflow_provider_mirakl.runtime.signatures import (
+        ConnectExtractArguments,
+        OrderActionArguments,
+        TaskArguments,
+    )
 
 Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
-from airflow_provider_mirakl.operators.bases.extract import ConnectExtractArguments, ConnectExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
+    from airflow_provider_mirakl.runtime.signatures import ConnectExtractArguments
 
 
 class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 
 class DjustSynchronizeProductsOperator(ProductRepairOperator):

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.operators.bases.extract import ExtractArguments, ExtractOperator
+from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
 from airflow_provider_mirakl.runtime.arguments import Argument, Choice, Id, Mappings, Maybe, Text, read_caller
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.signatures import ExtractArguments
 
 
 class Operation(Argument["str | Mapping[str, Any]"]):

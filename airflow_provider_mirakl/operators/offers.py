@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
-from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
-from airflow_provider_mirakl.operators.bases.files import CheckedFileArguments, FileJobOperator
-from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
-from airflow_provider_mirakl.operators.bases.rows import RowsJobArguments, RowsJobOperator
+from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
+from airflow_provider_mirakl.operators.bases.files import FileJobOperator
+from airflow_provider_mirakl.operators.bases.imports import FindImportsOperator
+from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Number
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.signatures import (
+        ChangesExportArguments,
+        CheckedFileArguments,
+        FindImportsArguments,
+        RowsJobArguments,
+    )
 
 RequiredFields = Literal["all", "few"]
 ImportMode = Literal["NORMAL", "REPLACE", "PARTIAL_UPDATE"]

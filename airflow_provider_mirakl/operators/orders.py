@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.operators.bases.exports import ChangesExportArguments, ChangesExportOperator
+from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment, check_range
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.runtime.arguments import CodesArg, MappingArg, MomentArg, PathArg
+    from airflow_provider_mirakl.runtime.signatures import ChangesExportArguments
 
 
 class MiraklExportOrdersOperator(ChangesExportOperator):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.operators.bases.files import FileJobArguments, FileJobOperator, OnFinding
-from airflow_provider_mirakl.operators.bases.imports import FindImportsArguments, FindImportsOperator
+from airflow_provider_mirakl.operators.bases.files import FileJobOperator
+from airflow_provider_mirakl.operators.bases.imports import FindImportsOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Mappings, Maybe, Moment
+from airflow_provider_mirakl.runtime.choices import OnFinding, Until
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.checks.lint import Check
     from airflow_provider_mirakl.runtime.arguments import FlagArg, MappingArg, MomentArg, PathArg, TextArg
+    from airflow_provider_mirakl.runtime.signatures import FileJobArguments, FindImportsArguments
 
-Until = Literal["sent", "complete"]
 ConversionType = Literal["AI_CONVERTER", "STANDARD"]
 
 

@@ -16,7 +16,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklE
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Flag,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import PacedArguments
     from airflow_provider_mirakl.triggers.places import Here
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

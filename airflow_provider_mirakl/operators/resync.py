@@ -14,7 +14,6 @@ from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
 from airflow_provider_mirakl.runtime.arguments import Mappings, Maybe
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 PAIR_PATTERN = r"^(\s*|[^;,\t]*[^;,\t\s][^;,\t]*[;,\t][^;,\t]*[^;,\t\s][^;,\t]*)$"
 """For the form of a Dag: a line of ``products``, such as ``MKL-001;SKU-1``; an empty one is allowed."""

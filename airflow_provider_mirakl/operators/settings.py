@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.request import MAX_XCOM
-from airflow_provider_mirakl.operators.shops import StoringArguments, StoringOperator
+from airflow_provider_mirakl.operators.shops import StoringOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.signatures import StoringArguments
 
 SettingName = Literal[
     "additional_fields",

@@ -17,12 +17,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import write_bytes
-from airflow_provider_mirakl.operators.shops import (
-    InstanceArguments,
-    MiraklInstanceOperator,
-    StoringArguments,
-    StoringOperator,
-)
+from airflow_provider_mirakl.operators.shops import MiraklInstanceOperator, StoringOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Codes,
@@ -59,17 +54,15 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import (
+        CheckedArguments,
+        InstanceArguments,
+        StoringArguments,
+    )
     from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
 IfExists = Literal["skip", "upload"]
 IfMissing = Literal["fail", "ignore"]
-
-
-class CheckedArguments(StoringArguments, total=False):
-    """Parameters of the operators that evaluate each document."""
-
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
 
 
 class _ListingOperator(MiraklInstanceOperator):

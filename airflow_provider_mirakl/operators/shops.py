@@ -41,7 +41,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     check_role,
     read_caller,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.choices import UnknownFields
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import InstanceArguments, StoringArguments, TaskArguments
 
-UnknownFields = Literal["reject", "send"]
 ShopState = Literal["OPEN", "CLOSE", "SUSPENDED", "TERMINATED"]
 Period = Literal["ALL_SINCE_BEGINNING", "LAST_MONTH", "LAST_THREE_MONTHS", "LAST_SIX_MONTHS", "LAST_YEAR"]
 
@@ -90,19 +90,6 @@ SHOP_FIELDS = (
     "grade",
 )
 """What :class:`MiraklGetShopOperator` returns by default: no address and no bank account."""
-
-
-class InstanceArguments(TaskArguments, total=False):
-    """The parameters of :class:`MiraklInstanceOperator`, for the operators built on it."""
-
-    mirakl_conn_id: TextArg
-    role: TextArg | None
-
-
-class StoringArguments(InstanceArguments, total=False):
-    """The parameters of :class:`StoringOperator`, for the operators built on it."""
-
-    work_folder: PathArg | None
 
 
 class MiraklInstanceOperator(MiraklBaseOperator):

@@ -34,7 +34,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import isfinite
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
 
 from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
@@ -70,15 +70,10 @@ if TYPE_CHECKING:
     RowsArg: TypeAlias = str | PathLike[str] | ObjectStoragePath | Sequence[Any] | Frame | XComArg
     """The path of a file, or a list. Templated."""
 
-OnUnclear = Literal["search", "resend", "fail"]
-"""What to do when it is not known whether Mirakl accepted a submission."""
-TargetFormat = Literal["ndjson", "csv", "parquet"]
-"""The format of a file that an export writes."""
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_PLAIN_ID = re.compile(r"[0-9A-Za-z-]+")
+_PLAIN_ID = r"[0-9A-Za-z-]+"
 
 
 def _is_table(value: object) -> bool:
@@ -370,7 +365,7 @@ class JobIds(Codes):
     def convert(self, value: object) -> list[str]:
         """The ids as strings: only the job knows their type."""
         elements = [str(element).strip() for element in _elements(value) if not isinstance(element, bool)]
-        if not elements or not all(_PLAIN_ID.fullmatch(element) for element in elements):
+        if not elements or not all(re.fullmatch(_PLAIN_ID, element) for element in elements):
             raise ValueError
         return list(dict.fromkeys(elements))
 

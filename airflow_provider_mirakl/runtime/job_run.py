@@ -27,7 +27,7 @@ from airflow_provider_mirakl.jobs.book import JobBook
 from airflow_provider_mirakl.jobs.table import JobKind, evaluate
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.runtime import waiting
-from airflow_provider_mirakl.runtime.arguments import OnUnclear
+from airflow_provider_mirakl.runtime.choices import OnUnclear
 from airflow_provider_mirakl.runtime.results import Ended, archive, refuse_failed, result_of
 from airflow_provider_mirakl.runtime.submitting import LONGEST_SEARCH, Claims, Submitter, utc_time
 from airflow_provider_mirakl.runtime.task_run import ChangesAsset, Defers, TaskRun, time_left, try_began

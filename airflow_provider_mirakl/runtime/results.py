@@ -28,7 +28,7 @@ from airflow_provider_mirakl.jobs.reports import (
 )
 from airflow_provider_mirakl.jobs.table import Evaluation, JobId, JobKind, Report, evaluate
 from airflow_provider_mirakl.outcome import SHOWN_LETTERS, ItemResult, OutcomeWriter
-from airflow_provider_mirakl.runtime.arguments import TargetFormat
+from airflow_provider_mirakl.runtime.choices import TargetFormat
 from airflow_provider_mirakl.runtime.downloads import write_files
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 

@@ -1,7 +1,8 @@
-"""Airflow's own parameters of every operator and sensor, so that type checkers know each name.
+"""The parameters that operators and sensors pass to their bases as ``**kwargs``, so that type checkers know each name.
 
-Airflow lists them in ``BaseOperator.__init__`` and ``BaseSensorOperator.__init__``; a subclass can only pass them
-on as ``**kwargs``. With ``**kwargs: Unpack[TaskArguments]`` a misspelled parameter is an error in the editor.
+Only type checkers read them: modules import them under ``TYPE_CHECKING``, and a Dag file does not load this one.
+Airflow lists its own in ``BaseOperator.__init__`` and ``BaseSensorOperator.__init__``. With
+``**kwargs: Unpack[TaskArguments]`` a misspelled parameter is an error in the editor.
 """
 
 from __future__ import annotations
@@ -12,6 +13,31 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, TaskGroup
+
+    from airflow_provider_mirakl.runtime.arguments import (
+        CodesArg,
+        FlagArg,
+        MappingArg,
+        MomentArg,
+        NumberArg,
+        PathArg,
+        TextArg,
+        WholeArg,
+    )
+    from airflow_provider_mirakl.runtime.choices import (
+        ExtractFormat,
+        FailOrResend,
+        Layout,
+        OnChangedFilters,
+        OnFinding,
+        OnInvalid,
+        OnLostState,
+        OnNone,
+        OnUnclear,
+        PersonalData,
+        SourceFormat,
+        TargetFormat,
+    )
 
 
 class AirflowArguments(TypedDict, total=False):
@@ -90,3 +116,219 @@ class SensorTaskArguments(AirflowArguments, total=False):
     max_wait: timedelta | float | None
     silent_fail: bool
     never_fail: bool
+
+
+class PacedArguments(TaskArguments, total=False):
+    """The parameters of :class:`PacedOperator`, for the operators built on it."""
+
+    deferrable: bool
+    max_failures: int
+    refused_timeout: float | timedelta
+    work_folder: PathArg | None
+
+
+class JobArguments(TaskArguments, total=False):
+    """The parameters of :class:`MiraklJobOperator`, for the operators built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float | timedelta | None
+    timeout: float | timedelta
+    max_failures: int
+    on_unclear: OnUnclear | None
+    work_folder: PathArg | None
+
+
+class CheckedJobArguments(JobArguments, total=False):
+    """The parameters of :class:`CheckedJobOperator`, for the operators built on it."""
+
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
+class RowsJobArguments(CheckedJobArguments, total=False):
+    """The parameters of :class:`RowsJobOperator`, for the operators built on it."""
+
+    source_format: SourceFormat | TextArg | None
+    encoding: TextArg
+    items: TextArg | None
+    transform: TextArg | None
+    strip: FlagArg
+    on_invalid: OnInvalid | TextArg
+
+
+class FileJobArguments(CheckedJobArguments, total=False):
+    """The parameters of :class:`FileJobOperator` but for ``lint``, for the operators built on it."""
+
+    id_column: TextArg | None
+    encoding: TextArg
+    strip: FlagArg
+
+
+class CheckedFileArguments(FileJobArguments, total=False):
+    """The parameters of :class:`FileJobOperator`, for the operators that leave ``lint`` as it is."""
+
+    lint: OnFinding | TextArg
+
+
+class ExportArguments(JobArguments, total=False):
+    """The parameters of :class:`ExportOperator` that have a default, for the operators built on it."""
+
+    target_format: TargetFormat | TextArg | None
+    items_per_chunk: WholeArg | None
+
+
+class ChangesExportArguments(ExportArguments, total=False):
+    """The parameters of :class:`ChangesExportOperator`, for the operators built on it."""
+
+    updated_since: MomentArg | None
+    changes_only: FlagArg
+    overlap: NumberArg
+    watermark: PathArg | None
+    on_lost_state: OnLostState | TextArg
+
+
+class DirectExportArguments(TaskArguments, total=False):
+    """The parameters of :class:`DirectExportOperator` that have a default, for the operators built on it."""
+
+    updated_since: MomentArg | None
+    updated_to: MomentArg | None
+    overlap: NumberArg
+    watermark: PathArg | None
+    on_lost_state: OnLostState | TextArg
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    deferrable: bool
+    work_folder: PathArg | None
+
+
+class FindImportsArguments(TaskArguments, total=False):
+    """The parameters of :class:`FindImportsOperator`, for the operators built on it."""
+
+    status: TextArg | None
+    on_none: OnNone | TextArg
+    max_imports: WholeArg
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+
+
+class ConnectFilesArguments(TaskArguments, total=False):
+    """The parameters of :class:`ConnectFilesOperator` that have a default, for the operators built on it."""
+
+    order_ids: CodesArg | None
+    updated_from: MomentArg | None
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+    mirakl_connect_conn_id: TextArg
+    work_folder: PathArg | None
+
+
+class OrderActionArguments(TaskArguments, total=False):
+    """The parameters of :class:`OrderActionsOperator` that have a default, for the operators built on it."""
+
+    preview: FlagArg
+    max_orders: WholeArg
+    wait_for_completion: bool
+    deferrable: bool
+    poll_interval: float | timedelta
+    timeout: float | timedelta
+    max_failures: int
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+    on_unclear: FailOrResend | TextArg
+    mirakl_connect_conn_id: TextArg
+    work_folder: PathArg | None
+
+
+class ExtractArguments(PacedArguments, total=False):
+    """The parameters of :class:`ExtractOperator` that have a default, for the operators built on it."""
+
+    since: MomentArg | None
+    updated_from: MomentArg | None
+    updated_to: MomentArg | None
+    overlap: NumberArg | timedelta
+    watermark: PathArg | None
+    on_changed_filters: OnChangedFilters | TextArg
+    on_lost_state: OnLostState | TextArg
+    personal_data: PersonalData | TextArg
+
+
+class ConnectExtractArguments(ExtractArguments, total=False):
+    """The parameters of :class:`ConnectExtractOperator` that have a default, for the operators built on it."""
+
+    format: ExtractFormat | TextArg
+    layout: Layout | TextArg
+    mirakl_connect_conn_id: TextArg
+
+
+class ConnectArguments(PacedArguments, total=False):
+    """Parameters of every operator of Mirakl Connect."""
+
+    mirakl_connect_conn_id: TextArg
+
+
+class SendArguments(ConnectArguments, total=False):
+    """Parameters of the operators that send products to Mirakl Connect."""
+
+    source_format: SourceFormat | TextArg | None
+    columns: MappingArg | None
+    encoding: TextArg
+    items: TextArg | None
+    transform: TextArg | None
+    strip: FlagArg
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+    on_invalid: OnInvalid | TextArg
+    batch_size: WholeArg
+    preview: FlagArg
+
+
+class InstanceArguments(TaskArguments, total=False):
+    """The parameters of :class:`MiraklInstanceOperator`, for the operators built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+
+
+class StoringArguments(InstanceArguments, total=False):
+    """The parameters of :class:`StoringOperator`, for the operators built on it."""
+
+    work_folder: PathArg | None
+
+
+class CheckedArguments(StoringArguments, total=False):
+    """Parameters of the operators that evaluate each document."""
+
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
+class SensorArguments(SensorTaskArguments, total=False):
+    """The parameters of :class:`MiraklBaseSensor`, for the sensors built on it, which each have a ``poke_interval``."""
+
+    deferrable: bool
+    max_failures: int
+    fail_fast: bool
+
+
+class JobSensorArguments(SensorArguments, total=False):
+    """The parameters of :class:`MiraklJobSensor` that have a default, for the sensors built on it."""
+
+    mirakl_conn_id: TextArg
+    role: TextArg | None
+    shop_id: WholeArg | None
+    poke_interval: float | timedelta | None
+    work_folder: PathArg | None
+
+
+class CheckedJobSensorArguments(JobSensorArguments, total=False):
+    """The parameters of :class:`CheckedJobSensor` that have a default, for the sensors built on it."""
+
+    id_column: TextArg | None
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None

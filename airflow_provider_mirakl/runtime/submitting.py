@@ -30,7 +30,7 @@ from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.jobs.book import CLAIM, Claim, Entry, JobBook
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import JobId, JobKind
-from airflow_provider_mirakl.runtime.arguments import OnUnclear
+from airflow_provider_mirakl.runtime.choices import OnUnclear
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""

@@ -20,7 +20,6 @@ from airflow_provider_mirakl.exceptions import MiraklError
 from airflow_provider_mirakl.links import LINKS
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
 from airflow_provider_mirakl.runtime.explaining import Explains
-from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
 
 if TYPE_CHECKING:
@@ -32,15 +31,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Failures, Found
+    from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
     from airflow_provider_mirakl.runtime.waiting import Wait
-
-
-class SensorArguments(SensorTaskArguments, total=False):
-    """The parameters of :class:`MiraklBaseSensor`, for the sensors built on it, which each have a ``poke_interval``."""
-
-    deferrable: bool
-    max_failures: int
-    fail_fast: bool
 
 
 class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Text, Whole
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import CodesArg, MappingArg, PathArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.signatures import SensorArguments
 
 Expect = Literal["present", "absent"]
 MAX_IDS = 1000

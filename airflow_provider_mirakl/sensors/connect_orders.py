@@ -11,7 +11,7 @@ from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
 from airflow_provider_mirakl.runtime.task_run import TaskRun
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, TextArg, WholeArg
+    from airflow_provider_mirakl.runtime.signatures import SensorArguments
 
 
 class MiraklConnectOrdersSensor(MiraklBaseSensor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
@@ -18,14 +18,14 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Number,
-    TargetFormat,
     Text,
     Whole,
     read_caller,
     stretched,
 )
+from airflow_provider_mirakl.runtime.choices import TargetFormat, Until
 from airflow_provider_mirakl.runtime.task_run import TaskRun
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -44,26 +44,11 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-
-Until = Literal["sent", "complete"]
-
-
-class JobSensorArguments(SensorArguments, total=False):
-    """The parameters of :class:`MiraklJobSensor` that have a default, for the sensors built on it."""
-
-    mirakl_conn_id: TextArg
-    role: TextArg | None
-    shop_id: WholeArg | None
-    poke_interval: float | timedelta | None
-    work_folder: PathArg | None
-
-
-class CheckedJobSensorArguments(JobSensorArguments, total=False):
-    """The parameters of :class:`CheckedJobSensor` that have a default, for the sensors built on it."""
-
-    id_column: TextArg | None
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
+    from airflow_provider_mirakl.runtime.signatures import (
+        CheckedJobSensorArguments,
+        JobSensorArguments,
+        SensorArguments,
+    )
 
 
 class MiraklJobSensor(MiraklBaseSensor):

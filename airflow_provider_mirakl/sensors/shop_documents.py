@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Ids, Maybe, Moment, Text, read_caller
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor, SensorArguments
+from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.runtime.arguments import CodesArg, IdsArg, MomentArg, TextArg
+    from airflow_provider_mirakl.runtime.signatures import SensorArguments
 
 
 class MiraklShopDocumentsSensor(MiraklBaseSensor):

@@ -41,7 +41,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Whole,
     stretched,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.choices import FailOrResend
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -63,26 +63,8 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
     from airflow_provider_mirakl.runtime.waiting import Wait
-
-OnUnclear = Literal["fail", "resend"]
-
-
-class OrderActionArguments(TaskArguments, total=False):
-    """The parameters of :class:`OrderActionsOperator` that have a default, for the operators built on it."""
-
-    preview: FlagArg
-    max_orders: WholeArg
-    wait_for_completion: bool
-    deferrable: bool
-    poll_interval: float | timedelta
-    timeout: float | timedelta
-    max_failures: int
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
-    on_unclear: OnUnclear | TextArg
-    mirakl_connect_conn_id: TextArg
-    work_folder: PathArg | None
 
 
 POLL = "airflow_provider_mirakl.actions.book.actions_ended"
@@ -138,7 +120,7 @@ class OrderActionsOperator(MiraklBaseOperator):
     max_failures = Whole(least=0, templated=False)
     max_failed_items = Maybe(Whole(least=0))
     max_failed_ratio = Maybe(Number(least=0, most=1))
-    on_unclear = Choice[OnUnclear](get_args(OnUnclear))
+    on_unclear = Choice[FailOrResend](get_args(FailOrResend))
     mirakl_connect_conn_id = Text()
     work_folder = Maybe(Location())
 
@@ -155,7 +137,7 @@ class OrderActionsOperator(MiraklBaseOperator):
         max_failures: int = 5,
         max_failed_items: WholeArg | None = 0,
         max_failed_ratio: NumberArg | None = None,
-        on_unclear: OnUnclear | TextArg = "fail",
+        on_unclear: FailOrResend | TextArg = "fail",
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],

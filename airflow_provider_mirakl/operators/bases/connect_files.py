@@ -11,7 +11,6 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Text, Whole
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -28,18 +27,8 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
     from airflow_provider_mirakl.shops.order_documents import Wanted
-
-
-class ConnectFilesArguments(TaskArguments, total=False):
-    """The parameters of :class:`ConnectFilesOperator` that have a default, for the operators built on it."""
-
-    order_ids: CodesArg | None
-    updated_from: MomentArg | None
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
-    mirakl_connect_conn_id: TextArg
-    work_folder: PathArg | None
 
 
 class ConnectFilesOperator(MiraklBaseOperator):

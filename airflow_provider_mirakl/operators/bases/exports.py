@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -24,7 +24,7 @@ from airflow_provider_mirakl.exceptions import (
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.operators.bases.jobs import JobArguments, MiraklJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import MiraklJobOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Flag,
@@ -33,14 +33,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Seconds,
-    TargetFormat,
     Text,
     Whole,
     check_range,
     check_role,
     read_caller,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.choices import OnLostState, TargetFormat
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -61,38 +60,7 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.results import Ended
-
-
-class ExportArguments(JobArguments, total=False):
-    """The parameters of :class:`ExportOperator` that have a default, for the operators built on it."""
-
-    target_format: TargetFormat | TextArg | None
-    items_per_chunk: WholeArg | None
-
-
-class ChangesExportArguments(ExportArguments, total=False):
-    """The parameters of :class:`ChangesExportOperator`, for the operators built on it."""
-
-    updated_since: MomentArg | None
-    changes_only: FlagArg
-    overlap: NumberArg
-    watermark: PathArg | None
-    on_lost_state: Literal["fail", "full"] | TextArg
-
-
-class DirectExportArguments(TaskArguments, total=False):
-    """The parameters of :class:`DirectExportOperator` that have a default, for the operators built on it."""
-
-    updated_since: MomentArg | None
-    updated_to: MomentArg | None
-    overlap: NumberArg
-    watermark: PathArg | None
-    on_lost_state: Literal["fail", "full"] | TextArg
-    mirakl_conn_id: TextArg
-    role: TextArg | None
-    shop_id: WholeArg | None
-    deferrable: bool
-    work_folder: PathArg | None
+    from airflow_provider_mirakl.runtime.signatures import ExportArguments, JobArguments, TaskArguments
 
 
 LONGEST_POSTPONEMENT = 24 * 3600.0
@@ -216,7 +184,7 @@ class ChangesExportOperator(ExportOperator):
     changes_only = Flag()
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
-    on_lost_state = Choice(("fail", "full"))
+    on_lost_state = Choice[OnLostState](get_args(OnLostState))
 
     def __init__(
         self,
@@ -226,7 +194,7 @@ class ChangesExportOperator(ExportOperator):
         changes_only: FlagArg = False,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
-        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
+        on_lost_state: OnLostState | TextArg = "fail",
         **kwargs: Unpack[ExportArguments],
     ) -> None:
         super().__init__(target=target, **kwargs)
@@ -317,7 +285,7 @@ class DirectExportOperator(MiraklBaseOperator):
     updated_to = Maybe(Moment())
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
-    on_lost_state = Choice(("fail", "full"))
+    on_lost_state = Choice[OnLostState](get_args(OnLostState))
     mirakl_conn_id = Text()
     role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
@@ -332,7 +300,7 @@ class DirectExportOperator(MiraklBaseOperator):
         updated_to: MomentArg | None = None,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
-        on_lost_state: Literal["fail", "full"] | TextArg = "fail",
+        on_lost_state: OnLostState | TextArg = "fail",
         mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.operators.bases.paced import PacedArguments, PacedOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Location,
@@ -24,6 +24,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Text,
     check_range,
+)
+from airflow_provider_mirakl.runtime.choices import (
+    ExtractFormat,
+    Layout,
+    OnChangedFilters,
+    OnLostState,
+    PersonalData,
 )
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -34,39 +41,13 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
+    from airflow_provider_mirakl.runtime.signatures import ExtractArguments, PacedArguments
     from airflow_provider_mirakl.triggers.places import Place
-
-Format = Literal["ndjson", "parquet"]
-Layout = Literal["nested", "flat"]
-PersonalData = Literal["keep", "drop"]
-OnChangedFilters = Literal["fail", "restart"]
-OnLostState = Literal["fail", "full"]
-
-
-class ExtractArguments(PacedArguments, total=False):
-    """The parameters of :class:`ExtractOperator` that have a default, for the operators built on it."""
-
-    since: MomentArg | None
-    updated_from: MomentArg | None
-    updated_to: MomentArg | None
-    overlap: NumberArg | timedelta
-    watermark: PathArg | None
-    on_changed_filters: OnChangedFilters | TextArg
-    on_lost_state: OnLostState | TextArg
-    personal_data: PersonalData | TextArg
-
-
-class ConnectExtractArguments(ExtractArguments, total=False):
-    """The parameters of :class:`ConnectExtractOperator` that have a default, for the operators built on it."""
-
-    format: Format | TextArg
-    layout: Layout | TextArg
-    mirakl_connect_conn_id: TextArg
 
 
 FIRST_RUN = timedelta(days=30)
 """How far the first run reaches back by default: as far as Mirakl lists by default."""
-_UNSAFE = re.compile(r"[^\w.=+-]+")
+_UNSAFE = r"[^\w.=+-]+"
 
 
 class ExtractOperator(PacedOperator):
@@ -92,7 +73,7 @@ class ExtractOperator(PacedOperator):
 
     ui_color = "#dcefe4"
     target = Location()
-    format = Choice[Format](get_args(Format))
+    format = Choice[ExtractFormat](get_args(ExtractFormat))
     layout = Choice[Layout](get_args(Layout))
     since = Maybe(Moment())
     updated_from = Maybe(Moment())
@@ -107,7 +88,7 @@ class ExtractOperator(PacedOperator):
         self,
         *,
         target: PathArg,
-        format: Format | TextArg = "ndjson",  # noqa: A002 - the name users expect
+        format: ExtractFormat | TextArg = "ndjson",  # noqa: A002 - the name users expect
         layout: Layout | TextArg = "nested",
         since: MomentArg | None = None,
         updated_from: MomentArg | None = None,
@@ -234,7 +215,7 @@ class ExtractOperator(PacedOperator):
 
         return Target(
             storage_path(self.target),
-            f"run_id={_UNSAFE.sub('_', run.run_id)}",
+            f"run_id={re.sub(_UNSAFE, '_', run.run_id)}",
             f"part-{run.map_index:05d}" if run.is_mapped else "part-00000",
             self.format,
             self.layout == "flat",
@@ -324,7 +305,7 @@ class ConnectExtractOperator(ExtractOperator):
         self,
         *,
         target: PathArg,
-        format: Format | TextArg = "ndjson",  # noqa: A002 - the name users expect
+        format: ExtractFormat | TextArg = "ndjson",  # noqa: A002 - the name users expect
         layout: Layout | TextArg = "nested",
         mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
         **kwargs: Unpack[ExtractArguments],

@@ -6,13 +6,14 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, write_bytes, writing
-from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
+from airflow_provider_mirakl.runtime.choices import OnFinding
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -26,23 +27,9 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg, TextArg
     from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.signatures import CheckedJobArguments
 
-OnFinding = Literal["fail", "warn", "off"]
 LOGGED_FINDINGS = 20
-
-
-class FileJobArguments(CheckedJobArguments, total=False):
-    """The parameters of :class:`FileJobOperator` but for ``lint``, for the operators built on it."""
-
-    id_column: TextArg | None
-    encoding: TextArg
-    strip: FlagArg
-
-
-class CheckedFileArguments(FileJobArguments, total=False):
-    """The parameters of :class:`FileJobOperator`, for the operators that leave ``lint`` as it is."""
-
-    lint: OnFinding | TextArg
 
 
 class FileJobOperator(CheckedJobOperator):

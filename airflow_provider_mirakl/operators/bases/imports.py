@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -14,7 +14,7 @@ from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Text, Whole, check_role, read_caller
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.choices import OnNone
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -24,19 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call, Json, Page
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.runtime.arguments import TextArg, WholeArg
-
-OnNone = Literal["pass", "skip", "fail"]
-
-
-class FindImportsArguments(TaskArguments, total=False):
-    """The parameters of :class:`FindImportsOperator`, for the operators built on it."""
-
-    status: TextArg | None
-    on_none: OnNone | TextArg
-    max_imports: WholeArg
-    mirakl_conn_id: TextArg
-    role: TextArg | None
-    shop_id: WholeArg | None
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 
 class FindImportsOperator(MiraklBaseOperator):

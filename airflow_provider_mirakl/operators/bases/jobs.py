@@ -27,7 +27,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Location,
     Maybe,
     Number,
-    OnUnclear,
     Seconds,
     Text,
     Whole,
@@ -35,7 +34,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
     stretched,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
+from airflow_provider_mirakl.runtime.choices import OnUnclear
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -52,29 +51,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.job_run import JobRun
     from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.signatures import JobArguments, TaskArguments
     from airflow_provider_mirakl.runtime.task_run import TaskRun
-
-
-class JobArguments(TaskArguments, total=False):
-    """The parameters of :class:`MiraklJobOperator`, for the operators built on it."""
-
-    mirakl_conn_id: TextArg
-    role: TextArg | None
-    shop_id: WholeArg | None
-    wait_for_completion: bool
-    deferrable: bool
-    poll_interval: float | timedelta | None
-    timeout: float | timedelta
-    max_failures: int
-    on_unclear: OnUnclear | None
-    work_folder: PathArg | None
-
-
-class CheckedJobArguments(JobArguments, total=False):
-    """The parameters of :class:`CheckedJobOperator`, for the operators built on it."""
-
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
 
 
 class MiraklJobOperator(MiraklBaseOperator):

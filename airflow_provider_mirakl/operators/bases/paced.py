@@ -15,7 +15,6 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Flag, Location, Maybe, Seconds, Whole
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -24,17 +23,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.runtime.arguments import PathArg
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
     from airflow_provider_mirakl.runtime.task_run import TaskRun
     from airflow_provider_mirakl.triggers.places import Here, Place
-
-
-class PacedArguments(TaskArguments, total=False):
-    """The parameters of :class:`PacedOperator`, for the operators built on it."""
-
-    deferrable: bool
-    max_failures: int
-    refused_timeout: float | timedelta
-    work_folder: PathArg | None
 
 
 class PacedOperator(MiraklBaseOperator):

@@ -28,7 +28,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.signatures import TaskArguments
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
+    from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 RouteName = Literal["direct", "djust"]
 

@@ -8,13 +8,14 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import remove, writing
-from airflow_provider_mirakl.operators.bases.jobs import CheckedJobArguments, CheckedJobOperator
+from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
+from airflow_provider_mirakl.runtime.choices import OnInvalid, SourceFormat
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -31,21 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.arguments import FlagArg, RowsArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.job_run import JobRun
     from airflow_provider_mirakl.runtime.results import Ended
+    from airflow_provider_mirakl.runtime.signatures import CheckedJobArguments
     from airflow_provider_mirakl.runtime.task_run import TaskRun
-
-Format = Literal["ndjson", "json", "csv", "parquet"]
-OnInvalid = Literal["fail", "reject"]
-
-
-class RowsJobArguments(CheckedJobArguments, total=False):
-    """The parameters of :class:`RowsJobOperator`, for the operators built on it."""
-
-    source_format: Format | TextArg | None
-    encoding: TextArg
-    items: TextArg | None
-    transform: TextArg | None
-    strip: FlagArg
-    on_invalid: OnInvalid | TextArg
 
 
 class RowsJobOperator(CheckedJobOperator):
@@ -71,7 +59,7 @@ class RowsJobOperator(CheckedJobOperator):
 
     source = Table()
     batch_size = Whole()
-    source_format = Maybe(Choice[Format](get_args(Format)))
+    source_format = Maybe(Choice[SourceFormat](get_args(SourceFormat)))
     encoding = Text()
     items = Maybe(Text())
     transform = Maybe(Text())
@@ -83,7 +71,7 @@ class RowsJobOperator(CheckedJobOperator):
         *,
         source: RowsArg,
         batch_size: WholeArg,
-        source_format: Format | TextArg | None = None,
+        source_format: SourceFormat | TextArg | None = None,
         encoding: TextArg = "auto",
         items: TextArg | None = None,
         transform: TextArg | None = None,
