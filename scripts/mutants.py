@@ -34,7 +34,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -53,6 +53,8 @@ PATIENCE = 300.0
 """Seconds for the tests of a mutant; one that waits longer hangs, which is noticed too."""
 PROCESSOR = 5
 """A mutant whose tests take so many times the processor time that they take without it runs in a circle."""
+AT_IMPORT = 10.0
+"""Seconds of processor time for the tests of a change of what runs at import: each of them is a test of the whole module."""
 OPTIONS = [
     "-q",
     "-p",
@@ -317,6 +319,12 @@ class Covered:
             ids, key=lambda test: (self.seconds[test] > 0.3, near not in test, self.seconds[test], test)
         )
 
+    def within(self, module: str) -> list[str]:
+        """Tests of a whole module, the first ones that take :data:`AT_IMPORT` together."""
+        tests = self.of(module)
+        spent = accumulate(self.seconds[test] for test in tests)
+        return [test for test, seconds in zip(tests, spent, strict=True) if seconds <= AT_IMPORT]
+
 
 class Tests:
     """Collects the tests once as a plugin of pytest, and tries mutants in forked processes.
@@ -355,7 +363,7 @@ class Tests:
                 survives = not tests or forked(
                     self._try, mutant, [items[test] for test in tests], limit, seconds=PATIENCE
                 )
-            found = covered.of(mutant.module) if survives == "at import" else bool(survives)
+            found = covered.within(mutant.module) if survives == "at import" else bool(survives)
             self.report.send((mutant, found))
         return True
 

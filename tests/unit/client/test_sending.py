@@ -15,6 +15,8 @@ import tracemalloc
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -967,3 +969,54 @@ def test_threads_share_a_client(server: Any, steps: Any, calls: Any, bench: Any)
     client = bench.client(server.url)
     assert client.together(calls.read, 30) == [OK] * 30
     assert threading.active_count() < 200
+
+
+# --- what a client knows and counts -------------------------------------------------------------------------
+
+
+def test_a_client_knows_when_the_next_call_is_permitted(
+    bench: Any, server: Any, steps: Any, calls: Any
+) -> None:
+    server.script(steps.reply(200, OK))
+    client, call = bench.client(server.url, interval_factor=2.0), calls.make(interval=60)
+    inner = client._client
+    assert inner.next_permitted(call.operation) == 0
+    client.send(call)
+    assert inner.next_permitted(call.operation) == 120
+    assert inner.next_permitted(call.operation, "another shop") == 0
+    bench.time.sleep(100)
+    assert inner.next_permitted(call.operation) == 20
+
+
+def test_the_clock_of_mirakl_is_learned_from_its_own_replies(
+    bench: Any, server: Any, steps: Any, other_server: Any, calls: Any
+) -> None:
+    client, now = bench.client(server.url), bench.time.moment
+    assert client._client.clock_offset is None
+    server.script(
+        steps.reply(200, OK, Date=format_datetime(datetime.fromtimestamp(now + 90, UTC), usegmt=True))
+    )
+    client.send(calls.read)
+    assert client._client.clock_offset == 90
+    other_server.script(steps.reply(200, OK, Date="Mon, 01 Jan 2001 00:00:00 GMT"))
+    client.send(calls.make(path=f"{other_server.url}/file"))
+    server.script(steps.reply(200, OK, Date="soon"))
+    client.send(calls.read)
+    assert client._client.clock_offset == 90
+
+
+def test_replies_and_waits_are_counted(bench: Any, server: Any, steps: Any, calls: Any) -> None:
+    counted: list[Any] = []
+
+    class Meter:
+        def replied(self, operation: str, status: int) -> None:
+            counted.append((operation, status))
+
+        def waited(self, seconds: float) -> None:
+            counted.append(round(seconds))
+
+    server.script(steps.reply(429, {}, Retry_After="30"), steps.reply(200, OK))
+    client = bench.client(server.url)
+    client._client._meter = Meter()
+    client.send(calls.read)
+    assert counted == [("T01", 429), 30, ("T01", 200)]
