@@ -1,6 +1,6 @@
 """Change one operator or constant at a time in the rooms that decide, and see whether a unit test notices.
 
-    make mutants                                                        # the same fourteen of each module
+    make mutants                                                        # the same ten of each module
     make mutants MUTANTS_ARGS="--only client --each 40"                 # more of one room
     make mutants MUTANTS_ARGS="--only client/packing.py --each 0"       # every mutant of a module
     make mutants MUTANTS_ARGS="--again --only jobs"                     # what survived
@@ -54,7 +54,7 @@ PATIENCE = 300.0
 PROCESSOR = 5
 """A mutant whose tests take so many times the processor time that they take without it runs in a circle."""
 AT_IMPORT = 10.0
-"""Seconds of processor time for the tests of a change of what runs at import: each of them is a test of the whole module."""
+"""Seconds of processor time for the tests of a change of what runs at import: every test of the module is one."""
 OPTIONS = [
     "-q",
     "-p",
@@ -470,7 +470,7 @@ def chosen(room: str, options: argparse.Namespace, results: Results) -> Iterator
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="+", default=[""], help="rooms or modules, such as client/packing.py")
-    parser.add_argument("--each", type=int, default=14, help="mutants of each module; 0 for all")
+    parser.add_argument("--each", type=int, default=10, help="mutants of each module; 0 for all")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     parser.add_argument("--again", action="store_true", help="only what survived")
     options = parser.parse_args()
