@@ -140,10 +140,7 @@ class Columns:
         try:
             columns = TypeAdapter(cls).validate_python(known)
         except ValidationError as error:
-            faults += [
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
-                for fault in error.errors(include_url=False)
-            ]
+            faults += [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         except MiraklConfigurationError as error:
             faults.append(str(error).removeprefix("columns: "))
         if faults:
@@ -196,5 +193,5 @@ def split_fields(text: str) -> list[str]:
 
 def hint(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known name that is meant."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.6)
+    close = difflib.get_close_matches(name, list(known))
     return f"; did you mean {close[0]!r}?" if close else ""

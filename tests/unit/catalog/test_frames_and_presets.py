@@ -18,6 +18,7 @@ import pytest
 
 from airflow_provider_mirakl.catalog.cells import plain_text, truncated
 from airflow_provider_mirakl.catalog.columns import PRESETS, Columns
+from airflow_provider_mirakl.catalog.frames import shortest
 from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 
@@ -96,6 +97,13 @@ def test_small_floats_at_any_depth(tmp_path: Path) -> None:
         {"id": "A", "standard_prices": price(19.99)},
         {"id": "B"},
     ]
+
+
+def test_the_largest_number_of_four_bytes_stays_itself() -> None:
+    """Fewer digits would be a number that four bytes do not hold."""
+    largest = 3.4028234663852886e38
+    assert shortest(largest, "f") == largest
+    assert shortest(19.989999771118164, "f") == 19.99
 
 
 def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:

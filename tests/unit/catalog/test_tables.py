@@ -278,6 +278,12 @@ def test_ids_to_delete_from_csv(write: Make, tmp_path: Path) -> None:
     assert sent(plan) == [{"id": "A"}, {"id": "B"}]
 
 
+@pytest.mark.parametrize("item_id", ["sku", "ean", "id2"])
+def test_an_id_that_reads_like_a_heading_is_an_id(item_id: str, write: Make, tmp_path: Path) -> None:
+    plan = plan_delete(write(f"id\n{item_id}\nA\n", "p.csv"), tmp_path / "plan")
+    assert sent(plan) == [{"id": item_id}, {"id": "A"}]
+
+
 def test_parquet_flat_and_nested(write: Make, tmp_path: Path, product: Make) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make venv installs it")
