@@ -254,12 +254,7 @@ def shortest(value: float, size: str) -> float:
     :param value: the number.
     :param size: ``f`` for four bytes, ``e`` for two.
     """
-    try:
-        packed = struct.pack(size, value)
-        for digits in range(3, 10):
-            written = float(f"{value:.{digits}g}")
-            if struct.pack(size, written) == packed:
-                return written
-    except OverflowError:  # rounding exceeded the range of the size
-        pass
-    return value
+    packed = struct.pack(size, value)
+    written = (float(f"{value:.{digits}g}") for digits in range(3, 10))
+    # Nine digits suffice for any number, but not for every NaN.
+    return next((number for number in written if struct.pack(size, number) == packed), value)

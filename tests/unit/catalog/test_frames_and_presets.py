@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sqlite3
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -15,6 +17,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from airflow_provider_mirakl.catalog.cells import plain_text, truncated
 from airflow_provider_mirakl.catalog.columns import PRESETS, Columns
@@ -99,11 +103,15 @@ def test_small_floats_at_any_depth(tmp_path: Path) -> None:
     ]
 
 
-def test_the_largest_number_of_four_bytes_stays_itself() -> None:
-    """Fewer digits would be a number that four bytes do not hold."""
-    largest = 3.4028234663852886e38
-    assert shortest(largest, "f") == largest
+@given(st.floats(width=32, allow_nan=False), st.floats(width=16, allow_nan=False))
+@example(3.4028234663852886e38, 65504.0)
+def test_a_small_number_keeps_its_value_with_the_fewest_digits(four: float, two: float) -> None:
+    for value, size in ((four, "f"), (two, "e")):
+        written = shortest(value, size)
+        assert struct.pack(size, written) == struct.pack(size, value)
+        assert len(repr(written)) <= len(repr(value))
     assert shortest(19.989999771118164, "f") == 19.99
+    assert all(math.isnan(shortest(struct.unpack("<e", nan)[0], "e")) for nan in (b"\x01\x7c", b"\x00\xfe"))
 
 
 def test_numbers_of_numpy_in_a_list(tmp_path: Path) -> None:
