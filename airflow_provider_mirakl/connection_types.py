@@ -89,7 +89,7 @@ _COMMON: Final[dict[str, FormField]] = {
     "allow_http": _field(
         "Allow plain HTTP",
         "boolean",
-        "Allow keys to be sent unencrypted to another machine. Only for a test server of your own.",
+        "Allow keys to be sent unencrypted to another machine. Only for your own test server.",
         default=False,
         section=NETWORK,
     ),

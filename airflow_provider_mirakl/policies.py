@@ -36,7 +36,7 @@ FINAL_ERRORS: dict[type[MiraklError], str] = {
     MiraklItemsFailedError: "the result is final; a retry evaluates the same items again",
     MiraklUnclearSubmissionError: "a user must decide whether to submit again",
 }
-"""Errors that a retry cannot cure, each with the reason that Airflow logs."""
+"""Errors that a retry cannot fix, each with the reason that Airflow logs."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,7 +1,7 @@
 """### Export the orders and transaction lines of a Marketplace
 
 In the background (OR13 to OR15, TL03 to TL05), as Mirakl recommends for many rows: each run writes what changed since
-the previous one to a file of its own.
+the previous one to its own file.
 
 **Needs** a connection `mirakl_shop` of type Mirakl with the role shop.
 

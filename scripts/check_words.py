@@ -23,7 +23,7 @@ WORDING = {
     r"former (try|run|plan)\b": "previous",
     r"for ever\b": "forever",
     r"calls? (is|was|are) spent\b": "before a call is made",
-    r"(begins?|began|begun|beginning|starts?) anew\b": "start over",
+    r"anew\b": "start over, or restart",
     r"(what (became|comes|came) of|became of)\b": "the result of",
     r"JSON-able\b": "serializable as JSON",
     r"at the most\b": "at most",
@@ -36,6 +36,10 @@ WORDING = {
     r"the own (catalog|side|products)\b": "your",
     r"between two looks\b": "polls",
     r"has to reach\b": "must be able to access",
+    r"(Connect|Mirakl) takes\b(?! a while)": "accepts",
+    r"lets any number pass\b": "allows any number",
+    r"cannot cure\b": "cannot fix",
+    r"(e-mail|misspelt|licences?)\b": "email, misspelled, license",
     r"so many (ids|products|seconds|files)\b": "this many",
 }  # fmt: skip
 """Pattern, without case, and what to write instead."""
@@ -58,7 +62,7 @@ def main() -> None:
         ["git", "ls-files", "-z", *PLACES],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    files = [ROOT / name for name in listed.split("\0") if name.endswith((".py", ".md"))]
+    files = [ROOT / name for name in listed.split("\0") if name.endswith((".py", ".md", ".toml"))]
     problems = [problem for path in files for problem in findings(path)]
     print(*problems, sep="\n")
     sys.exit(f"{len(problems)} phrases to rewrite" if problems else 0)

@@ -72,7 +72,7 @@ def _length_hint(digits: str) -> str:
 
 
 def normalized(value: str) -> str | None:
-    """A GTIN in the form that Connect takes, if it is certain.
+    """A GTIN in the form that Connect accepts, if it is certain.
 
     Spaces, hyphens, quotes and the leading zero of 14 digits are removed; zeros that a spreadsheet lost are restored if
     the check digit proves it.

@@ -454,7 +454,7 @@ class ProductChecker(Checker[Product]):
         """Notes for the user about accepted rows."""
         notes = []
         if self.fixed_gtins:
-            notes.append(f"corrected {counted(self.fixed_gtins, 'GTIN')} to the form that Connect takes")
+            notes.append(f"corrected {counted(self.fixed_gtins, 'GTIN')} to the form that Connect accepts")
         if self.wrong_gtins:
             notes.append(
                 f"sending {counted(self.wrong_gtins, 'product')} with a GTIN whose check digit is wrong"

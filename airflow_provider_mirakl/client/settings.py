@@ -269,7 +269,7 @@ def _address_faults(text: str, allow_http: bool) -> Iterator[str]:
     if parts.scheme == "http" and not (allow_http or is_loopback(host)):
         yield (
             f"begins with http://, which would send the key unencrypted; use https://{host}, "
-            "or set allow_http for a server of your own"
+            "or set allow_http for your own server"
         )
 
 

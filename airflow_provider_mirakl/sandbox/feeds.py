@@ -1,4 +1,4 @@
-"""Generated files of every kind that Mirakl takes, the same for the same count and seed.
+"""Generated files of every kind that Mirakl accepts, the same for the same count and seed.
 
 They fit the instance of the first day: offers are of its products, pairs are products that need a repair.
 """

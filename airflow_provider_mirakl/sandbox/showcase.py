@@ -168,7 +168,7 @@ def instructions(place: Place) -> str:
     return "\n".join(
         (
             f"{folder}/dags contains the example Dags, {folder}/connections.json their connections.",
-            "Run these two from this folder, each in a terminal of its own with this environment active:",
+            "Run these two commands from this folder, each in its own terminal with this environment active:",
             "",
             f"  {serve} --state {folder}/sandbox.state",
             f"  . {folder}/env.sh && airflow standalone",

@@ -289,8 +289,8 @@ class ExportSensor(MiraklJobSensor):
 
             if len(self.ids) > 1:
                 raise MiraklConfigurationError(
-                    f"target takes one export, and job_ids names {len(self.ids)}; map the sensor over them, each with "
-                    "a target of its own",
+                    f"target is for one export, but job_ids has {len(self.ids)}; map the sensor over them, each with "
+                    "its own target",
                     field="target",
                 )
             ready_target(self.target, format_of(self.target, self.target_format, self.formats))

@@ -157,18 +157,18 @@ def page(kind: type, module: str) -> str:
         ]
     lines += [
         "",
-        "Beside these, it takes every parameter of Airflow's own operators, such as ``retries`` and ``pool``. ",
+        "It also accepts every parameter of Airflow's own operators, such as ``retries`` and ``pool``. ",
     ]
     lines += [":doc:`/parameters` explains those that many operators share.", ""]
     lines += ["Result", "------", ""]
     returned = next((text for cls in kind.__mro__ for _, text in _fields(cls, "return")), "")
-    lines += [returned or "Nothing but the keys that :doc:`/parameters` lists under Results.", ""]
+    lines += [returned or "Only the keys that :doc:`/parameters` lists under Results.", ""]
     lines += ["Errors", "------", ""]
     raised = {error: text for cls in reversed(kind.__mro__) for error, text in _fields(cls, "raises")}
     for error, text in raised.items():
         target = f":ref:`{error} <error-{error.lower()}>`" if error.startswith("Mirakl") else f"``{error}``"
         lines += [f"- {target}: {text}"]
-    lines += ["" if raised else "Those of the connection and the arguments, see :doc:`messages`.", ""]
+    lines += ["" if raised else "Only errors about the connection and the arguments: see :doc:`messages`.", ""]
     lines += _example(name) + _mentions(name)
     if known := facts_of(kind):
         lines += ["What is known about its operations", "----------------------------------", ""]
@@ -246,7 +246,7 @@ def overview(found: dict[str, list[type]]) -> str:
         title,
         "=" * len(title),
         "",
-        "A page each, with every parameter, the result, the errors and an example.",
+        "Each page lists every parameter, the result, the errors and an example.",
         "",
     ]
     for module, classes in found.items():
@@ -361,9 +361,9 @@ def messages_page() -> str:
     title = "Messages"
     lines = [
         title, "=" * len(title), "",
-        "Each text that the package raises, by the class of the error, with what to do. Words in angle brackets",
-        "stand for what differs from case to case. Search this page for some words of the message that you have.",
-        "Those that are met most often have a cause and a fix of their own.", "",
+        "Every message that the package raises, by class of error, with the fix. Words in angle brackets stand for",
+        "values. To find a message, search this page for a few words of it. The most frequent messages also have their",
+        "own cause and fix.", "",
     ]  # fmt: skip
     found, known = messages(), advice()
     kinds = [kind for kind in FIXES if kind.__name__ in vars(exceptions)]
@@ -389,7 +389,7 @@ def mistakes_page() -> str:
     title = "Common mistakes"
     lines = [
         title, "=" * len(title), "",
-        "What the task log of Airflow 3.3 says about common mistakes. Each picture was taken in a browser.", "",
+        "How common mistakes appear in the task log of Airflow 3.3. Each picture is a screenshot.", "",
     ]  # fmt: skip
     for path in sorted((DOCS / "images" / "mistakes").glob("*.png")):
         heading = path.stem.replace("_", " ").capitalize()

@@ -30,7 +30,7 @@ def matrix() -> tuple[ModuleType, tuple[Any, ...]]:
 def faults_table() -> str:
     """How each operation ends with each fault, as Markdown."""
     data, operations = matrix()
-    lines = ["| Fault | What happens | Strikes | How the task ends | Except |", "|---|---|---|---|---|"]
+    lines = ["| Fault | What happens | Which calls fail | How the task ends | Except |", "|---|---|---|---|---|"]
     strikes = {
         "each": "each call once",
         "writing": "the writing call once",
@@ -146,7 +146,7 @@ def mutants_table() -> str:
         f"| `{room}` | {every:,} | {tried:,} | {killed:,} | {tried - killed:,} |"
         for room, (every, tried, killed) in rooms.items()
     ]
-    lines += ["", "| Not noticed | Change | Why that is harmless |", "|---|---|---|"]
+    lines += ["", "| Not noticed | Change | Why it is harmless |", "|---|---|---|"]
     for row in found["survivors"]:
         change = row["change"].replace("|", "\\|")
         lines.append(

@@ -148,7 +148,7 @@ def test_an_export_is_not_waited_for_when_its_target_cannot_be_written(sense, tm
     for target, job_ids, words in (
         ("x.txt", "a", "target must end in .ndjson"),
         ("", "a", "must be a file, not the folder"),
-        ("x.csv", ["a", "b"], "target takes one export, and job_ids names 2"),
+        ("x.csv", ["a", "b"], "target is for one export, but job_ids has 2"),
     ):
         with pytest.raises(MiraklConfigurationError, match=words):
             sense(
