@@ -168,7 +168,10 @@ def page(kind: type, module: str) -> str:
     for error, text in raised.items():
         target = f":ref:`{error} <error-{error.lower()}>`" if error.startswith("Mirakl") else f"``{error}``"
         lines += [f"- {target}: {text}"]
-    lines += ["" if raised else "Only errors about the connection and the arguments: see :doc:`messages`.", ""]
+    lines += [
+        "" if raised else "Only errors about the connection and the arguments: see :doc:`messages`.",
+        "",
+    ]
     lines += _example(name) + _mentions(name)
     if known := facts_of(kind):
         lines += ["What is known about its operations", "----------------------------------", ""]

@@ -30,7 +30,10 @@ def matrix() -> tuple[ModuleType, tuple[Any, ...]]:
 def faults_table() -> str:
     """How each operation ends with each fault, as Markdown."""
     data, operations = matrix()
-    lines = ["| Fault | What happens | Which calls fail | How the task ends | Except |", "|---|---|---|---|---|"]
+    lines = [
+        "| Fault | What happens | Which calls fail | How the task ends | Except |",
+        "|---|---|---|---|---|",
+    ]
     strikes = {
         "each": "each call once",
         "writing": "the writing call once",
