@@ -346,10 +346,10 @@ def _data(reply: Reply, call: Call[T]) -> Reply:
 def _send_renewing(
     call: Call[T], settings: Settings, *, stream: bool
 ) -> Generator[Effect, Reply | Secret | None, Reply | MiraklTransportError]:
-    """Send; where Mirakl refuses the token, send once more with a new one."""
+    """Send; if Mirakl rejects the token, send once more with a new one."""
     outcome, token = yield from _send(call, settings, None, stream=stream)
     if isinstance(outcome, Reply) and outcome.status == 401 and token is not None:
-        log.info("%s: Mirakl refused the token; fetching a new one", call.operation.code)
+        log.info("%s: Mirakl rejected the token; fetching a new one", call.operation.code)
         outcome, _ = yield from _send(call, settings, token, stream=stream)
     return outcome
 

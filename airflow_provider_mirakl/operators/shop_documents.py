@@ -472,7 +472,7 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
             results = [ItemResult(file.file_name, "succeeded") for file in skipped]
             if left:
                 results += uploader.upload(left, known=known)
-        self.log.info("%d uploaded or refused, %d already existed", len(left), len(skipped))
+        self.log.info("%d uploaded or rejected, %d already existed", len(left), len(skipped))
         uploaded = sum(result.status == "succeeded" for result in results) - len(skipped)
         return self.conclude(run, results, {"uploaded": uploaded, "skipped": len(skipped)})
 

@@ -71,7 +71,7 @@ class ArchiveRefusedError(MiraklReplyError):
     def __init__(self, problems: list[str]) -> None:
         shown = "; ".join(problems[:SHOWN])
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        super().__init__(f"The archive is refused: {shown}{more}", operation="download", status=200)
+        super().__init__(f"The archive was rejected: {shown}{more}", operation="download", status=200)
         self.problems = tuple(problems)
 
 
