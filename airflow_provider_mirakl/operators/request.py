@@ -68,7 +68,7 @@ class _Method(Choice[Method]):
 class MiraklRequestOperator(PacedOperator):
     """Call any operation of an instance, or of Mirakl Connect, with the connection's authentication.
 
-    Pacing, retries and errors work as for every other call.
+    Retries and errors work as for every other call. Set ``interval`` to keep the operation's call frequency.
 
     A write is sent once. It is noted in the work folder before the call; if it is not known whether Mirakl accepted it,
     a retry stops with ``AirflowFailException``, and you decide. ``replay=True`` declares that sending it twice is
@@ -82,7 +82,7 @@ class MiraklRequestOperator(PacedOperator):
     :param query: query parameters; a list repeats one.
     :param body: sent as JSON; a string is sent unchanged.
     :param content_type: of the body.
-    :param accept: wanted format of the reply.
+    :param accept: requested format of the reply.
     :param paging: ``offset`` (``max``, ``offset``, ``Link`` header) or ``seek`` (``page_token``): read all pages.
     :param items: with ``paging``: the field of a page that contains the items.
     :param target: file to write: a local path or object storage. It receives the reply unchanged; with ``paging`` the

@@ -64,7 +64,7 @@ class MiraklGetSettingsOperator(StoringOperator):
     :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
     :return: the list of entries; for ``configuration`` a mapping; with ``target``: ``target``, ``items``, a count, and
         ``folder``.
-    :raises MiraklInputError: the call does not take a key of ``query``; no call was made.
+    :raises MiraklInputError: the call does not accept a key of ``query``; no call was made.
     :raises MiraklConfigurationError: the answer is too large for XCom.
     """
 

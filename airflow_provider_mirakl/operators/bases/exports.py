@@ -253,10 +253,10 @@ class ChangesExportOperator(ExportOperator):
 
 
 class DirectExportOperator(MiraklBaseOperator):
-    """Base of the operators whose export answers at once, with what changed since the last time.
+    """Base of the operators whose export answers at once, with what changed since the last run.
 
-    The last time is a watermark, kept in a file for all runs. It moves forward only when the target is
-    written; a run that is retried or cleared keeps the start of its window. To repeat older runs, set the window
+    The end of the last window, the watermark, is kept in a file for all runs. It moves forward only when the target
+    is written; a run that is retried or cleared keeps the start of its window. To repeat older runs, set the window
     yourself, for example to ``{{ data_interval_start }}``.
 
     :param target: the NDJSON file to write: a local path or object storage. Empty when nothing changed. Templated.

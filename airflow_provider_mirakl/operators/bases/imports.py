@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class FindImportsOperator(MiraklBaseOperator):
     """Lists imports, and returns their ids for a sensor, which waits for them and evaluates their lines.
 
-    Mirakl permits a page of 100 imports a minute.
+    Mirakl permits one page of 100 imports a minute.
 
     :param status: only imports in this state, such as ``FAILED``. Templated.
     :param on_none: what to do if no import is found: ``pass`` without ids, ``skip`` the task and those downstream, or
