@@ -7,8 +7,8 @@ The tree contains no Airflow class, so the client and the catalog engine can be 
     MiraklError
      +-- MiraklConfigurationError        a connection or an argument cannot work as it is set
      +-- MiraklInputError                bad input, rejected before a call was made
-     |    +-- MiraklMissingFileError         a file that a task reads is not there
-     |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged or not its own
+     |    +-- MiraklMissingFileError         a file that a task reads does not exist
+     |    +-- MiraklNoteError                a file in which a task keeps its progress is damaged, or of another task
      +-- MiraklStorageError              a file that a task needs cannot be written or read
      +-- MiraklNotYetError               a call was not made: the caller would have to wait too long
      +-- MiraklTransportError            no reply: the request was not sent, or may have been
@@ -23,7 +23,7 @@ The tree contains no Airflow class, so the client and the catalog engine can be 
      +-- MiraklItemsFailedError          more items failed than the caller allows
      +-- MiraklJobFailedError            a job ended without doing its work
      +-- MiraklJobTimeoutError           a job did not end in time
-     +-- MiraklUnclearSubmissionError    it is not known whether Mirakl took a submission
+     +-- MiraklUnclearSubmissionError    it is not known whether Mirakl accepted a submission
      +-- MiraklTriggerEventError         a trigger returned an event that cannot be read
 """
 
@@ -126,7 +126,7 @@ def one_of(field: str, value: str, choices: Sequence[str]) -> str:
 
 
 class Problem(NamedTuple):
-    """One fault in the input.
+    """One problem in the input.
 
     :param message: what is wrong and what is expected.
     :param field: where in the item, as a path such as ``gtins[0].value``; empty for the item as a whole.
@@ -183,7 +183,7 @@ class MiraklInputError(MiraklError):
 
 
 class MiraklMissingFileError(MiraklInputError):
-    """A file that a task reads is not there: the path is wrong, or this machine cannot access it.
+    """A file that a task reads does not exist: the path is wrong, or this machine cannot access it.
 
     :param path: the file.
     """
@@ -194,8 +194,8 @@ class MiraklMissingFileError(MiraklInputError):
 
 
 class MiraklNoteError(MiraklInputError):
-    """A note in which a task keeps its progress is damaged, of another version, or does not fit; going on could repeat
-    or lose something.
+    """A note in which a task keeps its progress is damaged, of another version, or of another task; continuing could
+    repeat or lose something.
 
     :param path: where the note is.
     """
@@ -301,9 +301,9 @@ class MiraklApiError(MiraklError):
     :param operation: Mirakl's code of the operation.
     :param status: HTTP status.
     :param code: Mirakl's own code of the error, ``None`` if the reply has none.
-    :param field: the first field at fault, ``None`` where the reply names none.
+    :param field: the first field at fault, ``None`` if the reply names none.
     :param faults: every fault the reply lists.
-    :param retry_after: seconds until Mirakl accepts a next call, ``None`` where the reply does not say.
+    :param retry_after: seconds until Mirakl accepts a next call, ``None`` if the reply does not say.
     :param retry_at: the time from which calling again makes sense, UTC. Set for every 429, otherwise only if
         the reply says it.
     :param request_id: Mirakl's id of the request, for its support.
@@ -408,7 +408,7 @@ class MiraklJobTimeoutError(MiraklError):
 
 
 class MiraklUnclearSubmissionError(MiraklError):
-    """It is not known whether Mirakl took a submission, and sending it again could do harm.
+    """It is not known whether Mirakl accepted a submission, and sending it again could do harm.
 
     :param operation: Mirakl's code of the operation.
     :param candidates: ids of jobs that may be the one.

@@ -1,6 +1,6 @@
 """The results of the items of a write, for every operation.
 
-A write ends in one :class:`Outcome`: a few numbers, the commonest errors and the place of the per-item rows. The
+A write ends in one :class:`Outcome`: a few numbers, the most frequent errors and the place of the per-item rows. The
 summary is small enough for XCom; the rows are NDJSON in storage, written by :class:`OutcomeWriter` one by one.
 """
 
@@ -32,7 +32,7 @@ class ItemResult(NamedTuple):
     """The result of one item.
 
     :param item_id: the item's id as it was sent: product id, SKU, document id.
-    :param status: ``succeeded``, ``failed``, or ``unknown`` if Mirakl gives no answer for the item.
+    :param status: ``succeeded``, ``failed``, or ``unknown`` if Mirakl does not report the result of the item.
     :param code: a stable code for the reason, Mirakl's own if there is one.
     :param message: the reason, as text.
     :param attribute: the field or attribute at fault.
@@ -58,11 +58,11 @@ class ErrorCount:
 class Outcome:
     """One answer about the items of a write.
 
-    :param sent: items handed to Mirakl.
-    :param succeeded: items known to be as they were wanted.
+    :param sent: items sent to Mirakl.
+    :param succeeded: items known to be as intended.
     :param failed: items known not to be.
-    :param unknown: number of items without an answer.
-    :param errors: the commonest errors, most frequent first, at most :data:`SHOWN_ERRORS` of them.
+    :param unknown: items whose result Mirakl did not report.
+    :param errors: the most frequent errors first, at most :data:`SHOWN_ERRORS` of them.
     :param job_ids: Mirakl's ids of the jobs that carried the items.
     :param rows: where the per-item rows are.
     """
@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def total(self) -> int:
-        """Items the outcome speaks of, sent or not."""
+        """Items that the outcome covers, sent or not."""
         return max(self.sent, self.succeeded + self.failed + self.unknown)
 
     def summary(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Outcome:
 
     @classmethod
     def from_summary(cls, summary: Mapping[str, Any]) -> Outcome:
-        """Rebuild an outcome from :meth:`summary`; keys that a newer version added are left aside."""
+        """Rebuild an outcome from :meth:`summary`; keys that a newer version added are ignored."""
         known = {field.name for field in fields(cls)}
         values = {key: value for key, value in summary.items() if key in known}
         values["errors"] = tuple(
@@ -131,9 +131,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """How many failed items a task may swallow.
+    """How many items may fail without failing the task.
 
-    The more lenient of the two limits applies, so a ratio alone is enough to allow some failures.
+    The more lenient of the two limits applies, so setting only a ratio is enough to allow some failures.
 
     :param max_failed_items: how many items may fail; ``None`` allows any number.
     :param max_failed_ratio: the share of items that may fail, 0 to 1.
@@ -158,7 +158,7 @@ class FailurePolicy:
     def check(self, outcome: Outcome) -> None:
         """Raise when more items failed than allowed; ``unknown`` items are not failed ones.
 
-        :raises MiraklItemsFailedError: the text shows the commonest errors and where the rows are.
+        :raises MiraklItemsFailedError: the text shows the most frequent errors and where the rows are.
         """
         if self.max_failed_items is None:
             return
@@ -191,7 +191,7 @@ class OutcomeWriter:
     The file appears if the block succeeds; after an error it does not.
 
     :param path: where the rows go, one JSON object a line; ``None`` only counts.
-    :param sent: items handed to Mirakl; default the number of rows added.
+    :param sent: items sent to Mirakl; default the number of rows added.
     :param job_ids: Mirakl's ids of the jobs that carried the items.
     """
 

@@ -223,7 +223,7 @@ class Call(Generic[T_co]):
     :param params: query parameters, in order; a name may be repeated.
     :param body: request body, already encoded.
     :param content_type: of the body; a :class:`Multipart` has its own.
-    :param accept: wanted format of the reply. A web page in place of it is an error, unless it is
+    :param accept: requested format of the reply. A web page in place of it is an error, unless it is
         ``*/*`` and the page comes as a file.
     :param paced_by: what the operation's interval is counted by besides the account: a shop, an import.
     """
@@ -259,7 +259,7 @@ class Page(Generic[T]):
 
 
 def nothing(reply: Reply) -> None:
-    """Parser of replies that carry nothing to read."""
+    """Parser of replies without content."""
 
 
 def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tuple[str, str], ...]:
