@@ -29,6 +29,8 @@ CACHE := $(CURDIR)/.cache
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
+# Compiled once here, by all cores, and not by each of the processes that an Airflow or the tests start at the same time.
+export UV_COMPILE_BYTECODE := 1
 # As pip does: behind a company's proxy, its own certificate authority is in the machine's store.
 export UV_SYSTEM_CERTS ?= 1
 export PIP_NO_CACHE_DIR := 1

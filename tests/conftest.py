@@ -6,6 +6,7 @@ The environment is set while this file is imported, because Airflow reads it at 
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import sqlite3
@@ -39,7 +40,8 @@ if _OWNS_SHARED:  # else xdist's controller has made it, and its workers inherit
     os.environ["MIRAKL_TESTS_SHARED"] = tempfile.mkdtemp(prefix="airflow-shared-")
 SHARED = Path(os.environ["MIRAKL_TESTS_SHARED"])
 """What all processes of a test run share."""
-LIVE = "tests/airflow/live/"
+TOGETHER = ("tests/airflow/live/", "tests/airflow/connections/")
+"""Folders whose tests run in one process: what they share, a live Airflow or its web server, starts once."""
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
@@ -61,14 +63,15 @@ os.environ |= {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One process for each file, and one for all that need the live Airflow: one starts, not three."""
+    """One process for each file, and one for each folder whose tests share what takes long to start."""
     from xdist.scheduler import LoadFileScheduling
 
-    class OneLiveAirflow(LoadFileScheduling):
+    class LoadTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return LIVE if nodeid.startswith(LIVE) else super()._split_scope(nodeid)
+            shared = (folder for folder in TOGETHER if nodeid.startswith(folder))
+            return next(shared, super()._split_scope(nodeid))
 
-    return OneLiveAirflow(config, log) if config.getvalue("dist") == "loadfile" else None
+    return LoadTogether(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_unconfigure() -> None:
@@ -126,7 +129,36 @@ def migrated_db() -> Path:
 def airflow_db(migrated_db: Path) -> Path:
     """A migrated database in the throw-away home; returns that home."""
     shutil.copyfile(migrated_db, AIRFLOW_HOME / "airflow.db")
+    if AIRFLOW >= (3, 0):
+        _prepare_types_once()
     return AIRFLOW_HOME
+
+
+def _prepare_types_once() -> None:
+    """What ``dag.test()`` works out again for each call of its API and each template field, it now remembers.
+
+    Its API overrides dependencies, and FastAPI analyses all of them anew in each call when any is overridden. Nothing
+    of that changes in a process, and it was a third of the CPU time of a run.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from fastapi.dependencies import utils
+
+    analyse = utils.get_dependant
+    known: dict[Any, Any] = {}
+
+    def get_dependant(**arguments: Any) -> Any:
+        if sys._getframe(1).f_code is not utils.solve_dependencies.__code__:
+            return analyse(**arguments)  # a route that is being made may change what it gets
+        key = tuple(
+            (name, tuple(each) if isinstance(each, list) else each) for name, each in arguments.items()
+        )
+        if key not in known:
+            known[key] = analyse(**arguments)
+        return known[key]
+
+    utils.get_dependant = get_dependant
+    if hasattr(task_runner, "TypeAdapter"):
+        task_runner.TypeAdapter = functools.cache(task_runner.TypeAdapter)  # type: ignore[assignment,misc]
 
 
 @pytest.fixture

@@ -16,6 +16,20 @@ from live_airflow import LiveAirflow
 RUNNING = pytest.StashKey[LiveAirflow]()
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in this process repeats a failed call at once, and asks a trigger after half a second.
+
+    The wait before a trigger may fire is there for Airflow's scheduler, which these tests do not have. Those on the
+    live Airflow do, and wait as long as a user.
+    """
+    from airflow_provider_mirakl.client import exchange
+    from airflow_provider_mirakl.runtime import waiting
+
+    monkeypatch.setattr(exchange, "BACKOFF", 0.01)
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.5)
+
+
 @pytest.fixture(scope="session")
 def live(request: pytest.FixtureRequest, migrated_db: Path) -> Iterator[LiveAirflow]:
     """A running Airflow: scheduler, triggerer, workers and whatever else its version needs."""

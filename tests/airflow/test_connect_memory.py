@@ -51,8 +51,10 @@ with DAG(dag_id={dag_id!r}, schedule=None, start_date=datetime(2026, 1, 1, tzinf
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(speed=240.0) as server:
+def sandbox(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Sandbox]:
+    with Sandbox(speed=getattr(request, "param", 240.0)) as server:
         for name, connection in connections(server).items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
         monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
@@ -133,6 +135,7 @@ def test_a_call_without_a_reply_that_arrives_after_the_next_run(run, sandbox, tm
     assert [sync("new").returned("task")["unchanged"] for _ in range(2)] == [0, 1]
 
 
+@pytest.mark.parametrize("sandbox", [24_000.0], indirect=True)  # CM11 is called once an hour
 def test_an_export_whose_watermark_is_gone_refuses_before_any_call(run, sandbox, tmp_path):
     sandbox.world.settings.limits = "off"
     options = {

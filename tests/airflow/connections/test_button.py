@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from airflow.cli import cli_parser
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
@@ -60,21 +61,21 @@ class TestButton:
 
 
 class TestCommandLine:
-    def run(self, conn_id, fields):
-        env = {**os.environ, f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}
-        command = [sys.executable, "-m", "airflow", "connections", "test", conn_id]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        said = done.stdout + done.stderr
-        assert not [secret for secret in SECRETS if secret in said]
-        return done.returncode, said
-
-    def test_good(self, airflow_db, good):
-        code, said = self.run("cli_good", good)
-        assert code == 0, said
+    def test_good(self, airflow_db, good, monkeypatch, capsys):
+        monkeypatch.setenv("AIRFLOW_CONN_CLI_GOOD", json.dumps(good))
+        arguments = cli_parser.get_parser().parse_args(["connections", "test", "cli_good"])
+        arguments.func(arguments)
+        said = "".join(capsys.readouterr())
         assert "Connection success!" in said
+        assert not [secret for secret in SECRETS if secret in said]
 
     @pytest.mark.parametrize("conn_type", ["mirakl"], indirect=True)
     def test_a_wrong_key(self, airflow_db, good):
-        _, said = self.run("cli_bad", {**good, "password": WRONG})  # Airflow 2 ends with 0 all the same
+        conn_id, fields = "cli_bad", {**good, "password": WRONG}
+        env = {**os.environ, f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}
+        command = [sys.executable, "-m", "airflow", "connections", "test", conn_id]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr  # Airflow 2 ends with 0 all the same
         assert "Connection failed!" in said
         assert "Enter a valid key in password" in said
+        assert not [secret for secret in SECRETS if secret in said]

@@ -149,6 +149,7 @@ def test_everything_again_within_four_hours_waits_in_the_triggerer(
     assert len(mirakl_sandbox.journal("CM11")) == 1
 
 
+@pytest.mark.mirakl_sandbox_settings(speed=6000.0)
 def test_a_limit_of_mirakl_is_waited_for_in_the_worker(task, tmp_path, mirakl_sandbox):
     mirakl_sandbox.fault("throttle", "CM11", retry_after="seconds", times=8)
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}

@@ -33,6 +33,8 @@ from airflow_provider_mirakl.operators.offers import (
 )
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+an_hour_is_short = pytest.mark.mirakl_sandbox_settings(speed=6000.0)
+"""0.6 seconds: CM11 is called once an hour."""
 
 OFFERS = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
 TWO_OFFERS = OFFERS + "O-1;SKU-001;SKU;10;5;11;\nO-2;SKU-002;SKU;12;5;11;\n"
@@ -416,6 +418,7 @@ def test_statuses_come_with_a_watermark(direct, tmp_path, mirakl_sandbox):
     assert (second["items"], target.read_bytes()) == (0, b"")
 
 
+@an_hour_is_short
 def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mirakl_sandbox):
     """A worker that dies when the watermark has moved: its retry writes the target again, and must not empty it."""
     mirakl_sandbox.world.settings.limits = "off"
@@ -430,6 +433,7 @@ def test_a_retry_begins_its_window_where_the_lost_try_did(direct, tmp_path, mira
     assert again["updated_since"] is not None
 
 
+@an_hour_is_short
 def test_the_watermark_never_passes_the_moment_of_asking(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop", "overlap": 0}
@@ -438,6 +442,7 @@ def test_the_watermark_never_passes_the_moment_of_asking(direct, tmp_path, mirak
     assert result["updated_since"] <= result["updated_to"] < "2099"
 
 
+@an_hour_is_short
 def test_a_window_before_the_watermark_is_refused(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}
@@ -454,6 +459,7 @@ def test_a_watermark_may_be_written_by_hand(direct, tmp_path, written):
     assert result["updated_since"] == "2026-11-20T09:59:00+00:00"
 
 
+@an_hour_is_short
 def test_a_window_of_one_s_own_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     options = {"target": str(tmp_path / "s.ndjson"), "mirakl_conn_id": "mirakl_shop"}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from airflow.cli import cli_parser
 
 from airflow_provider_mirakl import preflight
 from airflow_provider_mirakl.cli import main
@@ -219,9 +220,15 @@ def test_the_command_line(sandbox, capsys):
 
 
 def test_a_connection_of_the_database_is_found_from_a_shell(sandbox):
-    connection = json.dumps(connections(sandbox)["mirakl_operator"])
-    add = [sys.executable, "-m", "airflow", "connections", "add", "stored", "--conn-json", connection]
-    subprocess.run(add, check=True, capture_output=True)
+    arguments = [
+        "connections",
+        "add",
+        "stored",
+        "--conn-json",
+        json.dumps(connections(sandbox)["mirakl_operator"]),
+    ]
+    add = cli_parser.get_parser().parse_args(arguments)
+    add.func(add)
     command = [
         sys.executable,
         "-c",
