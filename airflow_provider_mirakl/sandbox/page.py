@@ -22,15 +22,15 @@ PAST, FUTURE = 480.0, 120.0
 
 #: Faults at a click: words, and the rule.
 CLICKS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("Answer the next call 429", {"kind": "throttle"}),
-    ("Answer the next call 503", {"kind": "status", "status": 503}),
+    ("Answer the next call with 429", {"kind": "throttle"}),
+    ("Answer the next call with 503", {"kind": "status", "status": 503}),
     ("Delay the next call by a minute", {"kind": "delay", "seconds": 60}),
     ("Reset the next connection before the call", {"kind": "reset_before"}),
-    ("Process the next call, reset its connection", {"kind": "reset_after"}),
-    ("Cut the next JSON", {"kind": "broken_json"}),
+    ("Process the next call, then reset its connection", {"kind": "reset_after"}),
+    ("Truncate the next JSON reply", {"kind": "broken_json"}),
     ("Lose the next write", {"kind": "lost", "method": "POST"}),
-    ("Let the next product import fail", {"kind": "fail_job", "operation": "P41"}),
-    ("Let the next offer import fail", {"kind": "fail_job", "operation": "OF01"}),
+    ("Make the next product import fail", {"kind": "fail_job", "operation": "P41"}),
+    ("Make the next offer import fail", {"kind": "fail_job", "operation": "OF01"}),
     ("Revoke the next token", {"kind": "revoke_token"}),
 )
 
@@ -236,21 +236,19 @@ def _call_button(words: str, call: str, body: dict[str, Any] | None = None, key:
 
 
 def _faults(world: World) -> str:
-    """The rules in force, each with a button that takes it back."""
+    """The active rules, each with a button that removes it."""
     rules = []
     for rule in world.faults.table():
         where = rule["operation"] or rule["path"] or rule["method"] or "every call"
-        times = "forever" if rule["times"] is None else f"of {rule['times']}"
-        words = f"<b>{escape(rule['kind'])}</b> {escape(where)}: struck {rule['struck']} {times}"
+        times = "times, no limit" if rule["times"] is None else f"of {rule['times']} times"
+        words = f"<b>{escape(rule['kind'])}</b> {escape(where)}: used {rule['struck']} {times}"
         if rule["probability"] < 1:
-            words += f", chance {rule['probability']:.0%}"
+            words += f", probability {rule['probability']:.0%}"
         button = _call_button(
-            "Take back", f"DELETE faults?number={rule['number']}", key=f"rule-{rule['number']}"
+            "Remove", f"DELETE faults?number={rule['number']}", key=f"rule-{rule['number']}"
         )
         rules.append(f"<li><span>{words}</span>{button}</li>")
-    listed = (
-        f'<ul class="rules">{"".join(rules)}</ul>' if rules else '<p class="soft">No fault is ordered.</p>'
-    )
+    listed = f'<ul class="rules">{"".join(rules)}</ul>' if rules else '<p class="soft">No active faults.</p>'
     return f'<div data-part="rules">{listed}</div>'
 
 
@@ -263,14 +261,14 @@ def _controls(world: World) -> str:
     form = (
         f'<form id="fault-form"><label>Kind<select name="kind">{kinds}</select></label>'
         '<label>Operation (empty: every)<input name="operation" placeholder="P4*" size="12"></label>'
-        '<label>Times (0: forever)<input name="times" type="number" min="0" value="1" size="4"></label>'
-        '<button class="main">Order</button></form>'
+        '<label>Times (0: no limit)<input name="times" type="number" min="0" value="1" size="4"></label>'
+        '<button class="main">Add</button></form>'
     )
     clock = "".join(
         _call_button(words, "POST clock", {"advance": seconds})
         for words, seconds in (("A minute passes", 60), ("An hour passes", 3600), ("A day passes", 86400))
     )
-    more = _call_button("Forget the limits", "DELETE limits") + _call_button("Revoke tokens", "DELETE tokens")
+    more = _call_button("Reset the limits", "DELETE limits") + _call_button("Revoke tokens", "DELETE tokens")
     return (
         '<section id="faults" aria-labelledby="h-faults"><h2 id="h-faults">Faults and time</h2>'
         f'<div class="buttons">{clicks}</div>{form}{_faults(world)}'

@@ -7,28 +7,28 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-#: What can be ordered, and what each kind does.
+#: The kinds of fault, and the effect of each.
 KINDS: dict[str, str] = {
-    "delay": "the answer waits for `seconds` (simulated)",
-    "throttle": "429; `retry_after` is seconds, date, both-forms text of your own, negative, garbage or none",
-    "status": "an error status (`status`, default 503) with an HTML, JSON, text or empty body (`body`)",
-    "reset_before": "connection reset, nothing was processed",
-    "reset_during": "processed, connection reset in the middle of the answer",
-    "reset_after": "processed, connection reset instead of an answer",
-    "truncate": "the answer ends early, its Content-Length said more; `keep` is the part sent (0 to 1)",
-    "slow": "the answer trickles: `chunks` pieces over `seconds` (simulated)",
-    "broken_json": "the answer is cut JSON with a correct Content-Length",
+    "delay": "the reply is delayed by `seconds` (simulated)",
+    "throttle": "429; `retry_after` is seconds, date, past, negative, zero, fraction, garbage, none, or your own text",
+    "status": "the error `status` (default 503) with an HTML, JSON, text or empty `body`",
+    "reset_before": "the connection is reset before the call is processed",
+    "reset_during": "the call is processed; the connection is reset in the middle of the reply",
+    "reset_after": "the call is processed; the connection is reset before the reply",
+    "truncate": "the reply is shorter than its Content-Length; `keep` is the part that is sent (0 to 1)",
+    "slow": "the reply arrives in `chunks` pieces over `seconds` (simulated)",
+    "broken_json": "the reply is truncated JSON with a correct Content-Length",
     "empty_body": "the right status with an empty body",
     "html_body": "status 200 with an HTML page, as from a proxy or a login page",
     "duplicate_page": "the next-page token leads to the same page again",
     "drop_page": "the next-page token skips a page",
     "unknown_enum": "values of `field` (default: status fields) become an undocumented value",
-    "extra_fields": "every object of the answer has undocumented fields",
-    "revoke_token": "the access token of the call is revoked first, so the call answers 401",
-    "lost": "accepted (202, 201, tracking id), never processed",
+    "extra_fields": "every object of the reply has undocumented fields",
+    "revoke_token": "the access token of the call is revoked before the call, which is answered with 401",
+    "lost": "the call is accepted (202, 201, tracking id) and never processed",
     "partial_read": "CM21 reads only the first half of its input",
     "fail_job": "the job that the call submits ends FAILED",
-    "clock_skew": "all dates of the server are off by `seconds` from now on",
+    "clock_skew": "from then on, all dates from the server are off by `seconds`",
 }
 
 

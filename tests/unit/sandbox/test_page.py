@@ -98,12 +98,12 @@ def test_orders_and_returns_are_followed(page: Page, sandbox: Sandbox) -> None:
 
 
 def test_a_fault_is_ordered_with_a_click_and_taken_back(page: Page, connect: httpx.Client) -> None:
-    page.get_by_role("button", name="Answer the next call 503").click()
-    page.locator(".rules", has_text="status every call: struck 0 of 1").wait_for()
+    page.get_by_role("button", name="Answer the next call with 503").click()
+    page.locator(".rules", has_text="status every call: used 0 of 1").wait_for()
     assert connect.get("/api/products").status_code == 503
-    page.locator(".rules", has_text="struck 1 of 1").wait_for()
-    page.get_by_role("button", name="Take back").click()
-    page.get_by_text("No fault is ordered.").wait_for()
+    page.locator(".rules", has_text="used 1 of 1").wait_for()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_text("No active faults.").wait_for()
 
 
 def test_a_fault_is_ordered_from_the_keyboard(page: Page, sandbox: Sandbox, connect: httpx.Client) -> None:
@@ -111,7 +111,7 @@ def test_a_fault_is_ordered_from_the_keyboard(page: Page, sandbox: Sandbox, conn
     page.get_by_label("Operation").fill("listProducts")
     page.get_by_label("Times").fill("0")
     page.get_by_label("Times").press("Enter")
-    page.locator(".rules", has_text="throttle listProducts: struck 0 forever").wait_for()
+    page.locator(".rules", has_text="throttle listProducts: used 0 times, no limit").wait_for()
     assert [connect.get("/api/products").status_code for _ in range(2)] == [429, 429]
 
 
@@ -169,7 +169,7 @@ def test_the_focus_stays_where_it_is_while_the_page_follows(page: Page, sandbox:
     for number, control in enumerate(
         (
             page.get_by_role("button", name="Find"),
-            page.get_by_role("button", name="Take back"),
+            page.get_by_role("button", name="Remove"),
             page.get_by_label("Product id"),
             calls,
         )
