@@ -308,12 +308,13 @@ class Covered:
 
     tests: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def of(self, module: str, lines: Iterable[int] | None = None) -> list[str]:
         """Tests of some lines, or of a whole module; those first that are quick and named like the module."""
         known = self.tests.get(module, {})
         ids = {test for line in (known if lines is None else lines) for test in known.get(line, ())}
+        ids -= self.failed.keys()
         near = f"test_{Path(module).stem}"
         return sorted(
             ids, key=lambda test: (self.seconds[test] > 0.3, near not in test, self.seconds[test], test)
@@ -336,12 +337,12 @@ class Tests:
     def __init__(self, mutants: Sequence[Mutant], report: Connection) -> None:
         self.mutants, self.report = mutants, report
         self.modules = sorted({mutant.module for mutant in mutants})
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}
         self.watched = self._coverage()  # of what runs at import
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.failed:
-            self.failed.append(f"{report.nodeid}\n{report.longreprtext}")
+            self.failed[report.nodeid] = report.longreprtext
 
     def pytest_runtestloop(self, session: Any) -> bool:
         for module in self.modules:
@@ -349,10 +350,12 @@ class Tests:
         self.watched.stop()
         data = self.watched.get_data()
         imported = {module: set(data.lines(str(ROOT / PACKAGE / module)) or ()) for module in self.modules}
-        covered: Covered = forked(self._cover, session.items) or Covered(failed=["the tests died"])
-        if covered.failed or session.testsfailed:
-            self.report.send((None, covered.failed or ["collection"]))
+        covered: Covered | None = forked(self._cover, session.items)
+        if covered is None or session.testsfailed:
+            self.report.send("the tests cannot be run without a mutant")
             return True
+        for test, text in covered.failed.items():
+            self.report.send(f"left out, because it fails without a mutant: {test}\n{text}")
         items = {item.nodeid: item for item in session.items}
         for mutant in self.mutants:
             lines = range(mutant.lines[0], mutant.lines[1] + 1)
@@ -438,8 +441,8 @@ def tried(folders: Sequence[str], mutants: Sequence[Mutant]) -> Iterator[tuple[M
     try:
         while True:
             match here.recv():
-                case (None, failed):
-                    sys.exit("\n\n".join(["tests fail without a mutant", *failed]))
+                case str(words):
+                    print(words, flush=True)
                 case (mutant, list(tests)):
                     at_import.append((mutant, tests))
                 case (mutant, survives):
@@ -486,6 +489,7 @@ def main() -> int:
                 results.add(mutant, survives)
                 if survives:
                     print(f"survives  {mutant.module}:{mutant.line}  {mutant.change}", flush=True)
+            results.write()
     finally:  # also what an interrupted run has found
         results.write()
     return 0
@@ -522,6 +526,7 @@ class Results:
                 self.survivors[mutant.name] = row | ({"harmless": reason} if reason else {})
             self.modules[module]["killed"] = self.modules[module]["tried"] - len(alive)
             print(module, self.modules[module])
+        self.seen.clear()
         rows = sorted(self.survivors.values(), key=lambda row: (row["module"], row["line"], row["change"]))
         known = {"modules": dict(sorted(self.modules.items())), "survivors": rows}
         RESULT.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", "utf-8")
