@@ -105,7 +105,9 @@ def test_clients_are_made(monkeypatch: pytest.MonkeyPatch, kind: Any, proxied: b
     monkeypatch.setenv("NO_PROXY", "[::1],fd00::/8,10.0.0.0/8,[::1]:8080,<local>,é")
     if proxied:
         monkeypatch.setenv("HTTPS_PROXY", PROXY)
-    kind(Settings("https://shop.mirakl.net", api_key("k" * 20)))
+    made = kind(Settings("https://shop.mirakl.net", api_key("k" * 20)))
+    leads = made._http._transport_for_url(httpx.URL("https://shop.mirakl.net"))
+    assert (leads is not made._http._transport) is proxied
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY", "http_proxy"])
