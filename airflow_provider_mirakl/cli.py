@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,8 +112,6 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    import time
-
     from airflow_provider_mirakl._compat import unfinished_runs
     from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs, remove_claim
 

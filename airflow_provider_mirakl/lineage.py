@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_mirakl.assets import NAMES
+
 _SHOWN = 3
 """Number of errors with a separate assertion."""
 
@@ -91,8 +93,6 @@ def _written_by(task: Any) -> Iterator[tuple[str, str]]:
 
 
 def _asset(task: Any, name: str | None) -> Iterator[tuple[str, str]]:
-    from airflow_provider_mirakl.assets import NAMES
-
     conn_type, conn_id = _connection(task)
     scheme = conn_type.replace("_", "-")
     if conn_id and name in NAMES.get(scheme, ()):

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow.providers.common.compat.sdk import AirflowException
+
 from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.documents import list_documents
@@ -136,8 +138,6 @@ def dump(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _check(conn_id: str, require: set[str]) -> Iterator[Finding]:
-    from airflow.providers.common.compat.sdk import AirflowException
-
     try:
         hook = hook_of(conn_id)
         values = hook.values

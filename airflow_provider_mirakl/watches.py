@@ -25,8 +25,14 @@ from typing import Any, NamedTuple
 
 from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.catalog_manager import export_source_status
+from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
+from airflow_provider_mirakl.api.offers import list_offer_imports
+from airflow_provider_mirakl.api.orders import list_orders
+from airflow_provider_mirakl.api.products import list_imports
 from airflow_provider_mirakl.api.steps import Steps, send
 from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 
 OVERLAP = timedelta(seconds=120)
 REMEMBERED = 3000
@@ -197,21 +203,15 @@ def _wanted(value: object, options: Mapping[str, Any], name: str) -> bool:
 
 
 def _product_imports(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
-    from airflow_provider_mirakl.api.products import list_imports
-
     return list_imports(caller=caller, changed_since=since)
 
 
 def _offer_imports(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
-    from airflow_provider_mirakl.api.offers import list_offer_imports
-
     return list_offer_imports(caller=caller, created_since=since)
 
 
 def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[Seen]]:
     def read(status: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
-        from airflow_provider_mirakl.jobs.table import JOBS, evaluate
-
         kind = JOBS[kind_name]
         evaluation = evaluate(kind, status, early="SENT" in (options.get("states") or ()))
         import_id = status.get("import_id")
@@ -231,8 +231,6 @@ def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[
 
 
 def _product_status(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
-    from airflow_provider_mirakl.api.catalog_manager import export_source_status
-
     return export_source_status(caller=caller, updated_since=since)
 
 
@@ -245,8 +243,6 @@ def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Se
 
 
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
-    from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
-
     since = max(since, datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1))  # after a long downtime
     shops = options.get("shop_ids") or ([] if caller.shop_id is None else [caller.shop_id])
     changes = VARIANTS[caller.role].changes
@@ -261,8 +257,6 @@ def _read_documents(documents: Any, options: Mapping[str, Any]) -> Iterator[Seen
 
 
 def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
-    from airflow_provider_mirakl.api.orders import list_orders
-
     return list_orders(statuses=options["statuses"], updated_from=since)
 
 

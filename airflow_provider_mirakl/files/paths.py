@@ -9,6 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow.configuration import AIRFLOW_HOME
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_mirakl._compat import check_file_system
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.values import check_path, is_nothing
 
@@ -46,8 +50,6 @@ def storage_path(path: str) -> StoragePath:
             f"{path}: {scheme}:// needs the package {package}, which is not installed here; install it wherever "
             "Airflow runs"
         )
-    from airflow_provider_mirakl._compat import check_file_system
-
     try:
         check_file_system(scheme)
         return ObjectStoragePath(path)
@@ -133,11 +135,7 @@ def safe_folder(name: str) -> str:
 
 
 def _default_work_folder() -> str:
-    from airflow.providers.common.compat.sdk import conf
-
     configured: str | None = conf.get("mirakl", "work_folder", fallback=None)
     if configured:
         return configured
-    from airflow.configuration import AIRFLOW_HOME
-
     return str(Path(AIRFLOW_HOME) / "mirakl")

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, cast
 
 from airflow_provider_mirakl.files.paths import is_local
@@ -51,8 +52,6 @@ class OldRun:
     def remove(self) -> None:
         """Remove the folder and its content."""
         if isinstance(self.path, Path) and is_local(self.path):
-            from shutil import rmtree
-
             rmtree(self.path)
         else:
             cast("Any", self.path).rmdir(recursive=True)

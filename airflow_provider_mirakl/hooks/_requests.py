@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from requests.auth import AuthBase  # noqa: TID253 - only imported when credentials are asked for
-from requests.cookies import extract_cookies_to_jar  # noqa: TID253
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar
 
+from airflow_provider_mirakl.client.settings import ClientCredentials, origin
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook, hook_of
 
@@ -71,8 +72,6 @@ class MiraklRequestsAuth(AuthBase):
         return request
 
     def _headers(self, refused: str | None = None) -> dict[str, str]:
-        from airflow_provider_mirakl.client.settings import ClientCredentials
-
         auth = self._hook.settings.auth
         if not isinstance(auth, ClientCredentials):
             return dict(auth.headers)
@@ -118,8 +117,6 @@ def _same_origin(url: str, base_url: str) -> bool:
 
     A URL that two parsers could read differently counts as foreign.
     """
-    from airflow_provider_mirakl.client.settings import origin
-
     if "\\" in url or "@" in urlsplit(url).netloc or any(letter.isspace() for letter in url):
         return False
     try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from airflow import __version__
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowSkipException, BaseHook
 
 from airflow_provider_mirakl._compat import amask_secret, mask_secret, read_extra
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_mirakl.api.call import Call, Page
-    from airflow_provider_mirakl.api.steps import Step
     from airflow_provider_mirakl.client.http import AsyncClient, Client
     from airflow_provider_mirakl.client.settings import Settings
     from airflow_provider_mirakl.hooks.connections import ConnectionReader, ConnectionValues
@@ -238,26 +237,6 @@ class MiraklBaseHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
 
-def performer(client: Client) -> Callable[[Step], object]:
-    """What performs steps in a worker.
-
-    :param client: sends the calls.
-    """
-    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep
-
-    def perform(step: Step) -> object:
-        match step:
-            case Send():
-                return client.send(step.call)
-            case Blocking():
-                return step.function()
-            case Sleep():
-                time.sleep(step.seconds)
-        return None
-
-    return perform
-
-
 def _secrets(connection: Connection, extra: Mapping[str, object]) -> list[str]:
     from airflow_provider_mirakl.hooks.connections import secrets_of
 
@@ -265,8 +244,6 @@ def _secrets(connection: Connection, extra: Mapping[str, object]) -> list[str]:
 
 
 def _airflow_words() -> str:
-    from airflow import __version__
-
     return f"airflow/{__version__}"
 
 

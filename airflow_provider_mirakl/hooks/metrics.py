@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from airflow.providers.common.compat.sdk import Stats
+
 OUTCOMES = ("succeeded", "failed", "unknown")
 
 
@@ -26,8 +28,6 @@ class AirflowMeter:
 
     def waited(self, seconds: float) -> None:
         """Note a wait inside a call, for an interval or for what Mirakl asked: ``mirakl.wait``, in milliseconds."""
-        from airflow.providers.common.compat.sdk import Stats
-
         Stats.timing("mirakl.wait", seconds * 1000, tags={"conn_id": self._conn_id})
 
 
@@ -45,6 +45,4 @@ def count_items(task: Any, result: object) -> None:
 
 
 def _incr(name: str, count: int, tags: dict[str, str]) -> None:
-    from airflow.providers.common.compat.sdk import Stats
-
     Stats.incr(name, count, tags=tags)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_mirakl.exceptions import (
-    MiraklConfigurationError,
     MiraklInputError,
-    MiraklJobFailedError,
-    MiraklJobTimeoutError,
     MiraklPermissionError,
     MiraklReplyError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
@@ -117,43 +113,9 @@ class MiraklHook(MiraklBaseHook):
         :raises MiraklJobFailedError: it ended without doing its work.
         :raises MiraklJobTimeoutError: it did not end in time.
         """
-        from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.jobs.polls import jobs_ended
-        from airflow_provider_mirakl.jobs.table import JOBS, evaluate
-        from airflow_provider_mirakl.jobs.waiting import Schedule, Tolerance, waiting
+        from airflow_provider_mirakl.hooks.job_wait import wait_for
 
-        if job not in JOBS:
-            raise MiraklConfigurationError(f"job must be one of {', '.join(JOBS)}, not {job!r}", field="job")
-        kind, caller, notes = JOBS[job], self._caller(shop_id), dict[str, Any]()
-        begin, interval = time.time(), kind.recommended * self.settings.interval_factor
-        with self.get_conn() as client:
-            steps = waiting(
-                lambda: jobs_ended(
-                    notes,
-                    kind=job,
-                    job_ids=[kind.id(job_id)],
-                    role=caller.role,
-                    shop_id=caller.shop_id,
-                ),
-                Schedule(begin, interval, begin + timeout),
-                Tolerance(5),
-            )
-            found = drive(steps, performer(client))
-        if found is None:
-            raise MiraklJobTimeoutError(
-                f"{kind.title.capitalize()} {job_id} did not end within {timeout:,.0f} s; it continues in Mirakl",
-                job_ids=[str(job_id)],
-            )
-        status: dict[str, Any] = found["statuses"][str(job_id)]
-        evaluation = evaluate(kind, status)
-        if evaluation.phase == "failed":
-            raise MiraklJobFailedError(
-                f"{kind.title.capitalize()} {job_id} ended {evaluation.state}: "
-                f"{evaluation.reason or 'Mirakl gives no reason'}",
-                job_id=str(job_id),
-                state=evaluation.state,
-            )
-        return status
+        return wait_for(self, job, job_id, self._caller(shop_id), timeout)
 
     def _caller(self, shop_id: int | None) -> Caller:
         from airflow_provider_mirakl.api.caller import Caller

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
 
 
 class MiraklConnectHook(MiraklBaseHook):
@@ -53,46 +48,18 @@ class MiraklConnectHook(MiraklBaseHook):
         :raises MiraklInputError: products are wrong; every problem is listed and no call was made.
         :raises MiraklError: as for the client.
         """
-        from airflow_provider_mirakl.catalog.columns import Columns
-        from airflow_provider_mirakl.catalog.plan import plan_upsert
+        from airflow_provider_mirakl.hooks.sending import upsert
 
-        mapping = None if columns is None else Columns.from_settings(columns)
-        return self._carry_out(
-            lambda folder: plan_upsert(
-                _source(products),
-                folder,
-                columns=mapping,
-                unknown_fields=unknown_fields,
-                locales=self.locales,
-            )
-        )
+        return upsert(self, products, columns, unknown_fields)
 
     def delete(self, product_ids: str | Iterable[str]) -> dict[str, Any]:
         """Delete products, and return the outcome. As :meth:`upsert`.
 
         :param product_ids: a list of ids, or a file of them: a local path or object storage.
         """
-        from airflow_provider_mirakl.catalog.plan import plan_delete
+        from airflow_provider_mirakl.hooks.sending import delete
 
-        return self._carry_out(lambda folder: plan_delete(_source(product_ids), folder))
-
-    def _carry_out(self, plan: Callable[[StoragePath], Plan]) -> dict[str, Any]:
-        from airflow_provider_mirakl.api.steps import drive
-        from airflow_provider_mirakl.catalog.ledger import Ledger
-        from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
-        from airflow_provider_mirakl.catalog.work import SendWork
-        from airflow_provider_mirakl.outcome import Outcome
-
-        with TemporaryDirectory(prefix="mirakl-") as name, self.get_conn() as client:
-            ledger = Ledger.open(plan(Path(name)), generation="")
-            limits = CallLimits(self.settings.interval_factor, max_failures=5, refused_timeout=3600.0)
-
-            def work() -> SendWork | None:
-                return None if ledger.chunk is None else SendWork(ledger)
-
-            drive(make_calls(work, Pace(), limits, self.log), performer(client))
-            products = ledger.plan.products
-            return Outcome(sent=products, unknown=products).summary()
+        return delete(self, product_ids)
 
     def _probe(self, client: Client) -> str:
         """Fetch a new token: any call to the catalog would use up the one of this minute."""
@@ -106,8 +73,3 @@ class MiraklConnectHook(MiraklBaseHook):
             "Mirakl returned a token for the client id and secret. The first call shows whether they have the right to "
             "call Connect."
         )
-
-
-def _source(given: Any) -> Any:
-    """What a path names; a list or a table as it is."""
-    return storage_path(given) if isinstance(given, str) else given

@@ -11,6 +11,8 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
+
 from airflow_provider_mirakl._compat import count_unfinished
 from airflow_provider_mirakl.files.paths import folder_below, task_folder
 from airflow_provider_mirakl.files.storage import write_bytes
@@ -29,8 +31,6 @@ MOST_CLAIMS = 1_000
 
 def keep_days() -> float:
     """``[mirakl] keep_days``; 0 keeps everything."""
-    from airflow.providers.common.compat.sdk import conf
-
     return float(conf.getfloat("mirakl", "keep_days", fallback=30.0))
 
 

@@ -13,9 +13,10 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.client.http import Client
+from airflow_provider_mirakl.client.steps import performer
 from airflow_provider_mirakl.exceptions import seconds
 from airflow_provider_mirakl.files.storage import StoragePath
-from airflow_provider_mirakl.hooks.base import MiraklBaseHook, performer
+from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll, Schedule, Tolerance, tell_failure, waiting
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers
 from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error

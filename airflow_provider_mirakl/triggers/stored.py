@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklTriggerEventError
+
 _CLEAR = "clear the task to start over"
 
 
@@ -22,8 +24,6 @@ def check_arguments(version: int, known: int, unknown: Mapping[str, Any]) -> Non
     :raises MiraklTriggerEventError: another version of the package wrote them.
     """
     if version != known or unknown:
-        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
-
         raise MiraklTriggerEventError(
             f"version: this trigger was stored by another version of airflow-provider-mirakl (arguments of version "
             f"{version}, this one reads {known}); {_CLEAR}"
@@ -42,8 +42,6 @@ def check_call(function: Callable[..., Any], arguments: Mapping[str, Any], *more
     try:
         inspect.signature(function).bind(*more, **arguments, **others)
     except TypeError as error:
-        from airflow_provider_mirakl.exceptions import MiraklTriggerEventError
-
         raise MiraklTriggerEventError(
             f"arguments: this trigger was stored by another version of airflow-provider-mirakl ({error}); {_CLEAR}"
         ) from None
@@ -60,8 +58,6 @@ def find_function(field: str, path: str) -> Callable[..., Any]:
     try:
         found: Callable[..., Any] = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-
         raise MiraklConfigurationError(
             f"{field} {path!r} does not exist ({error}); if another version of airflow-provider-mirakl deferred this "
             f"task, {_CLEAR}",
