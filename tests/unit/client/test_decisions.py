@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -444,6 +445,20 @@ def test_a_read_does_not_leave_home(location: str) -> None:
         hand.run(redirect(location))
     assert len(hand.sent) == 1
     assert "pass" not in str(caught.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ("/api/elsewhere", "https://shop.mirakl.net"),
+        ("https://other.example:443/x", "https://other.example"),
+        ("https://other.example:8443/x", "https://other.example:8443"),
+    ],
+)
+def test_a_redirect_that_is_not_followed_names_the_address_to_enter(location: str, address: str) -> None:
+    with pytest.raises(MiraklReplyError, match=f"redirects to {re.escape(address)}; use that") as caught:
+        Hand(call(method="POST")).run(redirect(location, 307))
+    assert caught.value.status == 307
 
 
 def test_a_link_follows_to_another_host_without_the_key() -> None:

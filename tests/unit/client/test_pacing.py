@@ -29,6 +29,23 @@ def test_a_turn_too_far_away_is_not_taken() -> None:
     assert take(pacer) == 60
 
 
+def test_a_turn_exactly_as_far_away_as_accepted_is_taken() -> None:
+    pacer = Pacer()
+    assert take(pacer) == 0
+    assert take(pacer, max_wait=60) == 60
+    assert take(pacer) == 120
+
+
+def test_asking_when_the_next_turn_is_takes_none() -> None:
+    pacer = Pacer()
+    assert pacer.wait(KEY, now=0) == 0
+    take(pacer)
+    assert [pacer.wait(KEY, now=1), pacer.wait(KEY, now=1)] == [59, 59]
+    pacer.hold(KEY, until=90, now=1)
+    assert pacer.wait(KEY, now=1) == 89
+    assert pacer.wait(KEY, now=100) == 0
+
+
 def test_keys_do_not_know_each_other() -> None:
     pacer = Pacer()
     assert take(pacer) == 0

@@ -183,6 +183,25 @@ def test_a_handshake_with_something_that_is_no_tls(bench: Any, server: Any, step
     assert caught.value.reason in ("no_https", "timeout")
 
 
+def test_a_server_without_https_is_told_from_one_that_is_silent(bench: Any, calls: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(MiraklTransportError) as caught:
+            bench.client(f"https://127.0.0.1:{listener.getsockname()[1]}", max_attempts=1).send(
+                calls.imported
+            )
+        thread.join()
+    assert (caught.value.surely_not_sent, caught.value.reason) == (True, "no_https")
+
+
 def test_a_reader_that_does_not_read_is_unclear(bench: Any, calls: Any) -> None:
     """The write times out: part of the body has left."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
