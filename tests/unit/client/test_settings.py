@@ -202,6 +202,19 @@ def test_accounts_are_told_apart_without_their_secret() -> None:
     assert not any("key" in account for account in accounts)
 
 
+def test_the_folder_of_an_account_is_found_again_by_another_process() -> None:
+    """Another fingerprint in another version would lose what tasks have noted."""
+    settings = [
+        Settings(base_url=HOME, auth=api_key("a-very-long-key")),
+        Settings(base_url=HOME, auth=api_key("b-very-long-key")),
+        Settings(base_url="https://other.mirakl.net", auth=api_key("a-very-long-key")),
+        Settings(base_url=HOME, auth=ClientCredentials("https://t/", "i", "s")),
+    ]
+    assert settings[0].fingerprint == "ff707102e78b5a6a"
+    assert len({setting.fingerprint for setting in settings}) == len(settings)
+    assert settings[0].fingerprint == Settings(HOME, api_key("a-very-long-key"), timeout=5).fingerprint
+
+
 def test_one_account_has_one_frequency_whatever_the_connection_says_besides() -> None:
     def client(**options: Any) -> Settings:
         return Settings(
