@@ -53,7 +53,7 @@ _AUDIENCE = _field(
 _BACK_OFFICE = _field(
     "Back office path",
     "string",
-    "Path that the link of a task to the back office leads to, such as /mmp/operator/dashboard. Empty leads to the "
+    "Path of the page that a task's link to the back office opens, such as /mmp/operator/dashboard. Empty opens the "
     "address of the instance.",
 )
 _COMMON: Final[dict[str, FormField]] = {

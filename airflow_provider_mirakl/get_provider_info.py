@@ -109,7 +109,7 @@ def get_provider_info() -> dict[str, Any]:
                         "description": (
                             "Folder, as an object storage path, where operators keep plans, progress, rejects and "
                             "outcomes. Every worker must be able to access it: use object storage if workers do not "
-                            "share a file system. If empty, the folder mirakl below AIRFLOW_HOME is used."
+                            "share a file system. If empty, operators use the folder mirakl in AIRFLOW_HOME."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
@@ -118,9 +118,9 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "keep_days": {
                         "description": (
-                            "Days after which a task that succeeded removes what its own old runs left in the work "
-                            "folder. States, watermarks and what an unfinished task needs are never removed. 0 keeps "
-                            "everything."
+                            "Days after which a task that succeeded removes the folders of its own old runs from the "
+                            "work folder. States, watermarks and folders of unfinished tasks are never removed. 0 "
+                            "keeps everything."
                         ),
                         "version_added": "0.1.0",
                         "type": "float",
