@@ -65,22 +65,22 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve Connect, an instance, the token server and DJUST")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8099, help="0 takes a free one (default: 8099)")
+    serve.add_argument("--port", type=int, default=8099, help="0 selects a free port (default: 8099)")
     serve.add_argument(
         "--speed", type=float, default=1.0, help="simulated seconds per real second (default: 1)"
     )
-    serve.add_argument("--stepped", action="store_true", help="time moves only by POST /_sandbox/clock")
-    serve.add_argument("--url-file", type=Path, help="write the URL here as soon as calls are answered")
-    serve.add_argument("--catalog", type=Path, help="NDJSON file with the products to start with")
+    serve.add_argument("--stepped", action="store_true", help="only POST /_sandbox/clock moves the clock")
+    serve.add_argument("--url-file", type=Path, help="write the URL to this file once the sandbox answers")
+    serve.add_argument("--catalog", type=Path, help="NDJSON file with the products at the start")
     serve.add_argument("--state", type=Path, help="keep the state in this file across restarts")
     serve.add_argument("--seed", type=int, default=0, help="makes random faults repeatable (default: 0)")
     serve.add_argument(
         "--limits",
         choices=("published", "connect", "off"),
         default="published",
-        help="which call frequencies are kept (default: all that are published)",
+        help="which call frequencies are enforced (default: all published ones)",
     )
-    serve.add_argument("--ledger", type=Path, help="write the ledger here as NDJSON at the end")
+    serve.add_argument("--ledger", type=Path, help="write the ledger to this file as NDJSON when the sandbox stops")
     serve.add_argument(
         "--set",
         action="append",
@@ -100,12 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_json,
         metavar="JSON",
-        help="a fault rule; may be repeated",
+        help="a fault; may be repeated",
     )
     serve.add_argument(
         "--examples",
         action="store_true",
-        help="start with what the example Dags expect: documents, orders, returns",
+        help="start with the data that the example Dags expect: documents, orders, returns",
     )
     generate = commands.add_parser(
         "generate", help="write feeds: products, imports, offers, stock, documents"
