@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         default="published",
         help="which call frequencies are enforced (default: all published ones)",
     )
-    serve.add_argument("--ledger", type=Path, help="write the ledger to this file as NDJSON when the sandbox stops")
+    serve.add_argument(
+        "--ledger", type=Path, help="write the ledger to this file as NDJSON when the sandbox stops"
+    )
     serve.add_argument(
         "--set",
         action="append",
