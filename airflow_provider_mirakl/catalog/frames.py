@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -17,12 +16,10 @@ from airflow_provider_mirakl.catalog.product import Product
 from airflow_provider_mirakl.catalog.rows import (
     BATCH_ROWS,
     Batch,
-    Fingerprint,
+    CountedSource,
     Record,
     Records,
-    Source,
     as_number,
-    by_position,
     is_nothing,
 )
 from airflow_provider_mirakl.catalog.shaping import Shaping
@@ -41,7 +38,7 @@ def _is_pandas(data: Any) -> bool:
     return hasattr(data, "iloc") and hasattr(data, "columns") and hasattr(data, "to_dict")
 
 
-class FrameSource(Source):
+class FrameSource(CountedSource):
     """Rows of a table in memory, or of a query that has not run yet.
 
     :param frame: the table.
@@ -53,24 +50,6 @@ class FrameSource(Source):
         super().__init__(name)
         self._frame = frame
         self._shaping = shaping
-        self._fingerprint = Fingerprint(name, 0, "")
-
-    def batches(self) -> Iterator[Batch]:
-        digest = sha256()
-        count = 0
-        for batch in self._read():
-            for row in chain(batch.rows, (refused.row for refused in batch.refused)):
-                digest.update(row)
-                digest.update(b"\n")
-            count += len(batch.rows) + len(batch.refused)
-            yield batch
-        self._fingerprint = Fingerprint(self.name, count, digest.hexdigest())
-
-    def place(self, at: int) -> tuple[int | None, str]:
-        return by_position(at)
-
-    def fingerprint(self) -> Fingerprint:
-        return self._fingerprint
 
     def _read(self) -> Iterator[Batch]:
         if _is_pandas(self._frame):

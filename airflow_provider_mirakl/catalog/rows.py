@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from hashlib import sha256
+from itertools import chain
 from typing import Any, Literal
 
 from airflow_provider_mirakl.exceptions import Problem
@@ -126,6 +128,35 @@ def by_line(at: int) -> tuple[int | None, str]:
 def by_position(at: int) -> tuple[int | None, str]:
     """The place of a row whose number is its position, from 0."""
     return None, f"[{at}]"
+
+
+class CountedSource(Source):
+    """A source without a file: its identity is the number of its rows and their hash."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._fingerprint = Fingerprint(name, 0, "")
+
+    def _read(self) -> Iterator[Batch]:
+        """Read from the start."""
+        raise NotImplementedError
+
+    def batches(self) -> Iterator[Batch]:
+        digest = sha256()
+        count = 0
+        for batch in self._read():
+            for row in chain(batch.rows, (refused.row for refused in batch.refused)):
+                digest.update(row)
+                digest.update(b"\n")
+            count += len(batch.rows) + len(batch.refused)
+            yield batch
+        self._fingerprint = Fingerprint(self.name, count, digest.hexdigest())
+
+    def place(self, at: int) -> tuple[int | None, str]:
+        return by_position(at)
+
+    def fingerprint(self) -> Fingerprint:
+        return self._fingerprint
 
 
 def dump(item: Any) -> bytes:

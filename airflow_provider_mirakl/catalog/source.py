@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from typing import IO, Any, Literal, cast
 
 from airflow_provider_mirakl.catalog.columns import Columns
@@ -20,6 +20,7 @@ from airflow_provider_mirakl.catalog.rejects import is_rejects_file, unwrapped
 from airflow_provider_mirakl.catalog.rows import (
     BATCH_ROWS,
     Batch,
+    CountedSource,
     Fingerprint,
     Place,
     Records,
@@ -98,7 +99,7 @@ def _table_hint(data: object) -> str:
 # --- Lists ------------------------------------------------------------------------------------------------------
 
 
-class ListSource(Source):
+class ListSource(CountedSource):
     """Rows from Python objects, such as from XCom, a parameter or a generator.
 
     :param items: dictionaries, or rows with named values, such as of SQLAlchemy; texts, for ids.
@@ -110,30 +111,15 @@ class ListSource(Source):
         super().__init__(name)
         self._items = items
         self._shaping = shaping
-        self._fingerprint = Fingerprint(name, 0, "")
 
-    def batches(self) -> Iterator[Batch]:
-        digest = sha256()
-        count = 0
+    def _read(self) -> Iterator[Batch]:
         chunks = self._chunks()
-        for batch in map(_dumped, chunks) if self._shaping.is_plain else self._shaping.batches(chunks):
-            for row in chain(batch.rows, (refused.row for refused in batch.refused)):
-                digest.update(row)
-                digest.update(b"\n")
-            count += len(batch.rows) + len(batch.refused)
-            yield batch
-        self._fingerprint = Fingerprint(self.name, count, digest.hexdigest())
+        return map(_dumped, chunks) if self._shaping.is_plain else self._shaping.batches(chunks)
 
     def _chunks(self) -> Iterator[Records]:
         numbered = enumerate(self._items)
         while records := list(islice(numbered, BATCH_ROWS)):
             yield Records([(at, item if type(item) is dict else as_mapping(item)) for at, item in records])
-
-    def place(self, at: int) -> tuple[int | None, str]:
-        return by_position(at)
-
-    def fingerprint(self) -> Fingerprint:
-        return self._fingerprint
 
 
 def _dumped(chunk: Records) -> Batch:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.exceptions import MiraklBadRequestError
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+from airflow_provider_mirakl.hooks.conn_ids import DJUST_DEFAULT
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
@@ -20,7 +21,7 @@ class DjustHook(MiraklBaseHook):
     """
 
     conn_name_attr = "djust_conn_id"
-    default_conn_name = "djust_default"
+    default_conn_name = DJUST_DEFAULT
     conn_type = "djust"
     hook_name = "DJUST"
 

@@ -13,6 +13,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.caller import Caller
@@ -31,7 +32,7 @@ class MiraklHook(MiraklBaseHook):
     """
 
     conn_name_attr = "mirakl_conn_id"
-    default_conn_name = "mirakl_default"
+    default_conn_name = MIRAKL_DEFAULT
     conn_type = "mirakl"
     hook_name = "Mirakl"
 

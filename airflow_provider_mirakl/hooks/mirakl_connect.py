@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
@@ -20,7 +21,7 @@ class MiraklConnectHook(MiraklBaseHook):
     """
 
     conn_name_attr = "mirakl_connect_conn_id"
-    default_conn_name = "mirakl_connect_default"
+    default_conn_name = CONNECT_DEFAULT
     conn_type = "mirakl_connect"
     hook_name = "Mirakl Connect"
 

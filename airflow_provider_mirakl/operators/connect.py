@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from airflow_provider_mirakl.exceptions import (
@@ -14,7 +13,7 @@ from airflow_provider_mirakl.exceptions import (
     counted,
 )
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
@@ -30,6 +29,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Whole,
 )
 from airflow_provider_mirakl.runtime.choices import OnInvalid, OnLostState, SourceFormat, UnknownFields
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -72,27 +72,20 @@ class Reading(TypedDict):
     batch_size: int
 
 
-class _ConnectOperator(PacedOperator):
+class _ConnectOperator(OnConnect, PacedOperator):
     """Base of the operators of Mirakl Connect: the connection.
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     """
 
-    mirakl_connect_conn_id = Text()
-
     def __init__(
         self,
         *,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
 
 class _SendProductsOperator(_ConnectOperator):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator, read_rows
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
@@ -231,7 +232,7 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         *,
         source: RowsArg,
         max_orders: WholeArg = 1000,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:

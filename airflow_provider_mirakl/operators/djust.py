@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_mirakl.hooks.djust import DjustHook
+from airflow_provider_mirakl.hooks.conn_ids import DJUST_DEFAULT
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DjustSynchronizeProductsOperator(ProductRepairOperator):
         source: PathArg | None = None,
         source_folders: Sequence[str] | None = None,
         encoding: TextArg = "auto",
-        djust_conn_id: TextArg = DjustHook.default_conn_name,
+        djust_conn_id: TextArg = DJUST_DEFAULT,
         client_specification_id: TextArg | None = None,
         mirakl_conn_id: TextArg | None = None,
         batch_size: WholeArg = 100,

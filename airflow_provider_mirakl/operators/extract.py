@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Argument, Choice, Id, Mappings, Maybe, Text, read_caller
+from airflow_provider_mirakl.runtime.arguments import Argument, Id, Mappings, Maybe, read_caller
+from airflow_provider_mirakl.runtime.connections import OnInstance
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -31,7 +30,7 @@ class Operation(Argument["str | Mapping[str, Any]"]):
         raise TypeError
 
 
-class MiraklExtractOperator(ExtractOperator):
+class MiraklExtractOperator(OnInstance, ExtractOperator):
     """Extract a listing of an instance, each run from where the previous one ended.
 
     Works like :class:`~airflow_provider_mirakl.operators.connect_orders.MiraklConnectExtractOrdersOperator`, with
@@ -66,8 +65,6 @@ class MiraklExtractOperator(ExtractOperator):
 
     operation = Operation()
     query = Maybe(Mappings())
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
 
     def __init__(
@@ -76,7 +73,7 @@ class MiraklExtractOperator(ExtractOperator):
         operation: MappingArg,
         target: PathArg,
         query: MappingArg | None = None,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         **kwargs: Unpack[ExtractArguments],
@@ -87,11 +84,6 @@ class MiraklExtractOperator(ExtractOperator):
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
         self.shop_id = shop_id
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the operator's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
     def described(self) -> str | Mapping[str, Any]:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_mirakl.api.values import Role, numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
@@ -139,7 +140,7 @@ class MiraklRequestOperator(PacedOperator):
         target: PathArg | None = None,
         replay: FlagArg | None = None,
         interval: NumberArg | timedelta = 0.0,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         mirakl_connect_conn_id: TextArg | None = None,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.djust import DjustHook
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import DJUST_DEFAULT, MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.repair import ProductRepairOperator
 from airflow_provider_mirakl.runtime.arguments import Mappings, Maybe
@@ -92,8 +91,8 @@ class MiraklResyncProductsOperator(ProductRepairOperator):
         source: PathArg | None = None,
         source_folders: Sequence[str] | None = None,
         encoding: TextArg = "auto",
-        mirakl_conn_id: TextArg | None = MiraklHook.default_conn_name,
-        djust_conn_id: TextArg = DjustHook.default_conn_name,
+        mirakl_conn_id: TextArg | None = MIRAKL_DEFAULT,
+        djust_conn_id: TextArg = DJUST_DEFAULT,
         client_specification_id: TextArg | None = None,
         batch_size: WholeArg = 100,
         preview: FlagArg = False,

@@ -6,11 +6,9 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,
@@ -24,7 +22,7 @@ from airflow_provider_mirakl.exceptions import (
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import unreadable
 from airflow_provider_mirakl.files.values import check_path, is_nothing, read_structure
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Argument,
@@ -42,6 +40,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     read_caller,
 )
 from airflow_provider_mirakl.runtime.choices import UnknownFields
+from airflow_provider_mirakl.runtime.connections import OnInstance
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ SHOP_FIELDS = (
 """What :class:`MiraklGetShopOperator` returns by default: no address and no bank account."""
 
 
-class MiraklInstanceOperator(MiraklBaseOperator):
+class MiraklInstanceOperator(OnInstance, MiraklBaseOperator):
     """Base of the operators of a Mirakl instance: the connection.
 
     :param mirakl_conn_id: connection of type ``mirakl``.
@@ -104,24 +103,16 @@ class MiraklInstanceOperator(MiraklBaseOperator):
     operation: str
     """Mirakl's code of the main operation."""
 
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
-
     def __init__(
         self,
         *,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the operator's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def caller_of(self, shop_id: int | None = None) -> Caller:
         """The role of the key, and the shop.

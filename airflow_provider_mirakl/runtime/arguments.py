@@ -450,19 +450,15 @@ class Mappings(_Structure[Mapping[str, Any]]):
         return found
 
 
-class ColumnSettings(_Structure[Mapping[str, Any]]):
+class ColumnSettings(Mappings):
     """Settings of columns, or the name of a ready mapping."""
 
     expected = "a mapping of settings, or the name of a ready mapping such as 'shopify'"
-    renders_json = True
 
     def convert(self, value: object) -> Mapping[str, Any]:
-        found = read_structure(value)
-        if isinstance(found, str) and found.strip().isidentifier():
-            return {"preset": found.strip()}
-        if not isinstance(found, Mapping):
-            raise TypeError
-        return found
+        if isinstance(value, str) and value.strip().isidentifier():
+            return {"preset": value.strip()}
+        return super().convert(value)
 
 
 class Submitted(_Structure[str]):
@@ -518,13 +514,14 @@ def arguments_of(operator: type) -> dict[str, Argument[Any]]:
     """The arguments that a class declares and inherits, by name."""
     found: dict[str, Argument[Any]] = {}
     for kind in operator.__mro__:
-        found |= {name: value for name, value in _declared(kind).items() if name not in found}
+        if not kind.__module__.startswith("airflow."):  # whose base operator has hundreds of attributes
+            found |= {name: value for name, value in _declared(kind).items() if name not in found}
     return found
 
 
 @cache
 def _declared(kind: type) -> dict[str, Argument[Any]]:
-    """The arguments that a class itself declares. Kept: Airflow's base operator has hundreds of attributes."""
+    """The arguments that a class itself declares."""
     return {name: value for name, value in vars(kind).items() if isinstance(value, Argument)}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Text, Whole
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
+from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Whole
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_IDS = 1000
 """Largest number of ids, since they are sent to the triggerer."""
 
 
-class MiraklConnectProductsSensor(MiraklBaseSensor):
+class MiraklConnectProductsSensor(OnConnect, MiraklBaseSensor):
     """Wait until products are present in Mirakl Connect, absent, or equal to what was submitted.
 
     Connect has no filter, so each poll reads the catalog page by page, one page a minute: a poll of 100,000
@@ -51,7 +51,6 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
     expect = Choice[Expect](get_args(Expect))
     submitted = Maybe(Submitted())
     sample = Maybe(Whole())
-    mirakl_connect_conn_id = Text()
     poll = "airflow_provider_mirakl.sensors.connect_poll.catalog_matches"
 
     def __init__(
@@ -61,7 +60,7 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         expect: Expect | TextArg = "present",
         submitted: MappingArg | PathArg | None = None,
         sample: WholeArg | None = None,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
@@ -71,11 +70,6 @@ class MiraklConnectProductsSensor(MiraklBaseSensor):
         self.submitted = submitted
         self.sample = sample
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the sensor's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's arguments.

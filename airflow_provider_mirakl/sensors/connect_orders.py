@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.log_groups import log_lines
-from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Text, Whole
+from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Whole
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.signatures import SensorArguments
 
 
-class MiraklConnectOrdersSensor(MiraklBaseSensor):
+class MiraklConnectOrdersSensor(OnConnect, MiraklBaseSensor):
     """Wait until orders are in a state, such as new orders that wait for acceptance.
 
     Each poll reads one page of v2-listOrders, which Mirakl permits once a minute for all tasks of an account.
@@ -42,7 +42,6 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
     statuses = Codes()
     updated_from = Maybe(Moment())
     min_orders = Whole(most=100)
-    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         statuses: CodesArg,
         updated_from: MomentArg | None = None,
         min_orders: WholeArg = 1,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
@@ -59,11 +58,6 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         self.updated_from = updated_from
         self.min_orders = min_orders
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the sensor's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     def awaited(self) -> str:
@@ -92,7 +86,7 @@ class MiraklConnectOrdersSensor(MiraklBaseSensor):
         return found
 
 
-class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
+class MiraklConnectOrderActionsSensor(OnConnect, MiraklBaseSensor):
     """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``
     (v2-getActionStatus).
 
@@ -111,14 +105,13 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
     poll = "airflow_provider_mirakl.actions.book.actions_ended"
     action_ids = Codes()
     max_failed_items = Maybe(Whole(least=0))
-    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
         *,
         action_ids: CodesArg,
         max_failed_items: WholeArg | None = 0,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
     ) -> None:
@@ -126,11 +119,6 @@ class MiraklConnectOrderActionsSensor(MiraklBaseSensor):
         self.action_ids = action_ids
         self.max_failed_items = max_failed_items
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the sensor's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def poll_arguments(self) -> dict[str, Any]:
         """The actions."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
-from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Id,
@@ -24,6 +22,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import TargetFormat, Until
+from airflow_provider_mirakl.runtime.connections import OnInstance
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     )
 
 
-class MiraklJobSensor(MiraklBaseSensor):
+class MiraklJobSensor(OnInstance, MiraklBaseSensor):
     """Base of the sensors that wait for jobs, whichever task, person or tool submitted them.
 
     A sensor only reads, so it may be retried, cleared and run twice.
@@ -75,8 +74,6 @@ class MiraklJobSensor(MiraklBaseSensor):
 
     poll = "airflow_provider_mirakl.jobs.polls.jobs_ended"
     job_ids = JobIds()
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
     work_folder = Maybe(Location())
 
@@ -84,7 +81,7 @@ class MiraklJobSensor(MiraklBaseSensor):
         self,
         *,
         job_ids: IdsArg,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         poke_interval: float | timedelta | None = None,
@@ -99,11 +96,6 @@ class MiraklJobSensor(MiraklBaseSensor):
         self.role = role
         self.shop_id = shop_id
         self.work_folder = work_folder
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the sensor's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
     def kind(self) -> JobKind:

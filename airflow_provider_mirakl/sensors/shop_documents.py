@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.api.values import Role
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Ids, Maybe, Moment, Text, read_caller
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
+from airflow_provider_mirakl.runtime.arguments import Codes, Ids, Maybe, Moment, read_caller
+from airflow_provider_mirakl.runtime.connections import OnInstance
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.signatures import SensorArguments
 
 
-class MiraklShopDocumentsSensor(MiraklBaseSensor):
+class MiraklShopDocumentsSensor(OnInstance, MiraklBaseSensor):
     """Wait until shops have documents of given types, or until something new arrives (S30).
 
     With ``type_codes`` the wait ends when every shop has a document of every type, such as all documents required of a
@@ -43,8 +42,6 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
     shop_ids = Ids()
     type_codes = Codes()
     uploaded_after = Maybe(Moment())
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         shop_ids: IdsArg | None = None,
         type_codes: CodesArg | None = None,
         uploaded_after: MomentArg | None = None,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         poke_interval: float | timedelta = 60.0,  # a separate parameter, so that default_args applies to it
         **kwargs: Unpack[SensorArguments],
@@ -63,11 +60,6 @@ class MiraklShopDocumentsSensor(MiraklBaseSensor):
         self.uploaded_after = uploaded_after
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the sensor's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
     def awaited(self) -> str:

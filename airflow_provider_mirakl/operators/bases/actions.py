@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
@@ -26,7 +25,7 @@ from airflow_provider_mirakl.exceptions import (
     Problem,
 )
 from airflow_provider_mirakl.files.paths import folder_below, storage_path
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import (
@@ -37,11 +36,11 @@ from airflow_provider_mirakl.runtime.arguments import (
     Number,
     Seconds,
     Table,
-    Text,
     Whole,
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import FailOrResend
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ BATCH = 100
 T = TypeVar("T")
 
 
-class OrderActionsOperator(MiraklBaseOperator):
+class OrderActionsOperator(OnConnect, MiraklBaseOperator):
     """Sends actions on orders or returns, waits for them, and records the result of every row.
 
     The rows are read and checked before the first call; if one is invalid, all are rejected. Rows of one order become
@@ -121,7 +120,6 @@ class OrderActionsOperator(MiraklBaseOperator):
     max_failed_items = Maybe(Whole(least=0))
     max_failed_ratio = Maybe(Number(least=0, most=1))
     on_unclear = Choice[FailOrResend](get_args(FailOrResend))
-    mirakl_connect_conn_id = Text()
     work_folder = Maybe(Location())
 
     def __init__(
@@ -138,7 +136,7 @@ class OrderActionsOperator(MiraklBaseOperator):
         max_failed_items: WholeArg | None = 0,
         max_failed_ratio: NumberArg | None = None,
         on_unclear: FailOrResend | TextArg = "fail",
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
@@ -156,11 +154,6 @@ class OrderActionsOperator(MiraklBaseOperator):
         self.on_unclear = on_unclear
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
         self.work_folder = work_folder
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     @property
     def kind(self) -> ActionKind:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Text, Whole
+from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Whole
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.shops.order_documents import Wanted
 
 
-class ConnectFilesOperator(MiraklBaseOperator):
+class ConnectFilesOperator(OnConnect, MiraklBaseOperator):
     """Fetches files to a folder. A file that exists with the size that Mirakl lists is not fetched again.
 
     :param target: folder of the files: a local path or object storage. Templated.
@@ -54,7 +54,6 @@ class ConnectFilesOperator(MiraklBaseOperator):
     updated_from = Maybe(Moment())
     max_failed_items = Maybe(Whole(least=0))
     max_failed_ratio = Maybe(Number(least=0, most=1))
-    mirakl_connect_conn_id = Text()
     work_folder = Maybe(Location())
 
     def __init__(
@@ -65,7 +64,7 @@ class ConnectFilesOperator(MiraklBaseOperator):
         updated_from: MomentArg | None = None,
         max_failed_items: WholeArg | None = 0,
         max_failed_ratio: NumberArg | None = None,
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
@@ -81,11 +80,6 @@ class ConnectFilesOperator(MiraklBaseOperator):
     @abstractmethod
     def wanted(self, client: Client) -> Iterator[Wanted]:
         """The files, as they are listed."""
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List, fetch what is new, and evaluate."""

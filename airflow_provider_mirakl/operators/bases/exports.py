@@ -8,12 +8,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotFoundError,
@@ -22,7 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     counted,
 )
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.jobs import MiraklJobOperator
 from airflow_provider_mirakl.runtime.arguments import (
@@ -33,13 +31,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Seconds,
-    Text,
     Whole,
     check_range,
     check_role,
     read_caller,
 )
 from airflow_provider_mirakl.runtime.choices import OnLostState, TargetFormat
+from airflow_provider_mirakl.runtime.connections import OnInstance
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -252,7 +250,7 @@ class ChangesExportOperator(ExportOperator):
         return result
 
 
-class DirectExportOperator(MiraklBaseOperator):
+class DirectExportOperator(OnInstance, MiraklBaseOperator):
     """Base of the operators whose export answers at once, with what changed since the last run.
 
     The end of the last window, the watermark, is kept in a file for all runs. It moves forward only when the target
@@ -286,8 +284,6 @@ class DirectExportOperator(MiraklBaseOperator):
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
     on_lost_state = Choice[OnLostState](get_args(OnLostState))
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
     deferrable = Flag(templated=False)
     work_folder = Maybe(Location())
@@ -301,7 +297,7 @@ class DirectExportOperator(MiraklBaseOperator):
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
         on_lost_state: OnLostState | TextArg = "fail",
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -324,11 +320,6 @@ class DirectExportOperator(MiraklBaseOperator):
     @abstractmethod
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:
         """The call, whose answer is a JSON array or 204."""
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the operator's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""

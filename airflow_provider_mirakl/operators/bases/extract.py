@@ -9,12 +9,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.paths import storage_path
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
@@ -22,7 +21,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Seconds,
-    Text,
     check_range,
 )
 from airflow_provider_mirakl.runtime.choices import (
@@ -32,6 +30,7 @@ from airflow_provider_mirakl.runtime.choices import (
     OnLostState,
     PersonalData,
 )
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -293,13 +292,11 @@ class ExtractOperator(PacedOperator):
         return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
 
 
-class ConnectExtractOperator(ExtractOperator):
+class ConnectExtractOperator(OnConnect, ExtractOperator):
     """Reads a listing of Mirakl Connect.
 
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``.
     """
-
-    mirakl_connect_conn_id = Text()
 
     def __init__(
         self,
@@ -307,13 +304,8 @@ class ConnectExtractOperator(ExtractOperator):
         target: PathArg,
         format: ExtractFormat | TextArg = "ndjson",  # noqa: A002 - the name users expect
         layout: Layout | TextArg = "nested",
-        mirakl_connect_conn_id: TextArg = MiraklConnectHook.default_conn_name,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
         **kwargs: Unpack[ExtractArguments],
     ) -> None:
         super().__init__(target=target, format=format, layout=layout, **kwargs)
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-
-    @cached_property
-    def hook(self) -> MiraklConnectHook:
-        """The hook of the operator's connection."""
-        return MiraklConnectHook(self.mirakl_connect_conn_id)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Text, Whole, check_role, read_caller
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Whole, check_role, read_caller
 from airflow_provider_mirakl.runtime.choices import OnNone
+from airflow_provider_mirakl.runtime.connections import OnInstance
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.signatures import TaskArguments
 
 
-class FindImportsOperator(MiraklBaseOperator):
+class FindImportsOperator(OnInstance, MiraklBaseOperator):
     """Lists imports, and returns their ids for a sensor, which waits for them and evaluates their lines.
 
     Mirakl permits one page of 100 imports a minute.
@@ -55,8 +54,6 @@ class FindImportsOperator(MiraklBaseOperator):
     status = Maybe(Choice(("WAITING", "RUNNING", "COMPLETE", "FAILED")))
     on_none = Choice[OnNone](get_args(OnNone))
     max_imports = Whole(most=10_000)
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
 
     def __init__(
@@ -65,7 +62,7 @@ class FindImportsOperator(MiraklBaseOperator):
         status: TextArg | None = None,
         on_none: OnNone | TextArg = "pass",
         max_imports: WholeArg = 100,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         **kwargs: Unpack[TaskArguments],
@@ -84,11 +81,6 @@ class FindImportsOperator(MiraklBaseOperator):
 
         :param limit: imports per page.
         """
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the operator's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List the imports, and count them by state."""

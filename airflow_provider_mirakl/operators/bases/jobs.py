@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_mirakl.api.values import Role
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
@@ -28,13 +27,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Number,
     Seconds,
-    Text,
     Whole,
     check_role,
     read_caller,
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import OnUnclear
+from airflow_provider_mirakl.runtime.connections import OnInstance
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 
-class MiraklJobOperator(MiraklBaseOperator):
+class MiraklJobOperator(OnInstance, MiraklBaseOperator):
     """Submits a job, waits for its end, archives its reports and evaluates its items.
 
     A retry resumes the job that a previous try submitted, however that try ended, and returns the same result. A
@@ -89,8 +88,6 @@ class MiraklJobOperator(MiraklBaseOperator):
     task_run: TaskRun
     """The files of the task instance, while it runs."""
 
-    mirakl_conn_id = Text()
-    role = Maybe(Choice(get_args(Role)))
     shop_id = Maybe(Id())
     wait_for_completion = Flag(templated=False)
     deferrable = Flag(templated=False)
@@ -103,7 +100,7 @@ class MiraklJobOperator(MiraklBaseOperator):
     def __init__(
         self,
         *,
-        mirakl_conn_id: TextArg = MiraklHook.default_conn_name,
+        mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         wait_for_completion: bool = True,
@@ -195,11 +192,6 @@ class MiraklJobOperator(MiraklBaseOperator):
         return {"job_ids": book.texts, "folder": str(run.folder)}
 
     # What all subclasses share
-
-    @cached_property
-    def hook(self) -> MiraklHook:
-        """The hook of the operator's connection."""
-        return MiraklHook(self.mirakl_conn_id, role=self.role)
 
     @property
     def kind(self) -> JobKind:
