@@ -30,7 +30,6 @@ from airflow_provider_mirakl.runtime.arguments import (
 )
 from airflow_provider_mirakl.runtime.choices import OnInvalid, OnLostState, SourceFormat, UnknownFields
 from airflow_provider_mirakl.runtime.connections import OnConnect
-from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
         WholeArg,
     )
     from airflow_provider_mirakl.runtime.signatures import ConnectArguments, PacedArguments, SendArguments
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
     from airflow_provider_mirakl.triggers.places import Place
 
 GtinCheck = Literal["reject", "warn", "off"]
@@ -539,10 +539,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
     def _plan(self, run: TaskRun) -> SyncPlan:
         from airflow_provider_mirakl.catalog.state import STATE
         from airflow_provider_mirakl.catalog.sync import plan_sync
-        from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
 
         state = self._state(run)
-        check_lasting(run, state / STATE.file, "the state of this sync", self.on_lost_state, self.log)
+        run.check_lasting(state / STATE.file, "the state of this sync", self.on_lost_state, self.log)
         sync = plan_sync(
             _source(self.source),
             run.folder,
@@ -556,7 +555,7 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             normalize_gtins=self.normalize_gtins,
             **self.reading(),
         )
-        note_lasting(run, state / STATE.file)
+        run.note_lasting(state / STATE.file)
         return sync
 
     def _state(self, run: TaskRun) -> StoragePath:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.assets import annotate, happened, withheld
-from airflow_provider_mirakl.exceptions import MiraklItemsFailedError
+from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklNoteError, one_of
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
 from airflow_provider_mirakl.runtime.explaining import Explains
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LASTING = "mirakl_lasting"
+"""The XCom that says where the last run left its state or watermark."""
 MAX_CARRIED = 48 * 1024
 """Characters of notes in the arguments of a trigger, which MySQL stores in 64 kB."""
 BACKSTOP = 600.0
@@ -230,6 +232,48 @@ class TaskRun:
         """Store a short string for later runs of this task."""
         self.memory.set(key, value)
         self._ti.xcom_push(key=key, value=value)
+
+    def check_lasting(
+        self, place: StoragePath, what: str, on_lost_state: str, log: Any, *, chosen: bool = False
+    ) -> None:
+        """Refuse to start over if a file that must not get lost between the runs of a task is missing.
+
+        Without it a task would silently send a whole catalog again and forget every delete, or export everything again.
+        So a run that finds nothing asks Airflow whether an earlier run, or an earlier try of this one, had something:
+        each stores the path in an XCom of its own and, from Airflow 3.3 on, in the task's state. The very first run has
+        nothing to lose.
+
+        :param place: the file that an earlier run would have written.
+        :param what: its description for the message, such as ``the state of this sync``.
+        :param on_lost_state: ``fail``, or ``full`` to start over with a warning.
+        :param chosen: whether the user set the path. Then a different path than before is intended, not lost.
+        :raises MiraklNoteError: it is missing, and ``on_lost_state`` is ``fail``; no call was made.
+        """
+        one_of("on_lost_state", on_lost_state, ("fail", "full"))
+        if place.exists():
+            return
+        earlier = self.earlier(LASTING)
+        # The map index of a source may change between runs, and then a different path is correct.
+        if earlier is None or ((self.is_mapped or chosen) and earlier != str(place)):
+            return
+        words = (
+            f"{place} does not exist, but an earlier run of this task left {what} in {earlier}. It was removed, or the "
+            "folder is on the disk of another machine"
+        )
+        if on_lost_state == "fail":
+            raise MiraklNoteError(
+                f"{words}. Nothing was sent. Restore it, or set [mirakl] work_folder to storage that every worker can "
+                "access; set on_lost_state='full' for one run to start over",
+                path=str(place),
+            )
+        log.warning("%s. Starting over, as on_lost_state='full' allows.", words)
+
+    def note_lasting(self, place: StoragePath) -> None:
+        """Let later runs know that this one wrote a file.
+
+        :param place: the file.
+        """
+        self.leave(LASTING, str(place))
 
     def push_result(self, result: dict[str, Any]) -> None:
         """Push a result to XCom as the return value, before an error ends the task."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +14,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotFoundError,
-    MiraklNotYetError,
-    MiraklRateLimitError,
-    counted,
 )
-from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.jobs import MiraklJobOperator
@@ -32,13 +27,9 @@ from airflow_provider_mirakl.runtime.arguments import (
     Moment,
     Seconds,
     Whole,
-    check_range,
-    check_role,
-    read_caller,
 )
 from airflow_provider_mirakl.runtime.choices import OnLostState, TargetFormat
 from airflow_provider_mirakl.runtime.connections import OnInstance
-from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -59,10 +50,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_mirakl.runtime.results import Ended
     from airflow_provider_mirakl.runtime.signatures import ExportArguments, JobArguments, TaskArguments
-
-
-LONGEST_POSTPONEMENT = 24 * 3600.0
-"""Longest time in seconds that a direct export waits until Mirakl permits it."""
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 
 class ExportOperator(MiraklJobOperator):
@@ -225,11 +213,10 @@ class ChangesExportOperator(ExportOperator):
             raise MiraklConfigurationError(
                 "changes_only begins at its own watermark; leave out updated_since", field="changes_only"
             )
-        from airflow_provider_mirakl.runtime.lasting import check_lasting
         from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
         path = watermark_path(self.task_run, self.watermark)
-        check_lasting(self.task_run, path, "the watermark of this export", self.on_lost_state, self.log)
+        self.task_run.check_lasting(path, "the watermark of this export", self.on_lost_state, self.log)
         last = Watermark.load(path)
         return None if last is None else last.since(self.task_run.instance, timedelta(seconds=self.overlap))
 
@@ -238,7 +225,6 @@ class ChangesExportOperator(ExportOperator):
         since, book = self.since, self.book
         result = super().deliver(run, client, caller, jobs)
         if self.changes_only and book is not None:
-            from airflow_provider_mirakl.runtime.lasting import note_lasting
             from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 
             submitted, path = (
@@ -246,7 +232,7 @@ class ChangesExportOperator(ExportOperator):
                 watermark_path(run, self.watermark),
             )
             Watermark(submitted, run.instance, since).save(path)
-            note_lasting(run, path)
+            run.note_lasting(path)
         return result
 
 
@@ -323,66 +309,10 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""
-        while True:
-            try:
-                return self._export(TaskRun(context, self.work_folder, begins=True))
-            except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                self._postpone(context, wait)
+        from airflow_provider_mirakl.runtime.direct_export import export
+
+        return export(self, context)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Make the call after the wait in the triggerer."""
         return self.execute(context)
-
-    def _postpone(self, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
-        """Wait until Mirakl permits the call: for a full export this may take hours."""
-        from airflow_provider_mirakl.runtime.waiting import pays_off
-        from airflow_provider_mirakl.triggers.moment import MomentTrigger
-
-        remaining = wait.retry_at.timestamp() - time.time()
-        if remaining > LONGEST_POSTPONEMENT:
-            raise wait
-        self.log.info("%s Waiting.", wait)
-        if self.deferrable and pays_off(remaining):
-            self.defer(
-                trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
-                method_name=self.resume.__name__,
-                timeout=time_left(self.execution_timeout, try_began(context)),
-            )
-        time.sleep(max(0.0, remaining))
-
-    def _export(self, run: TaskRun) -> dict[str, Any]:
-        from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
-        from airflow_provider_mirakl.runtime.lasting import check_lasting, note_lasting
-        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
-
-        ready_target(self.target)
-        caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.operation)
-        begun, path = datetime.now(UTC), watermark_path(run, self.watermark)
-        given = self.updated_since
-        check_range(("updated_since", "updated_to"), given, self.updated_to)
-        if given is None:
-            check_lasting(run, path, "the watermark of this export", self.on_lost_state, self.log)
-        last = None if given is not None else Watermark.load(path)
-        since = given if last is None else last.since(run.instance, timedelta(seconds=self.overlap))
-        until = self.updated_to or begun
-        if since is not None and until is not begun and until <= since:
-            raise MiraklConfigurationError(
-                f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
-                "repeat an older window, set updated_since as well",
-                field="updated_to",
-            )
-        with self.hook.get_conn() as client:
-            items = write_files(client, [self.ask(caller, since, until)], storage_path(self.target), "ndjson")
-        if given is None:
-            # Changes after this time are not exported yet, whatever the window.
-            Watermark(min(until, begun), run.instance, since).save(path)
-            note_lasting(run, path)
-        changed = f" that changed since {since}" if since else ""
-        self.log.info("Wrote %s: %s%s", self.target, counted(items or 0, "item"), changed)
-        return {
-            "target": self.target,
-            "items": items,
-            "updated_since": since.isoformat() if since else None,
-            "updated_to": until.isoformat(),
-            "folder": str(run.folder),
-        }

@@ -31,7 +31,6 @@ from airflow_provider_mirakl.runtime.choices import (
     PersonalData,
 )
 from airflow_provider_mirakl.runtime.connections import OnConnect
-from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
     from airflow_provider_mirakl.runtime.signatures import ExtractArguments, PacedArguments
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
     from airflow_provider_mirakl.triggers.places import Place
 
 
@@ -131,12 +131,11 @@ class ExtractOperator(PacedOperator):
     def prepare(self, run: TaskRun) -> Place | None:
         """Begin the walk, or continue where it was interrupted; write the target once all pages are read."""
         from airflow_provider_mirakl.extract.watermark import WATERMARK
-        from airflow_provider_mirakl.runtime.lasting import check_lasting
         from airflow_provider_mirakl.triggers.places import open_extract, place_of
 
         if run.begins and (place := self._window(run).watermark) is not None:
             what, chosen = "the watermark of this extract", self.watermark is not None
-            check_lasting(run, place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
+            run.check_lasting(place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
         work, window = self._work(run), self._window(run)
         if run.begins and work.progress.pages and work.operation is not None:
             self.log.info("Continuing the previous try, which read %s", work.describe(0.0))
@@ -157,7 +156,6 @@ class ExtractOperator(PacedOperator):
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """Log what was written, and where."""
         from airflow_provider_mirakl.extract.watermark import WATERMARK, Watermark
-        from airflow_provider_mirakl.runtime.lasting import note_lasting
 
         progress = self._work(run).progress
         counts = progress.counts or {}
@@ -165,7 +163,7 @@ class ExtractOperator(PacedOperator):
         moved = None
         if window.watermark is not None:
             moved = Watermark.load(window.watermark)
-            note_lasting(run, window.watermark / WATERMARK.file)
+            run.note_lasting(window.watermark / WATERMARK.file)
         result = {
             "items": counts,
             "files": {table: str(self._target(run).path(table)) for table, count in counts.items() if count},

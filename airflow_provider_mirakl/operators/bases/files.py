@@ -14,7 +14,6 @@ from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, wri
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.choices import OnFinding
-from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.arguments import FlagArg, PathArg, TextArg
     from airflow_provider_mirakl.runtime.results import Ended
     from airflow_provider_mirakl.runtime.signatures import CheckedJobArguments
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 LOGGED_FINDINGS = 20
 

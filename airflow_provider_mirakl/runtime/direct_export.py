@@ -1,0 +1,119 @@
+"""What the operator of an export that answers at once does while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from airflow.providers.common.compat.sdk import Context
+
+from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklNotYetError,
+    MiraklRateLimitError,
+    counted,
+)
+from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.runtime.arguments import check_range, check_role, read_caller
+from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
+from airflow_provider_mirakl.runtime.task_run import Defers, TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.waiting import pays_off
+from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+from airflow_provider_mirakl.triggers.moment import MomentTrigger
+
+LONGEST_POSTPONEMENT = 24 * 3600.0
+"""Longest time in seconds that a direct export waits until Mirakl permits it."""
+
+
+class DirectExport(Defers, Protocol):
+    """What is needed of the operator: its arguments, and the call."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def updated_since(self) -> datetime | None: ...
+    @property
+    def updated_to(self) -> datetime | None: ...
+    @property
+    def overlap(self) -> float: ...
+    @property
+    def watermark(self) -> str | None: ...
+    @property
+    def on_lost_state(self) -> str: ...
+    @property
+    def shop_id(self) -> int | None: ...
+    @property
+    def deferrable(self) -> bool: ...
+    @property
+    def work_folder(self) -> str | None: ...
+    @property
+    def roles(self) -> Sequence[str]: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def hook(self) -> MiraklHook: ...
+    def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]: ...
+    def resume(self, context: Context, event: object = None) -> dict[str, Any]: ...
+
+
+def export(task: DirectExport, context: Context) -> dict[str, Any]:
+    """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""
+    while True:
+        try:
+            return _export(task, TaskRun(context, task.work_folder, begins=True))
+        except (MiraklNotYetError, MiraklRateLimitError) as wait:
+            _postpone(task, context, wait)
+
+
+def _postpone(task: DirectExport, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+    """Wait until Mirakl permits the call: for a full export this may take hours."""
+    remaining = wait.retry_at.timestamp() - time.time()
+    if remaining > LONGEST_POSTPONEMENT:
+        raise wait
+    task.log.info("%s Waiting.", wait)
+    if task.deferrable and pays_off(remaining):
+        task.defer(
+            trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
+            method_name=task.resume.__name__,
+            timeout=time_left(task.execution_timeout, try_began(context)),
+        )
+    time.sleep(max(0.0, remaining))
+
+
+def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
+    ready_target(task.target)
+    caller = check_role(read_caller(task.hook, task.shop_id), task.roles, task.hook, task.operation)
+    begun, path = datetime.now(UTC), watermark_path(run, task.watermark)
+    given = task.updated_since
+    check_range(("updated_since", "updated_to"), given, task.updated_to)
+    if given is None:
+        run.check_lasting(path, "the watermark of this export", task.on_lost_state, task.log)
+    last = None if given is not None else Watermark.load(path)
+    since = given if last is None else last.since(run.instance, timedelta(seconds=task.overlap))
+    until = task.updated_to or begun
+    if since is not None and until is not begun and until <= since:
+        raise MiraklConfigurationError(
+            f"updated_to: {until.isoformat()} is not after {since.isoformat()}, where the window begins; to "
+            "repeat an older window, set updated_since as well",
+            field="updated_to",
+        )
+    with task.hook.get_conn() as client:
+        items = write_files(client, [task.ask(caller, since, until)], storage_path(task.target), "ndjson")
+    if given is None:
+        # Changes after this time are not exported yet, whatever the window.
+        Watermark(min(until, begun), run.instance, since).save(path)
+        run.note_lasting(path)
+    changed = f" that changed since {since}" if since else ""
+    task.log.info("Wrote %s: %s%s", task.target, counted(items or 0, "item"), changed)
+    return {
+        "target": task.target,
+        "items": items,
+        "updated_since": since.isoformat() if since else None,
+        "updated_to": until.isoformat(),
+        "folder": str(run.folder),
+    }
