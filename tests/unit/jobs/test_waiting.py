@@ -57,6 +57,12 @@ def test_looks_keep_the_beat_and_end_with_what_is_found():
     assert scene.looks == [1060, 1120, 1180]
 
 
+def test_a_poll_is_not_a_second_early():
+    scene = Scene(None, {"x": 1})
+    scene.run(Schedule(1000.75, 0.5, 9999))
+    assert scene.looks == [1000.75, 1001.25]
+
+
 def test_the_last_look_is_at_the_deadline_and_not_after():
     scene = Scene()
     assert scene.run(Schedule(1060, 60, 1150)) is None
