@@ -103,6 +103,12 @@ def test_all_is_submitted_when_the_last_job_has_its_id_and_none_failed(reopen):
     assert (reopen().complete, reopen().all_submitted) == (False, False)
 
 
+def test_a_new_book_has_nothing_submitted(reopen):
+    book = reopen()
+    assert (book.all_submitted, book.complete, book.result) == (False, False, None)
+    assert not reopen(payload="other").all_submitted
+
+
 def test_only_an_intent_is_unclear(reopen):
     fill(reopen(), "done", "submitted", "failed", "intent")
     assert [entry.name for entry in reopen().unclear] == [reopen().name(3)]

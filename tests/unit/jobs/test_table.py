@@ -216,6 +216,12 @@ def test_a_batch_is_a_body_of_its_rows(name, body):
     assert JOBS[name].batch(Caller(), [b'{"a":1}', b"{}"]).body == body
 
 
+def test_only_imports_of_products_and_offers_are_numbered():
+    """The ids of the others are texts, even if they look like numbers."""
+    assert {name for name, kind in JOBS.items() if kind.id("007") == 7} == {"product_import", "offer_import"}
+    assert JOBS["stock_import"].id(7) == "7"
+
+
 def test_what_repeats_without_harm_and_what_does_not():
     """Mirakl lists product and price imports, so that a lost reply can be looked up; stock imports it does not."""
     unclear = {name: kind.unclear for name, kind in JOBS.items()}
