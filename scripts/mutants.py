@@ -34,7 +34,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise, zip_longest
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -483,7 +483,11 @@ def main() -> int:
     results = Results(again=options.again)
     try:
         for room, tests in TESTS.items():
-            wanted = [*chosen(room, options, results)]
+            # The first of each module, then the second of each: also a run that is interrupted has tried every module.
+            by_module = [
+                [*group] for _, group in groupby(chosen(room, options, results), lambda each: each.module)
+            ]
+            wanted = [each for row in zip_longest(*by_module) for each in row if each is not None]
             folders = [str(ROOT / "tests" / "unit" / folder) for folder in tests]
             for mutant, survives in tried(folders, wanted) if wanted else ():
                 results.add(mutant, survives)
