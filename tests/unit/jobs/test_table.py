@@ -244,6 +244,24 @@ def test_no_interval_is_shorter_than_published(name):
     assert kind.recommended >= kind.shortest
 
 
+# The shortest and the recommended seconds between two polls, as docs/mirakl-facts.md has them.
+POLLED = {
+    "product_synchronization": (60, 60),
+    "product_import": (60, 60),
+    "product_export": (10, 60),
+    "offer_import": (60, 300),
+    "stock_import": (15, 300),
+    "price_import": (60, 300),
+    "offer_export": (10, 60),
+    "order_export": (10, 60),
+    "transaction_export": (10, 60),
+}
+
+
+def test_jobs_are_polled_as_mirakl_publishes():
+    assert {name: (kind.shortest, kind.recommended) for name, kind in JOBS.items()} == POLLED
+
+
 def test_sensors_and_table_agree_on_the_recommended_interval():
     from airflow_provider_mirakl.sensors import jobs
 
