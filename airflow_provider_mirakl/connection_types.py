@@ -14,7 +14,7 @@ ROLES: Final = ("shop", "operator", "front")
 AUTHS: Final = ("api_key", "bearer", "client_credentials")
 
 # What few connections need stands below, under a title of its own (Airflow 3.2 and later).
-TOKENS: Final = "Tokens and a second key"
+TOKENS: Final = "Other credentials"
 PACE: Final = "Time limits and pace"
 NETWORK: Final = "Network"
 
@@ -29,7 +29,7 @@ def _field(label: str, kind: str, description: str, **schema: Any) -> FormField:
 _ENABLED = _field(
     "Enabled",
     "boolean",
-    "Clear to disable the connection. Tasks that use it are skipped with a log message.",
+    "Switch off to disable the connection: its tasks are then skipped, and their logs say so.",
     default=True,
 )
 _LOCALES = _field(
@@ -182,6 +182,7 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
             "placeholders": {
                 "host": "https://miraklconnect.com",
                 "login": "client id",
+                "password": "client secret",
                 "port": "443",
             },
         },
@@ -202,8 +203,12 @@ CONNECTION_TYPES: Final[dict[str, dict[str, Any]]] = {
         },
         "ui-field-behaviour": {
             "hidden-fields": ["schema", "login"],
-            "relabeling": {"host": "DJUST URL", "password": "dj-api-key"},
-            "placeholders": {"host": "https://your-tenant.djust.example", "port": "443"},
+            "relabeling": {"host": "DJUST URL", "password": "API key (dj-api-key)"},
+            "placeholders": {
+                "host": "https://your-tenant.djust.example",
+                "password": "dj-api-key",
+                "port": "443",
+            },
         },
     },
 }

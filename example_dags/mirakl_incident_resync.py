@@ -71,7 +71,7 @@ with DAG(
             type="string",
             minLength=3,
             title="3. Reason",
-            description="For the report, such as stuck since the PIM release.",
+            description='For the report, such as "stuck since the PIM release".',
         ),
         "ticket": Param(
             None, type=["null", "string"], title="Ticket", description="For the report, such as INC-1234."

@@ -34,8 +34,8 @@ with DAG(
         "target": Param(
             f"{EXAMPLES}/out/archive",
             type="string",
-            title="Archive",
-            description="Folder of all shops, such as s3://aws_default@shops/archive.",
+            title="Archive folder",
+            description="A local path, or object storage, such as s3://aws_default@shops/archive.",
         )
     },
     doc_md=__doc__,

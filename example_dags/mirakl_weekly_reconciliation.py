@@ -43,7 +43,11 @@ with DAG(
             description="A local path, or object storage, such as s3://aws_default@lake/weekly.",
         ),
         "threshold": Param(
-            20, type="integer", minimum=0, title="3. Threshold", description="Differences without a proposal."
+            20,
+            type="integer",
+            minimum=0,
+            title="3. Threshold",
+            description="With more differences than this, a resync is proposed.",
         ),
     },
     tags=["mirakl"],

@@ -152,8 +152,11 @@ class TaskRun:
         if begins:
             # Airflow's log page does not wrap lines: the path gets its own.
             where, advice = reach(self.folder)
-            lines = [f"Notes and files of this task are {where}:", str(self.folder), advice]
-            log.info("%s", "\n  ".join(filter(None, lines)))
+            log.info(
+                "Notes and files of this task are %s:%s",
+                where,
+                "".join(f"\n  {line}" for line in (self.folder, advice) if line),
+            )
 
     @property
     def started(self) -> float | None:
