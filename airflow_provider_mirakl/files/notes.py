@@ -152,7 +152,8 @@ class Note(Generic[T]):
                 "[mirakl] work_folder to a folder that this machine may write to"
             )
             if not is_kept:
-                raise MiraklStorageError(words, path=str(self.path)) from failure
+                # Without its cause: making a folder fails once for each of its parents, and the log shows all of them.
+                raise MiraklStorageError(words, path=str(self.path))
             log.warning("%s. Airflow's task state keeps the note meanwhile.", words)
 
     def remove(self) -> None:
