@@ -59,6 +59,13 @@ def test_pandas(tmp_path: Path) -> None:
     assert second == {"id": "8"}
 
 
+def test_a_table_without_a_mapping_is_read_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
+    frame = pandas.DataFrame({"id": ["A"], "title_en": ["Lamp"], "brand": ["Acme"]})
+    title = {"locale": "en", "value": "Lamp"}
+    assert sent(plan_upsert(frame, tmp_path / "plan")) == [{"id": "A", "brand": "Acme", "titles": [title]}]
+
+
 def test_pandas_in_batches_with_an_odd_index(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     frame = pandas.DataFrame({"id": [f"A{number}" for number in range(2500)]}, index=[1] * 2500)

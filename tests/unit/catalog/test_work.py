@@ -116,7 +116,7 @@ def test_rounds_are_a_pause_apart_and_end(verification: Any) -> None:
         assert (work.outcome.succeeded, work.outcome.failed) == (1, 1)
     assert verification().finished
     assert verification().describe(60) == (
-        "round 3/3: 1 product read back; round 3 found 1 missing, 1 verified; first to wait for: B"
+        "round 3/3: 1 product read back; round 3 found 1 missing, 1 verified; still waiting for: B"
     )
 
 
