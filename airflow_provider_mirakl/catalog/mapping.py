@@ -317,7 +317,8 @@ def _target(spec: str, columns: Columns) -> Target:
     if match is None or match["field"] not in _KNOWN:
         common = _WORDS.get(fold(spec))
         meant = f"; did you mean {common!r}?" if common else hint(spec, _KNOWN)
-        raise ValueError(f"{spec!r} is not a target{meant or f'; the targets are {_TARGETS}'}")
+        meant = meant or f"; the targets are {_TARGETS}"
+        raise ValueError(f"{spec!r} is not a target{meant}")
     field, sub, key = match["field"], match["sub1"] or match["sub2"] or "", match["key"]
     subs = _KNOWN[field]
     if sub not in subs and (sub or subs):

@@ -289,6 +289,9 @@ def _messages_of(node: ast.AST, module: str) -> Iterator[tuple[str, str]]:
     from airflow_provider_mirakl import exceptions
 
     match node:
+        # Faults of a mapping, which become problems of the input.
+        case ast.Call(func=ast.Name(id="ValueError"), args=[text]) if module == "catalog.mapping":
+            yield "MiraklInputError", _text_of(text)
         case ast.Call(func=ast.Name(id=name), args=[text, *_]):
             name = "MiraklInputError" if name in ("Problem", "unreadable") else name
             kind = getattr(exceptions, name, None)
@@ -365,8 +368,8 @@ def messages_page() -> str:
     lines = [
         title, "=" * len(title), "",
         "Every message that the package raises, by class of error, with the fix. Words in angle brackets stand for",
-        "values. To find a message, search this page for a few words of it. The most frequent messages also have their",
-        "own cause and fix.", "",
+        "values. To find a message, paste it into the field. The most frequent messages also have their own cause and",
+        "fix.", "",
     ]  # fmt: skip
     found, known = messages(), advice()
     kinds = [kind for kind in FIXES if kind.__name__ in vars(exceptions)]

@@ -27,12 +27,21 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if not path.relative_to(SITE).as_posix().startswith(("_modules/", "reference/python/"))
 )
-# A page of each kind for axe, which takes seconds for each: cards, steps, tables, a generated page, the search.
+# A page of each kind for axe, which takes seconds for each: cards, steps, tables, examples and JSON, pictures, tables of
+# tests, a table of facts, pages that are generated, the Python API, the search.
 KINDS_OF_PAGES = (
     "index.html",
     "quickstart.html",
     "client.html",
+    "your-feed.html",
+    "incident-resync.html",
+    "faults.html",
+    "mirakl-facts.html",
     "reference/MiraklImportProductsOperator.html",
+    "reference/messages.html",
+    "reference/mistakes.html",
+    "reference/operators.html",
+    "reference/python/airflow_provider_mirakl.links.html",
     "search.html",
 )
 needs_site = pytest.mark.skipif(not PAGES, reason="needs the site: make docs builds it")
@@ -123,6 +132,34 @@ def test_the_search_finds_what_people_type(page: Page, words: str, expected: str
     page.locator("#search-results p.search-summary", has_text=re.compile(r"\d+ page|found")).wait_for()
     found = page.locator("#search-results li a").evaluate_all("links => links.map(link => link.href)")
     assert any(expected in address for address in found), found[:10]
+
+
+@needs_site
+@pytest.mark.browser
+def test_a_pasted_message_is_found(page: Page) -> None:
+    """What stands in a log has names, paths and numbers of its own, and the log's block behind it."""
+    page.goto((SITE / "reference" / "messages.html").as_uri())
+    field = page.get_by_label("Paste a message from the log")
+    first = page.locator(".find-message > ul > li").first.locator("code").first
+    for name, expected in {
+        "no_connection": "Connection <conn_id> does not exist; create one",
+        "missing_host": "<name>: is empty; enter an address such as",
+        "nothing_listens": "Mirakl could not be reached",
+        "empty_file": "is empty",
+        "not_json": "not JSON",
+        "not_rendered": "<name> is <value> after rendering",
+        "nothing_to_verify": "does not contain a plan",
+        "target_that_is_a_folder": "target must be a file, not the folder",
+        "too_many_failed": "are allowed",
+        "utf_16": "is not UTF-8 but looks like UTF-16",
+        "wrong_column": "the source does not have this column",
+    }.items():
+        text = (SITE.parents[1] / "images" / "mistakes" / f"{name}.txt").read_text("utf-8")
+        field.fill(text)
+        assert expected in first.inner_text(), name
+        kind = re.search(r"Messages > (\w+)", " ".join(text.split()))
+        assert kind
+        assert page.locator(".find-message [role=status] a").inner_text() == kind[1]
 
 
 @needs_site
