@@ -27,8 +27,8 @@ PAGES = sorted(
     for path in SITE.rglob("*.html")
     if not path.relative_to(SITE).as_posix().startswith(("_modules/", "reference/python/"))
 )
-# A page of each kind for axe, which takes seconds for each: cards, steps, tables, examples and JSON, pictures, tables of
-# tests, a table of facts, pages that are generated, the Python API, the search.
+# A page of each kind for axe, which takes seconds for each: cards, steps, tables, examples and JSON, pictures, results
+# of tests, a table of facts, pages that are generated, the Python API, the search.
 KINDS_OF_PAGES = (
     "index.html",
     "quickstart.html",
