@@ -22,32 +22,21 @@ An error does not end a trigger, since Airflow would start it again every second
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger, in_thread
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
-from airflow_provider_mirakl.files.paths import folder_below
+from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.files.notes import Note
-    from airflow_provider_mirakl.triggers.desk import Desk, Perform
-    from airflow_provider_mirakl.watches import Cursor, News, Watch
+    from airflow_provider_mirakl.triggers.watching import Watching
 
 log = logging.getLogger(__name__)
-
-SETTLED = 5.0
-"""Seconds from an event to the note that it was delivered. Airflow stores an event within a second; an earlier note
-would lose it if the triggerer died in between."""
-LONGEST_PAUSE = 3600.0
-"""Seconds between two polls while they fail."""
 
 Role = Literal["shop", "operator", "front"]
 
@@ -99,6 +88,7 @@ class MiraklEventTrigger(BaseEventTrigger):
         self.options = {name: list(value) for name, value in (options or {}).items() if value is not None}
         self.poke_interval = poke_interval
         self.since = _iso(since)
+        self._watching: Watching | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The parameters of the subclass, serializable as JSON."""
@@ -114,85 +104,17 @@ class MiraklEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire at each poll that finds something new, for as long as the asset is watched."""
-        from airflow_provider_mirakl.triggers.desk import open_desk
-        from airflow_provider_mirakl.watches import WATCHES
+        from airflow_provider_mirakl.triggers.watching import Watching
 
-        watch, place, pause = WATCHES[self.watch], _Place(self), 0.0
-        cursor: Cursor | None = None
-        while True:
-            try:
-                async with open_desk(self.hook, self.conn_id, self.role) as desk, desk.caller() as perform:
-                    factor = (await desk.client()).settings.interval_factor
-                    interval = self.poke_interval * factor
-                    while True:
-                        if cursor is None:
-                            cursor = await place.load() or await self._first(place)
-                        found = await self._poll(watch, desk, perform, cursor, interval)
-                        if found.found:
-                            yield TriggerEvent(self._told(found, cursor))  # type: ignore[no-untyped-call]
-                            await asyncio.sleep(min(SETTLED, interval))
-                        cursor, pause = found.cursor, 0.0
-                        await place.save(cursor)
-                        await asyncio.sleep(interval)
-            except MiraklError as error:
-                pause = min(LONGEST_PAUSE, 2 * pause or self.poke_interval)
-                log.warning(
-                    "%s (watching %s of %s; polling again in %.0f s)", error, self.watch, self.conn_id, pause
-                )
-            except Exception:  # any error: Airflow would restart the trigger every second
-                pause = min(LONGEST_PAUSE, 2 * pause or self.poke_interval)
-                log.exception(
-                    "Watching %s of %s broke; polling again in %.0f s", self.watch, self.conn_id, pause
-                )
-            await asyncio.sleep(pause)
-
-    async def _poll(
-        self, watch: Watch, desk: Desk, perform: Perform, cursor: Cursor, interval: float
-    ) -> News:
-        from airflow_provider_mirakl.api.caller import Caller
-        from airflow_provider_mirakl.api.steps import drive_async
-        from airflow_provider_mirakl.triggers.listings import listing_of
-        from airflow_provider_mirakl.watches import begin_of, listed, news
-
-        values = await desk.values()
-        shop_id = values.shop_id if self.shop_id is None else self.shop_id
-        caller = Caller(values.role or "shop", shop_id)
-        settings = (await desk.client()).settings
-        filters = json.dumps({name: self.options.get(name) for name in watch.filters}, sort_keys=True)
-        self._listing = listing_of((settings.account, watch.name, caller.role, str(caller.shop_id), filters))
-        replies, asked = await self._listing.read(
-            self,
-            begin_of(watch, cursor),
-            interval,
-            lambda since: drive_async(listed(watch, caller, since, self.options), perform),
-        )
-        return news(watch, replies, self.options, cursor, asked)
+        self._watching = Watching(self)
+        async with aclosing(self._watching.events()) as events:
+            async for event in events:
+                yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def cleanup(self) -> None:
         """Leave the shared listing."""
-        if (listing := getattr(self, "_listing", None)) is not None:
-            listing.leave(self)
-
-    async def _first(self, place: _Place) -> Cursor:
-        """The start position of a new watcher. Noted at once, so a restart before the first poll loses nothing."""
-        from airflow_provider_mirakl.watches import Cursor
-
-        begin = Cursor(datetime.now(UTC) if self.since is None else datetime.fromisoformat(self.since))
-        await place.save(begin)
-        return begin
-
-    def _told(self, found: News, cursor: Cursor) -> dict[str, Any]:
-        from airflow_provider_mirakl.watches import SHOWN
-
-        log.info("%s of %s: %d new", self.watch, self.conn_id, len(found.found))
-        return {
-            "watch": self.watch,
-            "conn_id": self.conn_id,
-            "items": len(found.found),
-            "found": found.found[:SHOWN],
-            "since": cursor.since.isoformat(),
-            "until": found.cursor.since.isoformat(),
-        }
+        if self._watching is not None:
+            self._watching.leave()
 
 
 class _ImportsTrigger(MiraklEventTrigger):
@@ -356,52 +278,6 @@ class MiraklConnectOrdersTrigger(MiraklEventTrigger):
     def arguments(self) -> dict[str, Any]:
         """The parameters of the subclass, serializable as JSON."""
         return dict(self.options)
-
-
-class _Place:
-    """Stores the cursor of a trigger: with its asset, else in the work folder."""
-
-    def __init__(self, trigger: MiraklEventTrigger) -> None:
-        path, arguments = trigger.serialize()
-        told = {name: value for name, value in arguments.items() if name not in ("poke_interval", "since")}
-        words = json.dumps([path, told], sort_keys=True)
-        self._conn_id = trigger.conn_id
-        self._name = f"mirakl.{trigger.watch}.{hashlib.sha256(words.encode()).hexdigest()[:16]}"
-        store = getattr(trigger, "asset_state_store", None)
-        self._store: Any = store if hasattr(store, "aget") else None
-        self._note: Note[Any] | None = None
-
-    async def load(self) -> Cursor | None:
-        """The stored cursor; ``None`` at the very first start."""
-        from airflow_provider_mirakl.watches import Cursor
-
-        if self._store is not None:
-            try:
-                return Cursor.load(await self._store.aget(self._name))
-            except ValueError:  # several assets share the watcher, so the asset is ambiguous
-                self._store = None
-        note = await self._opened()
-        kept: Cursor | None = await in_thread(note.read)
-        return kept
-
-    async def save(self, cursor: Cursor) -> None:
-        """Store the cursor."""
-        if self._store is not None:
-            await self._store.aset(self._name, cursor.dump())
-            return
-        note = await self._opened()
-        await in_thread(lambda: note.write(cursor))
-
-    async def _opened(self) -> Note[Any]:
-        if self._note is None:
-            self._note = await in_thread(lambda: _note(self._conn_id, self._name))
-        return self._note
-
-
-def _note(conn_id: str, name: str) -> Note[Any]:
-    from airflow_provider_mirakl.watches import WATCH
-
-    return WATCH.at(folder_below(None, "watches", conn_id), name=f"watch-{name}.json")
 
 
 def _iso(moment: datetime | str | None) -> str | None:
