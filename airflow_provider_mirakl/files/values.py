@@ -70,3 +70,8 @@ def check_path(field: str, path: str) -> str:
 
 
 _KNOWN = frozenset({"file", "s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", *_NOT_STORAGE})
+
+
+def is_csv(name: str) -> bool:
+    """Whether the lines of a file can be read, as its name suggests."""
+    return name.casefold().endswith((".csv", ".txt"))

@@ -20,6 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,
 )
+from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -120,7 +121,6 @@ class MiraklBaseHook(BaseHook):
 
         def make() -> AsyncClient:
             from airflow_provider_mirakl.client.http import AsyncClient
-            from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
             return AsyncClient(self.settings, on_secret=amask_secret, meter=AirflowMeter(self.conn_id))
 
@@ -171,7 +171,6 @@ class MiraklBaseHook(BaseHook):
 
     def _client(self, settings: Settings) -> Client:
         from airflow_provider_mirakl.client.http import Client
-        from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
         return Client(settings, on_secret=mask_secret, meter=AirflowMeter(self.conn_id))
 

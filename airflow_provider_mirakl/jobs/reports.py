@@ -40,11 +40,6 @@ _CODED = re.compile(r"[\w.-]+\|")
 _NEXT_CODED = re.compile(r",(?=[\w.-]+\|)")
 
 
-def is_csv(name: str) -> bool:
-    """Whether the lines of a file can be read, as its name suggests."""
-    return name.casefold().endswith((".csv", ".txt"))
-
-
 def read_failures(path: StoragePath, id_column: str | None = None) -> Iterator[ItemResult]:
     """The lines of an error report as failed items. A line that has a warning and no error did not fail.
 

@@ -10,7 +10,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
     MiraklItemsFailedError,
-    counted,
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.catalog.columns import Columns
-    from airflow_provider_mirakl.catalog.ledger import Ledger
     from airflow_provider_mirakl.catalog.plan import Plan
     from airflow_provider_mirakl.catalog.sync import SyncPlan
     from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
@@ -136,7 +134,7 @@ class _SendProductsOperator(_ConnectOperator):
         self.max_failed_ratio = max_failed_ratio
         self.batch_size = batch_size
         self.preview = preview
-        self._may_continue = True  # only a plan of a previous try, and only once
+        self.may_continue = True  # only a plan of a previous try, and only once
 
     def reading(self) -> Reading:
         """How the source is read, as the catalog engine takes it."""
@@ -151,114 +149,24 @@ class _SendProductsOperator(_ConnectOperator):
             "batch_size": self.batch_size,
         }
 
-    def check_rejects(self, run: TaskRun, plan: Plan) -> None:
-        """Log what was rejected, and fail before the first call when more was rejected than is allowed.
-
-        :param run: the task's run. The counts and the path of the rejects go to its XCom before the error is raised.
-        :raises MiraklItemsFailedError: more rows were rejected than ``max_failed_items`` and ``max_failed_ratio``
-            allow, or all of them.
-        """
-        from airflow_provider_mirakl.catalog.rejects import commonest
-        from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
-        from airflow_provider_mirakl.runtime.explaining import rejection
-
-        if plan.rejects is None:
-            return
-        errors = commonest(plan.rejects)
-        self.log.warning(
-            "%s",
-            rejection(f"{plan.rejected:,} of {counted(plan.rows, 'row')} rejected", errors, plan.rejects),
-        )
-        if self.preview:
-            return
-        outcome = Outcome(
-            sent=plan.rows, failed=plan.rejected, unknown=plan.rows - plan.rejected, errors=errors,
-            rows=(str(plan.rejects),),
-        )  # fmt: skip
-        most = self.max_failed_items
-        if most is None and self.max_failed_ratio is not None:
-            most = 0
-        try:
-            if plan.rejected == plan.rows:
-                raise MiraklItemsFailedError(
-                    f"every row of the source was rejected ({plan.rows:,}), and nothing was sent; see {plan.rejects}",
-                    outcome={},
-                )
-            FailurePolicy(most, self.max_failed_ratio).check(outcome)
-        except MiraklItemsFailedError as error:
-            error.outcome = outcome.summary() | {
-                "planned": plan.products,
-                "rejected": plan.rejected,
-                "rejects": str(plan.rejects),
-                "folder": str(run.folder),
-            }
-            run.push_result(error.outcome)
-            raise
-
-    def note_continuing(self, run: TaskRun, ledger: Ledger, interval: float) -> None:
-        """Log where a later try begins, and whether the source has changed since it was planned.
-
-        Only size and time are compared, so continuing costs the same however large the file is.
-        """
-        from airflow_provider_mirakl.catalog.plan import PLAN_FILE
-
-        if not run.begins or not self._may_continue:
-            return
-        self._may_continue = False
-        self.log.info("Continuing the plan in %s: %s", run.folder, ledger.describe(interval))
-        if not isinstance(self.source, str):
-            return
-        try:
-            now = storage_path(self.source).stat()
-            planned = (ledger.plan.folder / PLAN_FILE).stat().st_mtime
-            changed = now.st_size != ledger.plan.source.size or now.st_mtime > planned
-        except FileNotFoundError:
-            changed = True
-        if changed:
-            self.log.warning(
-                "%s changed since it was planned. This run sends what it planned and none of the new content; "
-                "clear the task to send the new content.",
-                self.source,
-            )
-
 
 class _SendPlanOperator(_SendProductsOperator):
     """Sends one plan."""
 
     def prepare(self, run: TaskRun) -> Place | None:
         """Plan, or find the plan of a previous try."""
-        from airflow_provider_mirakl.catalog.ledger import Ledger, resume
-        from airflow_provider_mirakl.triggers.places import open_plan, place_of
+        from airflow_provider_mirakl.runtime.catalog_runs import prepare_plan
 
-        interval = 60.0 * self.hook.settings.interval_factor
-        ledger = resume(run.folder, generation=run.generation, store=run.memory)
-        if ledger is None:
-            plan = self._plan(_source(self.source), run.folder)
-            self.log.info("Plan: %s", plan.describe(interval))
-            self.check_rejects(run, plan)
-            ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
-        elif ledger.chunk is not None:
-            self.note_continuing(run, ledger, interval)
-        if self.preview or ledger.chunk is None:
-            return None
-        return place_of(open_plan, folder=str(run.folder), generation=run.generation)
+        return prepare_plan(self, run)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """The outcome of sending, or of a preview."""
-        from airflow_provider_mirakl.catalog.plan import Plan
-        from airflow_provider_mirakl.outcome import Outcome
+        from airflow_provider_mirakl.runtime.catalog_runs import conclude_plan
 
-        plan = Plan.load(run.folder)
-        summary = {"planned": plan.products, "rejected": plan.rejected, "folder": str(run.folder)}
-        if self.preview:
-            self.log.info("Preview: nothing was sent; the plan is in %s", run.folder)
-            return Outcome().summary() | summary
-        outcome = Outcome(sent=plan.products, unknown=plan.products)
-        self.log.info("Outcome: %s (accepted, not yet verified)", outcome)
-        return outcome.summary() | summary
+        return conclude_plan(self, run)
 
     @abstractmethod
-    def _plan(self, source: Any, folder: StoragePath) -> Plan:
+    def plan(self, source: Any, folder: StoragePath) -> Plan:
         """Validate the source and lay out the calls."""
 
 
@@ -327,7 +235,8 @@ class MiraklConnectUpsertProductsOperator(_SendPlanOperator):
         self.gtin_check = gtin_check
         self.normalize_gtins = normalize_gtins
 
-    def _plan(self, source: Any, folder: StoragePath) -> Plan:
+    def plan(self, source: Any, folder: StoragePath) -> Plan:
+        """Validate the source and lay out the calls."""
         from airflow_provider_mirakl.catalog.plan import plan_upsert
 
         return plan_upsert(
@@ -384,7 +293,8 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
         super().__init__(source=source, **kwargs)
         self.max_deletes = max_deletes
 
-    def _plan(self, source: Any, folder: StoragePath) -> Plan:
+    def plan(self, source: Any, folder: StoragePath) -> Plan:
+        """Validate the source and lay out the calls."""
         from airflow_provider_mirakl.catalog.plan import plan_delete
 
         plan = plan_delete(
@@ -490,60 +400,25 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
 
     def prepare(self, run: TaskRun) -> Place | None:
         """Compare source and state, or find the plan of a previous try: upserts first, then deletes."""
-        from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
-        from airflow_provider_mirakl.triggers.places import open_sync, place_of
+        from airflow_provider_mirakl.runtime.catalog_runs import prepare_sync
 
-        interval = 60.0 * self.hook.settings.interval_factor
-        if not is_planned(run.folder, generation=run.generation, store=run.memory):
-            sync = self._plan(run)
-            self._may_continue = False
-            for line in sync.describe(interval).splitlines():
-                self.log.info("Plan: %s", line)
-            self.check_rejects(run, sync.upsert)
-        else:
-            sync = SyncPlan.load(run.folder, self._state(run))
-        ledgers = sync.ledgers(generation=run.generation, store=run.memory)
-        due = next((ledger for ledger in ledgers if ledger.chunk is not None), None)
-        if due is None or self.preview:
-            return None
-        if any(ledger.accepted for ledger in ledgers):
-            self.note_continuing(run, due, interval)
-        return place_of(
-            open_sync, folder=str(run.folder), generation=run.generation, state=str(self._state(run))
-        )
+        return prepare_sync(self, run)
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:
         """What was sent, and what did not need to be sent."""
-        from airflow_provider_mirakl.catalog.sync import SyncPlan
-        from airflow_provider_mirakl.outcome import Outcome
+        from airflow_provider_mirakl.runtime.catalog_runs import conclude_sync
 
-        sync = SyncPlan.load(run.folder, self._state(run))
-        ledgers = sync.ledgers(generation=run.generation, store=run.memory)
-        upserts, deletes = (ledger.plan.products + ledger.earlier for ledger in ledgers)
-        unchanged = max(0, sync.unchanged - ledgers[0].earlier)  # a plan made again knows them as unchanged
-        numbers = {"unchanged": unchanged, "kept": sync.kept, "rejected": sync.upsert.rejected}
-        place = {"folder": str(run.folder)}
-        if self.preview:
-            self.log.info("Preview: nothing was sent; the plan is in %s", run.folder)
-            return Outcome().summary() | {"upserted": 0, "deleted": 0} | numbers | place
-        outcome = Outcome(sent=upserts + deletes, unknown=upserts + deletes)
-        self.log.info(
-            "Outcome: %s (accepted, not yet verified); %s upserted, %s deleted, %s unchanged",
-            outcome,
-            f"{upserts:,}",
-            f"{deletes:,}",
-            f"{unchanged:,}",
-        )
-        return outcome.summary() | {"upserted": upserts, "deleted": deletes} | numbers | place
+        return conclude_sync(self, run)
 
-    def _plan(self, run: TaskRun) -> SyncPlan:
+    def plan(self, source: Any, run: TaskRun) -> SyncPlan:
+        """Compare the source with the state, and lay out the calls."""
         from airflow_provider_mirakl.catalog.state import STATE
         from airflow_provider_mirakl.catalog.sync import plan_sync
 
-        state = self._state(run)
+        state = self.state_folder(run)
         run.check_lasting(state / STATE.file, "the state of this sync", self.on_lost_state, self.log)
         sync = plan_sync(
-            _source(self.source),
+            source,
             run.folder,
             state,
             full=self.full,
@@ -558,7 +433,11 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         run.note_lasting(state / STATE.file)
         return sync
 
-    def _state(self, run: TaskRun) -> StoragePath:
+    def state_folder(self, run: TaskRun) -> StoragePath:
+        """The folder of the state.
+
+        :raises MiraklConfigurationError: a mapped task must have one set.
+        """
         if self.state is not None:
             return storage_path(self.state)
         if run.is_mapped:
@@ -607,10 +486,9 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
         return {"items": self._work(run).products, "target": self.target, "folder": str(run.folder)}
 
     def _work(self, run: TaskRun) -> ListWork:
-        from airflow_provider_mirakl.catalog.work import ListWork
-        from airflow_provider_mirakl.runtime.downloads import ready_target
+        from airflow_provider_mirakl.runtime.catalog_runs import list_work
 
-        return ListWork(ready_target(self.target), run.folder, generation=run.generation)
+        return list_work(run, self.target)
 
 
 class MiraklConnectVerifyProductsOperator(_ConnectOperator):
@@ -717,26 +595,13 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
         return storage_path(self.submitted)
 
     def _work(self, run: TaskRun) -> VerifyWork:
-        from airflow_provider_mirakl.catalog.reading import plans_in
-        from airflow_provider_mirakl.catalog.verify import Verifier
-        from airflow_provider_mirakl.catalog.work import VerifyWork
+        from airflow_provider_mirakl.runtime.catalog_runs import verify_work
 
-        return VerifyWork(
-            [Verifier(plan, sample=self.sample) for plan in plans_in(self._submitted_folder)],
-            run.folder,
-            generation=run.generation,
-            rounds=self.rounds,
-            pause=self._pause,
-        )
+        return verify_work(run, self._submitted_folder, self.sample, self.rounds, self._pause)
 
     @property
     def _pause(self) -> float:
         return self.round_interval * self.hook.settings.interval_factor
-
-
-def _source(source: Any) -> Any:
-    """A source in a form that the catalog engine takes: a path, a list, or a table of a library."""
-    return storage_path(source) if isinstance(source, str) else source
 
 
 def _columns(settings: Mapping[str, Any] | None) -> Columns | None:

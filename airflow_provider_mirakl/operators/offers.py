@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.files.values import is_csv
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
 from airflow_provider_mirakl.operators.bases.files import FileJobOperator
 from airflow_provider_mirakl.operators.bases.imports import FindImportsOperator
@@ -114,7 +115,6 @@ class MiraklImportOffersOperator(FileJobOperator):
         from airflow_provider_mirakl.api.offers import list_offers
         from airflow_provider_mirakl.checks.replacing import absent, ids_of, named_in
         from airflow_provider_mirakl.files.csv_table import open_table
-        from airflow_provider_mirakl.jobs.reports import is_csv
 
         unchecked = "set max_delete_ratio=1 to send the file unchecked; nothing was sent"
         if caller.role != "shop":
@@ -200,7 +200,7 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
     def failed(self, jobs: Sequence[Ended]) -> Iterator[bytes]:
         """The offers named in the error reports, as they were submitted."""
-        from airflow_provider_mirakl.jobs.reports import is_csv, read_failures
+        from airflow_provider_mirakl.jobs.reports import read_failures
 
         reports = [path for job in jobs for report, path in job.reports if is_csv(path.name)]
         failed = {item.item_id for path in reports for item in read_failures(path)}

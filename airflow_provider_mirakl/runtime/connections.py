@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, ClassVar, get_args
 
 from airflow_provider_mirakl.api.values import Role
 from airflow_provider_mirakl.runtime.arguments import Choice, Maybe, Text
@@ -11,6 +11,7 @@ from airflow_provider_mirakl.runtime.arguments import Choice, Maybe, Text
 if TYPE_CHECKING:
     from airflow_provider_mirakl.hooks.mirakl import MiraklHook
     from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+    from airflow_provider_mirakl.jobs.table import JobKind
 
 
 class OnInstance:
@@ -25,6 +26,20 @@ class OnInstance:
         from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 
         return MiraklHook(self.mirakl_conn_id, role=self.role)
+
+
+class OfJob(OnInstance):
+    """An operator or a sensor of a job; named before the other base."""
+
+    job: ClassVar[str]
+    """Name of the job in the table of jobs."""
+
+    @property
+    def kind(self) -> JobKind:
+        """The job's entry in the table."""
+        from airflow_provider_mirakl.jobs.table import JOBS
+
+        return JOBS[self.job]
 
 
 class OnConnect:

@@ -19,9 +19,9 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import StoragePath, writing
+from airflow_provider_mirakl.files.values import is_csv
 from airflow_provider_mirakl.jobs.reports import (
     global_errors,
-    is_csv,
     read_failures,
     read_items,
     read_warnings,

@@ -22,7 +22,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import TargetFormat, Until
-from airflow_provider_mirakl.runtime.connections import OnInstance
+from airflow_provider_mirakl.runtime.connections import OfJob
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.caller import Caller
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.jobs.table import JobKind
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import (
         IdsArg,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     )
 
 
-class MiraklJobSensor(OnInstance, MiraklBaseSensor):
+class MiraklJobSensor(OfJob, MiraklBaseSensor):
     """Base of the sensors that wait for jobs, whichever task, person or tool submitted them.
 
     A sensor only reads, so it may be retried, cleared and run twice.
@@ -66,8 +65,6 @@ class MiraklJobSensor(OnInstance, MiraklBaseSensor):
     Further parameters: :class:`~airflow_provider_mirakl.sensors.base.MiraklBaseSensor`.
     """
 
-    job: ClassVar[str]
-    """Name of the job in the table of jobs."""
     recommended: ClassVar[float] = 60.0
     """Recommended seconds between two polls, as in the table."""
     early: bool = True
@@ -96,13 +93,6 @@ class MiraklJobSensor(OnInstance, MiraklBaseSensor):
         self.role = role
         self.shop_id = shop_id
         self.work_folder = work_folder
-
-    @property
-    def kind(self) -> JobKind:
-        """The job's row in the table."""
-        from airflow_provider_mirakl.jobs.table import JOBS
-
-        return JOBS[self.job]
 
     @property
     def ids(self) -> list[int | str]:

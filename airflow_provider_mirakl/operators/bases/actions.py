@@ -221,13 +221,13 @@ class OrderActionsOperator(OnConnect, MiraklBaseOperator):
         Airflow resumes without an event when a task is cleared just as it defers: the book knows what was
         sent, so the try begins like any other.
         """
-        from airflow_provider_mirakl.actions.book import BOOK, read_plan
+        from airflow_provider_mirakl.actions.book import read_plan
         from airflow_provider_mirakl.triggers.poll import read_event
 
         if event is None:
             return self.execute(context)
         run = TaskRun(context, self.work_folder, begins=False)
-        note = BOOK.at(run.folder, store=run.memory)
+        note = self._note(run)
         book = note.read()
         groups = None if book is None else read_plan(run.folder, book.plan)
         if book is None or groups is None:
@@ -237,11 +237,16 @@ class OrderActionsOperator(OnConnect, MiraklBaseOperator):
 
     # Planning
 
+    def _note(self, run: TaskRun) -> Note[Content]:
+        from airflow_provider_mirakl.actions.book import BOOK
+
+        return BOOK.at(run.folder, store=run.memory)
+
     def _opened(self, run: TaskRun, context: Context) -> tuple[Note[Content], Content]:
         """The book, written before anything else, so that a lost book differs from none."""
-        from airflow_provider_mirakl.actions.book import BOOK, Content
+        from airflow_provider_mirakl.actions.book import Content
 
-        note = BOOK.at(run.folder, store=run.memory)
+        note = self._note(run)
         book = note.read()
         if book is None:
             if context["ti"].try_number > 1 and not self.preview and self.on_unclear == "fail":
@@ -511,9 +516,7 @@ class OrderActionsOperator(OnConnect, MiraklBaseOperator):
 
     def _keep(self, run: TaskRun, notes: Mapping[str, Any]) -> None:
         """Note the actions that ended before the others."""
-        from airflow_provider_mirakl.actions.book import BOOK
-
-        note = BOOK.at(run.folder, store=run.memory)
+        note = self._note(run)
         if (book := note.read()) is not None and notes.get("ended"):
             _note_ended(book, notes["ended"], notes["failed"])
             note.write(book)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError, counted
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import BLOCK, remove, unreadable, write_bytes, writing
+from airflow_provider_mirakl.files.values import is_csv
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Location, Maybe, Text
 from airflow_provider_mirakl.runtime.choices import OnFinding
@@ -101,15 +102,11 @@ class FileJobOperator(CheckedJobOperator):
     @property
     def _name(self) -> str:
         """The name of what is sent; a CSV file that is read is sent unpacked."""
-        from airflow_provider_mirakl.jobs.reports import is_csv
-
         bare = self.path.name.removesuffix(".gz")
         return bare if self.lint != "off" and is_csv(bare) else self.path.name
 
     @property
     def _is_csv(self) -> bool:
-        from airflow_provider_mirakl.jobs.reports import is_csv
-
         return is_csv(self._name)
 
     def has_copy(self) -> bool:
@@ -260,7 +257,7 @@ class FileJobOperator(CheckedJobOperator):
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The failed lines, with the columns of the source; CSV files only."""
-        from airflow_provider_mirakl.jobs.reports import is_csv, write_rejected_lines
+        from airflow_provider_mirakl.jobs.reports import write_rejected_lines
 
         reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
         if not reports or not all(is_csv(path.name) for path in (self.copy, *reports)):

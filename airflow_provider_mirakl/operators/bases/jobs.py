@@ -33,7 +33,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import OnUnclear
-from airflow_provider_mirakl.runtime.connections import OnInstance
+from airflow_provider_mirakl.runtime.connections import OfJob
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.jobs.book import JobBook
-    from airflow_provider_mirakl.jobs.table import JobKind
     from airflow_provider_mirakl.outcome import ItemResult
     from airflow_provider_mirakl.runtime.arguments import NumberArg, PathArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.job_run import JobRun
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 
-class MiraklJobOperator(OnInstance, MiraklBaseOperator):
+class MiraklJobOperator(OfJob, MiraklBaseOperator):
     """Submits a job, waits for its end, archives its reports and evaluates its items.
 
     A retry resumes the job that a previous try submitted, however that try ended, and returns the same result. A
@@ -79,8 +78,6 @@ class MiraklJobOperator(OnInstance, MiraklBaseOperator):
         reaches; default ``[mirakl] work_folder``, else ``mirakl`` below ``AIRFLOW_HOME``. Templated.
     """
 
-    job: ClassVar[str]
-    """Name of the job in the table of jobs."""
     roles: ClassVar[tuple[str, ...]] = ("shop", "operator", "front")
     """Roles that may submit it."""
     early: bool = True
@@ -192,13 +189,6 @@ class MiraklJobOperator(OnInstance, MiraklBaseOperator):
         return {"job_ids": book.texts, "folder": str(run.folder)}
 
     # What all subclasses share
-
-    @property
-    def kind(self) -> JobKind:
-        """The job's entry in the table."""
-        from airflow_provider_mirakl.jobs.table import JOBS
-
-        return JOBS[self.job]
 
     @cached_property
     def caller(self) -> Caller:

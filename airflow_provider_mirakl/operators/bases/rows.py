@@ -195,17 +195,19 @@ class RowsJobOperator(CheckedJobOperator):
 
     def count_rejected(self) -> int:
         """The number of objects in the file of rejected ones."""
+        return sum(1 for _ in self._listed_rejects()) if self._has_rejected else 0
+
+    def _listed_rejects(self) -> Iterator[ItemResult]:
         from airflow_provider_mirakl.catalog.rejects import rejected_items
 
-        return sum(1 for _ in rejected_items(self._rejected)) if self._has_rejected else 0
+        return rejected_items(self._rejected)
 
     def rejected(self, book: JobBook) -> Iterator[ItemResult]:
         """The objects that were not sent because they are invalid; they count as failed even if their file is lost."""
-        from airflow_provider_mirakl.catalog.rejects import rejected_items
         from airflow_provider_mirakl.outcome import ItemResult
 
         if self._has_rejected:
-            yield from rejected_items(self._rejected)
+            yield from self._listed_rejects()
         else:
             lost = ItemResult("", "failed", "REJECTED", "the reasons were lost with the work folder")
             yield from repeat(lost, book.rejected)
