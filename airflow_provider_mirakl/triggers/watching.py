@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_mirakl._compat import in_thread
 from airflow_provider_mirakl.api.caller import Caller
@@ -16,9 +16,12 @@ from airflow_provider_mirakl.api.steps import drive_async
 from airflow_provider_mirakl.exceptions import MiraklError
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
-from airflow_provider_mirakl.triggers.desk import Desk, Perform, open_desk
+from airflow_provider_mirakl.triggers.desk import Desk, open_desk
 from airflow_provider_mirakl.triggers.listings import SharedListing, listing_of
 from airflow_provider_mirakl.watches import SHOWN, WATCH, WATCHES, Cursor, News, Watch, begin_of, listed, news
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.triggers.desk import Perform
 
 log = logging.getLogger(__name__)
 
