@@ -316,6 +316,13 @@ class SensorArguments(SensorTaskArguments, total=False):
     fail_fast: bool
 
 
+class ConnectSensorArguments(SensorArguments, total=False):
+    """The parameters of :class:`MiraklConnectSensor`, for the sensors built on it."""
+
+    mirakl_connect_conn_id: TextArg
+    poke_interval: float | timedelta
+
+
 class JobSensorArguments(SensorArguments, total=False):
     """The parameters of :class:`MiraklJobSensor` that have a default, for the sensors built on it."""
 

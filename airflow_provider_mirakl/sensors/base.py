@@ -17,8 +17,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_mirakl.exceptions import MiraklError
+from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.links import LINKS
 from airflow_provider_mirakl.runtime.arguments import Flag, ReadsArguments, Whole
+from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.explaining import Explains
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
     from airflow_provider_mirakl.jobs.waiting import Failures, Found
-    from airflow_provider_mirakl.runtime.signatures import SensorTaskArguments
+    from airflow_provider_mirakl.runtime.arguments import TextArg
+    from airflow_provider_mirakl.runtime.signatures import SensorArguments, SensorTaskArguments
     from airflow_provider_mirakl.runtime.waiting import Wait
 
 
@@ -256,3 +259,21 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             return None
         self._began = self._began or try_began(context) or time.time()
         return self._began + self.execution_timeout.total_seconds()
+
+
+class MiraklConnectSensor(OnConnect, MiraklBaseSensor):
+    """Base of the sensors of Mirakl Connect.
+
+    :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
+    :param poke_interval: seconds between two polls; default 300, which Mirakl recommends.
+    """
+
+    def __init__(
+        self,
+        *,
+        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
+        poke_interval: float | timedelta = 300.0,
+        **kwargs: Unpack[SensorArguments],
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.mirakl_connect_conn_id = mirakl_connect_conn_id

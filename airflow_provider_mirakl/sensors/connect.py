@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Whole
-from airflow_provider_mirakl.runtime.connections import OnConnect
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.sensors.base import MiraklConnectSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -18,14 +15,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import CodesArg, MappingArg, PathArg, TextArg, WholeArg
-    from airflow_provider_mirakl.runtime.signatures import SensorArguments
+    from airflow_provider_mirakl.runtime.signatures import ConnectSensorArguments
 
 Expect = Literal["present", "absent"]
 MAX_IDS = 1000
 """Largest number of ids, since they are sent to the triggerer."""
 
 
-class MiraklConnectProductsSensor(OnConnect, MiraklBaseSensor):
+class MiraklConnectProductsSensor(MiraklConnectSensor):
     """Wait until products are present in Mirakl Connect, absent, or equal to what was submitted.
 
     Connect has no filter, so each poll reads the catalog page by page, one page a minute: a poll of 100,000
@@ -60,16 +57,13 @@ class MiraklConnectProductsSensor(OnConnect, MiraklBaseSensor):
         expect: Expect | TextArg = "present",
         submitted: MappingArg | PathArg | None = None,
         sample: WholeArg | None = None,
-        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
-        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
-        **kwargs: Unpack[SensorArguments],
+        **kwargs: Unpack[ConnectSensorArguments],
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        super().__init__(**kwargs)
         self.product_ids = product_ids
         self.expect = expect
         self.submitted = submitted
         self.sample = sample
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
 
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's arguments.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Whole
-from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.task_run import TaskRun
-from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
+from airflow_provider_mirakl.sensors.base import MiraklConnectSensor
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -19,11 +16,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.jobs.waiting import Found
-    from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, TextArg, WholeArg
-    from airflow_provider_mirakl.runtime.signatures import SensorArguments
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, WholeArg
+    from airflow_provider_mirakl.runtime.signatures import ConnectSensorArguments
 
 
-class MiraklConnectOrdersSensor(OnConnect, MiraklBaseSensor):
+class MiraklConnectOrdersSensor(MiraklConnectSensor):
     """Wait until orders are in a state, such as new orders that wait for acceptance.
 
     Each poll reads one page of v2-listOrders, which Mirakl permits once a minute for all tasks of an account.
@@ -49,15 +46,12 @@ class MiraklConnectOrdersSensor(OnConnect, MiraklBaseSensor):
         statuses: CodesArg,
         updated_from: MomentArg | None = None,
         min_orders: WholeArg = 1,
-        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
-        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
-        **kwargs: Unpack[SensorArguments],
+        **kwargs: Unpack[ConnectSensorArguments],
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        super().__init__(**kwargs)
         self.statuses = statuses
         self.updated_from = updated_from
         self.min_orders = min_orders
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
 
     @property
     def awaited(self) -> str:
@@ -86,7 +80,7 @@ class MiraklConnectOrdersSensor(OnConnect, MiraklBaseSensor):
         return found
 
 
-class MiraklConnectOrderActionsSensor(OnConnect, MiraklBaseSensor):
+class MiraklConnectOrderActionsSensor(MiraklConnectSensor):
     """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``
     (v2-getActionStatus).
 
@@ -111,14 +105,11 @@ class MiraklConnectOrderActionsSensor(OnConnect, MiraklBaseSensor):
         *,
         action_ids: CodesArg,
         max_failed_items: WholeArg | None = 0,
-        mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
-        poke_interval: float | timedelta = 300.0,  # a separate parameter, so that default_args applies to it
-        **kwargs: Unpack[SensorArguments],
+        **kwargs: Unpack[ConnectSensorArguments],
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        super().__init__(**kwargs)
         self.action_ids = action_ids
         self.max_failed_items = max_failed_items
-        self.mirakl_connect_conn_id = mirakl_connect_conn_id
 
     def poll_arguments(self) -> dict[str, Any]:
         """The actions."""
