@@ -29,7 +29,7 @@ CACHE := $(CURDIR)/.cache
 export UV_CACHE_DIR := $(CACHE)/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
-# Compiled once here, by all cores, and not by each of the processes that an Airflow or the tests start at the same time.
+# Compile once, on all cores, instead of in each of the processes that Airflow or the tests start at the same time.
 export UV_COMPILE_BYTECODE := 1
 # As pip does: behind a company's proxy, its own certificate authority is in the machine's store.
 export UV_SYSTEM_CERTS ?= 1
@@ -41,7 +41,7 @@ export TMPDIR := $(CACHE)/tmp
 export RUSTUP_HOME := $(CACHE)/rustup
 export PYTHONNOUSERSITE := 1
 export AIRFLOW_HOME := $(CURDIR)/.airflow
-# Images of containers set PYTHONDONTWRITEBYTECODE: then every process compiles all of Airflow again, which takes seconds.
+# Container images often set PYTHONDONTWRITEBYTECODE. Every process would then compile Airflow again, which takes seconds.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin

@@ -41,12 +41,12 @@ if _OWNS_SHARED:  # else xdist's controller has made it, and its workers inherit
 SHARED = Path(os.environ["MIRAKL_TESTS_SHARED"])
 """What all processes of a test run share."""
 TOGETHER = ("tests/airflow/live/", "tests/airflow/connections/")
-"""Folders whose tests run in one process: what they share, a live Airflow or its web server, starts once."""
+"""Folders whose tests run in one process, because they share a live Airflow or its web server: it starts only once."""
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
         del os.environ[_name]
-# Images of containers set it. Without compiled code, each of the many processes that tests start would compile Airflow.
+# Container images often set it. Without bytecode files, each of the many processes that tests start compiles Airflow.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ |= {
@@ -63,7 +63,7 @@ os.environ |= {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One process for each file, and one for each folder whose tests share what takes long to start."""
+    """One process for each file, and one for each folder in ``TOGETHER``."""
     from xdist.scheduler import LoadFileScheduling
 
     class LoadTogether(LoadFileScheduling):
@@ -135,10 +135,10 @@ def airflow_db(migrated_db: Path) -> Path:
 
 
 def _prepare_types_once() -> None:
-    """What ``dag.test()`` works out again for each call of its API and each template field, it now remembers.
+    """Cache what ``dag.test()`` would analyze again for each call to its API and each template field.
 
-    Its API overrides dependencies, and FastAPI analyses all of them anew in each call when any is overridden. Nothing
-    of that changes in a process, and it was a third of the CPU time of a run.
+    Its API overrides dependencies, and if any dependency is overridden, FastAPI analyzes all of them in every call. The
+    result never changes within a process; the analysis took a tenth of the CPU time of a run.
     """
     from airflow.sdk.execution_time import task_runner
     from fastapi.dependencies import utils
@@ -148,7 +148,7 @@ def _prepare_types_once() -> None:
 
     def get_dependant(**arguments: Any) -> Any:
         if sys._getframe(1).f_code is not utils.solve_dependencies.__code__:
-            return analyse(**arguments)  # a route that is being made may change what it gets
+            return analyse(**arguments)  # a route under construction may change the result
         key = tuple(
             (name, tuple(each) if isinstance(each, list) else each) for name, each in arguments.items()
         )

@@ -18,10 +18,10 @@ RUNNING = pytest.StashKey[LiveAirflow]()
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs in this process repeats a failed call at once, and asks a trigger after half a second.
+    """Retry a failed call at once, and let a trigger fire after half a second, in the process of the test.
 
-    The wait before a trigger may fire is there for Airflow's scheduler, which these tests do not have. Those on the
-    live Airflow do, and wait as long as a user.
+    A trigger's first poll waits because of a race in Airflow's scheduler, which ``dag.test()`` does not use. The live
+    Airflow is another process and keeps the real values.
     """
     from airflow_provider_mirakl.client import exchange
     from airflow_provider_mirakl.runtime import waiting

@@ -218,11 +218,11 @@ from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProduct
 from airflow_provider_mirakl.sensors.connect import MiraklConnectProductsSensor
 with DAG("sensing", schedule=None, start_date=datetime(2026, 1, 1)):
     upsert = MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r})
-    often = dict(poke_interval=1, timeout={timeout}, deferrable={deferrable})
+    often = dict(poke_interval=1, timeout=60, deferrable={deferrable})
     equal = MiraklConnectProductsSensor(task_id="equal", submitted=upsert.output, **often)
     present = MiraklConnectProductsSensor(task_id="present", product_ids=["sku-1", "sku-2"], **often)
     absent = MiraklConnectProductsSensor(task_id="absent", product_ids=["sku-99"], expect="absent", **often)
-    late = MiraklConnectProductsSensor(task_id="late", product_ids=["sku-99"], **often)
+    late = MiraklConnectProductsSensor(task_id="late", product_ids=["sku-99"], **often | dict(timeout=2))
     equal >> present >> absent >> late
 """
 
@@ -232,7 +232,7 @@ def test_the_sensor_finds_the_same_in_both_modes(
     deferrable: bool, run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
     source = catalog({f"sku-{number}": "Chair" for number in range(4)})
-    run = run_dag(SENSOR.format(source=source, deferrable=deferrable, timeout=12))
+    run = run_dag(SENSOR.format(source=source, deferrable=deferrable))
     assert run.tasks == {
         "upsert": "success",
         "equal": "success",

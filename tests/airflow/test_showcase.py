@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 300) -> Non
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, f"{what} took more than {seconds} seconds"
-        time.sleep(0.5)
+        time.sleep(1.5)  # every poll costs the API server CPU time
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -90,8 +90,13 @@ def once(stage: Stage) -> dict[str, int]:
     return dict.fromkeys(stage.ids, 1)
 
 
-@not_on_3_0("with LocalExecutor hands out the first of many tasks before it has noted so, and fails it")
-def test_the_triggerer_makes_the_calls_and_no_worker_is_held(running: Running, live: LiveAirflow) -> None:
+loses_the_first_of_many = not_on_3_0(
+    "with LocalExecutor hands out the first of many tasks before it has noted so, and fails it"
+)
+
+
+@loses_the_first_of_many
+def test_no_worker_is_held_while_the_triggerer_makes_the_calls(running: Running, live: LiveAirflow) -> None:
     stage, run = running["deferring"]
     task = run.until_task("upsert", "deferred")
     live.until(lambda: not psutil.pid_exists(task.pid or 0), "the process of the deferred task is gone", 15)
@@ -103,6 +108,34 @@ def test_the_triggerer_makes_the_calls_and_no_worker_is_held(running: Running, l
     assert "position" in arguments
     assert [secret for secret in _secrets(stage) if secret in arguments] == []
 
+
+# --- While the scenarios run ----------------------------------------------------------------------------------
+
+
+@parallel
+@not_on_3_0("gives a task no second try whose process was killed")
+def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(
+    running: Running, stage: SetStage
+) -> None:
+    killed = stage("worker_killed", 15, upsert={"retries": 1, "deferrable": False})
+    slow = killed.sandbox.fault("delay", "upsertProducts", skip=1, seconds=60)
+    run = killed.start()
+    run.airflow.until(lambda: slow.struck, "the second call is on its way", 120)
+    task = run.task("upsert")
+    assert task.state == "running"
+    kill_process(task.pid or 0)
+    run.succeed()
+    assert run.task("upsert").try_number == 2
+    first, second, third = killed.ids[:5], killed.ids[5:10], killed.ids[10:]
+    assert killed.chunks() in ([first, second, third], [first, second, second, third])
+
+
+# --- The scenarios --------------------------------------------------------------------------------------------
+
+
+@loses_the_first_of_many
+def test_the_triggerer_makes_the_calls(running: Running) -> None:
+    stage, run = running["deferring"]
     run.succeed()
     assert stage.chunks() == [stage.ids[:5], stage.ids[5:10], stage.ids[10:15], stage.ids[15:]]
     assert stage.statuses() == [202] * 4
@@ -233,23 +266,7 @@ def test_two_runs_of_one_account_take_turns_without_a_429(running: Running) -> N
     assert stage.statuses() == [202] * 4
 
 
-# --- Something dies -------------------------------------------------------------------------------------------
-
-
-@parallel
-@not_on_3_0("gives a task no second try whose process was killed")
-def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(stage: SetStage) -> None:
-    killed = stage("worker_killed", 15, upsert={"retries": 1, "deferrable": False})
-    slow = killed.sandbox.fault("delay", "upsertProducts", skip=1, seconds=60)
-    run = killed.start()
-    run.airflow.until(lambda: slow.struck, "the second call is on its way", 120)
-    task = run.task("upsert")
-    assert task.state == "running"
-    kill_process(task.pid or 0)
-    run.succeed()
-    assert run.task("upsert").try_number == 2
-    first, second, third = killed.ids[:5], killed.ids[5:10], killed.ids[10:]
-    assert killed.chunks() in ([first, second, third], [first, second, second, third])
+# --- Something that all use dies ------------------------------------------------------------------------------
 
 
 def test_a_killed_triggerer_delays_and_repeats_nothing(stage: SetStage, live: LiveAirflow) -> None:
