@@ -194,13 +194,13 @@ def test_entries_that_share_their_bytes_are_refused():
     "data", [b"", b"PK", b"<html>login</html>", b"%PDF-1.7", b"PK\x05\x06" + b"\xff" * 18]
 )
 def test_what_is_no_archive_is_refused(data):
-    assert "refused" in refusal(io.BytesIO(data))
+    assert "rejected" in refusal(io.BytesIO(data))
 
 
 def test_every_cut_of_an_archive_is_refused():
     whole = packed({"2000/a.pdf": PDF, "2000/b.pdf": PDF}).getvalue()
     for length in range(0, len(whole), 97):
-        assert "refused" in refusal(io.BytesIO(whole[:length]))
+        assert "rejected" in refusal(io.BytesIO(whole[:length]))
 
 
 def test_damage_never_yields_another_content():
