@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
@@ -47,7 +47,12 @@ if TYPE_CHECKING:
         TextArg,
         WholeArg,
     )
-    from airflow_provider_mirakl.runtime.signatures import ConnectArguments, PacedArguments, SendArguments
+    from airflow_provider_mirakl.runtime.signatures import (
+        ConnectArguments,
+        PacedArguments,
+        Reading,
+        SendArguments,
+    )
     from airflow_provider_mirakl.runtime.task_run import TaskRun
     from airflow_provider_mirakl.triggers.places import Place
 
@@ -55,19 +60,6 @@ GtinCheck = Literal["reject", "warn", "off"]
 OnMissing = Literal["delete", "keep"]
 MOST_IN_A_CALL = 1000
 """Products that Mirakl Connect accepts in one call."""
-
-
-class Reading(TypedDict):
-    """How a source is read, in the form that the catalog engine takes."""
-
-    source_format: SourceFormat | None
-    columns: Columns | None
-    encoding: str
-    items: str | None
-    transform: str | None
-    strip: bool
-    on_invalid: OnInvalid
-    batch_size: int
 
 
 class _ConnectOperator(OnConnect, PacedOperator):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG, TaskGroup
 
+    from airflow_provider_mirakl.catalog.columns import Columns
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
         FlagArg,
@@ -339,3 +340,16 @@ class CheckedJobSensorArguments(JobSensorArguments, total=False):
     id_column: TextArg | None
     max_failed_items: WholeArg | None
     max_failed_ratio: NumberArg | None
+
+
+class Reading(TypedDict):
+    """How a source is read, in the form that the catalog engine takes."""
+
+    source_format: SourceFormat | None
+    columns: Columns | None
+    encoding: str
+    items: str | None
+    transform: str | None
+    strip: bool
+    on_invalid: OnInvalid
+    batch_size: int
