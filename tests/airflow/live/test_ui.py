@@ -165,7 +165,7 @@ def is_settled(airflow: LiveAirflow, run: Run, task_id: str) -> bool:
     ],
 )
 def test_a_connection_is_made_and_tested(page, airflow, sandbox, label, conn_type, fields, chosen, extra):
-    conn_id = f"made_in_the_browser_{conn_type}"
+    conn_id = f"my_{conn_type}"
     urls = {
         "mirakl": sandbox.mirakl_url,
         "connect": sandbox.connect_url,
