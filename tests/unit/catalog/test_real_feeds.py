@@ -101,6 +101,9 @@ def test_a_name_that_is_nearly_there_is_suggested(write: Make, tmp_path: Path) -
     words = refusal(write, tmp_path, "skuu,nam,price,ean\nA1,Lamp,1,\n")
     assert "did you mean 'skuu'?" in words
     assert "did you mean 'nam'?" in words
+    assert "it has 'skuu', 'nam', 'price', 'ean'" in words
+    many = ",".join(f"c{number}" for number in range(32))
+    assert "'c29' and 2 more" in refusal(write, tmp_path, f"{many}\n{many}\n")
 
 
 def test_a_mapped_name_that_stands_twice_is_refused(write: Make, tmp_path: Path) -> None:
@@ -151,6 +154,11 @@ def test_a_heading_of_labels_above_one_of_codes(
         Columns({"sku": "id", "name": "titles[en_US]"}),
     )
     assert planned(write, tmp_path, narrow, columns=two) == [product("A1", "Lamp")]
+
+
+def test_a_heading_of_codes_below_is_found_without_a_mapping_too(write: Make, tmp_path: Path) -> None:
+    text = "id,brand\nsku,brand_code\nA,Acme\n"
+    assert planned(write, tmp_path, text, columns=None) == [{"id": "A", "brand": "Acme"}]
 
 
 def test_repeated_headings_are_told(write: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
