@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, cast
 
@@ -73,7 +73,7 @@ class Plan:
     """
 
     kind: Kind
-    folder: StoragePath = field(compare=False)
+    folder: StoragePath
     source: Fingerprint
     options: str
     rows: int

@@ -157,6 +157,16 @@ def test_a_choice_that_does_not_exist_is_refused(shop: Shop, product: Make) -> N
         shop.plan([product(1)], on_invalid="skip")
 
 
+def test_a_sync_changes_no_value_unless_it_is_told_to(shop: Shop) -> None:
+    rows = [{"id": "A", "gtins": [{"value": "04006381333931"}]}]
+    with pytest.raises(MiraklInputError, match="without the leading 0"):
+        shop.plan(rows)
+    with pytest.raises(MiraklInputError, match="weight"):
+        shop.plan([{"id": "A", "weight": 1}])
+    shop.run(rows, normalize_gtins=True)
+    assert shop.has["A"]["gtins"] == [{"value": "4006381333931"}]
+
+
 @pytest.mark.parametrize("ratio", [-0.1, 1.5, 10])
 def test_the_guard_is_a_share(ratio: float, shop: Shop) -> None:
     with pytest.raises(MiraklInputError, match="max_delete_ratio"):
