@@ -4,6 +4,7 @@
     make mutants MUTANTS_ARGS="--only client --each 40"                 # more of one room
     make mutants MUTANTS_ARGS="--only client/packing.py --each 0"       # every mutant of a module
     make mutants MUTANTS_ARGS="--again --only jobs"                     # what survived
+    make mutants MUTANTS_ARGS="--again --only jobs --tests jobs/test_book.py"    # with a new test
 
 The unit tests of a room are collected once and run once without a mutant, under coverage, which tells the tests of
 each line. Then a process is forked for each mutant: it changes the function in memory, and runs the tests that execute
@@ -476,6 +477,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=10, help="mutants of each module; 0 for all")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     parser.add_argument("--again", action="store_true", help="only what survived")
+    parser.add_argument("--tests", nargs="+", help="files below tests/unit, in place of those of the room")
     options = parser.parse_args()
     for name in ("httpx", "msgspec", "pydantic", "numpy", "pandas", "pyarrow"):
         importlib.import_module(name)  # once for all processes; nothing of the package
@@ -488,7 +490,7 @@ def main() -> int:
                 [*group] for _, group in groupby(chosen(room, options, results), lambda each: each.module)
             ]
             wanted = [each for row in zip_longest(*by_module) for each in row if each is not None]
-            folders = [str(ROOT / "tests" / "unit" / folder) for folder in tests]
+            folders = [str(ROOT / "tests" / "unit" / each) for each in options.tests or tests]
             for mutant, survives in tried(folders, wanted) if wanted else ():
                 results.add(mutant, survives)
                 if survives:
