@@ -65,6 +65,24 @@ def test_what_becomes_a_whole_number(cell: object, stock: int) -> None:
     assert made("quantities", cell)["quantities"] == [{"available_quantity": stock}]
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("true", True),
+        (" Yes ", True),
+        ("1", True),
+        (1, True),
+        (True, True),
+        ("FALSE", False),
+        ("no", False),
+        ("0", False),
+    ],
+)
+def test_what_becomes_true_or_false(cell: object, value: bool) -> None:
+    (attribute,) = made("attributes[a]", cell, attribute_types={"a": "BOOLEAN"})["attributes"]
+    assert attribute["value"] is value
+
+
 def test_leading_zeros_of_a_number_are_refused_with_the_number() -> None:
     """Maybe it is the code of something else."""
     with pytest.raises(RowError, match="got the text '007'; write 7 without quotes"):
