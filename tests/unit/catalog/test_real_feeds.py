@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert, read_chunk
+from airflow_provider_mirakl.catalog.rejects import commonest
 from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files.text import not_utf8
@@ -667,3 +668,11 @@ def test_settings_that_cannot_work() -> None:
     for wrong in ({"thousands": "."}, {"fill_down": ("a",)}, {"quoting": "all"}, {"preset": "shopifi"}):
         with pytest.raises(MiraklConfigurationError):
             Columns.from_settings({"mapping": {"a": "id"}, **wrong})  # type: ignore[dict-item]
+
+
+def test_the_five_commonest_reasons_are_shown(tmp_path: Path) -> None:
+    fields = ("titles", "gtins", "images", "category", "attributes", "quantities", "brand", "brand")
+    rows = [{"id": f"P{number}", name: 5} for number, name in enumerate(fields)]
+    plan_upsert([*rows, {"id": "A"}], tmp_path / "plan", on_invalid="reject")
+    found = commonest(tmp_path / "plan" / "rejects.ndjson")
+    assert [error.count for error in found] == [2, 1, 1, 1, 1]
