@@ -108,6 +108,7 @@ def test_rounds_are_a_pause_apart_and_end(verification: Any) -> None:
         work = verification()
         assert not work.finished
         assert work.position["round"] == number
+        assert query(work) == query(verification()) == {"limit": "1000"}, "from the first page"
         assert work.not_before == (None if number == 1 else NOON + timedelta(minutes=10))
         work.accept(page("A"), NOON)
         assert work.not_before is None
