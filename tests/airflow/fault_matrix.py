@@ -105,10 +105,7 @@ UNREAD = (
 OTHERWISE: dict[tuple[str, str], str] = {
     **{("STO01", fault): PERSON for fault in (*UNREAD, "503 for ever", "no connection")},
     **{("shipments", fault): PERSON for fault in ("reset before", "503", "500")},
-    **{
-        (name, "lost"): "MiraklJobTimeoutError"
-        for name in ("P41", "OF01", "STO01", "PRI01", "OF52", "CM52", "CM21")
-    },
+    **{(name, "lost"): "MiraklJobTimeoutError" for name in (*JOBS, "shipments")},
     **{
         ("S31", fault): "MiraklItemsFailedError"
         for fault in ("503 for ever", "429 for ever", "no connection")
