@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.exceptions import MiraklError
-from airflow_provider_mirakl.files.paths import folder_below, safe_folder, storage_path
+
+# Nothing here imports Airflow: where it does not start, `main` says why, without a traceback that may quote the
+# database URL with its password.
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.checks.lint import Check
@@ -113,6 +115,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _clean(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl._compat import unfinished_runs
+    from airflow_provider_mirakl.files.paths import folder_below, safe_folder
     from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs, remove_claim
 
     unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
@@ -150,6 +153,7 @@ def _days(text: str) -> float:
 def _lint(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl.checks.lint import lint_table, words
     from airflow_provider_mirakl.files.csv_table import open_table
+    from airflow_provider_mirakl.files.paths import storage_path
 
     if arguments.operation == "P41" and not arguments.conn_id:
         print(

@@ -105,7 +105,8 @@ UNREAD = (
 OTHERWISE: dict[tuple[str, str], str] = {
     **{("STO01", fault): PERSON for fault in (*UNREAD, "503 for ever", "no connection")},
     **{("shipments", fault): PERSON for fault in ("reset before", "503", "500")},
-    **{(name, "lost"): "MiraklJobTimeoutError" for name in (*JOBS, "shipments")},
+    **{(name, "lost"): "MiraklJobTimeoutError" for name in (*JOBS, "shipments", "resync")},
+    ("resync", "half read"): "MiraklItemsFailedError",
     **{
         ("S31", fault): "MiraklItemsFailedError"
         for fault in ("503 for ever", "429 for ever", "no connection")

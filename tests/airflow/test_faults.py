@@ -33,7 +33,7 @@ from airflow_provider_mirakl.shops import fetch
 SPEED = 20_000.0
 SAMPLE = 12
 PACED = {"upsert", "upsert in a worker", "delete", "delta", "catalog export", "orders extract"}
-JOBS = {"shipments", "P41", "OF01", "OF24", "STO01", "PRI01", "OF52", "CM52", "CM21"}
+JOBS = {"resync", "shipments", "P41", "OF01", "OF24", "STO01", "PRI01", "OF52", "CM52", "CM21"}
 REPEATABLE = {kind.code for kind in KINDS.values() if kind.unclear == "resend"} | {"OF24", "A02"}
 """What is sent again when it is not known whether Mirakl took it, because that does no harm."""
 UNCLEAR = re.compile(r"AirflowFailException: It is not known whether Mirakl received")

@@ -224,7 +224,7 @@ def _described(form: Form) -> list[dict[str, Any]]:
             found = document["shop_documents"] if isinstance(document, dict) else document
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise TypeError("shop_documents")
-    except (ValueError, RecursionError, ET.ParseError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, ET.ParseError, LookupError, TypeError) as error:
         message = "The part shop_documents must contain a list of file_name and type_code, as JSON or XML."
         raise ApiError(400, message, problems=[Problem(message, "shop_documents")]) from error
     return found

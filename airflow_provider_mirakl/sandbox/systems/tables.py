@@ -28,8 +28,7 @@ _BROKEN_BOOK = (
     zlib.error,
     ET.ParseError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     NotImplementedError,
     RuntimeError,
 )
@@ -106,7 +105,11 @@ def _row(header: Sequence[str], cells: Sequence[str]) -> Row:
 def _read_xml(body: bytes) -> Table:
     try:
         root = ET.fromstring(body)  # noqa: S314 - expat itself limits entity expansion
-    except ET.ParseError as error:
+    except (
+        ET.ParseError,
+        LookupError,
+        ValueError,
+    ) as error:  # the last two: expat does not know the encoding
         raise UnreadableFileError(f"The file is not valid XML: {error}.") from error
     rows: list[Row] = []
     for element in [*root.iter("product"), *root.iter("offer")]:

@@ -210,3 +210,9 @@ def test_any_file_is_a_table_or_unreadable(source: bytes | tuple[str, int, bytes
 def test_a_file_is_read_as_it_was_written(kind: Any) -> None:
     table = Table(kind, _BOOK.header, _BOOK.rows)
     assert (read(table.dump()).header, read(table.dump()).rows) == (table.header, table.rows)
+
+
+@pytest.mark.parametrize("encoding", ["U-TF-8", "gbk", "rot13"])
+def test_xml_in_an_encoding_that_the_parser_lacks_is_unreadable(encoding: str) -> None:
+    with pytest.raises(UnreadableFileError, match="not valid XML"):
+        read(f'<?xml version="1.0" encoding="{encoding}"?><import/>'.encode())
