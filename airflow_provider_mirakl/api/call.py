@@ -276,6 +276,18 @@ def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tupl
     )
 
 
+def checked_words(name: str, values: Iterable[str], choices: Sequence[str]) -> None:
+    """Reject words that Mirakl does not have.
+
+    :param name: of the argument, for the message.
+    :raises MiraklInputError: any of them is unknown.
+    """
+    if wrong := [value for value in values if value not in choices]:
+        raise MiraklInputError(
+            f"{name} must be among {', '.join(choices)}, not {', '.join(map(repr, wrong))}"
+        )
+
+
 def comma(values: Iterable[str | int] | None) -> str | None:
     """One parameter out of a list, separated by commas; ``None`` for no list or an empty one."""
     return ",".join(str(value) for value in values or ()) or None

@@ -23,6 +23,7 @@ from airflow_provider_mirakl.api.call import (
     Page,
     Part,
     Reply,
+    checked_words,
     encode,
     moment,
     query,
@@ -347,16 +348,6 @@ def checked_limit(limit: int, operation: Operation) -> None:
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise MiraklInputError(f"limit must be 1 to {MAX_LIMIT} for {operation.code}, not {limit}")
-
-
-def checked_words(name: str, values: Collection[str], choices: Collection[str]) -> None:
-    """Refuse words that Mirakl does not have.
-
-    :param name: of the argument, for the message.
-    :raises MiraklInputError: any of them is unknown.
-    """
-    if wrong := [value for value in values if value not in choices]:
-        raise MiraklInputError(f"{name} must be of {', '.join(choices)}, not {', '.join(map(repr, wrong))}")
 
 
 def filled(name: str, rows: Rows) -> list[Mapping[str, Json]]:

@@ -10,8 +10,16 @@ from collections.abc import Callable, Collection
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import urlencode
 
-from airflow_provider_mirakl.api.call import Call, Json, Operation, Reply, comma, nothing, query
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.api.call import (
+    Call,
+    Json,
+    Operation,
+    Reply,
+    checked_words,
+    comma,
+    nothing,
+    query,
+)
 
 HOURLY = 3_600
 ONCE_A_DAY = 86_400
@@ -118,9 +126,7 @@ def list_additional_fields(
     :param entities: of :data:`ENTITIES`; none for all.
     :raises MiraklInputError: for an entity that does not exist.
     """
-    for entity in entities:
-        if entity not in ENTITIES:
-            raise MiraklInputError(f"entities must be among {', '.join(ENTITIES)}, not {entity!r}")
+    checked_words("entities", entities, ENTITIES)
     return Call(
         AF01,
         parse=_coded("additional_fields", AdditionalField),

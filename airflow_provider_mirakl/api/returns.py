@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, encode, moment, query
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, checked_words, encode, moment, query
 from airflow_provider_mirakl.api.orders import (
     MAX_LIMIT,
     PATH,
     action_id_of,
     checked_limit,
-    checked_words,
     without_none,
 )
 from airflow_provider_mirakl.api.paging import seek_page

@@ -13,6 +13,7 @@ from airflow_provider_mirakl.api.call import (
     Operation,
     Page,
     Reply,
+    checked_words,
     comma,
     encode,
     moment,
@@ -126,9 +127,7 @@ def get_statistics(
     :param shop_id: the shop, for a user with several shops; default the user's default shop.
     :raises MiraklInputError: for a period that does not exist.
     """
-    for period in periods:
-        if period not in PERIODS:
-            raise MiraklInputError(f"periods must be among {', '.join(PERIODS)}, not {period!r}")
+    checked_words("periods", periods, PERIODS)
     return Call(
         A21,
         parse=Reply.json_object,

@@ -64,7 +64,7 @@ class Here:
 
     def open(self, store: Store | None = None) -> Work | None:
         """The work; ``None`` when all its calls are made."""
-        return None if self.work.operation is None else self.work
+        return _unfinished(self.work)
 
 
 def place_of(opener: Callable[..., Work | None], **arguments: Any) -> Place:
@@ -96,7 +96,7 @@ def open_sync(*, folder: str, generation: str, state: str, store: Store | None =
 def open_list(*, folder: str, generation: str, target: str, store: Store | None = None) -> Work | None:
     """The pages of the catalog that are still to be read."""
     work = ListWork(storage_path(target), _begun(folder, PROGRESS, generation), generation=generation)
-    return None if work.operation is None else work
+    return _unfinished(work)
 
 
 def open_verify(
@@ -117,7 +117,7 @@ def open_verify(
         rounds=rounds,
         pause=pause,
     )
-    return None if work.operation is None else work
+    return _unfinished(work)
 
 
 def open_extract(
@@ -144,7 +144,7 @@ def open_extract(
         generation=generation,
         keep_persons=keep_persons,
     )
-    return None if work.operation is None else work
+    return _unfinished(work)
 
 
 def open_batches(
@@ -164,7 +164,12 @@ def open_batches(
     if book is None or call is None or not place.exists():
         raise FileNotFoundError(f"there is no {copy}")
     work = BatchWork(book, place, size, call, Caller(role, shop_id))
-    return work if work.left else None
+    return _unfinished(work)
+
+
+def _unfinished(work: Work) -> Work | None:
+    """The work; ``None`` when all its calls are made."""
+    return None if work.operation is None else work
 
 
 def _begun(folder: str, kind: NoteKind[Any], generation: str) -> StoragePath:
