@@ -212,6 +212,8 @@ def _load_dags(folder: Path) -> dict[str, Any]:
 
         DagBundlesManager().sync_bundles_to_db()
         bag.sync_to_db("dags-folder", None)
+    if AIRFLOW < (3, 0):  # nor does it register an asset alias, and its event fails the task
+        bag.sync_to_db()
     return dict(bag.dags)
 
 

@@ -96,6 +96,7 @@ def test_only_what_changed_is_sent_and_what_left_is_deleted(
 def test_what_mirakl_did_not_store_the_next_run_sends_again(
     run_dag: Any, sandbox: Sandbox, catalog: Callable[[dict[str, str]], str]
 ) -> None:
+    sandbox.world.settings.processing_seconds = 0.0  # a single round may read at once
     products = {f"sku-{number:03d}": f"Chair {number}" for number in range(40)}
     few_rounds = DELTA.replace("submitted=sync.output", "submitted=sync.output, rounds=1, **MORE")
     one_round, kept = few_rounds.replace(", **MORE", ""), few_rounds.replace("**MORE", "resend_failed=False")

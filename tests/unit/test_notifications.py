@@ -61,5 +61,5 @@ def test_a_notifier_sends_the_text():
             sent.append(text)
 
     sent: list[str] = []
-    Notifier()(context(OUTCOME))
+    Notifier().notify(context(OUTCOME))
     assert sent == [outcome_text(context(OUTCOME))]

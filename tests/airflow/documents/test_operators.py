@@ -141,7 +141,7 @@ def test_every_role_downloads(run: Any, sandbox: Sandbox, tmp_path: Path) -> Non
         f" shop_ids=[2000, 2001], type_codes='INSURANCE', target='{tmp_path}/all')",
     )
     assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
-    assert ran.said.count("Notes and files of this task are on") == 3
+    assert ran.said.count("Notes and files of this task are on") in (3, 6)  # dag.test() of 2 repeats it
     found = {
         str(path.relative_to(tmp_path)): path.read_bytes()
         for path in tmp_path.rglob("*")
