@@ -96,6 +96,12 @@ class Argument(Generic[T_co]):
     renders_json = False
     """Whether the page of rendered templates shows it as JSON."""
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, item: object) -> type:
+            """The class: types are for type checkers only, and an alias for each would slow down every parse."""
+            return cls
+
     def __init__(self, *, templated: bool = True) -> None:
         self.templated = templated
         self.name = ""

@@ -364,7 +364,7 @@ class Stand:
             yield column, f"accepted more than once: {', '.join(more[:5])}"
         if state != "success":
             yield "failed", _last_error(log)
-            if not re.search(r"\bMirakl\w+Error\b", log):
+            if not re.search(r"\bMirakl\w+Error\b|\bAirflowFailException: It is not known whether", log):
                 yield "untrue", "failed, and not with an error of the package"
             return
         missing = [item for item in wanted if item not in accepted] if operation.items else []
