@@ -14,8 +14,9 @@ The table shows operation by victim:
 cases
     runs that were struck.
 failed
-    runs that failed. That is correct if a reply was lost and the call must not be repeated; the last error of
-    each is listed.
+    runs that failed; the last error of each is listed.
+stopped
+    runs that stopped for a person: it is not known whether Mirakl received a call that must not be repeated.
 lost
     items or jobs of a successful run that Mirakl never accepted.
 doubled

@@ -181,7 +181,7 @@ class Chaos:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Operation by victim, with a heading and a total."""
-        columns = ("cases", "failed", "lost", "doubled", "repeated", "untrue", "hung")
+        columns = ("cases", "failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
         total: Counter[str] = Counter()
         for tally in self.tallies.values():
             total.update(tally)

@@ -286,6 +286,9 @@ KEYS: dict[str, Any] = {
 }
 
 
+_UNCLEAR = re.compile(r"\bAirflowFailException: (It is not known whether [^.]*)")
+
+
 class Stand:
     """An operation with a sandbox, a folder, connections and a Dag of its own, and how its run is judged.
 
@@ -363,8 +366,11 @@ class Stand:
             column = "doubled" if operation.once else "repeated"
             yield column, f"accepted more than once: {', '.join(more[:5])}"
         if state != "success":
+            if unclear := _UNCLEAR.search(log):
+                yield "stopped", unclear[1]
+                return
             yield "failed", _last_error(log)
-            if not re.search(r"\bMirakl\w+Error\b|\bAirflowFailException: It is not known whether", log):
+            if not re.search(r"\bMirakl\w+Error\b", log):
                 yield "untrue", "failed, and not with an error of the package"
             return
         missing = [item for item in wanted if item not in accepted] if operation.items else []
