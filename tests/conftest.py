@@ -6,7 +6,6 @@ The environment is set while this file is imported, because Airflow reads it at 
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 import shutil
 import sqlite3
@@ -129,36 +128,7 @@ def migrated_db() -> Path:
 def airflow_db(migrated_db: Path) -> Path:
     """A migrated database in the throw-away home; returns that home."""
     shutil.copyfile(migrated_db, AIRFLOW_HOME / "airflow.db")
-    if AIRFLOW >= (3, 0):
-        _prepare_types_once()
     return AIRFLOW_HOME
-
-
-def _prepare_types_once() -> None:
-    """Cache what ``dag.test()`` would analyze again for each call to its API and each template field.
-
-    Its API overrides dependencies, and if any dependency is overridden, FastAPI analyzes all of them in every call. The
-    result never changes within a process; the analysis took a tenth of the CPU time of a run.
-    """
-    from airflow.sdk.execution_time import task_runner
-    from fastapi.dependencies import utils
-
-    analyse = utils.get_dependant
-    known: dict[Any, Any] = {}
-
-    def get_dependant(**arguments: Any) -> Any:
-        if sys._getframe(1).f_code is not utils.solve_dependencies.__code__:
-            return analyse(**arguments)  # a route under construction may change the result
-        key = tuple(
-            (name, tuple(each) if isinstance(each, list) else each) for name, each in arguments.items()
-        )
-        if key not in known:
-            known[key] = analyse(**arguments)
-        return known[key]
-
-    utils.get_dependant = get_dependant
-    if hasattr(task_runner, "TypeAdapter"):
-        task_runner.TypeAdapter = functools.cache(task_runner.TypeAdapter)  # type: ignore[assignment,misc]
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class TestInstance:
         assert [call["operation"] for call in sandbox.journal()] == ["PC01"]
 
     def test_both_keys_are_tried(self, check, sandbox):
-        """Seed 000: the connector's test verifies its credentials."""
+        """One wrong key of two would else show only in a task."""
         extra = {"role": "operator", "front_api_key": "sandbox-front-key"}
         worked, said = check("mirakl", host=sandbox.mirakl_url, password="sandbox-operator-key", extra=extra)
         assert worked, said
