@@ -17,7 +17,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,10 +61,11 @@ def at_limit(speed: float, pages: int = 20) -> tuple[float, int]:
 
     :param speed: how much faster the sandbox's time runs.
     """
-    from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Step, drive
+    from airflow_provider_mirakl.api.steps import drive
     from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
     from airflow_provider_mirakl.client.http import Client
     from airflow_provider_mirakl.client.settings import ClientCredentials, Settings
+    from airflow_provider_mirakl.client.steps import performer
     from airflow_provider_mirakl.extract.listings import LISTINGS
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.sandbox import Sandbox
@@ -76,17 +76,6 @@ def at_limit(speed: float, pages: int = 20) -> tuple[float, int]:
         window = Window(datetime(2020, 1, 1, tzinfo=UTC), watermark=Path(folder) / "watermark")
         work = ExtractWork(LISTINGS["orders"], window, Path(folder) / "work", generation="1")
         with Client(Settings(sandbox.connect_url, auth, interval_factor=1 / speed)) as client:
-
-            def perform(step: Step) -> object:
-                match step:
-                    case Send():
-                        return client.send(step.call)
-                    case Blocking():
-                        return step.function()
-                    case Sleep():
-                        time.sleep(step.seconds)
-                return None
-
             limits = CallLimits(1 / speed, 5, 86_400.0)
             drive(
                 make_calls(
@@ -95,7 +84,7 @@ def at_limit(speed: float, pages: int = 20) -> tuple[float, int]:
                     limits,
                     logging.getLogger("bench"),
                 ),
-                perform,
+                performer(client),
             )
         calls = sandbox.journal("v2-listOrders")
     moments = [call["moment"] for call in calls if call["status"] == 200]

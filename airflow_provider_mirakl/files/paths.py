@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.common.compat.sdk import conf
@@ -29,7 +29,17 @@ _BROUGHT_BY = {
 }
 """Module and package of the provider of a file system; Airflow does not name it when it is missing."""
 
+T = TypeVar("T")
 _UNSAFE = r"[^\w.=+-]"
+
+
+def path_or_data(source: T) -> T | StoragePath:
+    """The path that a string names; a list or a table as it is.
+
+    :param source: as it stands in the Dag.
+    :raises MiraklConfigurationError: see :func:`storage_path`.
+    """
+    return storage_path(source) if isinstance(source, str) else source
 
 
 def storage_path(path: str) -> StoragePath:

@@ -14,7 +14,7 @@ from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.work import SendWork
 from airflow_provider_mirakl.client.steps import performer
-from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.paths import path_or_data
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.outcome import Outcome
@@ -31,7 +31,7 @@ def upsert(
     return _carry_out(
         hook,
         lambda folder: plan_upsert(
-            _source(products),
+            path_or_data(products),
             folder,
             columns=mapping,
             unknown_fields=unknown_fields,
@@ -42,7 +42,7 @@ def upsert(
 
 def delete(hook: MiraklBaseHook, product_ids: str | Iterable[str]) -> dict[str, Any]:
     """Delete products, and return the outcome."""
-    return _carry_out(hook, lambda folder: plan_delete(_source(product_ids), folder))
+    return _carry_out(hook, lambda folder: plan_delete(path_or_data(product_ids), folder))
 
 
 def _carry_out(hook: MiraklBaseHook, plan: Callable[[StoragePath], Plan]) -> dict[str, Any]:
@@ -56,8 +56,3 @@ def _carry_out(hook: MiraklBaseHook, plan: Callable[[StoragePath], Plan]) -> dic
         drive(make_calls(work, Pace(), limits, hook.log), performer(client))
         products = ledger.plan.products
         return Outcome(sent=products, unknown=products).summary()
-
-
-def _source(given: Any) -> Any:
-    """What a path names; a list or a table as it is."""
-    return storage_path(given) if isinstance(given, str) else given

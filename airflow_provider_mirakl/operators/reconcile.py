@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.paths import path_or_data
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.runtime.arguments import Location, Mappings, Maybe, Table, Text
 from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -101,4 +101,4 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         from airflow_provider_mirakl.repair.reconcile import read_side
 
         data = getattr(self, name)
-        return read_side(storage_path(data) if isinstance(data, str) else data, name, self.encoding)
+        return read_side(path_or_data(data), name, self.encoding)

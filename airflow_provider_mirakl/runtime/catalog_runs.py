@@ -12,7 +12,7 @@ from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import ListWork, VerifyWork
 from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, counted
-from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.paths import path_or_data, storage_path
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.outcome import FailurePolicy, Outcome
@@ -59,7 +59,7 @@ def prepare_plan(task: PlanTask, run: TaskRun) -> Place | None:
     interval = 60.0 * task.hook.settings.interval_factor
     ledger = resume(run.folder, generation=run.generation, store=run.memory)
     if ledger is None:
-        plan = task.plan(_source(task.source), run.folder)
+        plan = task.plan(path_or_data(task.source), run.folder)
         task.log.info("Plan: %s", plan.describe(interval))
         check_rejects(task, run, plan)
         ledger = Ledger.open(plan, generation=run.generation, store=run.memory)
@@ -86,7 +86,7 @@ def prepare_sync(task: SyncTask, run: TaskRun) -> Place | None:
     """Compare source and state, or find the plan of a previous try: upserts first, then deletes."""
     interval = 60.0 * task.hook.settings.interval_factor
     if not is_planned(run.folder, generation=run.generation, store=run.memory):
-        sync = task.plan(_source(task.source), run)
+        sync = task.plan(path_or_data(task.source), run)
         task.may_continue = False
         for line in sync.describe(interval).splitlines():
             task.log.info("Plan: %s", line)
@@ -154,7 +154,6 @@ def check_rejects(task: SendTask, run: TaskRun, plan: Plan) -> None:
     :raises MiraklItemsFailedError: more rows were rejected than ``max_failed_items`` and ``max_failed_ratio``
         allow, or all of them.
     """
-
     if plan.rejects is None:
         return
     errors = commonest(plan.rejects)
@@ -194,7 +193,6 @@ def note_continuing(task: SendTask, run: TaskRun, ledger: Ledger, interval: floa
 
     Only size and time are compared, so continuing costs the same however large the file is.
     """
-
     if not run.begins or not task.may_continue:
         return
     task.may_continue = False
@@ -213,8 +211,3 @@ def note_continuing(task: SendTask, run: TaskRun, ledger: Ledger, interval: floa
             "clear the task to send the new content.",
             task.source,
         )
-
-
-def _source(source: Any) -> Any:
-    """A source in a form that the catalog engine takes: a path, a list, or a table of a library."""
-    return storage_path(source) if isinstance(source, str) else source

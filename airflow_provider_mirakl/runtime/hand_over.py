@@ -38,7 +38,6 @@ def hand_over(
     :param state: what the task takes along.
     :param resume: the method of the operator that continues.
     """
-
     operation = work.operation
     if operation is None:
         return

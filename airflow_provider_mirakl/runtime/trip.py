@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
 
-from airflow_provider_mirakl.api.steps import Blocking, Send, Sleep, Step, drive
+from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.catalog.work import Work
-from airflow_provider_mirakl.client.http import Client
+from airflow_provider_mirakl.client.steps import performer
 from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.runtime import waiting
@@ -162,7 +162,7 @@ class Trip:
                     woken_for = None
                 drive(
                     make_calls(partial(self.open, place), self.pace, limits, task.log),
-                    partial(self._perform, client),
+                    performer(client, max_wait=waiting.SHORTEST_DEFERRAL, sleep=self.wait),
                 )
         result = task.conclude(run)
         run.tell_assets(task, result)
@@ -200,17 +200,6 @@ class Trip:
             run.folder,
         )
         journey.stays, journey.read = True, read
-
-    def _perform(self, client: Client, step: Step) -> object:
-        """Perform a step in this worker."""
-        match step:
-            case Send():
-                return client.send(step.call, max_wait=waiting.SHORTEST_DEFERRAL)
-            case Blocking():
-                return step.function()
-            case Sleep():
-                self.wait(step.seconds)
-        return None
 
     def wait(self, seconds: float) -> None:
         """Wait: in the triggerer if that pays off, else here."""

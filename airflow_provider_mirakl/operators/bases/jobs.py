@@ -84,6 +84,8 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
     """Whether the job's early states count as its end."""
     task_run: TaskRun
     """The files of the task instance, while it runs."""
+    rejected_count: int = 0
+    """The number of items that :meth:`payload` has rejected."""
 
     shop_id = Maybe(Id())
     wait_for_completion = Flag(templated=False)

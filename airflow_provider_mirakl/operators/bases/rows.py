@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem, counted
-from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.paths import path_or_data
 from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
@@ -149,6 +149,7 @@ class RowsJobOperator(CheckedJobOperator):
             raise rejects.error(count)
         if rejects.rows:
             self._tell_rejected(rejects.rows, count)
+        self.rejected_count = rejects.rows
         return digest.hexdigest()
 
     def _faults(self, row: bytes) -> list[Problem]:
@@ -193,21 +194,13 @@ class RowsJobOperator(CheckedJobOperator):
     def _has_rejected(self) -> bool:
         return self.on_invalid == "reject" and self._rejected.exists()
 
-    def count_rejected(self) -> int:
-        """The number of objects in the file of rejected ones."""
-        return sum(1 for _ in self._listed_rejects()) if self._has_rejected else 0
-
-    def _listed_rejects(self) -> Iterator[ItemResult]:
-        from airflow_provider_mirakl.catalog.rejects import rejected_items
-
-        return rejected_items(self._rejected)
-
     def rejected(self, book: JobBook) -> Iterator[ItemResult]:
         """The objects that were not sent because they are invalid; they count as failed even if their file is lost."""
+        from airflow_provider_mirakl.catalog.rejects import rejected_items
         from airflow_provider_mirakl.outcome import ItemResult
 
         if self._has_rejected:
-            yield from self._listed_rejects()
+            yield from rejected_items(self._rejected)
         else:
             lost = ItemResult("", "failed", "REJECTED", "the reasons were lost with the work folder")
             yield from repeat(lost, book.rejected)
@@ -317,7 +310,7 @@ class RowsJobOperator(CheckedJobOperator):
         from airflow_provider_mirakl.catalog.source import open_source
 
         return open_source(
-            storage_path(self.source) if isinstance(self.source, str) else self.source,
+            path_or_data(self.source),
             self.source_format,
             encoding=self.encoding,
             items=self.items,
