@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
+from airflow_provider_mirakl.actions import shown
+from airflow_provider_mirakl.actions.attachments import Attach, Reach, document, message_files, nothing
 from airflow_provider_mirakl.actions.book import Actions
 from airflow_provider_mirakl.actions.rows import (
     Column,
@@ -38,6 +40,7 @@ from airflow_provider_mirakl.actions.rows import (
     text,
     word,
 )
+from airflow_provider_mirakl.actions.shown import Shown
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.conversations import create_conversation, create_message
 from airflow_provider_mirakl.api.orders import (
@@ -78,6 +81,8 @@ class ActionKind:
     :param item: column with the id of the item; empty for an action on the whole order or return.
     :param wrong: finds a problem in a row whose cells are valid.
     :param of: the call that returns the status of the action.
+    :param attach: gives a row its files.
+    :param shown: lists what the actions are about, as Mirakl shows it now.
     """
 
     title: str
@@ -91,6 +96,15 @@ class ActionKind:
     item: str = ""
     wrong: Callable[[Row], str | None] = lambda row: None
     of: Actions = "orders"
+    attach: Attach = nothing
+    shown: Shown = shown.orders
+
+    def request(self, rows: Sequence[Row], reach: Reach) -> Call[str]:
+        """The call of the rows of one action, with their files.
+
+        :raises MiraklInputError: it cannot be sent.
+        """
+        return self.call([self.attach(row, reach) for row in rows])
 
     def grouped(self, rows: Sequence[Row]) -> list[list[Row]]:
         """The rows of each action, in the order in which they first appear."""
@@ -353,7 +367,6 @@ ACTIONS: Mapping[str, ActionKind] = {
             "file_name": _TEXT,
             "return_id": _TEXT,
         },
-        # The operator opens the file.
         lambda rows: upload_order_document(
             rows[0]["order_id"],
             rows[0]["content"],
@@ -365,6 +378,8 @@ ACTIONS: Mapping[str, ActionKind] = {
         adds=True,
         together=("path", "type", "return_id"),
         item="path",
+        attach=document,
+        shown=shown.documents,
     ),
     "accept_return": ActionKind(
         "acceptance of a return",
@@ -382,6 +397,7 @@ ACTIONS: Mapping[str, ActionKind] = {
             if row.get("accepted", True) and "rejection_reason" in row
             else None
         ),
+        shown=shown.returns,
     ),
     "receive_return": ActionKind(
         "reception of a return",
@@ -390,6 +406,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         {"return_id": _ID},
         lambda rows: acknowledge_return_reception(rows[0]["return_id"]),
         _status_in("RECEIVED", "CLOSED"),
+        shown=shown.returns,
     ),
     "close_return": ActionKind(
         "closing of a return",
@@ -398,6 +415,7 @@ ACTIONS: Mapping[str, ActionKind] = {
         {"return_id": _ID},
         lambda rows: close_return(rows[0]["return_id"]),
         _status_in("CLOSED"),
+        shown=shown.returns,
     ),
     "track_return": ActionKind(
         "tracking of a return",
@@ -410,20 +428,22 @@ ACTIONS: Mapping[str, ActionKind] = {
         lambda rows: update_return_tracking(rows[0]["return_id"], **_without(rows[0], "return_id")),
         _tracked,
         wrong=lambda row: None if len(row) > 1 else "enter at least one column of tracking information",
+        shown=shown.returns,
     ),
     "begin_conversation": ActionKind(
         "conversation",
         "createConversation",
         "order_id",
         {"order_id": _ID, "topic": _PROSE, "body": _PROSE, "files": Column(paths)},
-        # The operator opens the files.
         lambda rows: create_conversation(
             rows[0]["order_id"], topic=rows[0]["topic"], body=rows[0]["body"], files=rows[0].get("files", ())
         ),
         _begun,
         adds=True,
         together=("topic", "body"),
+        attach=message_files,
         of="conversations",
+        shown=shown.conversations,
     ),
     "answer_conversation": ActionKind(
         "message",
@@ -436,7 +456,9 @@ ACTIONS: Mapping[str, ActionKind] = {
         _answered,
         adds=True,
         together=("body",),
+        attach=message_files,
         of="conversations",
+        shown=shown.messages,
     ),
 }
 """The actions by name."""

@@ -29,6 +29,7 @@ from airflow_provider_mirakl.runtime.arguments import (
 )
 from airflow_provider_mirakl.runtime.choices import OnInvalid, OnLostState, SourceFormat, UnknownFields
 from airflow_provider_mirakl.runtime.connections import OnConnect
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -78,7 +79,7 @@ class _ConnectOperator(OnConnect, PacedOperator):
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
 
 
-class _SendProductsOperator(_ConnectOperator):
+class _SendProductsOperator(LimitsFailures, _ConnectOperator):
     """Plans, then sends the plan chunk by chunk."""
 
     source = Table()
@@ -89,8 +90,6 @@ class _SendProductsOperator(_ConnectOperator):
     transform = Maybe(Text())
     strip = Flag()
     on_invalid = Choice[OnInvalid](get_args(OnInvalid))
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
     batch_size = Whole(most=MOST_IN_A_CALL)
     preview = Flag()
 
@@ -483,7 +482,7 @@ class MiraklConnectExportCatalogOperator(_ConnectOperator):
         return list_work(run, self.target)
 
 
-class MiraklConnectVerifyProductsOperator(_ConnectOperator):
+class MiraklConnectVerifyProductsOperator(LimitsFailures, _ConnectOperator):
     """Read the catalog back and compare it with what was submitted.
 
     This is the only way to learn the result: Mirakl Connect answers a bare 202, offers nothing to poll, and
@@ -518,8 +517,6 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
     rounds = Whole()
     round_interval = Seconds(least=0)
     resend_failed = Flag()
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def __init__(
         self,
@@ -576,7 +573,7 @@ class MiraklConnectVerifyProductsOperator(_ConnectOperator):
                     "The next sync of %s sends the %d failed products again.", state, outcome.failed
                 )
         try:
-            run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+            self.check_items(run, result)
         except MiraklItemsFailedError:
             work.restart()  # a retry reads again instead of repeating the result
             raise

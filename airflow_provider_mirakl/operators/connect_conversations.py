@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNotFoundError, Problem, counted
-from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
@@ -16,10 +13,7 @@ from airflow_provider_mirakl.runtime.arguments import Codes, Flag
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.actions.rows import Row
-    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import CodesArg, FlagArg, PathArg
     from airflow_provider_mirakl.runtime.signatures import ConnectExtractArguments, ConnectFilesArguments
     from airflow_provider_mirakl.shops.order_documents import Wanted
@@ -71,35 +65,6 @@ class ConversationActionsOperator(OrderActionsOperator):
 
     asset_name = "conversations"
 
-    def guard(self, rows: Sequence[Row]) -> None:
-        """Reject attachments that do not exist.
-
-        :raises MiraklInputError: a file is missing; every one is listed.
-        """
-        problems = [
-            Problem(f"row {number}: files: file {name} does not exist")
-            for number, row in enumerate(rows, 1)
-            for name in row.get("files", ())
-            if not (path := storage_path(name)).exists() or path.is_dir()
-        ]
-        if problems:
-            raise MiraklInputError(
-                f"{counted(len(problems), 'file')} cannot be attached; no call was made", problems
-            )
-
-    def call(self, group: list[Row]) -> Call[str]:
-        """The call of one message, its attachments opened again for each try."""
-        from airflow_provider_mirakl.api.call import Part
-
-        (row,) = group
-        paths = [storage_path(name) for name in row.get("files", ())]
-        parts = [Part("files", _opener(path), file_name=path.name) for path in paths]
-        return self.kind.call([{**row, "files": parts}])
-
-
-def _opener(path: StoragePath) -> Callable[[], Any]:
-    return lambda: path.open("rb")
-
 
 class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
     """Start conversations with the customers of orders (createConversation): an action for each row.
@@ -115,24 +80,6 @@ class MiraklConnectCreateConversationsOperator(ConversationActionsOperator):
 
     action = "begin_conversation"
 
-    def looked_up(
-        self, client: Client, entity_ids: Sequence[str], since: float
-    ) -> Iterator[Mapping[str, Any]]:
-        """The orders, each with its conversations."""
-        from airflow_provider_mirakl.api.conversations import list_conversations
-
-        found: dict[str, list[Any]] = {order_id: [] for order_id in entity_ids}
-        # Mirakl requires a time; a conversation may be older than the action.
-        first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=entity_ids)
-        for page in client.pages(first):
-            for conversation in page.items:
-                entity = conversation.get("entity")
-                found.setdefault(str(entity.get("id") if isinstance(entity, dict) else None), []).append(
-                    conversation
-                )
-        for order_id, conversations in found.items():
-            yield {"id": order_id, "conversations": conversations}
-
 
 class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
     """Answer customers in conversations (createMessage): an action for each row.
@@ -146,19 +93,6 @@ class MiraklConnectAnswerConversationsOperator(ConversationActionsOperator):
     """
 
     action = "answer_conversation"
-
-    def looked_up(
-        self, client: Client, entity_ids: Sequence[str], since: float
-    ) -> Iterator[Mapping[str, Any]]:
-        """The conversations, each with its messages."""
-        from airflow_provider_mirakl.api.conversations import get_conversation_messages
-
-        for conversation_id in entity_ids:
-            try:
-                messages = client.send(get_conversation_messages(conversation_id))
-            except MiraklNotFoundError:  # the action is rejected, and its row reports that
-                continue
-            yield {"id": conversation_id, "messages": messages}
 
 
 class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
-from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
 from airflow_provider_mirakl.runtime.arguments import Codes
@@ -14,10 +12,7 @@ from airflow_provider_mirakl.runtime.arguments import Codes
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_mirakl.actions.rows import Row
-    from airflow_provider_mirakl.api.call import Call
     from airflow_provider_mirakl.client.http import Client
-    from airflow_provider_mirakl.files.storage import StoragePath
     from airflow_provider_mirakl.runtime.arguments import CodesArg, PathArg
     from airflow_provider_mirakl.runtime.signatures import ConnectFilesArguments
     from airflow_provider_mirakl.shops.order_documents import Wanted
@@ -73,51 +68,3 @@ class MiraklConnectUploadOrderDocumentsOperator(OrderActionsOperator):
     """
 
     action = "upload_document"
-
-    def guard(self, rows: Sequence[Row]) -> None:
-        """Reject files that Mirakl would reject.
-
-        :raises MiraklInputError: a file cannot be uploaded; every problem is listed.
-        """
-        from airflow_provider_mirakl.api.orders import MAX_DOCUMENT_BYTES
-
-        problems = []
-        for number, row in enumerate(rows, 1):
-            path = _path_of(row)
-            if path.name.rpartition(".")[2].lower() not in ("pdf", "jpg", "jpeg", "png", "csv"):
-                problems.append(Problem(f"row {number}: path: must be a PDF, JPEG, PNG or CSV file"))
-            elif not path.exists() or path.is_dir():
-                problems.append(Problem(f"row {number}: path: file {row['path']} does not exist"))
-            elif (size := int(path.stat().st_size)) > MAX_DOCUMENT_BYTES:
-                problems.append(
-                    Problem(
-                        f"row {number}: path: file has {size:,} bytes; Mirakl allows {MAX_DOCUMENT_BYTES:,}"
-                    )
-                )
-        if problems:
-            raise MiraklInputError(
-                f"{counted(len(problems), 'file')} cannot be uploaded; no call was made", problems
-            )
-
-    def call(self, group: list[Row]) -> Call[str]:
-        """The upload of a file, opened again for each try."""
-        (row,) = group
-        path = _path_of(row)
-        return self.kind.call([{"file_name": path.name, **row, "content": lambda: path.open("rb")}])
-
-    def looked_up(
-        self, client: Client, entity_ids: Sequence[str], since: float
-    ) -> Iterator[Mapping[str, Any]]:
-        """The orders, each with its documents."""
-        from airflow_provider_mirakl.api.orders import list_order_documents
-
-        documents: dict[str, list[Any]] = {order_id: [] for order_id in entity_ids}
-        for page in client.pages(list_order_documents(order_ids=entity_ids)):
-            for document in page.items:
-                documents.setdefault(str(document.get("order_id")), []).append(document)
-        for order_id, listed in documents.items():
-            yield {"id": order_id, "documents": listed}
-
-
-def _path_of(row: Row) -> StoragePath:
-    return storage_path(row["path"])

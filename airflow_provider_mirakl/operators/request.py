@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_mirakl.api.values import Role, numeric_id
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklError,
+    MiraklUnclearSubmissionError,
+)
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
@@ -72,8 +74,8 @@ class MiraklRequestOperator(PacedOperator):
     Retries and errors work as for every other call. Set ``interval`` to keep the operation's call frequency.
 
     A write is sent once. It is noted in the work folder before the call; if it is not known whether Mirakl accepted it,
-    a retry stops with ``AirflowFailException``, and you decide. ``replay=True`` declares that sending it twice is
-    harmless; clearing the task sends it again.
+    a retry stops with ``MiraklUnclearSubmissionError``, and you decide. ``replay=True`` declares that sending it twice
+    is harmless; clearing the task sends it again.
 
     With ``paging`` every page is read and kept; a retry continues with the first unread page. With ``interval`` too,
     a deferrable task waits in the triggerer between the pages.
@@ -107,7 +109,7 @@ class MiraklRequestOperator(PacedOperator):
         ``items``, their number. With ``target``: ``target`` and its ``size`` instead of ``body``.
     :raises MiraklConfigurationError: arguments are invalid; no call was made.
     :raises MiraklApiError: Mirakl rejected the call.
-    :raises AirflowFailException: a previous try may have sent the write.
+    :raises MiraklUnclearSubmissionError: a previous try may have sent the write.
     """
 
     path = Text()
@@ -196,7 +198,7 @@ class MiraklRequestOperator(PacedOperator):
     def _once(self, run: TaskRun) -> Iterator[None]:
         """Make a call that must not be sent twice.
 
-        :raises AirflowFailException: a previous try may have made it.
+        :raises MiraklUnclearSubmissionError: a previous try may have made it.
         """
         from airflow_provider_mirakl.jobs.requests import WRITTEN, Written
 
@@ -207,10 +209,11 @@ class MiraklRequestOperator(PacedOperator):
         written = note.read()
         if written is not None and written.phase != "refused":
             known = "was answered" if written.phase == "answered" else "may have reached Mirakl"
-            raise AirflowFailException(
+            raise MiraklUnclearSubmissionError(
                 f"{self._name} of a previous try at {written.at:%H:%M:%S} UTC {known}, so it is not sent again. Check "
                 "in Mirakl what it changed. Clear the task to send it again, or set replay=True if sending it twice is "
-                "harmless"
+                "harmless",
+                operation=self._name,
             )
         note.write(Written("intent", datetime.now(UTC)))
         try:

@@ -32,6 +32,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Whole,
 )
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -96,15 +97,12 @@ class _ListingOperator(MiraklInstanceOperator):
         return [document for document in client.send(call) if not type_codes or document.type in type_codes]
 
 
-class _CheckedOperator(_ListingOperator, StoringOperator):
+class _CheckedOperator(LimitsFailures, _ListingOperator, StoringOperator):
     """Base of the operators that evaluate each document.
 
     :param max_failed_items: how many documents may fail without failing the task; ``None`` allows any number.
     :param max_failed_ratio: the share of documents, 0 to 1, that may fail without failing the task.
     """
-
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def __init__(
         self,
@@ -131,7 +129,7 @@ class _CheckedOperator(_ListingOperator, StoringOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
             writer.add_all(results)
         result = writer.outcome.summary() | {"folder": str(run.folder)} | dict(further or {})
-        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self.check_items(run, result)
         run.tell_assets(self, result)
         return result
 

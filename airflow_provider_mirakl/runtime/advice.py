@@ -61,8 +61,7 @@ FIXES: dict[type[Exception], str] = {
     MiraklJobFailedError: "Read Mirakl's reason above and the archived reports, correct the file, then clear the task.",
     MiraklJobTimeoutError: "Retry the task: it waits for the same job again. Raise timeout if jobs of this size take "
     "longer.",
-    MiraklUnclearSubmissionError: "Check in Mirakl's back office whether the submission arrived. If it did not, clear "
-    "the task to submit again.",
+    MiraklUnclearSubmissionError: "Check in Mirakl's back office whether it arrived, then continue as described above.",
     MiraklTriggerEventError: "Install the same version of the package for workers and triggerers, then clear the task.",
     AirflowSensorTimeout: "Check that what the sensor waits for still happens, or raise timeout. Clear the task to "
     "wait again.",

@@ -119,6 +119,13 @@ class SensorTaskArguments(AirflowArguments, total=False):
     never_fail: bool
 
 
+class FailureLimits(TypedDict, total=False):
+    """The parameters of :class:`LimitsFailures`."""
+
+    max_failed_items: WholeArg | None
+    max_failed_ratio: NumberArg | None
+
+
 class PacedArguments(TaskArguments, total=False):
     """The parameters of :class:`PacedOperator`, for the operators built on it."""
 
@@ -143,11 +150,8 @@ class JobArguments(TaskArguments, total=False):
     work_folder: PathArg | None
 
 
-class CheckedJobArguments(JobArguments, total=False):
+class CheckedJobArguments(JobArguments, FailureLimits, total=False):
     """The parameters of :class:`CheckedJobOperator`, for the operators built on it."""
-
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
 
 
 class RowsJobArguments(CheckedJobArguments, total=False):
@@ -218,18 +222,16 @@ class FindImportsArguments(TaskArguments, total=False):
     shop_id: WholeArg | None
 
 
-class ConnectFilesArguments(TaskArguments, total=False):
+class ConnectFilesArguments(TaskArguments, FailureLimits, total=False):
     """The parameters of :class:`ConnectFilesOperator` that have a default, for the operators built on it."""
 
     order_ids: CodesArg | None
     updated_from: MomentArg | None
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
     mirakl_connect_conn_id: TextArg
     work_folder: PathArg | None
 
 
-class OrderActionArguments(TaskArguments, total=False):
+class OrderActionArguments(TaskArguments, FailureLimits, total=False):
     """The parameters of :class:`OrderActionsOperator` that have a default, for the operators built on it."""
 
     preview: FlagArg
@@ -239,8 +241,6 @@ class OrderActionArguments(TaskArguments, total=False):
     poll_interval: float | timedelta
     timeout: float | timedelta
     max_failures: int
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
     on_unclear: FailOrResend | TextArg
     mirakl_connect_conn_id: TextArg
     work_folder: PathArg | None
@@ -273,7 +273,7 @@ class ConnectArguments(PacedArguments, total=False):
     mirakl_connect_conn_id: TextArg
 
 
-class SendArguments(ConnectArguments, total=False):
+class SendArguments(ConnectArguments, FailureLimits, total=False):
     """Parameters of the operators that send products to Mirakl Connect."""
 
     source_format: SourceFormat | TextArg | None
@@ -282,8 +282,6 @@ class SendArguments(ConnectArguments, total=False):
     items: TextArg | None
     transform: TextArg | None
     strip: FlagArg
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
     on_invalid: OnInvalid | TextArg
     batch_size: WholeArg
     preview: FlagArg
@@ -302,11 +300,8 @@ class StoringArguments(InstanceArguments, total=False):
     work_folder: PathArg | None
 
 
-class CheckedArguments(StoringArguments, total=False):
+class CheckedArguments(StoringArguments, FailureLimits, total=False):
     """Parameters of the operators that evaluate each document."""
-
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
 
 
 class SensorArguments(SensorTaskArguments, total=False):
@@ -334,12 +329,10 @@ class JobSensorArguments(SensorArguments, total=False):
     work_folder: PathArg | None
 
 
-class CheckedJobSensorArguments(JobSensorArguments, total=False):
+class CheckedJobSensorArguments(JobSensorArguments, FailureLimits, total=False):
     """The parameters of :class:`CheckedJobSensor` that have a default, for the sensors built on it."""
 
     id_column: TextArg | None
-    max_failed_items: WholeArg | None
-    max_failed_ratio: NumberArg | None
 
 
 class Reading(TypedDict):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Whole
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklConnectSensor
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_mirakl.jobs.waiting import Found
-    from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, WholeArg
+    from airflow_provider_mirakl.runtime.arguments import CodesArg, MomentArg, NumberArg, WholeArg
     from airflow_provider_mirakl.runtime.signatures import ConnectSensorArguments
 
 
@@ -80,12 +81,13 @@ class MiraklConnectOrdersSensor(MiraklConnectSensor):
         return found
 
 
-class MiraklConnectOrderActionsSensor(MiraklConnectSensor):
+class MiraklConnectOrderActionsSensor(LimitsFailures, MiraklConnectSensor):
     """Wait for actions on orders and returns that another task sent with ``wait_for_completion=False``
     (v2-getActionStatus).
 
     :param action_ids: Mirakl's ids, such as the ``action_ids`` of the operator. Templated.
-    :param max_failed_items: how many actions may fail without failing the task; ``None`` allows any number.
+    :param max_failed_items: how many actions may fail without failing the task; ``None`` allows any number. Templated.
+    :param max_failed_ratio: the share of actions, 0 to 1, that may fail without failing the task. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
     :param poke_interval: seconds between two polls; default 300, which Mirakl recommends; it permits 60.
     :return: the outcome (``sent``, ``succeeded``, ``failed``, ``errors``), with ``action_ids``, and ``reasons``: code
@@ -98,18 +100,19 @@ class MiraklConnectOrderActionsSensor(MiraklConnectSensor):
     """What the actions are about."""
     poll = "airflow_provider_mirakl.actions.book.actions_ended"
     action_ids = Codes()
-    max_failed_items = Maybe(Whole(least=0))
 
     def __init__(
         self,
         *,
         action_ids: CodesArg,
         max_failed_items: WholeArg | None = 0,
+        max_failed_ratio: NumberArg | None = None,
         **kwargs: Unpack[ConnectSensorArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.action_ids = action_ids
         self.max_failed_items = max_failed_items
+        self.max_failed_ratio = max_failed_ratio
 
     def poll_arguments(self) -> dict[str, Any]:
         """The actions."""
@@ -136,7 +139,7 @@ class MiraklConnectOrderActionsSensor(MiraklConnectSensor):
                 [f"Action {action_id}: {code}: {message}" for action_id, (code, message) in failed.items()],
             )
         result = writer.outcome.summary() | {"action_ids": self.action_ids, "reasons": failed}
-        TaskRun(context, None, begins=False).check_items(result, self.max_failed_items, None, self.log)
+        self.check_items(TaskRun(context, None, begins=False), result)
         return result
 
 

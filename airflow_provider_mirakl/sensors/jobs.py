@@ -15,14 +15,13 @@ from airflow_provider_mirakl.runtime.arguments import (
     Location,
     Maybe,
     Moment,
-    Number,
     Text,
-    Whole,
     read_caller,
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import TargetFormat, Until
 from airflow_provider_mirakl.runtime.connections import OfJob
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -179,7 +178,7 @@ class MiraklJobSensor(OfJob, MiraklBaseSensor):
         """
 
 
-class CheckedJobSensor(MiraklJobSensor):
+class CheckedJobSensor(LimitsFailures, MiraklJobSensor):
     """Waits for jobs, archives their reports and evaluates their items, like the operator that submits them.
 
     :param id_column: the column of error reports that names an item; default the first of the usual ones. Templated.
@@ -193,8 +192,6 @@ class CheckedJobSensor(MiraklJobSensor):
     """
 
     id_column = Maybe(Text())
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def __init__(
         self,
@@ -217,7 +214,7 @@ class CheckedJobSensor(MiraklJobSensor):
 
     def checked(self, run: TaskRun, result: dict[str, Any], client: Client) -> dict[str, Any]:
         """Fail the task when too many items failed."""
-        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self.check_items(run, result)
         return result
 
 

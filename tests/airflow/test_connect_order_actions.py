@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.sandbox import Sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
@@ -185,8 +186,6 @@ def test_an_equal_one_of_another_task_is_not_taken_for_this_one(
 def test_a_worker_that_dies_before_it_notes_the_id(
     run_dag: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_mirakl.files.notes import Note
-
     (order_id,) = sandbox.place_orders(1, status="SHIPPED")
     write, killed = Note.write, False
 
@@ -206,7 +205,9 @@ def test_a_worker_that_dies_before_it_notes_the_id(
 
 
 @pytest.mark.parametrize("on_unclear", ["fail", "resend"])
-def test_what_no_order_shows_is_for_a_person(run_dag: Any, sandbox: Sandbox, on_unclear: str) -> None:
+def test_what_no_order_shows_is_for_a_person(
+    run_dag: Any, sandbox: Sandbox, capfd: pytest.CaptureFixture[str], on_unclear: str
+) -> None:
     """Read and never carried out: from outside it looks like a refund that is still at work."""
     placed = sandbox.place_orders(2, status="SHIPPED")
     sandbox.fault("status", operation="v2-refundOrderLines", status=502, times=1)
@@ -215,6 +216,10 @@ def test_what_no_order_shows_is_for_a_person(run_dag: Any, sandbox: Sandbox, on_
     calls = sandbox.journal("v2-refundOrderLines")
     if on_unclear == "fail":
         assert run.state == "failed"
+        assert (
+            "MiraklUnclearSubmissionError: It is not known whether Mirakl received the refund"
+            in capfd.readouterr().out
+        )
         assert len(calls) == 1
         assert not any(adjustments(sandbox, key) for key in placed)
     else:
@@ -409,3 +414,44 @@ def test_a_message_that_nothing_proves_is_for_a_person(run_dag: Any, sandbox: Sa
     assert sandbox.call(
         lambda world: not any(book.conversations.rows for book in world.orders.books.values())
     )
+
+
+def test_a_missing_attachment_stops_every_message(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here.txt").write_text("here")
+    rows = [
+        {"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(tmp_path / name)]}
+        for order_id, name in zip(sandbox.place_orders(3), ("here.txt", "gone.txt", "lost.txt"), strict=True)
+    ]
+    assert run_dag(CONVERSATIONS.format(action="Create", source=rows, more="")).state == "failed"
+    said = capfd.readouterr().out
+    assert "gone.txt does not exist" in said
+    assert "lost.txt does not exist" in said
+    assert not sandbox.journal("createConversation")
+
+
+def test_an_attachment_that_vanishes_just_before_its_call_leaves_nothing_unclear(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(b"photo")
+    (order_id,) = sandbox.place_orders(1)
+    source = CONVERSATIONS.format(
+        action="Create",
+        source=[{"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(file)]}],
+        more="",
+    )
+    write = Note.write
+
+    def vanishes(self: Any, content: Any) -> None:
+        write(self, content)
+        if self.kind.file == "actions.json" and content.entries:
+            file.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Note, "write", vanishes)
+    assert run_dag(source).state == "failed"
+    assert not file.exists()
+    assert not sandbox.journal("createConversation")
+    (book,) = (tmp_path / "work").rglob("actions.json")
+    assert json.loads(book.read_bytes())["content"]["entries"] == {}

@@ -302,6 +302,8 @@ def test_the_sensor_of_actions(run_dag: Any, sandbox: Sandbox) -> None:
     assert failed.returned("wait")["failed"] == 1, "the outcome is there all the same"
     allowed = both.replace("poke_interval=1", "poke_interval=1, max_failed_items=1")
     assert run_dag(allowed).returned("wait")["reasons"][ids[1]][0] == "ORDER_IN_WRONG_STATE"
+    half = both.replace("poke_interval=1", "poke_interval=1, max_failed_ratio=0.5")
+    assert run_dag(half).state == "success"
 
 
 OTHERS = DAG.replace("connect_orders", "connect_{page}").replace("ExtractOrders", "Extract{name}")

@@ -36,7 +36,6 @@ PACED = {"upsert", "upsert in a worker", "delete", "delta", "catalog export", "o
 JOBS = {"resync", "shipments", "P41", "OF01", "OF24", "STO01", "PRI01", "OF52", "CM52", "CM21"}
 REPEATABLE = {kind.code for kind in KINDS.values() if kind.unclear == "resend"} | {"OF24", "A02"}
 """What is sent again when it is not known whether Mirakl took it, because that does no harm."""
-UNCLEAR = re.compile(r"AirflowFailException: It is not known whether Mirakl received")
 BOUND = re.compile(r"(try|failure) \d+ of \d+|(refused_timeout|timeout)=|did not end within")
 ERROR = re.compile(r"^(?:airflow_provider_mirakl\S*\.)?(Mirakl\w+Error)(?::|$)", re.MULTILINE)
 
@@ -116,7 +115,7 @@ def test_a_fault(
         assert stand.sandbox.call(lambda world: any(rule.struck for rule in world.faults.rules))
         succeeded = PARTLY if unknown else "succeeds"
         ended = succeeded if run.state == "success" else errors[-1] if errors else run.state
-        if ended == "MiraklUnclearSubmissionError" or (run.state != "success" and UNCLEAR.search(said)):
+        if ended == "MiraklUnclearSubmissionError":
             ended = PERSON
         assert ended == ends(operation.name, fault.name), said[-3000:]
         if fault.strikes == "always" and len(stand.sandbox.journal(MAIN[operation.name])) > 2:

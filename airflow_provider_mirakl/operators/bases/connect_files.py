@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Number, Whole
+from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment
 from airflow_provider_mirakl.runtime.connections import OnConnect
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.shops.order_documents import Wanted
 
 
-class ConnectFilesOperator(OnConnect, MiraklBaseOperator):
+class ConnectFilesOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
     """Fetches files to a folder. A file that exists with the size that Mirakl lists is not fetched again.
 
     :param target: folder of the files: a local path or object storage. Templated.
@@ -52,8 +53,6 @@ class ConnectFilesOperator(OnConnect, MiraklBaseOperator):
     target = Location()
     order_ids = Codes()
     updated_from = Maybe(Moment())
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
     work_folder = Maybe(Location())
 
     def __init__(
@@ -103,5 +102,5 @@ class ConnectFilesOperator(OnConnect, MiraklBaseOperator):
             "target": str(target),
             "folder": str(run.folder),
         }
-        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self.check_items(run, result)
         return result

@@ -25,7 +25,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Id,
     Location,
     Maybe,
-    Number,
     Seconds,
     Whole,
     check_role,
@@ -34,6 +33,7 @@ from airflow_provider_mirakl.runtime.arguments import (
 )
 from airflow_provider_mirakl.runtime.choices import OnUnclear
 from airflow_provider_mirakl.runtime.connections import OfJob
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -256,15 +256,12 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
         return {"shop_id": self.caller.shop_id, "source": source if isinstance(source, str) else None}
 
 
-class CheckedJobOperator(MiraklJobOperator):
+class CheckedJobOperator(LimitsFailures, MiraklJobOperator):
     """Base of the operators whose jobs have items that may fail.
 
     :param max_failed_items: how many items may fail without failing the task; ``None`` allows any number.
     :param max_failed_ratio: the share of items, 0 to 1, that may fail without failing the task.
     """
-
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def __init__(
         self,
@@ -279,6 +276,6 @@ class CheckedJobOperator(MiraklJobOperator):
 
     def checked(self, result: dict[str, Any]) -> dict[str, Any]:
         """Log the results of the items, and fail the task if too many failed."""
-        self.task_run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self.check_items(self.task_run, result)
         self.task_run.tell_assets(self, result)
         return result

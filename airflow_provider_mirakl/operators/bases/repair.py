@@ -23,11 +23,11 @@ from airflow_provider_mirakl.runtime.arguments import (
     Given,
     Location,
     Maybe,
-    Number,
     Seconds,
     Text,
     Whole,
 )
+from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 RouteName = Literal["direct", "djust"]
 
 
-class ProductRepairOperator(MiraklBaseOperator):
+class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
     """Base of the operators that repair single products: input, preview, one of two routes, wait, report.
 
     The parameters are those of :class:`~airflow_provider_mirakl.operators.resync.MiraklResyncProductsOperator`.
@@ -74,8 +74,6 @@ class ProductRepairOperator(MiraklBaseOperator):
     poll_interval = Seconds(above=0, templated=False)
     timeout = Seconds(least=0)
     max_failures = Whole(least=0, templated=False)
-    max_failed_items = Maybe(Whole(least=0))
-    max_failed_ratio = Maybe(Number(least=0, most=1))
     work_folder = Maybe(Location())
 
     def __init__(
@@ -194,7 +192,7 @@ class ProductRepairOperator(MiraklBaseOperator):
             return wait.to_the_end(client, first=now + interval)
 
     def _checked(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
-        run.check_items(result, self.max_failed_items, self.max_failed_ratio, self.log)
+        self.check_items(run, result)
         run.tell_assets(self, result)
         return result
 

@@ -6,13 +6,13 @@ import json
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
     MiraklConfigurationError,
     MiraklPermissionError,
     MiraklTransportError,
+    MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.operators.request import MiraklRequestOperator
 
@@ -133,13 +133,13 @@ def test_a_write_of_which_nobody_knows_is_left_to_a_person(
     with pytest.raises(MiraklTransportError):
         task.run()
     with pytest.raises(
-        AirflowFailException, match="POST /api/mcm/products/synchronization of a previous try"
+        MiraklUnclearSubmissionError, match="POST /api/mcm/products/synchronization of a previous try"
     ):
         task.run()
     assert len(mirakl_sandbox.journal("CM21")) == 1
     task.ti.max_tries += 1  # as clearing the task does
     assert task.run()["status"] == 200
-    with pytest.raises(AirflowFailException, match="was answered"):
+    with pytest.raises(MiraklUnclearSubmissionError, match="was answered"):
         task.run()
     assert len(mirakl_sandbox.journal("CM21")) == 2
 

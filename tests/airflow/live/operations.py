@@ -286,7 +286,7 @@ KEYS: dict[str, Any] = {
 }
 
 
-_UNCLEAR = re.compile(r"\bAirflowFailException: (It is not known whether [^.]*)")
+_UNCLEAR = re.compile(r"\bMiraklUnclearSubmissionError: ([^.\n]*)")
 
 
 class Stand:

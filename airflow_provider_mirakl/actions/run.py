@@ -1,0 +1,354 @@
+"""The actions of one task, from their rows to the outcome of each. Plain Python: it takes a client.
+
+Each action is asynchronous. Its intent is noted before the call and its id immediately after it, so that a retry, a
+crash or a lost worker never accepts, ships or refunds twice. See the table of :mod:`~.book`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from airflow_provider_mirakl.actions.attachments import Reach
+from airflow_provider_mirakl.actions.book import (
+    BUSY,
+    ActionEntry,
+    Content,
+    Senders,
+    plan_hash,
+    read_plan,
+    write_plan,
+)
+from airflow_provider_mirakl.actions.rows import Row, checked
+from airflow_provider_mirakl.actions.shown import BATCH
+from airflow_provider_mirakl.actions.table import ActionKind, is_proven
+from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
+    MiraklError,
+    MiraklInputError,
+    MiraklJobTimeoutError,
+    MiraklNotFoundError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+    MiraklUnclearSubmissionError,
+    Problem,
+)
+from airflow_provider_mirakl.files.notes import Note
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.log_groups import log_lines
+from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class ActionRun:
+    """Carries out the actions of one task.
+
+    :param kind: what they do.
+    :param folder: the folder of the plan and the outcome.
+    :param note: stores the book.
+    :param reach: makes a path of the name of a file that is attached.
+    """
+
+    def __init__(self, kind: ActionKind, folder: StoragePath, note: Note[Content], reach: Reach) -> None:
+        self._kind = kind
+        self._folder = folder
+        self._note = note
+        self._reach = reach
+        self._book = Content()
+        self._groups: list[list[Row]] = []
+
+    # Planning
+
+    def begin(self, read: Callable[[], list[list[Row]]], *, may_have_sent: bool) -> None:
+        """Open the book, and plan the rows of each action: those of a previous try if it sent any.
+
+        The book is written before anything else, so that a lost book differs from none.
+
+        :param read: reads and checks the rows.
+        :param may_have_sent: whether a previous try may have sent actions: then the book must be there.
+        :raises MiraklUnclearSubmissionError: the book of a previous try is missing, or its plan is, and the rows have
+            changed.
+        """
+        book = self._note.read()
+        if book is None:
+            if may_have_sent:
+                raise self._lost()
+            book = Content()
+            self._note.write(book)
+        self._book = book
+        kept = read_plan(self._folder, book.plan) if book.entries else None
+        if kept is not None:
+            log.info(
+                "Continuing with the rows that a previous try planned; it sent %d actions", len(book.entries)
+            )
+            self._groups = kept
+            return
+        self._groups = read()
+        if book.entries and plan_hash(self._groups) != book.plan:
+            raise self._unclear(
+                f"A previous try sent {len(book.entries)} actions for other rows, and its plan in {self._folder} is "
+                "missing. Check which orders were changed, and send the others in another Dag run"
+            )
+        write_plan(self._folder, self._groups)
+        book.plan = plan_hash(self._groups)
+        self._note.write(book)
+
+    def take_up(self) -> None:
+        """Continue after a wait in the triggerer.
+
+        :raises MiraklUnclearSubmissionError: the book or the plan is missing.
+        """
+        book = self._note.read()
+        groups = None if book is None else read_plan(self._folder, book.plan)
+        if book is None or groups is None:
+            raise self._lost()
+        self._book, self._groups = book, groups
+
+    def preview(self) -> dict[str, Any]:
+        """Log what would be sent, without sending it."""
+        kind, rows = self._kind, sum(map(len, self._groups))
+        log_lines(
+            log.info,
+            f"Preview: {len(self._groups):,} actions, {rows:,} rows; nothing was sent",
+            [f"{kind.title} of {', '.join(map(kind.item_id, group))}" for group in self._groups],
+        )
+        return Outcome().summary() | {
+            "planned": rows,
+            "orders": len(self._groups),
+            "folder": str(self._folder),
+        }
+
+    # Sending
+
+    @property
+    def action_ids(self) -> list[str]:
+        """Mirakl's ids of the actions that were sent."""
+        return [entry.action_id for entry in self._book.entries.values() if entry.action_id]
+
+    @property
+    def pending(self) -> list[str]:
+        """Mirakl's ids of the actions that are not known to have ended."""
+        return [
+            entry.action_id
+            for entry in self._book.entries.values()
+            if entry.phase == "submitted" and entry.action_id
+        ]
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The result of a task that does not wait."""
+        return {"action_ids": self.action_ids, "orders": len(self._groups), "folder": str(self._folder)}
+
+    def send(self, client: Client, senders: Senders, *, resend: bool) -> None:
+        """Send what was not sent.
+
+        If an action adds something, its orders are read first: only then can a later try determine what this action has
+        added from what was there before.
+
+        :param senders: which tasks send actions for which orders.
+        :param resend: whether to send an action again if the order does not show that a previous try carried it out.
+        :raises MiraklUnclearSubmissionError: an order does not show it; you decide.
+        """
+        self._clear_up(client, senders, resend=resend)
+        kind, groups = self._kind, self._groups
+        for some in _batches([index for index in range(len(groups)) if str(index) not in self._book.entries]):
+            ids = sorted({groups[index][0][kind.key] for index in some})
+            shown = self._shown(client, ids, time.time()) if kind.adds else {}
+            for index in some:
+                found = shown.get(groups[index][0][kind.key])
+                before = None if found is None else kind.marked(found, groups[index])
+                entry = ActionEntry(time.time(), before=before)
+                if kind.adds:
+                    senders.note(groups[index][0][kind.key], entry.at)
+                self._send_one(client, str(index), entry)
+
+    def _clear_up(self, client: Client, senders: Senders, *, resend: bool) -> None:
+        """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
+        kind, entries = self._kind, self._book.entries
+        for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
+            if entries[place].code in BUSY:
+                del entries[place]
+        left = []
+        for some in _batches([(place, entry) for place, entry in entries.items() if entry.phase == "intent"]):
+            ids = sorted({self._entity_id(place) for place, _ in some})
+            shown = self._shown(client, ids, min(entry.at for _, entry in some))
+            for place, entry in some:
+                entity_id = self._entity_id(place)
+                doubt = self._doubt(senders, shown.get(entity_id), place)
+                if doubt is None:
+                    log.warning("%s shows that its %s was carried out", entity_id, kind.title)
+                    entry.phase = "done"
+                elif resend:
+                    del entries[place]
+                else:
+                    left.append(f"{entity_id} ({doubt})")
+        self._note.write(self._book)
+        if left:
+            raise self._unclear(
+                f"It is not known whether Mirakl received the {kind.title} of {', '.join(left)}. Check it in "
+                "Mirakl Connect: if it was carried out, or will be, clear the task later; if it was not, clear the "
+                "task with on_unclear='resend'. Accepted actions are not sent again"
+            )
+
+    def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
+        """The listed ones, by id. No page is read after the last expected one."""
+        found: dict[str, dict[str, Any]] = {}
+        for one in self._kind.shown(client, entity_ids, since):
+            if one.get("id") in entity_ids:
+                found[str(one["id"])] = dict(one)
+                if len(found) == len(entity_ids):
+                    break
+        return found
+
+    def _doubt(self, senders: Senders, found: dict[str, Any] | None, place: str) -> str | None:
+        """Why an order or a return does not prove that an action was carried out; ``None`` when it does."""
+        kind, entry, entity_id = self._kind, self._book.entries[place], self._entity_id(place)
+        if found is None:
+            return "it is not listed"
+        after = kind.marked(found, self._groups[int(place)])
+        if not all(after):
+            return "it does not show yet"
+        if not kind.adds:
+            return None
+        ours = [
+            mark
+            for other in self._book.entries
+            if other != place and self._entity_id(other) == entity_id
+            for marks in kind.marked(found, self._groups[int(other)])
+            for mark in marks
+        ]
+        if not is_proven(entry.before, after, ours):
+            return "there is an equal one, which may be older or from another task"
+        if senders.others(entity_id, entry.at):
+            return "one shows, and another task sent its own for the same order"
+        return None
+
+    def _send_one(self, client: Client, place: str, entry: ActionEntry) -> None:
+        kind, entries = self._kind, self._book.entries
+        entries[place] = entry
+        self._note.write(self._book)
+        try:
+            entry.action_id = client.send(kind.request(self._groups[int(place)], self._reach))
+            entry.phase = "submitted"
+        except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
+            entry.phase = "failed"
+            entry.code = refusal.code or str(refusal.status)
+            entry.message = str(refusal)[:200]
+            log.warning("%s", refusal)
+        except MiraklError as error:
+            uncertain = isinstance(error, MiraklServerError | MiraklTransportError | MiraklReplyError)
+            if error.surely_not_done or not uncertain:
+                del entries[place]
+                self._note.write(self._book)
+            raise
+        if entry.action_id is not None:  # log it first: if the disk is full, the note cannot keep the id
+            log.info("The %s of %s is action %s", kind.title, self._entity_id(place), entry.action_id)
+        self._note.write(self._book)
+
+    # The end
+
+    def note_ended(self, ended: Collection[str], failed: Mapping[str, Any]) -> None:
+        """Note the actions that have ended.
+
+        :param ended: their ids.
+        :param failed: code and message of those that failed, by id.
+        """
+        for entry in self._book.entries.values():
+            if entry.phase == "submitted" and entry.action_id in ended:
+                reason = failed.get(entry.action_id or "")
+                entry.phase = "done" if reason is None else "failed"
+                entry.code, entry.message = reason or (None, None)
+        self._note.write(self._book)
+
+    def conclude(self, found: Mapping[str, Any] | None, timeout: float) -> dict[str, Any]:
+        """Note how the actions ended, and write the outcome of each row.
+
+        :param found: the finding of the poll; ``None`` if there was nothing to wait for, or it took too long.
+        :param timeout: the longest wait, in seconds.
+        :raises MiraklJobTimeoutError: they did not end in time.
+        """
+        if found is not None:
+            self.note_ended(self.pending, found["failed"])
+        elif self.pending:
+            raise MiraklJobTimeoutError(
+                f"{len(self.pending)} actions did not end within {timeout:,.0f} s; they continue in Mirakl, and a "
+                "retry waits for them",
+                job_ids=self.pending,
+            )
+        with OutcomeWriter(self._folder / "outcome.ndjson", job_ids=self.action_ids) as writer:
+            for index, group in enumerate(self._groups):
+                entry = self._book.entries[str(index)]
+                status: Literal["succeeded", "failed"] = "succeeded" if entry.phase == "done" else "failed"
+                for row in group:
+                    writer.add(ItemResult(self._kind.item_id(row), status, entry.code, entry.message))
+        return writer.outcome.summary() | self.sent
+
+    # Helpers
+
+    def _entity_id(self, place: str) -> str:
+        return str(self._groups[int(place)][0][self._kind.key])
+
+    def _lost(self) -> MiraklError:
+        return self._unclear(
+            f"A previous try may have sent actions, and its notes in {self._folder} are missing. Check in Mirakl "
+            "Connect which orders were changed, and that every worker can access [mirakl] work_folder. If nothing was "
+            "sent, clear the task with on_unclear='resend'"
+        )
+
+    def _unclear(self, message: str) -> MiraklError:
+        return MiraklUnclearSubmissionError(message, operation=self._kind.code)
+
+
+def grouped_rows(
+    kind: ActionKind,
+    rows: Sequence[Any],
+    max_orders: int,
+    guard: Callable[[Sequence[Row]], None],
+    reach: Reach,
+) -> list[list[Row]]:
+    """Check rows, and put together those of each action.
+
+    :param kind: the action.
+    :param rows: the rows as they were read.
+    :param max_orders: largest number of orders or returns.
+    :param guard: raises if the rows exceed a limit together.
+    :param reach: makes a path of the name of a file that is attached.
+    :raises MiraklInputError: a row is invalid, or there are too many.
+    """
+    rows = checked(rows, kind.columns, kind.wrong)
+    if doubles := list(kind.doubles(rows)):
+        raise MiraklInputError(
+            f"source contains {', '.join(doubles[:10])} more than once; no call was made. Merge them into one row"
+        )
+    groups = kind.grouped(rows)
+    entities = len({row[kind.key] for row in rows})
+    if entities > max_orders:
+        raise MiraklInputError(
+            f"source contains {entities:,} orders or returns, but max_orders allows {max_orders:,}; no call "
+            "was made. Raise max_orders if that many are intended"
+        )
+    guard(rows)
+    problems = []
+    for (
+        group
+    ) in groups:  # build every call before the first one is made: building it finds the remaining errors
+        try:
+            kind.request(group, reach)
+        except MiraklInputError as error:
+            problems.append(Problem(f"{kind.item_id(group[0])}: {error}"))
+    if problems:
+        raise MiraklInputError(f"{len(problems)} actions cannot be sent; no call was made", problems)
+    return groups
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))

@@ -1,0 +1,75 @@
+"""What Mirakl shows now of the orders, returns and conversations that actions are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
+from airflow_provider_mirakl.api.orders import list_order_documents, list_orders
+from airflow_provider_mirakl.api.returns import list_returns
+from airflow_provider_mirakl.exceptions import MiraklNotFoundError
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.client.http import Client
+
+Shown: TypeAlias = "Callable[[Client, Sequence[str], float], Iterator[Mapping[str, Any]]]"
+"""Lists objects among which are those of some ids, at most :data:`BATCH`. It takes the time in seconds since the epoch
+after which the actions were sent."""
+BATCH = 100
+"""Orders that are read at once: one page of v2-listOrders."""
+
+
+def orders(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The orders of these ids."""
+    for page in client.pages(list_orders(order_ids=ids)):
+        yield from page.items
+
+
+def returns(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The returns that changed since then: they cannot be filtered by id."""
+    start = datetime.fromtimestamp(since, UTC) - timedelta(hours=1)
+    for page in client.pages(list_returns(updated_from=start)):
+        yield from page.items
+
+
+def documents(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The orders, each with its documents."""
+    listed = (one for page in client.pages(list_order_documents(order_ids=ids)) for one in page.items)
+    return _grouped(ids, "documents", ((document.get("order_id"), document) for document in listed))
+
+
+def conversations(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The orders, each with its conversations."""
+    # Mirakl requires a time; a conversation may be older than the action.
+    first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=ids)
+    listed = (one for page in client.pages(first) for one in page.items)
+    return _grouped(
+        ids, "conversations", ((_order_of(conversation), conversation) for conversation in listed)
+    )
+
+
+def messages(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+    """The conversations, each with its messages."""
+    for conversation_id in ids:
+        try:
+            listed = client.send(get_conversation_messages(conversation_id))
+        except MiraklNotFoundError:  # the action is rejected, and its row reports that
+            continue
+        yield {"id": conversation_id, "messages": listed}
+
+
+def _order_of(conversation: Mapping[str, Any]) -> object:
+    entity = conversation.get("entity")
+    return entity.get("id") if isinstance(entity, dict) else None
+
+
+def _grouped(
+    ids: Sequence[str], name: str, listed: Iterable[tuple[object, Mapping[str, Any]]]
+) -> Iterator[Mapping[str, Any]]:
+    groups: dict[str, list[Mapping[str, Any]]] = {order_id: [] for order_id in ids}
+    for order_id, one in listed:
+        groups.setdefault(str(order_id), []).append(one)
+    for order_id, group in groups.items():
+        yield {"id": order_id, name: group}

@@ -1,0 +1,25 @@
+"""How many items of a task may fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mirakl.runtime.arguments import Maybe, Number, Whole
+
+if TYPE_CHECKING:
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
+
+
+class LimitsFailures:
+    """An operator or a sensor that reports items, some of which may fail; named before the other base."""
+
+    max_failed_items = Maybe(Whole(least=0))
+    max_failed_ratio = Maybe(Number(least=0, most=1))
+
+    def check_items(self, run: TaskRun, result: dict[str, Any]) -> None:
+        """Log the results of the items, and fail the task if more failed than allowed.
+
+        :raises MiraklItemsFailedError: see :meth:`~.task_run.TaskRun.check_items`.
+        """
+        log = self.log  # type: ignore[attr-defined]  # of Airflow's base
+        run.check_items(result, self.max_failed_items, self.max_failed_ratio, log)
