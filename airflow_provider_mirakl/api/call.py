@@ -17,6 +17,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Params: TypeAlias = tuple[tuple[str, str], ...]
+"""Query parameters; a name may occur more than once."""
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -231,7 +233,7 @@ class Call(Generic[T_co]):
     operation: Operation
     parse: Callable[[Reply], T_co] = field(repr=False)
     path: str = ""
-    params: tuple[tuple[str, str], ...] = ()
+    params: Params = ()
     body: Body | None = field(default=None, repr=False)
     content_type: str = JSON
     accept: str = JSON
@@ -262,7 +264,7 @@ def nothing(reply: Reply) -> None:
     """Parser of replies without content."""
 
 
-def query(**values: str | int | bool | Sequence[str | int] | None) -> tuple[tuple[str, str], ...]:
+def query(**values: str | int | bool | Sequence[str | int] | None) -> Params:
     """Query parameters from keywords; ``None`` leaves one out, booleans become ``true`` and ``false``.
 
     A list is repeated, as Mirakl's ``array`` parameters require; for those that Mirakl declares as text

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from airflow_provider_mirakl.api.call import Part, comma, query
+from airflow_provider_mirakl.api.call import Params, Part, comma, query
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 
@@ -55,7 +55,7 @@ class Caller:
     role: str = "shop"
     shop_id: int | None = None
 
-    def params(self, code: str) -> tuple[tuple[str, str], ...]:
+    def params(self, code: str) -> Params:
         """The shop as query parameters of an operation."""
         return query(**dict(self._shop(code, "query")))
 
@@ -85,7 +85,7 @@ SELLER = Caller()
 """A seller with the user's default shop."""
 
 
-def shops_params(role: str, code: str, shop_ids: Collection[int]) -> tuple[tuple[str, str], ...]:
+def shops_params(role: str, code: str, shop_ids: Collection[int]) -> Params:
     """Several shops as query parameters of an operation that lists them, separated by commas.
 
     :raises MiraklInputError: several shops of a seller, whose key can only use one at a time.

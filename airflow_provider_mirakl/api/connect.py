@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, encode, nothing, query
-from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.paging import seek_list
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 PATH = "/api/products"
@@ -34,13 +34,7 @@ def list_products(*, limit: int = MAX_PRODUCTS, page_token: str | None = None) -
     """
     if not 1 <= limit <= MAX_PRODUCTS:
         raise MiraklInputError(f"limit must be 1 to {MAX_PRODUCTS:,}, not {limit}")
-    return Call(
-        LIST_PRODUCTS,
-        parse=lambda reply: seek_page(
-            reply, "data", lambda token: list_products(limit=limit, page_token=token)
-        ),
-        params=query(page_token=page_token) if page_token else query(limit=limit),
-    )
+    return seek_list(LIST_PRODUCTS, "data", query(limit=limit), page_token=page_token)
 
 
 def upsert_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call[None]:

@@ -24,7 +24,7 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.orders import MAX_LIMIT, action_id_of, checked_limit
-from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.paging import seek_list
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 PATH = "/api/conversations"
@@ -72,21 +72,14 @@ def list_conversations(
     checked_limit(limit, LIST_CONVERSATIONS)
     if updated_from is None and not conversation_ids and page_token is None:
         raise MiraklInputError("listConversations needs updated_from or conversation_ids")
-    return Call(
-        LIST_CONVERSATIONS,
-        parse=lambda reply: seek_page(
-            reply, "data", lambda token: list_conversations(limit=limit, page_token=token)
-        ),
-        params=query(page_token=page_token)
-        if page_token
-        else query(
-            updated_from=moment(updated_from),
-            conversation_ids=list(conversation_ids),
-            entity_type="ORDER" if order_ids else None,
-            entity_ids=list(order_ids),
-            limit=limit,
-        ),
+    filters = query(
+        updated_from=moment(updated_from),
+        conversation_ids=list(conversation_ids),
+        entity_type="ORDER" if order_ids else None,
+        entity_ids=list(order_ids),
+        limit=limit,
     )
+    return seek_list(LIST_CONVERSATIONS, "data", filters, page_token=page_token)
 
 
 def get_conversation_messages(

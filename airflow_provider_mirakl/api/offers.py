@@ -22,7 +22,7 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.caller import SELLER, Caller
-from airflow_provider_mirakl.api.paging import offset_page, seek_page
+from airflow_provider_mirakl.api.paging import offset_page, seek_list
 from airflow_provider_mirakl.api.products import Content, file_part, number_id, report, text_id
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
@@ -166,7 +166,7 @@ def list_offer_imports(
         sort=NEWEST_FIRST,
         limit=limit,
     )
-    return _listing(OF04, caller, params)
+    return seek_list(OF04, "data", params)
 
 
 def required_fields(offer: Mapping[str, Json], *, few: bool = False) -> tuple[str, ...]:
@@ -252,7 +252,7 @@ def list_price_imports(
         sort=NEWEST_FIRST,
         limit=limit,
     )
-    return _listing(PRI02, caller, params)
+    return seek_list(PRI02, "data", params)
 
 
 def get_price_import(import_id: str, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:
@@ -348,16 +348,4 @@ def _status(operation: Operation, import_id: int | str, caller: Caller) -> Call[
         path=operation.at(import_id=import_id),
         params=caller.params(operation.code),
         paced_by=f"import {import_id}",
-    )
-
-
-def _listing(
-    operation: Operation, caller: Caller, params: tuple[tuple[str, str], ...]
-) -> Call[Page[dict[str, Json]]]:
-    return Call(
-        operation,
-        parse=lambda reply: seek_page(
-            reply, "data", lambda token: _listing(operation, caller, query(page_token=token))
-        ),
-        params=params,
     )

@@ -28,7 +28,7 @@ from airflow_provider_mirakl.api.call import (
     moment,
     query,
 )
-from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.paging import seek_list
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 PATH = "/api/v2/orders"
@@ -107,21 +107,14 @@ def list_orders(
     """
     checked_limit(limit, LIST_ORDERS)
     checked_words("statuses", statuses, ORDER_STATUSES)
-    return Call(
-        LIST_ORDERS,
-        parse=lambda reply: seek_page(
-            reply, "data", lambda token: list_orders(limit=limit, page_token=token)
-        ),
-        params=query(page_token=page_token)
-        if page_token
-        else query(
-            order_ids=list(order_ids),
-            statuses=list(statuses),
-            updated_from=moment(updated_from),
-            fulfillment_type=fulfillment_type,
-            limit=limit,
-        ),
+    filters = query(
+        order_ids=list(order_ids),
+        statuses=list(statuses),
+        updated_from=moment(updated_from),
+        fulfillment_type=fulfillment_type,
+        limit=limit,
     )
+    return seek_list(LIST_ORDERS, "data", filters, page_token=page_token)
 
 
 def accept_order_lines(order_id: str, order_lines: Rows) -> Call[str]:
@@ -257,21 +250,14 @@ def list_order_documents(
     checked_words("types", types, DOCUMENT_TYPES)
     if channel_types and "CHANNEL_SPECIFIC" not in types:
         raise MiraklInputError("channel_types needs CHANNEL_SPECIFIC among types")
-    return Call(
-        LIST_ORDER_DOCUMENTS,
-        parse=lambda reply: seek_page(
-            reply, "documents", lambda token: list_order_documents(limit=limit, page_token=token)
-        ),
-        params=query(page_token=page_token)
-        if page_token
-        else query(
-            order_ids=list(order_ids),
-            types=list(types),
-            channel_types=list(channel_types),
-            updated_from=moment(updated_from),
-            limit=limit,
-        ),
+    filters = query(
+        order_ids=list(order_ids),
+        types=list(types),
+        channel_types=list(channel_types),
+        updated_from=moment(updated_from),
+        limit=limit,
     )
+    return seek_list(LIST_ORDER_DOCUMENTS, "documents", filters, page_token=page_token)
 
 
 def download_order_documents(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Params, Reply, query
 from airflow_provider_mirakl.api.values import numeric_id
 
 # One link of the header: its URL, then parameters whose quoted values may contain any character, even a comma.
@@ -32,6 +32,31 @@ def seek_page(
     if token is not None and not isinstance(token, str):
         raise reply.unreadable("a text under 'next_page_token'", token)
     return Page(items, follow(token) if token else None)
+
+
+def seek_list(
+    operation: Operation,
+    key: str,
+    filters: Params,
+    *,
+    page_token: str | None = None,
+    kept: Params = (),
+) -> Call[Page[dict[str, Json]]]:
+    """The call of one page of a seek listing, and with it those of the pages that follow.
+
+    :param operation: the listing.
+    :param key: where the items are.
+    :param filters: the parameters of the first page; the token carries them to the others.
+    :param page_token: opaque position of a page, from the page before.
+    :param kept: parameters that Mirakl requires on every page.
+    """
+    return Call(
+        operation,
+        parse=lambda reply: seek_page(
+            reply, key, lambda token: seek_list(operation, key, filters, page_token=token, kept=kept)
+        ),
+        params=(*kept, *(query(page_token=page_token) if page_token else filters)),
+    )
 
 
 def offset_page(

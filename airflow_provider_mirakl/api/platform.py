@@ -14,6 +14,7 @@ from airflow_provider_mirakl.api.call import (
     Call,
     Json,
     Operation,
+    Params,
     Reply,
     checked_words,
     comma,
@@ -209,7 +210,7 @@ def _hourly(
     operation: Operation,
     key: str,
     kind: type[C],
-    params: tuple[tuple[str, str], ...],
+    params: Params,
     *,
     optional: bool = False,
 ) -> Call[list[C]]:

@@ -18,7 +18,7 @@ from airflow_provider_mirakl.api.orders import (
     checked_limit,
     without_none,
 )
-from airflow_provider_mirakl.api.paging import seek_page
+from airflow_provider_mirakl.api.paging import seek_list
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 MAX_FILTER = 100
@@ -62,16 +62,12 @@ def list_returns(
             f"order_ids contains {len(order_ids):,} ids; {LIST_RETURNS.code} accepts {MAX_FILTER}"
         )
 
-    def follow(token: str) -> Call[Page[dict[str, Json]]]:
-        return list_returns(updated_from=updated_from, limit=limit, page_token=token)
-
-    since = moment(updated_from)
-    return Call(
+    return seek_list(
         LIST_RETURNS,
-        parse=lambda reply: seek_page(reply, "data", follow),
-        params=query(updated_from=since, page_token=page_token)
-        if page_token
-        else query(order_ids=list(order_ids), statuses=list(statuses), updated_from=since, limit=limit),
+        "data",
+        query(order_ids=list(order_ids), statuses=list(statuses), limit=limit),
+        page_token=page_token,
+        kept=query(updated_from=moment(updated_from)),
     )
 
 

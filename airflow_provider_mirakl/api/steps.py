@@ -13,6 +13,7 @@ step and give its result with its type::
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -69,13 +70,23 @@ class Turn:
     paced_by: str = ""
 
 
-class OnlyReads:
+class OnlyReads(ABC):
     """A sequence of calls that only read: repeating one is harmless, so nothing is noted before it."""
 
-    def intend(self) -> None:
+    @abstractmethod
+    def next_call(self) -> Call[Any] | None:
+        """The next call; ``None`` when every page is read."""
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation of the next call; ``None`` when every page is read."""
+        call = self.next_call()
+        return None if call is None else call.operation
+
+    def intend(self) -> None:  # noqa: B027 - there is nothing to note
         """Do nothing."""
 
-    def withdraw(self) -> None:
+    def withdraw(self) -> None:  # noqa: B027
         """Do nothing."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Reply, moment, query
+from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Params, Reply, moment, query
 from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
 from airflow_provider_mirakl.api.orders import list_orders
 from airflow_provider_mirakl.api.paging import offset_page, seek_page
@@ -43,7 +43,7 @@ class Listing:
     newest_first: bool = True
     incremental: bool = True
     lines: Callable[[str], Call[list[dict[str, Json]]]] | None = None
-    by_query: Callable[[tuple[tuple[str, str], ...]], Call[Page[dict[str, Json]]]] | None = None
+    by_query: Callable[[Params], Call[Page[dict[str, Json]]]] | None = None
     sorted_by: str = ""
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
@@ -56,7 +56,7 @@ class Listing:
             check_query(first.params)
         return first
 
-    def page(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
+    def page(self, params: Params) -> Call[Page[dict[str, Json]]]:
         """The call of any page, by its query."""
         if self.by_query is not None:
             return self.by_query(params)
@@ -169,7 +169,7 @@ class InstanceListing:
             sorted_by=self.sorted_by,
         )
 
-    def _call(self, params: tuple[tuple[str, str], ...]) -> Call[Page[dict[str, Json]]]:
+    def _call(self, params: Params) -> Call[Page[dict[str, Json]]]:
         asked = dict(params)
         others = tuple((name, value) for name, value in params if name != "offset")
 

@@ -25,11 +25,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_provider_mirakl.api.call import Json
+from airflow_provider_mirakl.api.call import Json, Params
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.extract.fields import moment_in
 
-Params = tuple[tuple[str, str], ...]
 PAGE_SIZE = 100
 """Rows that a page is asked for, where the user asks for no other number."""
 MOST_RETURNS = 10

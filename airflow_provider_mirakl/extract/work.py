@@ -28,7 +28,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Call, Json, Operation, Page
+from airflow_provider_mirakl.api.call import Call, Json, Page, Params
 from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklReplyError
 from airflow_provider_mirakl.extract.fields import Row, moment_in
@@ -72,7 +72,7 @@ class Progress(msgspec.Struct):
     """A checksum of each page that is kept."""
     rows: int = 0
     """Number of rows stored so far."""
-    params: tuple[tuple[str, str], ...] | None = None
+    params: Params | None = None
     last_call_at: datetime | None = None
     newest: datetime | None = None
     recent: list[str] = msgspec.field(default_factory=list)
@@ -172,12 +172,6 @@ class ExtractWork(OnlyReads):
     def finished(self) -> bool:
         """Whether target and watermark are complete."""
         return self._progress.counts is not None
-
-    @property
-    def operation(self) -> Operation | None:
-        """The operation of the next call; ``None`` when every page is read."""
-        call = self.next_call()
-        return None if call is None else call.operation
 
     @property
     def is_current(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Call, Operation, Page
+from airflow_provider_mirakl.api.call import Call, Page
 from airflow_provider_mirakl.api.steps import OnlyReads
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import Note, NoteKind
@@ -88,12 +88,6 @@ class PagesWork(OnlyReads):
     def last_call_at(self) -> datetime | None:
         """Time of the last page."""
         return self.listed.last_call_at
-
-    @property
-    def operation(self) -> Operation | None:
-        """The operation of the next page."""
-        call = self.next_call()
-        return None if call is None else call.operation
 
     @property
     def is_current(self) -> bool:
