@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,22 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(exchange, "BACKOFF", 0.01)
     monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.5)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_api() -> Iterator[None]:
+    """Let all tasks of ``dag.test()`` share one API, as from Airflow 3.3 on: making one takes seconds for each task."""
+    try:
+        from airflow.sdk.execution_time import supervisor
+    except ImportError:  # Airflow 2
+        yield
+        return
+    if hasattr(supervisor.in_process_api_server, "cache_info"):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
+        yield
 
 
 @pytest.fixture(scope="session")
