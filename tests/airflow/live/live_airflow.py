@@ -110,6 +110,15 @@ class Run:
         files = sorted((folder / f"task_id={task_id}").rglob("*"))
         return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
+    def logged(self, task_id: str, *texts: str, timeout: float = 30) -> str:
+        """The log of a task, once it has all of these texts: the last lines may come after the task's state."""
+        with contextlib.suppress(AssertionError):
+            self.airflow.until(lambda: all(text in self.log(task_id) for text in texts), "logged", timeout)
+        log = self.log(task_id)
+        for text in texts:
+            assert text in log
+        return log
+
     def until_task(self, task_id: str, *states: str, timeout: float = 180) -> Task:
         """Wait until a task is in one of the states; a failure that was not waited for ends the waiting."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -423,9 +424,16 @@ class Case:
     def judge(self) -> Iterator[tuple[str, str]]:
         """What is wrong, as columns of the table, and what to say of it."""
         if self.done:
-            yield from self.stand.judge(self.run.state, self.run.result("task") or {}, self.run.log("task"))
+            said = self.run.log("task") if self.run.state == "success" else self._explained()
+            yield from self.stand.judge(self.run.state, self.run.result("task") or {}, said)
         else:
             yield "hung", f"is {self.run.state}, its task {self.run.task('task').state}"
+
+    def _explained(self) -> str:
+        """The log of a task that failed: its last lines may come after its state."""
+        with contextlib.suppress(AssertionError):
+            return self.run.logged("task", "What to do:")
+        return self.run.log("task")
 
 
 def _last_error(log: str) -> str:

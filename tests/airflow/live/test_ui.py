@@ -239,7 +239,7 @@ def test_the_trigger_form_repairs_what_was_pasted(page, airflow, sandbox):
     assert (told["sent"], told["succeeded"], told["failed"], told["unknown"]) == (True, 2, 0, 0)
     states = sandbox.master_products()
     assert {states[key]["synchronization"] for key in ("MKL-021", "MKL-022")} == {"SYNCHRONIZED"}
-    assert "| MKL-022 | SKU-022 | PENDING | SYNCHRONIZED | succeeded |" in run.log("report")
+    run.logged("report", "| MKL-022 | SKU-022 | PENDING | SYNCHRONIZED | succeeded |")
 
 
 MISTAKES = """
@@ -340,7 +340,7 @@ def test_a_run_skips_while_a_former_one_goes_on(airflow, sandbox):
         run = trigger(airflow, "skipping", run_id, logical_date, products=["MKL-023;SKU-023"])
         run.succeed()
         assert {run.task(task).state for task in ("preview", "resync", "report")} == {"skipped"}, run_id
-        assert "Another run is running" in run.log("no_other_run")
+        run.logged("no_other_run", "Another run is running")
     assert sandbox.master_products()["MKL-023"]["synchronization"] == "PENDING"
     assert first.state == "running"
     sandbox.arrange_master_products({"id": "MKL-040", "synchronization": "SYNCHRONIZED"})
