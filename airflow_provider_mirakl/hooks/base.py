@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -192,9 +193,14 @@ class MiraklBaseHook(BaseHook):
         try:
             yield
         except AirflowNotFoundException:
+            name = f"AIRFLOW_CONN_{self.conn_id.upper()}"
+            missing = f"does not exist; create one of type {self.conn_type!r} under Admin > Connections, or set {name}"
+            # Some versions of Airflow skip a variable that they cannot read.
+            unread = (
+                f"cannot be read from {name}: it must be a URI, or a JSON object whose extra is a JSON object"
+            )
             raise MiraklConfigurationError(
-                f"Connection {self.conn_id!r} does not exist; create one of type {self.conn_type!r} under Admin > "
-                f"Connections, or set AIRFLOW_CONN_{self.conn_id.upper()}",
+                f"Connection {self.conn_id!r} {unread if name in os.environ else missing}",
                 field=self.conn_name_attr,
             ) from None
 
