@@ -46,14 +46,7 @@ except ImportError:  # Airflow 2
 
 
 REFUSES_NONE = __version__.startswith("3.0.")
-"""Whether Airflow's API refuses an XCom that is nothing: then a result with such a key would fail its task."""
-
-
-def as_outputs(result: Any) -> Any:
-    """A result whose keys Airflow can store as separate outputs."""
-    if not REFUSES_NONE or not isinstance(result, dict):
-        return result
-    return {name: value for name, value in result.items() if value is not None}
+"""Whether the API of Airflow refuses an XCom that is nothing: a task with such an output would fail after its work."""
 
 
 HASHES_ALIAS_EXTRA = __version__.startswith(("2.", "3.0."))
@@ -141,10 +134,10 @@ async def read_extra(connection: Connection) -> dict[str, Any]:
 
 __all__ = [
     "HAS_EVENT_TRIGGERS",
+    "REFUSES_NONE",
     "BaseEventTrigger",
     "amask_secret",
     "as_alias_extra",
-    "as_outputs",
     "count_unfinished",
     "in_thread",
     "mask_secret",

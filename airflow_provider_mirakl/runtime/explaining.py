@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
 )
 
-from airflow_provider_mirakl._compat import as_outputs
+from airflow_provider_mirakl._compat import REFUSES_NONE
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklError,
@@ -82,17 +82,31 @@ class Explains:
         """Airflow's own, which calls the method that a deferral named."""
         with explaining(self):
             found = super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
-            self.remember(found)
-            return as_outputs(found)
+            self.returned(found, context)
+            return found
+
+    def returned(self, result: Any, context: Context) -> None:
+        """Keep a result, and push its keys as outputs where Airflow would refuse some of them."""
+        self.remember(result)
+        if REFUSES_NONE and isinstance(result, dict) and getattr(self, "do_xcom_push", True):
+            self.push_outputs(context["ti"], result)
+            self.multiple_outputs = False  # for what Airflow does next
+
+    def push_outputs(self, ti: Any, result: Mapping[str, Any]) -> None:
+        """Push every key of a result as an output of its own, if the task has outputs."""
+        if vars(self).setdefault("_has_outputs", getattr(self, "multiple_outputs", False)):
+            for key, value in result.items():
+                if value is not None or not REFUSES_NONE:
+                    ti.xcom_push(key=key, value=value)
 
 
 def _explained(method: Any) -> Any:
     @wraps(method)
-    def explained(self: Explains, *args: Any, **kwargs: Any) -> Any:
+    def explained(self: Explains, context: Context, *args: Any, **kwargs: Any) -> Any:
         with explaining(self):
-            found = method(self, *args, **kwargs)
-            self.remember(found)
-            return as_outputs(found)
+            found = method(self, context, *args, **kwargs)
+            self.returned(found, context)
+            return found
 
     return explained
 

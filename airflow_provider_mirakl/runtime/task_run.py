@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from airflow_provider_mirakl._compat import as_outputs
 from airflow_provider_mirakl.assets import annotate, happened, withheld
 from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklNoteError, one_of
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
@@ -280,15 +279,13 @@ class TaskRun:
 
     def push_result(self, result: dict[str, Any]) -> None:
         """Push a result to XCom as the return value, before an error ends the task."""
-        result = as_outputs(result)
         task = getattr(self._ti, "task", None)
         if isinstance(task, Explains):
             task.remember(result)
         if not getattr(task, "do_xcom_push", True):
             return
-        if getattr(task, "multiple_outputs", False):
-            for key, value in result.items():
-                self._ti.xcom_push(key=key, value=value)
+        if isinstance(task, Explains):
+            task.push_outputs(self._ti, result)
         self._ti.xcom_push(key="return_value", value=result)
 
     def check_items(

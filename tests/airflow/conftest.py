@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +44,37 @@ def _one_api() -> Iterator[None]:
     if hasattr(supervisor.in_process_api_server, "cache_info"):
         yield
         return
+    from airflow.api_fastapi.common.dagbag import create_dag_bag
+
+    made = functools.cache(supervisor.in_process_api_server)
+
+    def shared() -> Any:
+        api = made()
+        if hasattr(
+            api.app.state, "dag_bag"
+        ):  # which keeps Dags, and the next test may have another of this name
+            api.app.state.dag_bag = create_dag_bag()
+        return api
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
+        patch.setattr(supervisor, "in_process_api_server", shared)
         yield
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was logged and printed since the last call, without colors.
+
+    Airflow 3.0 prints numbers in bold, whatever it is told, and breaks long lines.
+    """
+
+    def read() -> str:
+        output = capfd.readouterr()
+        text = caplog.text + output.out + output.err
+        caplog.clear()
+        return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+    return read
 
 
 @pytest.fixture(scope="session")

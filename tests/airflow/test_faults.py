@@ -11,7 +11,7 @@ import os
 import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,7 @@ def test_a_fault(
     run_dag: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    said: Callable[[], str],
 ) -> None:
     monkeypatch.setattr(exchange, "BACKOFF", 0.01)
     monkeypatch.setattr(fetch, "PAUSE", 0.01)
@@ -104,22 +103,21 @@ def test_a_fault(
         for conn_id, connection in stand.connections.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         run = run_dag(stand.dag)
-        output = capfd.readouterr()
-        said = caplog.text + output.out + output.err
+        log = said()
         result = run.xcoms.get(("task", "return_value")) or {}
         unknown = result.get("unknown", 0) if operation.count == "succeeded" else 0
         if unknown:  # what is not known is told: the judge expects all of them
             result = result | {operation.count: result[operation.count] + unknown}
-        found = list(stand.judge(run.state, result, said))
-        errors = ERROR.findall(said)
+        found = list(stand.judge(run.state, result, log))
+        errors = ERROR.findall(log)
         assert stand.sandbox.call(lambda world: any(rule.struck for rule in world.faults.rules))
         succeeded = PARTLY if unknown else "succeeds"
         ended = succeeded if run.state == "success" else errors[-1] if errors else run.state
         if ended == "MiraklUnclearSubmissionError":
             ended = PERSON
-        assert ended == ends(operation.name, fault.name), said[-3000:]
+        assert ended == ends(operation.name, fault.name), log[-3000:]
         if fault.strikes == "always" and len(stand.sandbox.journal(MAIN[operation.name])) > 2:
-            assert BOUND.search(said), "nothing in the log says when the waiting ends"
+            assert BOUND.search(log), "nothing in the log says when the waiting ends"
         harm = {"lost", "untrue"} | (set() if MAIN[operation.name] in REPEATABLE else {"doubled"})
         assert not [words for column, words in found if column in harm]
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -333,8 +334,7 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     mirakl_sandbox_connections: dict[str, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    said: Callable[[], str],
 ) -> None:
     for conn_id, connection in connections(mirakl_sandbox_connections, mirakl_sandbox.url).items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
@@ -344,19 +344,16 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     run = run_dag(dag(MISTAKES, tmp_path))
     assert set(run.tasks.values()) == {"failed"}
 
-    output = capfd.readouterr()
-    said = (output.out + output.err + caplog.text).replace(str(tmp_path), "FOLDER")
-    said = " ".join(
-        said.replace(r"\n", " ").split()
-    )  # lines are wrapped, and Airflow 2 also prints their repr
+    # Lines are wrapped, and Airflow 2 also prints their repr.
+    words = " ".join(said().replace(str(tmp_path), "FOLDER").replace(r"\n", " ").split())
     faults = []
     for name, mistake in MISTAKES.items():
-        blocks = list(re.finditer(BLOCK.format(name), said))
+        blocks = list(re.finditer(BLOCK.format(name), words))
         # In the log, and as the text of the exception, which `dag.test()` of Airflow 2 prints more than once.
         if len(blocks) != 2 and (ON_3 or len(blocks) < 2):
             faults.append(f"{name}: explained {len(blocks)} times")
         for block in blocks:
-            happened = said[max(0, block.start() - 1_500) : block.start()]
+            happened = words[max(0, block.start() - 1_500) : block.start()]
             where, fix, more = block.groups()
             parts = (
                 (happened, mistake.happened),
@@ -366,5 +363,5 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
             )
             faults += [f"{name}: {part!r} is not in {text!r}" for text, part in parts if part not in text]
     assert faults == []
-    assert not re.search(r"not-the-(key|secret)|sandbox-secret", said)
-    assert re.findall(r".{600}During handling of the above exception.{200}", said) == []
+    assert not re.search(r"not-the-(key|secret)|sandbox-secret", words)
+    assert re.findall(r".{600}During handling of the above exception.{200}", words) == []
