@@ -76,16 +76,17 @@ async def in_thread(function: Callable[[], T]) -> T:
 
 
 def check_file_system(scheme: str) -> None:
-    """Airflow 3 refuses an unknown file system when a path is made, Airflow 2 only when the path is used.
+    """Reject an unknown file system when a path is made: before Airflow 3.2, Airflow does that when the path is used.
 
     :param scheme: the beginning of a URL, such as ``s3``.
     :raises ValueError: no file system has the scheme.
     """
-    if __version__.startswith("2."):
-        from airflow.io import has_fs  # type: ignore[attr-defined]
-
-        if not has_fs(scheme):
-            raise ValueError(f"No filesystem registered for scheme {scheme}")
+    try:
+        from airflow.sdk.io.fs import has_fs
+    except ImportError:  # before Airflow 3.1
+        from airflow.io import has_fs  # type: ignore[attr-defined, no-redef]
+    if not has_fs(scheme):
+        raise ValueError(f"No filesystem registered for scheme {scheme}")
 
 
 UNFINISHED = ("deferred", "queued", "restarting", "running", "scheduled", "up_for_reschedule", "up_for_retry")

@@ -194,13 +194,16 @@ class MiraklBaseHook(BaseHook):
             yield
         except AirflowNotFoundException:
             name = f"AIRFLOW_CONN_{self.conn_id.upper()}"
-            missing = f"does not exist; create one of type {self.conn_type!r} under Admin > Connections, or set {name}"
-            # Some versions of Airflow skip a variable that they cannot read.
-            unread = (
-                f"cannot be read from {name}: it must be a URI, or a JSON object whose extra is a JSON object"
-            )
+            if name in os.environ:  # some versions of Airflow skip what they cannot read
+                raise MiraklConfigurationError(
+                    f"Connection {self.conn_id!r} cannot be used: extra: must be a JSON object; or {name} has another "
+                    "fault for which Airflow skips it",
+                    field="extra",
+                    conn_id=self.conn_id,
+                ) from None
             raise MiraklConfigurationError(
-                f"Connection {self.conn_id!r} {unread if name in os.environ else missing}",
+                f"Connection {self.conn_id!r} does not exist; create one of type {self.conn_type!r} under Admin > "
+                f"Connections, or set {name}",
                 field=self.conn_name_attr,
             ) from None
 
