@@ -373,4 +373,5 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
         r"Sending request msg=MaskSecret\(.*?\)", "", words
     )  # which Airflow 3.0 itself prints, for debugging
     assert not re.search(r"not-the-(key|secret)|sandbox-secret", words)
-    assert re.findall(r".{600}During handling of the above exception.{200}", words) == []
+    if PRINTS_ONCE:  # older versions print tracebacks of their own
+        assert re.findall(r".{600}During handling of the above exception.{200}", words) == []
