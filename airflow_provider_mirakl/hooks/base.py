@@ -196,8 +196,8 @@ class MiraklBaseHook(BaseHook):
             name = f"AIRFLOW_CONN_{self.conn_id.upper()}"
             if name in os.environ:  # some versions of Airflow skip what they cannot read
                 raise MiraklConfigurationError(
-                    f"Connection {self.conn_id!r} cannot be used: extra: must be a JSON object; or {name} has another "
-                    "fault for which Airflow skips it",
+                    f"Connection {self.conn_id!r} cannot be used: Airflow skips {name}, because it cannot read it. Its "
+                    "extra must be a JSON object",
                     field="extra",
                     conn_id=self.conn_id,
                 ) from None

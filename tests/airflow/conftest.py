@@ -62,7 +62,7 @@ def _one_api() -> Iterator[None]:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+def read_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """What was logged and printed since the last call, without colors.
 
     Airflow 3.0 prints numbers in bold, whatever it is told, and breaks long lines.

@@ -206,7 +206,7 @@ def test_a_worker_that_dies_before_it_notes_the_id(
 
 @pytest.mark.parametrize("on_unclear", ["fail", "resend"])
 def test_what_no_order_shows_is_for_a_person(
-    run_dag: Any, sandbox: Sandbox, said: Callable[[], str], on_unclear: str
+    run_dag: Any, sandbox: Sandbox, read_log: Callable[[], str], on_unclear: str
 ) -> None:
     """Read and never carried out: from outside it looks like a refund that is still at work."""
     placed = sandbox.place_orders(2, status="SHIPPED")
@@ -217,7 +217,7 @@ def test_what_no_order_shows_is_for_a_person(
     if on_unclear == "fail":
         assert run.state == "failed"
         assert "MiraklUnclearSubmissionError: It is not known whether Mirakl received the refund" in " ".join(
-            said().split()
+            read_log().split()
         )
         assert len(calls) == 1
         assert not any(adjustments(sandbox, key) for key in placed)
@@ -416,7 +416,7 @@ def test_a_message_that_nothing_proves_is_for_a_person(run_dag: Any, sandbox: Sa
 
 
 def test_a_missing_attachment_stops_every_message(
-    run_dag: Any, sandbox: Sandbox, tmp_path: Path, said: Callable[[], str]
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, read_log: Callable[[], str]
 ) -> None:
     (tmp_path / "here.txt").write_text("here")
     rows = [
@@ -424,7 +424,7 @@ def test_a_missing_attachment_stops_every_message(
         for order_id, name in zip(sandbox.place_orders(3), ("here.txt", "gone.txt", "lost.txt"), strict=True)
     ]
     assert run_dag(CONVERSATIONS.format(action="Create", source=rows, more="")).state == "failed"
-    words = " ".join(said().split())
+    words = " ".join(read_log().split())
     assert "gone.txt does not exist" in words
     assert "lost.txt does not exist" in words
     assert not sandbox.journal("createConversation")

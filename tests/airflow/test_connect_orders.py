@@ -222,7 +222,7 @@ def test_the_backfill_of_the_cookbook_has_no_gap_and_nothing_twice(
 
 
 def test_personal_data_stays_in_the_files(
-    run_dag: Any, sandbox: Sandbox, tmp_path: Path, said: Callable[[], str]
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, read_log: Callable[[], str]
 ) -> None:
     sandbox.place_orders(20)
     names = {row["billing_info"]["address"]["last_name"] for row in sandbox.orders().values()}
@@ -247,7 +247,7 @@ def test_personal_data_stays_in_the_files(
     dropped = run_dag(
         dag(tmp_path, "personal_data='drop', layout='flat', watermark=" + repr(str(tmp_path / "w")))
     )
-    words = said() + json.dumps([*broken.xcoms.values(), *run.xcoms.values()])
+    words = read_log() + json.dumps([*broken.xcoms.values(), *run.xcoms.values()])
     assert "v2-listOrders: the 200 reply is not JSON" in words
     for name in names:  # as a word: Conti is a name, and "Continue" is not
         assert not re.search(rf"\b{re.escape(name)}\b", words)

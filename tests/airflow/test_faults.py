@@ -80,7 +80,7 @@ def test_a_fault(
     run_dag: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    said: Callable[[], str],
+    read_log: Callable[[], str],
 ) -> None:
     monkeypatch.setattr(exchange, "BACKOFF", 0.01)
     monkeypatch.setattr(fetch, "PAUSE", 0.01)
@@ -103,7 +103,7 @@ def test_a_fault(
         for conn_id, connection in stand.connections.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         run = run_dag(stand.dag)
-        log = said()
+        log = read_log()
         result = run.xcoms.get(("task", "return_value")) or {}
         unknown = result.get("unknown", 0) if operation.count == "succeeded" else 0
         if unknown:  # what is not known is told: the judge expects all of them

@@ -95,7 +95,7 @@ MISTAKES = {
     ),
     "bad_extra": Mistake(
         "Import(source='FOLDER/p41.csv', mirakl_conn_id='bad_extra')",
-        "extra: must be a JSON object",
+        "must be a JSON object",
         ("connection 'bad_extra'", "field extra"),
         "Correct extra of connection 'bad_extra'",
     ),
@@ -334,7 +334,7 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     mirakl_sandbox_connections: dict[str, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    said: Callable[[], str],
+    read_log: Callable[[], str],
 ) -> None:
     for conn_id, connection in connections(mirakl_sandbox_connections, mirakl_sandbox.url).items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
@@ -345,7 +345,7 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     assert set(run.tasks.values()) == {"failed"}
 
     # Lines are wrapped, and Airflow 2 also prints their repr.
-    words = " ".join(said().replace(str(tmp_path), "FOLDER").replace(r"\n", " ").split())
+    words = " ".join(read_log().replace(str(tmp_path), "FOLDER").replace(r"\n", " ").split())
     faults = []
     for name, mistake in MISTAKES.items():
         blocks = list(re.finditer(BLOCK.format(name), words))

@@ -91,8 +91,11 @@ def test_airflow_lists_the_connection_types():
 @pytest.mark.airflow
 @pytest.mark.matrix
 def test_options_have_their_defaults_in_airflows_configuration():
+    from airflow.providers_manager import ProvidersManager
+
     options = get_provider_info()["config"]["mirakl"]["options"]
     assert options
+    ProvidersManager().initialize_providers_configuration()  # Airflow 3.0 does not do it for every process
     assert conf.as_dict()["mirakl"] == {name: option["default"] for name, option in options.items()}
 
 

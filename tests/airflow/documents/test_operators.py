@@ -39,15 +39,15 @@ class Ran:
 
 
 @pytest.fixture
-def run(run_dag: Any, sandbox: Sandbox, said: Callable[[], str]) -> Callable[..., Ran]:
+def run(run_dag: Any, sandbox: Sandbox, read_log: Callable[[], str]) -> Callable[..., Ran]:
     """Runs the given tasks as a Dag."""
 
     def go(*tasks: str) -> Ran:
-        said()
+        read_log()
         dag_id = f"documents_{uuid.uuid4().hex}"
         source = HEAD.format(dag_id=dag_id) + "".join(f"    {task}\n" for task in tasks)
         result = run_dag(source)
-        return Ran(result, " ".join(said().split()))
+        return Ran(result, " ".join(read_log().split()))
 
     return go
 
