@@ -412,12 +412,16 @@ class MiraklUnclearSubmissionError(MiraklError):
 
     :param operation: Mirakl's code of the operation.
     :param candidates: ids of jobs that may be the one.
+    :param final: whether a retry cannot find out more: the task then fails at once, also without ``fail_fast``.
     """
 
-    def __init__(self, message: str, *, operation: str, candidates: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, *, operation: str, candidates: Sequence[str] = (), final: bool = False
+    ) -> None:
         super().__init__(message)
         self.operation = operation
         self.candidates = tuple(candidates)
+        self.final = final
 
 
 class MiraklTriggerEventError(MiraklError):

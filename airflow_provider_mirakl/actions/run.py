@@ -96,7 +96,8 @@ class ActionRun:
         if book.entries and plan_hash(self._groups) != book.plan:
             raise self._unclear(
                 f"A previous try sent {len(book.entries)} actions for other rows, and its plan in {self._folder} is "
-                "missing. Check which orders were changed, and send the others in another Dag run"
+                "missing. Check which orders were changed, and send the others in another Dag run",
+                final=True,
             )
         write_plan(self._folder, self._groups)
         book.plan = plan_hash(self._groups)
@@ -301,11 +302,12 @@ class ActionRun:
         return self._unclear(
             f"A previous try may have sent actions, and its notes in {self._folder} are missing. Check in Mirakl "
             "Connect which orders were changed, and that every worker can access [mirakl] work_folder. If nothing was "
-            "sent, clear the task with on_unclear='resend'"
+            "sent, clear the task with on_unclear='resend'",
+            final=True,
         )
 
-    def _unclear(self, message: str) -> MiraklError:
-        return MiraklUnclearSubmissionError(message, operation=self._kind.code)
+    def _unclear(self, message: str, *, final: bool = False) -> MiraklError:
+        return MiraklUnclearSubmissionError(message, operation=self._kind.code, final=final)
 
 
 def grouped_rows(

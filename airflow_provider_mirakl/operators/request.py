@@ -214,6 +214,7 @@ class MiraklRequestOperator(PacedOperator):
                 "in Mirakl what it changed. Clear the task to send it again, or set replay=True if sending it twice is "
                 "harmless",
                 operation=self._name,
+                final=True,
             )
         note.write(Written("intent", datetime.now(UTC)))
         try:

@@ -211,6 +211,7 @@ class Submitter:
             "Mirakl does not list these jobs. Check in the back office; clear the task to submit again, or set "
             "on_unclear='resend'",
             operation=kind.code,
+            final=True,
         )
 
     def _find(self, entry: Entry) -> Finding:

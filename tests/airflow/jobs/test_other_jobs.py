@@ -292,8 +292,9 @@ def test_an_unclear_stock_import_is_left_to_a_person_unless_told_otherwise(task,
     mirakl_sandbox.fault("reset_after", "STO01", times=2)
     unclear = task(MiraklImportStockOperator, **options)
     for _ in range(2):
-        with pytest.raises(MiraklUnclearSubmissionError, match="does not list these jobs"):
+        with pytest.raises(MiraklUnclearSubmissionError, match="does not list these jobs") as caught:
             unclear.run()
+        assert caught.value.final
     assert len(mirakl_sandbox.journal("STO01")) == 1
     resending = task(MiraklImportStockOperator, on_unclear="resend", max_failed_items=1, **options)
     assert resending.run()["job_ids"]

@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
@@ -139,8 +140,9 @@ def test_a_write_of_which_nobody_knows_is_left_to_a_person(
     assert len(mirakl_sandbox.journal("CM21")) == 1
     task.ti.max_tries += 1  # as clearing the task does
     assert task.run()["status"] == 200
-    with pytest.raises(MiraklUnclearSubmissionError, match="was answered"):
+    with pytest.raises(MiraklUnclearSubmissionError, match="was answered") as caught:
         task.run()
+    assert isinstance(caught.value, AirflowFailException), "retries would find out nothing"
     assert len(mirakl_sandbox.journal("CM21")) == 2
 
 

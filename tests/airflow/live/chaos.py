@@ -138,8 +138,7 @@ class Chaos:
             ):  # fewer calls than that are made: strike what still runs
                 self.airflow.until(
                     lambda: (
-                        all(case.done for case in cases)
-                        or sum(len(case.stand.sandbox.journal()) for case in cases) >= calls
+                        self._over(cases) or sum(len(case.stand.sandbox.journal()) for case in cases) >= calls
                     ),
                     "the moment to strike",
                     PATIENCE / 4,
@@ -153,13 +152,18 @@ class Chaos:
                 f"round {number}: {name} struck after {calls} calls, {len(struck)} of {len(cases)} were running"
             )
             with contextlib.suppress(AssertionError):  # hung: said for each case
-                self.airflow.until(lambda: all(case.done for case in cases), "all runs are over", PATIENCE)
+                self.airflow.until(lambda: self._over(cases), "all runs are over", PATIENCE)
             for case in cases:
                 self.marks |= case.stand.secrets() | case.stand.persons()
                 self._note(number, name if case in struck else "none", case)
         finally:
             for case in cases:
                 case.stand.sandbox.stop()
+
+    def _over(self, cases: Sequence[Case]) -> bool:
+        """Whether all runs are over. What has ended by itself meanwhile is started again."""
+        self.airflow.revive()
+        return all(case.done for case in cases)
 
     def _fault(self, rnd: random.Random) -> dict[str, Any] | None:
         if rnd.random() >= self.faults:

@@ -165,6 +165,10 @@ class Run:
             self.airflow.cli("tasks", "clear", "--yes", "--task-regex", pattern, self.dag_id)
 
 
+def _is_dead(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 class LiveAirflow:
     """An Airflow in a folder of its own, from ``with`` to its end.
 
@@ -311,6 +315,16 @@ class LiveAirflow:
         print(json.dumps([command, str(self.component_log(name))]), file=self._keeper.stdin, flush=True)
         self._processes[name] = psutil.Process(int(self._keeper.stdout.readline()))
         return self._processes[name]
+
+    def revive(self) -> None:
+        """Start again what has ended by itself, as a service manager does.
+
+        Airflow's scheduler ends with "database is locked" where several write to SQLite at once.
+        """
+        for name in [
+            name for name, process in self._processes.items() if name in self.commands and _is_dead(process)
+        ]:
+            self.start(name)
 
     def kill(self, name: str) -> None:
         """``kill -9`` a component with everything it has started, as when its machine dies."""

@@ -287,7 +287,9 @@ KEYS: dict[str, Any] = {
 }
 
 
-_UNCLEAR = re.compile(r"\bMiraklUnclearSubmissionError: ([^.\n]*)")
+_UNCLEAR = re.compile(
+    r"((?:It|it) is not known whether [^.\\]*|may be any of [^.\\]*).*Messages > MiraklUnclear", re.DOTALL
+)
 
 
 class Stand:
