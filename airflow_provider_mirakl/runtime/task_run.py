@@ -174,6 +174,16 @@ class TaskRun:
         return not self.memory.lasts and not self.is_first_try
 
     @property
+    def may_have_lost_work(self) -> bool:
+        """Whether a missing note may have been lost, of work that not even a cleared task may repeat.
+
+        Airflow may remove what it stores when a task succeeds or after some days, and the task may then be cleared.
+        """
+        retries = getattr(getattr(self._ti, "task", None), "retries", None)
+        may_be_cleared = retries is None or self._ti.max_tries > retries
+        return bool(self._ti.try_number > 1 and (may_be_cleared or not self.memory.lasts))
+
+    @property
     def is_first_try(self) -> bool:
         """Whether this is the first try since the task was last cleared, which raises ``max_tries``."""
         ti = self._ti

@@ -153,7 +153,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         resend = self.on_unclear == "resend"
         actions.begin(
             self._read,
-            may_have_sent=context["ti"].try_number > 1 and not self.preview and not resend,
+            may_have_sent=run.may_have_lost_work and not self.preview and not resend,
         )
         if self.preview:
             return self._told(run, actions.preview())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportProductsOperator,
     MiraklSynchronizeProductsOperator,
 )
+from airflow_provider_mirakl.operators.connect_orders import MiraklConnectAcceptOrdersOperator
 from airflow_provider_mirakl.operators.offers import (
     MiraklImportOffersOperator,
     MiraklImportPricesOperator,
@@ -386,3 +388,33 @@ def test_an_export_with_an_empty_file_is_no_export_without_items(fleet, mirakl_s
     mirakl_sandbox.fault("empty_body", "CM54")
     with pytest.raises(MiraklReplyError, match="empty file"):
         fleet("CM52", keep=True).run()
+
+
+@pytest.mark.parametrize(
+    ("stored", "max_tries", "sent"),
+    [
+        pytest.param(True, 3, 1, id="killed before it began"),
+        pytest.param(True, 7, 0, id="cleared"),
+        pytest.param(False, 3, 0, id="before Airflow 3.3"),
+    ],
+)
+def test_a_missing_book_of_actions_stops_a_try_that_may_have_lost_it(
+    worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, stored, max_tries, sent
+):
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    (order_id,) = mirakl_sandbox.place_orders()
+    (line, *_) = mirakl_sandbox.orders()[order_id]["order_lines"]
+    rows = [{"order_id": order_id, "order_line_id": line["id"]}]
+    task = worker(
+        lambda: MiraklConnectAcceptOrdersOperator(task_id="task", source=rows, wait_for_completion=False),
+        max_tries=max_tries,
+    )
+    task.ti.task, task.ti.try_number = SimpleNamespace(retries=3), 2
+    if stored:
+        task.more = {"task_state_store": TaskState()}
+    if sent:
+        assert len(task.run()["action_ids"]) == 1
+    else:
+        with pytest.raises(MiraklUnclearSubmissionError, match=r"its notes in .* are missing"):
+            task.run()
+    assert len(mirakl_sandbox.journal("v2-acceptOrderLines")) == sent
