@@ -43,6 +43,9 @@ class MiraklError(Exception):
     :param message: what happened and what to change.
     """
 
+    final = False
+    """Whether a retry cannot find out more: the task then fails at once, also without ``fail_fast``."""
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message

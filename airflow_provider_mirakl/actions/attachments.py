@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, TypeAlias, cast
+from typing import TypeAlias
 
 from airflow_provider_mirakl.actions.rows import Row
 from airflow_provider_mirakl.api.call import Part
 from airflow_provider_mirakl.api.orders import MAX_DOCUMENT_BYTES
 from airflow_provider_mirakl.exceptions import MiraklInputError
-from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.files.storage import StoragePath, is_file, opener
 
-Reach: TypeAlias = Callable[[str], StoragePath]
+MakePath: TypeAlias = Callable[[str], StoragePath]
 """Makes a path of a string, which may name object storage."""
-Attach: TypeAlias = Callable[[Row, Reach], Row]
+Attach: TypeAlias = Callable[[Row, MakePath], Row]
 """Gives a row its files. Raises :class:`MiraklInputError` if one cannot be sent."""
 DOCUMENT_ENDINGS = ("pdf", "jpg", "jpeg", "png", "csv")
 """The files that v2-uploadOrderDocument accepts."""
 
 
-def nothing(row: Row, reach: Reach) -> Row:
+def nothing(row: Row, make_path: MakePath) -> Row:
     """The row as it is: its action has no files."""
     return row
 
 
-def message_files(row: Row, reach: Reach) -> Row:
+def message_files(row: Row, make_path: MakePath) -> Row:
     """The files of a message, as parts of its form.
 
     :raises MiraklInputError: a file does not exist; every one is listed.
     """
-    paths = {name: reach(name) for name in row.get("files", ())}
-    if missing := [name for name, path in paths.items() if not _is_file(path)]:
+    paths = {name: make_path(name) for name in row.get("files", ())}
+    if missing := [name for name, path in paths.items() if not is_file(path)]:
         raise MiraklInputError("; ".join(f"files: {name} does not exist" for name in missing))
-    parts = [Part("files", _opener(path), file_name=path.name) for path in paths.values()]
+    parts = [Part("files", opener(path), file_name=path.name) for path in paths.values()]
     return {**row, "files": parts}
 
 
-def document(row: Row, reach: Reach) -> Row:
+def document(row: Row, make_path: MakePath) -> Row:
     """The document of an order.
 
     :raises MiraklInputError: Mirakl would reject the file.
     """
-    path = reach(row["path"])
+    path = make_path(row["path"])
     if path.name.rpartition(".")[2].lower() not in DOCUMENT_ENDINGS:
         raise MiraklInputError(f"path: {path.name} must be a PDF, JPEG, PNG or CSV file")
-    if not _is_file(path):
+    if not is_file(path):
         raise MiraklInputError(f"path: {row['path']} does not exist")
     if (size := int(path.stat().st_size)) > MAX_DOCUMENT_BYTES:
         raise MiraklInputError(f"path: {path.name} has {size:,} bytes; Mirakl allows {MAX_DOCUMENT_BYTES:,}")
-    return {"file_name": path.name, **row, "content": _opener(path)}
-
-
-def _opener(path: StoragePath) -> Callable[[], BinaryIO]:
-    return lambda: cast("BinaryIO", path.open("rb"))
-
-
-def _is_file(path: StoragePath) -> bool:
-    return bool(path.exists() and not path.is_dir())
+    return {"file_name": path.name, **row, "content": opener(path)}

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_provider_mirakl.actions.attachments import Reach
+from airflow_provider_mirakl.actions.attachments import MakePath
 from airflow_provider_mirakl.actions.book import (
     BUSY,
     ActionEntry,
@@ -55,14 +55,16 @@ class ActionRun:
     :param kind: what they do.
     :param folder: the folder of the plan and the outcome.
     :param note: stores the book.
-    :param reach: makes a path of the name of a file that is attached.
+    :param make_path: makes a path of the name of a file that is attached.
     """
 
-    def __init__(self, kind: ActionKind, folder: StoragePath, note: Note[Content], reach: Reach) -> None:
+    def __init__(
+        self, kind: ActionKind, folder: StoragePath, note: Note[Content], make_path: MakePath
+    ) -> None:
         self._kind = kind
         self._folder = folder
         self._note = note
-        self._reach = reach
+        self._make_path = make_path
         self._book = Content()
         self._groups: list[list[Row]] = []
 
@@ -160,17 +162,18 @@ class ActionRun:
         :raises MiraklUnclearSubmissionError: an order does not show it; you decide.
         """
         self._clear_up(client, senders, resend=resend)
-        kind, groups = self._kind, self._groups
-        for some in _batches([index for index in range(len(groups)) if str(index) not in self._book.entries]):
-            ids = sorted({groups[index][0][kind.key] for index in some})
+        kind, places = self._kind, map(str, range(len(self._groups)))
+        for some in _batches([place for place in places if place not in self._book.entries]):
+            ids = sorted({self._entity_id(place) for place in some})
             shown = self._shown(client, ids, time.time()) if kind.adds else {}
-            for index in some:
-                found = shown.get(groups[index][0][kind.key])
-                before = None if found is None else kind.marked(found, groups[index])
+            for place in some:
+                entity_id = self._entity_id(place)
+                found = shown.get(entity_id)
+                before = None if found is None else kind.marked(found, self._groups[int(place)])
                 entry = ActionEntry(time.time(), before=before)
                 if kind.adds:
-                    senders.note(groups[index][0][kind.key], entry.at)
-                self._send_one(client, str(index), entry)
+                    senders.note(entity_id, entry.at)
+                self._send_one(client, place, entry)
 
     def _clear_up(self, client: Client, senders: Senders, *, resend: bool) -> None:
         """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
@@ -238,7 +241,7 @@ class ActionRun:
         entries[place] = entry
         self._note.write(self._book)
         try:
-            entry.action_id = client.send(kind.request(self._groups[int(place)], self._reach))
+            entry.action_id = client.send(kind.request(self._groups[int(place)], self._make_path))
             entry.phase = "submitted"
         except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
             entry.phase = "failed"
@@ -315,7 +318,7 @@ def grouped_rows(
     rows: Sequence[Any],
     max_orders: int,
     guard: Callable[[Sequence[Row]], None],
-    reach: Reach,
+    make_path: MakePath,
 ) -> list[list[Row]]:
     """Check rows, and put together those of each action.
 
@@ -323,7 +326,7 @@ def grouped_rows(
     :param rows: the rows as they were read.
     :param max_orders: largest number of orders or returns.
     :param guard: raises if the rows exceed a limit together.
-    :param reach: makes a path of the name of a file that is attached.
+    :param make_path: makes a path of the name of a file that is attached.
     :raises MiraklInputError: a row is invalid, or there are too many.
     """
     rows = checked(rows, kind.columns, kind.wrong)
@@ -340,11 +343,10 @@ def grouped_rows(
         )
     guard(rows)
     problems = []
-    for (
-        group
-    ) in groups:  # build every call before the first one is made: building it finds the remaining errors
+    # Every call is built before the first one is made: building it finds the remaining errors.
+    for group in groups:
         try:
-            kind.request(group, reach)
+            kind.request(group, make_path)
         except MiraklInputError as error:
             problems.append(Problem(f"{kind.item_id(group[0])}: {error}"))
     if problems:

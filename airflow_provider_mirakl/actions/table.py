@@ -26,7 +26,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.actions import shown
-from airflow_provider_mirakl.actions.attachments import Attach, Reach, document, message_files, nothing
+from airflow_provider_mirakl.actions.attachments import Attach, MakePath, document, message_files, nothing
 from airflow_provider_mirakl.actions.book import Actions
 from airflow_provider_mirakl.actions.rows import (
     Column,
@@ -99,12 +99,12 @@ class ActionKind:
     attach: Attach = nothing
     shown: Shown = shown.orders
 
-    def request(self, rows: Sequence[Row], reach: Reach) -> Call[str]:
+    def request(self, rows: Sequence[Row], make_path: MakePath) -> Call[str]:
         """The call of the rows of one action, with their files.
 
         :raises MiraklInputError: it cannot be sent.
         """
-        return self.call([self.attach(row, reach) for row in rows])
+        return self.call([self.attach(row, make_path) for row in rows])
 
     def grouped(self, rows: Sequence[Row]) -> list[list[Row]]:
         """The rows of each action, in the order in which they first appear."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Protocol, TypeGuard
+from typing import IO, Any, BinaryIO, Protocol, TypeGuard, cast
 
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError
 
@@ -91,6 +91,16 @@ def remove(path: StoragePath) -> None:
     """Remove a file; a missing one is not an error."""
     with suppress(FileNotFoundError):
         path.unlink()
+
+
+def is_file(path: StoragePath) -> bool:
+    """Whether a path is there and is not a folder."""
+    return bool(path.exists() and not path.is_dir())
+
+
+def opener(path: StoragePath) -> Callable[[], BinaryIO]:
+    """What opens a file for reading, anew for each try of a call."""
+    return lambda: cast("BinaryIO", path.open("rb"))
 
 
 def names(folder: StoragePath) -> list[str]:

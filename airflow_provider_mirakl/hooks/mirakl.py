@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
@@ -155,9 +155,11 @@ def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]
 
     :raises MiraklInputError: it is not, or it is empty; no call was made.
     """
+    from airflow_provider_mirakl.files.storage import is_file, opener
+
     path = storage_path(fspath(source))
-    if not path.exists() or path.is_dir():
+    if not is_file(path):
         raise MiraklInputError(f"source: {source!r} is not a file that can be read; nothing was sent")
     if path.stat().st_size == 0:
         raise MiraklInputError(f"source: {source!r} is empty; nothing was sent")
-    return path.name, lambda: cast("BinaryIO", path.open("rb"))
+    return path.name, opener(path)

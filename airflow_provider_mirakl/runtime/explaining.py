@@ -127,7 +127,7 @@ def explaining(task: Any, *, folded: bool = False) -> Iterator[None]:
         explain(error, task, folded=folded)
         if task.result is None:  # else it was pushed, with more than the outcome
             task.remember(getattr(error, "outcome", None))
-        if isinstance(error, MiraklError) and (task.fail_fast or getattr(error, "final", False)):
+        if isinstance(error, MiraklError) and (task.fail_fast or error.final):
             from airflow_provider_mirakl.policies import make_final
 
             make_final(error)

@@ -30,7 +30,7 @@ from airflow_provider_mirakl.exceptions import (
     Problem,
 )
 from airflow_provider_mirakl.files.notes import NoteKind
-from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.files.storage import StoragePath, is_file
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.shops.names import folded
 
@@ -223,7 +223,7 @@ def _read_entry(
     except MiraklInputError as error:
         problems.append(Problem(error.message, f"{place}.file_name"))
     try:
-        if not path.exists() or path.is_dir():
+        if not is_file(path):
             problems.append(Problem(f"file {text!r} does not exist", f"{place}.path"))
         elif path.stat().st_size == 0:
             problems.append(Problem(f"file {text!r} is empty", f"{place}.path"))
