@@ -184,10 +184,8 @@ def _load_dags(folder: Path) -> dict[str, Any]:
 
         DagBundlesManager().sync_bundles_to_db()
         bag.sync_to_db("dags-folder", None)
-    if AIRFLOW == (
-        3,
-        1,
-    ):  # it stores a Dag only once, and the API then misses the tasks of another Dag with this id
+    # Its dag.test() stores a Dag only once, and the API then misses the tasks of another Dag with this id.
+    if AIRFLOW == (3, 1):
         from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.models.dagbag import sync_bag_to_db
 

@@ -50,9 +50,8 @@ def _one_api() -> Iterator[None]:
 
     def shared() -> Any:
         api = made()
-        if hasattr(
-            api.app.state, "dag_bag"
-        ):  # which keeps Dags, and the next test may have another of this name
+        # It keeps Dags, and the next test may have another of this name.
+        if hasattr(api.app.state, "dag_bag"):
             api.app.state.dag_bag = create_dag_bag()
         return api
 

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def test_every_role_downloads(run: Any, sandbox: Sandbox, tmp_path: Path) -> Non
         f" shop_ids=[2000, 2001], type_codes='INSURANCE', target='{tmp_path}/all')",
     )
     assert ran.state == "success", (ran.tasks, re.findall(r".*Error.*", ran.said))
-    assert ran.said.count("Notes and files of this task are on") in (3, 6)  # dag.test() of 2 repeats it
+    printed = 2 if version("apache-airflow").startswith("2.") else 1  # its dag.test() repeats the log
+    assert ran.said.count("Notes and files of this task are on") == 3 * printed
     found = {
         str(path.relative_to(tmp_path)): path.read_bytes()
         for path in tmp_path.rglob("*")

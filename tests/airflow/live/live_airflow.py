@@ -345,7 +345,7 @@ class LiveAirflow:
 
         def beating() -> bool:
             for name in names:
-                if not self._processes[name].is_running():
+                if _is_dead(self._processes[name]):
                     raise AssertionError(f"{name} ended:\n{self.component_log(name).read_text()[-3000:]}")
             rows = self.query("select job_type from job where state = 'running'")
             return {jobs[name] for name in names if name in jobs} <= {row[0] for row in rows}

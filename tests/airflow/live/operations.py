@@ -14,7 +14,6 @@ from typing import Any
 
 from live_airflow import LiveAirflow
 
-from airflow_provider_mirakl.jobs.table import JOBS
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.connections import connections
 from airflow_provider_mirakl.sandbox.feeds import fill
@@ -61,6 +60,7 @@ class Operation:
     :param code: Mirakl's code of the call that writes or submits; empty where the operation only reads.
     :param items: what Mirakl has to accept; empty where the sandbox books calls only.
     :param calls: how many accepted calls there have to be, where there are no items.
+    :param once: whether a second accepted call is a fault.
     :param count: the field of the result that has to be ``expects``.
     :param expects: how many items there are.
     :param deferrable: what ``deferrable`` is.
@@ -74,6 +74,7 @@ class Operation:
     code: str = ""
     items: tuple[str, ...] = ()
     calls: int = 1
+    once: bool = True
     count: str = ""
     expects: int = 0
     deferrable: bool = True
@@ -98,6 +99,7 @@ OPERATIONS = (
         UPSERT,
         "upsertProducts",
         PRODUCTS,
+        once=False,
         count="sent",
         expects=40,
     ),
@@ -107,6 +109,7 @@ OPERATIONS = (
         UPSERT,
         "upsertProducts",
         PRODUCTS,
+        once=False,
         count="sent",
         expects=40,
         deferrable=False,
@@ -117,6 +120,7 @@ OPERATIONS = (
         f"source={list(PRODUCTS)!r}, batch_size=8",
         "deleteProducts",
         PRODUCTS,
+        once=False,
         count="sent",
         expects=40,
     ),
@@ -126,6 +130,7 @@ OPERATIONS = (
         "source='$folder/products.ndjson', state='$folder/state', batch_size=8",
         "upsertProducts",
         PRODUCTS,
+        once=False,
     ),
     connect("catalog export", "MiraklConnectExportCatalogOperator", "target='$folder/catalog.ndjson'"),
     connect(
@@ -214,6 +219,7 @@ OPERATIONS = (
         "mirakl_operator",
         "CM21",
         MASTERS[:2],
+        once=False,
         count="succeeded",
         expects=2,
     ),
@@ -223,6 +229,7 @@ OPERATIONS = (
         "products=['MKL-021;SKU-021', 'MKL-022;SKU-022'], route='djust', djust_conn_id='${conn}_djust'",
         "mirakl_operator",
         "ADM-MIRAKL-100",
+        once=False,
     ),
     Operation(
         "S31",
@@ -282,10 +289,6 @@ KEYS: dict[str, Any] = {
 
 _UNCLEAR = re.compile(r'"event":"([^"\\]{0,160})[^"]*Messages >(?:\\n|\s)+MiraklUnclearSubmissionError')
 """The block of an unclear submission in a task's log."""
-REPEATABLE = {kind.code for kind in JOBS.values() if kind.unclear == "resend"} | {
-    "upsertProducts", "deleteProducts", "OF24", "A02", "ADM-MIRAKL-100"
-}  # fmt: skip
-"""What is sent again when it is not known whether Mirakl took it, because that does no harm."""
 
 
 class Stand:
@@ -362,7 +365,7 @@ class Stand:
         wanted = operation.items or tuple(map(str, range(operation.calls if operation.code else 0)))
         accepted = self._accepted()
         if more := sorted(item for item, count in accepted.items() if count > 1):
-            column = "repeated" if operation.code in REPEATABLE else "doubled"
+            column = "doubled" if operation.once else "repeated"
             yield column, f"accepted more than once: {', '.join(more[:5])}"
         if state != "success":
             if unclear := _UNCLEAR.search(log):

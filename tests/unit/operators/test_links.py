@@ -30,7 +30,7 @@ TI: Any = SimpleNamespace(map_index=-1, xcom_pull=pull)
 @pytest.mark.parametrize(
     ("link", "result", "address"),
     [
-        (MiraklRejectsLink(), {"rejects": "/work/a b/rejects.csv"}, "file:///work/a%20b/rejects.csv"),
+        (MiraklRejectsLink(), {"rejects": "/data/a b/rejects.csv"}, "file:///data/a%20b/rejects.csv"),
         (
             MiraklRejectsLink(),
             {"rejects": "s3://aws_default@bucket/x/rejects.csv"},
