@@ -99,7 +99,7 @@ def is_file(path: StoragePath) -> bool:
 
 
 def opener(path: StoragePath) -> Callable[[], BinaryIO]:
-    """What opens a file for reading, anew for each try of a call."""
+    """What opens a file for reading, again for each try of a call."""
     return lambda: cast("BinaryIO", path.open("rb"))
 
 
