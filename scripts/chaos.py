@@ -3,6 +3,8 @@
     make chaos                                             # 20 rounds, some 40 minutes
     make chaos CHAOS_ARGS="--rounds 3 --seed 7"            # the same kills and faults again
     make chaos CHAOS_ARGS="--only P41,STO01 --victims task --faults 0"
+    make chaos CHAOS_ARGS="--rounds 5 --seed 2 --keep chaos.ndjson"     # adds its cases to those of earlier runs
+    make chaos CHAOS_ARGS="--rounds 0 --keep chaos.ndjson"              # one table of all of them
 
 A round starts all operations at once, each with a sandbox of its own, waits until a random number of calls was made,
 strikes one victim or two, and starts again what it killed. Some sandboxes also fail a call. Each operation that was not
@@ -42,7 +44,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "airflow" / "live"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from chaos import VICTIMS, Chaos  # noqa: E402 - the tests' own harness
+from chaos import VICTIMS, Chaos, kept, rows  # noqa: E402 - the tests' own harness
 from live_airflow import LiveAirflow  # noqa: E402
 from measure import table  # noqa: E402
 from operations import OPERATIONS  # noqa: E402
@@ -59,7 +61,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of operations, separated by commas")
     parser.add_argument("--victims", default=",".join(VICTIMS), help="separated by commas")
     parser.add_argument("--faults", type=float, default=0.4, help="chance that a sandbox fails a call")
+    parser.add_argument("--keep", type=Path, help="file of cases; the table shows all that it has")
     options = parser.parse_args()
+    if options.keep and not options.rounds:
+        return _show(options.keep)
     wanted = set(filter(None, options.only.split(",")))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         place = Path(folder)
@@ -74,17 +79,28 @@ def main() -> int:
                 options.faults,
                 options.seed,
                 lambda words: print(words, flush=True),
+                options.keep,
             )
             for number in range(options.first, options.first + options.rounds):
                 chaos.round(number)
             chaos.wrong += chaos.leaks()
-    print(table(chaos.rows()))
+    print(table(rows(chaos.tallies)))
     print(
         "\n".join(["", *chaos.wrong])
         if chaos.wrong
         else "\nNothing was lost, doubled, untrue, hung or leaked."
     )
+    if options.keep:
+        _show(options.keep)
     return bool(chaos.wrong)
+
+
+def _show(file: Path) -> int:
+    """The table of all runs that kept their cases in a file."""
+    tallies, rounds, leaked = kept(file)
+    print(table(rows(tallies)))
+    print("\n".join((f"\n{rounds} rounds", *leaked)))
+    return bool(leaked)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ class Chaos:
     :param victims: what may be struck.
     :param faults: the chance that a sandbox fails a call.
     :param seed: of every choice.
+    :param keep: a file that gets a line for each case, so that several runs make one table.
     """
 
     airflow: LiveAirflow
@@ -115,6 +116,7 @@ class Chaos:
     faults: float = 0.4
     seed: int = 1
     say: Callable[[str], object] = print
+    keep: Path | None = None
     tallies: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
@@ -171,28 +173,24 @@ class Chaos:
         return {**rnd.choice(FAULTS), "skip": rnd.randrange(6)}
 
     def _note(self, number: int, victim: str, case: Case) -> None:
-        tally = self.tallies.setdefault((case.stand.operation.name, victim), Counter())
-        tally["cases"] += 1
-        for column, words in case.judge():
-            tally[column] += 1
+        name = case.stand.operation.name
+        judged = list(case.judge())
+        count = Counter(("cases", *(column for column, _ in judged)))
+        self.tallies.setdefault((name, victim), Counter()).update(count)
+        self._keep(round=number, operation=name, victim=victim, count=count)
+        for column, words in judged:
             fault = f", fault {case.stand.fault}" if case.stand.fault else ""
-            line = f"round {number}, {case.stand.operation.name}, {victim}{fault}: {column}: {words}"
+            line = f"round {number}, {name}, {victim}{fault}: {column}: {words}"
             self.say(f"  {line}")
             if column in ("lost", "doubled", "untrue", "hung") or (
                 column == "failed" and not case.stand.fault
             ):
                 self.wrong.append(line)
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Operation by victim, with a heading and a total."""
-        columns = ("cases", "failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
-        total: Counter[str] = Counter()
-        for tally in self.tallies.values():
-            total.update(tally)
-        rows = [("operation", "victim", *columns)]
-        for (operation, victim), tally in sorted(self.tallies.items()):
-            rows.append((operation, victim, *(str(tally[column]) for column in columns)))
-        return [*rows, ("all", "", *(str(total[column]) for column in columns))]
+    def _keep(self, **line: Any) -> None:
+        if self.keep:
+            with self.keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"seed": self.seed, **line}) + "\n")
 
     def leaks(self) -> list[str]:
         """Files of Airflow with a key or a token, or with what belongs to a customer; the database is one of them.
@@ -200,7 +198,7 @@ class Chaos:
         Airflow encrypts nothing here, and reads its connections from elsewhere: what is found has leaked.
         """
         marked = {form: name for name in self.marks for form in forms(name)}
-        return sorted(
+        found = sorted(
             f"{file.relative_to(self.airflow.home)} holds {marked[form]}"
             for file in self.airflow.home.rglob("*")
             if file.is_file()
@@ -208,6 +206,34 @@ class Chaos:
             for form in marked
             if form in content
         )
+        self._keep(leaks=found)
+        return found
+
+
+def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...]]:
+    """Operation by victim, with a heading and a total."""
+    columns = ("cases", "failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
+    total: Counter[str] = Counter()
+    for tally in tallies.values():
+        total.update(tally)
+    lines = [("operation", "victim", *columns)]
+    for (operation, victim), tally in sorted(tallies.items()):
+        lines.append((operation, victim, *(str(tally[column]) for column in columns)))
+    return [*lines, ("all", "", *(str(total[column]) for column in columns))]
+
+
+def kept(file: Path) -> tuple[dict[tuple[str, str], Counter[str]], int, list[str]]:
+    """The tallies of every run that kept its cases in a file, the number of rounds, and what leaked."""
+    tallies: dict[tuple[str, str], Counter[str]] = {}
+    rounds, leaked = set(), []
+    for text in file.read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        if "leaks" in line:
+            leaked += line["leaks"]
+            continue
+        rounds.add((line["seed"], line["round"]))
+        tallies.setdefault((line["operation"], line["victim"]), Counter()).update(line["count"])
+    return tallies, len(rounds), leaked
 
 
 def forms(secret: str) -> set[bytes]:
