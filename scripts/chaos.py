@@ -24,7 +24,8 @@ lost
 doubled
     items or jobs that Mirakl accepted more than once although the call must not be repeated.
 repeated
-    items that Mirakl accepted more than once where a repeated call changes nothing (products of Mirakl Connect).
+    items or jobs that Mirakl accepted more than once where a repeated call changes nothing: products of Mirakl Connect,
+    repaired products, exports.
 untrue
     results that differ from the sandbox's books, and failures whose error is not one of the package's own.
 hung

@@ -349,8 +349,8 @@ OFFER_IMPORT = JobKind(
     in_progress=_IMPORT_STATES | {"WAITING_SYNCHRONIZATION_PRODUCT"},
     shortest=60,
     recommended=300,
-    # Mirakl returns the id of the existing import when the same request comes again.
-    unclear="resend",
+    # An identical request gets the id of the import that runs. Once it has ended, it would be imported twice.
+    unclear="search",
     recognizes=True,
     count=_count_lines,
     reports=_error_report(

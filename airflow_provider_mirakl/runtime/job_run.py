@@ -52,7 +52,7 @@ class JobTask(ChangesAsset, Defers, Protocol):
     @property
     def max_failures(self) -> int: ...
     @property
-    def on_unclear(self) -> OnUnclear | None: ...
+    def if_unclear(self) -> OnUnclear: ...
     @property
     def timeout(self) -> float: ...
     @property
@@ -234,7 +234,7 @@ class JobRun:
         """Handle a previous try without a note, whose disk was lost. Find out what it submitted before anything is
         sent, as after a lost reply."""
         task = self.task
-        if (task.on_unclear or task.kind.unclear) == "resend":
+        if task.if_unclear == "resend":
             return
         task.log.warning(
             "This is a retry, and the notes of the previous try are missing: it ran on another disk. Set [mirakl] "
@@ -279,7 +279,7 @@ class JobRun:
             client=client,
             book=book,
             claims=self._claims(client),
-            policy=task.on_unclear or task.kind.unclear,
+            policy=task.if_unclear,
             lines=task.lines,
             postpone=self._postpone,
             log=task.log,

@@ -166,6 +166,11 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
         """The number of lines that Mirakl will count; ``None`` if unknown."""
         return None
 
+    @property
+    def if_unclear(self) -> OnUnclear:
+        """What to do when it is not known whether Mirakl accepted a submission."""
+        return self.on_unclear or self.kind.unclear
+
     def hand_over(self, job_run: JobRun, book: JobBook) -> None:
         """Let the triggerer submit the jobs, which ends this stay in the worker, if that is possible and pays off."""
 

@@ -15,7 +15,7 @@ from airflow_provider_mirakl.files.paths import path_or_data
 from airflow_provider_mirakl.files.storage import remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
-from airflow_provider_mirakl.runtime.choices import OnInvalid, SourceFormat
+from airflow_provider_mirakl.runtime.choices import OnInvalid, OnUnclear, SourceFormat
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -236,6 +236,11 @@ class RowsJobOperator(CheckedJobOperator):
         remove(target)
         return None
 
+    @property
+    def if_unclear(self) -> OnUnclear:
+        """``resend`` by default: an object replaces what Mirakl has, so that a second one changes nothing."""
+        return self.on_unclear or "resend"
+
     def hand_over(self, job_run: JobRun, book: JobBook) -> None:
         """Let the triggerer send the batches, unless there is one only, they need not wait for each other, or a call
         whose reply was lost may not be repeated."""
@@ -245,8 +250,7 @@ class RowsJobOperator(CheckedJobOperator):
 
         run = job_run.run
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
-        may_repeat = (self.on_unclear or self.kind.unclear) == "resend"
-        if len(work.left) < 2 or not may_repeat:
+        if len(work.left) < 2 or self.if_unclear != "resend":
             return
         place = place_of(
             open_batches,

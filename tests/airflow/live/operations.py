@@ -192,6 +192,7 @@ OPERATIONS = (
         "target='$folder/offers.ndjson'",
         "mirakl_operator",
         "OF52",
+        once=False,  # a second export changes nothing, and Mirakl lists none: the first cannot be found
         speed=DAILY,
     ),
     Operation(
@@ -200,6 +201,7 @@ OPERATIONS = (
         "target='$folder/masters.ndjson'",
         "mirakl_operator",
         "CM52",
+        once=False,  # a second export changes nothing, and Mirakl lists none: the first cannot be found
         speed=DAILY,
     ),
     Operation(
