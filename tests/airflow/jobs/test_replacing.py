@@ -162,9 +162,7 @@ def twice(worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections):
 def imports(sandbox):
     from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
 
-    return sandbox.call(
-        lambda world: [job.id for job in world.part(Jobs).all.values() if job.kind == "OF01"]
-    )
+    return sandbox.call(lambda world: [job.id for job in world.part(Jobs).all.values() if job.kind == "OF01"])
 
 
 def test_an_import_of_a_killed_try_that_has_ended_is_found_and_not_repeated(

@@ -419,8 +419,9 @@ class LiveAirflow:
         run_id = f"test_{secrets.token_hex(4)}"
         if ON_3:
             body = {"dag_run_id": run_id, "conf": conf or {}, "logical_date": None}
+            # One call may take a minute where the machine is busy.
             self.until(
-                lambda: self._taken(f"/api/v2/dags/{dag_id}/dagRuns", body), f"{dag_id} is triggered", 120
+                lambda: self._taken(f"/api/v2/dags/{dag_id}/dagRuns", body), f"{dag_id} is triggered", 300
             )
         else:
             self.cli("dags", "trigger", "--conf", json.dumps(conf or {}), "--run-id", run_id, dag_id)
