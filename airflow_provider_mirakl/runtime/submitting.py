@@ -130,48 +130,37 @@ class Submitter:
         the intent cannot be noted      the task fails; nothing was sent
         too early, or 429               the intent is withdrawn; wait until permitted, then try again
         certainly not sent, or refused  the intent is withdrawn; the task fails, a retry submits
-        not known                       repeated at once and identically, where Mirakl recognizes that; otherwise, or
-                                        if the repeated call has no id either, resolved (:meth:`_cleared_up`): the job
-                                        is adopted; or it was not accepted, and is sent again, once in this try; or a
-                                        user must decide
+        not known                       resolved (:meth:`_cleared_up`): the job is adopted; or it was not
+                                        accepted, and is sent again, once in this try; or a user must decide
         an id                           logged, noted, noted for other tasks
         ==============================  =====================================================================
 
-        While a repeated call has no result, the first one stays noted as not known. A later try does not rely on
-        that recognition: once the first job has ended, the same request is a new job.
+        Where Mirakl recognizes a repeated request, it is repeated at once and identically. Nothing relies on that: once
+        the first job has ended, which may be before its reply is lost, the same request starts a new one.
         """
         book = self.book
-        repeats = False
         while True:
-            entry = book.entries[index] if repeats else book.intend(index, items, self.client.clock_offset)
+            entry = book.intend(index, items, self.client.clock_offset)
+            # Mirakl may still recognize a repeated request, if it comes at once.
+            at_once = self.lost > 0 and self.kind.recognizes
             try:
-                answer = self.client.send(_unpaced(call) if repeats else call, max_wait=self.max_wait)
+                answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                if repeats and self._cleared_up(entry) is not None:
-                    return None
-                repeats = False
                 book.withdraw(index)
                 self.postpone(wait, self.lost)
             except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
                 if error.surely_not_done:
-                    if not repeats:
-                        book.withdraw(index)
+                    book.withdraw(index)
                     raise
                 self.log.warning("%s It is not known whether Mirakl accepted it.", error)
-                self.lost += 1
-                if self.lost == 1 and self.kind.recognizes and self.policy != "fail":
-                    self.log.info("Repeating it at once: Mirakl recognizes an identical request.")
-                    repeats = True
-                    continue
                 if self._cleared_up(entry) is not None:
                     return None
-                repeats = False
                 book.withdraw(index)
+                self.lost += 1
                 if self.lost > 1:
                     raise
             except (MiraklError, OSError):  # rejected; or the file could not be read completely
-                if not repeats:
-                    book.withdraw(index)
+                book.withdraw(index)
                 raise
             else:
                 job_id: JobId = getattr(answer, "import_id", answer)

