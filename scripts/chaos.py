@@ -5,6 +5,7 @@
     make chaos CHAOS_ARGS="--only P41,STO01 --victims task --faults 0"
     make chaos CHAOS_ARGS="--rounds 5 --seed 2 --keep chaos.ndjson"     # adds its cases to those of earlier runs
     make chaos CHAOS_ARGS="--rounds 0 --keep chaos.ndjson"              # one table of all of them
+    make chaos CHAOS_ARGS="--rounds 0 --keep chaos.ndjson --record"     # the same, for the docs
 
 A round starts all operations at once, each with a sandbox of its own, waits until a random number of calls was made,
 strikes one victim or two, and starts again what it killed. Some sandboxes also fail a call. Each operation that was not
@@ -31,21 +32,25 @@ untrue
 hung
     runs that did not end.
 
-At the end the logs, the database and the work folder are searched for keys, tokens and customers' data, as they are and
-in JSON, URLs, HTML and base64. Everything logs at debug level.
+After each round the logs, the database and the work folder are searched for keys, tokens and customers' data, as they
+are and in JSON, URLs, HTML and base64. Everything logs at debug level.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "benchmarks" / "chaos.json"
 sys.path.insert(0, str(ROOT / "tests" / "airflow" / "live"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from chaos import VICTIMS, Chaos, kept, rows  # noqa: E402 - the tests' own harness
+from ledger import machine  # noqa: E402
 from live_airflow import LiveAirflow  # noqa: E402
 from measure import table  # noqa: E402
 from operations import OPERATIONS  # noqa: E402
@@ -63,9 +68,10 @@ def main() -> int:
     parser.add_argument("--victims", default=",".join(VICTIMS), help="separated by commas")
     parser.add_argument("--faults", type=float, default=0.4, help="chance that a sandbox fails a call")
     parser.add_argument("--keep", type=Path, help="file of cases; the table shows all that it has")
+    parser.add_argument("--record", action="store_true", help=f"write that table to {RECORD.name} too")
     options = parser.parse_args()
     if options.keep and not options.rounds:
-        return _show(options.keep)
+        return _show(options.keep, record=options.record)
     wanted = set(filter(None, options.only.split(",")))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         place = Path(folder)
@@ -84,7 +90,6 @@ def main() -> int:
             )
             for number in range(options.first, options.first + options.rounds):
                 chaos.round(number)
-            chaos.wrong += chaos.leaks()
     print(table(rows(chaos.tallies)))
     print(
         "\n".join(["", *chaos.wrong])
@@ -92,13 +97,20 @@ def main() -> int:
         else "\nNothing was lost, doubled, untrue, hung or leaked."
     )
     if options.keep:
-        _show(options.keep)
+        _show(options.keep, record=options.record)
     return bool(chaos.wrong)
 
 
-def _show(file: Path) -> int:
-    """The table of all runs that kept their cases in a file."""
+def _show(file: Path, *, record: bool) -> int:
+    """The table of all runs that kept their cases in a file; the docs show what is recorded."""
     tallies, rounds, leaked = kept(file)
+    if record:
+        counts = [
+            {"operation": operation, "victim": victim, **dict(count)}
+            for (operation, victim), count in sorted(tallies.items())
+        ]
+        found = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "rounds": rounds}
+        RECORD.write_text(json.dumps(found | {"leaks": leaked, "counts": counts}, indent=1) + "\n", "utf-8")
     print(table(rows(tallies)))
     print("\n".join((f"\n{rounds} rounds", *leaked)))
     return bool(leaked)
