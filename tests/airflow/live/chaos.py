@@ -207,16 +207,8 @@ class Chaos:
         patterns.write_bytes(b"\n".join(marked) + b"\n")
         # Thousands of strings in hundreds of files: grep searches for all of them at once.
         found = subprocess.run(
-            [
-                "grep",
-                "--recursive",
-                "--files-with-matches",
-                "--text",
-                "--fixed-strings",
-                "--file",
-                patterns,
-                self.airflow.home,
-            ],
+            ["grep", "-raFl", "-f", patterns, "."],  # recursive, binary files too, fixed strings, names only
+            cwd=self.airflow.home,
             env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
             stdout=subprocess.PIPE,
             text=True,
@@ -226,7 +218,7 @@ class Chaos:
         return sorted(
             f"{file} holds {marked[form]}"
             for file in found.stdout.splitlines()
-            for content in [Path(file).read_bytes()]
+            for content in [(self.airflow.home / file).read_bytes()]
             for form in marked
             if form in content
         )
