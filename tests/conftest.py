@@ -41,6 +41,16 @@ SHARED = Path(os.environ["MIRAKL_TESTS_SHARED"])
 """What all processes of a test run share."""
 TOGETHER = ("tests/airflow/live/", "tests/airflow/connections/")
 """Folders whose tests run in one process, because they share a live Airflow or its web server: it starts only once."""
+ALONE = "tests/airflow/live/test_paced_sync.py"
+"""Takes longer than the rest of its folder: it has a live Airflow of its own."""
+FIRST = (
+    ALONE, "tests/airflow/stores/", "tests/airflow/test_personal_data.py",
+    "tests/airflow/test_connect_order_actions.py", "tests/airflow/test_connect_orders.py",
+    "tests/airflow/test_extract_instance.py", "tests/airflow/live/", "tests/airflow/test_showcase.py",
+    "tests/airflow/test_connect_operators.py", "tests/airflow/test_masking.py",
+    "tests/airflow/test_connect_sync.py", "tests/airflow/test_quickstart.py", "tests/airflow/",
+)  # fmt: skip
+"""What takes longest begins first. An Airflow that starts needs both cores, so not all of them start at once."""
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):
@@ -69,10 +79,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class LoadTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            shared = (folder for folder in TOGETHER if nodeid.startswith(folder))
+            shared = (
+                folder for folder in TOGETHER if nodeid.startswith(folder) and not nodeid.startswith(ALONE)
+            )
             return next(shared, super()._split_scope(nodeid))
 
     return LoadTogether(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def turn(item: pytest.Item) -> int:
+        return next((at for at, path in enumerate(FIRST) if item.nodeid.startswith(path)), len(FIRST))
+
+    items.sort(key=turn)
 
 
 def pytest_unconfigure() -> None:
