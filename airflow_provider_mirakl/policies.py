@@ -21,7 +21,6 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklItemsFailedError,
     MiraklPermissionError,
-    MiraklUnclearSubmissionError,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +33,9 @@ FINAL_ERRORS: dict[type[MiraklError], str] = {
     MiraklInputError: "the input is wrong; fix it first",
     MiraklBadRequestError: "Mirakl rejects this request every time",
     MiraklItemsFailedError: "the result is final; a retry evaluates the same items again",
-    MiraklUnclearSubmissionError: "a user must decide whether to submit again",
 }
-"""Errors that a retry cannot fix, each with the reason that Airflow logs."""
+"""Errors that a retry cannot fix, each with the reason that Airflow logs. For some others, :attr:`MiraklError.final`
+says so: an unclear submission of which a retry can find out nothing."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,6 +55,8 @@ def retry_decision(
     for kind, reason in FINAL_ERRORS.items():
         if isinstance(error, kind):
             return "fail", None, reason
+    if isinstance(error, MiraklError) and error.final:
+        return "fail", None, "a user must decide whether to submit again"
     moment = getattr(error, "retry_at", None)
     if isinstance(error, MiraklError) and isinstance(moment, datetime):
         delay = max(timedelta(0), moment - (now or datetime.now(UTC)))

@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotYetError,
     MiraklRateLimitError,
     MiraklServerError,
+    MiraklUnclearSubmissionError,
 )
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -32,6 +33,7 @@ WORTH_RETRYING = {
     "MiraklStorageError",
     "MiraklTransportError",
     "MiraklTriggerEventError",
+    "MiraklUnclearSubmissionError",
 }
 
 
@@ -45,6 +47,14 @@ def test_every_error_of_the_package_is_decided() -> None:
     final = {name for name in known if issubclass(getattr(exceptions, name), tuple(policies.FINAL_ERRORS))}
     assert known - final <= WORTH_RETRYING, known - final - WORTH_RETRYING
     assert not final & WORTH_RETRYING
+
+
+@pytest.mark.parametrize(("final", "expected"), [(True, "fail"), (False, "default")])
+def test_an_unclear_submission_fails_at_once_only_if_a_retry_can_find_out_nothing(
+    final: bool, expected: str
+) -> None:
+    error = MiraklUnclearSubmissionError("sent, or not", operation="STO01", final=final)
+    assert policies.retry_decision(error)[0] == expected
 
 
 def test_a_wrong_key_fails_at_once() -> None:

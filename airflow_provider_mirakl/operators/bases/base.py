@@ -27,7 +27,7 @@ class MiraklBaseOperator(Explains, ReadsArguments, BaseOperator):
     the whole result. ``multiple_outputs=False`` stores only the whole result.
 
     :param fail_fast: fail at once, without the retries that are left, on an error that a retry cannot fix: a wrong
-        key, a wrong setting, wrong input, failed items, an unclear submission. From Airflow 3.3 on
+        key, a wrong setting, wrong input, failed items. From Airflow 3.3 on
         :func:`~airflow_provider_mirakl.policies.mirakl_retry_policy` does more.
     """
 
