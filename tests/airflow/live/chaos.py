@@ -182,7 +182,9 @@ class Chaos:
         judged = list(case.judge())
         count = Counter(("cases", *(column for column, _ in judged)))
         self.tallies.setdefault((name, victim), Counter()).update(count)
-        self._keep(round=number, operation=name, victim=victim, count=count)
+        self._keep(
+            round=number, operation=name, victim=victim, fault=case.stand.fault, count=count, said=judged
+        )
         for column, words in judged:
             fault = f", fault {case.stand.fault}" if case.stand.fault else ""
             line = f"round {number}, {name}, {victim}{fault}: {column}: {words}"
@@ -237,17 +239,14 @@ def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...
 
 
 def kept(file: Path) -> tuple[dict[tuple[str, str], Counter[str]], int, list[str]]:
-    """The tallies of every run that kept its cases in a file, the number of finished rounds, and what leaked."""
+    """The tallies of every finished round that was kept in a file, the number of rounds, and what leaked."""
+    lines = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
+    ended = {(line["seed"], line["round"]): line["leaks"] for line in lines if "leaks" in line}
     tallies: dict[tuple[str, str], Counter[str]] = {}
-    rounds, leaked = set(), []
-    for text in file.read_text(encoding="utf-8").splitlines():
-        line = json.loads(text)
-        if "leaks" in line:  # the last line of a round
-            leaked += line["leaks"]
-            rounds.add((line["seed"], line["round"]))
-            continue
-        tallies.setdefault((line["operation"], line["victim"]), Counter()).update(line["count"])
-    return tallies, len(rounds), leaked
+    for line in lines:
+        if "leaks" not in line and (line["seed"], line["round"]) in ended:
+            tallies.setdefault((line["operation"], line["victim"]), Counter()).update(line["count"])
+    return tallies, len(ended), [leak for leaks in ended.values() for leak in leaks]
 
 
 def forms(secret: str) -> set[bytes]:
