@@ -60,7 +60,8 @@ class MiraklImportOffersOperator(FileJobOperator):
     :param max_delete_ratio: with ``REPLACE``: largest share (0 to 1) of the shop's offers that the file may leave out.
         Beyond it nothing is sent. The shop's offers are read before the submission (OF21, one call for 100 offers),
         which needs the key of a seller and a CSV file. 1 sends the file unchecked. Templated.
-    :param with_products: the file also contains products.
+    :param with_products: the file also contains products. The id of their import goes to XCom as
+        ``product_import_id``, unless the reply to the submission was lost: Mirakl's list (OF04) does not show it.
     :param operator_format: the products are already in the operator's format.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
     :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
