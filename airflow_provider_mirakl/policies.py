@@ -82,7 +82,9 @@ def _final_kind(kind: type[MiraklError]) -> type[MiraklError]:
 
 
 def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a task fail at once on errors that a retry cannot fix (:data:`FINAL_ERRORS`), on every version of Airflow.
+    """Let a task fail at once on errors that a retry cannot fix, on every version of Airflow.
+
+    These are :data:`FINAL_ERRORS`, and errors with ``final``.
 
     For functions of your own that use a hook; operators and sensors have a parameter ``fail_fast``::
 
@@ -107,8 +109,9 @@ def fail_fast(function: Callable[P, R]) -> Callable[P, R]:
 def mirakl_retry_policy() -> RetryPolicy:
     """A retry policy for tasks that call Mirakl, for Airflow 3.3 and later.
 
-    Fails at once on errors that a retry cannot fix (:data:`FINAL_ERRORS`), waits exactly until the time that Mirakl
-    named after a 429, and leaves every other error to the task's own ``retries`` and ``retry_delay``::
+    Fails at once on errors that a retry cannot fix (:data:`FINAL_ERRORS`, and those with ``final``), waits exactly
+    until the time that Mirakl named after a 429, and leaves every other error to the task's own ``retries`` and
+    ``retry_delay``::
 
         DAG("catalog", default_args={"retries": 3, "retry_policy": mirakl_retry_policy()})
 

@@ -15,7 +15,7 @@ machine.
 The table shows operation by victim:
 
 cases
-    runs that were struck.
+    runs that were struck; those of the victim "none" had ended before.
 failed
     runs that failed; the last error of each is listed.
 stopped
@@ -23,10 +23,9 @@ stopped
 lost
     items or jobs of a successful run that Mirakl never accepted.
 doubled
-    items or jobs that Mirakl accepted more than once although the call must not be repeated.
+    items or jobs that Mirakl accepted more than once.
 repeated
-    items or jobs that Mirakl accepted more than once where a repeated call changes nothing: products of Mirakl Connect,
-    repaired products, exports.
+    the same, of products of Mirakl Connect, repaired products and exports, which it does not change.
 untrue
     results that differ from the sandbox's books, and failures whose error is not one of the package's own.
 hung
@@ -49,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "benchmarks" / "chaos.json"
 sys.path.insert(0, str(ROOT / "tests" / "airflow" / "live"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from chaos import VICTIMS, Chaos, kept, rows  # noqa: E402 - the tests' own harness
+from chaos import VICTIMS, WRONG, Chaos, kept, rows, tallied  # noqa: E402 - the tests' own harness
 from ledger import machine  # noqa: E402
 from live_airflow import LiveAirflow  # noqa: E402
 from measure import table  # noqa: E402
@@ -70,7 +69,9 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="file of cases; the table shows all that it has")
     parser.add_argument("--record", action="store_true", help=f"write that table to {RECORD.name} too")
     options = parser.parse_args()
-    if options.keep and not options.rounds:
+    if (options.record or not options.rounds) and not options.keep:
+        parser.error("--record and --rounds 0 need --keep")
+    if not options.rounds:
         return _show(options.keep, record=options.record)
     wanted = set(filter(None, options.only.split(",")))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
@@ -102,18 +103,26 @@ def main() -> int:
 
 
 def _show(file: Path, *, record: bool) -> int:
-    """The table of all runs that kept their cases in a file; the docs show what is recorded."""
-    tallies, rounds, leaked = kept(file)
+    """The table of all rounds that were kept in a file, and what was wrong. The docs show what is recorded."""
+    rounds = kept(file)
+    tallies, leaked = tallied(rounds), [leak for each in rounds for leak in each["leaks"]]
     if record:
         counts = [
             {"operation": operation, "victim": victim, **dict(count)}
             for (operation, victim), count in sorted(tallies.items())
         ]
-        found = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "rounds": rounds}
+        found = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "rounds": len(rounds)}
         RECORD.write_text(json.dumps(found | {"leaks": leaked, "counts": counts}, indent=1) + "\n", "utf-8")
+    wrong = [
+        f"seed {each['seed']}, round {each['round']}, {case['operation']}, {case['victim']}: {column}: {words}"
+        for each in rounds
+        for case in each["cases"]
+        for column, words in case["said"]
+        if column in WRONG
+    ]
     print(table(rows(tallies)))
-    print("\n".join((f"\n{rounds} rounds", *leaked)))
-    return bool(leaked)
+    print("\n".join((f"\n{len(rounds)} rounds", *wrong, *leaked)))
+    return bool(wrong or leaked)
 
 
 if __name__ == "__main__":

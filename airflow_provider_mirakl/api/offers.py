@@ -38,7 +38,7 @@ OF01 = Operation("OF01", "POST", IMPORTS, replay=False, interval=60)
 OF02 = Operation("OF02", "GET", f"{IMPORTS}/{{import_id}}", replay=True, interval=60)
 OF03 = Operation("OF03", "GET", f"{IMPORTS}/{{import_id}}/error_report", replay=True, interval=60)
 OF04 = Operation("OF04", "GET", IMPORTS, replay=True, interval=60)
-# A repeated identical request returns the id of the existing import, so sending it again is harmless.
+# Every offer is replaced as a whole, so sending it again is harmless.
 OF24 = Operation("OF24", "POST", "/api/offers", replay=True, interval=60)
 STO01 = Operation("STO01", "POST", STOCK, replay=False, interval=60)
 STO02 = Operation("STO02", "GET", f"{STOCK}/{{import_id}}/status", replay=True, interval=15)
@@ -148,7 +148,9 @@ def list_offer_imports(
     origins: Collection[str] = (),
     limit: int = MAX_PAGE,
 ) -> Call[Page[dict[str, Json]]]:
-    """OF04: offer imports, newest first, with the fields of OF02. At most once a minute; every 5 recommended.
+    """OF04: offer imports, newest first, with the fields of OF02, ``origin`` and ``shop_id``.
+
+    At most once a minute; every 5 recommended.
 
     :param created_since: only imports that were created since then.
     :param created_to: only imports that were created before.

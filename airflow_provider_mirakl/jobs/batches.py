@@ -1,8 +1,8 @@
 """Sends objects in batches, one call after another, each a job: in a worker, or in the triggerer.
 
-Only for jobs whose calls are harmless to repeat: a triggerer that dies
-between a call and its note is replaced by one that makes the call again. Jobs that must not be submitted twice are
-submitted by a worker (:mod:`airflow_provider_mirakl.runtime.submitting`).
+Only for jobs whose calls are harmless to repeat: a triggerer that dies between a call and its note is replaced by one
+that makes the call again. Jobs that must not be submitted twice are submitted by a worker
+(:mod:`airflow_provider_mirakl.runtime.submitting`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Find the job of a submission whose reply was lost. Pure.
 
-P51 names no files in Mirakl's published documents (https://developer.mirakl.com), so an import is recognized by its
-creation time, shop, origin, and number of lines read. A matching time is not proof: another task or a user
-may have imported for the same shop at the same time. So:
+P51, OF04 and PRI02 name no files in Mirakl's published documents (https://developer.mirakl.com), so an import is
+recognized by its creation time, shop, origin, mode, and number of lines read. A matching time is not proof: another
+task or a user may have imported for the same shop at the same time. So:
 
 =====================================  ===========================================================================
 The listing has                        Result
@@ -10,6 +10,8 @@ The listing has                        Result
 a job with the unique file name        it is the job (replies may gain fields)
 one job that fits and has our lines,   it is the job
 and none whose lines are still unread
+jobs that fit, and all of them run,    send the same request again: Mirakl answers with the id of the job if it is ours
+where Mirakl recognizes a request
 jobs that fit, lines still unread      not decided yet: list again
 none that fits                         Mirakl did not accept the submission
 anything else                          not decided: a user must check
@@ -24,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.jobs.book import Entry
@@ -35,24 +38,29 @@ BEFORE = timedelta(minutes=1)
 AFTER = timedelta(minutes=15)
 """How long an upload may take. P41 is permitted every 15 minutes, so a later import is a different one."""
 
+Place = Literal["proven", "running", "pending", "possible"]
+"""A field of :class:`Finding`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a listing shows about a submission.
 
     :param proven: its job.
+    :param running: jobs that fit so far and run, where Mirakl recognizes the same request while its job runs.
     :param pending: jobs that fit so far, whose lines Mirakl has not read yet.
     :param possible: jobs that fit and cannot be distinguished from it.
     """
 
     proven: JobId | None = None
+    running: tuple[JobId, ...] = ()
     pending: tuple[JobId, ...] = ()
     possible: tuple[JobId, ...] = ()
 
     @property
     def absent(self) -> bool:
         """Whether nothing fits: Mirakl did not accept the submission."""
-        return self.proven is None and not self.pending and not self.possible
+        return self.proven is None and not (self.running or self.pending or self.possible)
 
 
 def earliest(entry: Entry, clock: float = 0.0) -> datetime:
@@ -70,6 +78,7 @@ def find_submission(
     caller: Caller,
     *,
     lines: int | None = None,
+    mode: str | None = None,
     taken: Collection[JobId] = (),
     clock: float = 0.0,
 ) -> Finding:
@@ -80,14 +89,14 @@ def find_submission(
     :param entry: the intent.
     :param caller: the caller, with the shop.
     :param lines: lines of the file, or objects of the batch; ``None`` if they cannot be counted.
+    :param mode: the import's mode, where the listing has it.
     :param taken: ids known to be other submissions.
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
     """
     first = earliest(entry, clock)
     latest = datetime.fromtimestamp(entry.at + entry.span + clock, UTC) + AFTER
-    proven: list[JobId] = []
-    pending: list[JobId] = []
-    possible: list[JobId] = []
+    alike = {"origin": "API", "mode": mode, "shop_id": caller.shop_id}
+    found: dict[Place | None, list[JobId]] = {}
     for status in statuses:
         job_id = status.get("import_id")
         if not isinstance(job_id, int | str) or isinstance(job_id, bool) or job_id in taken:
@@ -95,23 +104,33 @@ def find_submission(
         if any(isinstance(value, str) and entry.name in value for value in status.values()):
             return Finding(proven=job_id)
         created = moment_of(status.get("date_created"))
-        if (
-            created is None
-            or not first <= created <= latest
-            or status.get("origin", "API") != "API"
-            or caller.shop_id not in (None, status.get("shop_id", caller.shop_id))
-        ):
-            continue
-        evaluation = evaluate(kind, status)
-        read = evaluation.counts.total
-        if lines is None or (evaluation.ended and not read):
-            possible.append(job_id)  # waiting for its lines does not help
-        elif read == lines:
-            proven.append(job_id)
-        elif not evaluation.ended and read < lines:
-            pending.append(job_id)
+        # A field that the listing does not have says nothing.
+        differs = any(value is not None and status.get(name, value) != value for name, value in alike.items())
+        if created is not None and first <= created <= latest and not differs:
+            found.setdefault(_place(kind, status, lines), []).append(job_id)
+    proven, running, pending, possible = (found.get(place, []) for place in get_args(Place))
+    if running and not (proven or pending or possible):
+        return Finding(running=tuple(running))
+    pending += running
     if len(proven) == 1 and not pending and not possible:
         return Finding(proven=proven[0])
     if len(proven) > 1 or possible:
         return Finding(possible=(*proven, *pending, *possible))
     return Finding(pending=(*proven, *pending))
+
+
+def _place(kind: JobKind, status: Status, lines: int | None) -> Place | None:
+    """What a job that fits by its time can be; ``None`` if it has other lines than ours."""
+    evaluation = evaluate(kind, status)
+    read = evaluation.counts.total
+    if evaluation.ended:
+        if lines is None or not read:
+            return "possible"
+        return "proven" if read == lines else None
+    if lines is not None and read > lines:
+        return None
+    if kind.recognizes:
+        return "running"
+    if lines is None:
+        return "possible"  # waiting for its lines does not help
+    return "proven" if read == lines else "pending"

@@ -106,7 +106,7 @@ class JobKind:
     :param items: the field of such a file with the list, if the file is an object.
     :param columns: kinds of the fields of an exported row that Mirakl documents, for Parquet.
     :param batch: the call that submits encoded objects as a job, if any.
-    :param unclear: what to do when it is not known whether Mirakl accepted a submission: ``search`` the
+    :param unclear: what to do when it is not known whether Mirakl accepted a file or an export: ``search`` the
         listing; ``resend``, where that is harmless; or ``fail`` and leave the decision to the user.
     """
 
@@ -349,7 +349,7 @@ OFFER_IMPORT = JobKind(
     in_progress=_IMPORT_STATES | {"WAITING_SYNCHRONIZATION_PRODUCT"},
     shortest=60,
     recommended=300,
-    # An identical request gets the id of the import that runs. Once it has ended, it would be imported twice.
+    # An identical request gets the id of the import that runs. Once it has ended, Mirakl may import it twice.
     unclear="search",
     recognizes=True,
     count=_count_lines,

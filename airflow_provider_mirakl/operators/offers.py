@@ -65,6 +65,7 @@ class MiraklImportOffersOperator(FileJobOperator):
     :param operator_format: the products are already in the operator's format.
     :param id_column: the column of the error report that names an item; default the first of the usual ones.
     :return: as for :class:`~airflow_provider_mirakl.operators.products.MiraklImportProductsOperator`.
+    :raises MiraklUnclearSubmissionError: it is not known whether Mirakl accepted the file.
 
     Further parameters: :class:`~airflow_provider_mirakl.operators.bases.jobs.MiraklJobOperator`.
     """
@@ -93,6 +94,11 @@ class MiraklImportOffersOperator(FileJobOperator):
         self.max_delete_ratio = max_delete_ratio
         self.with_products = with_products
         self.operator_format = operator_format
+
+    @property
+    def listed_mode(self) -> str:
+        """``NORMAL`` or ``REPLACE``."""
+        return self.import_mode
 
     @property
     def options(self) -> dict[str, Any]:
@@ -186,6 +192,11 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
     ) -> None:
         super().__init__(source=source, batch_size=batch_size, **kwargs)
         self.required_fields = required_fields
+
+    @property
+    def listed_mode(self) -> str:
+        """Always ``NORMAL``."""
+        return "NORMAL"
 
     def check(self, item: Any) -> list[Problem]:
         """Every reason why Mirakl would reject the offer."""

@@ -52,7 +52,9 @@ class JobTask(ChangesAsset, Defers, Protocol):
     @property
     def max_failures(self) -> int: ...
     @property
-    def if_unclear(self) -> OnUnclear: ...
+    def listed_mode(self) -> str | None: ...
+    @property
+    def unclear_policy(self) -> OnUnclear: ...
     @property
     def timeout(self) -> float: ...
     @property
@@ -234,7 +236,7 @@ class JobRun:
         """Handle a previous try without a note, whose disk was lost. Find out what it submitted before anything is
         sent, as after a lost reply."""
         task = self.task
-        if task.if_unclear == "resend":
+        if task.unclear_policy == "resend":
             return
         task.log.warning(
             "This is a retry, and the notes of the previous try are missing: it ran on another disk. Set [mirakl] "
@@ -259,8 +261,6 @@ class JobRun:
             book.save()
             push(key="job_ids", value=book.texts)
             return
-        if not book.entries:
-            task.guard(client, task.caller)
         submitter = self._submitter(client, book)
         for index, (call, items) in enumerate(task.submissions(task.caller, book)):
             products = submitter.submit(index, call, items)
@@ -279,8 +279,10 @@ class JobRun:
             client=client,
             book=book,
             claims=self._claims(client),
-            policy=task.if_unclear,
+            policy=task.unclear_policy,
             lines=task.lines,
+            mode=task.listed_mode,
+            guard=lambda: task.guard(client, task.caller),
             postpone=self._postpone,
             log=task.log,
             # Longer waits belong in the triggerer.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
@@ -36,6 +36,8 @@ LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks must differ to count as different."""
+Resolved = Literal["adopted", "send", "repeat"]
+"""How a submission is resolved of which it was not known whether Mirakl accepted it: :meth:`Submitter._resolve`."""
 
 
 def utc_time(moment: float) -> str:
@@ -88,10 +90,12 @@ class Submitter:
     :param claims: the notes for other tasks.
     :param policy: what to do if it is not known whether Mirakl accepted a submission.
     :param lines: counts the lines of the input, if possible; called only when a job is searched for.
+    :param mode: the mode of the import, where Mirakl's list shows it.
+    :param guard: rejects input with unintended effects; called before the first submission.
     :param postpone: waits for a permitted time, or defers; receives the number of lost replies so far.
     :param max_wait: longest wait in seconds inside the client; ``postpone`` handles longer ones.
     :param longest_search: seconds for which Mirakl's list may be polled.
-    :param lost: number of submissions of this try whose reply was lost and that Mirakl does not list.
+    :param lost: number of submissions of this try whose reply was lost.
     """
 
     kind: JobKind
@@ -101,11 +105,14 @@ class Submitter:
     claims: Claims
     policy: OnUnclear
     lines: Callable[[], int | None]
+    mode: str | None
+    guard: Callable[[], None]
     postpone: Callable[[MiraklNotYetError | MiraklRateLimitError, int], None]
     log: Any
     max_wait: float | None = None
     longest_search: float = LONGEST_SEARCH
     lost: int = 0
+    _guarded: bool = False
 
     def submit(self, index: int, call: Call[Any], items: int | None = None) -> int | None:
         """Submit one job, unless the book knows it already.
@@ -117,11 +124,18 @@ class Submitter:
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         known = self.book.entry(index)
-        if known is not None and known.phase == "intent":
-            known = self._cleared_up(known)
-        return None if known is not None else self._send(index, call, items)
+        if known is None:
+            return self._send(index, call, items)
+        if known.phase != "intent":
+            return None
+        resolved = self._resolve(known)
+        if resolved == "adopted":
+            return None
+        return self._send(index, call, items, known if resolved == "repeat" else None)
 
-    def _send(self, index: int, call: Call[Any], items: int | None) -> int | None:
+    def _send(
+        self, index: int, call: Call[Any], items: int | None, unclear: Entry | None = None
+    ) -> int | None:
         """Submit once, and note it.
 
         ==============================  =====================================================================
@@ -130,53 +144,75 @@ class Submitter:
         the intent cannot be noted      the task fails; nothing was sent
         too early, or 429               the intent is withdrawn; wait until permitted, then try again
         certainly not sent, or refused  the intent is withdrawn; the task fails, a retry submits
-        not known                       resolved (:meth:`_cleared_up`): the job is adopted; or it was not
-                                        accepted, and is sent again, once in this try; or a user must decide
+        not known                       resolved (:meth:`_resolve`): the job is adopted; or it is sent again, once in
+                                        this try; or a user must decide
         an id                           logged, noted, noted for other tasks
         ==============================  =====================================================================
 
-        Where Mirakl recognizes a repeated request, it is repeated at once and identically. Nothing relies on that: once
-        the first job has ended, which may be before its reply is lost, the same request starts a new one.
+        Where Mirakl recognizes a repeated request, a call that is sent again is sent at once and identically. Nothing
+        relies on that after the first job has ended: then Mirakl may start another one.
+
+        :param unclear: the intent of an earlier call that Mirakl may have accepted. It stays until its job is known,
+            and is resolved again after each wait.
         """
-        book = self.book
         while True:
-            entry = book.intend(index, items, self.client.clock_offset)
+            if not (self._guarded or self.book.job_ids):
+                self.guard()
+                self._guarded = True
+            entry = unclear or self.book.intend(index, items, self.client.clock_offset)
             # Mirakl may still recognize a repeated request, if it comes at once.
-            at_once = self.lost > 0 and self.kind.recognizes
+            at_once = unclear is not None or (self.lost > 0 and self.kind.recognizes)
             try:
                 answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
-            except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                book.withdraw(index)
-                self.postpone(wait, self.lost)
-            except (MiraklTransportError, MiraklServerError, MiraklReplyError) as error:
-                if error.surely_not_done:
-                    book.withdraw(index)
-                    raise
-                self.log.warning("%s It is not known whether Mirakl accepted it.", error)
-                if self._cleared_up(entry) is not None:
-                    return None
-                book.withdraw(index)
-                self.lost += 1
-                if self.lost > 1:
-                    raise
-            except (MiraklError, OSError):  # rejected; or the file could not be read completely
-                book.withdraw(index)
-                raise
+            except (MiraklError, OSError) as error:  # an OSError: the file could not be read completely
+                resolved = self._failed(error, index, entry, repeats=unclear is not None)
             else:
-                job_id: JobId = getattr(answer, "import_id", answer)
-                # Log it first: if the disk is full, the note cannot keep the id.
-                self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
-                book.submitted(entry, job_id)
-                self.claims.note(job_id)
-                products: int | None = getattr(answer, "product_import_id", None)
-                if products is not None:
-                    self.log.info("Its products are product import %s.", products)
-                return products
+                return self._accepted(entry, answer)
+            if resolved == "adopted":
+                return None
+            if resolved == "send" and self.book.entry(index) is not None:
+                self.book.withdraw(index)
+            unclear = entry if resolved == "repeat" else None
 
-    def _cleared_up(self, entry: Entry) -> Entry | None:
-        """Resolve an uncertain submission: adopt the job that Mirakl lists, or send it again.
+    def _failed(self, error: MiraklError | OSError, index: int, entry: Entry, *, repeats: bool) -> Resolved:
+        """Decide what follows a call that has returned no id: see :meth:`_send`."""
+        if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
+            if not repeats:
+                self.book.withdraw(index)
+            self.postpone(error, self.lost)
+            return self._resolve(entry) if repeats else "send"
+        if (
+            not isinstance(error, MiraklTransportError | MiraklServerError | MiraklReplyError)
+            or error.surely_not_done
+        ):
+            if not repeats:
+                self.book.withdraw(index)
+            raise error
+        self.log.warning("%s It is not known whether Mirakl accepted it.", error)
+        self.lost += 1
+        resolved = self._resolve(entry)
+        if self.lost > 1 and resolved != "adopted":
+            if resolved == "send":
+                self.book.withdraw(index)
+            raise error
+        return resolved
 
-        :return: ``None`` when it is to be sent again.
+    def _accepted(self, entry: Entry, answer: Any) -> int | None:
+        """Note the job's id. Log it first: if the disk is full, the note cannot keep it."""
+        job_id: JobId = getattr(answer, "import_id", answer)
+        self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
+        self.book.submitted(entry, job_id)
+        self.claims.note(job_id)
+        products: int | None = getattr(answer, "product_import_id", None)
+        if products is not None:
+            self.log.info("Its products are product import %s.", products)
+        return products
+
+    def _resolve(self, entry: Entry) -> Resolved:
+        """Resolve an uncertain submission.
+
+        :return: ``adopted``: its job was found and noted. ``send``: it was not accepted, or a second one is harmless.
+            ``repeat``: its job may run, so that Mirakl recognizes the same request.
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
@@ -190,12 +226,19 @@ class Submitter:
                 )
                 self.book.submitted(entry, finding.proven)
                 self.claims.note(finding.proven)
-                return entry
+                return "adopted"
             if finding.absent:
                 self.log.warning(
                     "Mirakl lists no matching %s, so it was not accepted. Sending it.", kind.title
                 )
-                return None
+                return "send"
+            if finding.running:
+                self.log.info(
+                    "Mirakl lists %s %s, which runs and may be the one. Sending the same request, to find out.",
+                    kind.title,
+                    ", ".join(map(str, finding.running)),
+                )
+                return "repeat"
             candidates = (*finding.pending, *finding.possible)
             raise MiraklUnclearSubmissionError(
                 f"{kind.code}: the submission of {utc_time(entry.at)} UTC may be any of "
@@ -203,10 +246,11 @@ class Submitter:
                 "the task to submit again",
                 operation=kind.code,
                 candidates=[str(job_id) for job_id in candidates],
+                final=not finding.pending,  # a list without lines that are still unread stays as it is
             )
         if self.policy == "resend":
             self.log.info("Sending it again, which is harmless.")
-            return None
+            return "send"
         raise MiraklUnclearSubmissionError(
             f"{kind.code}: it is not known whether Mirakl accepted the submission of {utc_time(entry.at)} UTC, and "
             "Mirakl does not list these jobs. Check in the back office; clear the task to submit again, or set "
@@ -231,9 +275,11 @@ class Submitter:
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
             taken = {*self.book.job_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
-                self.kind, statuses, entry, self.caller, lines=lines, taken=taken, clock=clock
+                self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )
-            if finding.proven is not None or finding.possible or (finding.absent and attempt > 1):
+            if finding.proven is not None or finding.running or finding.possible:
+                return finding
+            if finding.absent and attempt > 1:
                 return finding
             if finding.pending and time.monotonic() > end:
                 return finding

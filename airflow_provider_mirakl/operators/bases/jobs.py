@@ -167,8 +167,13 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
         return None
 
     @property
-    def if_unclear(self) -> OnUnclear:
-        """What to do when it is not known whether Mirakl accepted a submission."""
+    def listed_mode(self) -> str | None:
+        """The import's mode as Mirakl's list shows it; ``None`` where it shows none."""
+        return None
+
+    @property
+    def unclear_policy(self) -> OnUnclear:
+        """``on_unclear``, or the job's own."""
         return self.on_unclear or self.kind.unclear
 
     def hand_over(self, job_run: JobRun, book: JobBook) -> None:

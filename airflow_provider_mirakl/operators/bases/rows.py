@@ -237,7 +237,7 @@ class RowsJobOperator(CheckedJobOperator):
         return None
 
     @property
-    def if_unclear(self) -> OnUnclear:
+    def unclear_policy(self) -> OnUnclear:
         """``resend`` by default: an object replaces what Mirakl has, so that a second one changes nothing."""
         return self.on_unclear or "resend"
 
@@ -250,7 +250,7 @@ class RowsJobOperator(CheckedJobOperator):
 
         run = job_run.run
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
-        if len(work.left) < 2 or self.if_unclear != "resend":
+        if len(work.left) < 2 or self.unclear_policy != "resend":
             return
         place = place_of(
             open_batches,

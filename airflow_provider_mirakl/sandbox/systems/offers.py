@@ -316,7 +316,8 @@ class Offers(Part):
             "lines_read": read,
             "lines_in_success": good,
             "lines_in_error": bad,
-            "lines_in_pending": 0 if job.finished else int(job.data["total"]) - read,
+            # An import that waits has not read its file: no line counts yet.
+            "lines_in_pending": int(job.data["total"]) - read if job.status == "RUNNING" else 0,
             "offer_inserted": results.get("created", 0),
             "offer_updated": results.get("updated", 0),
             "offer_deleted": results.get("deleted", 0) + job.data.get("replaced", 0),

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import (
-    MiraklConfigurationError,
-    MiraklInputError,
-    MiraklNotYetError,
-)
-from airflow_provider_mirakl.jobs.book import JobBook
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, MiraklNotYetError
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator, MiraklImportOffersOperator
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
@@ -143,55 +138,3 @@ def test_a_lost_export_that_may_not_be_repeated_today_says_so(
         MiraklNotYetError, match="an earlier submission of this task was lost, so Mirakl may have"
     ):
         task.run()
-
-
-@pytest.fixture
-def twice(worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections):
-    """A task that imports a file of offers, and may be tried again."""
-    source = tmp_path / "offers.csv"
-    source.write_text(offers(1, 2, 3), encoding="utf-8")
-    return worker(
-        lambda: MiraklImportOffersOperator(
-            task_id="task", source=str(source), mirakl_conn_id="mirakl_shop", max_failed_items=None
-        ),
-        max_tries=3,
-    )
-
-
-def imports(sandbox):
-    from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
-
-    return sandbox.call(lambda world: [job.id for job in world.part(Jobs).all.values() if job.kind == "OF01"])
-
-
-def test_an_import_of_a_killed_try_that_has_ended_is_found_and_not_repeated(
-    twice, mirakl_sandbox, monkeypatch
-):
-    """Mirakl recognizes a repeated OF01 only while the import runs: afterwards it would be a second import."""
-
-    class KilledError(BaseException):
-        """The worker dies with the reply in its hands."""
-
-    def dies(*_):
-        raise KilledError
-
-    mirakl_sandbox.world.settings.limits = "off"
-    with monkeypatch.context() as patch:
-        patch.setattr(JobBook, "submitted", dies)
-        with pytest.raises(KilledError):
-            twice.run()
-    (job_id,) = imports(mirakl_sandbox)
-    mirakl_sandbox.advance(3600)
-    twice.ti.try_number = 2
-    assert twice.run()["job_ids"] == [job_id]
-    assert imports(mirakl_sandbox) == [job_id]
-    assert len(mirakl_sandbox.journal("OF01")) == 1
-
-
-def test_an_import_whose_reply_is_lost_is_found_and_not_repeated(twice, mirakl_sandbox):
-    mirakl_sandbox.world.settings.limits = "off"
-    mirakl_sandbox.fault("reset_after", "OF01", times=1)
-    result = twice.run()
-    assert result["job_ids"] == imports(mirakl_sandbox)
-    assert len(result["job_ids"]) == 1
-    assert len(mirakl_sandbox.journal("OF01")) == 1

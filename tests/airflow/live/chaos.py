@@ -24,6 +24,8 @@ from operations import OPERATIONS, Case, Operation
 
 PATIENCE = 600.0
 """Seconds after which a run that has not ended hangs."""
+WRONG = ("lost", "doubled", "untrue", "hung")
+"""Columns of what must never be."""
 MOST_CALLS = 90
 """A victim is struck before the sandboxes of a round have answered this many calls."""
 
@@ -122,6 +124,7 @@ class Chaos:
     tallies: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
+    judged: list[dict[str, Any]] = field(default_factory=list)
 
     def round(self, number: int) -> None:
         """Start all operations, strike, wait for their ends, and judge."""
@@ -160,9 +163,9 @@ class Chaos:
             for case in cases:
                 self.marks |= case.stand.secrets() | case.stand.persons()
                 self._note(number, name if case in struck else "none", case)
-            leaked = self._leaks()
-            self._keep(round=number, leaks=leaked)
+            leaked = [leak for leak in self._leaks() if leak not in self.wrong]
             self.wrong += leaked
+            self._keep(number, leaked)
         finally:
             for case in cases:
                 case.stand.sandbox.stop()
@@ -182,22 +185,29 @@ class Chaos:
         judged = list(case.judge())
         count = Counter(("cases", *(column for column, _ in judged)))
         self.tallies.setdefault((name, victim), Counter()).update(count)
-        self._keep(
-            round=number, operation=name, victim=victim, fault=case.stand.fault, count=count, said=judged
+        self.judged.append(
+            {
+                "operation": name,
+                "victim": victim,
+                "fault": case.stand.fault,
+                "count": count,
+                "said": judged,
+            }
         )
         for column, words in judged:
             fault = f", fault {case.stand.fault}" if case.stand.fault else ""
             line = f"round {number}, {name}, {victim}{fault}: {column}: {words}"
             self.say(f"  {line}")
-            if column in ("lost", "doubled", "untrue", "hung") or (
-                column == "failed" and not case.stand.fault
-            ):
+            if column in WRONG or (column == "failed" and not case.stand.fault):
                 self.wrong.append(line)
 
-    def _keep(self, **line: Any) -> None:
+    def _keep(self, number: int, leaked: list[str]) -> None:
+        """Keep a round that has ended, in one line."""
         if self.keep:
+            found = {"seed": self.seed, "round": number, "leaks": leaked, "cases": self.judged}
             with self.keep.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"seed": self.seed, **line}) + "\n")
+                file.write(json.dumps(found) + "\n")
+        self.judged = []
 
     def _leaks(self) -> list[str]:
         """Files of Airflow with a key or a token, or with what belongs to a customer; the database is one of them.
@@ -212,14 +222,16 @@ class Chaos:
             ["grep", "-raFl", "-f", patterns, "."],  # recursive, binary files too, fixed strings, names only
             cwd=self.airflow.home,
             env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )
-        assert found.returncode in (0, 1), found
+        gone = "No such file or directory"  # Airflow still runs, and a journal of SQLite comes and goes
+        assert found.returncode in (0, 1) or all(gone in line for line in found.stderr.splitlines()), found
         return sorted(
             f"{file} holds {marked[form]}"
             for file in found.stdout.splitlines()
+            if (self.airflow.home / file).exists()
             for content in [(self.airflow.home / file).read_bytes()]
             for form in marked
             if form in content
@@ -238,15 +250,17 @@ def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...
     return [*lines, ("all", "", *(str(total[column]) for column in columns))]
 
 
-def kept(file: Path) -> tuple[dict[tuple[str, str], Counter[str]], int, list[str]]:
-    """The tallies of every finished round that was kept in a file, the number of rounds, and what leaked."""
-    lines = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
-    ended = {(line["seed"], line["round"]): line["leaks"] for line in lines if "leaks" in line}
+def kept(file: Path) -> list[dict[str, Any]]:
+    """The rounds that were kept in a file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def tallied(rounds: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Counter[str]]:
+    """The counts of all their cases, by operation and victim."""
     tallies: dict[tuple[str, str], Counter[str]] = {}
-    for line in lines:
-        if "leaks" not in line and (line["seed"], line["round"]) in ended:
-            tallies.setdefault((line["operation"], line["victim"]), Counter()).update(line["count"])
-    return tallies, len(ended), [leak for leaks in ended.values() for leak in leaks]
+    for case in (case for each in rounds for case in each["cases"]):
+        tallies.setdefault((case["operation"], case["victim"]), Counter()).update(case["count"])
+    return tallies
 
 
 def forms(secret: str) -> set[bytes]:

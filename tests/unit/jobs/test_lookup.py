@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.jobs.book import Entry
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
-from airflow_provider_mirakl.jobs.table import PRODUCT_IMPORT
+from airflow_provider_mirakl.jobs.table import OFFER_IMPORT, PRODUCT_IMPORT
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENTRY = Entry("abc123def456", NOW.timestamp())
@@ -56,6 +56,35 @@ def find(statuses, caller=OPERATOR, **options):
 def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, found):
     assert find(statuses) == found
     assert find(statuses).absent == (found == Finding())
+
+
+def listed(job_id, state="COMPLETE", read=5, **more):
+    return {
+        "import_id": job_id, "date_created": NOW.isoformat(), "status": state, "lines_read": read,
+        "lines_in_success": read, "origin": "API", "mode": "NORMAL", "shop_id": 2000,
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("statuses", "lines", "found"),
+    [
+        ([listed(1)], 5, Finding(proven=1)),
+        ([listed(1, mode="REPLACE")], 5, Finding()),
+        ([listed(1, read=4)], 5, Finding()),
+        ([listed(1, read=0)], 5, Finding(possible=(1,))),
+        ([listed(1)], None, Finding(possible=(1,))),
+        ([listed(1, "WAITING", 0)], 5, Finding(running=(1,))),
+        ([listed(1, "WAITING_SYNCHRONIZATION_PRODUCT", 0)], 5, Finding(running=(1,))),
+        ([listed(1, "RUNNING", 5)], 5, Finding(running=(1,))),
+        ([listed(1, "RUNNING", 6)], 5, Finding()),
+        ([listed(1, "RUNNING", 3)], None, Finding(running=(1,))),
+        ([listed(1, "RUNNING", 3), listed(2, "WAITING", 0)], 5, Finding(running=(1, 2))),
+        ([listed(1, "RUNNING", 3), listed(2)], 5, Finding(pending=(2, 1))),
+        ([listed(1, "RUNNING", 3), listed(2)], None, Finding(possible=(1, 2))),
+    ],
+)
+def test_what_runs_is_told_by_repeating_the_request_where_mirakl_recognizes_it(statuses, lines, found):
+    assert find_submission(OFFER_IMPORT, statuses, ENTRY, OPERATOR, lines=lines, mode="NORMAL") == found
 
 
 def test_without_lines_nothing_but_the_name_proves():

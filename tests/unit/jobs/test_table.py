@@ -223,7 +223,7 @@ def test_only_imports_of_products_and_offers_are_numbered():
 
 
 def test_what_repeats_without_harm_and_what_does_not():
-    """Mirakl lists imports of products, offers and prices, so that a lost reply can be looked up; of stock it does not.
+    """Mirakl lists imports of products, offers and prices, so a lost reply can be looked up. It lists none of stock.
 
     Exports and synchronizations change nothing when they are repeated.
     """

@@ -486,8 +486,12 @@ def test_offers_are_created_changed_deleted_and_refused(sandbox: Sandbox, shop: 
         + "O-5;;;;;;delete\n"
         + ";SKU-006;SKU;10;5;11;\n",
     )
-    assert shop.get(path).json()["lines_in_pending"] == 7
-    sandbox.advance(75)
+    assert shop.get(path).json()["lines_in_pending"] == 0, "it waits, and has read nothing"
+    sandbox.advance(45)
+    state = shop.get(path).json()
+    assert state["status"] == "RUNNING"
+    assert state["lines_read"] + state["lines_in_pending"] == 7
+    sandbox.advance(30)
     state = shop.get(path).json()
     assert (state["status"], state["offer_inserted"], state["lines_in_error"]) == ("COMPLETE", 1, 6)
     report = rows(shop.get(f"{path}/error_report").text)

@@ -1,0 +1,206 @@
+"""A file of offers (OF01) of which it is not known whether Mirakl accepted it: it is imported once, and it is ours."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklPermissionError,
+    MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.jobs.book import JobBook
+from airflow_provider_mirakl.operators.offers import MiraklImportOffersOperator
+from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
+from airflow_provider_mirakl.sandbox.systems.offers import Offers
+
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+
+HEAD = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
+WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=3600)
+"""The import waits in Mirakl's queue: it has read no line."""
+
+Importing = Callable[..., Any]
+
+
+def offers(*numbers: int) -> str:
+    return HEAD + "".join(f"O-{n};SKU-{n:03};SKU;10;5;11;\n" for n in numbers)
+
+
+@pytest.fixture
+def importing(
+    worker: Any, tmp_path: Path, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object
+) -> Importing:
+    """A task that imports a file of offers, and may be tried again."""
+    mirakl_sandbox.world.settings.limits = "off"
+
+    def make(text: str = offers(1, 2, 3), name: str = "offers.csv", **options: Any) -> Any:
+        source = tmp_path / name
+        source.write_text(text, encoding="utf-8")
+        options = {"mirakl_conn_id": "mirakl_shop", "max_failed_items": None} | options
+        return worker(
+            lambda: MiraklImportOffersOperator(task_id="task", source=str(source), **options), max_tries=3
+        )
+
+    return make
+
+
+def imports(sandbox: Sandbox) -> list[str]:
+    return sandbox.call(lambda world: [job.id for job in world.part(Jobs).all.values() if job.kind == "OF01"])
+
+
+def again(task: Any) -> Any:
+    """The next try."""
+    task.ti.try_number += 1
+    return task.run()
+
+
+class KilledError(BaseException):
+    """The worker dies."""
+
+
+def killed_before_the_note(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker dies with Mirakl's reply in its hands."""
+
+    def dies(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobBook, "submitted", dies)
+        with pytest.raises(KilledError):
+            task.run()
+
+
+def test_an_import_of_a_killed_try_that_has_ended_is_found(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirakl may recognize a repeated request only while the import runs."""
+    task = importing()
+    killed_before_the_note(task, monkeypatch)
+    mirakl_sandbox.advance(3600)
+    assert again(task)["job_ids"] == imports(mirakl_sandbox)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+@WAITS
+@pytest.mark.parametrize("name", ["offers.csv", "offers.xml"])
+def test_an_import_of_a_killed_try_that_waits_is_recognized(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The list cannot tell yet whose import it is, and need not: Mirakl answers the same request with its id."""
+    task = importing(name=name, wait_for_completion=False, lint="off")
+    killed_before_the_note(task, monkeypatch)
+    assert again(task)["job_ids"] == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1
+    assert len(mirakl_sandbox.journal("OF01")) == 2
+
+
+@WAITS
+@pytest.mark.parametrize("with_products", [True, False])
+def test_a_lost_reply_does_not_hold_the_worker_until_the_lines_are_read(
+    importing: Importing, mirakl_sandbox: Sandbox, with_products: bool
+) -> None:
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    result = importing(with_products=with_products, wait_for_completion=False, lint="off").run()
+    assert result["job_ids"] == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1
+    assert len(mirakl_sandbox.journal("OF04")) == 1
+
+
+def test_an_import_whose_reply_is_lost_and_that_has_ended_is_found(
+    importing: Importing, mirakl_sandbox: Sandbox
+) -> None:
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    assert importing().run()["job_ids"] == imports(mirakl_sandbox)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+@WAITS
+def test_an_import_that_ends_while_its_repetition_is_refused_is_found(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429: the repetition has to wait, and afterwards it would be another import."""
+    import time
+
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    mirakl_sandbox.fault("throttle", "OF01", skip=1, times=9, retry_after="7000")
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        mirakl_sandbox.advance(7200)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", sleep)
+        result = importing(wait_for_completion=False).run()
+    assert len(waited) == 1
+    assert result["job_ids"] == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1
+
+
+@WAITS
+def test_a_repetition_that_is_refused_leaves_the_first_one_unclear(
+    importing: Importing, mirakl_sandbox: Sandbox
+) -> None:
+    """The next try looks for it, although the last call certainly did nothing."""
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    mirakl_sandbox.fault("status", "OF01", skip=1, times=1, status=403)
+    task = importing(wait_for_completion=False)
+    with pytest.raises(MiraklPermissionError):
+        task.run()
+    mirakl_sandbox.advance(7200)
+    assert again(task)["job_ids"] == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1
+    assert len(mirakl_sandbox.journal("OF01")) == 2
+
+
+def test_an_import_in_another_mode_is_not_taken_for_ours(
+    importing: Importing, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """As many lines, for the same shop, at the same time: only its mode differs. Ours did not arrive."""
+    foreign = importing(offers(7, 8, 9), "foreign.csv", import_mode="REPLACE", max_delete_ratio=1)
+    foreign.ti.run_id = "another program"
+    (theirs,) = foreign.run()["job_ids"]
+    shutil.rmtree(tmp_path / "work" / "submitted")  # another program notes nothing here
+    mirakl_sandbox.fault("reset_before", "OF01", times=1)
+    (ours,) = importing().run()["job_ids"]
+    assert ours != theirs
+    assert imports(mirakl_sandbox) == [theirs, ours]
+
+
+def test_a_retry_whose_notes_are_gone_is_guarded_too(
+    importing: Importing, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """REPLACE would delete the offers that the file leaves out, in whatever try."""
+    importing(offers(*range(1, 11))).run()
+    task = importing(offers(1), "few.csv", import_mode="REPLACE")
+    task.ti.run_id = "replacing"
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "work")
+        with pytest.raises(MiraklInputError, match="leaves out"):
+            task.run()
+        task.ti.try_number += 1
+    there = mirakl_sandbox.call(
+        lambda world: [each["sku"] for each in world.part(Offers).offers.values() if not each["deleted"]]
+    )
+    assert {f"O-{number}" for number in range(1, 11)} <= set(there)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+def test_a_file_whose_lines_cannot_be_counted_is_not_guessed(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ended import of that time may be ours or not: a person decides."""
+    task = importing(name="offers.xml", lint="off")
+    killed_before_the_note(task, monkeypatch)
+    mirakl_sandbox.advance(3600)
+    with pytest.raises(MiraklUnclearSubmissionError, match="may be"):
+        again(task)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
