@@ -21,8 +21,8 @@ FUZZ_ARGS ?=
 MUTANTS_ARGS ?=
 BENCH_ARGS ?=
 FAULTS_ARGS ?=
-# Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own. The order is the
-# tests' own: those that wait longest first, where xdist would begin with the longest files.
+# Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own. The order is that of
+# FIRST in tests/conftest.py, where xdist would begin with the files that have most tests.
 PYTEST_PARALLEL ?= -n 6 --dist loadfile --no-loadscope-reorder
 
 CACHE := $(CURDIR)/.cache
