@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -339,13 +340,19 @@ class MiraklUpdateShopOperator(StoringOperator):
     def _update(
         self, run: TaskRun, client: Client, call: Call[ShopUpdate], changes: Mapping[str, Any]
     ) -> ShopUpdate:
-        """Send the changes, or find that a call whose reply was lost has made them."""
+        """Send the changes, unless a previous try has made them, whether or not its reply came."""
         from airflow_provider_mirakl.api.shops import ShopUpdate
         from airflow_provider_mirakl.shops.fields import UPDATE, Update
 
         note = UPDATE.at(run.folder, generation=run.generation, store=run.memory)
-        kept = note.read()
-        lost = None if kept is None else kept.open_since
+        changed = hashlib.sha256(
+            json.dumps([self.caller_of(self.shop_id).shop_id, changes]).encode()
+        ).hexdigest()
+        kept = note.read() or Update(None)
+        if (known := kept.answer(changed)) is not None:
+            self.log.info("A previous try sent these changes, and Mirakl answered; using its result.")
+            return known
+        lost = kept.open_since
         if lost is not None and self._is_shown(client, changes):
             return ShopUpdate((), {})
         note.write(Update(time.time()))  # before the call: a killed worker cannot note it afterwards
@@ -371,7 +378,7 @@ class MiraklUpdateShopOperator(StoringOperator):
             if not self._is_shown(client, changes):
                 raise
             answer = ShopUpdate((), {})
-        note.write(Update(None))
+        note.write(Update(None, changed, answer.errors, answer.updated is not None))
         return answer
 
     def _is_shown(self, client: Client, changes: Mapping[str, Any]) -> bool:

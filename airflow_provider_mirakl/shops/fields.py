@@ -9,19 +9,33 @@ from typing import Any
 import msgspec
 
 from airflow_provider_mirakl.api.shops import ShopUpdate
+from airflow_provider_mirakl.exceptions import ApiFault
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.outcome import ItemResult
 
 
 class Update(msgspec.Struct):
-    """A call of A02 whose reply has not come, and when it was made; ``None`` where nothing is open."""
+    """A call of A02: Mirakl accepts one a day, so a retry must know of it.
+
+    :param open_since: when a call was made whose reply has not come; ``None`` where nothing is open.
+    :param sent: a hash of the changes that Mirakl has answered; ``None`` before.
+    :param errors: what it did not accept of them.
+    :param changed: whether it changed anything.
+    """
 
     open_since: float | None
+    sent: str | None = None
+    errors: tuple[ApiFault, ...] = ()
+    changed: bool = True
+
+    def answer(self, changes: str) -> ShopUpdate | None:
+        """Mirakl's answer to the changes with this hash, if it has come."""
+        return ShopUpdate(self.errors, {} if self.changed else None) if self.sent == changes else None
 
 
 UPDATE = NoteKind(
     file="update.json",
-    holds="that a shop's update was sent and not answered",
+    holds="that a shop's update was sent, and what Mirakl did not accept of it",
     type=Update,
     damaged="restart",
     fix="The update is sent as if none had been sent before.",

@@ -42,7 +42,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "platform/*/*.json": {"at": 1.0, "answer": ["fr_FR"]},
     "progress.json": {"round": 2, "pages": [1]},
     "reports.json": {"rows": "a", "count": 1, "action_ids": ["x"]},
-    "update.json": {"open_since": 1.0},
+    "update.json": {"open_since": 1.0, "sent": "a", "errors": [["no", "locked", "fax"]], "changed": True},
     "repair.json": {"products": [], "duplicates": 0, "sent": 1, "job_ids": []},
     "state.json": {"generation": 1, "sync": "s", "products": 2, "ends": [3]},
     "submitted/*.json": {"owner": "dag/task"},

@@ -436,3 +436,36 @@ def test_only_what_arrived_since_the_last_good_run_is_listed(
     assert (tmp_path / "watermark.json").read_bytes() != kept
     assert download(conn_id="mirakl_shop").state == "failed", "a seller's S30 has no such window"
     assert download("updated_since='2026-01-01'").state == "failed"
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_an_update_whose_result_airflow_lost_is_not_sent_again(
+    run: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """The worker dies after Mirakl's reply. Mirakl accepts A02 once a day, so a second call could only fail."""
+    from airflow_provider_mirakl.outcome import OutcomeWriter
+
+    sandbox.call(lambda world: setattr(world.settings, "limits", "published"))
+    if refused:
+        sandbox.call(lambda world: setattr(world.settings, "locked_shop_fields", frozenset({"fax"})))
+    begin, died = OutcomeWriter.__enter__, []
+
+    def dies(writer: OutcomeWriter) -> OutcomeWriter:
+        if not died:
+            died.append(True)
+            raise OSError("the worker is gone")
+        return begin(writer)
+
+    monkeypatch.setattr(OutcomeWriter, "__enter__", dies)
+    ran = run(
+        "MiraklUpdateShopOperator(task_id='update', mirakl_conn_id='mirakl_shop', retries=1,"
+        " retry_delay=__import__('datetime').timedelta(0), changes={'description': 'Best chairs', 'fax': None})"
+    )
+    assert died
+    assert ran.tasks == {"update": "failed" if refused else "success"}
+    assert operations(sandbox)["A02"] == 1
+    assert "A previous try sent these changes" in ran.said
+    if refused:
+        assert "1 of 2 items failed" in ran.said
+    else:
+        assert ran.returned("update")["succeeded"] == 2
