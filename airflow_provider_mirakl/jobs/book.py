@@ -44,6 +44,7 @@ class Entry:
     :param status: its last status in Mirakl, once it has ended.
     :param clock: seconds that Mirakl's clock is ahead of this machine's, if a reply showed it.
     :param span: seconds after ``at`` within which it may have been sent, if the exact time is not known.
+    :param ended: ids of jobs that ended without doing its work, before it was submitted again.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Entry:
     status: dict[str, Any] | None = None
     clock: float | None = None
     span: float = 0.0
+    ended: list[int | str] = field(default_factory=list)
 
 
 class _Content(msgspec.Struct):
@@ -175,7 +177,9 @@ class JobBook:
         :param clock: see :class:`Entry`.
         :raises MiraklStorageError: it cannot be noted, so the call must not be made.
         """
-        entry = Entry(self.name(index), time.time(), items=items, clock=clock)
+        former = self.entries[index : index + 1]
+        ended = [job_id for each in former for job_id in (*each.ended, each.job_id) if job_id is not None]
+        entry = Entry(self.name(index), time.time(), items=items, clock=clock, ended=ended)
         self.entries[index : index + 1] = [entry]
         self.complete = False
         self.save()
@@ -223,6 +227,16 @@ class JobBook:
     def job_ids(self) -> list[int | str]:
         """Mirakl's ids."""
         return [entry.job_id for entry in self.entries if entry.job_id is not None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether Mirakl has accepted no submission, or only jobs that ended without doing their work."""
+        return not any(entry.job_id is not None and entry.phase != "failed" for entry in self.entries)
+
+    @property
+    def known_ids(self) -> set[int | str]:
+        """Every id that Mirakl gave to a submission of this book, also of jobs that were submitted again."""
+        return {*self.job_ids, *(job_id for entry in self.entries for job_id in entry.ended)}
 
     @property
     def texts(self) -> list[str]:

@@ -105,7 +105,9 @@ def find_submission(
             return Finding(proven=job_id)
         created = moment_of(status.get("date_created"))
         # A field that the listing does not have says nothing.
-        differs = any(value is not None and status.get(name, value) != value for name, value in alike.items())
+        differs = any(
+            value is not None and status.get(name) not in (None, value) for name, value in alike.items()
+        )
         if created is not None and first <= created <= latest and not differs:
             found.setdefault(_place(kind, status, lines), []).append(job_id)
     proven, running, pending, possible = (found.get(place, []) for place in get_args(Place))

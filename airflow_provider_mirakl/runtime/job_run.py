@@ -159,7 +159,7 @@ class JobRun:
             payload = task.payload(task.caller)
             rejected = task.rejected_count
         except MiraklInputError as error:
-            if previous is None or not previous.job_ids:
+            if previous is None or not previous.all_submitted:  # what is left to send must be valid
                 raise
             task.log.warning("%s A previous try submitted %s, which continues.", error, self._named(previous))
             payload, rejected = previous.payload, previous.rejected
@@ -185,6 +185,13 @@ class JobRun:
         if not book.all_submitted and not task.has_copy():
             # Another disk. The source is copied again, and must match the first batches.
             payload = task.payload(task.caller)
+            if payload != book.payload and book.entries and not book.job_ids:
+                raise MiraklInputError(
+                    "The input has changed, and it is not known whether Mirakl accepted the previous one, sent at "
+                    f"{utc_time(book.entries[0].at)} UTC. {self.run.folder} with its copy is missing: check that all "
+                    "workers share [mirakl] work_folder. Check in the back office; clear the task to submit the new "
+                    "input"
+                )
             if payload != book.payload and book.entries:
                 raise MiraklInputError(
                     f"The input has changed after {len(book.entries)} of its batches were submitted "

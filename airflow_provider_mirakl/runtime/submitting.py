@@ -17,11 +17,12 @@ from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
+    MiraklApiError,
     MiraklError,
+    MiraklInputError,
     MiraklNotYetError,
     MiraklRateLimitError,
     MiraklReplyError,
-    MiraklServerError,
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
@@ -129,9 +130,27 @@ class Submitter:
         if known.phase != "intent":
             return None
         resolved = self._resolve(known)
+        if resolved != "adopted" and self._guarded_now(known) and resolved == "repeat":
+            resolved = self._resolve(known)  # the guard takes its time
         if resolved == "adopted":
             return None
         return self._send(index, call, items, known if resolved == "repeat" else None)
+
+    def _guarded_now(self, unclear: Entry | None) -> bool:
+        """Call the guard, once in a try, and unless a job of this task already runs. Whether it was called."""
+        if self._guarded or not self.book.is_empty:
+            return False
+        try:
+            self.guard()
+        except MiraklInputError:
+            if unclear is not None:
+                self.log.warning(
+                    "It is not known whether Mirakl accepted the submission of %s UTC; it was not sent again.",
+                    utc_time(unclear.at),
+                )
+            raise
+        self._guarded = True
+        return True
 
     def _send(
         self, index: int, call: Call[Any], items: int | None, unclear: Entry | None = None
@@ -153,15 +172,19 @@ class Submitter:
         relies on that after the first job has ended: then Mirakl may start another one.
 
         :param unclear: the intent of an earlier call that Mirakl may have accepted. It stays until its job is known,
-            and is resolved again after each wait.
+            and is resolved again after each wait. Its span covers all calls.
         """
+        self._guarded_now(unclear)
+        if self.policy != "resend":  # else the client itself repeats a call whose reply was lost
+            call = replace(call, operation=replace(call.operation, replay=False))
+        at_once = unclear is not None
         while True:
-            if not (self._guarded or self.book.job_ids):
-                self.guard()
-                self._guarded = True
-            entry = unclear or self.book.intend(index, items, self.client.clock_offset)
-            # Mirakl may still recognize a repeated request, if it comes at once.
-            at_once = unclear is not None or (self.lost > 0 and self.kind.recognizes)
+            if unclear is None:
+                entry = self.book.intend(index, items, self.client.clock_offset)
+            else:
+                entry = unclear
+                entry.span = max(entry.span, time.time() - entry.at)
+                self.book.save()
             try:
                 answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
             except (MiraklError, OSError) as error:  # an OSError: the file could not be read completely
@@ -170,6 +193,8 @@ class Submitter:
                 return self._accepted(entry, answer)
             if resolved == "adopted":
                 return None
+            # Mirakl may still recognize a repeated request, if it comes at once.
+            at_once = resolved == "repeat" or (self.book.entry(index) is not None and self.kind.recognizes)
             if resolved == "send" and self.book.entry(index) is not None:
                 self.book.withdraw(index)
             unclear = entry if resolved == "repeat" else None
@@ -182,16 +207,18 @@ class Submitter:
             self.postpone(error, self.lost)
             return self._resolve(entry) if repeats else "send"
         if (
-            not isinstance(error, MiraklTransportError | MiraklServerError | MiraklReplyError)
+            not isinstance(error, MiraklTransportError | MiraklApiError | MiraklReplyError)
             or error.surely_not_done
         ):
             if not repeats:
                 self.book.withdraw(index)
             raise error
         self.log.warning("%s It is not known whether Mirakl accepted it.", error)
-        self.lost += 1
         resolved = self._resolve(entry)
-        if self.lost > 1 and resolved != "adopted":
+        if resolved == "adopted":
+            return resolved
+        self.lost += 1
+        if self.lost > 1:
             if resolved == "send":
                 self.book.withdraw(index)
             raise error
@@ -273,7 +300,7 @@ class Submitter:
                 clock = told
                 statuses = self._listed(earliest(entry, clock))
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
-            taken = {*self.book.job_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
+            taken = {*self.book.known_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )

@@ -11,11 +11,12 @@ import pytest
 
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
+    MiraklJobFailedError,
     MiraklPermissionError,
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.jobs.book import JobBook
-from airflow_provider_mirakl.operators.offers import MiraklImportOffersOperator
+from airflow_provider_mirakl.operators.offers import MiraklImportOffersOperator, MiraklUpsertOffersOperator
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
 from airflow_provider_mirakl.sandbox.systems.offers import Offers
@@ -204,3 +205,95 @@ def test_a_file_whose_lines_cannot_be_counted_is_not_guessed(
     with pytest.raises(MiraklUnclearSubmissionError, match="may be"):
         again(task)
     assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+def test_a_reply_that_timed_out_in_mirakl_is_not_a_refusal(
+    importing: Importing, mirakl_sandbox: Sandbox
+) -> None:
+    """408: Mirakl, or a proxy before it, gave up waiting. What it has read may be imported."""
+    mirakl_sandbox.fault("status", "OF01", times=1, status=408)
+    task = importing()
+    assert task.run()["job_ids"] == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1
+    assert mirakl_sandbox.journal("OF04")
+
+
+def failed(task: Any, sandbox: Sandbox) -> str:
+    """Let the import of a try fail in Mirakl; its id."""
+    sandbox.fault("fail_job", "OF01", times=1)
+    with pytest.raises(MiraklJobFailedError):
+        task.run()
+    return imports(sandbox)[-1]
+
+
+def test_a_retry_after_a_failed_import_sends_nothing_invalid(
+    importing: Importing, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The source was emptied meanwhile: with REPLACE it would delete every offer."""
+    task = importing(import_mode="REPLACE", max_delete_ratio=1)
+    failed(task, mirakl_sandbox)
+    (tmp_path / "offers.csv").write_text(HEAD, encoding="utf-8")
+    with pytest.raises(MiraklInputError, match="no rows"):
+        again(task)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+def test_a_retry_after_a_failed_import_is_guarded_too(importing: Importing, mirakl_sandbox: Sandbox) -> None:
+    """Offers came into the shop since the first try: the file would delete them."""
+    task = importing(import_mode="REPLACE", max_delete_ratio=0.999)
+    failed(task, mirakl_sandbox)
+    mirakl_sandbox.call(lambda world: world.part(Offers).offers.clear())
+    other = importing(offers(*range(4, 14)), "more.csv")
+    other.ti.run_id = "another run"
+    other.run()
+    task.make = lambda: MiraklImportOffersOperator(
+        task_id="task",
+        source=other.make().source.replace("more", "offers"),
+        mirakl_conn_id="mirakl_shop",
+        import_mode="REPLACE",
+        max_delete_ratio=0.1,
+        max_failed_items=None,
+    )
+    with pytest.raises(MiraklInputError, match="leaves out 10 of the shop's 10 offers"):
+        again(task)
+    assert len(mirakl_sandbox.journal("OF01")) == 2
+
+
+def test_the_task_s_own_failed_import_is_not_taken_for_the_next_one(
+    importing: Importing, mirakl_sandbox: Sandbox
+) -> None:
+    task = importing()
+    first = failed(task, mirakl_sandbox)
+    mirakl_sandbox.fault("reset_before", "OF01", times=1)
+    (second,) = again(task)["job_ids"]
+    assert second != first
+    assert imports(mirakl_sandbox) == [first, second]
+
+
+@pytest.mark.parametrize("policy", ["search", "fail"])
+def test_offers_as_objects_are_looked_for_too_if_that_is_wanted(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object, policy: str
+) -> None:
+    """The client does not send OF24 again by itself then."""
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    mirakl_sandbox.fault("reset_after", "OF24", times=1)
+    offer = {
+        "shop_sku": "O-1", "product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "quantity": 1,
+        "state_code": "11", "update_delete": "update",
+    }  # fmt: skip
+    task = worker(
+        lambda: MiraklUpsertOffersOperator(
+            task_id="task",
+            source=[offer],
+            on_unclear=policy,
+            mirakl_conn_id="mirakl_shop",
+            max_failed_items=None,
+        )
+    )
+    if policy == "fail":
+        with pytest.raises(MiraklUnclearSubmissionError):
+            task.run()
+    else:
+        assert task.run()["job_ids"] == imports(mirakl_sandbox)
+    assert len(mirakl_sandbox.journal("OF24")) == len(imports(mirakl_sandbox)) == 1

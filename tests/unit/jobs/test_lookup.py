@@ -70,6 +70,7 @@ def listed(job_id, state="COMPLETE", read=5, **more):
     [
         ([listed(1)], 5, Finding(proven=1)),
         ([listed(1, mode="REPLACE")], 5, Finding()),
+        ([listed(1, mode=None, origin=None, shop_id=None)], 5, Finding(proven=1)),
         ([listed(1, read=4)], 5, Finding()),
         ([listed(1, read=0)], 5, Finding(possible=(1,))),
         ([listed(1)], None, Finding(possible=(1,))),
