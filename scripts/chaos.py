@@ -25,7 +25,7 @@ lost
 doubled
     items or jobs that Mirakl accepted more than once.
 repeated
-    the same, of products of Mirakl Connect, repaired products and exports, which it does not change.
+    the same where it changes nothing: products of Mirakl Connect, repaired products, exports, a shop's update.
 untrue
     results that differ from the sandbox's books, and failures whose error is not one of the package's own.
 hung

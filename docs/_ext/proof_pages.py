@@ -1,9 +1,10 @@
-"""The table of faults, from the data that the tests run, the ledger of benchmarks with its picture, and the mutants."""
+"""Tables of what was tried: the faults, the kills, the mutants, and the ledger of benchmarks with its picture."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from html import escape
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
 MUTANTS = ROOT / "benchmarks" / "mutants.json"
+CHAOS = ROOT / "benchmarks" / "chaos.json"
+OUTCOMES = ("failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
 
 
 def matrix() -> tuple[ModuleType, tuple[Any, ...]]:
@@ -158,6 +161,40 @@ def mutants_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def chaos() -> dict[str, Any]:
+    """The results of the chaos rounds."""
+    found: dict[str, Any] = json.loads(CHAOS.read_text("utf-8"))
+    return found
+
+
+def chaos_table() -> str:
+    """How the runs of each operation ended, and those of each victim, as Markdown."""
+    found = chaos()
+    versions = f"Airflow {found['machine']['apache-airflow']}, Python {found['machine']['python']}"
+    leaks = f"**{len(found['leaks'])} leaked**" if found["leaks"] else "none leaked"
+    lines = [
+        f"{found['rounds']} rounds, the last on {found['date']}; {versions}. Keys and customers' data: {leaks}.",
+        "",
+    ]
+    for heading in ("operation", "victim"):
+        sums: dict[str, Counter[str]] = {}
+        for row in found["counts"]:
+            counted = {name: row.get(name, 0) for name in ("cases", *OUTCOMES)}
+            for name in (" + ".join(sorted(row[heading].split(" + "))), "all"):
+                sums.setdefault(name, Counter()).update(counted)
+        sums["all"] = sums.pop("all")
+        lines += [
+            f"| {heading.capitalize()} | Runs | {' | '.join(map(str.capitalize, OUTCOMES))} |",
+            "|---|" + "---:|" * (len(OUTCOMES) + 1),
+            *(
+                f"| {name.replace('_', ' ')} | {' | '.join(str(count[each]) for each in ('cases', *OUTCOMES))} |"
+                for name, count in sums.items()
+            ),
+            "",
+        ]
+    return "\n".join(lines)
+
+
 def write(app: Sphinx) -> None:
     """Write what the pages include, as Sphinx begins."""
     folder = Path(app.srcdir) / "reference"
@@ -167,6 +204,7 @@ def write(app: Sphinx) -> None:
         "ledger.inc": ledger_table(),
         "ledger.svg": picture(),
         "mutants.inc": mutants_table(),
+        "chaos.inc": chaos_table(),
     }
     for name, text in made.items():
         path = folder / name

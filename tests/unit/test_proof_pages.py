@@ -52,6 +52,18 @@ def test_the_mutants_add_up_and_every_survivor_is_shown() -> None:
     ]
 
 
+def test_the_kills_add_up_by_operation_and_by_victim() -> None:
+    found, table = proof_pages.chaos(), proof_pages.chaos_table()
+    runs = sum(row["cases"] for row in found["counts"])
+    assert f"{found['rounds']} rounds" in table
+    for part in table.split("\n\n")[1:]:
+        rows = [_bare(line).split(" | ") for line in part.strip().splitlines()[2:]]
+        numbers = [[int(cell) for cell in cells] for _, *cells in rows]
+        assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1]
+        assert rows[-1][:2] == ["all", str(runs)]
+    assert {row["operation"] for row in found["counts"]} == {name for name, _ in proof_pages.matrix()[1]}
+
+
 def test_the_ledger_shows_every_figure_with_its_target() -> None:
     found, table = proof_pages.results(), proof_pages.ledger_table()
     for figure in found["figures"]:

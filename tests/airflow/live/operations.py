@@ -252,6 +252,7 @@ OPERATIONS = (
         "shops MiraklUpdateShopOperator",
         "changes=dict(description='Chaos'), check_codes=False",
         code="A02",
+        once=False,  # the same values a second time change nothing
         deferrable=False,
         speed=DAILY,
     ),
