@@ -171,8 +171,7 @@ class Chaos:
                 case.stand.sandbox.stop()
 
     def _over(self, cases: Sequence[Case]) -> bool:
-        """Whether all runs are over. What has ended by itself meanwhile is started again."""
-        self.airflow.revive()
+        """Whether all runs are over."""
         return all(case.done for case in cases)
 
     def _fault(self, rnd: random.Random) -> dict[str, Any] | None:

@@ -361,9 +361,8 @@ class LiveAirflow:
         ) as connection:
             return connection.execute(sql, values).fetchall()
 
-    @staticmethod
-    def until(condition: Callable[[], T | None], what: str, timeout: float = 180) -> T:
-        """Wait for a condition.
+    def until(self, condition: Callable[[], T | None], what: str, timeout: float = 180) -> T:
+        """Wait for a condition, and start again what has ended by itself meanwhile.
 
         :param condition: gives something true when it holds.
         :param what: what is waited for, in words.
@@ -374,6 +373,7 @@ class LiveAirflow:
             if found := condition():
                 return found
             assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+            self.revive()
             time.sleep(POLL)
 
     def task_processes(self) -> list[psutil.Process]:
