@@ -345,11 +345,10 @@ class MiraklUpdateShopOperator(StoringOperator):
         from airflow_provider_mirakl.shops.fields import UPDATE, Update
 
         note = UPDATE.at(run.folder, generation=run.generation, store=run.memory)
-        changed = hashlib.sha256(
-            json.dumps([self.caller_of(self.shop_id).shop_id, changes]).encode()
-        ).hexdigest()
+        assert isinstance(call.body, bytes)  # noqa: S101 - encoded when the call was made
+        sent = hashlib.sha256(call.target.encode() + b"\0" + call.body).hexdigest()
         kept = note.read() or Update(None)
-        if (known := kept.answer(changed)) is not None:
+        if (known := kept.answer(sent)) is not None:
             self.log.info("A previous try sent these changes, and Mirakl answered; using its result.")
             return known
         lost = kept.open_since
@@ -378,7 +377,7 @@ class MiraklUpdateShopOperator(StoringOperator):
             if not self._is_shown(client, changes):
                 raise
             answer = ShopUpdate((), {})
-        note.write(Update(None, changed, answer.errors, answer.updated is not None))
+        note.write(Update(None, sent, answer.errors, answer.updated is not None))
         return answer
 
     def _is_shown(self, client: Client, changes: Mapping[str, Any]) -> bool:

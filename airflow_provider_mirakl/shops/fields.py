@@ -18,7 +18,7 @@ class Update(msgspec.Struct):
     """A call of A02: Mirakl accepts one a day, so a retry must know of it.
 
     :param open_since: when a call was made whose reply has not come; ``None`` where nothing is open.
-    :param sent: a hash of the changes that Mirakl has answered; ``None`` before.
+    :param sent: a hash of the call that Mirakl has answered; ``None`` before.
     :param errors: what it did not accept of them.
     :param changed: whether it changed anything.
     """
@@ -28,9 +28,9 @@ class Update(msgspec.Struct):
     errors: tuple[ApiFault, ...] = ()
     changed: bool = True
 
-    def answer(self, changes: str) -> ShopUpdate | None:
-        """Mirakl's answer to the changes with this hash, if it has come."""
-        return ShopUpdate(self.errors, {} if self.changed else None) if self.sent == changes else None
+    def answer(self, sent: str) -> ShopUpdate | None:
+        """Mirakl's answer to the call with this hash, if it has come."""
+        return ShopUpdate(self.errors, {} if self.changed else None) if self.sent == sent else None
 
 
 UPDATE = NoteKind(

@@ -469,3 +469,15 @@ def test_an_update_whose_result_airflow_lost_is_not_sent_again(
         assert "1 of 2 items failed" in ran.said
     else:
         assert ran.returned("update")["succeeded"] == 2
+
+
+def test_an_update_of_a_time_is_sent_once(run: Any, sandbox: Sandbox) -> None:
+    """Changes that a Dag file gives need not be JSON."""
+    ran = run(
+        "MiraklUpdateShopOperator(task_id='update', mirakl_conn_id='mirakl_shop',"
+        " changes={'closed_from': __import__('datetime').datetime(2030, 12, 24,"
+        " tzinfo=__import__('datetime').timezone.utc)})"
+    )
+    assert ran.tasks == {"update": "success"}
+    assert ran.returned("update")["succeeded"] == 1
+    assert operations(sandbox)["A02"] == 1
