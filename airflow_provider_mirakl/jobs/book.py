@@ -57,6 +57,11 @@ class Entry:
     span: float = 0.0
     ended: list[int | str] = field(default_factory=list)
 
+    @property
+    def is_job(self) -> bool:
+        """Whether it is a job in Mirakl that has not ended without doing its work."""
+        return self.job_id is not None and self.phase != "failed"
+
 
 class _Content(msgspec.Struct):
     """``job.json``."""
@@ -214,9 +219,7 @@ class JobBook:
     @property
     def all_submitted(self) -> bool:
         """Whether every submission is a job in Mirakl, and none ended without doing its work."""
-        return self.complete and all(
-            entry.job_id is not None and entry.phase != "failed" for entry in self.entries
-        )
+        return self.complete and all(entry.is_job for entry in self.entries)
 
     @property
     def is_current(self) -> bool:
@@ -231,7 +234,7 @@ class JobBook:
     @property
     def is_empty(self) -> bool:
         """Whether Mirakl has accepted no submission, or only jobs that ended without doing their work."""
-        return not any(entry.job_id is not None and entry.phase != "failed" for entry in self.entries)
+        return not any(entry.is_job for entry in self.entries)
 
     @property
     def known_ids(self) -> set[int | str]:

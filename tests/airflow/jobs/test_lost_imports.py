@@ -246,14 +246,7 @@ def test_a_retry_after_a_failed_import_is_guarded_too(importing: Importing, mira
     other = importing(offers(*range(4, 14)), "more.csv")
     other.ti.run_id = "another run"
     other.run()
-    task.make = lambda: MiraklImportOffersOperator(
-        task_id="task",
-        source=other.make().source.replace("more", "offers"),
-        mirakl_conn_id="mirakl_shop",
-        import_mode="REPLACE",
-        max_delete_ratio=0.1,
-        max_failed_items=None,
-    )
+    task.make = importing(import_mode="REPLACE").make  # with the default limit
     with pytest.raises(MiraklInputError, match="leaves out 10 of the shop's 10 offers"):
         again(task)
     assert len(mirakl_sandbox.journal("OF01")) == 2
