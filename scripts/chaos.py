@@ -3,7 +3,7 @@
     make chaos                                             # 20 rounds, some 40 minutes
     make chaos CHAOS_ARGS="--rounds 3 --seed 7"            # the same kills and faults again
     make chaos CHAOS_ARGS="--only P41,STO01 --victims task --faults 0"
-    make chaos CHAOS_ARGS="--rounds 5 --seed 2 --keep chaos.ndjson"     # adds its cases to those of earlier runs
+    make chaos CHAOS_ARGS="--rounds 5 --seed 2 --keep chaos.ndjson"     # adds its rounds to earlier ones
     make chaos CHAOS_ARGS="--rounds 0 --keep chaos.ndjson"              # one table of all of them
     make chaos CHAOS_ARGS="--rounds 0 --keep chaos.ndjson --record"     # the same, for the docs
 
@@ -43,12 +43,13 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "benchmarks" / "chaos.json"
 sys.path.insert(0, str(ROOT / "tests" / "airflow" / "live"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from chaos import VICTIMS, WRONG, Chaos, kept, rows, tallied  # noqa: E402 - the tests' own harness
+from chaos import VICTIMS, Chaos, kept, rows, tallied, wrong  # noqa: E402 - the tests' own harness
 from ledger import machine  # noqa: E402
 from live_airflow import LiveAirflow  # noqa: E402
 from measure import table  # noqa: E402
@@ -66,13 +67,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="names of operations, separated by commas")
     parser.add_argument("--victims", default=",".join(VICTIMS), help="separated by commas")
     parser.add_argument("--faults", type=float, default=0.4, help="chance that a sandbox fails a call")
-    parser.add_argument("--keep", type=Path, help="file of cases; the table shows all that it has")
+    parser.add_argument("--keep", type=Path, help="file of rounds; the table shows all that it has")
     parser.add_argument("--record", action="store_true", help=f"write that table to {RECORD.name} too")
     options = parser.parse_args()
     if (options.record or not options.rounds) and not options.keep:
         parser.error("--record and --rounds 0 need --keep")
     if not options.rounds:
-        return _show(options.keep, record=options.record)
+        return show(kept(options.keep), record=options.record)
     wanted = set(filter(None, options.only.split(",")))
     with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
         place = Path(folder)
@@ -91,38 +92,25 @@ def main() -> int:
             )
             for number in range(options.first, options.first + options.rounds):
                 chaos.round(number)
-    print(table(rows(chaos.tallies)))
-    print(
-        "\n".join(["", *chaos.wrong])
-        if chaos.wrong
-        else "\nNothing was lost, doubled, untrue, hung or leaked."
-    )
-    if options.keep:
-        _show(options.keep, record=options.record)
-    return bool(chaos.wrong)
+    return show(kept(options.keep) if options.keep else chaos.rounds, record=options.record)
 
 
-def _show(file: Path, *, record: bool) -> int:
-    """The table of all rounds that were kept in a file, and what was wrong. The docs show what is recorded."""
-    rounds = kept(file)
-    tallies, leaked = tallied(rounds), [leak for each in rounds for leak in each["leaks"]]
+def show(rounds: list[dict[str, Any]], *, record: bool) -> int:
+    """Print the table and what was wrong; the exit code shows whether anything was. The docs show what is recorded."""
+    tallies, found = tallied(rounds), wrong(rounds)
     if record:
+        about = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "rounds": len(rounds)}
         counts = [
-            {"operation": operation, "victim": victim, **dict(count)}
-            for (operation, victim), count in sorted(tallies.items())
+            {"operation": operation, "victim": victim, **tally}
+            for (operation, victim), tally in sorted(tallies.items())
         ]
-        found = {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "rounds": len(rounds)}
-        RECORD.write_text(json.dumps(found | {"leaks": leaked, "counts": counts}, indent=1) + "\n", "utf-8")
-    wrong = [
-        f"seed {each['seed']}, round {each['round']}, {case['operation']}, {case['victim']}: {column}: {words}"
-        for each in rounds
-        for case in each["cases"]
-        for column, words in case["said"]
-        if column in WRONG
-    ]
+        leaks = [leak for each in rounds for leak in each["leaks"]]
+        RECORD.write_text(json.dumps(about | {"leaks": leaks, "counts": counts}, indent=1) + "\n", "utf-8")
     print(table(rows(tallies)))
-    print("\n".join((f"\n{len(rounds)} rounds", *wrong, *leaked)))
-    return bool(wrong or leaked)
+    print("\n".join((f"\n{len(rounds)} rounds", *found)))
+    if not found:
+        print("Nothing was lost, doubled, untrue, hung or leaked.")
+    return bool(found)
 
 
 if __name__ == "__main__":

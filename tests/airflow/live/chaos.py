@@ -110,7 +110,7 @@ class Chaos:
     :param victims: what may be struck.
     :param faults: the chance that a sandbox fails a call.
     :param seed: of every choice.
-    :param keep: a file that gets a line for each case, so that several runs make one table.
+    :param keep: a file that gets a line for each round, so that several runs make one table.
     """
 
     airflow: LiveAirflow
@@ -121,10 +121,8 @@ class Chaos:
     seed: int = 1
     say: Callable[[str], object] = print
     keep: Path | None = None
-    tallies: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
-    judged: list[dict[str, Any]] = field(default_factory=list)
 
     def round(self, number: int) -> None:
         """Start all operations, strike, wait for their ends, and judge."""
@@ -160,12 +158,13 @@ class Chaos:
             )
             with contextlib.suppress(AssertionError):  # hung: said for each case
                 self.airflow.until(lambda: self._over(cases), "all runs are over", PATIENCE)
+            judged = []
             for case in cases:
                 self.marks |= case.stand.secrets() | case.stand.persons()
-                self._note(number, name if case in struck else "none", case)
-            leaked = [leak for leak in self._leaks() if leak not in self.wrong]
-            self.wrong += leaked
-            self._keep(number, leaked)
+                judged.append(self._judge(number, name if case in struck else "none", case))
+            known = {leak for each in self.rounds for leak in each["leaks"]}
+            leaks = [leak for leak in self._leaks() if leak not in known]
+            self._add({"seed": self.seed, "round": number, "leaks": leaks, "cases": judged})
         finally:
             for case in cases:
                 case.stand.sandbox.stop()
@@ -179,34 +178,19 @@ class Chaos:
             return None
         return {**rnd.choice(FAULTS), "skip": rnd.randrange(6)}
 
-    def _note(self, number: int, victim: str, case: Case) -> None:
-        name = case.stand.operation.name
-        judged = list(case.judge())
-        count = Counter(("cases", *(column for column, _ in judged)))
-        self.tallies.setdefault((name, victim), Counter()).update(count)
-        self.judged.append(
-            {
-                "operation": name,
-                "victim": victim,
-                "fault": case.stand.fault,
-                "count": count,
-                "said": judged,
-            }
-        )
-        for column, words in judged:
-            fault = f", fault {case.stand.fault}" if case.stand.fault else ""
-            line = f"round {number}, {name}, {victim}{fault}: {column}: {words}"
-            self.say(f"  {line}")
-            if column in WRONG or (column == "failed" and not case.stand.fault):
-                self.wrong.append(line)
+    def _judge(self, number: int, victim: str, case: Case) -> dict[str, Any]:
+        operation, fault, said = case.stand.operation.name, case.stand.fault, list(case.judge())
+        for column, words in said:
+            struck = f"{victim}, fault {fault}" if fault else victim
+            self.say(f"  round {number}, {operation}, {struck}: {column}: {words}")
+        return {"operation": operation, "victim": victim, "fault": fault, "said": said}
 
-    def _keep(self, number: int, leaked: list[str]) -> None:
-        """Keep a round that has ended, in one line."""
+    def _add(self, found: dict[str, Any]) -> None:
+        """Add a round that has ended."""
+        self.rounds.append(found)
         if self.keep:
-            found = {"seed": self.seed, "round": number, "leaks": leaked, "cases": self.judged}
             with self.keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")
-        self.judged = []
 
     def _leaks(self) -> list[str]:
         """Files of Airflow with a key or a token, or with what belongs to a customer; the database is one of them.
@@ -237,29 +221,47 @@ class Chaos:
         )
 
 
-def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...]]:
-    """Operation by victim, with a heading and a total."""
-    columns = ("cases", "failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
-    total: Counter[str] = Counter()
-    for tally in tallies.values():
-        total.update(tally)
-    lines = [("operation", "victim", *columns)]
-    for (operation, victim), tally in sorted(tallies.items()):
-        lines.append((operation, victim, *(str(tally[column]) for column in columns)))
-    return [*lines, ("all", "", *(str(total[column]) for column in columns))]
-
-
 def kept(file: Path) -> list[dict[str, Any]]:
     """The rounds that were kept in a file."""
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def tallied(rounds: Sequence[dict[str, Any]]) -> dict[tuple[str, str], Counter[str]]:
-    """The counts of all their cases, by operation and victim."""
+    """How often each column was met, by operation and victim."""
     tallies: dict[tuple[str, str], Counter[str]] = {}
     for case in (case for each in rounds for case in each["cases"]):
-        tallies.setdefault((case["operation"], case["victim"]), Counter()).update(case["count"])
+        tally = tallies.setdefault((case["operation"], case["victim"]), Counter())
+        tally.update(("cases", *(column for column, _ in case["said"])))
     return tallies
+
+
+def wrong(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    """What must never be, and what failed although no call was made to fail."""
+    return [
+        line
+        for each in rounds
+        for line in (
+            *(
+                f"seed {each['seed']}, round {each['round']}, {case['operation']}, {case['victim']}, "
+                f"fault {case['fault']}: {column}: {words}"
+                for case in each["cases"]
+                for column, words in case["said"]
+                if column in WRONG or (column == "failed" and not case["fault"])
+            ),
+            *each["leaks"],
+        )
+    ]
+
+
+def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...]]:
+    """Operation by victim, with a heading and a total."""
+    columns = ("cases", "failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
+    total = sum(tallies.values(), Counter())
+    return [
+        ("operation", "victim", *columns),
+        *((*names, *(str(tally[column]) for column in columns)) for names, tally in sorted(tallies.items())),
+        ("all", "", *(str(total[column]) for column in columns)),
+    ]
 
 
 def forms(secret: str) -> set[bytes]:
