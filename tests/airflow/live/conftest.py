@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stage(live: LiveAirflow) -> Iterator[SetStage]:
-    """``stage(name, products=20, speed=3, upsert={...}, verify=None)``: a stage of its own, kept to the end.
+    """``stage(name, products=20, speed=3, upsert={...}, verify=None, **sandbox)``: a stage of its own, kept to the end.
 
     At speed 3 Mirakl's minute takes 20 seconds: long enough to be waited for in the triggerer.
     """
@@ -40,8 +40,9 @@ def stage(live: LiveAirflow) -> Iterator[SetStage]:
             speed: float = 3,
             upsert: dict[str, Any] | None = None,
             verify: dict[str, Any] | None = None,
+            **settings: Any,
         ) -> Stage:
-            sandbox = stack.enter_context(Sandbox(speed=speed))
+            sandbox = stack.enter_context(Sandbox(speed=speed, **settings))
             live.add_connection(name, connections(sandbox)["mirakl_connect_default"])
             made = Stage(
                 live,

@@ -125,10 +125,18 @@ class Run:
         def seen() -> Task | None:
             task = self.task(task_id)
             if task.state in ("failed", "upstream_failed") and task.state not in states:
-                raise AssertionError(f"{self} {task_id} is {task.state}:\n{self.log(task_id)}")
+                raise AssertionError(
+                    self.airflow.told(f"{self} {task_id} is {task.state}:", self.log(task_id))
+                )
             return task if task.state in states else None
 
         return self.airflow.until(seen, f"{self} {task_id} is {' or '.join(states)}", timeout)
+
+    def until_try(self, task_id: str, number: int) -> None:
+        """Wait until a task is tried for the n-th time."""
+        self.airflow.until(
+            lambda: self.task(task_id).try_number >= number, f"{self} {task_id} is tried {number} times"
+        )
 
     def until_done(self, timeout: float = 300) -> str:
         """Wait until the run is over; returns its state."""
@@ -143,7 +151,7 @@ class Run:
             "select task_id from task_instance where run_id = ? and state = 'failed'", self.run_id
         )
         logs = [f"{task_id}:\n{self.log(task_id)}" for (task_id,) in rows]
-        assert state == "success", "\n".join([f"{self} is {state}", *logs])
+        assert state == "success", self.airflow.told(f"{self} is {state}", *logs)
 
     def clear(self, *task_ids: str) -> None:
         """Clear only these tasks, as in the UI."""
@@ -179,7 +187,7 @@ class LiveAirflow:
     :param settings: more environment variables.
 
     ``commands`` names the components and what they run as; ``variables`` holds more environment variables of a
-    component. Both may be changed before ``with``.
+    component. Both may be changed before ``with``. ``revived`` tells of each component that ended by itself.
     """
 
     def __init__(self, home: Path, connections: Path, migrated: Path | None = None, **settings: str) -> None:
@@ -189,6 +197,7 @@ class LiveAirflow:
         self._processes: dict[str, psutil.Process] = {}
         self._keeper: subprocess.Popen[str] | None = None
         self._port = free_port()
+        self.revived: list[str] = []
         self.environment = self._environment() | settings
         self.variables: dict[str, dict[str, str]] = {}
         self.commands = {"scheduler": ["scheduler"], "triggerer": ["triggerer"]}
@@ -221,7 +230,7 @@ class LiveAirflow:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__API_AUTH__JWT_SECRET": urlsafe_b64encode(secrets.token_bytes(64)).decode(),
             # SQLite gives up after five seconds; on a busy machine ten tasks that start at once take longer.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=300",
             "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(self._connections)}),
             # A race of LocalExecutor fails tasks that are deferred for a short time; this works around it.
@@ -289,6 +298,10 @@ class LiveAirflow:
             self.cli("db", "migrate")
         else:
             shutil.copyfile(self._migrated, self.database)
+        # In SQLite's default mode each reader stands in the way of a writer. With ten tasks on a busy machine, the
+        # scheduler waited a minute for its turn, ended with "database is locked", and took its tasks with it.
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -317,14 +330,16 @@ class LiveAirflow:
         return self._processes[name]
 
     def revive(self) -> None:
-        """Start again what has ended by itself, as a service manager does.
-
-        Airflow's scheduler ends with "database is locked" where several write to SQLite at once.
-        """
+        """Start again what has ended by itself, as a service manager does."""
         for name in [
             name for name, process in self._processes.items() if name in self.commands and _is_dead(process)
         ]:
+            self.revived.append(f"{name} ended by itself:\n{self.component_log(name).read_text()[-3000:]}")
             self.start(name)
+
+    def told(self, *lines: str) -> str:
+        """A failure in words, with what ended by itself before it."""
+        return "\n".join([*lines, *self.revived])
 
     def kill(self, name: str) -> None:
         """``kill -9`` a component with everything it has started, as when its machine dies."""

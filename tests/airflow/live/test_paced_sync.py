@@ -37,7 +37,6 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
         deferring = stage("deferring", verify={"deferrable": True})
         return {"deferring": (deferring, deferring.start())}
     stages = [
-        stage("contended", 5, speed=1),
         stage("deferring", verify={"deferrable": True}),
         stage("sleeping", 15, upsert={"deferrable": False}, verify={"deferrable": False}),
         stage("stumbling", 15),
@@ -59,9 +58,13 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
     lines = bad.source.read_text().splitlines()
     lines[6] = json.dumps({"id": "p006", "standard_prices": [{"price": {"amount": "12", "currency": "EUR"}}]})
     bad.source.write_text("\n".join(lines))
-    started = {"contended": (named["contended"], named["contended"].start())}
-    assert _call_as_another_client(named["contended"]) == 202  # from now on, a real minute is taken
-    started |= {stage.name: (stage, stage.start()) for stage in stages[1:]}
+    # Its clock stands still until its task has met the other client, however long the task takes to start.
+    contended = stage("contended", 5, speed=1, clock="stepped")
+    assert _call_as_another_client(contended) == 202
+    started = {"contended": (contended, contended.start())}
+    contended.airflow.until(lambda: 429 in contended.statuses(), "the task is told to wait")
+    contended.sandbox.advance(60)
+    started |= {stage.name: (stage, stage.start()) for stage in stages}
     return started | {"shared again": (named["shared"], named["shared"].start())}
 
 
@@ -100,7 +103,7 @@ loses_the_first_of_many = not_on_3_0(
 def test_no_worker_is_held_while_the_triggerer_makes_the_calls(running: Running, live: LiveAirflow) -> None:
     stage, run = running["deferring"]
     task = run.until_task("upsert", "deferred")
-    live.until(lambda: not psutil.pid_exists(task.pid or 0), "the process of the deferred task is gone", 15)
+    live.until(lambda: not psutil.pid_exists(task.pid or 0), "the process of the deferred task is gone", 60)
     ((classpath, arguments),) = live.query(
         "select classpath, kwargs from trigger join task_instance on trigger_id = trigger.id where run_id = ?",
         run.run_id,
@@ -241,11 +244,17 @@ def test_clearing_a_half_done_task_begins_anew(stage: SetStage) -> None:
         stage("begun_anew", 10),
         stage("begun_anew_sleeping", 10, upsert={"deferrable": False, "retries": 1}),
     ]
+    for stage_ in stages:  # the second call waits for the clearing, however long that takes
+        stage_.sandbox.fault("status", "upsertProducts", skip=1, times=None, status=503)
     runs = [stage.start() for stage in stages]
     for stage_, run in zip(stages, runs, strict=True):
         stage_.until_accepted(1)
         run.until_task("upsert", "deferred", "running")
         run.clear("upsert")
+    for stage_, run in zip(stages, runs, strict=True):
+        run.until_try("upsert", 2)
+        run.until_task("upsert", "deferred", "running")
+        stage_.sandbox.call(lambda world: world.faults.clear())
     for stage_, run in zip(stages, runs, strict=True):
         run.succeed()
         first, second = stage_.ids[:5], stage_.ids[5:]
@@ -280,8 +289,8 @@ def test_a_killed_triggerer_delays_and_repeats_nothing(stage: SetStage, live: Li
 
 @parallel
 def test_a_killed_scheduler_with_its_workers_repeats_nothing(stage: SetStage, live: LiveAirflow) -> None:
-    deferring = stage("scheduler_killed", 10)
-    sleeping = stage("workers_killed", 10, upsert={"deferrable": False, "retries": 1})
+    deferring = stage("scheduler_killed", 20)
+    sleeping = stage("workers_killed", 20, upsert={"deferrable": False, "retries": 1})
     runs = {each.name: each.start() for each in (deferring, sleeping)}
     deferring.until_accepted(1)
     sleeping.until_accepted(1)
