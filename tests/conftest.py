@@ -62,6 +62,8 @@ os.environ |= {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_FOLDER),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # On a busy machine the first import of Airflow's providers has taken half a minute, the default.
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
     # Tests use a Dag's id again, within the half minute for which Airflow would keep what it stored of the last one.
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",

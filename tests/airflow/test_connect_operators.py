@@ -219,7 +219,7 @@ from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProduct
 from airflow_provider_mirakl.sensors.connect import MiraklConnectProductsSensor
 with DAG("sensing", schedule=None, start_date=datetime(2026, 1, 1)):
     upsert = MiraklConnectUpsertProductsOperator(task_id="upsert", source={source!r})
-    often = dict(poke_interval=1, timeout=60, deferrable={deferrable})
+    often = dict(poke_interval=1, timeout=600, deferrable={deferrable})
     equal = MiraklConnectProductsSensor(task_id="equal", submitted=upsert.output, **often)
     present = MiraklConnectProductsSensor(task_id="present", product_ids=["sku-1", "sku-2"], **often)
     absent = MiraklConnectProductsSensor(task_id="absent", product_ids=["sku-99"], expect="absent", **often)

@@ -15,7 +15,11 @@ AIRFLOW = int(version("apache-airflow").partition(".")[0])
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 DAGS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
-pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbox_settings(speed=6000)]
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.matrix,
+    pytest.mark.mirakl_sandbox_settings(speed=6000, token_seconds=1e9),
+]
 
 
 @pytest.fixture

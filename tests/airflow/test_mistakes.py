@@ -331,7 +331,7 @@ def dag(mistakes: dict[str, Mistake], folder: Path) -> str:
     return HEAD + "".join(f"    {task}\n" for task in tasks)
 
 
-@pytest.mark.mirakl_sandbox_settings(speed=6000.0)
+@pytest.mark.mirakl_sandbox_settings(speed=6000.0, token_seconds=1e9)
 def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     run_dag: Any,
     mirakl_sandbox: Sandbox,

@@ -29,7 +29,7 @@ pytestmark = [
 
 def call(url: str, token: str = "", body: dict[str, Any] | None = None) -> Any:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    answer = httpx.request("POST" if body else "GET", url, headers=headers, json=body, timeout=60)
+    answer = httpx.request("POST" if body else "GET", url, headers=headers, json=body, timeout=300)
     assert answer.is_success, answer.text
     return answer.json()
 
@@ -106,7 +106,7 @@ def test_a_click_brings_products_and_ctrl_c_ends_everything(
             assert processes_of(folder / "airflow")
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(300) == 0
     assert processes_of(folder / "airflow") == []
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
 
@@ -120,6 +120,6 @@ def test_ctrl_c_while_the_database_is_created_ends_quietly(tmp_path: Path) -> No
         while not process.stdout.readline().startswith("Creating"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (0, "\nended\n", "")
     assert processes_of(tmp_path / "demo" / "airflow") == []

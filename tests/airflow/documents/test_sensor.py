@@ -64,8 +64,8 @@ def test_the_papers_of_a_shop_are_complete(wait: Any, sandbox: Sandbox, mode: st
     first = sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", b"x")
     sandbox.put_document(2001, "INSURANCE", "cover.pdf", b"of another shop")
     thread = later(sandbox, 2000, "INSURANCE", "cover.pdf", b"x")
-    run = wait(t={"shop_ids": 2000, "type_codes": "BANK_DETAILS,INSURANCE", "timeout": 60} | MODES[mode])
-    thread.join(10)
+    run = wait(t={"shop_ids": 2000, "type_codes": "BANK_DETAILS,INSURANCE", "timeout": 250} | MODES[mode])
+    thread.join(250)
     assert run.state == "success"
     found = run.returned("t")
     assert found["items"] == 2
@@ -81,15 +81,15 @@ def test_something_new_arrives_in_any_shop(wait: Any, sandbox: Sandbox, mode: st
     sandbox.put_document(2000, "BANK_DETAILS", "old.pdf", b"x")
     moment = sandbox.call(lambda world: world.clock.iso(world.clock.now()))
     thread = later(sandbox, 2001, "BANK_DETAILS", "new.pdf", b"x")
-    run = wait(t={"uploaded_after": moment, "timeout": 60} | MODES[mode])
-    thread.join(10)
+    run = wait(t={"uploaded_after": moment, "timeout": 250} | MODES[mode])
+    thread.join(250)
     assert run.state == "success"
     assert [d["file_name"] for d in run.returned("t")["documents"]] == ["new.pdf"]
 
 
 def test_a_seller_waits_for_its_own_documents(wait: Any, sandbox: Sandbox) -> None:
     sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", b"x")
-    own = {"mirakl_conn_id": "mirakl_shop", "type_codes": ["BANK_DETAILS"], "timeout": 60}
+    own = {"mirakl_conn_id": "mirakl_shop", "type_codes": ["BANK_DETAILS"], "timeout": 250}
     run = wait(poke=own, deferrable=own | MODES["deferrable"])
     assert run.state == "success"
     assert run.returned("poke") == run.returned("deferrable")
@@ -102,10 +102,10 @@ def test_every_mode_ends_in_the_same_way(wait: Any, sandbox: Sandbox) -> None:
         "timeout": (in_vain, "failed"),
         "soft_fail": (in_vain | {"soft_fail": True}, "skipped"),
         "never_fail": (in_vain | {"never_fail": True}, "skipped"),
-        "no_shop": ({"type_codes": "A", "timeout": 60}, "failed"),
-        "no_shop_soft": ({"type_codes": "A", "timeout": 60, "soft_fail": True}, "failed"),
-        "no_shop_never": ({"type_codes": "A", "timeout": 60, "never_fail": True}, "skipped"),
-        "unknown_shop": ({"shop_ids": 4711, "timeout": 60}, "failed"),
+        "no_shop": ({"type_codes": "A", "timeout": 250}, "failed"),
+        "no_shop_soft": ({"type_codes": "A", "timeout": 250, "soft_fail": True}, "failed"),
+        "no_shop_never": ({"type_codes": "A", "timeout": 250, "never_fail": True}, "skipped"),
+        "unknown_shop": ({"shop_ids": 4711, "timeout": 250}, "failed"),
     }
     run = wait(
         **{

@@ -30,6 +30,8 @@ class Worker:
     """Runs one task as a worker would, deferrals and reschedules included.
 
     :param make: makes the operator, as parsing the Dag file does in every process.
+
+    ``meanwhile`` is called before a trigger runs: what happens in Mirakl during a deferral, and not before it.
     """
 
     def __init__(self, make: Callable[[], Any], *, max_tries: int = 0, run_id: str = "run") -> None:
@@ -42,6 +44,7 @@ class Worker:
         self.reschedules = 0
         self.pushed: dict[str, Any] = {}
         self.more: dict[str, Any] = {}
+        self.meanwhile: Callable[[], object] = lambda: None
         self.ti = SimpleNamespace(
             dag_id="dag",
             task_id="task",
@@ -82,6 +85,7 @@ class Worker:
 
     def fire(self, trigger: Any) -> Any:
         """Run a trigger from what Airflow stores of it."""
+        self.meanwhile()
         path, arguments = trigger.serialize()
         self.deferrals.append((path, json.loads(json.dumps(arguments))))
         return json.loads(json.dumps(asyncio.run(first_event(type(trigger)(**self.deferrals[-1][1])))))

@@ -52,7 +52,7 @@ async def told(trigger: Any, events: list[Any]) -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(250):
         while not condition():  # noqa: ASYNC110 - of another thread's making
             await asyncio.sleep(0.05)
 

@@ -92,7 +92,7 @@ def sense(request, worker):
     """Runs a sensor."""
 
     def run(sensor, conn_id, **options):
-        options = {"poke_interval": 60, "timeout": 30} | options
+        options = {"poke_interval": 60, "timeout": 250} | options
         run.worker = worker(
             lambda: sensor(task_id="task", mirakl_conn_id=conn_id, **request.param, **options)
         )

@@ -24,8 +24,10 @@ from airflow_provider_mirakl.sandbox.systems.offers import Offers
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 HEAD = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
-WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=3600)
-"""The import waits in Mirakl's queue: it has read no line."""
+WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=30_000)
+"""The import waits in Mirakl's queue: it has read no line. Fifty seconds of the test's time."""
+AFTERWARDS = 31_000
+"""Seconds until it has ended. Less than the minute by which Mirakl's clock may differ, in the test's time."""
 
 Importing = Callable[..., Any]
 
@@ -136,7 +138,7 @@ def test_an_import_that_ends_while_its_repetition_is_refused_is_found(
 
     def sleep(seconds: float) -> None:
         waited.append(seconds)
-        mirakl_sandbox.advance(7200)
+        mirakl_sandbox.advance(AFTERWARDS)
 
     with monkeypatch.context() as patch:
         patch.setattr(time, "sleep", sleep)
@@ -156,7 +158,7 @@ def test_a_repetition_that_is_refused_leaves_the_first_one_unclear(
     task = importing(wait_for_completion=False)
     with pytest.raises(MiraklPermissionError):
         task.run()
-    mirakl_sandbox.advance(7200)
+    mirakl_sandbox.advance(AFTERWARDS)
     assert again(task)["job_ids"] == imports(mirakl_sandbox)
     assert len(imports(mirakl_sandbox)) == 1
     assert len(mirakl_sandbox.journal("OF01")) == 2

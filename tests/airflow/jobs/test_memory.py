@@ -100,21 +100,24 @@ def accepted(sandbox: Any, code: str) -> int:
     return len([call for call in sandbox.journal(code) if call["status"] in (200, 201, 202)])
 
 
+@pytest.mark.mirakl_sandbox_settings(queue_seconds=1e5)
 @pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
 def test_a_fresh_disk_after_every_deferral_submits_nothing_twice(fleet, mirakl_sandbox, code):
     """Before Airflow 3.3 the trigger carries what is known."""
     mirakl_sandbox.world.settings.limits = "off"
     task = fleet(code)
+    task.meanwhile = lambda: mirakl_sandbox.advance(5e5)
     result = task.run()
     assert task.deferrals
     assert accepted(mirakl_sandbox, code) == len(result["job_ids"]) == (2 if code == "CM21" else 1)
 
 
-@pytest.mark.mirakl_sandbox_settings(run_seconds=5000)  # the first poll finds it running
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e5)  # the first poll finds it running
 def test_objects_rejected_before_the_disk_was_lost_still_fail_the_task(fleet, mirakl_sandbox):
     wrong, good = {"mirakl_product_id": "MKL-001"}, {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
 
     task = fleet("CM21", source=[wrong, good], on_invalid="reject", batch_size=100, max_failed_items=0)
+    task.meanwhile = lambda: mirakl_sandbox.advance(5e5)
     with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
         task.run()
     assert task.deferrals

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.operators.catalog_manager import MiraklSynchronizeProductsOperator
 from airflow_provider_mirakl.operators.connect import (
@@ -207,6 +208,8 @@ def test_what_is_wrong_is_said_before_the_call(
     assert not [call for call in mirakl_sandbox.journal() if call["method"] == "POST"]
 
 
+# An hour, for which the catalog is kept, takes a minute; nothing else is waited for.
+@pytest.mark.mirakl_sandbox_settings(speed=60, queue_seconds=0, run_seconds=0, integration_seconds=0)
 def test_a_check_that_warns_sends_the_file_and_says_what_it_found(
     run: Any, mirakl_sandbox: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -222,6 +225,7 @@ def test_a_check_that_warns_sends_the_file_and_says_what_it_found(
     # Clean already: sent byte for byte. The catalog is asked for once an hour.
     assert (Path(result["folder"]) / "sent" / "feed.csv").read_bytes() == text
     mirakl_sandbox.forget_limits()
+    PACER.forget()
     again = run(MiraklImportProductsOperator, ("feed.csv", text), "again", max_failed_items=2, **SHOP)
     assert again["lint"]["problems"] == 2
     calls = [call["operation"] for call in mirakl_sandbox.journal()]

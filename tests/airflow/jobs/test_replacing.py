@@ -98,6 +98,7 @@ def test_other_modes_read_no_offers(importing, mirakl_sandbox):
     assert not mirakl_sandbox.journal("OF21")
 
 
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e5)
 @pytest.mark.parametrize("fault", ["reset_after", "status"])
 def test_an_export_that_was_lost_is_one_export(
     worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections, fault
@@ -114,6 +115,7 @@ def test_an_export_that_was_lost_is_one_export(
         ),
         max_tries=3,
     )
+    task.meanwhile = lambda: mirakl_sandbox.advance(5e5)
     result = task.run()
     jobs = mirakl_sandbox.call(
         lambda world: [job.id for job in world.part(Jobs).all.values() if job.kind == "OF52"]

@@ -72,7 +72,7 @@ def sense(request, worker, mirakl_sandbox_connections):
     mode = {"deferrable": True} if request.param == "deferrable" else {"mode": request.param}
 
     def run(**options):
-        options = {"timeout": 30, "poke_interval": 30} | options
+        options = {"timeout": 250, "poke_interval": 30} | options
         run.worker = worker(lambda: PatientSensor(task_id="task", **mode, **options))
         return run.worker.run()
 

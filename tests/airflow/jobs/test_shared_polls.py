@@ -55,7 +55,7 @@ def test_waiting_tasks_share_one_call_a_minute(name, tasks, mirakl_sandbox, mira
             conn_id="mirakl_shop",
             first=start + interval * (1 + number / tasks),
             interval=interval,
-            deadline=start + 60,
+            deadline=start + 250,
         )
 
     async def all_of_them():
@@ -103,7 +103,7 @@ def test_shops_of_one_operator_share_one_call_a_minute(mirakl_sandbox, mirakl_sa
             role="operator",
             first=start + interval,
             interval=interval,
-            deadline=start + 60,
+            deadline=start + 250,
         )  # fmt: skip
 
     async def all_of_them():

@@ -24,7 +24,7 @@ from airflow_provider_mirakl.operators.shops import MiraklGetShopOperator
 from airflow_provider_mirakl.sensors.jobs import MiraklProductImportSensor, MiraklProductSynchronizationSensor
 
 shop, operator = {{"mirakl_conn_id": "mirakl_shop"}}, {{"mirakl_conn_id": "{{{{ params.operator }}}}"}}
-quick = {{"poke_interval": 60, "timeout": 60, "deferrable": False}}
+quick = {{"poke_interval": 60, "timeout": 250, "deferrable": False}}
 with DAG(
     "rendered", schedule=None, start_date=datetime(2026, 1, 1), render_template_as_native_obj={native},
     params={{"operator": "mirakl_operator", "nothing": None, "shop": 2000, "product": "MKL-001"}},

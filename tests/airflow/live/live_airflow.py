@@ -110,7 +110,7 @@ class Run:
         files = sorted((folder / f"task_id={task_id}").rglob("*"))
         return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
-    def logged(self, task_id: str, *texts: str, timeout: float = 30) -> str:
+    def logged(self, task_id: str, *texts: str, timeout: float = 300) -> str:
         """The log of a task, once it has all of these texts: the last lines may come after the task's state."""
         with contextlib.suppress(AssertionError):
             self.airflow.until(lambda: all(text in self.log(task_id) for text in texts), "logged", timeout)
@@ -235,14 +235,19 @@ class LiveAirflow:
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(self._connections)}),
             # A race of LocalExecutor fails tasks that are deferred for a short time; this works around it.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A busy machine is not a dead one.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
+            "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
             # New Dag files and dead processes are noticed in seconds, not minutes.
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
             "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "600",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-            "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "30",
+            "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "60",
             "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "3",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "3",
@@ -311,7 +316,7 @@ class LiveAirflow:
     def stop(self) -> None:
         """End every process of this Airflow."""
         if self._keeper is not None:
-            self._keeper.communicate(timeout=60)
+            self._keeper.communicate(timeout=300)
             self._keeper = None
 
     def start(self, name: str) -> None:
@@ -372,7 +377,7 @@ class LiveAirflow:
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read from the database."""
         with contextlib.closing(
-            sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)
+            sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=300)
         ) as connection:
             return connection.execute(sql, values).fetchall()
 
@@ -426,7 +431,7 @@ class LiveAirflow:
             assert not errors, errors[0][0]
             return bool(self.query("select 1 from serialized_dag where dag_id = ?", dag_id))
 
-        self.until(known, f"Dag {dag_id} is known", 120)
+        self.until(known, f"Dag {dag_id} is known", 300)
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> Run:
         """Start a run, as soon as the Dag is known."""
@@ -476,7 +481,7 @@ class LiveAirflow:
 
     @cached_property
     def _http(self) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, trust_env=False, timeout=60)
+        client = httpx.Client(base_url=self.url, trust_env=False, timeout=300)
         token = client.get("/auth/token").json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         return client

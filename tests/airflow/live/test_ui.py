@@ -82,7 +82,7 @@ def page(browser: Any, airflow: LiveAirflow) -> Iterator[Page]:
         base_url=airflow.url, locale="en-US", viewport={"width": 1280, "height": 2000}
     )
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(300_000)
     yield page
     context.close()
 
@@ -233,7 +233,7 @@ def test_the_trigger_form_repairs_what_was_pasted(page, airflow, sandbox):
         rows = airflow.query("select run_id from dag_run where dag_id = 'mirakl_incident_resync'")
         return rows[0][0] if rows else None
 
-    run = Run(airflow, "mirakl_incident_resync", airflow.until(triggered, "the form has started a run", 60))
+    run = Run(airflow, "mirakl_incident_resync", airflow.until(triggered, "the form has started a run", 300))
     run.succeed()
     told = run.result("report")
     assert (told["sent"], told["succeeded"], told["failed"], told["unknown"]) == (True, 2, 0, 0)
@@ -333,7 +333,7 @@ def test_a_run_skips_while_a_former_one_goes_on(airflow, sandbox):
         "first",
         now - timedelta(minutes=2),
         products=["MKL-040;SKU-040"],
-        minutes=3,
+        minutes=30,
     )
     first.until_task("resync", "running")
     for run_id, logical_date in (("dated", now), ("undated", None)):
@@ -357,7 +357,7 @@ def test_a_second_person_is_asked(airflow, sandbox, answer, resynced):
     run = trigger(airflow, "approving", answer, None, products=[f"MKL-{key};SKU-{key}"], route="direct")
     run.until_task("approve", "deferred", "awaiting_input")
     # An answer before the scheduler has heard that the question was asked runs into a race of Airflow's.
-    airflow.until(lambda: is_settled(airflow, run, "approve"), "the scheduler knows of the question", 60)
+    airflow.until(lambda: is_settled(airflow, run, "approve"), "the scheduler knows of the question", 300)
     path = f"/api/v2/dags/approving/dagRuns/{run.run_id}/taskInstances/approve/-1/hitlDetails"
     assert sandbox.master_products()[f"MKL-{key}"]["synchronization"] == "PENDING"
     airflow.call("PATCH", path, {"chosen_options": [answer], "params_input": {}})
