@@ -22,6 +22,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 if "airflow" in sys.modules:
@@ -72,6 +73,9 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "NO_COLOR": "1",
 }
+# Many tests call a server in their own process. With httpx's default of five seconds, a busy machine would fail them.
+for _part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _part, 120.0)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TEST_TIMEOUT = 15.0
+"""Seconds that the test of a connection waits for a reply at most: somebody waits for its result."""
+TEST_CONNECT_TIMEOUT = 5.0
+"""The same for a connection to the server."""
+
 
 class MiraklConnectionDisabledError(MiraklConfigurationError, AirflowSkipException):
     """The connection is disabled. In a task this skips the task; it is Airflow's skip exception too."""
@@ -182,8 +187,8 @@ class MiraklBaseHook(BaseHook):
                 self.settings,
                 max_attempts=1,
                 max_wait=0.0,
-                timeout=min(self.settings.timeout, 15.0),
-                connect_timeout=5.0,
+                timeout=min(self.settings.timeout, TEST_TIMEOUT),
+                connect_timeout=TEST_CONNECT_TIMEOUT,
             )
         )
 

@@ -26,6 +26,10 @@ from airflow_provider_mirakl.sandbox.world import World
 
 T = TypeVar("T")
 
+LONGEST_WAIT = 120.0
+"""Seconds until it counts as broken that the thread of a sandbox does not start, answer or end. Far more than it takes:
+a busy machine must not fail the tests of those who use it."""
+
 
 class _Server(uvicorn.Server):
     """As uvicorn's, but it ends at once when asked, not at its next tick."""
@@ -212,16 +216,21 @@ class Sandbox:
             target=self.serve, args=(ready.set,), name="mirakl-sandbox", daemon=True
         )
         self._thread.start()
-        if not ready.wait(10):
-            raise RuntimeError("the sandbox did not start within 10 seconds")
+        if not ready.wait(LONGEST_WAIT):
+            raise RuntimeError(f"the sandbox did not start within {LONGEST_WAIT:.0f} seconds")
         return self
 
     def stop(self) -> None:
-        """End the server; open connections are closed."""
+        """End the server; open connections are closed.
+
+        :raises RuntimeError: it does not end.
+        """
         if self._server is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._server.end.set)
         if self._thread is not None:
-            self._thread.join(10)
+            self._thread.join(LONGEST_WAIT)
+            if self._thread.is_alive():
+                raise RuntimeError(f"the sandbox did not end within {LONGEST_WAIT:.0f} seconds")
             self._thread = None
 
     def __enter__(self) -> Self:
@@ -253,7 +262,7 @@ class Sandbox:
                 future.set_exception(error)
 
         loop.call_soon_threadsafe(run)
-        return future.result(30)
+        return future.result(LONGEST_WAIT)
 
     def journal(self, operation: str = "") -> list[dict[str, Any]]:
         """Calls as ``/_sandbox/journal`` shows them."""

@@ -21,16 +21,16 @@ def safe_name(name: str) -> str:
     removed, and a name that is too long is cut before its extension.
 
     :param name: any text.
-    :return: 1 to :data:`MAX_BYTES` bytes in UTF-8; the same for the same name.
+    :return: 1 to :data:`MAX_BYTES` bytes in UTF-8; the same for the same name, and for the returned one.
     """
-    text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
-    text = "".join(_letter(letter) for letter in text)
-    text = _RESERVED_LETTERS.sub("_", text).strip(" .")
+    text = name.encode("utf-8", "replace").decode()
+    # Composed after that: an invisible character may have stood between a letter and its accent.
+    text = unicodedata.normalize("NFC", "".join(_letter(letter) for letter in text))
+    text = _shortened(_RESERVED_LETTERS.sub("_", text).strip(" ."))
+    # Looked at last: what was cut off may have been all that made it a name.
     if not text.strip("_ ."):
-        text = NAMELESS
-    if _RESERVED_NAMES.fullmatch(text):
-        text = f"_{text}"
-    return _shortened(text)
+        return NAMELESS
+    return _shortened(f"_{text}") if _RESERVED_NAMES.fullmatch(text) else text
 
 
 def folded(name: str) -> str:

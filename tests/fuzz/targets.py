@@ -537,6 +537,7 @@ TARGETS = (
         | documents(lines_of("texts"))
         | contents(files("texts")).map(lambda data: data.decode("utf-8", "replace")),
         _read_argument,
+        prepare=_arguments,
     ),
     Target("events", documents(json_of("events")), _read_events),
     Target(

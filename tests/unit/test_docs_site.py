@@ -86,7 +86,7 @@ def browser() -> Iterator[Any]:
 def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 900})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(240_000)
     yield page
     context.close()
 

@@ -91,7 +91,11 @@ def test_a_list_in_memory_gives_the_same_products(product: Make, tmp_path: Path)
     assert plan.source.size == 1500
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @example(rows=[{"id": "A"}, {"id": "B"}], size=1, indent=None, shape="joined lines")
 @example(rows=[{"id": "A"}], size=1, indent=None, shape="field")
 @given(

@@ -89,7 +89,7 @@ class SyncFace:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         return results
 
     def close(self) -> None:
@@ -168,6 +168,7 @@ class Bench:
 
     def client(self, base_url: str, *, on_secret: Any = None, **settings: Any) -> Any:
         settings.setdefault("auth", api_key("the-very-secret-key"))
+        settings.setdefault("connect_timeout", 120.0)  # servers here share the processor with the client
         kwargs = {"on_secret": on_secret} if on_secret else {}
         face = self.face(
             Settings(base_url=base_url, **settings),
@@ -254,7 +255,7 @@ class Hostile:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, ssl.SSLError):
-            connection.settimeout(20)
+            connection.settimeout(120)
             if self._context:
                 connection = self._context.wrap_socket(connection, server_side=True)
             with self._lock:
@@ -432,10 +433,11 @@ def make_server() -> Iterator[Callable[..., Hostile]]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port without a listener, which nobody else can take meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 # --- calls --------------------------------------------------------------------------------------------------

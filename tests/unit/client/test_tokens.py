@@ -163,7 +163,7 @@ def test_many_at_once_fetch_one_token(
     gate = threading.Event()
 
     def slow(connection: Any, seen: Any) -> None:
-        gate.wait(10)
+        gate.wait(120)
         token_step(steps)(connection, seen)
 
     other_server.script(slow)
@@ -266,7 +266,7 @@ def test_a_failure_is_shared_by_those_who_waited(
     gate = threading.Event()
 
     def slow(connection: Any, seen: Any) -> None:
-        gate.wait(10)
+        gate.wait(120)
         steps.reply(401, {"error": "invalid_client"})(connection, seen)
 
     other_server.script(slow)
@@ -283,11 +283,11 @@ def test_a_failure_is_shared_by_those_who_waited(
 def test_threads_and_event_loops_share_one_flight(server: Any, steps: Any, other_server: Any) -> None:
     """Two threads with the sync client, two event loops with two tasks each: one token."""
     server.script(steps.reply(200, {}))
-    arrived = threading.Barrier(5, timeout=20)
+    arrived = threading.Barrier(5, timeout=120)
     gate = threading.Event()
 
     def slow(connection: Any, seen: Any) -> None:
-        gate.wait(10)
+        gate.wait(120)
         token_step(steps)(connection, seen)
 
     other_server.script(slow)
@@ -312,7 +312,7 @@ def test_threads_and_event_loops_share_one_flight(server: Any, steps: Any, other
     arrived.wait()
     threading.Timer(0.3, gate.set).start()
     for worker in workers:
-        worker.join(30)
+        worker.join(120)
     assert results == [{}] * 6
     assert len(other_server.seen) == 1
 
@@ -324,7 +324,7 @@ def test_a_task_that_gives_up_waiting_does_not_cancel_the_fetch(
     gate = threading.Event()
 
     def slow(connection: Any, seen: Any) -> None:
-        gate.wait(10)
+        gate.wait(120)
         token_step(steps)(connection, seen)
 
     other_server.script(slow)
@@ -334,7 +334,7 @@ def test_a_task_that_gives_up_waiting_does_not_cancel_the_fetch(
         settings = Settings(base_url=server.url, auth=credentials(other_server))
         async with AsyncClient(settings, tokens=TokenStore(), pacer=Pacer()) as client:
             leader = asyncio.create_task(client.send(call))
-            await asyncio.to_thread(other_server.arrived.wait, 10)
+            await asyncio.to_thread(other_server.arrived.wait, 120)
             impatient = asyncio.create_task(client.send(call))
             patient = asyncio.create_task(client.send(call))
             await asyncio.sleep(0)
@@ -351,14 +351,14 @@ def test_a_task_that_gives_up_waiting_does_not_cancel_the_fetch(
 def test_a_leader_that_is_cancelled_hands_over(server: Any, steps: Any, other_server: Any) -> None:
     server.script(steps.reply(200, {}))
     never = threading.Event()
-    other_server.script(lambda connection, seen: never.wait(10), token_step(steps))
+    other_server.script(lambda connection, seen: never.wait(120), token_step(steps))
     call = Call(READ, parse=Reply.json_object)
 
     async def story() -> Any:
         settings = Settings(base_url=server.url, auth=credentials(other_server))
         async with AsyncClient(settings, tokens=TokenStore(), pacer=Pacer()) as client:
             leader = asyncio.create_task(client.send(call))
-            await asyncio.to_thread(other_server.arrived.wait, 10)
+            await asyncio.to_thread(other_server.arrived.wait, 120)
             follower = asyncio.create_task(client.send(call))
             await asyncio.sleep(0)
             leader.cancel()

@@ -18,6 +18,7 @@ import pytest
 
 from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.client.tokens import TOKENS
+from airflow_provider_mirakl.hooks import base
 from airflow_provider_mirakl.sandbox import Sandbox
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -112,9 +113,16 @@ def forgetful() -> None:
     PACER.forget()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test of a connection gives up early for the people who wait for it; here the machine may be slow."""
+    monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
+    monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
+
+
 @pytest.fixture(scope="module")
 def running_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(speed=60) as sandbox:
+    with Sandbox(speed=60, token_seconds=1e9) as sandbox:  # tokens are counted
         yield sandbox
 
 

@@ -45,13 +45,13 @@ def connect(connection, sandbox):
 class TestKinds:
     def test_api_key(self, shop, requests_mock):
         requests_mock.get(f"{SHOP}/api/account", json={})
-        requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(shop), timeout=5)
+        requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(shop), timeout=120)
         assert requests_mock.last_request.headers["Authorization"] == "shop-key-1"
 
     def test_bearer(self, connection, requests_mock):
         conn_id = connection("op", conn_type="mirakl", host=SHOP, password=JWT, extra={"role": "operator"})
         requests_mock.get(f"{SHOP}/api/shops", json={})
-        requests.get(f"{SHOP}/api/shops", auth=MiraklRequestsAuth(conn_id), timeout=5)
+        requests.get(f"{SHOP}/api/shops", auth=MiraklRequestsAuth(conn_id), timeout=120)
         assert requests_mock.last_request.headers["Authorization"] == f"Bearer {JWT}"
 
     def test_role(self, connection, requests_mock):
@@ -59,13 +59,13 @@ class TestKinds:
         conn_id = connection("both", conn_type="mirakl", host=SHOP, password="operator-key-1", extra=extra)
         requests_mock.get(f"{SHOP}/api/shops", json={})
         for role, key in ((None, "operator-key-1"), ("front", "front-key-1")):
-            requests.get(f"{SHOP}/api/shops", auth=MiraklRequestsAuth(conn_id, role=role), timeout=5)
+            requests.get(f"{SHOP}/api/shops", auth=MiraklRequestsAuth(conn_id, role=role), timeout=120)
             assert requests_mock.last_request.headers["Authorization"] == key
 
     def test_djust(self, djust, requests_mock):
         requests_mock.post(f"{DJUST}/v1/mapper/mirakl/product-synchronizations", json={})
         requests.post(
-            f"{DJUST}/v1/mapper/mirakl/product-synchronizations", auth=MiraklRequestsAuth(djust), timeout=5
+            f"{DJUST}/v1/mapper/mirakl/product-synchronizations", auth=MiraklRequestsAuth(djust), timeout=120
         )
         sent = requests_mock.last_request.headers
         assert (sent["dj-client"], sent["dj-api-key"]) == ("OPERATOR", "djust-key-1")
@@ -73,19 +73,19 @@ class TestKinds:
 
     def test_oauth(self, connect, sandbox):
         auth = MiraklRequestsAuth(connect)
-        reply = requests.get(f"{sandbox.connect_url}/api/products", auth=auth, timeout=5)
+        reply = requests.get(f"{sandbox.connect_url}/api/products", auth=auth, timeout=120)
         assert reply.status_code == 200
         assert [call["operation"] for call in sandbox.journal()] == ["token", "listProducts"]
 
     def test_another_type(self, connection):
         conn_id = connection("web", conn_type="http", host=SHOP, password="pw-of-web")
         with pytest.raises(MiraklConfigurationError, match="conn_type: is 'http'; select one of mirakl"):
-            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=5)
+            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=120)
 
     def test_disabled(self, connection):
         conn_id = connection("off", conn_type="mirakl", host=SHOP, password="k-off-1", extra={"enabled": "n"})
         with pytest.raises(MiraklConnectionDisabledError, match="'off' is disabled"):
-            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=5)
+            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=120)
 
 
 class TestTokens:
@@ -93,7 +93,7 @@ class TestTokens:
         return requests.delete(
             f"{sandbox.connect_url}/api/products",
             auth=auth,
-            timeout=5,
+            timeout=120,
             json={"products": [{"id": "a"}]},
             **kwargs,
         )
@@ -115,10 +115,10 @@ class TestTokens:
         with requests.Session() as session:
             session.auth = auth
             body = {"products": [{"id": "a"}]}
-            session.delete(f"{sandbox.connect_url}/api/products", json=body, timeout=5)
+            session.delete(f"{sandbox.connect_url}/api/products", json=body, timeout=120)
             sandbox.advance(61)
             sandbox.revoke_tokens()
-            reply = session.delete(f"{sandbox.connect_url}/api/products", json=body, timeout=5)
+            reply = session.delete(f"{sandbox.connect_url}/api/products", json=body, timeout=120)
         assert reply.status_code == 202
         assert [answer.status_code for answer in reply.history] == [401]
         assert self.tokens(sandbox) == 2
@@ -136,7 +136,7 @@ class TestTokens:
         reply = requests.delete(
             f"{sandbox.connect_url}/api/products",
             auth=auth,
-            timeout=5,
+            timeout=120,
             data=pieces,
             headers={"Content-Type": "application/json"},
         )
@@ -146,7 +146,7 @@ class TestTokens:
     def test_a_raw_key_that_is_refused_is_not_sent_twice(self, shop, requests_mock):
         requests_mock.get(f"{SHOP}/api/account", status_code=401)
         assert (
-            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(shop), timeout=5).status_code == 401
+            requests.get(f"{SHOP}/api/account", auth=MiraklRequestsAuth(shop), timeout=120).status_code == 401
         )
         assert requests_mock.call_count == 1
 
@@ -167,7 +167,7 @@ class TestOtherHosts:
         with pytest.raises(
             MiraklConfigurationError, match=r"sent only to https://shop\.mirakl\.net"
         ) as caught:
-            requests.get(url, auth=MiraklRequestsAuth(shop), timeout=5)
+            requests.get(url, auth=MiraklRequestsAuth(shop), timeout=120)
         assert requests_mock.call_count == 0
         assert "shop-key-1" not in str(caught.value)
 
@@ -186,21 +186,21 @@ class TestOtherHosts:
         """``requests`` itself drops ``Authorization`` alone."""
         requests_mock.get(ANY, json={})
         requests_mock.get(f"{DJUST}/v1/orders", status_code=status, headers={"Location": target})
-        requests.get(f"{DJUST}/v1/orders", auth=MiraklRequestsAuth(djust), timeout=5)
+        requests.get(f"{DJUST}/v1/orders", auth=MiraklRequestsAuth(djust), timeout=120)
         assert requests_mock.call_count == 2
         assert not {"dj-api-key", "dj-client", "Authorization"} & set(requests_mock.last_request.headers)
 
     def test_a_redirect_at_home_keeps_it(self, djust, requests_mock):
         requests_mock.get(f"{DJUST}/v1/orders", status_code=302, headers={"Location": "/v2/orders"})
         requests_mock.get(f"{DJUST}/v2/orders", json={})
-        requests.get(f"{DJUST}/v1/orders", auth=MiraklRequestsAuth(djust), timeout=5)
+        requests.get(f"{DJUST}/v1/orders", auth=MiraklRequestsAuth(djust), timeout=120)
         assert requests_mock.last_request.headers["dj-api-key"] == "djust-key-1"
 
     def test_a_real_redirect_to_a_real_server(self, connection, serve):
         other = serve(lambda method, path: (200, {}, b"{}"))
         home = serve(lambda method, path: (307, {"Location": f"{other.url}/collect"}, b""))
         conn_id = connection("away", conn_type="djust", host=home.url, password="djust-key-2")
-        requests.post(f"{home.url}/v1/x", auth=MiraklRequestsAuth(conn_id), json={"a": 1}, timeout=5)
+        requests.post(f"{home.url}/v1/x", auth=MiraklRequestsAuth(conn_id), json={"a": 1}, timeout=120)
         assert home.requests[0][2]["dj-api-key"] == "djust-key-2"
         assert not {"dj-api-key", "dj-client", "authorization"} & set(other.requests[0][2])
 
@@ -216,7 +216,7 @@ class TestOtherHosts:
             password="sandbox-secret",
             extra={"token_url": sandbox.token_url},
         )
-        requests.get(f"{home.url}/api/products", auth=MiraklRequestsAuth(conn_id), timeout=5)
+        requests.get(f"{home.url}/api/products", auth=MiraklRequestsAuth(conn_id), timeout=120)
         tokens = [headers["authorization"] for _, _, headers in home.requests]
         assert len(set(tokens)) == 2
         assert "authorization" not in other.requests[0][2]
@@ -226,7 +226,7 @@ class TestOtherHosts:
         requests_mock.get(ANY, json={})
         conn_id = connection("plain", conn_type="mirakl", host=host, password="plain-key-1")
         with pytest.raises(MiraklConfigurationError, match="host: begins with http://"):
-            requests.get(f"{host}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=5)
+            requests.get(f"{host}/api/account", auth=MiraklRequestsAuth(conn_id), timeout=120)
         assert requests_mock.call_count == 0
 
 
@@ -252,15 +252,15 @@ class TestInADagFile:
         requests_mock.get(f"{SHOP}/api/account", json={})
         auth = mirakl_requests_auth(shop)(*arguments)
         assert isinstance(auth, requests.auth.AuthBase)
-        requests.get(f"{SHOP}/api/account", auth=auth, timeout=5)
+        requests.get(f"{SHOP}/api/account", auth=auth, timeout=120)
         assert requests_mock.last_request.headers["Authorization"] == "shop-key-1"
 
     def test_it_crosses_processes_without_a_key(self, shop, requests_mock):
         requests_mock.get(f"{SHOP}/api/account", json={})
         auth = MiraklRequestsAuth(shop)
-        requests.get(f"{SHOP}/api/account", auth=auth, timeout=5)
+        requests.get(f"{SHOP}/api/account", auth=auth, timeout=120)
         assert b"shop-key-1" not in pickle.dumps(auth)
         assert "shop-key-1" not in repr(auth)
         again = pickle.loads(pickle.dumps(auth))  # noqa: S301
-        requests.get(f"{SHOP}/api/account", auth=again, timeout=5)
+        requests.get(f"{SHOP}/api/account", auth=again, timeout=120)
         assert requests_mock.last_request.headers["Authorization"] == "shop-key-1"

@@ -17,7 +17,8 @@ from airflow_provider_mirakl.sandbox.pytest_plugin import connections
 
 @pytest.fixture(scope="module")
 def running_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(speed=600) as sandbox:
+    # A token that is renewed meanwhile would add a 401 to the calls that are counted.
+    with Sandbox(speed=600, token_seconds=1e9) as sandbox:
         yield sandbox
 
 
@@ -28,6 +29,7 @@ def sandbox(
     """A local Mirakl and DJUST as on its first day, its connections, and a work folder of the test's own."""
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.client.tokens import TOKENS
+    from airflow_provider_mirakl.hooks import base
 
     PACER.forget()
     TOKENS.forget()
@@ -36,6 +38,9 @@ def sandbox(
     for conn_id, connection in connections(running_sandbox).items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    # Patience for people who wait at a form would make a check depend on the speed of the machine.
+    monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
+    monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
     return running_sandbox
 
 

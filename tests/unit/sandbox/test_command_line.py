@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from airflow_provider_mirakl.sandbox import Sandbox, cli
+from airflow_provider_mirakl.sandbox import Sandbox, cli, server
 from airflow_provider_mirakl.sandbox.generate import lines, product
 
 COMMAND = [sys.executable, "-m", "airflow_provider_mirakl.sandbox.cli"]
@@ -22,12 +23,12 @@ pytest_plugins = ("pytester",)
 
 
 def wait_for(file: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(200):
+    for _ in range(2400):
         if file.exists():
             return file.read_text().strip()
         assert process.poll() is None, "the sandbox ended before it answered"
         time.sleep(0.05)
-    raise AssertionError("the sandbox did not write its URL within 10 seconds")
+    raise AssertionError("the sandbox did not write its URL within two minutes")
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -43,7 +44,7 @@ def test_serve_answers_keeps_its_state_and_ends_cleanly(tmp_path: Path, end: sig
         assert status["products"] == {"sandbox-company": 3}
         assert status["clock"]["speed"] == 60
         process.send_signal(end)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.communicate()
@@ -96,7 +97,7 @@ def test_settings_credentials_faults_and_the_ledger_from_the_command_line(tmp_pa
             200,
         ]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     finally:
         process.kill()
         process.communicate()
@@ -166,7 +167,7 @@ def test_generate_ends_quietly_when_nobody_reads_on() -> None:
     os.close(writing)
     os.read(reading, 100)
     os.close(reading)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (141, b"")
 
 
@@ -199,6 +200,24 @@ def test_a_team_tests_its_own_code_with_the_plugin(pytester: pytest.Pytester) ->
     plugin = () if _installed() else ("-p", "airflow_provider_mirakl.sandbox.pytest_plugin")
     result = pytester.runpytest("-q", "-p", "no:cacheprovider", *plugin)
     result.assert_outcomes(passed=3)
+
+
+def test_a_sandbox_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would still hold its port, and write its state later."""
+    may_end = threading.Event()
+    sandbox = Sandbox().start()
+    thread, loop = sandbox._thread, sandbox._loop
+    assert thread is not None
+    assert loop is not None
+    loop.call_soon_threadsafe(may_end.wait)
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "LONGEST_WAIT", 0.1)
+        try:
+            with pytest.raises(RuntimeError, match="did not end within"):
+                sandbox.stop()
+        finally:
+            may_end.set()
+    thread.join()
 
 
 def _installed() -> bool:

@@ -116,7 +116,7 @@ def test_a_slow_answer_is_whole_in_the_end(sandbox: Sandbox, shop: httpx.Client,
     assert sandbox.world.clock.now() - before >= 18
 
 
-@pytest.mark.mirakl_sandbox_settings(clock="running", speed=100)
+@pytest.mark.mirakl_sandbox_settings(clock="running", speed=100, token_seconds=1e9)
 def test_a_delayed_call_sees_what_happened_meanwhile(sandbox: Sandbox, connect: httpx.Client) -> None:
     assert connect.post("/api/products", json=BODY).status_code == 202
     sandbox.fault("delay", operation="listProducts", seconds=40)

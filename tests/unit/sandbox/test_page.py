@@ -16,7 +16,7 @@ from tests.browsing import SCHEMES, WIDTHS, axe_faults, chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def page(browser: Any, sandbox: Sandbox, request: pytest.FixtureRequest) -> Iter
     """The page; a test fails that leaves an error on its console, or asks another host for something."""
     context = browser.new_context(**getattr(request, "param", {"viewport": {"width": 1280, "height": 900}}))
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(120_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -140,7 +140,11 @@ def clients() -> Iterator[tuple[Sandbox, dict[str, httpx.Client]]]:
 
 
 @pytest.mark.parametrize("code", BODIES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_any_json(
     clients: tuple[Sandbox, dict[str, httpx.Client]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.shops.names import MAX_BYTES, folded, safe_name
@@ -52,6 +52,10 @@ def test_a_long_name_keeps_its_extension():
     assert len(safe_name("x" * 100 + "." + "y" * 100).encode()) <= MAX_BYTES
 
 
+@example("e\u200b\u0301")  # an invisible character between a letter and its accent
+@example("<\u200b\u0338")  # the same with a letter that is reserved alone
+@example("nul" + " " * 200 + ".pdf")  # reserved once it is cut
+@example("_" * 200 + "x")  # no name once it is cut
 @given(st.text(max_size=400))
 def test_every_name_is_safe_and_stays_as_it_is(name):
     safe = safe_name(name)

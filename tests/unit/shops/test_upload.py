@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -252,12 +253,17 @@ def test_a_server_that_never_takes_them_is_an_error(mirakl_sandbox, send, papers
 
 
 def test_a_server_that_is_not_there_is_an_error(mirakl_sandbox, client_of, papers):
-    client = client_of("operator")
+    client, port = client_of("operator"), mirakl_sandbox.port
     mirakl_sandbox.stop()
-    with pytest.raises(MiraklTransportError) as caught:
-        Uploader(client, "operator", 2000, sleep=lambda seconds: None).upload(
-            check_files(papers, Path), known=()
-        )
+    with (
+        socket.socket() as taken
+    ):  # bound, and not listening, so that no other server takes the port meanwhile
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        with pytest.raises(MiraklTransportError) as caught:
+            Uploader(client, "operator", 2000, sleep=lambda seconds: None).upload(
+                check_files(papers, Path), known=()
+            )
     assert caught.value.surely_not_sent
 
 

@@ -30,6 +30,8 @@ from airflow_provider_mirakl.triggers.poll import PollTrigger, dump_error, load_
 
 P41 = JOBS["product_import"]
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
+INTERVAL = 6000.0
+"""Seconds between two readings: so many that none becomes due while a test runs."""
 
 
 def trigger(**options):
@@ -42,7 +44,7 @@ def trigger(**options):
             "conn_id": "mirakl_shop",
             "first": now,
             "interval": 0.1,
-            "deadline": now + 5,
+            "deadline": now + 300,
         }
         | options
     )
@@ -146,8 +148,8 @@ def question(job_id):
 
 async def test_those_who_wait_share_one_reading():
     board, mirakl = Board(), Listing([1, 2, 3])
-    await board.ask(question(1), 60, mirakl.send)
-    answers = await asyncio.gather(*(board.ask(question(n), 60, mirakl.send) for n in (1, 2, 3)))
+    await board.ask(question(1), INTERVAL, mirakl.send)
+    answers = await asyncio.gather(*(board.ask(question(n), INTERVAL, mirakl.send) for n in (1, 2, 3)))
     assert mirakl.calls == ["P51"]
     # 2 and 3 came after the reading, which did not look for them: no news yet
     assert [answer and answer["import_id"] for answer in answers] == [1, None, None]
@@ -155,7 +157,7 @@ async def test_those_who_wait_share_one_reading():
 
 async def test_a_reading_is_one_page_and_what_is_not_on_it_is_asked_for_alone():
     board, mirakl = Board(), Listing([9, 8], more=True)
-    assert (await board.ask(question(5), 60, mirakl.send))["alone"]
+    assert (await board.ask(question(5), INTERVAL, mirakl.send))["alone"]
     assert mirakl.calls == ["P51", "P42"]
 
 
@@ -179,23 +181,23 @@ async def test_a_reading_that_failed_failed_for_all_and_is_not_repeated_at_once(
     mirakl = Listing(error=MiraklServerError("503", operation="P51", status=503))
     for n in (1, 2, 3):
         with pytest.raises(MiraklServerError):
-            await board.ask(question(n), 60, mirakl.send)
+            await board.ask(question(n), INTERVAL, mirakl.send)
     assert mirakl.calls == ["P51"]
 
 
 async def test_a_key_that_was_refused_is_not_held_against_those_who_come_later():
     board, mirakl = Board(), Listing([1, 2])
     for n in (1, 2):
-        await board.ask(question(n), 60, mirakl.send)
+        await board.ask(question(n), INTERVAL, mirakl.send)
     mirakl.calls.clear()
     mirakl.error = MiraklAuthenticationError("401", operation="P51", status=401)
     with pytest.raises(MiraklAuthenticationError):
         await board.ask(question(1), 0.0, mirakl.send)
     with pytest.raises(MiraklAuthenticationError):
-        await board.ask(question(2), 60, mirakl.send)
+        await board.ask(question(2), INTERVAL, mirakl.send)
     assert mirakl.calls == ["P51"]
     mirakl.error = None  # the key was changed, and the task that failed is tried again
-    assert (await board.ask(question(1), 60, mirakl.send))["import_id"] == 1
+    assert (await board.ask(question(1), INTERVAL, mirakl.send))["import_id"] == 1
 
 
 async def test_where_the_listing_is_refused_each_job_is_asked_for_alone():
@@ -226,7 +228,7 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
     hook = "airflow_provider_mirakl.hooks.mirakl.MiraklHook"
     async with open_desk(hook, "mirakl_shop", None) as first, open_desk(hook, "mirakl_shop", None) as second:
         assert first is second
-        async with first.poller(interval=60, deadline=time.time() + 60) as perform:
+        async with first.poller(interval=INTERVAL, deadline=time.time() + INTERVAL) as perform:
             with pytest.raises(MiraklAuthenticationError):
                 await perform(Send(get_platform_configuration()))
             monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(right))
@@ -238,7 +240,7 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
 async def test_those_who_come_when_many_wait_are_asked_for_alone_once():
     board, mirakl = Board(), Listing(list(range(200)), [])
     for n in range(150):
-        board._asked[n] = _Asked(SINCE, time.monotonic() + 60, None)
+        board._asked[n] = _Asked(SINCE, time.monotonic() + INTERVAL, None)
     await board.ask(question(0), 0.0, mirakl.send)
     assert mirakl.calls == ["P51"]
     for _ in range(2):
@@ -266,9 +268,9 @@ async def test_a_reader_who_is_cancelled_leaves_the_reading_to_the_next():
         began.set()
         await asyncio.Event().wait()
 
-    first = asyncio.create_task(board.ask(question(1), 60, for_ever))
+    first = asyncio.create_task(board.ask(question(1), INTERVAL, for_ever))
     await began.wait()
-    second = asyncio.create_task(board.ask(question(2), 60, mirakl.send))
+    second = asyncio.create_task(board.ask(question(2), INTERVAL, mirakl.send))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second)["import_id"] == 2
@@ -315,11 +317,11 @@ async def test_shops_of_one_operator_share_one_reading():
         queries.append(dict(call.params))
         return await mirakl.send(call)
 
-    assert (await board.ask(asked[1], 60, send))["import_id"] == 1
+    assert (await board.ask(asked[1], INTERVAL, send))["import_id"] == 1
     assert queries[0]["shop_id"] == "2001", "of one shop only its own jobs are read"
-    assert await board.ask(asked[2], 60, send) is None, "the reading is a moment old"
-    board._read_at = float("-inf")  # a minute later
-    answers = [await board.ask(asked[n], 60, send) for n in (3, 2)]
+    assert await board.ask(asked[2], INTERVAL, send) is None, "the reading is a moment old"
+    board._read_at = float("-inf")  # an interval later
+    answers = [await board.ask(asked[n], INTERVAL, send) for n in (3, 2)]
     assert "shop_id" not in queries[1], "of several shops all jobs are"
     assert [answer["import_id"] for answer in answers] == [3, 2]
     assert mirakl.calls == ["P51", "P51"]
