@@ -23,7 +23,7 @@ BENCH_ARGS ?=
 FAULTS_ARGS ?=
 # Many tests wait for a real Airflow rather than compute. Each worker has an Airflow home of its own. The order is that of
 # FIRST in tests/conftest.py, where xdist would begin with the files that have most tests.
-PYTEST_PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+PYTEST_PARALLEL ?= -n 6 --dist loadfile --no-loadscope-reorder
 
 CACHE := $(CURDIR)/.cache
 export UV_CACHE_DIR := $(CACHE)/uv

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TEST_TIMEOUT = 15.0
-"""Seconds that the test of a connection waits for a reply at most: somebody waits for its result."""
+"""Seconds that the test of a connection waits for a reply: a user waits for its result."""
 TEST_CONNECT_TIMEOUT = 5.0
 """The same for a connection to the server."""
 
