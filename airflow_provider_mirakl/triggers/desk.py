@@ -274,9 +274,12 @@ class _Performer:
             self.leave()
 
     def _longest(self, client: AsyncClient) -> float:
-        """Seconds that a call may wait."""
+        """Seconds that a call may wait. A poll may always wait a little: one that is refused because it comes a few
+        milliseconds too early comes again an interval later."""
         longest = client.settings.max_wait
-        return longest if self._patience is None else max(0.0, min(longest, self._patience - time.time()))
+        if self._patience is None:
+            return longest
+        return max(0.0, min(max(longest, PATIENCE), self._patience - time.time()))
 
     async def _sleep(self, seconds: float) -> None:
         await self._limited(asyncio.sleep, seconds)

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.products import import_products
 from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
@@ -23,6 +24,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTriggerEventError,
 )
+from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.jobs.table import JOBS
 from airflow_provider_mirakl.triggers.board import Board, _Asked, key_of
@@ -84,6 +86,25 @@ async def test_it_fires_once_with_what_it_found(monkeypatch, mirakl_sandbox_conn
     monkeypatch.setitem(sys.modules, "polls_here", polls)
     (event,) = await fire(trigger(poll="polls_here.counted", arguments={"until": 3}))
     assert read_event(event) == {"looks": 3}
+
+
+@pytest.mark.mirakl_sandbox_settings(speed=60)
+async def test_no_poll_is_refused_for_milliseconds(
+    monkeypatch, caplog, mirakl_sandbox, mirakl_sandbox_connections
+):
+    """Polls as far apart as Mirakl's calls: each comes a little earlier than the previous one permits."""
+    connection = mirakl_sandbox_connections["mirakl_shop"]
+    connection["extra"]["max_wait"] = 0
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
+    caplog.set_level("INFO")
+    with MiraklHook("mirakl_shop").get_conn() as client:
+        job_id = client.send(import_products(b"category;shop_sku\nheadphones;A\n", "a.csv"))
+    (event,) = await fire(
+        trigger(arguments={"kind": "product_import", "job_ids": [job_id], "early": False}, interval=1.0)
+    )
+    assert read_event(event)["statuses"][str(job_id)]["import_status"] == "COMPLETE"
+    assert len(mirakl_sandbox.journal("P51")) > 1
+    assert "Polling again then" not in caplog.text
 
 
 async def test_a_poll_that_is_not_there_is_an_error_in_the_event():
