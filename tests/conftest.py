@@ -51,7 +51,7 @@ FIRST = (
     "tests/airflow/test_connect_operators.py", "tests/airflow/test_masking.py",
     "tests/airflow/test_connect_sync.py", "tests/airflow/test_quickstart.py", "tests/airflow/",
 )  # fmt: skip
-"""What takes longest begins first. An Airflow that starts needs both cores, so not all of them start at once."""
+"""What takes longest begins first. An Airflow that starts keeps two cores busy, so not all of them start at once."""
 
 for _name in list(os.environ):
     if _name.startswith(("AIRFLOW_", "_AIRFLOW_")):

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TEST_TIMEOUT = 15.0
-"""Seconds that the test of a connection waits for a reply: a user waits for its result."""
+"""Seconds that a test of the connection waits for a reply; a user is watching."""
 TEST_CONNECT_TIMEOUT = 5.0
-"""The same for a connection to the server."""
+"""Seconds that it waits to connect."""
 
 
 class MiraklConnectionDisabledError(MiraklConfigurationError, AirflowSkipException):

@@ -27,8 +27,8 @@ from airflow_provider_mirakl.sandbox.world import World
 T = TypeVar("T")
 
 LONGEST_WAIT = 120.0
-"""Seconds until it counts as broken that the thread of a sandbox does not start, answer or end. Far more than it takes:
-a busy machine must not fail the tests of those who use it."""
+"""Seconds after which a sandbox thread that has not started, answered or ended counts as broken. Far more than it
+takes: a busy machine must not fail a user's tests."""
 
 
 class _Server(uvicorn.Server):
@@ -228,10 +228,10 @@ class Sandbox:
         if self._server is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._server.end.set)
         if self._thread is not None:
-            self._thread.join(LONGEST_WAIT)
-            if self._thread.is_alive():
+            thread, self._thread = self._thread, None
+            thread.join(LONGEST_WAIT)
+            if thread.is_alive():
                 raise RuntimeError(f"the sandbox did not end within {LONGEST_WAIT:.0f} seconds")
-            self._thread = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -239,7 +239,12 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except RuntimeError as stuck:
+            if error is None:
+                raise
+            error.add_note(str(stuck))
 
     # What tests ask
 

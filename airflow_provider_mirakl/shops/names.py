@@ -11,7 +11,9 @@ NAMELESS = "document"
 
 _RESERVED_LETTERS = re.compile(r'[<>:"/\\|?*%#{}^`~\[\]]')
 # Names of devices, which Windows reserves in every folder, with any extension.
-_RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_RESERVED_NAMES = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE
+)
 
 
 def safe_name(name: str) -> str:
@@ -21,7 +23,8 @@ def safe_name(name: str) -> str:
     removed, and a name that is too long is cut before its extension.
 
     :param name: any text.
-    :return: 1 to :data:`MAX_BYTES` bytes in UTF-8; the same for the same name, and for the returned one.
+    :return: 1 to :data:`MAX_BYTES` bytes in UTF-8; always the same for the same name. A safe name is returned
+        unchanged.
     """
     text = name.encode("utf-8", "replace").decode()
     # Composed after that: an invisible character may have stood between a letter and its accent.

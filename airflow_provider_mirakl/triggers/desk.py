@@ -58,6 +58,8 @@ KEPT_SLEEP = 2.0
 """Seconds. A longer sleep passes the turn on."""
 PATIENCE = 10.0
 """Longest wait of a call in seconds inside the client, during which it keeps its turn."""
+LEAST_PATIENCE = 1.0
+"""Seconds that any poll may wait for its turn, even if ``max_wait`` or the time that is left is shorter."""
 GRACE = 60.0
 """Seconds for a running call to end when its trigger is cancelled."""
 
@@ -225,7 +227,8 @@ class _Performer:
         ahead = line.ahead(number)
         wait = client.next_permitted(operation, paced_by) + ahead * interval
         moment = datetime.fromtimestamp(time.time() + wait, UTC)
-        if self._patience is not None and wait > self._longest(client):
+        # A poll that is a few milliseconds early waits, whatever max_wait is: else it would be put off by an interval.
+        if self._patience is not None and wait > max(LEAST_PATIENCE, self._longest(client)):
             raise MiraklNotYetError(
                 f"{operation.code}: {ahead} other calls of this account are ahead; the next permitted call is at "
                 f"{moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
@@ -274,12 +277,9 @@ class _Performer:
             self.leave()
 
     def _longest(self, client: AsyncClient) -> float:
-        """Seconds that a call may wait. A poll may always wait a little: one that is refused because it comes a few
-        milliseconds too early comes again an interval later."""
+        """Seconds that a call may wait."""
         longest = client.settings.max_wait
-        if self._patience is None:
-            return longest
-        return max(0.0, min(max(longest, PATIENCE), self._patience - time.time()))
+        return longest if self._patience is None else max(0.0, min(longest, self._patience - time.time()))
 
     async def _sleep(self, seconds: float) -> None:
         await self._limited(asyncio.sleep, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 import tempfile
@@ -89,11 +90,20 @@ def live(request: pytest.FixtureRequest, migrated_db: Path) -> Iterator[LiveAirf
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The live tests come first: they wait more than they compute, and are the longest that one process has."""
-    items.sort(key=lambda item: "live" not in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: not _is_live(item))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End the live Airflow behind its last test: its loops would slow all that comes after down."""
-    if RUNNING in item.session.stash and "live" not in getattr(nextitem, "fixturenames", ()):
-        item.session.stash[RUNNING].stop()
+    if RUNNING not in item.session.stash or _is_live(nextitem):
+        return
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # else the files that share it come one after another
+        later = item.session.items[item.session.items.index(item) + 1 :]
+        if any(map(_is_live, later)):
+            return
+    item.session.stash[RUNNING].stop()
+
+
+def _is_live(item: pytest.Item | None) -> bool:
+    return "live" in getattr(item, "fixturenames", ())

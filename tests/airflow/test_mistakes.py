@@ -348,8 +348,9 @@ def test_every_mistake_is_explained_in_the_log_and_in_the_exception(
     run = run_dag(dag(MISTAKES, tmp_path))
     assert set(run.tasks.values()) == {"failed"}
 
-    # Lines are wrapped, and Airflow 2 also prints their repr.
-    words = " ".join(read_log().replace(str(tmp_path), "FOLDER").replace(r"\n", " ").split())
+    # Lines are wrapped, and Airflow 2 also prints their repr, or the repr of that, with quotes escaped.
+    log = re.sub(r"\\+(['\"])", r"\1", read_log().replace(str(tmp_path), "FOLDER"))
+    words = " ".join(re.sub(r"\\+n", " ", log).split())
     faults = []
     for name, mistake in MISTAKES.items():
         blocks = list(re.finditer(BLOCK.format(name), words))

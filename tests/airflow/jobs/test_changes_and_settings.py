@@ -178,7 +178,7 @@ def test_every_setting_is_read_by_every_role_and_kept(
     worker, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, setting, conn_id
 ):
     uncached = setting in ("configuration", "shop_roles")
-    if not uncached:  # what is kept for an hour, is kept for an hour
+    if not uncached:  # the cache of an hour must outlive the test
         connection = mirakl_sandbox_connections[conn_id]
         connection["extra"]["interval_factor"] = 1
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))

@@ -360,29 +360,31 @@ def test_a_second_import_waits_for_the_quarter_of_an_hour(import_products, mirak
 def test_execution_timeout_counts_both_waits(import_products, mirakl_sandbox, queued, monkeypatch):
     connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_SHOP"])
     extra = dict(connection.get("extra") or {}) | {"max_wait": 0}  # the task waits, not the client
-    if import_products.deferrable:  # P41's quarter of an hour takes long, and is then skipped
+    if import_products.deferrable:  # P41's 15 minutes become 90 s, all but one second of which is skipped
         extra["interval_factor"] = 0.1
     monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection | {"extra": extra}))
     import_products(max_tries=1, wait_for_completion=False).run()
     task = import_products(max_tries=2, execution_timeout=timedelta(seconds=100))
-    fire = task.fire
+    fire, waited_until = task.fire, []
 
     def skipping(trigger):
         if isinstance(trigger, MomentTrigger):
             PACER.forget()
             mirakl_sandbox.forget_limits()
-            trigger.moment = time.time()
+            trigger.moment = time.time() + 1
         else:
             queued()
-        return fire(trigger)
+        event = fire(trigger)
+        waited_until.append(time.time())
+        return event
 
     task.fire = skipping
     task.run()
-    # What was left of the 100 s: less than at the previous deferral, and no less than when the deferral was seen.
+    # What was left of the 100 s: less than when the previous wait ended, and no less than when the deferral was seen.
     before = 100.0
-    for limit, left_at in zip(task.timeouts, task.left_at, strict=True):
+    for limit, left_at, ended in zip(task.timeouts, task.left_at, waited_until, strict=True):
         assert 100 - (left_at - task.began_at) <= limit.total_seconds() <= before
-        before = 100 - (left_at - task.began_at)
+        before = 100 - (ended - task.began_at)
     assert len(task.timeouts) == (2 if import_products.deferrable else 0)
 
 

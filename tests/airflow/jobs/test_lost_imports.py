@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 HEAD = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
 WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=30_000)
-"""The import waits in Mirakl's queue: it has read no line. Fifty seconds of the test's time."""
+"""The import waits in Mirakl's queue: it has read no line. 50 s of real time."""
 AFTERWARDS = 31_000
-"""Seconds until it has ended. Less than the minute by which Mirakl's clock may differ, in the test's time."""
+"""Seconds until it has ended: 52 s of real time, less than the minute by which Mirakl's clock may differ."""
 
 Importing = Callable[..., Any]
 

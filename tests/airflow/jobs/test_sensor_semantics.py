@@ -221,7 +221,7 @@ def test_execution_timeout_fails_the_task_whatever_the_flags(sense, flags):
             sense(times=10**6, timeout=0.8, execution_timeout=limit, **flags)
         return
     with pytest.raises(AirflowTaskTimeout), WorkerClock(sense, limit):
-        sense(times=10**6, execution_timeout=limit, **flags)
+        sense(times=10**6, timeout=30, execution_timeout=limit, **flags)
 
 
 class WorkerClock:

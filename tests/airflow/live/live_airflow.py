@@ -240,7 +240,7 @@ class LiveAirflow:
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
             "AIRFLOW__CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
-            # New Dag files and dead processes are noticed in seconds, not minutes.
+            # New Dag files are noticed in seconds, dead processes in about a minute.
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "1",
@@ -303,8 +303,8 @@ class LiveAirflow:
             self.cli("db", "migrate")
         else:
             shutil.copyfile(self._migrated, self.database)
-        # In SQLite's default mode each reader stands in the way of a writer. With ten tasks on a busy machine, the
-        # scheduler waited a minute for its turn, ended with "database is locked", and took its tasks with it.
+        # In SQLite's default mode each reader stands in the way of a writer. On a busy machine the scheduler may wait
+        # so long that it ends with "database is locked", and its tasks with it.
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
 
@@ -392,7 +392,7 @@ class LiveAirflow:
         while True:
             if found := condition():
                 return found
-            assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+            assert time.monotonic() < deadline, self.told(f"not within {timeout:g} s: {what}")
             self.revive()
             time.sleep(POLL)
 

@@ -87,5 +87,12 @@ class Stage:
             lambda: len(self.chunks()) >= count, f"{self.name}: {count} calls accepted", timeout
         )
 
+    def until_refused(self, status: int, count: int) -> None:
+        """Wait until Mirakl has answered this many calls with a status."""
+        self.airflow.until(
+            lambda: self.statuses().count(status) >= count,
+            f"{self.name}: {count} calls refused with {status}",
+        )
+
 
 SetStage = Callable[..., Stage]

@@ -115,7 +115,7 @@ def forgetful() -> None:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test of a connection gives up early for the people who wait for it; here the machine may be slow."""
+    """A connection test gives up early, because a user is watching; here the machine may be slow."""
     monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
     monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
 

@@ -43,6 +43,19 @@ def answers(status, body=b"", **headers):
     )
 
 
+@pytest.mark.parametrize(("own", "waits"), [(10, 10), (300, 120)])
+def test_a_user_at_a_form_does_not_wait_as_long_as_a_task(connection, own, waits):
+    """At most the limits that ``conftest.patient`` sets here."""
+    hook = MiraklHook(
+        connection(
+            "short", conn_type="mirakl", host="https://a.example", password=KEY, extra={"timeout": own}
+        )
+    )
+    with hook._impatient_client() as client:
+        settings = client.settings
+    assert (settings.timeout, settings.connect_timeout, settings.max_attempts) == (waits, 120, 1)
+
+
 class TestInstance:
     def test_a_good_key(self, check, sandbox):
         worked, said = check("mirakl", host=f"{sandbox.mirakl_url}/api", password=KEY)

@@ -38,7 +38,7 @@ def sandbox(
     for conn_id, connection in connections(running_sandbox).items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
-    # Patience for people who wait at a form would make a check depend on the speed of the machine.
+    # The short limits for a user at a form would make a check depend on the speed of the machine.
     monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
     monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
     return running_sandbox

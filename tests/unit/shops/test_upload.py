@@ -255,9 +255,8 @@ def test_a_server_that_never_takes_them_is_an_error(mirakl_sandbox, send, papers
 def test_a_server_that_is_not_there_is_an_error(mirakl_sandbox, client_of, papers):
     client, port = client_of("operator"), mirakl_sandbox.port
     mirakl_sandbox.stop()
-    with (
-        socket.socket() as taken
-    ):  # bound, and not listening, so that no other server takes the port meanwhile
+    # Bound, and not listening, so that no other server takes the port meanwhile.
+    with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
         with pytest.raises(MiraklTransportError) as caught:

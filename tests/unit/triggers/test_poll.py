@@ -13,18 +13,17 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.api.products import import_products
 from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklItemsFailedError,
+    MiraklNotYetError,
     MiraklPermissionError,
     MiraklRateLimitError,
     MiraklServerError,
     MiraklTriggerEventError,
 )
-from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.jobs.table import JOBS
 from airflow_provider_mirakl.triggers.board import Board, _Asked, key_of
@@ -86,25 +85,6 @@ async def test_it_fires_once_with_what_it_found(monkeypatch, mirakl_sandbox_conn
     monkeypatch.setitem(sys.modules, "polls_here", polls)
     (event,) = await fire(trigger(poll="polls_here.counted", arguments={"until": 3}))
     assert read_event(event) == {"looks": 3}
-
-
-@pytest.mark.mirakl_sandbox_settings(speed=60)
-async def test_no_poll_is_refused_for_milliseconds(
-    monkeypatch, caplog, mirakl_sandbox, mirakl_sandbox_connections
-):
-    """Polls as far apart as Mirakl's calls: each comes a little earlier than the previous one permits."""
-    connection = mirakl_sandbox_connections["mirakl_shop"]
-    connection["extra"]["max_wait"] = 0
-    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
-    caplog.set_level("INFO")
-    with MiraklHook("mirakl_shop").get_conn() as client:
-        job_id = client.send(import_products(b"category;shop_sku\nheadphones;A\n", "a.csv"))
-    (event,) = await fire(
-        trigger(arguments={"kind": "product_import", "job_ids": [job_id], "early": False}, interval=1.0)
-    )
-    assert read_event(event)["statuses"][str(job_id)]["import_status"] == "COMPLETE"
-    assert len(mirakl_sandbox.journal("P51")) > 1
-    assert "Polling again then" not in caplog.text
 
 
 async def test_a_poll_that_is_not_there_is_an_error_in_the_event():
@@ -256,6 +236,34 @@ async def test_a_key_that_was_changed_is_read_anew_after_a_401(monkeypatch, mira
             assert (await perform(Send(get_platform_configuration())))["platform_name"]
     async with open_desk(hook, "mirakl_shop", None) as later:
         assert later is not first
+
+
+@pytest.mark.parametrize(("early", "waits"), [(0.3, True), (INTERVAL, False)])
+async def test_a_poll_that_is_a_little_early_waits_whatever_max_wait_is(
+    monkeypatch, mirakl_sandbox_connections, early, waits
+):
+    """Polls are an interval apart, and each call comes a little later than its poll: the next poll is early."""
+    from airflow_provider_mirakl.client.pacing import PACER
+    from airflow_provider_mirakl.triggers.desk import open_desk
+
+    connection = mirakl_sandbox_connections["mirakl_shop"]
+    connection["extra"]["max_wait"] = 0
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection))
+    call = P41.listing(Caller(), SINCE, ())
+    async with (
+        open_desk("airflow_provider_mirakl.hooks.mirakl.MiraklHook", "mirakl_shop", None) as desk,
+        desk.poller(interval=INTERVAL, deadline=time.time() + INTERVAL) as perform,
+    ):
+        client = await desk.client()
+        now = client._clock()
+        key = (client.settings.account, call.operation.code, call.paced_by)
+        PACER.hold(key, until=now + early, now=now)
+        if waits:
+            assert (await perform(Send(call))).items == []
+            assert client._clock() >= now + early
+        else:
+            with pytest.raises(MiraklNotYetError, match="in 6000 s"):
+                await perform(Send(call))
 
 
 async def test_those_who_come_when_many_wait_are_asked_for_alone_once():
