@@ -64,8 +64,10 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
     started = {"contended": (contended, contended.start())}
     contended.airflow.until(lambda: 429 in contended.statuses(), "the task is told to wait")
     contended.sandbox.advance(60)
-    started["shared again"] = (named["shared"], named["shared"].start())
-    return started | {stage.name: (stage, stage.start()) for stage in stages}
+    if AIRFLOW == (3, 0):  # it loses the first of many: of this one, the tests are left out there
+        stages.reverse()
+    started |= {stage.name: (stage, stage.start()) for stage in stages}
+    return started | {"shared again": (named["shared"], named["shared"].start())}
 
 
 def _call_as_another_client(stage: Stage) -> int:
