@@ -26,6 +26,8 @@ from airflow_provider_mirakl.shops.names import MAX_BYTES, folded, safe_name
         ("a/b\\c.pdf", "a_b_c.pdf"),
         ("nul", "_nul"),
         ("COM1.pdf", "_COM1.pdf"),
+        ("nul .pdf", "_nul .pdf"),
+        ("CONIN$", "_CONIN$"),
         ("comfort.pdf", "comfort.pdf"),
         ("what?.pdf", "what_.pdf"),
         ("line\nbreak\x00.pdf", "line break_.pdf"),
