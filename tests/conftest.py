@@ -129,6 +129,15 @@ class DagResult:
 RunDag = Callable[..., DagResult]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection test gives up early, because a user is watching; here the machine may be slow."""
+    from airflow_provider_mirakl.hooks import base
+
+    monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
+    monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
+
+
 @pytest.fixture(scope="session")
 def migrated_db() -> Path:
     """An empty migrated database, to be copied. Made once for all processes of a test run."""

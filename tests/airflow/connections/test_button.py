@@ -10,7 +10,7 @@ import sys
 import pytest
 from airflow.cli import cli_parser
 
-pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
+pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.usefixtures("patient")]
 
 WRONG = "wrong-key-9c2e"
 SECRETS = ("sandbox-shop-key", "sandbox-secret", "sandbox-djust-key", WRONG)

@@ -41,6 +41,7 @@ class Worker:
         self.timeouts: list[Any] = []
         self.began_at = 0.0
         self.left_at: list[float] = []
+        self.back_at: list[float] = []
         self.reschedules = 0
         self.pushed: dict[str, Any] = {}
         self.more: dict[str, Any] = {}
@@ -77,6 +78,7 @@ class Worker:
                 self.timeouts.append(deferred.timeout)
                 self.left_at.append(time.time())
                 kwargs = {"event": self.fire(deferred.trigger)}
+                self.back_at.append(time.time())
                 self.ti.start_date = datetime.now(UTC)  # as Airflow 3.0 and 3.1 have it
             except AirflowRescheduleException as reschedule:
                 self.reschedules += 1

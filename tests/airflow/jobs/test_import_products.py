@@ -56,8 +56,6 @@ def import_products(request, worker, source, mirakl_sandbox_connections):
 
 # The sandbox's clock runs: a state that a poll has to find lasts longer than any test.
 stays_sent = pytest.mark.mirakl_sandbox_settings(integration_seconds=3e5)
-# A job that ends while the task is deferred, and not before.
-ends_meanwhile = pytest.mark.mirakl_sandbox_settings(queue_seconds=1e5)
 
 
 def submitted(sandbox):
@@ -69,17 +67,16 @@ def book(result):
 
 
 @pytest.fixture
-def queued(import_products, mirakl_sandbox):
-    """Imports wait until the task is deferred; with a worker that waits itself, they do not."""
-    if not import_products.deferrable:
-        mirakl_sandbox.world.settings.queue_seconds = 0
+def end_the_import(import_products, mirakl_sandbox):
+    """Ends an import that waits until the task is deferred. With a worker that waits itself, none waits so long."""
+    if import_products.deferrable:
+        mirakl_sandbox.world.settings.queue_seconds = 1e5
     return lambda: mirakl_sandbox.advance(5e5)
 
 
-@ends_meanwhile
-def test_a_good_file_is_imported(import_products, mirakl_sandbox, queued):
+def test_a_good_file_is_imported(import_products, mirakl_sandbox, end_the_import):
     task = import_products(until="complete")
-    task.meanwhile = queued
+    task.meanwhile = end_the_import
     result = task.run()
     assert (result["sent"], result["succeeded"], result["failed"], result["unknown"]) == (2, 2, 0, 0)
     (job_id,) = result["job_ids"]
@@ -356,8 +353,7 @@ def test_a_second_import_waits_for_the_quarter_of_an_hour(import_products, mirak
     assert second - first >= 900
 
 
-@ends_meanwhile
-def test_execution_timeout_counts_both_waits(import_products, mirakl_sandbox, queued, monkeypatch):
+def test_execution_timeout_counts_both_waits(import_products, mirakl_sandbox, end_the_import, monkeypatch):
     connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_SHOP"])
     extra = dict(connection.get("extra") or {}) | {"max_wait": 0}  # the task waits, not the client
     if import_products.deferrable:  # P41's 15 minutes become 90 s, all but one second of which is skipped
@@ -365,7 +361,7 @@ def test_execution_timeout_counts_both_waits(import_products, mirakl_sandbox, qu
     monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_SHOP", json.dumps(connection | {"extra": extra}))
     import_products(max_tries=1, wait_for_completion=False).run()
     task = import_products(max_tries=2, execution_timeout=timedelta(seconds=100))
-    fire, waited_until = task.fire, []
+    fire = task.fire
 
     def skipping(trigger):
         if isinstance(trigger, MomentTrigger):
@@ -373,16 +369,14 @@ def test_execution_timeout_counts_both_waits(import_products, mirakl_sandbox, qu
             mirakl_sandbox.forget_limits()
             trigger.moment = time.time() + 1
         else:
-            queued()
-        event = fire(trigger)
-        waited_until.append(time.time())
-        return event
+            end_the_import()
+        return fire(trigger)
 
     task.fire = skipping
     task.run()
     # What was left of the 100 s: less than when the previous wait ended, and no less than when the deferral was seen.
     before = 100.0
-    for limit, left_at, ended in zip(task.timeouts, task.left_at, waited_until, strict=True):
+    for limit, left_at, ended in zip(task.timeouts, task.left_at, task.back_at, strict=True):
         assert 100 - (left_at - task.began_at) <= limit.total_seconds() <= before
         before = 100 - (ended - task.began_at)
     assert len(task.timeouts) == (2 if import_products.deferrable else 0)
@@ -453,10 +447,9 @@ def test_a_missing_file_is_named(import_products, mirakl_sandbox):
     assert not mirakl_sandbox.journal()
 
 
-@ends_meanwhile
-def test_a_deferral_that_nobody_answers_ends_a_little_after_the_timeout(import_products, queued):
+def test_a_deferral_that_nobody_answers_ends_a_little_after_the_timeout(import_products, end_the_import):
     task = import_products(timeout=3600)
-    task.meanwhile = queued
+    task.meanwhile = end_the_import
     task.run()
     for limit in task.timeouts:
         assert timedelta(seconds=3600) < limit <= timedelta(seconds=3600 + 600)

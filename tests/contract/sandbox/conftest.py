@@ -52,7 +52,7 @@ def client(sandbox: Sandbox) -> Iterator[Callable[[str], httpx.Client]]:
             headers, url = {"Authorization": f"Bearer {token}"}, sandbox.connect_url
         else:
             headers, url = {"Authorization": keys[role]}, sandbox.mirakl_url
-        opened.append(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=120))
+        opened.append(httpx.Client(base_url=url, headers=headers, trust_env=False))
         return opened[-1]
 
     yield open_client

@@ -68,7 +68,7 @@ def test_a_header_in_disorder_gives_an_address_of_it_or_nothing(header: str) -> 
     "unit", ["<", "<a>;", '<a>;b="', "<a>;rel=", '"', "<a>" + ";a" * 1000 + "!", "<a>; rel=" + " " * 500]
 )
 def test_no_header_takes_long(unit: str) -> None:
-    """A pattern that backtracks takes minutes of processor time for 60,000 characters, a quadratic one many seconds."""
+    """A pattern that backtracks would take minutes of processor time for 60,000 characters, not a second."""
     began = time.process_time()
     assert next_link(unit * (60_000 // len(unit))) is None
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 1

@@ -434,7 +434,7 @@ def make_server() -> Iterator[Callable[..., Hostile]]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port without a listener, which nobody else can take meanwhile."""
+    """A port without a listener, which no other process can take meanwhile."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])

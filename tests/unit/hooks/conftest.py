@@ -18,7 +18,6 @@ import pytest
 
 from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.client.tokens import TOKENS
-from airflow_provider_mirakl.hooks import base
 from airflow_provider_mirakl.sandbox import Sandbox
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -107,17 +106,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def forgetful() -> None:
+def forgetful(patient: None) -> None:
     """No token and no pace of one test reaches the next."""
     TOKENS.forget()
     PACER.forget()
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection test gives up early, because a user is watching; here the machine may be slow."""
-    monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
-    monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def answers(status, body=b"", **headers):
 
 @pytest.mark.parametrize(("own", "waits"), [(10, 10), (300, 120)])
 def test_a_user_at_a_form_does_not_wait_as_long_as_a_task(connection, own, waits):
-    """At most the limits that ``conftest.patient`` sets here."""
+    """At most the limits that ``patient`` sets here."""
     hook = MiraklHook(
         connection(
             "short", conn_type="mirakl", host="https://a.example", password=KEY, extra={"timeout": own}

@@ -24,12 +24,11 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(
-    running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, airflow_db: Any
+    running_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, airflow_db: Any, patient: None
 ) -> Sandbox:
     """A local Mirakl and DJUST as on its first day, its connections, and a work folder of the test's own."""
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.client.tokens import TOKENS
-    from airflow_provider_mirakl.hooks import base
 
     PACER.forget()
     TOKENS.forget()
@@ -38,9 +37,6 @@ def sandbox(
     for conn_id, connection in connections(running_sandbox).items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
-    # The short limits for a user at a form would make a check depend on the speed of the machine.
-    monkeypatch.setattr(base, "TEST_TIMEOUT", 120.0)
-    monkeypatch.setattr(base, "TEST_CONNECT_TIMEOUT", 120.0)
     return running_sandbox
 
 

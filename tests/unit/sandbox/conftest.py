@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_mirakl.sandbox import Sandbox
 
 # A TLS context costs more than the whole sandbox, and nothing here uses one.
-OPTIONS: Any = {"timeout": 120, "trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
+OPTIONS: Any = {"trust_env": False, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
 KEYS = {"shop": "sandbox-shop-key", "operator": "sandbox-operator-key", "front": "Bearer sandbox-front-key"}
 
 

@@ -153,7 +153,10 @@ def fired(trigger: PollTrigger | PacedTrigger) -> Any:
     ("change", "words"),
     [
         ({"poll": "airflow_provider_mirakl.jobs.proof.products_settled"}, "does not exist .*clear the task"),
-        ({"arguments": {"jobs": [1]}}, "stored by another version .*required .*argument.*; clear the task"),
+        (
+            {"arguments": {"jobs": [1]}},
+            "stored by another version .*required (keyword-only )?argument.*; clear the task",
+        ),
         ({"version": 2}, "arguments of version 2, this one reads 1"),
         ({"later": 1}, "stored by another version"),
     ],
