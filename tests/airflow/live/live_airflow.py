@@ -339,12 +339,16 @@ class LiveAirflow:
         for name in [
             name for name, process in self._processes.items() if name in self.commands and _is_dead(process)
         ]:
-            self.revived.append(f"{name} ended by itself:\n{self.component_log(name).read_text()[-3000:]}")
+            self.revived.append(f"{name} ended by itself:\n{self._printed(name)}")
             self.start(name)
 
     def told(self, *lines: str) -> str:
-        """A failure in words, with what ended by itself before it."""
-        return "\n".join([*lines, *self.revived])
+        """A failure in words, with what ended by itself before it, and what the components have printed last."""
+        printed = [f"{name}:\n{self._printed(name)}" for name in self._processes if name in self.commands]
+        return "\n".join([*lines, *self.revived, *printed])
+
+    def _printed(self, name: str) -> str:
+        return self.component_log(name).read_text(encoding="utf-8", errors="replace")[-3000:]
 
     def kill(self, name: str) -> None:
         """``kill -9`` a component with everything it has started, as when its machine dies."""
@@ -366,7 +370,7 @@ class LiveAirflow:
         def beating() -> bool:
             for name in names:
                 if _is_dead(self._processes[name]):
-                    raise AssertionError(f"{name} ended:\n{self.component_log(name).read_text()[-3000:]}")
+                    raise AssertionError(f"{name} ended:\n{self._printed(name)}")
             rows = self.query("select job_type from job where state = 'running'")
             return {jobs[name] for name in names if name in jobs} <= {row[0] for row in rows}
 
@@ -473,7 +477,8 @@ class LiveAirflow:
         """Whether a POST was taken, now or before: SQLite refuses a writer while another one is slow, and the server
         may need longer than the client waits."""
         try:
-            answer = self._http.post(path, json=body)
+            # Shorter than the caller waits, so that a call that hangs is made again.
+            answer = self._http.post(path, json=body, timeout=60)
         except httpx.TimeoutException:
             return False
         assert answer.is_success or answer.status_code == 409 or "Database error" in answer.text, answer.text
