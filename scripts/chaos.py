@@ -25,7 +25,8 @@ lost
 doubled
     items or jobs that Mirakl accepted more than once.
 repeated
-    the same where it changes nothing: products of Mirakl Connect, repaired products, exports, a shop's update.
+    the same where it changes nothing: products of Mirakl Connect, offers as objects, synchronized products, exports,
+    a shop's update.
 untrue
     results that differ from the sandbox's books, and failures whose error is not one of the package's own.
 hung

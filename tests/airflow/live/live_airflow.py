@@ -229,8 +229,7 @@ class LiveAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
             "AIRFLOW__API_AUTH__JWT_SECRET": urlsafe_b64encode(secrets.token_bytes(64)).decode(),
-            # SQLite gives up after five seconds; on a busy machine ten tasks that start at once take longer.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout=300",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlite(300),
             "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(self._connections)}),
             # A race of LocalExecutor fails tasks that are deferred for a short time; this works around it.
@@ -271,6 +270,10 @@ class LiveAirflow:
         """The SQLite file."""
         return self.home / "airflow.db"
 
+    def _sqlite(self, timeout: int) -> str:
+        """SQLite gives up after five seconds; on a busy machine ten tasks that start at once take longer."""
+        return f"sqlite:///{self.database}?timeout={timeout}"
+
     # Life
 
     def __enter__(self) -> Self:
@@ -307,6 +310,9 @@ class LiveAirflow:
         # so long that it ends with "database is locked", and its tasks with it.
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
+        # A thread of the API server that holds the lock may need the event loop, which waits for the lock.
+        server = self.variables.setdefault("api-server", {})
+        server["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self._sqlite(30)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -167,6 +167,7 @@ OPERATIONS = (
         OFFERS,
         code="OF24",
         items=ids("N-", 6, 1),
+        once=False,  # sent again when the reply is lost (docs/faults.md): the same offers change nothing
         count="succeeded",
         expects=6,
     ),
@@ -211,6 +212,7 @@ OPERATIONS = (
         "mirakl_operator",
         "CM21",
         MASTERS,
+        once=False,  # sent again when the reply is lost (docs/faults.md): Mirakl lists no synchronizations
         count="succeeded",
         expects=4,
     ),
