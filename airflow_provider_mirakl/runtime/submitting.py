@@ -239,7 +239,7 @@ class Submitter:
         """Resolve an uncertain submission.
 
         :return: ``adopted``: its job was found and noted. ``send``: it was not accepted, or a second one is harmless.
-            ``repeat``: its job may run, so that Mirakl recognizes the same request.
+            ``repeat``: its job may wait, so that Mirakl recognizes the same request.
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
@@ -259,11 +259,11 @@ class Submitter:
                     "Mirakl lists no matching %s, so it was not accepted. Sending it.", kind.title
                 )
                 return "send"
-            if finding.running:
+            if finding.queued:
                 self.log.info(
-                    "Mirakl lists %s %s, which runs and may be the one. Sending the same request, to find out.",
+                    "Mirakl lists %s %s, which waits and may be the one. Sending the same request, to find out.",
                     kind.title,
-                    ", ".join(map(str, finding.running)),
+                    ", ".join(map(str, finding.queued)),
                 )
                 return "repeat"
             candidates = (*finding.pending, *finding.possible)
@@ -304,7 +304,7 @@ class Submitter:
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )
-            if finding.proven is not None or finding.running or finding.possible:
+            if finding.proven is not None or finding.queued or finding.possible:
                 return finding
             if finding.absent and attempt > 1:
                 return finding

@@ -104,6 +104,17 @@ def test_an_import_of_a_killed_try_that_waits_is_recognized(
     assert len(mirakl_sandbox.journal("OF01")) == 2
 
 
+@pytest.mark.mirakl_sandbox_settings(queue_seconds=0, run_seconds=3000)
+def test_an_import_of_a_killed_try_that_runs_is_not_sent_again(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could end before the request arrives, and Mirakl would import the file a second time."""
+    task = importing(wait_for_completion=False)
+    killed_before_the_note(task, monkeypatch)
+    assert again(task)["job_ids"] == imports(mirakl_sandbox)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
 @WAITS
 @pytest.mark.parametrize("with_products", [True, False])
 def test_a_lost_reply_does_not_hold_the_worker_until_the_lines_are_read(
