@@ -159,7 +159,7 @@ def main() -> None:
     for each, costs, most in (("first parse", first, MOST_FIRST), ("later parse", later, MOST_LATER)):
         for one in NEIGHBOURS:
             other = costs.get(one.title)
-            figure(f"parsing: five operators of this package over five of {one.title}, {each}, processor time",
+            figure(f"parsing, {each}: this package over {one.title}, five operators, processor time",
                    costs[THIS] / other if other else None, "times", at_most=most, why="not installed")  # fmt: skip
     print(f"\nBest of {repeat}; load of the machine: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
 
