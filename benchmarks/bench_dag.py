@@ -3,11 +3,11 @@
     python benchmarks/bench_dag.py                # 20 calls of 1,000 products of 1 kB
     python benchmarks/bench_dag.py --calls 50
 
-Both run through ``dag.test()`` on a migrated database, against a sandbox without limits in a process of its own. Our Dag
-has one task, which checks and plans the file, paces itself, and notes each call. The other has a task for each call: a
-macro reads the lines of its chunk, already cut and valid, and a second one the token. So it does less for each product,
-and ``dag.test()`` spares it what a task costs most: a process of its own. Measured is the processor time of ``dag.test()``
-only, after one of an empty Dag: the first in a process loads Airflow's API, which takes seconds.
+Both run through ``dag.test()`` on a migrated database, against a sandbox without limits in a process of its own. Our
+Dag has one task, which checks and plans the file, paces itself, and notes each call. The other has a task for each
+call: a macro reads the lines of its chunk, already cut and valid, and a second one the token. So it does less for each
+product, and ``dag.test()`` spares it what a task costs most: a process of its own. Measured is the processor time of
+``dag.test()`` only, after one of an empty Dag: the first in a process loads Airflow's API, which takes seconds.
 """
 
 from __future__ import annotations

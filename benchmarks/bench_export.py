@@ -3,9 +3,9 @@
     python benchmarks/bench_export.py                      # 10,000 and 100,000 products, as NDJSON and Parquet
     python benchmarks/bench_export.py --sizes 10000 40000
 
-The sandbox runs in a process of its own, without limits, and its exports end at once. A product has about 1 kB; a file of
-the export has 1,000 products. Measured is what the task does: start the export, ask whether it has ended, fetch the files,
-write the target. The calls are those of the sandbox's journal.
+The sandbox runs in a process of its own, without limits, and its exports end at once. A product has about 1 kB; a file
+of the export has 1,000 products. Measured is what the task does: start the export, ask whether it has ended, fetch the
+files, write the target. The calls are those of the sandbox's journal.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def export(url: str, target_format: str, folder: Path) -> int:
 
     kind, caller = JOBS["product_export"], Caller("operator")
     target = folder / f"products.{target_format}"
-    with Client(Settings(url, HeaderAuth((("Authorization", "sandbox-operator-key"),)), interval_factor=1e-9)) as client:
+    auth = HeaderAuth((("Authorization", "sandbox-operator-key"),))
+    with Client(Settings(url, auth, interval_factor=1e-9)) as client:
         job_id = client.send(start_export(items_per_chunk=PER_FILE))
         while not evaluate(kind, client.send(kind.status(job_id, caller))).ended:
             time.sleep(0.01)

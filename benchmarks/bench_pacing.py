@@ -4,8 +4,9 @@
     python benchmarks/bench_pacing.py --interval 20 --chunks 10    # a quick run
 
 A scheduler, a triggerer, an API server and workers (LocalExecutor) run as processes of their own; one deferrable upsert
-sends its chunks to a sandbox that takes one call an interval. Beside it three sensors wait for one import, which is polled
-once an interval and ends with the last chunk: one deferrable, one in mode ``reschedule``, one in mode ``poke``. Measured:
+sends its chunks to a sandbox that takes one call an interval. Beside it three sensors wait for one import, which is
+polled once an interval and ends with the last chunk: one deferrable, one in mode ``reschedule``, one in mode ``poke``.
+The limit is Connect's only, so that the sensors do not get in one another's way. Measured:
 
 rate
     intervals between the first and the last accepted call, over the time between them: 1 is the published frequency.
@@ -93,7 +94,9 @@ def main() -> int:
     speed = MINUTE / options.interval
     with (
         tempfile.TemporaryDirectory(prefix="pacing-", ignore_cleanup_errors=True) as name,
-        Sandbox(speed=speed, queue_seconds=MINUTE * options.chunks, run_seconds=MINUTE) as sandbox,
+        Sandbox(
+            speed=speed, limits="connect", queue_seconds=MINUTE * options.chunks, run_seconds=MINUTE
+        ) as sandbox,
         LiveAirflow(Path(name) / "home", Path(name) / "connections.json") as airflow,
     ):
         source = Path(name) / "products.ndjson"
@@ -122,8 +125,12 @@ def main() -> int:
     rows = [("task", "slots held", "seconds")]
     rows += [(task_id, str(len(held[task_id])), f"{used[task_id]:.1f}") for task_id in TASKS]
     print(table(rows))
-    print(f"rate: {rate:.3f} of the published one, {at_minute:.3f} at an interval of a minute; 429: {refused}")
-    print(f"worker: {used['upsert'] / elapsed:.1%} of the time, {busy_at_minute:.1%} at an interval of a minute")
+    print(
+        f"rate: {rate:.3f} of the published one, {at_minute:.3f} at an interval of a minute; 429: {refused}"
+    )
+    print(
+        f"worker: {used['upsert'] / elapsed:.1%} of the time, {busy_at_minute:.1%} at an interval of a minute"
+    )
     calls = f"{len(moments)} calls"
     figure(f"pacing: rate at an interval of a minute, calculated from {calls} on a running Airflow",
            at_minute, "of the published one", at_least=TARGET_RATE)  # fmt: skip

@@ -4,9 +4,10 @@ Airflow's Dag processor forks a process for each file. Modules that it has loade
 nothing there; ours are imported again. So each measurement is a fork of a process that has loaded what every Dag file
 loads, and it executes one file. Processor time, best of ``--repeat`` forks, and the load of the machine.
 
-The Dag processor loads a provider of the Apache project (``airflow.providers.*``) before it forks, and keeps it, so a Dag
-file pays for that once. Ours it does not, so a file pays each time. Both are compared: the first parse, when nothing has
-loaded the other provider, and each later one. A provider that is not installed has no figure; `make bench` installs all.
+The Dag processor loads a provider of the Apache project (``airflow.providers.*``) before it forks, and keeps it, so a
+Dag file pays for that once. Ours it does not, so a file pays each time. Both are compared: the first parse, when
+nothing has loaded the other provider, and each later one. A provider that is not installed has no figure; ``make
+bench`` installs all.
 
 Usage: ``python benchmarks/bench_parse.py [--repeat N]``
 """

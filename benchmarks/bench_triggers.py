@@ -172,7 +172,9 @@ def bench(kind: str, tasks: int, minutes: float, interval: float) -> tuple[bool,
     late_share, core = percentile(late, 0.99) / MINUTE, cpu / sum(counts) * tasks / MINUTE
     uneven = max(counts) - min(counts)
     what = f"waiting, {tasks:,} tasks in one triggerer, {kind}"
-    figure(f"{what}: share of one core at a poll a minute, calculated", core, "of a core", at_most=TARGET_CORE)
+    figure(
+        f"{what}: share of one core at a poll a minute, calculated", core, "of a core", at_most=TARGET_CORE
+    )
     figure(f"{what}: lateness of 99 % of the polls, of a minute", late_share, "of a minute",
            at_most=round(TARGET_LATENESS / MINUTE, 3))  # fmt: skip
     figure(f"{what}: most polls of a task beyond the fewest", uneven, "polls", at_most=1)
@@ -184,7 +186,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--tasks", type=int, default=2000)
     arguments.add_argument("--minutes", type=float, default=4.0)
-    arguments.add_argument("--interval", type=float, default=MINUTE, help="seconds between two polls of a task")
+    arguments.add_argument(
+        "--interval", type=float, default=MINUTE, help="seconds between two polls of a task"
+    )
     arguments.add_argument("--kind", choices=["alone", "shared"])
     chosen = arguments.parse_args()
     sys.modules.setdefault("bench_triggers", sys.modules[__name__])

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import ledger
 import proof_pages
 
