@@ -140,7 +140,7 @@ def bench(kind: str, tasks: int, minutes: float, interval: float) -> tuple[bool,
                 "conn_type": "mirakl",
                 "host": url,
                 "password": f"sandbox-{role}-key",
-                "extra": {"role": role},
+                "extra": {"role": role, "interval_factor": interval / MINUTE},
             }
             os.environ[f"AIRFLOW_CONN_MIRAKL_{role.upper()}"] = json.dumps(connection)
         job_ids = submit(kind, tasks)
@@ -194,6 +194,7 @@ def main() -> None:
     sys.modules.setdefault("bench_triggers", sys.modules[__name__])
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+        os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"
         kinds = [chosen.kind] if chosen.kind else ["alone", "shared"]
         done = {kind: bench(kind, chosen.tasks, chosen.minutes, chosen.interval) for kind in kinds}
     if len(done) == 2:
