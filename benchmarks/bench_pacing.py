@@ -74,7 +74,10 @@ def submit(sandbox: Sandbox) -> list[int]:
 
 def slots(airflow: LiveAirflow) -> dict[str, list[float]]:
     """Seconds of each piece of work that held a slot, by task."""
-    rows = airflow.query("select id, task_id from task_instance where dag_id = 'pacing'")
+    rows = airflow.query(
+        "select id, task_id from task_instance where dag_id = 'pacing'"
+        " union select task_instance_id, task_id from task_instance_history where dag_id = 'pacing'"
+    )
     names = {str(key).replace("-", ""): str(task_id) for key, task_id in rows}
     held: dict[str, list[float]] = {task_id: [] for task_id in TASKS}
     for line in SLOT.findall(airflow.component_log("scheduler").read_text()):

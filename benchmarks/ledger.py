@@ -29,8 +29,8 @@ RESULTS = HERE / "results.json"
 SHORT: dict[str, tuple[str, ...]] = {
     "parse": ("bench_parse.py", "--repeat", "10"),
     "plan": ("bench_plan.py", "--count", "50000", "--repeat", "3"),
-    "csv": ("bench_plan.py", "--count", "20000", "--repeat", "3", "--format", "csv"),
-    "groups": ("bench_plan.py", "--count", "20000", "--repeat", "3", "--format", "groups"),
+    "csv": ("bench_plan.py", "--count", "50000", "--repeat", "2", "--format", "csv"),
+    "groups": ("bench_plan.py", "--count", "50000", "--repeat", "2", "--format", "groups"),
     "memory": ("bench_plan.py", "--sizes", "10000", "100000"),
     "send": ("bench_send.py", "--calls", "20"),
     "dag": ("bench_dag.py", "--calls", "20"),

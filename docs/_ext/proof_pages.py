@@ -133,7 +133,7 @@ def picture() -> str:
     height = BAR * len(rows) + 40
     unit = WIDTH / MOST
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 60} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 190} {height}" role="img">',
         "<style>text { font: 13px sans-serif; fill: #888 }</style>",
         "<title>Each figure of the benchmarks beside its target</title>",
     ]
