@@ -104,8 +104,9 @@ def measure(name: str, run: str) -> list[Row]:
             check=False,
         )
         print(f"--- {name}, {time.monotonic() - began:.0f} s\n{done.stdout}", flush=True)
-        if not path.exists():
-            print(f"{script} ended with {done.returncode}, without a figure")
+        # A missed target ends a script with 1 too, but after its last figure.
+        if not path.exists() or (done.returncode and "Traceback (most recent call last)" in done.stdout):
+            print(f"{script} ended with {done.returncode} before its last figure")
             return []
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     today = datetime.now(UTC).date().isoformat()
