@@ -145,9 +145,19 @@ faults: .venv/.dev ## every operation with every fault of the sandbox, in a work
 mutants: .venv/.dev ## change one operator or constant at a time, and list the changes that no test notices
 	$(BIN)/python scripts/mutants.py $(MUTANTS_ARGS)
 
+# The providers beside which ours is measured.
+.venvs/bench/.base:
+	$(call make_venv,$(@D),$(AIRFLOW))
+	@touch $@
+
+.venvs/bench/.bench: .venvs/bench/.base $(INPUTS) $(PINS) constraints/bench.txt
+	$(call uv_install,$(@D),$(AIRFLOW),--constraint constraints/bench.txt \
+		--editable '.[sandbox$(comma)parquet]' --group test --group bench)
+	@touch $@
+
 .PHONY: bench
-bench: .venv/.dev ## the benchmarks in a short form, and their figures in benchmarks/results.json
-	$(BIN)/python benchmarks/ledger.py $(BENCH_ARGS)
+bench: .venvs/bench/.bench ## the benchmarks in a short form, and their figures in benchmarks/results.json
+	.venvs/bench/bin/python benchmarks/ledger.py $(BENCH_ARGS)
 
 # Celery, PostgreSQL's and Redis' drivers, and the file systems of object stores.
 .venvs/fleet/.base:

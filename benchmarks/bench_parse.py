@@ -1,8 +1,13 @@
-"""What a Dag file with five of our operators costs each time Airflow parses it.
+"""What a Dag file with five of our operators costs each time Airflow parses it, beside five of other providers.
 
 Airflow's Dag processor forks a process for each file. Modules that it has loaded before, Airflow's own among them, cost
 nothing there; ours are imported again. So each measurement is a fork of a process that has loaded what every Dag file
 loads, and it executes one file. Processor time, best of ``--repeat`` forks, and the load of the machine.
+
+The Dag processor loads a provider of the Apache project (``airflow.providers.*``) before it forks, and keeps it, so a
+Dag file pays for that once. Ours it does not, so a file pays each time. Both are compared: the first parse, when
+nothing has loaded the other provider, and each later one. A provider that is not installed has no figure; ``make
+bench`` installs all.
 
 Usage: ``python benchmarks/bench_parse.py [--repeat N]``
 """
@@ -17,6 +22,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from measure import figure, table
 
@@ -40,32 +46,76 @@ OURS = {
 }
 
 
+class Neighbour(NamedTuple):
+    """An operator of another provider.
+
+    :param title: the provider in words.
+    :param module: below ``airflow.providers``.
+    :param operator: its class.
+    :param arguments: what one has to pass.
+    """
+
+    title: str
+    module: str
+    operator: str
+    arguments: str
+
+
+NEIGHBOURS = (
+    Neighbour("HTTP", "http.operators.http", "HttpOperator", 'endpoint="x"'),
+    Neighbour("dbt Cloud", "dbt.cloud.operators.dbt", "DbtCloudRunJobOperator", "job_id=1"),
+    Neighbour("Airbyte", "airbyte.operators.airbyte", "AirbyteTriggerSyncOperator", 'connection_id="x"'),
+    Neighbour("Databricks", "databricks.operators.databricks", "DatabricksRunNowOperator", "job_id=1"),
+)
+PLAIN = "five of Airflow's own"
+THIS = "five of this package"
+MOST_FIRST = 1.0
+"""Our share of what another provider costs at its first parse."""
+MOST_LATER = 5.0
+"""The same for each later parse, which costs the other one no imports."""
+
+
+def is_installed(neighbour: Neighbour) -> bool:
+    """Whether the provider can be imported."""
+    parts = f"airflow.providers.{neighbour.module}".split(".")
+    return all(find_spec(".".join(parts[:length])) for length in range(3, len(parts)))
+
+
 def sources() -> dict[str, str]:
     """The Dag files, by what is in them."""
     plain = "".join(f'    BaseOperator(task_id="t{number}")\n' for number in range(5))
-    found = {"five of Airflow's own": HEAD.format(imports="") + plain}
+    found = {PLAIN: HEAD.format(imports="") + plain}
     tasks, imports = "", set()
     for number, (place, arguments) in enumerate(OURS.items()):
         module, _, name = place.partition(".")
         imports.add(f"from airflow_provider_mirakl.operators.{module} import {name}")
         tasks += f'    {name}(task_id="t{number}", {arguments})\n'
-    found["five of this package"] = HEAD.format(imports="\n".join(sorted(imports))) + tasks
-    if find_spec("airflow.providers.http"):
-        tasks = "".join(f'    HttpOperator(task_id="t{number}", endpoint="x")\n' for number in range(5))
-        imports = {"from airflow.providers.http.operators.http import HttpOperator"}
-        found["five of the HTTP provider"] = HEAD.format(imports="\n".join(imports)) + tasks
+    found[THIS] = HEAD.format(imports="\n".join(sorted(imports))) + tasks
+    for one in filter(is_installed, NEIGHBOURS):
+        tasks = "".join(f'    {one.operator}(task_id="t{at}", {one.arguments})\n' for at in range(5))
+        imports = {f"from airflow.providers.{one.module} import {one.operator}"}
+        found[one.title] = HEAD.format(imports="\n".join(imports)) + tasks
     return found
 
 
-def parsed(path: Path) -> float:
-    """Processor time, in milliseconds, of a fork that executes a Dag file."""
+def parsed(path: Path, *, later: bool = False) -> float:
+    """Processor time, in milliseconds, of a fork that executes a Dag file.
+
+    :param later: as after the first parse: what the file imports of ``airflow`` is there already.
+    """
     reader, writer = os.pipe()
     if not (child := os.fork()):
         status = 1
         try:
-            began = time.process_time()
-            load_dag_file(str(path))
-            os.write(writer, f"{(time.process_time() - began) * 1000}".encode())
+            if later:  # the parent has loaded them, and the fork of this fork parses
+                load_own_imports(str(path))
+                gc.collect()
+                took = parsed(path)
+            else:
+                began = time.process_time()
+                load_dag_file(str(path))
+                took = (time.process_time() - began) * 1000
+            os.write(writer, f"{took}".encode())
             status = 0
         finally:
             os._exit(status)
@@ -96,19 +146,22 @@ def main() -> None:
         # Else a fork may have to search all of Airflow for garbage, or not, whatever it loads: that takes 5 ms.
         gc.collect()
         # In turn, so that a burst of other load does not hit one of them only.
-        costs: dict[str, list[float]] = {name: [] for name in paths}
+        first: dict[str, float] = dict.fromkeys(paths, float("inf"))
+        later = dict(first)
         for _ in range(repeat):
             for name, path in paths.items():
-                costs[name].append(parsed(path))
-    bare = min(next(iter(costs.values())))
-    rows = [("operators", "best", "beyond Airflow's own"), *(
-        (name, f"{min(times):.1f} ms", f"{min(times) - bare:.1f} ms") for name, times in costs.items()
+                first[name] = min(first[name], parsed(path))
+                later[name] = min(later[name], parsed(path, later=True))
+    rows = [("operators", "first parse", "beyond Airflow's own", "each later one"), *(
+        (name, f"{first[name]:.1f} ms", f"{first[name] - first[PLAIN]:.1f} ms", f"{later[name]:.1f} ms")
+        for name in paths
     )]  # fmt: skip
     print(table(rows))
-    best = {name: min(times) for name, times in costs.items()}
-    if http := best.get("five of the HTTP provider"):
-        figure("parsing: five operators of this package over five of Airflow's HTTP provider, processor time",
-               best["five of this package"] / http, "times", at_most=1.0)  # fmt: skip
+    for each, costs, most in (("first parse", first, MOST_FIRST), ("later parse", later, MOST_LATER)):
+        for one in NEIGHBOURS:
+            other = costs.get(one.title)
+            figure(f"parsing, {each}: this package over {one.title}, five operators, processor time",
+                   costs[THIS] / other if other else None, "times", at_most=most, why="not installed")  # fmt: skip
     print(f"\nBest of {repeat}; load of the machine: {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
 
 

@@ -4,6 +4,7 @@
     python benchmarks/bench_plan.py --count 1000000 --repeat 1
     python benchmarks/bench_plan.py --format csv       # a mapping, against csv.DictReader and the same models
     python benchmarks/bench_plan.py --format groups    # CSV with group_by, five rows a group
+    python benchmarks/bench_plan.py --sizes 10000 100000    # only how much memory more products take
 
 The plain loop is the usual code without the engine: read a line, ``json.loads``, validate a pydantic model of the same
 limits, remember the id, ``json.dumps`` the model, write it, cut chunks of 1,000. A second loop uses pydantic's own JSON
@@ -27,6 +28,7 @@ from products import CSV_MAPPING, write_csv, write_products
 
 TARGET_RATIOS = {"ndjson": 4.0, "csv": 2.0, "groups": 2.0}
 TARGET_MEGABYTES = 200.0
+TARGET_GROWTH = 1.5
 VARIANTS = 5
 
 
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--format", choices=FORMATS, default="ndjson")
+    parser.add_argument("--sizes", type=int, nargs=2, help="the fewest and the most products")
     parser.add_argument("--job", choices=JOBS)
     parser.add_argument("paths", nargs="*", type=Path)
     options = parser.parse_args()
@@ -191,6 +194,9 @@ def main() -> None:
         return
     work = Path(tempfile.mkdtemp(prefix="mirakl-bench-"))
     try:
+        if options.sizes:
+            growth(work, *options.sizes)
+            return
         if options.format == "ndjson":
             source = write_products(work / "products.ndjson", options.count)
         else:
@@ -231,6 +237,20 @@ def report(source: Path, work: Path, count: int, repeat: int, kind: str) -> None
     figure(f"planning, {kind}: peak memory", costs[ours].megabytes, "MB", at_most=TARGET_MEGABYTES)
     print(f"\nratio {ratio:.1f} (target {TARGET_RATIOS[kind]:g}), peak {costs[ours].megabytes:.0f} MB "
           f"(target {TARGET_MEGABYTES:g})")  # fmt: skip
+
+
+def growth(work: Path, least: int, most: int) -> None:
+    """Report the memory that a plan takes for more products."""
+    rows = [("products", "CPU s", "peak MB")]
+    peaks = {}
+    for count in (least, most):
+        source = write_products(work / f"{count}.ndjson", count)
+        cost = run(__file__, "engine", str(source), str(work / str(count)))
+        peaks[count] = cost.megabytes
+        rows.append((f"{count:,}", f"{cost.seconds:.2f}", f"{cost.megabytes:.0f}"))
+    print(table(rows))
+    figure(f"planning, ndjson: peak memory of {most:,} products over that of {least:,}",
+           peaks[most] / peaks[least], "times", at_most=TARGET_GROWTH)  # fmt: skip
 
 
 if __name__ == "__main__":

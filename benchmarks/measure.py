@@ -29,7 +29,7 @@ class Cost:
 def run(script: str, job: str, *arguments: str) -> Cost:
     """Run ``script --job job arguments`` and return its cost."""
     command = [sys.executable, script, "--job", job, *arguments]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return Cost(**json.loads(output.splitlines()[-1]))
 
 
@@ -46,20 +46,33 @@ def measured(job: Callable[[], object]) -> None:
 
 
 def figure(
-    name: str, value: float, unit: str = "", *, at_least: float | None = None, at_most: float | None = None
+    name: str,
+    value: float | None,
+    unit: str = "",
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    why: str = "",
 ) -> None:
     """Report a figure to :mod:`ledger`, if it started this script. A ratio or a count, of which one run has both sides.
 
     :param name: what it is, the same in every run.
-    :param value: the figure.
+    :param value: the figure; ``None`` if it could not be measured here.
     :param unit: such as ``times``, ``MB`` or ``calls``.
     :param at_least: its target, where more is better.
     :param at_most: its target, where less is better.
+    :param why: why there is no value, such as ``not installed``.
     """
     if path := os.environ.get("MIRAKL_BENCH_FIGURES"):
-        row = {"name": name, "value": round(value, 3), "unit": unit, "at_least": at_least, "at_most": at_most}
+        row = {
+            "name": name,
+            "value": None if value is None else float(f"{value:.4g}"),
+            "unit": unit,
+            "at_least": at_least,
+            "at_most": at_most,
+        }
         with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123 - one line
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row | ({"why": why} if value is None else {})) + "\n")
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""Write the constraints files: one per supported Airflow version, one for the tools, one
+"""Write the constraints files: one per supported Airflow version, one for the tools, one for the benchmarks, one
 for checks of the supply chain.
 
 Usage: ``python scripts/lock.py [VERSION ...]`` (``make lock``); without a version, all of them.
@@ -103,15 +103,15 @@ def lock_airflow(release: Release) -> None:
     )
 
 
-def lock_tools() -> None:
-    """The tools share the environment of the newest Airflow: its pins bind them, only the rest is written."""
+def lock_beside_newest(name: str, *groups: str) -> None:
+    """Groups that share an environment with the newest Airflow: its pins bind them, only the rest is written."""
     newest = CONSTRAINTS / f"airflow-{NEWEST.version}.txt"
     taken = set(newest.read_text(encoding="utf-8").splitlines())
     options = ["--constraints", str(newest.relative_to(ROOT))]
-    for group in ("lint", "mutants", "docs", "browser", "build"):
+    for group in groups:
         options += ["--group", group]
     lines = compile_pins("", *options, exclude_newer=NEWEST.exclude_newer)
-    write("tools.txt", [line for line in lines if line not in taken])
+    write(name, [line for line in lines if line not in taken])
 
 
 def lock_supply() -> None:
@@ -128,7 +128,8 @@ def main() -> None:
     for release in RELEASES:
         if not wanted or release.version in wanted:
             lock_airflow(release)
-    lock_tools()
+    lock_beside_newest("tools.txt", "lint", "mutants", "docs", "browser", "build")
+    lock_beside_newest("bench.txt", "bench")
     lock_supply()
 
 

@@ -75,6 +75,13 @@ def target(row: dict[str, Any]) -> str:
     return f"{row['at_most']:g} or less" if row["at_most"] is not None else ""
 
 
+def measured(row: dict[str, Any]) -> str:
+    """The value of a figure, for people; or why there is none."""
+    if row["value"] is None:
+        return str(row["why"])
+    return f"{row['value']:.3g} {row['unit']}"
+
+
 def share(row: dict[str, Any]) -> float:
     """How much better than its target a figure is: 1 is the target, more is better."""
     if row["at_least"] is not None:
@@ -84,21 +91,36 @@ def share(row: dict[str, Any]) -> float:
     return float(row["at_most"] / max(row["value"], 1e-9))
 
 
+def _machine(about: dict[str, Any]) -> str:
+    """A machine and its versions, or what was different in another run."""
+    units = {"system": "{}", "cores": "{} cores", "memory_gb": "{} GB"}
+    words = [text.format(about[name]) for name, text in units.items() if name in about]
+    versions = [
+        f"{name.removeprefix('apache-airflow-providers-')} {value or 'not installed'}"
+        for name, value in about.items()
+        if name not in units
+    ]
+    return "; ".join(", ".join(part) for part in (words, versions) if part)
+
+
 def ledger_table() -> str:
     """Every figure with its target, as Markdown."""
     found = results()
-    about = found["machine"]
-    versions = ", ".join(
-        f"{name} {about[name]}" for name in about if name not in ("system", "cores", "memory_gb")
-    )
-    lines = [
-        f"{about['system']}, {about['cores']} cores, {about['memory_gb']} GB; {versions}.", "",
-        "| Figure | Measured | Target | Date | Load |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+    others = [row for row in found["figures"] if row.get("run") != found.get("run")]
+    lines = [f"The last run began at {found['run']}, on {_machine(found['machine'])}."]
+    if others:
+        lines.append(
+            f"{len(others)} of {len(found['figures'])} figures are from other runs: their date is marked with *."
+        )
+    lines += ["", "| Figure | Measured | Target | Date | Load |", "|---|---|---|---|---|"]
     for row in found["figures"]:
-        value = f"{row['value']:.3g} {row['unit']}"
-        missed = "" if share(row) >= 1 else " **missed**"
-        lines.append(f"| {row['name']} | {value}{missed} | {target(row)} | {row['date']} | {row['load']:g} |")
+        missed = "" if row["value"] is None or share(row) >= 1 else " **missed**"
+        other = " *" if row in others else ""
+        if "machine" in row:
+            other += f" with {_machine(row['machine'])}"
+        lines.append(
+            f"| {row['name']} | {measured(row)}{missed} | {target(row)} | {row['date']}{other} | {row['load']:g} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -107,11 +129,11 @@ BAR, LEFT, WIDTH, MOST = 26, 470, 380, 4.0
 
 def picture() -> str:
     """A bar for each figure: how it compares with its target, on a scale that ends at four times."""
-    rows = [row for row in results()["figures"] if target(row)]
+    rows = [row for row in results()["figures"] if target(row) and row["value"] is not None]
     height = BAR * len(rows) + 40
     unit = WIDTH / MOST
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 60} {height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 190} {height}" role="img">',
         "<style>text { font: 13px sans-serif; fill: #888 }</style>",
         "<title>Each figure of the benchmarks beside its target</title>",
     ]
@@ -122,7 +144,7 @@ def picture() -> str:
         parts += [
             f'<text x="{LEFT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 8}" rx="3" fill="{colour}"/>',
-            f'<text x="{LEFT + length + 6:.1f}" y="{y + 14}">{row["value"]:.3g} {escape(row["unit"])}</text>',
+            f'<text x="{LEFT + length + 6:.1f}" y="{y + 14}">{escape(measured(row))}</text>',
         ]
     foot = len(rows) * BAR + 26
     parts += [

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import ledger
 import proof_pages
 
 
 def row(**values: Any) -> dict[str, Any]:
-    return {"name": "x", "value": 2.0, "unit": "times", "at_least": None, "at_most": None} | values
+    return {
+        "name": "x", "value": 2.0, "unit": "times", "at_least": None, "at_most": None,
+        "benchmark": "plan", "run": "now", "date": "2026-01-02", "load": 1.0,
+    } | values  # fmt: skip
 
 
 def test_the_table_of_faults_has_every_fault_and_every_exception() -> None:
@@ -67,11 +73,56 @@ def test_the_kills_add_up_by_operation_and_by_victim() -> None:
 def test_the_ledger_shows_every_figure_with_its_target() -> None:
     found, table = proof_pages.results(), proof_pages.ledger_table()
     for figure in found["figures"]:
-        assert f"| {figure['name']} | {figure['value']:.3g} {figure['unit']}" in table
+        assert f"| {figure['name']} | {proof_pages.measured(figure)}" in table
         assert proof_pages.target(figure)
-    shown = {element.text for element in ET.fromstring(proof_pages.picture()).iter()}  # noqa: S314 - ours
+    drawn = [figure for figure in found["figures"] if figure["value"] is not None]
+    shown = [element.text for element in ET.fromstring(proof_pages.picture()).iter()]  # noqa: S314 - ours
     assert "target" in shown
-    assert len([text for text in shown if text]) > len(found["figures"])
+    assert len([text for text in shown if text]) > len(drawn)
+    names = [figure["name"] for figure in found["figures"]]
+    assert len(set(names)) == len(names)
+
+
+def test_every_benchmark_has_a_figure() -> None:
+    assert {figure["benchmark"] for figure in proof_pages.results()["figures"]} == set(ledger.SHORT)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The page of a ledger with these figures."""
+
+    def of(*figures: dict[str, Any]) -> str:
+        about = {"system": "Linux", "cores": 2, "memory_gb": 4, "python": "3.12"}
+        found = {"run": "now", "machine": about, "figures": list(figures)}
+        monkeypatch.setattr(proof_pages, "results", lambda: found)
+        return proof_pages.ledger_table() + proof_pages.picture()
+
+    return of
+
+
+def test_the_ledger_says_which_figures_are_from_another_run(shown: Callable[..., str]) -> None:
+    assert "other runs" not in shown(row(at_least=1.0))
+    page = shown(row(at_least=1.0), row(at_least=1.0, run="before", machine={"cores": 8, "python": "3.11"}))
+    assert "1 of 2 figures are from other runs" in page
+    assert "| 2026-01-02 |" in page
+    assert "| 2026-01-02 * with 8 cores; python 3.11 |" in page
+
+
+def test_a_figure_without_a_value_says_why(shown: Callable[..., str]) -> None:
+    page = shown(row(name="beside y", value=None, why="not installed", at_least=1.0))
+    assert "| beside y | not installed | 1 or more |" in page
+    assert "missed" not in page
+
+
+def test_a_figure_of_before_keeps_the_machine_that_it_was_measured_on() -> None:
+    first = {"cores": 2, "python": "3.11", "httpx": "0.28"}
+    known = {"machine": first, "figures": [row()]}
+    assert ledger.moved(known, first) == [row()]
+    second = {"cores": 8, "python": "3.11"}
+    (kept,) = ledger.moved(known, second)
+    assert kept["machine"] == {"cores": 2, "httpx": "0.28"}
+    again = ledger.moved({"machine": second, "figures": [kept]}, first)
+    assert again == [row()], "the machine of then is the block's again"
 
 
 @pytest.mark.parametrize(
