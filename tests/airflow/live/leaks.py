@@ -67,14 +67,15 @@ def in_files(folder: Path, secrets: Iterable[str]) -> list[str]:
         )
     gone = "No such file or directory"  # Airflow still runs, and a journal of SQLite comes and goes
     assert found.returncode in (0, 1) or all(gone in line for line in found.stderr.splitlines()), found
-    return sorted(
+    told = {
         f"{file} holds {secret}"
         for file in found.stdout.splitlines()
         if (folder / file).exists()
         for content in [(folder / file).read_bytes()]
         for form, secret in marked.items()
         if form in content
-    )
+    }
+    return sorted(told)
 
 
 def command_lines(home: Path) -> set[bytes]:
