@@ -128,6 +128,17 @@ def one_of(field: str, value: str, choices: Sequence[str]) -> str:
     return value
 
 
+def on_one_line(text: str) -> str:
+    """A text from outside, for a message: a line break or an escape sequence in it could forge a line of the log.
+
+    :param text: a name, a value or a reason that a file or a reply contains.
+    :return: the text, with characters that cannot be printed as Python writes them: ``\\n``, ``\\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 class Problem(NamedTuple):
     """One problem in the input.
 
@@ -147,8 +158,9 @@ class Problem(NamedTuple):
         if self.item_id is not None:
             where.append(f"id {self.item_id!r}")
         if self.field:
-            where.append(self.field)
-        return ": ".join([", ".join(where), self.message] if where else [self.message])
+            where.append(on_one_line(self.field))
+        message = on_one_line(self.message)
+        return ": ".join([", ".join(where), message] if where else [message])
 
 
 class MiraklInputError(MiraklError):

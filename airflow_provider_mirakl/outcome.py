@@ -14,7 +14,12 @@ from dataclasses import asdict, dataclass, fields
 from types import TracebackType
 from typing import IO, Any, Literal, NamedTuple, Self
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklItemsFailedError, counted
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklItemsFailedError,
+    counted,
+    on_one_line,
+)
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, writing
 
 Status = Literal["succeeded", "failed", "unknown"]
@@ -52,6 +57,11 @@ class ErrorCount:
     code: str | None
     message: str | None
     count: int
+
+    @property
+    def reason(self) -> str:
+        """Code and message, for a log. A report may repeat what the source contains."""
+        return on_one_line(": ".join(filter(None, (self.code, self.message)))) or "no reason given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +181,7 @@ class FailurePolicy:
         if outcome.failed <= allowed:
             return
         lines = [f"{outcome.failed:,} of {counted(outcome.total, 'item')} failed; {allowed:,} are allowed"]
-        for error in outcome.errors[:SHOWN_ERRORS]:
-            reason = ": ".join(part for part in (error.code, error.message) if part) or "no reason given"
-            lines.append(f"  - {error.count:,} x {reason}")
+        lines += [f"  - {error.count:,} x {error.reason}" for error in outcome.errors[:SHOWN_ERRORS]]
         if outcome.rows:
             lines.append("every item is listed in " + ", ".join(outcome.rows))
         raise MiraklItemsFailedError("\n".join(lines), outcome=outcome.summary())

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
-from airflow_provider_mirakl.api.call import Call, Page
+from airflow_provider_mirakl.api.call import Call, Page, Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.catalog_manager import export_source_status
 from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
@@ -156,8 +156,9 @@ def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, 
 
 
 def begin_of(watch: Watch, cursor: Cursor) -> datetime:
-    """The time from which a poll must list."""
-    return cursor.since - OVERLAP
+    """The time from which a poll must list. Calendars end where a damaged cursor may be, so that is the epoch."""
+    since = cursor.since if 1970 <= cursor.since.year < 9999 else datetime(1970, 1, 1, tzinfo=UTC)
+    return since - OVERLAP
 
 
 def news(
@@ -235,7 +236,8 @@ def _product_status(caller: Caller, since: datetime, options: Mapping[str, Any])
 
 
 def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
-    for row in json.loads(body) if body else ():
+    reply = Reply("CM11", 200, {}, body)  # whose body was streamed
+    for row in reply.objects(reply.json()) if body else ():
         status = row.get("status")
         if _wanted(status, options, "statuses"):
             shown = {"product": row.get("provider_unique_identifier"), "status": status}

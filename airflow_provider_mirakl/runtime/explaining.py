@@ -27,6 +27,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklInputError,
     MiraklStorageError,
+    on_one_line,
 )
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _places(error: Exception, task: Any) -> Iterator[str]:
         yield f"line {first.line}{more}"
         more = ""
     if field := (first.field if first is not None else getattr(error, "field", None)):
-        yield f"field {field}{more}"
+        yield f"field {on_one_line(field)}{more}"
 
 
 def file_of(error: Exception, task: Any) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow_provider_mirakl.assets import annotate, happened, withheld
-from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklNoteError, one_of
+from airflow_provider_mirakl.exceptions import MiraklItemsFailedError, MiraklNoteError, on_one_line, one_of
 from airflow_provider_mirakl.files.paths import folder_below, reach, task_folder
 from airflow_provider_mirakl.runtime.explaining import Explains
 
@@ -316,7 +316,7 @@ class TaskRun:
         outcome = Outcome.from_summary(result)
         log.info("Outcome of %s: %s", ", ".join(map(str, outcome.job_ids)) or "the task", outcome)
         for message in result.get("messages", ()):
-            log.warning("%s", message)
+            log.warning("%s", on_one_line(message))
         failure: MiraklItemsFailedError | None = None
         try:
             FailurePolicy(max_failed_items, max_failed_ratio).check(outcome)
@@ -359,6 +359,4 @@ class TaskRun:
 
 def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
     for error in outcome.errors[:3]:
-        tell(
-            "%d x %s", error.count, ": ".join(filter(None, (error.code, error.message))) or "no reason given"
-        )
+        tell("%d x %s", error.count, error.reason)

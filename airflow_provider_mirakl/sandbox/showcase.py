@@ -115,13 +115,17 @@ def _digest(file: Path) -> str:
 
 def _write_settings(place: Place) -> None:
     found = connections(place.sandbox_url, Settings(speed=place.speed))
-    path = place.folder / "connections.json"
-    path.write_text(json.dumps(found, indent=2) + "\n")
-    path.chmod(0o600)
+    _write_for_the_owner(place.folder / "connections.json", json.dumps(found, indent=2) + "\n")
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment(place).items()]
-    path = place.folder / "env.sh"
-    path.write_text("\n".join(["# The settings of this Airflow, for a shell: . env.sh", *lines]) + "\n")
+    text = "\n".join(["# The settings of this Airflow, for a shell: . env.sh", *lines]) + "\n"
+    _write_for_the_owner(place.folder / "env.sh", text)
+
+
+def _write_for_the_owner(path: Path, text: str) -> None:
+    """Write a file that no one else can read, not even while it is written."""
+    path.touch(0o600)
     path.chmod(0o600)
+    path.write_text(text)
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -40,7 +40,15 @@ class MomentTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Fire once: at the given time, or after the remaining seconds if the clock is set back meanwhile."""
-        end = time.monotonic() + self.moment - time.time()
-        while (left := min(self.moment - time.time(), end - time.monotonic())) > 0:  # noqa: ASYNC110 - no event to wait for
+        moment = self._moment()
+        end = time.monotonic() + moment - time.time()
+        while (left := min(moment - time.time(), end - time.monotonic())) > 0:  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(min(left, LONGEST_SLEEP))
         yield TriggerEvent({"moment": self.moment, "state": self.state})  # type: ignore[no-untyped-call]
+
+    def _moment(self) -> float:
+        """The time; now if the stored one is not a number: the operator reads the event, and waits again if it must."""
+        try:
+            return float(self.moment)
+        except (TypeError, ValueError, OverflowError):
+            return 0.0

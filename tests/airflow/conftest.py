@@ -87,7 +87,12 @@ def live(request: pytest.FixtureRequest, migrated_db: Path) -> Iterator[LiveAirf
     """A running Airflow: scheduler, triggerer, workers and whatever else its version needs."""
     with (
         tempfile.TemporaryDirectory(prefix="live-airflow-", ignore_cleanup_errors=True) as folder,
-        LiveAirflow(Path(folder) / "home", Path(folder) / "connections.json", migrated_db) as airflow,
+        LiveAirflow(
+            Path(folder) / "home",
+            Path(folder) / "connections.json",
+            migrated_db,
+            AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG",  # what is written is searched for keys
+        ) as airflow,
     ):
         request.session.stash[RUNNING] = airflow
         yield airflow

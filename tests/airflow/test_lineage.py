@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaks import in_text
 
 from airflow_provider_mirakl.lineage import dataset_name, lineage_of
 
@@ -69,6 +70,9 @@ def test_events_of_real_tasks(
         check=False,
     )
     assert told.exists(), done.stdout[-3000:]
+    keys = [client.secret for client in mirakl_sandbox.settings.clients]
+    keys += [each.key for each in mirakl_sandbox.settings.keys]
+    assert in_text(told.read_bytes(), keys) == []
     ended: dict[str, Any] = {}
     for line in told.read_text().splitlines():
         event = json.loads(line)

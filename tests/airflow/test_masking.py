@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from live_airflow import LiveAirflow, Run
+from leaks import command_lines, in_text
+from live_airflow import ON_3, LiveAirflow, Run
+from operations import KEYS, MARK
 
 from airflow_provider_mirakl.sandbox import Sandbox
 
 PATIENCE = 600.0
+EVENTS = "events.ndjson"
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.slow, pytest.mark.timeout(2 * PATIENCE)]
 
 TRIGGER = """
@@ -42,7 +48,8 @@ class AskTrigger(BaseTrigger):
             hook, call = MiraklHook(self.conn_id, role=self.role), get_platform_configuration()
         async with await hook.get_async_conn() as client:
             await client.send(call)
-        self.log.info("shown by the trigger: %s", KEYS[self.role])
+        for key in KEYS[self.role]:
+            self.log.info("shown by the trigger: %s", key)
         await asyncio.sleep(10)  # Airflow's scheduler loses tasks whose trigger fires sooner
         yield TriggerEvent({"answered": call.operation.code, "role": hook.values.role})
 
@@ -59,6 +66,7 @@ from live_triggers import KEYS, AskTrigger
 
 from airflow_provider_mirakl.hooks.base import hook_of
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
 
 log = logging.getLogger("live")
 
@@ -79,6 +87,7 @@ class Ask(BaseOperator):
 def live():
     Ask(task_id="ask_connect", conn_id="connect", role="connect")
     Ask(task_id="ask_front", conn_id="both", role="front")
+    MiraklImportProductsOperator(task_id="imports", source=__file__, mirakl_conn_id="echo")
 
     @task
     def errors():
@@ -95,8 +104,9 @@ def live():
                 log.debug("settings %s", vars(hook))
         for conn_id in ("both", "connect", "proxied"):
             hook_of(conn_id).settings
-        log.info("shown by the log: %s", KEYS)
-        print("shown by print:", KEYS)
+        for key in [key for keys in KEYS.values() for key in keys]:
+            log.info("shown by the log: %s", key)
+            print("shown by print:", key)
 
     @task
     def breaks():
@@ -117,14 +127,13 @@ live()
 """
 
 PASSWORDS = {
-    "shop": "sandbox-shop-key",
-    "operator": "sandbox-operator-key",
-    "front": "sandbox-front-key",
-    "client": "sandbox-secret",
-    "wrong": "wrong-key-7f3a9b",
-    "echo": "echo-key-1b2c3d",
-    "proxy": "proxy-pass-4e5f6a",
+    **{each.role: each.key for each in KEYS["keys"]},
+    "client": KEYS["clients"][0].secret,
+    "wrong": f"wrong-key-7f3a9b{MARK}",
+    "echo": f"echo-key-1b2c3d{MARK}",
+    "proxy": f"proxy-pass-4e5f6a{MARK}",
 }
+"""Whatever writes one of them in another way than it is, changes it."""
 
 
 # What is written on purpose, by role; every role's connection holds these.
@@ -167,7 +176,7 @@ def connections(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
             **instance,
             "host": "https://shop.mirakl.example",
             "password": wrong,
-            "extra": {"proxy": f"http://someone:{PASSWORDS['proxy']}@127.0.0.1:9"},
+            "extra": {"proxy": f"http://someone:{quote(PASSWORDS['proxy'], safe='')}@127.0.0.1:9"},
         },
     }
 
@@ -191,13 +200,29 @@ FAILING = [
 
 @pytest.fixture(scope="module")
 def mirakl() -> Iterator[Sandbox]:
-    with Sandbox(speed=60) as sandbox:
+    with Sandbox(speed=60, **KEYS) as sandbox:
         sandbox.fault("status", path="/echo/*", status=400, body=f"you sent {PASSWORDS['echo']}", times=None)
         yield sandbox
 
 
 @pytest.fixture(scope="module")
-def run(mirakl: Sandbox, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def seen() -> set[bytes]:
+    """Command lines of Airflow's processes, noted while the Dag runs."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def secrets(mirakl: Sandbox, run: Run) -> set[str]:
+    """What must not be found anywhere, in any form."""
+    tokens = mirakl.call(lambda world: list(world.tokens.dump()))
+    assert tokens
+    return {*PASSWORDS.values(), *tokens}
+
+
+@pytest.fixture(scope="module")
+def run(
+    mirakl: Sandbox, migrated_db: Path, tmp_path_factory: pytest.TempPathFactory, seen: set[bytes]
+) -> Iterator[Run]:
     """One run of the Dag, ended, on an Airflow of its own: what it writes is searched.
 
     The keys are given to Airflow one by one, in its environment, and stand in a module outside of its home.
@@ -207,11 +232,21 @@ def run(mirakl: Sandbox, migrated_db: Path, tmp_path_factory: pytest.TempPathFac
     settings = {
         f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in connections(mirakl).items()
     }
-    settings |= {"AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG", "PYTHONPATH": str(modules)}
+    transport = {"type": "file", "log_file_path": str(place / "home" / EVENTS), "append": True}
+    settings |= {
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+        "PYTHONPATH": str(modules),
+    }
     with LiveAirflow(place / "home", place / "connections.json", migrated_db, **settings) as airflow:
         airflow.add_dag("live", DAG.replace("__FAILING__", repr(FAILING)))
         run = airflow.trigger("live")
-        run.until_done(PATIENCE)
+
+        def is_over() -> bool:
+            seen.update(command_lines(airflow.home))
+            return run.state in ("success", "failed")
+
+        airflow.until(is_over, f"{run} is over", PATIENCE)
         yield run
 
 
@@ -256,14 +291,60 @@ def test_what_is_shown_is_masked(run):
             assert [line for line in run.log(task_id).splitlines() if word in line and "***" in line]
 
 
-def test_no_secret_is_written_anywhere(run, mirakl):
+def test_no_secret_is_written_anywhere(run, mirakl, secrets):
     """Neither in a log nor in the database: XCom, rendered fields, triggers, serialized Dags."""
-    tokens = mirakl.call(lambda world: list(world.tokens.dump()))
-    assert tokens
     found = [
         (file.relative_to(run.airflow.home).as_posix(), secret)
         for file, content in everything_written(run.airflow.home)
-        for secret in [*PASSWORDS.values(), *tokens]
-        if secret.encode() in content
+        for secret in in_text(content, secrets)
     ]
     assert found == []
+
+
+def test_no_secret_is_an_argument_of_a_process(run, seen, secrets):
+    """Every user of the machine can read those."""
+    assert any(b"triggerer" in command for command in seen) or sys.platform != "linux"
+    assert in_text(b"\n".join(seen), secrets) == []
+
+
+@pytest.mark.skipif(
+    not find_spec("airflow.providers.openlineage"),
+    reason="needs apache-airflow-providers-openlineage: make venv installs it",
+)
+def test_no_secret_is_in_a_lineage_event(run, secrets):
+    events = run.airflow.home / EVENTS
+
+    def told() -> list[Any]:
+        lines = events.read_text().splitlines() if events.exists() else ()
+        found = [event for event in map(json.loads, lines) if event["job"]["name"] == "live.imports"]
+        return [event for event in found if event["eventType"] == "FAIL"]
+
+    run.airflow.until(told, "the task that failed is told")
+    assert "answered 400" in json.dumps(told())
+    assert in_text(events.read_bytes(), secrets) == []
+
+
+@pytest.mark.skipif(not ON_3, reason="needs the API of Airflow 3.0 or later: make matrix MATRIX=3.3.2")
+def test_no_secret_is_in_what_the_pages_show(run, secrets):
+    """The pages of Airflow 3 are made in the browser, of these."""
+    of_run = f"/api/v2/dags/live/dagRuns/{run.run_id}"
+    shown = {
+        path: json.dumps(run.airflow.call("GET", path))
+        for path in (
+            of_run,
+            f"{of_run}/taskInstances",
+            *(
+                f"{of_run}/taskInstances/{task}/logs/1"
+                for task in ("errors", "breaks", "imports", "ask_front")
+            ),
+            *(f"{of_run}/taskInstances/{task}/xcomEntries" for task in ("ask_front", "ask_connect")),
+            f"{of_run}/taskInstances/imports",
+            "/api/v2/dags/live/details",
+            "/api/v2/connections",
+            "/api/v2/eventLogs",
+            "/api/v2/importErrors",
+        )
+    }
+    assert "shown by the log: ***" in shown[f"{of_run}/taskInstances/errors/logs/1"]
+    assert "answered 400" in shown[f"{of_run}/taskInstances/imports/logs/1"]
+    assert {path: found for path, text in shown.items() if (found := in_text(text, secrets))} == {}

@@ -25,11 +25,15 @@ from hypothesis import strategies as st
 from mutation import ODD, contents, documents, files, json_of, lines_of
 from watching import SECRET, Target
 
+from airflow_provider_mirakl.actions.book import PLAN_FILE, plan_hash, read_plan, write_plan
 from airflow_provider_mirakl.actions.rows import read_file as read_action_rows
+from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.documents import ShopDocument
+from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.catalog.ledger import Ledger, resume
 from airflow_provider_mirakl.catalog.mapping import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert, read_chunk
+from airflow_provider_mirakl.catalog.rejects import rejected_items
 from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned, plan_sync
 from airflow_provider_mirakl.checks.imports import OF01
 from airflow_provider_mirakl.checks.imports import ImportCheck as Check
@@ -37,17 +41,22 @@ from airflow_provider_mirakl.checks.lint import lint_table
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.pacing import Pacer
 from airflow_provider_mirakl.client.settings import Settings, api_key
+from airflow_provider_mirakl.client.steps import performer
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError
 from airflow_provider_mirakl.files.csv_table import open_table
+from airflow_provider_mirakl.files.pages import Pages
 from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_connection, secrets_of
 from airflow_provider_mirakl.jobs.reports import read_failures, read_items, read_warnings
 from airflow_provider_mirakl.repair.pairs import read_file as read_pair_file
 from airflow_provider_mirakl.repair.pairs import read_pairs
 from airflow_provider_mirakl.runtime.arguments import arguments_of
+from airflow_provider_mirakl.runtime.trip import read_event as read_trip
 from airflow_provider_mirakl.shops.archive import ArchiveLimits
 from airflow_provider_mirakl.shops.fetch import Fetcher
+from airflow_provider_mirakl.triggers.moment import MomentTrigger
 from airflow_provider_mirakl.triggers.paced import PacedTrigger, read_paced
 from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error, read_event
+from airflow_provider_mirakl.watches import WATCHES, Cursor, begin_of, listed, news
 
 TESTS = Path(__file__).parents[1]
 
@@ -414,6 +423,57 @@ _SOUND: dict[Any, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def _run_moment(sample: Any, folder: Path) -> None:
+    """As :func:`_run_stored`, of the trigger that only waits."""
+    arguments = sample
+    if isinstance(arguments.get("moment"), int | float):
+        arguments = arguments | {"moment": 0.0}
+    try:
+        trigger = MomentTrigger(**arguments)
+    except TypeError:
+        assert not {"moment", "state"} <= set(arguments), "a whole row could not be read"
+        return
+    trigger.serialize()
+
+    async def fire() -> list[Any]:
+        return [event.payload async for event in trigger.run()]
+
+    (event,) = asyncio.run(fire())
+    with suppress(MiraklError):
+        read_trip(json.loads(json.dumps(event, default=str)))
+
+
+# --- Watches ------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def _watched(draw: st.DrawFn) -> tuple[str, Any, list[Any]]:
+    cursor = draw(documents([{"since": "2026-01-01T00:00:00+00:00", "told": "0" * 32}]))
+    replies = documents(json_of("replies"), FIELDS)
+    return draw(st.sampled_from(sorted(WATCHES))), cursor, draw(st.lists(replies, min_size=1, max_size=3))
+
+
+def _poll_watch(sample: tuple[str, Any, list[Any]], folder: Path) -> None:
+    """One poll of an event trigger: from a stored position, of replies that are almost right."""
+    name, stored, replies = sample
+    watch, turn = WATCHES[name], iter(replies * 20)
+    cursor = Cursor.load(stored) or Cursor(datetime(2026, 1, 1, tzinfo=UTC))
+    options: dict[str, Any] = {"statuses": ["SHIPPED"]} if name == "orders" else {}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.dumps(next(turn, {})).encode()
+        return httpx.Response(
+            200, headers={"content-type": "application/json"}, stream=httpx.ByteStream(body)
+        )
+
+    with _client(answer) as client:
+        steps = listed(watch, Caller("shop", 2000), begin_of(watch, cursor), options)
+        found = drive(steps, performer(client))
+    told = news(watch, found, options, cursor, datetime(2026, 2, 1, tzinfo=UTC))
+    json.dumps(told.found)
+    assert Cursor.load(told.cursor.dump()) == told.cursor
+
+
 # --- Notes and plans ----------------------------------------------------------------------------------------------
 
 
@@ -526,6 +586,65 @@ def _read_report(sample: tuple[str, bytes, dict[str, Any]], folder: Path) -> Non
     list(read_items(path))
 
 
+@st.composite
+def _damaged(draw: st.DrawFn) -> tuple[int, bytes]:
+    """Which of three files is damaged, and what stands in it then."""
+    return draw(st.integers(0, 2)), draw(contents(list(_KEPT)))
+
+
+_KEPT = (b'{"id":"o-1"}\n{"id":"o-2"}\n', b'{"id":"o-3"}\n', b"")
+
+
+def _read_pages(sample: tuple[int, bytes], folder: Path) -> None:
+    """A page is what was kept, or refused."""
+    number, data = sample
+    pages = Pages(folder / "pages")
+    checksums = [pages.keep(at, rows) for at, rows in enumerate(_KEPT)]
+    pages.path(number).write_bytes(data)
+    for at, checksum in enumerate(checksums):
+        with suppress(MiraklError):
+            assert pages.read(at, checksum) == _KEPT[at]
+    pages.forget()
+    assert not list((folder / "pages").iterdir())
+
+
+_GROUPS = [[{"order_id": "o-1", "quantity": 2}, {"order_id": "o-1", "quantity": None}], [{"order_id": "ö"}]]
+
+
+@st.composite
+def _action_plans(draw: st.DrawFn) -> bytes:
+    if draw(st.booleans()):
+        return b"".join(json.dumps(draw(documents([group]))).encode() + b"\n" for group in _GROUPS)
+    return draw(contents([b"".join(json.dumps(group).encode() + b"\n" for group in _GROUPS)]))
+
+
+def _read_actions(sample: bytes, folder: Path) -> None:
+    """The rows of the actions are those that were planned, or none."""
+    write_plan(folder, _GROUPS)
+    assert read_plan(folder, plan_hash(_GROUPS)) == _GROUPS
+    (folder / PLAN_FILE).write_bytes(sample)
+    assert read_plan(folder, plan_hash(_GROUPS)) in (None, _GROUPS)
+
+
+@functools.cache
+def _rejects() -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as place, suppress(MiraklError):
+        rows: list[dict[str, Any]] = [{"id": "A", "brand": 5}, {"id": 7}, {"title": "x"}, {"id": "B"}]
+        plan_upsert(rows, Path(place), on_invalid="reject")
+        return (Path(place) / "rejects.ndjson").read_bytes()
+    raise AssertionError("nothing was rejected")
+
+
+def _read_rejected(sample: bytes, folder: Path) -> None:
+    path = folder / "rejected.ndjson"
+    path.write_bytes(sample)
+    with suppress(MiraklError, msgspec.DecodeError, UnicodeDecodeError):
+        for item in rejected_items(path):
+            assert item.status == "failed"
+
+
 TARGETS = (
     Target("sources", _sources(), _read_source),
     Target("replies", _replies(), _read_reply),
@@ -547,6 +666,17 @@ TARGETS = (
         ),
         _run_stored,
     ),
+    Target(
+        "moments",
+        documents([{"moment": 0.0, "state": {"pace": {}, "journey": {}}}]).filter(
+            lambda row: isinstance(row, dict) and all(isinstance(name, str) for name in row)
+        ),
+        _run_moment,
+    ),
+    Target("watches", _watched(), _poll_watch),
     Target("notes", _note_files(), _read_note),
+    Target("pages", _damaged(), _read_pages),
+    Target("actions", _action_plans(), _read_actions),
+    Target("rejected", st.deferred(lambda: contents([_rejects()])), _read_rejected, prepare=_rejects),
     Target("plans", _plans(), _resume_plan),
 )

@@ -35,6 +35,12 @@ ONCE_FAILED: dict[str, tuple[str, Callable[[], Any]]] = {
         "events",
         lambda: {"type": "airflow_provider_mirakl.gone.Error", "args": ["x"], "data": {}},
     ),
+    "a moment that is not a number": ("moments", lambda: {"moment": "x", "state": {}}),
+    "a listing that is a number": ("watches", lambda: ("product_status", None, [7])),
+    "a cursor of the first year": (
+        "watches",
+        lambda: ("shop_documents", {"since": "0001-01-01T00:00:00+23:59"}, [[]]),
+    ),
     "a stored trigger without a time": ("triggers", lambda: {"opener": "x", "earliest": None}),
 }
 """Samples that ``make fuzz`` found: target and sample."""

@@ -17,6 +17,9 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "airflow" / "live"))
+from leaks import in_text
+
 from airflow_provider_mirakl.exceptions import MiraklError
 
 MAX_SECONDS = 3.0
@@ -124,7 +127,7 @@ def run(target: Target, sample: Any) -> None:
         took = time.process_time() - began
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024
     assert not _elsewhere, f"written elsewhere: {_elsewhere}"
-    told = [line for line in lines if SECRET in line]
-    assert not told, f"the secret is in: {told[0]:.500}"
+    told = [line for line in lines if in_text(line, [SECRET])]
+    assert not told, f"the secret, or a form of it, is in: {told[0]:.500}"
     assert took < MAX_SECONDS, f"took {took:.1f} s of processor time"
     assert grown < MAX_GROWTH, f"took {grown >> 20} MB"

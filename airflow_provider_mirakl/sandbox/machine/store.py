@@ -29,6 +29,8 @@ def save(machine: Machine, path: Path) -> None:
         "parts": {part.name: part.dump() for part in machine.parts.values()},
     }
     partial = path.with_name(path.name + ".part")
+    partial.touch(0o600)
+    partial.chmod(0o600)  # a crash may have left one; nothing is in it before only the owner can read it
     with partial.open("wb") as out:
         out.write(dumps(head) + b"\n")
         for part in machine.parts.values():
@@ -36,7 +38,6 @@ def save(machine: Machine, path: Path) -> None:
             if rows:
                 out.write(dumps({"part": part.name, "lines": len(rows)}) + b"\n")
                 out.writelines(row + b"\n" for row in rows)
-    partial.chmod(0o600)
     partial.replace(path)
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import html
 import json
-import os
 import random
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import psutil
+from leaks import command_lines, in_files, in_text
 from live_airflow import LiveAirflow
 from operations import OPERATIONS, Case, Operation
 
@@ -123,6 +119,7 @@ class Chaos:
     keep: Path | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
     marks: set[str] = field(default_factory=set)
+    commands: bytes = b""
 
     def round(self, number: int) -> None:
         """Start all operations, strike, wait for their ends, and judge."""
@@ -149,6 +146,7 @@ class Chaos:
                     PATIENCE / 4,
                 )
             struck = [case for case in cases if not case.done]
+            self.commands += b"\n".join(command_lines(self.airflow.home))
             strikes = Strikes(self.airflow, cases, rnd)
             for victim in chosen:
                 getattr(strikes, victim)()
@@ -193,32 +191,12 @@ class Chaos:
                 file.write(json.dumps(found) + "\n")
 
     def _leaks(self) -> list[str]:
-        """Files of Airflow with a key or a token, or with what belongs to a customer; the database is one of them.
+        """What holds a key or a token, or what belongs to a customer: files, the database, command lines.
 
         Airflow encrypts nothing here, and reads its connections from elsewhere: what is found has leaked.
         """
-        marked = {form: name for name in self.marks for form in forms(name)}
-        patterns = self.place / "marks"
-        patterns.write_bytes(b"\n".join(marked) + b"\n")
-        # Thousands of strings in hundreds of files: grep searches for all of them at once.
-        found = subprocess.run(
-            ["grep", "-raFl", "-f", patterns, "."],  # recursive, binary files too, fixed strings, names only
-            cwd=self.airflow.home,
-            env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        gone = "No such file or directory"  # Airflow still runs, and a journal of SQLite comes and goes
-        assert found.returncode in (0, 1) or all(gone in line for line in found.stderr.splitlines()), found
-        return sorted(
-            f"{file} holds {marked[form]}"
-            for file in found.stdout.splitlines()
-            if (self.airflow.home / file).exists()
-            for content in [(self.airflow.home / file).read_bytes()]
-            for form in marked
-            if form in content
-        )
+        told = in_files(self.airflow.home, self.marks)
+        return told + [f"a command line holds {secret}" for secret in in_text(self.commands, self.marks)]
 
 
 def kept(file: Path) -> list[dict[str, Any]]:
@@ -262,22 +240,3 @@ def rows(tallies: Mapping[tuple[str, str], Counter[str]]) -> list[tuple[str, ...
         *((*names, *(str(tally[column]) for column in columns)) for names, tally in sorted(tallies.items())),
         ("all", "", *(str(total[column]) for column in columns)),
     ]
-
-
-def forms(secret: str) -> set[bytes]:
-    """A secret as it may stand in a file: as it is, in JSON, a URL or HTML, and each of these within base64."""
-    plain = {
-        secret,
-        json.dumps(secret)[1:-1],
-        quote(secret, safe=""),
-        html.escape(secret),
-        repr(secret)[1:-1],
-    }
-    found = {each.encode() for each in plain}
-    for each in tuple(found):
-        for before in range(
-            3
-        ):  # what stands in front shifts the bits; both ends also depend on the neighbours
-            coded = base64.b64encode(bytes(before) + each)
-            found.add(coded[(0, 2, 3)[before] : 8 * (before + len(each)) // 6])
-    return found

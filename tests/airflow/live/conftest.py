@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from live_airflow import LiveAirflow
+from operations import KEYS
 from stages import DAG, SetStage, Stage
 
 from airflow_provider_mirakl.sandbox import Sandbox
@@ -42,7 +43,7 @@ def stage(live: LiveAirflow) -> Iterator[SetStage]:
             verify: dict[str, Any] | None = None,
             **settings: Any,
         ) -> Stage:
-            sandbox = stack.enter_context(Sandbox(speed=speed, **settings))
+            sandbox = stack.enter_context(Sandbox(speed=speed, **{**KEYS, **settings}))
             live.add_connection(name, connections(sandbox)["mirakl_connect_default"])
             made = Stage(
                 live,

@@ -195,7 +195,7 @@ def rows_of_a_database() -> list[Any]:
 
 
 def rows_of_sqlalchemy() -> list[Any]:
-    sqlalchemy = pytest.importorskip("sqlalchemy")
+    sqlalchemy = pytest.importorskip("sqlalchemy", reason="needs SQLAlchemy: make venv installs it")
     with sqlalchemy.create_engine("sqlite://").connect() as connection:
         return list(connection.execute(sqlalchemy.text("SELECT 'A' AS sku, 'x' AS name")))
 
@@ -210,7 +210,8 @@ def test_rows_with_named_values(rows: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_table_is_named_with_the_fix(tmp_path: Path) -> None:
-    polars, duckdb = pytest.importorskip("polars"), pytest.importorskip("duckdb")
+    polars = pytest.importorskip("polars", reason="needs polars: make venv installs it")
+    duckdb = pytest.importorskip("duckdb", reason="needs duckdb: make venv installs it")
     for data, words in (
         (polars.LazyFrame({"id": ["A"]}), r"got LazyFrame; call its collect\(\)"),
         (duckdb.connect(), r"got DuckDBPyConnection; use the relation"),

@@ -785,6 +785,19 @@ def test_clients_share_what_is_slow_to_load() -> None:
     assert http._options(settings)["verify"] is http._options(settings)["verify"]
 
 
+def test_a_link_to_another_host_is_fetched_without_the_key(
+    bench: Any, server: Any, steps: Any, other_server: Any, calls: Any
+) -> None:
+    """A link as Mirakl's replies have it: to a file, which may be on a store of objects."""
+    other_server.script(steps.reply(200, OK))
+    server.script(steps.reply(200, OK))
+    client = bench.client(server.url)
+    client.send(calls.make(path=f"{other_server.url}/bucket/file?sig=1"))
+    client.send(calls.make(path=f"{server.url}/api/file"))
+    assert "the-very-secret-key" not in repr(other_server.seen[0].headers)
+    assert server.seen[0].headers["authorization"] == "the-very-secret-key"
+
+
 # --- redirects over the wire --------------------------------------------------------------------------------
 
 

@@ -355,6 +355,12 @@ def test_plain_http_only_where_it_is_safe_or_asked_for():
         read(mirakl(host="http://localhost:8099/mirakl")).settings.base_url == "http://localhost:8099/mirakl"
     )
     assert read(mirakl(host="http://sandbox:8099"), allow_http="y").settings.base_url == "http://sandbox:8099"
+    for host in ("http://sandbox:8099", "http://shop.mirakl.net", "http://127.0.0.1.shop.example"):
+        for extra in ({}, {"allow_http": "n"}, {"allow_http": None}):
+            assert "would send the key unencrypted" in str(refused(mirakl(host=host), **extra))
+    assert "token_url: begins with http://, which would send the key unencrypted" in str(
+        refused(connect(), token_url="http://auth.example/token")
+    )
 
 
 def test_secrets_of_names_every_secret():

@@ -160,8 +160,10 @@ def test_files_as_people_have_them(tmp_path, content, encoding):
 
 
 def test_tables_of_a_library():
-    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-    pyarrow, duckdb = pytest.importorskip("pyarrow"), pytest.importorskip("duckdb")
+    pandas, polars, pyarrow, duckdb = (
+        pytest.importorskip(name, reason=f"needs {name}: make venv installs it")
+        for name in ("pandas", "polars", "pyarrow", "duckdb")
+    )
     columns = {"Mirakl-Produkt-ID": ["M-1", "M-2"], "Produkt-SKU": ["S-1", "S-2"], "Titel": ["a", None]}
     arrow = pyarrow.table(columns)
     for table in (pandas.DataFrame(columns), polars.DataFrame(columns), arrow, duckdb.from_arrow(arrow)):

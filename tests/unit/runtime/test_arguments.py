@@ -192,7 +192,7 @@ def test_nothing_is_none_where_an_argument_may_be_nothing(given: str | None) -> 
 
 
 def test_a_table_where_a_path_belongs_is_named_without_its_rows() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     with pytest.raises(MiraklConfigurationError, match=r"path must be the path .*, not a DataFrame$"):
         Operator().path = pandas.DataFrame({"customer": ["Jane Doe"]})
 

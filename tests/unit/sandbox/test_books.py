@@ -6,11 +6,13 @@ import json
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.sandbox.world import World
 
 SECRETS = (
     "sandbox-secret",
@@ -174,6 +176,28 @@ def test_the_state_survives_a_restart(tmp_path: Path) -> None:
         sandbox.advance(15)
         assert sandbox.products() == [{"id": "a"}, {"id": "b"}]
         assert [row["result"] for row in sandbox.ledger()] == ["created", "updated"]
+
+
+def test_the_state_is_readable_only_by_its_owner(tmp_path: Path) -> None:
+    """It holds tokens. A file that a crash has left may be readable by everyone."""
+    state, partial = tmp_path / "state", tmp_path / "state.part"
+    partial.touch(0o666)
+    partial.chmod(0o666)
+    modes = set()
+    with Sandbox(clock="stepped", state=state) as sandbox:
+
+        def watch(world: World) -> None:
+            part = next(iter(world.parts.values()))
+            lines = part.lines
+
+            def seen() -> Any:
+                modes.add(partial.stat().st_mode & 0o777)
+                return lines()
+
+            part.lines = seen  # type: ignore[method-assign]
+
+        sandbox.call(watch)
+    assert (state.stat().st_mode & 0o777, modes) == (0o600, {0o600})
 
 
 def test_the_state_is_kept_before_a_crash(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ async def test_a_moment_that_has_passed_fires_at_once(clock: Clock) -> None:
     assert clock.slept == []
 
 
+@pytest.mark.parametrize("stored", [None, "x", [], 10**400, float("nan")])
+async def test_a_stored_moment_that_is_none_fires_at_once(clock: Clock, stored: Any) -> None:
+    """The operator reads the event, and refuses it or waits again."""
+    assert len(await events(MomentTrigger(stored, STATE))) == 1
+    assert clock.slept == []
+
+
 async def test_a_long_wait_looks_at_the_clock_again(clock: Clock) -> None:
     await events(MomentTrigger(NOON + 150, STATE))
     assert max(clock.slept) <= LONGEST_SLEEP

@@ -12,7 +12,7 @@ from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.documents import ShopDocument
 from airflow_provider_mirakl.api.steps import Send
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklReplyError
 from airflow_provider_mirakl.triggers import events
 from airflow_provider_mirakl.watches import (
     LONGEST_JOB,
@@ -104,6 +104,20 @@ def test_the_cursor_stays_small_and_survives_what_is_kept_of_it() -> None:
     assert len(many.found) == 2 * REMEMBERED
     for damaged in (None, "x", {}, {"since": "yesterday"}):
         assert Cursor.load(damaged) is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"7", b"[7]", b"[", b"\xff"])
+def test_a_listing_that_cannot_be_read_is_an_error_of_the_package(body: bytes) -> None:
+    with pytest.raises(MiraklReplyError, match=r"CM11: (the 200 reply|expected a list)"):
+        tell("product_status", [body])
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_damaged_cursor_does_not_end_the_calendar(since: str) -> None:
+    cursor = Cursor.load({"since": since, "told": ""})
+    assert cursor is not None
+    assert begin_of(WATCHES["orders"], cursor).astimezone(UTC).year == 1969
+    assert len(tell("orders", [{"id": "o-1", "status": "SHIPPED"}], cursor).found) == 1
 
 
 def test_every_page_is_read_from_behind_the_cursor() -> None:
