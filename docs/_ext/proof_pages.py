@@ -90,7 +90,7 @@ def faults_record() -> str:
 
 
 def _end(end: str) -> str:
-    return f"`{end}`" if end.startswith("Mirakl") else end
+    return f"`{end}`" if end.startswith(("Mirakl", "Airflow")) else end
 
 
 def results() -> dict[str, Any]:

@@ -151,9 +151,11 @@ class Part(NamedTuple):
 UNCLEAR = ("reset after", "503", "lost")
 """Faults after which an action was carried out, was not, or never will be; the reply does not say which."""
 SENSORS = ("products sensor", "orders sensor", "import sensor", "documents sensor")
+BOUNDS = ("429", "429 for ever", "503 for ever")
+WAITS = "only reads; these cells are about the ends of its wait"
 PARTS = {
     **{
-        name: Part(UNCLEAR, WORKER, SENDS)
+        name: Part(UNCLEAR, BOTH, SENDS)
         for name in (
             "accept", "cancel", "accept return", "begin conversation", "answer conversation", "order documents"
         )
@@ -161,15 +163,9 @@ PARTS = {
     "refund": Part((*UNREAD, "429", "lost"), WORKER, SENDS),
     "offers by page": Part(("page twice", "page skipped"), BOTH, PAGED.format("orders extract")),
     "offers extract": Part(("page twice", "page skipped"), BOTH, PAGED.format("orders extract")),
-    "CM11": Part(
-        ("429", "429 for ever", "503 for ever"), BOTH, "a single read; these cells are about its only wait"
-    ),
-    **{
-        name: Part(
-            ("429", "429 for ever", "503 for ever"), BOTH, "only reads; these cells are about the ends of its wait"
-        )
-        for name in SENSORS
-    },
+    "CM11": Part(BOUNDS, BOTH, "a single read; these cells are about its only wait"),
+    **{name: Part(BOUNDS, BOTH, WAITS) for name in SENSORS},
+    "import sensor": Part(BOUNDS, WORKER, f"{WAITS}; the triggerer reads the list of imports (P51), as for P41"),
 }  # fmt: skip
 """Each other operation has a cell for every fault that its main call can meet, in every place where it runs."""
 
@@ -180,7 +176,8 @@ OTHERWISE: dict[tuple[str, str], str] = {
     **{("STO01", fault): PERSON for fault in (*UNREAD, "503 for ever", "no connection")},
     **{(name, fault): PERSON for name in ("shipments", "refund") for fault in ("reset before", "503", "500")},
     **{(name, "503"): PERSON for name in ACTION_NAMES},
-    **{("request", fault): PERSON for fault in UNREAD},
+    # It returns what Mirakl answered, JSON or not: the status says that the call was accepted.
+    **{("request", fault): PERSON for fault in UNREAD if fault not in ("broken JSON", "empty")},
     **{(name, "lost"): "MiraklJobTimeoutError" for name in (*JOBS, *ACTION_NAMES, "resync")},
     **{(name, "429 for ever"): "AirflowSensorTimeout" for name in SENSORS},
     ("resync", "half read"): "MiraklItemsFailedError",
