@@ -138,8 +138,8 @@ fuzz: .venv/.dev ## ten minutes of damaged files, replies, archives, connections
 	$(BIN)/python scripts/fuzz.py $(FUZZ_ARGS)
 
 .PHONY: faults
-faults: .venv/.dev ## every operation with every fault of the sandbox, in a worker and in the triggerer
-	MIRAKL_ALL_FAULTS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) tests/airflow/test_faults.py $(FAULTS_ARGS)
+faults: .venv/.dev ## every operation with every fault of the sandbox, in a worker and in the triggerer, and a record for the docs
+	$(BIN)/python scripts/faults.py $(PYTEST_PARALLEL) $(FAULTS_ARGS)
 
 .PHONY: mutants
 mutants: .venv/.dev ## change one operator or constant at a time, and list the changes that no test notices

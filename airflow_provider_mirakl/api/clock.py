@@ -1,8 +1,9 @@
-"""A wall clock that never runs backwards."""
+"""A wall clock that never runs backwards, and its times in words."""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 
 class SteadyClock:
@@ -23,3 +24,11 @@ class SteadyClock:
         self._now = max(self._now + monotonic - self._monotonic, time.time())
         self._monotonic = monotonic
         return self._now
+
+
+def clock_time(moment: float) -> str:
+    """A time, formatted for a task log.
+
+    :param moment: seconds since the epoch.
+    """
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Params, Reply, query
 from airflow_provider_mirakl.api.values import numeric_id
+from airflow_provider_mirakl.exceptions import MiraklReplyError
 
 # One link of the header: its URL, then parameters whose quoted values may contain any character, even a comma.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
@@ -15,14 +16,19 @@ _PARAMETER = re.compile(r';\s*([\w*-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s",;]+)))?')
 
 
 def seek_page(
-    reply: Reply, key: str, follow: Callable[[str], Call[Page[dict[str, Json]]]]
+    reply: Reply,
+    key: str,
+    follow: Callable[[str], Call[Page[dict[str, Json]]]],
+    *,
+    page_token: str | None = None,
 ) -> Page[dict[str, Json]]:
     """Read a page of a seek listing (``page_token``, ``next_page_token``).
 
     :param reply: the reply.
     :param key: where the items are.
     :param follow: builds the call for a page token. The token carries every parameter, so nothing else is sent.
-    :raises MiraklReplyError: when the reply is not such a page.
+    :param page_token: of this page.
+    :raises MiraklReplyError: when the reply is not such a page, or leads to itself, so that the listing would not end.
 
     Source: :ref:`paging <facts-paging>`.
     """
@@ -31,6 +37,8 @@ def seek_page(
     token = body.get("next_page_token")
     if token is not None and not isinstance(token, str):
         raise reply.unreadable("a text under 'next_page_token'", token)
+    if token and token == page_token:
+        raise _already_read(reply)
     return Page(items, follow(token) if token else None)
 
 
@@ -53,7 +61,10 @@ def seek_list(
     return Call(
         operation,
         parse=lambda reply: seek_page(
-            reply, key, lambda token: seek_list(operation, key, filters, page_token=token, kept=kept)
+            reply,
+            key,
+            lambda token: seek_list(operation, key, filters, page_token=token, kept=kept),
+            page_token=page_token,
         ),
         params=(*kept, *(query(page_token=page_token) if page_token else filters)),
     )
@@ -67,20 +78,23 @@ def offset_page(
     offset: int = 0,
     page_size: int | None = None,
     optional: bool = False,
+    joined: bool = False,
 ) -> Page[dict[str, Json]]:
     """Read a page of an offset listing (``max``, ``offset``, ``Link`` header, ``total_count``).
 
-    Only the offset is taken from the link, never its host. Where a reply has no ``Link`` header, for example because a
-    proxy removes it, ``total_count`` says whether a page follows; where that is absent too, a full page is followed by
-    another one. A page without items is always the last one.
+    Only the offset is taken from the link, never its host, and no link may skip rows: the next page begins where this
+    one ends at the latest. Where there is no next link, for example because a proxy removes the header, ``total_count``
+    says whether a page follows; where that is absent too, a ``Link`` header ends the listing, and without one a full
+    page is followed by another. A page without items is always the last one.
 
     :param reply: the reply.
     :param key: where the items are.
     :param follow: builds the call for an offset.
     :param offset: of this page.
-    :param page_size: items that were asked for.
+    :param page_size: items that were asked for; ``None`` if that is not known, and then a link may skip rows.
     :param optional: whether Mirakl leaves out an empty list.
-    :raises MiraklReplyError: when the reply is not such a page.
+    :param joined: whether the caller joins the pages itself, and so may be led to the same page again.
+    :raises MiraklReplyError: when the reply is not such a page, or leads back, so that the listing would not end.
 
     Source: :ref:`paging <facts-paging>`.
     """
@@ -89,6 +103,7 @@ def offset_page(
     link = next_link(header)
     if not items:
         return Page(items, None)
+    end, total = offset + len(items), reply.json_object().get("total_count")
     if link is not None:
         try:
             following = numeric_id(dict(parse_qsl(urlsplit(link).query)).get("offset"))
@@ -96,12 +111,20 @@ def offset_page(
             following = None
         if following is None:
             raise reply.unreadable("a next link with an offset in the Link header", link)
+        if following <= offset and not joined:
+            raise _already_read(reply)
+        if page_size is not None:  # rows of a page may be hidden, so it may be shorter than it was asked for
+            following = min(following, max(end, offset + page_size))
         return Page(items, follow(following))
-    if header:
-        return Page(items, None)
-    end, total = offset + len(items), reply.json_object().get("total_count")
-    has_more = end < total if isinstance(total, int) else len(items) == page_size
+    has_more = end < total if isinstance(total, int) else not header and len(items) == page_size
     return Page(items, follow(end) if has_more else None)
+
+
+def _already_read(reply: Reply) -> MiraklReplyError:
+    return MiraklReplyError(
+        f"{reply.operation}: the next page that Mirakl names was already read; the listing is not complete",
+        operation=reply.operation,
+    )
 
 
 def next_link(header: str) -> str | None:

@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_mirakl.api.clock import SteadyClock
+from airflow_provider_mirakl.api.refusals import Limit, Log, bounded
 from airflow_provider_mirakl.api.steps import Sleep, Steps, Turn, blocking, send
 from airflow_provider_mirakl.exceptions import (
     MiraklError,
@@ -44,16 +45,6 @@ LONGEST_PAUSE = 15 * 60.0
 _LIBRARIES = frozenset({"aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
 """Modules of errors of object stores that are not an ``OSError``."""
 _STAYING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-
-
-class Log(Protocol):
-    """The logger of the loop."""
-
-    def info(self, message: str, /, *args: object) -> object:
-        """Log progress."""
-
-    def warning(self, message: str, /, *args: object) -> object:
-        """Log a failure that is tolerated."""
 
 
 @dataclass(slots=True)
@@ -180,22 +171,14 @@ class _Loop:
         """Handle a 429: it is a wait, not a failure; but one that does not end is an error."""
         pace, now = self._pace, self._now()
         seconds = max(0.0, wait.retry_at.timestamp() - time.time())
-        pace.refused_since = min(now, pace.refused_since or now)
-        end = pace.refused_since + self._limits.refused_timeout
         pace.not_before = now + seconds
-        if pace.not_before > end:
-            self._log.warning(
-                "Mirakl has accepted no call since %s; giving up after refused_timeout=%.0f s.",
-                _clock_time(pace.refused_since),
-                self._limits.refused_timeout,
-            )
-            raise wait
-        self._log.info(
-            "%s Waiting; giving up at %s unless a call is accepted before (refused_timeout=%.0f s).",
-            wait,
-            _clock_time(end),
-            self._limits.refused_timeout,
+        limit = Limit("refused_timeout", self._limits.refused_timeout)
+        first = bounded(
+            wait, now=now, moment=pace.not_before, since=pace.refused_since, limit=limit, log=self._log
         )
+        if first is None:
+            raise wait
+        pace.refused_since = first
 
     def _failed(self, failure: MiraklServerError | MiraklTransportError, interval: float) -> None:
         pace = self._pace
@@ -211,10 +194,6 @@ class _Loop:
             self._limits.max_failures,
             pause,
         )
-
-
-def _clock_time(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _tell_storage(function: Callable[[], T]) -> T:

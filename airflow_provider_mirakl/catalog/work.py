@@ -244,7 +244,6 @@ class _Walk(OnlyReads, ABC):
             if progress.page_token is None:
                 self._forget()  # a process killed at the end of a walk leaves its pages
             is_last = self._take(result.items)
-            progress.products += len(result.items)
             progress.last_call_at = at
             progress.not_before = None
             progress.page_token = dict(result.following.params)["page_token"] if result.following else None
@@ -351,6 +350,7 @@ class VerifyWork(_Walk):
         for verifier in self._verifiers:
             verifier.see(products)
         self._progress.pages.append(0)  # the verifiers store what they need
+        self._progress.products += len(products)
         return all(verifier.complete for verifier in self._verifiers)
 
     def _end(self, at: datetime) -> None:
@@ -402,7 +402,10 @@ class ListWork(_Walk):
     def _take(self, products: list[Product]) -> bool:
         rows = b"".join(msgspec.json.encode(product) + b"\n" for product in products)
         pages = self._progress.pages
-        pages.append(self._pages.keep(len(pages), rows))
+        checksum = self._pages.keep(len(pages), rows)
+        if not products or pages[-1:] != [checksum]:  # else Mirakl's token led to the same page once more
+            pages.append(checksum)
+            self._progress.products += len(products)
         return False
 
     def _end(self, at: datetime) -> None:

@@ -175,7 +175,12 @@ class InstanceListing:
 
         def parse(reply: Reply) -> Page[dict[str, Json]]:
             if self.paging == "seek":
-                return seek_page(reply, self.items, lambda token: self._call(query(page_token=token)))
+                return seek_page(
+                    reply,
+                    self.items,
+                    lambda token: self._call(query(page_token=token)),
+                    page_token=asked.get("page_token"),
+                )
             return offset_page(
                 reply,
                 self.items,
@@ -183,6 +188,7 @@ class InstanceListing:
                 offset=int(asked.get("offset", 0)),
                 page_size=int(asked.get("max", PAGE_SIZE)),
                 optional=True,
+                joined=bool(self.sorted_by),
             )
 
         # Rows of an instance may contain personal data, so messages never quote them.

@@ -112,11 +112,14 @@ class PagesWork(OnlyReads):
         rows = b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in result.items)
         checksum = self._pages.keep(len(listed.pages), rows)
         following = None if result.following is None else list(result.following.params)
+        again = bool(rows) and listed.pages[-1:] == [
+            checksum
+        ]  # Mirakl's token led to the same page once more
         listed = Listed(
             following=following,
-            pages=[*listed.pages, checksum],
-            items=listed.items + len(result.items),
-            size=listed.size + len(rows),
+            pages=[*listed.pages, *(() if again else (checksum,))],
+            items=listed.items + (0 if again else len(result.items)),
+            size=listed.size + (0 if again else len(rows)),
             finished=following is None,
             last_call_at=at,
         )

@@ -58,6 +58,8 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 Paging = Literal["offset", "seek"]
 MAX_XCOM = 64 * 1024
 """Largest reply in bytes that goes to XCom; a larger one needs a target."""
+USUAL_PAGE = 10
+"""Items of a page of a listing by offset, where ``max`` is not set."""
 READS = ("GET", "HEAD")
 
 
@@ -295,13 +297,18 @@ class MiraklRequestOperator(PacedOperator):
 
         def parse(reply: Reply) -> Page[Any]:
             if self.paging == "seek":  # the token carries the other parameters
-                return seek_page(reply, items, lambda token: self._page_call(query(page_token=token)))
+                return seek_page(
+                    reply,
+                    items,
+                    lambda token: self._page_call(query(page_token=token)),
+                    page_token=dict(asked).get("page_token"),
+                )
             return offset_page(
                 reply,
                 items,
                 lambda offset: self._page_call([*others, ("offset", str(offset))]),
                 offset=numeric_id(dict(asked).get("offset")) or 0,
-                page_size=numeric_id(dict(asked).get("max")),
+                page_size=numeric_id(dict(asked).get("max")) or USUAL_PAGE,
             )
 
         return self._call(parse, asked)

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.refusals import Limit, bounded
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotYetError,
@@ -25,9 +26,6 @@ from airflow_provider_mirakl.runtime.task_run import Defers, TaskRun, time_left,
 from airflow_provider_mirakl.runtime.waiting import pays_off
 from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
 from airflow_provider_mirakl.triggers.moment import MomentTrigger
-
-LONGEST_POSTPONEMENT = 24 * 3600.0
-"""Longest time in seconds that a direct export waits until Mirakl permits it."""
 
 
 class DirectExport(Defers, Protocol):
@@ -50,6 +48,8 @@ class DirectExport(Defers, Protocol):
     @property
     def deferrable(self) -> bool: ...
     @property
+    def refused_timeout(self) -> float: ...
+    @property
     def work_folder(self) -> str | None: ...
     @property
     def roles(self) -> Sequence[str]: ...
@@ -61,28 +61,50 @@ class DirectExport(Defers, Protocol):
     def resume(self, context: Context, event: object = None) -> dict[str, Any]: ...
 
 
-def export(task: DirectExport, context: Context) -> dict[str, Any]:
-    """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""
+def export(task: DirectExport, context: Context, *, refused_since: float | None = None) -> dict[str, Any]:
+    """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does.
+
+    :param refused_since: when Mirakl first refused the call, in seconds since the epoch, if that was before a wait in
+        the triggerer.
+    """
     while True:
         try:
             return _export(task, TaskRun(context, task.work_folder, begins=True))
         except (MiraklNotYetError, MiraklRateLimitError) as wait:
-            _postpone(task, context, wait)
+            refused_since = _postpone(task, context, wait, refused_since)
 
 
-def _postpone(task: DirectExport, context: Context, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
-    """Wait until Mirakl permits the call: for a full export this may take hours."""
-    remaining = wait.retry_at.timestamp() - time.time()
-    if remaining > LONGEST_POSTPONEMENT:
+def _postpone(
+    task: DirectExport,
+    context: Context,
+    wait: MiraklNotYetError | MiraklRateLimitError,
+    refused_since: float | None,
+) -> float:
+    """Wait until Mirakl permits the call: for a full export this may take hours.
+
+    :return: when Mirakl first refused the call.
+    :raises MiraklNotYetError: Mirakl does not permit it within the operator's ``refused_timeout``.
+    :raises MiraklRateLimitError: the same, after a 429.
+    """
+    now, moment = time.time(), wait.retry_at.timestamp()
+    first = bounded(
+        wait,
+        now=now,
+        moment=moment,
+        since=refused_since,
+        limit=Limit("refused_timeout", task.refused_timeout),
+        log=task.log,
+    )
+    if first is None:
         raise wait
-    task.log.info("%s Waiting.", wait)
-    if task.deferrable and pays_off(remaining):
+    if task.deferrable and pays_off(moment - now):
         task.defer(
-            trigger=MomentTrigger(wait.retry_at.timestamp(), {}),
+            trigger=MomentTrigger(moment, {"refused_since": first}),
             method_name=task.resume.__name__,
             timeout=time_left(task.execution_timeout, try_began(context)),
         )
-    time.sleep(max(0.0, remaining))
+    time.sleep(max(0.0, moment - now))
+    return first
 
 
 def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.refusals import Limit, bounded
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
@@ -311,10 +312,15 @@ class JobRun:
         task = self.task
         now, moment = time.time(), wait.retry_at.timestamp()
         remaining = moment - now
-        self._refused_since = min(now, self._refused_since or now)
-        end = self._refused_since + task.timeout
-        if moment > end:
-            task.log.warning("Mirakl has accepted no submission for timeout=%.0f s; giving up.", task.timeout)
+        first = bounded(
+            wait,
+            now=now,
+            moment=moment,
+            since=self._refused_since,
+            limit=Limit("timeout", task.timeout),
+            log=task.log,
+        )
+        if first is None:
             if lost:
                 raise MiraklNotYetError(
                     f"{wait} The reply to an earlier submission of this task was lost, so Mirakl may have accepted it; "
@@ -323,13 +329,7 @@ class JobRun:
                     retry_at=wait.retry_at,
                 )
             raise wait
-        task.log.info(
-            "%s Waiting until %s; giving up at %s (timeout=%.0f s).",
-            wait,
-            waiting.clock(moment),
-            waiting.clock(end),
-            task.timeout,
-        )
+        self._refused_since = first
         if task.deferrable and waiting.pays_off(remaining):
             task.defer(
                 trigger=MomentTrigger(

@@ -208,6 +208,7 @@ class DirectExportArguments(TaskArguments, total=False):
     role: TextArg | None
     shop_id: WholeArg | None
     deferrable: bool
+    refused_timeout: float | timedelta
     work_folder: PathArg | None
 
 

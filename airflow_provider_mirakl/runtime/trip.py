@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider_mirakl.api.clock import clock_time
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.catalog.loop import CallLimits, Pace, make_calls
 from airflow_provider_mirakl.catalog.work import Work
@@ -205,9 +206,7 @@ class Trip:
         """Wait: in the triggerer if that pays off, else here."""
         task, journey = self.task, self.journey
         if task.deferrable and not journey.stays and waiting.pays_off(seconds - journey.early):
-            task.log.info(
-                "The triggerer waits for the next call until %s", waiting.clock(time.time() + seconds)
-            )
+            task.log.info("The triggerer waits for the next call until %s", clock_time(time.time() + seconds))
             task.defer(
                 trigger=MomentTrigger(time.time() + seconds - journey.early, self.state()),
                 method_name=task.resume.__name__,

@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_mirakl.api.clock import clock_time
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.steps import performer
@@ -94,7 +95,7 @@ class Wait:
             "The triggerer waits for %s: a poll every %s, until %s at the latest",
             self.what,
             seconds(self.interval),
-            clock(self.deadline),
+            clock_time(self.deadline),
         )
         return PollTrigger(
             poll=self.poll,
@@ -132,14 +133,6 @@ class Wait:
             return drive(steps, performer(client))
         finally:
             self.failures = tolerance.failures
-
-
-def clock(moment: float) -> str:
-    """A time, formatted for a task log.
-
-    :param moment: seconds since the epoch.
-    """
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bool:

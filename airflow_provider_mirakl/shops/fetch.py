@@ -214,7 +214,7 @@ def persistently(read: Callable[[], None], sleep: Callable[[float], None]) -> No
         except MiraklTransportError as error:
             if attempt == ATTEMPTS or error.surely_not_sent:
                 raise
-            log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
+            log.warning("%s Fetching it again, try %d of %d.", error, attempt + 1, ATTEMPTS)
             sleep(PAUSE * attempt)
 
 

@@ -69,7 +69,7 @@ def remove(
             if attempt == ATTEMPTS:
                 raise
             may_be_gone = may_be_gone or not error.surely_not_done
-            log.warning("%s Trying again (%d of %d).", error, attempt, ATTEMPTS)
+            log.warning("%s Sending it again, try %d of %d.", error, attempt + 1, ATTEMPTS)
             sleep(PAUSE * attempt)
         else:
             break

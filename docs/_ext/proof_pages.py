@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results.json"
 MUTANTS = ROOT / "benchmarks" / "mutants.json"
 CHAOS = ROOT / "benchmarks" / "chaos.json"
+FAULTS = ROOT / "benchmarks" / "faults.json"
 OUTCOMES = ("failed", "stopped", "lost", "doubled", "repeated", "untrue", "hung")
 
 
@@ -44,22 +45,52 @@ def faults_table() -> str:
     }
     for fault in data.FAULTS:
         others: dict[str, list[str]] = {}
-        for name, code in operations:
-            if not fault.codes or code in fault.codes:
-                end = data.ends(name, fault.name)
-                if end != fault.ends:
-                    others.setdefault(end, []).append(name)
+        met = [name for name, _ in operations if data.met(name, fault)]
+        for name in met:
+            end = data.ends(name, fault.name)
+            if end != fault.ends:
+                others.setdefault(end, []).append(name)
         words = "; ".join(f"{_end(end)}: {', '.join(names)}" for end, names in others.items())
-        met = [name for name, code in operations if not fault.codes or code in fault.codes]
-        only = "" if len(met) == len(operations) else f" (only {', '.join(met)})"
+        every = {name for name, _ in operations} - data.PARTS.keys() <= set(met)
+        only = "" if every else f" (only {', '.join(met)})"
         lines.append(
             f"| {fault.name} | {fault.meaning}{only} | {strikes[fault.strikes]} | {_end(fault.ends)} | {words} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def operations_table() -> str:
+    """The operations of the table, where each runs, and the operators and sensors that have no row, as Markdown."""
+    data, operations = matrix()
+    lines = ["| Operation | Main call | Tested in | Faults |", "|---|---|---|---|"]
+    for name, code in operations:
+        part = data.PARTS.get(name)
+        places = dict.fromkeys(place for fault in data.FAULTS for place in data.met(name, fault))
+        faults = f"{', '.join(part.faults)}: {part.reason}" if part else "all that it can meet"
+        lines.append(f"| {name} | {code} | {', '.join(places)} | {faults} |")
+    lines += ["", "| Not in the table | Why |", "|---|---|"]
+    lines += [f"| `{name}` | {reason} |" for name, reason in data.LEFT_OUT.items()]
+    return "\n".join(lines) + "\n"
+
+
+def faults_record() -> str:
+    """When all cells were run last, and how many passed, as Markdown."""
+    if not FAULTS.exists():
+        return "No run of every cell is recorded yet.\n"
+    found: dict[str, Any] = json.loads(FAULTS.read_text("utf-8"))
+    about, failed = found["machine"], found["failed"]
+    versions = f"Airflow {about['apache-airflow']}, Python {about['python']}"
+    ran = found["passed"] + len(failed)
+    words = f"{ran:,} of {found['cells']:,} cells were run on {found['date']}; {versions}. {found['passed']:,} passed"
+    return (
+        f"{words}, **{len(failed):,} failed**: {'; '.join(failed)}.\n"
+        if failed
+        else f"{words}, none failed.\n"
+    )
+
+
 def _end(end: str) -> str:
-    return f"`{end}`" if end.startswith("Mirakl") else end
+    return f"`{end}`" if end.startswith(("Mirakl", "Airflow")) else end
 
 
 def results() -> dict[str, Any]:
@@ -223,6 +254,8 @@ def write(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     made = {
         "faults.inc": faults_table(),
+        "faults_run.inc": faults_record(),
+        "fault_operations.inc": operations_table(),
         "ledger.inc": ledger_table(),
         "ledger.svg": picture(),
         "mutants.inc": mutants_table(),

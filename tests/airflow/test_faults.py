@@ -6,8 +6,10 @@ sandbox's time runs 20,000 times as fast, so a wait of a day takes four seconds;
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import random
 import re
 import sys
@@ -21,15 +23,21 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "live"))
 import fault_matrix
+from airflow.models import BaseOperator
 from fault_matrix import FAULTS, OTHERWISE, PARTLY, PERSON, Fault, ends
-from operations import OPERATIONS, Operation, Stand
+from matrix_operations import MORE
+from operations import OPERATIONS as STRUCK
+from operations import Operation, Stand
 
+from airflow_provider_mirakl import operators, sensors
 from airflow_provider_mirakl.client import exchange
 from airflow_provider_mirakl.jobs.table import JOBS as KINDS
 from airflow_provider_mirakl.runtime import waiting
+from airflow_provider_mirakl.sandbox.machine.faults import KINDS as KINDS_OF_FAULTS
 from airflow_provider_mirakl.sandbox.operations import OPERATIONS as CALLS
 from airflow_provider_mirakl.shops import fetch
 
+OPERATIONS = (*STRUCK, *MORE)
 SPEED = 20_000.0
 SAMPLE = 12
 PACED = {"upsert", "upsert in a worker", "delete", "delta", "catalog export", "orders extract"}
@@ -37,19 +45,21 @@ JOBS = {"resync", "shipments", "P41", "OF01", "OF24", "STO01", "PRI01", "OF52", 
 REPEATABLE = {kind.code for kind in KINDS.values() if kind.unclear == "resend"} | {"OF24", "A02"}
 """What is sent again when it is not known whether Mirakl took it, because that does no harm."""
 BOUND = re.compile(r"(try|failure) \d+ of \d+|(refused_timeout|timeout)=|did not end within")
-ERROR = re.compile(r"^(?:airflow_provider_mirakl\S*\.)?(Mirakl\w+Error)(?::|$)", re.MULTILINE)
+ERROR = re.compile(r"^(?:airflow\S*\.)?(Mirakl\w+Error|AirflowSensorTimeout)(?::|$)", re.MULTILINE)
 
 
-MAIN = dict(fault_matrix.OPERATIONS)
+ROOT = Path(__file__).parents[2]
+BASES = ("MiraklInstanceOperator", "MiraklBaseSensor", "MiraklConnectSensor", "MiraklJobSensor")
+"""Classes that others are built on."""
+MAIN = fault_matrix.MAIN
 
 
 def cells() -> Iterator[tuple[Operation, Fault, str]]:
     """The cells of the table: operation, fault, and who waits or makes the calls."""
     for operation in OPERATIONS:
         for fault in FAULTS:
-            if not fault.codes or MAIN[operation.name] in fault.codes:
-                for where in ("worker", "triggerer") if operation.deferrable else ("worker",):
-                    yield operation, fault, where
+            for where in fault_matrix.met(operation.name, fault):
+                yield operation, fault, where
 
 
 def chosen() -> list[Any]:
@@ -68,6 +78,7 @@ def bounded(operation: Operation) -> Operation:
     if operation.name in PACED:
         more = {"refused_timeout": 3.0, "max_failures": 2}
     words = "".join(f", {name}={value!r}" for name, value in more.items())
+    words += f", {operation.limits}" if operation.limits else ""
     return replace(operation, arguments=operation.arguments + words)
 
 
@@ -129,3 +140,35 @@ def test_the_table_names_operations_and_faults_that_there_are() -> None:
     assert all(MAIN[operation.name] == operation.code for operation in OPERATIONS if operation.code)
     pairs = {(operation.name, fault.name) for operation, fault, _ in cells()}
     assert set(OTHERWISE) <= pairs
+    worker_only = {operation.name for operation in OPERATIONS if not operation.deferrable}
+    assert worker_only == set(fault_matrix.WORKER_ONLY)
+    parts = {(name, fault) for name, part in fault_matrix.PARTS.items() for fault in part.faults}
+    assert parts <= pairs
+
+
+def test_the_table_has_every_kind_of_fault_of_the_sandbox() -> None:
+    assert {fault.rule["kind"] for fault in FAULTS} == set(KINDS_OF_FAULTS)
+
+
+def test_every_operator_and_sensor_has_a_row_or_a_reason() -> None:
+    there = {
+        name
+        for package in (operators, sensors)
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        if not module.ispkg
+        for name, found in vars(importlib.import_module(module.name)).items()
+        if isinstance(found, type)
+        and issubclass(found, BaseOperator)
+        and found.__module__ == module.name
+        and re.match("Mirakl|Djust", name)
+        and name not in BASES
+    }
+    rows = {operation.where.rpartition(" ")[2] for operation in OPERATIONS}
+    left_out = set(fault_matrix.LEFT_OUT)
+    assert not left_out & rows, "has a row by now"
+    assert there == (rows & there) | left_out
+    for name, reason in fault_matrix.LEFT_OUT.items():
+        for path in re.findall(r"tests/\S+\.py", reason):
+            assert (ROOT / path).exists(), (name, path)
+        for row in re.findall(r"\brow ([A-Z0-9]{3,4}\b|[a-z ]+?)(?:[:;,]|$| makes)", reason):
+            assert row in MAIN, (name, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -36,6 +37,32 @@ def test_the_table_of_faults_has_every_fault_and_every_exception() -> None:
     assert operations
 
 
+def test_the_operations_say_where_they_run_and_why_others_are_left_out() -> None:
+    data, operations = proof_pages.matrix()
+    rows, left_out = proof_pages.operations_table().split("\n\n")
+    found = [_bare(line).split(" | ") for line in rows.splitlines()[2:]]
+    assert [tuple(cells[:2]) for cells in found] == list(operations)
+    alone = {name for name, part in data.PARTS.items() if part.places == data.WORKER}
+    assert {name for name, _, where, _ in found if where == "worker"} == set(data.WORKER_ONLY) | alone
+    assert len(left_out.splitlines()) == len(data.LEFT_OUT) + 2
+
+
+@pytest.mark.parametrize(
+    ("failed", "words"), [([], "none failed"), (["P41, 503, worker"], "**1 failed**: P41, 503, worker.")]
+)
+def test_the_record_says_how_many_cells_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: list[str], words: str
+) -> None:
+    monkeypatch.setattr(proof_pages, "FAULTS", tmp_path / "faults.json")
+    assert "recorded yet" in proof_pages.faults_record()
+    about = {"apache-airflow": "3.3.2", "python": "3.11.7"}
+    record = {"machine": about, "date": "2026-11-26", "cells": 9, "passed": 8, "failed": failed}
+    (tmp_path / "faults.json").write_text(json.dumps(record))
+    said = proof_pages.faults_record()
+    assert f"{8 + len(failed)} of 9 cells were run on 2026-11-26; Airflow 3.3.2" in said
+    assert words in said
+
+
 def _bare(line: str) -> str:
     return line.strip("| ")
 
@@ -67,7 +94,7 @@ def test_the_kills_add_up_by_operation_and_by_victim() -> None:
         numbers = [[int(cell) for cell in cells] for _, *cells in rows]
         assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1]
         assert rows[-1][:2] == ["all", str(runs)]
-    assert {row["operation"] for row in found["counts"]} == {name for name, _ in proof_pages.matrix()[1]}
+    assert {row["operation"] for row in found["counts"]} == set(proof_pages.matrix()[0].STRUCK)
 
 
 def test_the_ledger_shows_every_figure_with_its_target() -> None:

@@ -257,6 +257,8 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
     :param shop_id: the shop; default the connection's own. Templated.
     :param deferrable: wait in the triggerer if Mirakl does not permit the call yet; default Airflow's
         ``[operators] default_deferrable``.
+    :param refused_timeout: longest time in seconds, or a timedelta, during which Mirakl may refuse the call as too
+        early.
     :param work_folder: folder of the watermark; default ``[mirakl] work_folder``. Templated.
     """
 
@@ -272,6 +274,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
     on_lost_state = Choice[OnLostState](get_args(OnLostState))
     shop_id = Maybe(Id())
     deferrable = Flag(templated=False)
+    refused_timeout = Seconds(least=0, templated=False)
     work_folder = Maybe(Location())
 
     def __init__(
@@ -287,6 +290,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         role: TextArg | None = None,
         shop_id: WholeArg | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        refused_timeout: float | timedelta = 24 * 3600.0,
         work_folder: PathArg | None = None,
         **kwargs: Unpack[TaskArguments],
     ) -> None:
@@ -301,6 +305,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         self.role = role
         self.shop_id = shop_id
         self.deferrable = deferrable
+        self.refused_timeout = refused_timeout
         self.work_folder = work_folder
 
     @abstractmethod
@@ -314,5 +319,11 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         return export(self, context)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
-        """Make the call after the wait in the triggerer."""
-        return self.execute(context)
+        """Make the call after the wait in the triggerer.
+
+        Airflow resumes without an event when a task is cleared just as it defers: then the limit begins again.
+        """
+        from airflow_provider_mirakl.runtime.direct_export import export
+
+        state = event.get("state") if isinstance(event, dict) else None
+        return export(self, context, refused_since=(state or {}).get("refused_since"))

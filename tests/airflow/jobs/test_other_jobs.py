@@ -16,6 +16,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklJobFailedError,
     MiraklNotFoundError,
     MiraklPermissionError,
+    MiraklRateLimitError,
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.operators.catalog_manager import (
@@ -476,6 +477,27 @@ def test_a_failed_export_moves_no_watermark(direct, tmp_path, mirakl_sandbox):
     with pytest.raises(MiraklPermissionError):
         direct(MiraklExportProductStatusOperator, **options).run()
     assert not list((tmp_path / "work").rglob("watermark*"))
+
+
+@an_hour_is_short
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_refusal_that_never_ends_ends_at_the_limit_that_the_log_names(
+    direct, tmp_path, mirakl_sandbox, deferrable, read_log
+):
+    mirakl_sandbox.fault("throttle", "CM11", times=None)
+    options = {
+        "target": str(tmp_path / "s.ndjson"),
+        "mirakl_conn_id": "mirakl_shop",
+        "deferrable": deferrable,
+    }
+    refused = direct(MiraklExportProductStatusOperator, refused_timeout=2, **options)
+    with pytest.raises(MiraklRateLimitError):
+        refused.run()
+    assert len(mirakl_sandbox.journal("CM11")) > 1
+    assert bool(refused.deferrals) is deferrable
+    log = " ".join(read_log().split())  # Airflow 3.0 breaks long lines
+    assert "unless a call is accepted before (refused_timeout=2 s)" in log
+    assert "giving up after refused_timeout=2 s" in log
 
 
 def test_deleted_products_are_exported(direct, worker, tmp_path, mirakl_sandbox):

@@ -6,11 +6,11 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeAlias
 
 from live_airflow import LiveAirflow
 
@@ -28,7 +28,7 @@ DAG = Template("""
 from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
-from airflow_provider_mirakl.operators.$module import $operator
+from airflow_provider_mirakl.$module import $operator
 
 with DAG(
     dag_id="$dag_id",
@@ -49,13 +49,17 @@ PRODUCTS = ids("p", 40)
 MASTERS = ids("MKL-02", 4, 1)
 
 
+Begin: TypeAlias = Callable[[Sandbox], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Operation:
     """What runs, and what has to be true afterwards.
 
     :param name: in the table.
-    :param where: module below ``operators`` and operator.
-    :param arguments: of the operator; ``$folder`` is the folder of the run, ``$data`` the data of the example Dags.
+    :param where: module below ``operators``, or ``sensors.`` and one below it, and operator or sensor.
+    :param arguments: of the operator; ``$folder`` is the folder of the run, ``$data`` the data of the example Dags,
+        and what ``begin`` returns.
     :param conn: the connection of the sandbox.
     :param code: Mirakl's code of the call that writes or submits; empty where the operation only reads.
     :param items: what Mirakl has to accept; empty where the sandbox books calls only.
@@ -65,6 +69,10 @@ class Operation:
     :param expects: how many items there are.
     :param deferrable: what ``deferrable`` is.
     :param speed: of the sandbox.
+    :param begin: what the sandbox holds before the run; its values go into ``arguments``, and ``expects`` instead of
+        the field.
+    :param target: file or folder below that of the run which has to hold ``expects`` rows, none twice.
+    :param limits: arguments that make the limits so short that a test can wait for them.
     """
 
     name: str
@@ -79,6 +87,9 @@ class Operation:
     expects: int = 0
     deferrable: bool = True
     speed: float = SPEED
+    begin: Begin | None = None
+    target: str = ""
+    limits: str = ""
 
 
 def connect(name: str, operator: str, arguments: str, *more: Any, **options: Any) -> Operation:
@@ -132,11 +143,19 @@ OPERATIONS = (
         PRODUCTS,
         once=False,
     ),
-    connect("catalog export", "MiraklConnectExportCatalogOperator", "target='$folder/catalog.ndjson'"),
+    connect(
+        "catalog export",
+        "MiraklConnectExportCatalogOperator",
+        "target='$folder/catalog.ndjson'",
+        begin=lambda sandbox: {"expects": len(sandbox.products())},
+        target="catalog.ndjson",
+    ),
     connect(
         "orders extract",
         "connect_orders MiraklConnectExtractOrdersOperator",
         "target='$folder/orders', format='ndjson', since='2026-01-01T00:00:00Z'",
+        begin=lambda sandbox: {"expects": len(sandbox.orders())},
+        target="orders",
     ),
     connect(
         "shipments",
@@ -272,7 +291,7 @@ FILES = {
 }
 
 
-def _with_offers(world: World) -> None:
+def with_offers(world: World) -> None:
     """Offers whose stock and prices can be imported."""
     now = world.clock.now()
     for number, sku in enumerate(PRODUCTS):
@@ -291,6 +310,8 @@ KEYS: dict[str, Any] = {
     "djust_keys": (f"djust{MARK}",),
 }
 
+
+CONN_TYPES = {"mirakl_connect_default": "mirakl_connect"}
 
 _UNCLEAR = re.compile(r'"event":"([^"\\]{0,160})[^"]*Messages >(?:\\n|\s)+MiraklUnclearSubmissionError')
 """The block of an unclear submission in a task's log."""
@@ -325,9 +346,11 @@ class Stand:
         self.sandbox = Sandbox(speed=speed or operation.speed, state=self.state, **KEYS, **settings).start()
         fill(self.sandbox)
         if operation.code in ("STO01", "PRI01"):
-            self.sandbox.call(_with_offers)
+            self.sandbox.call(with_offers)
         if operation.code == "deleteProducts":
             self.sandbox.seed({"id": each} for each in PRODUCTS)
+        begun = operation.begin(self.sandbox) if operation.begin else {}
+        self.expects = int(begun.get("expects", operation.expects))
         if fault is not None:
             self.sandbox.fault(**fault)
         found = connections(self.sandbox.url, self.sandbox.settings)
@@ -335,14 +358,16 @@ class Stand:
         self.connections = {name: found[operation.conn], f"{name}_djust": found["djust_default"]}
         module, _, operator = operation.where.partition(" ")
         self.dag = DAG.substitute(
-            module=module,
+            module=module if module.startswith("sensors.") else f"operators.{module}",
             operator=operator,
             dag_id=name,
             retries=retries,
             deferrable=operation.deferrable if deferrable is None else deferrable,
-            connection="mirakl_connect_conn_id" if module.startswith("connect") else "mirakl_conn_id",
+            connection=f"{CONN_TYPES.get(operation.conn, 'mirakl')}_conn_id",
             conn=name,
-            arguments=Template(operation.arguments).substitute(folder=folder, data=DATA, conn=name),
+            arguments=Template(operation.arguments).substitute(
+                {"folder": folder, "data": DATA, "conn": name} | dict(begun)
+            ),
         )
 
     def secrets(self) -> set[str]:
@@ -377,16 +402,29 @@ class Stand:
                 yield "stopped", unclear[1]
                 return
             yield "failed", _last_error(log)
-            if not re.search(r"\bMirakl\w+Error\b", log):
+            if not re.search(r"\b(Mirakl\w+Error|AirflowSensorTimeout)\b", log):
                 yield "untrue", "failed, and not with an error of the package"
             return
         missing = [item for item in wanted if item not in accepted] if operation.items else []
         if missing or len(accepted) < len(wanted):
             yield "lost", f"{len(accepted)} of {len(wanted)} accepted; missing {', '.join(missing[:5])}"
-        if operation.count and result.get(operation.count) != operation.expects:
-            yield "untrue", f"{operation.count} is {result.get(operation.count)}, not {operation.expects}"
+        if operation.count and result.get(operation.count) != self.expects:
+            yield "untrue", f"{operation.count} is {result.get(operation.count)}, not {self.expects}"
+        yield from self._wrong_rows()
         if result.get("failed"):
             yield "untrue", f"success with {result['failed']} failed"
+
+    def _wrong_rows(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the rows of the target."""
+        if not self.operation.target:
+            return
+        target = self.folder / self.operation.target
+        files = sorted(target.rglob("*.ndjson")) if target.is_dir() else [target]
+        rows = [line for file in files for line in file.read_text("utf-8").splitlines()]
+        if more := len(rows) - len(set(rows)):
+            yield "doubled", f"{more} rows of {target.name} are there twice"
+        if len(set(rows)) != self.expects:
+            yield "lost", f"{target.name} has {len(set(rows))} rows, not {self.expects}"
 
     def _accepted(self) -> Counter[str]:
         """How often Mirakl accepted each item; without items, the number of jobs, or of calls of each path."""

@@ -47,6 +47,16 @@ def verification(tmp_path: Path) -> Any:
 # A list
 
 
+def test_a_page_that_comes_once_more_under_another_token_is_kept_once(tmp_path: Path) -> None:
+    work = listing(tmp_path)
+    work.accept(page("A", "B", following="1 again"), NOON)
+    work.accept(page("A", "B", following="2"), NOON)
+    work.accept(page("C"), NOON)
+    assert work.end_round()
+    assert (tmp_path / "new" / "all.ndjson").read_text() == '{"id":"A"}\n{"id":"B"}\n{"id":"C"}\n'
+    assert work.products == 3
+
+
 def test_a_list_says_how_far_it_is_and_where_it_is(tmp_path: Path) -> None:
     work = listing(tmp_path)
     work.accept(page("A", "B", following="2"), NOON)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -380,11 +382,58 @@ def test_without_link_and_total_count_a_full_page_has_another_behind_it(
     ]
 
 
-def test_a_link_header_without_a_next_link_ends_a_listing(bench: Any, server: Any, steps: Any) -> None:
+@pytest.mark.parametrize("total", [{}, {"total_count": 2}], ids=["no total", "total"])
+def test_a_link_header_without_a_next_link_ends_a_listing(
+    bench: Any, server: Any, steps: Any, total: dict[str, int]
+) -> None:
+    server.script(steps.reply(200, page(1, 2) | total, Link='<https://x/?offset=0>; rel="previous"'))
+    assert items(bench.client(server.url).pages(by_size())) == [1, 2]
+
+
+@pytest.mark.parametrize("rest", [[3, 4], []], ids=["more", "none"])
+def test_a_missing_next_link_does_not_end_a_listing_whose_total_count_is_higher(
+    bench: Any, server: Any, steps: Any, rest: list[int]
+) -> None:
+    link = '<https://x/?offset=0>; rel="previous"'
     server.script(
-        steps.reply(200, page(1, 2) | {"total_count": 9}, Link='<https://x/?offset=0>; rel="previous"')
+        steps.reply(200, page(1, 2) | {"total_count": 4}, Link=link),
+        steps.reply(200, page(*rest) | {"total_count": 4}, Link=link),
+    )
+    assert items(bench.client(server.url).pages(by_size())) == [1, 2, *rest]
+
+
+def test_a_link_that_skips_a_page_is_not_followed_further_than_the_end_of_this_one(
+    bench: Any, server: Any, steps: Any
+) -> None:
+    server.script(
+        steps.reply(200, page(1, 2), Link='<https://x/?max=2&offset=4>; rel="next"'), steps.reply(200, page())
     )
     assert items(bench.client(server.url).pages(by_size())) == [1, 2]
+    assert [seen.target.partition("?")[2] for seen in server.seen] == ["max=2", "max=2&offset=2"]
+
+
+def test_a_page_of_which_rows_are_hidden_is_followed_by_the_one_that_the_link_names(
+    bench: Any, server: Any, steps: Any
+) -> None:
+    server.script(
+        steps.reply(200, page(1), Link='<https://x/?max=2&offset=2>; rel="next"'), steps.reply(200, page(3))
+    )
+    assert items(bench.client(server.url).pages(by_size())) == [1, 3]
+    assert [seen.target.partition("?")[2] for seen in server.seen] == ["max=2", "max=2&offset=2"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda reply: offset_page(reply, "data", by_size, offset=2, page_size=2),
+        lambda reply: seek_page(reply, "data", by_token, page_token="t2"),
+    ],
+    ids=["offset", "seek"],
+)
+def test_a_page_that_leads_to_itself_is_an_error(read: Callable[[Reply], object]) -> None:
+    link = {"link": '<https://x/?max=2&offset=2>; rel="next"'}
+    with pytest.raises(MiraklReplyError, match="already read"):
+        read(Reply("P51", 200, link, json.dumps(page(1, 2, token="t2")).encode()))
 
 
 def test_a_list_that_the_document_requires_has_to_be_there(bench: Any, server: Any, steps: Any) -> None:

@@ -64,6 +64,14 @@ def test_progress_is_told(tmp_path: Path) -> None:
     assert (work.position, work.describe(60)) == ({"pages": 2, "items": 2}, "page 2, 2 items")
 
 
+def test_a_page_that_comes_once_more_under_another_token_is_kept_once(tmp_path: Path) -> None:
+    work = opened(tmp_path)
+    for token in ("0 again", "1"):
+        work.accept(Page(PAGES[0], call([("page", token)])), NOON)
+    assert asked(work) == {"page": "1"}
+    assert (work.position, work.items()) == ({"pages": 1, "items": 2}, PAGES[0])
+
+
 def test_a_cleared_task_reads_from_the_first_page(tmp_path: Path) -> None:
     accept(opened(tmp_path), 0)
     assert asked(opened(tmp_path, generation="after a clear")) == {"max": "2"}
