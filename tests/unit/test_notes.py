@@ -17,6 +17,7 @@ import airflow_provider_mirakl
 from airflow_provider_mirakl.exceptions import MiraklNoteError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
+from tests.damage import DAMAGE, damage
 
 PAGE = Path(__file__).parents[2] / "docs" / "files.md"
 MOMENT = "2026-01-31T10:00:00Z"
@@ -81,46 +82,16 @@ def note_of(kind: NoteKind[Any], folder: Path, generation: str = "one") -> Any:
     return kind.at(folder, generation=generation, name=kind.file.replace("*", "x"))
 
 
-def replaced(data: bytes, **values: Any) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(data) | values)
-
-
-DAMAGE: dict[str, Any] = {
-    "empty": lambda data: b"",
-    "blank": lambda data: b" \n",
-    "cut": lambda data: data[: len(data) // 2],
-    "cut at its end": lambda data: data[:-1],
-    "binary": lambda data: bytes(range(256)),
-    "not UTF-8": lambda data: data.replace(b'"', b'"\xff', 1),
-    "null": lambda data: b"null",
-    "list": lambda data: b"[]",
-    "number": lambda data: b"7",
-    "text": lambda data: b'"x"',
-    "an empty object": lambda data: b"{}",
-    "deep": lambda data: b"[" * 100_000,
-    "another version": lambda data: replaced(data, format=99),
-    "another content": lambda data: replaced(data, content=[1]),
-    "no content": lambda data: replaced(data, content=None),
-    "a folder": None,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("file", sorted(SAMPLES))
 def test_a_damaged_note_stops_the_task_or_is_restarted(
-    file: str, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    file: str, how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kind = kinds()[file]
     note = note_of(kind, tmp_path)
     note.write(msgspec.convert(SAMPLES[file], kind.type))
     path = Path(str(note.path))
-    data = path.read_bytes()
-    if DAMAGE[damage] is None:
-        path.unlink()
-        path.mkdir()
-    else:
-        path.write_bytes(DAMAGE[damage](data))
-        assert path.read_bytes() != data
+    damage(path, DAMAGE[how])
     with caplog.at_level(logging.WARNING):
         if kind.damaged == "stop":
             with pytest.raises(MiraklNoteError) as caught:

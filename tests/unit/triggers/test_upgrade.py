@@ -1,7 +1,9 @@
 """What earlier versions of the package left behind: their notes, states and stored triggers, recorded in ``stored/``.
 
 ``6fefee8`` is of November 2026, with the notes and triggers of this version. ``cf75b08`` is of five days before, with
-notes of format 1, which are refused: its package was never released.
+notes of format 1, which are refused: its package was never released. ``057a110`` is the last version whose states have
+no seals and checksums; its state knows six products, three of them sent again in another form, and three in a call
+without a reply.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import base64
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +34,7 @@ from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.triggers.paced import PacedTrigger, read_paced
 from airflow_provider_mirakl.triggers.poll import PollTrigger, read_event
 from airflow_provider_mirakl.triggers.stored import find_function
+from tests.damage import ANY_FILE, damage
 
 STORED = Path(__file__).parent / "stored"
 
@@ -65,6 +69,43 @@ def test_a_sync_and_its_state_go_on(tmp_path: Path) -> None:
     products = [{"id": f"p{number}"} for number in range(5)] + [{"id": "new5"}]
     again = plan_sync(products, folder / "again", folder / "state")
     assert (again.known, again.upsert.products, again.delete.products) == (6, 0, 0)
+
+
+def products(brand: str) -> list[dict[str, str]]:
+    return [{"id": f"P{number}", "brand": brand} for number in range(6)]
+
+
+def test_a_state_without_seals_goes_on_and_is_sealed_by_the_next_sync(tmp_path: Path) -> None:
+    state = restored("057a110", tmp_path) / "state"
+    sync = plan_sync(products("a"), tmp_path / "sync", state)
+    assert (sync.known, sync.upsert.products) == (6, 6)
+    (base,) = state.glob("base-*.ndjson")
+    damage(base, lambda data: data.replace(b'"P1"', b'"PX"'))
+    with pytest.raises(MiraklNoteError, match="was changed after it was written"):
+        plan_sync(products("a"), tmp_path / "again", state)
+
+
+def test_what_a_worker_of_the_version_before_still_notes_is_read(tmp_path: Path) -> None:
+    """While a fleet is upgraded, such a worker may note a chunk that a newer sync has overtaken."""
+    state = restored("057a110", tmp_path) / "state"
+    shutil.rmtree(state / "intents")
+    sync = plan_sync(products("a"), tmp_path / "sync", state)
+    sync.intend(sync.upsert, 0)
+    sync.commit(sync.upsert, 0)
+    (sealed,) = (state / "journal").iterdir()
+    generation = sealed.name.partition("-")[0]
+    (state / "journal" / f"{generation}-z-late-upsert-000000-0.ndjson").write_text('["P1","",0]\n')
+    assert plan_sync(products("a"), tmp_path / "again", state).upsert.products == 1
+
+
+@pytest.mark.parametrize("how", ANY_FILE)
+@pytest.mark.parametrize("part", ["base-*.ndjson", "journal/*", "intents/*"])
+def test_a_damaged_file_of_a_state_without_seals_stops_the_sync(part: str, how: str, tmp_path: Path) -> None:
+    (path,) = (restored("057a110", tmp_path) / "state").glob(part)
+    damage(path, ANY_FILE[how])
+    with pytest.raises(MiraklNoteError, match="remove it to start over") as caught:
+        plan_sync(products("a"), tmp_path / "sync", tmp_path / "state")
+    assert caught.value.path == str(path)
 
 
 def test_a_submitted_job_is_not_submitted_again(tmp_path: Path) -> None:
