@@ -252,6 +252,7 @@ class RowsJobOperator(CheckedJobOperator):
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
         if len(work.left) < 2 or self.unclear_policy != "resend":
             return
+        book.save()  # the triggerer reads it
         place = place_of(
             open_batches,
             folder=str(run.folder),
@@ -299,10 +300,6 @@ class RowsJobOperator(CheckedJobOperator):
     def copy(self) -> StoragePath:
         """The copy of the objects that is sent, one per line, in the task's folder."""
         return self.task_run.folder / "sent" / "rows.ndjson"
-
-    def has_copy(self) -> bool:
-        """Whether the copy exists."""
-        return self.copy.exists()
 
     def rows(self) -> Iterator[bytes]:
         """The encoded objects that are sent."""
