@@ -25,7 +25,6 @@ from airflow_provider_mirakl.files.sealed import Stamp, stamp_of
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.jobs.book import JobBook
-from airflow_provider_mirakl.jobs.copies import changed_copy
 from airflow_provider_mirakl.jobs.table import JobKind, evaluate
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.runtime import waiting
@@ -212,11 +211,9 @@ class JobRun:
     def _copied(self) -> tuple[str, Stamp | None]:
         """Check and copy the input: its hash, and what its copy is recognized by.
 
-        :raises MiraklInputError: it is invalid, or a folder is in the place of the copy.
+        :raises MiraklInputError: it is invalid.
         """
         task = self.task
-        if task.copy is not None and task.copy.is_dir():
-            raise changed_copy(task.copy)
         payload = task.payload(task.caller)
         return payload, None if task.copy is None else stamp_of(task.copy)
 

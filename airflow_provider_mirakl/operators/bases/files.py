@@ -240,10 +240,17 @@ class FileJobOperator(CheckedJobOperator):
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """What the check found."""
+        path = run.folder / "lint.json"
         try:
-            return {"lint": json.loads((run.folder / "lint.json").read_bytes())}
-        except (FileNotFoundError, ValueError):
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
             return {"lint": None}
+        except (IsADirectoryError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not found:
+            self.log.warning("%s cannot be read, so the result does not say what the check found.", path)
+            return {"lint": None}
+        return {"lint": found}
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
         """The file, with a unique name."""

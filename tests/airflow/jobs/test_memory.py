@@ -128,6 +128,29 @@ def test_objects_rejected_before_the_disk_was_lost_still_fail_the_task(fleet, mi
     assert "lost with the work folder" in result["errors"][0]["message"]
 
 
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e5)  # the first poll finds it running
+@pytest.mark.parametrize("how", ["empty", "number", "a folder"])
+def test_objects_rejected_before_their_file_was_damaged_still_fail_the_task(
+    fleet, mirakl_sandbox, tmp_path, how
+):
+    wrong, good = {"mirakl_product_id": "MKL-001"}, {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+    task = fleet(
+        "CM21", source=[wrong, good], on_invalid="reject", batch_size=100, max_failed_items=0, keep=True
+    )
+
+    def damaging() -> None:
+        (path,) = tmp_path.glob("work/**/rejected.ndjson")
+        damage(path, LINES[how])
+        mirakl_sandbox.advance(5e5)
+
+    task.meanwhile = damaging
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
+        task.run()
+    result = caught.value.outcome
+    assert (result["failed"], result["rejected"], result["rejects"]) == (1, 1, None)
+    assert "the reasons were lost" in result["errors"][0]["message"]
+
+
 @pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
 def test_a_retry_on_a_fresh_disk_submits_nothing_twice(fleet, mirakl_sandbox, code):
     """From Airflow 3.3 on the task's state has what is known."""
@@ -265,7 +288,7 @@ def test_a_copy_that_is_damaged_while_a_submission_waits_is_not_sent(fleet, mira
     assert caught.value.path == str(copies[0])
     assert accepted(mirakl_sandbox, "P41") == 1
     if copies[0].is_dir():
-        with pytest.raises(MiraklNoteError, match="Remove it: a retry copies the source again"):
+        with pytest.raises(MiraklStorageError, match="is a folder, but this package keeps a file there"):
             task.run()
         copies[0].rmdir()
     del task.fire
