@@ -8,11 +8,12 @@ if another tool rewrote it: jq, an editor, ``json.dumps``.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import chain
+from contextlib import ExitStack, suppress
+from itertools import chain, islice, repeat
 from typing import IO, Literal
 
 import msgspec
@@ -20,9 +21,11 @@ import msgspec
 from airflow_provider_mirakl.catalog.json_rows import PRETTY
 from airflow_provider_mirakl.catalog.rows import Batch, Refused, Source
 from airflow_provider_mirakl.catalog.shaping import Shaping
-from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
+from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, line_blocks, writing
 from airflow_provider_mirakl.outcome import ErrorCount, ItemResult
+
+log = logging.getLogger(__name__)
 
 _FIELDS = {"line", "id", "problems", "row", "cells"}
 _POSITION = re.compile(r"\A\[\d+\](: |\.)")
@@ -142,17 +145,40 @@ def _raw_or_text(row: bytes) -> msgspec.Raw | str:
     return msgspec.Raw(row)
 
 
-def rejected_items(path: StoragePath) -> Iterator[ItemResult]:
-    """The rows of a rejects file as failed items.
+def rejected_items(path: StoragePath, noted: int) -> Iterator[ItemResult]:
+    """The rows of a rejects file as failed items. They count even if the file does not list them any more.
 
-    :param path: the rejects file.
+    :param path: the rejects file; it may be missing or damaged.
+    :param noted: how many rows were rejected; 0 if the version before did not note it.
     """
-    with path.open("rb") as file:
-        for lines in line_blocks(file):
-            for line in lines:
-                entry = _Problems.decode(line)
-                problems = (_POSITION.sub("", problem) for problem in entry.problems)
-                yield ItemResult(entry.id or "", "failed", "REJECTED", "; ".join(problems))
+    listed = 0
+    for _, entry in islice(_kept(path), noted or None):
+        listed += 1
+        problems = (_POSITION.sub("", problem) for problem in entry.problems)
+        yield ItemResult(entry.id or "", "failed", "REJECTED", "; ".join(problems))
+    if listed < noted:
+        log.warning(
+            "%s lists %d of %s: it was damaged, or lost with the work folder. The others count as failed too. To see "
+            "their reasons, run the task on the source again.",
+            path,
+            listed,
+            counted(noted, "rejected row"),
+        )
+        lost = ItemResult(
+            "",
+            "failed",
+            "REJECTED",
+            f"the reasons were lost with the work folder, or {path.name} was damaged",
+        )
+        yield from repeat(lost, noted - listed)
+
+
+def rejected_lines(path: StoragePath) -> Iterator[bytes]:
+    """The lines of a rejects file that can be read, each terminated.
+
+    :param path: the rejects file; it may be missing or damaged.
+    """
+    return (line + b"\n" for line, _ in _kept(path) if is_reject(line))
 
 
 class _Reasons(msgspec.Struct):
@@ -161,6 +187,17 @@ class _Reasons(msgspec.Struct):
 
 
 _Problems = msgspec.json.Decoder(_Reasons)
+
+
+def _kept(path: StoragePath) -> Iterator[tuple[bytes, _Reasons]]:
+    """The rows of a rejects file that can be read."""
+    with suppress(FileNotFoundError, IsADirectoryError), path.open("rb") as file:
+        for line in chain.from_iterable(line_blocks(file)):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                entry = _Problems.decode(line)
+                if entry.problems:
+                    yield line, entry
+
 
 SURPLUS = re.compile(r"\(column \d+\)\Z")
 

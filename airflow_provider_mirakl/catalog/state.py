@@ -5,8 +5,12 @@ A state is a folder::
     state.json                     the current base, the ends of its partitions, and the sync that may change it
     base-000007.ndjson             ["id", hash of the content, hash of the bytes], in 256 partitions by id
     rows-000007.bin                only the hashes of the bytes, sorted: a row found here is unchanged
-    journal/000007-<chunk>.ndjson  products accepted since, as in the base; both hashes null for a delete
-    intents/<time>-<sync>-<id>.ndjson  the products of a call whose result is not known, or not yet
+    journal/000007-<chunk>.sealed.ndjson  products accepted since, as in the base; both hashes null for a delete
+    intents/<time>-<sync>-<id>.sealed.ndjson  the products of a call whose result is not known, or not yet
+
+``state.json`` has the checksums of the base and its rows; the other files end with a seal
+(:mod:`airflow_provider_mirakl.files.sealed`). Files of the version before have neither: their names lack ``.sealed``,
+and its ``state.json`` lacks the checksums, until the next sync folds them into a new base.
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
@@ -46,7 +50,7 @@ import time
 import uuid
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from typing import IO
 from zlib import crc32
@@ -62,10 +66,11 @@ from airflow_provider_mirakl.catalog.product import (
 )
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError, counted
 from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.sealed import SealedLines, sealed_lines, sealing
 from airflow_provider_mirakl.files.storage import (
-    BLOCK,
     Spill,
     StoragePath,
+    is_file,
     names,
     plain,
     remove,
@@ -82,10 +87,12 @@ Known = dict[str, tuple[str, int]]
 """Ids with the hashes of content and bytes."""
 _Entry = tuple[str, str | None, int | None]
 _DOUBT = "", 0
-_INTENT = re.compile(r"(?P<time>\d{11})-(?P<sync>.+)-[0-9a-f]{8}\.ndjson")
+_SEALED = ".sealed.ndjson"
+_INTENT = re.compile(r"(?P<time>\d{11})-(?P<sync>.+)-[0-9a-f]{8}(\.sealed)?\.ndjson")
 
 _encode_lines = msgspec.json.Encoder().encode_lines
 _decode_known = msgspec.json.Decoder(tuple[str, str, int]).decode_lines
+_decode_entry = msgspec.json.Decoder(_Entry).decode
 _decode_entries = msgspec.json.Decoder(_Entry).decode_lines
 _decode_open = msgspec.json.Decoder(OpenProduct).decode
 _decode_id = msgspec.json.Decoder(ProductIdentifier).decode
@@ -100,9 +107,12 @@ class _Content(msgspec.Struct):
     ends: list[int] = msgspec.field(default_factory=list)
     intents: list[str] = msgspec.field(default_factory=list)
     """Intents whose products are uncertain in the base, or were made certain since."""
+    base_checksum: int | None = None
+    rows_checksum: int | None = None
+    """CRC-32 of the files of the base; ``None`` for a base that the version before wrote."""
 
 
-_FIX = "Restore the folder from a backup, or remove it to start over, which sends every product again."
+_FIX = "Restore the folder of the state from a backup, or remove it to start over, which sends every product again."
 
 STATE = NoteKind(
     file="state.json",
@@ -150,12 +160,11 @@ class State:
         if not self._content.ends:
             return hashes
         path = self._rows(self.generation)
-        try:
+        with self._reading_base(path):
             data = path.read_bytes()
-        except FileNotFoundError:
-            raise self._damaged(f"{path.name} is missing") from None
-        if len(data) != self.products * hashes.itemsize:
-            raise self._damaged(f"{path.name} does not contain {self.products:,} products")
+            if len(data) != self.products * hashes.itemsize:
+                raise self._damaged(path, f"does not contain {self.products:,} products")
+            self._compare(path, crc32(data), self._content.rows_checksum)
         hashes.frombytes(data)
         return hashes
 
@@ -168,22 +177,25 @@ class State:
             yield from ({} for _ in range(PARTITIONS))
             return
         path = self._base(self.generation)
-        start = known = 0
-        try:
-            with path.open("rb") as file:
-                for end in self._content.ends:
-                    if end < start:
-                        raise self._damaged("its note has partitions that end before they begin")
-                    entries = _decode_known(file.read(end - start))
-                    known += len(entries)
-                    start = end
-                    yield {item_id: (content, row) for item_id, content, row in entries}
-        except FileNotFoundError:
-            raise self._damaged(f"{path.name} is missing") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._damaged(f"{path.name} cannot be read: {error}") from error
-        if known != self.products:
-            raise self._damaged(f"{path.name} contains {known:,} products instead of {self.products:,}")
+        start = known = size = checksum = 0
+        with self._reading_base(path), path.open("rb") as file:
+            for end in self._content.ends:
+                if end < start:
+                    raise self._damaged(
+                        self._note.path, "cannot be read: it has partitions that end before they begin"
+                    )
+                data = file.read(end - start)
+                checksum = crc32(data, checksum)
+                entries = _decode_known(data)
+                known += len(entries)
+                size += len(data)
+                start = end
+                yield {item_id: (content, row) for item_id, content, row in entries}
+            if known != self.products:
+                raise self._damaged(path, f"contains {known:,} products instead of {self.products:,}")
+            if size != start:
+                raise self._damaged(path, f"has {size:,} bytes instead of {start:,}")
+            self._compare(path, checksum, self._content.base_checksum)
 
     # Intents are folded first, then journal files in the order of their names: certain entries override uncertain ones
     # from before the call.
@@ -199,9 +211,9 @@ class State:
         # An earlier intent of this process stays: its call was not answered, and may still arrive.
         folder = self.folder / "intents"
         folder.mkdir(parents=True, exist_ok=True)
-        self._intent = folder / f"{int(time.time()):011d}-{sync}-{uuid.uuid4().hex[:8]}.ndjson"
-        with writing(self._intent) as file:
-            file.write(_uncertain(_ids(plan, chunk_index)))
+        self._intent = folder / f"{int(time.time()):011d}-{sync}-{uuid.uuid4().hex[:8]}{_SEALED}"
+        with writing(self._intent) as file, sealing(file) as lines:
+            lines.write(_uncertain(_ids(plan, chunk_index)))
         try:
             self._check(sync)
         except MiraklInputError:
@@ -240,8 +252,8 @@ class State:
                     self.folder,
                     counted(uncertain, "product"),
                 )
-        with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as file:
-            file.write(_encode_lines(entries))
+        with self._journal(f"{plan.kind}-{chunk_index:06d}-{plan.id}") as lines:
+            lines.write(_encode_lines(entries))
         self.withdraw()
 
     def _open_ids(self, sync: str) -> set[str]:
@@ -250,13 +262,13 @@ class State:
             entry[0]
             for name, of_sync, age in self._intents()
             if of_sync != sync and age < LONGEST_CALL
-            for entry in self._intent_entries(name)
+            for entry in self._entries(self.folder / "intents" / name)
         }
 
     def _intents(self) -> list[tuple[str, str, float]]:
         """Name, sync and age in seconds of each intent."""
         now = time.time()
-        found = map(_INTENT.fullmatch, names(self.folder / "intents"))
+        found = map(_INTENT.fullmatch, self._names("intents"))
         return [(match[0], match["sync"], now - int(match["time"])) for match in found if match]
 
     def doubt(self, ids: Iterable[str], *, reader: str) -> None:
@@ -273,7 +285,7 @@ class State:
         else:
             self._doubt(f"z-doubt-{reader}", chain((first,), found))
 
-    def refresh(self) -> AbstractContextManager[IO[bytes]]:
+    def refresh(self) -> AbstractContextManager[SealedLines]:
         """Open a journal for products with known content and new bytes, which need not be sent."""
         return self._journal("a-refresh")
 
@@ -292,9 +304,9 @@ class State:
         intents = self._intents()
         new = [name for name, _, _ in intents if name not in self._content.intents]
         for name in new:
-            self._spill(self._intent_entries(name), changes)
+            self._spill(self._entries(self.folder / "intents" / name), changes)
         journal = self.folder / "journal"
-        waiting = [name for name in names(journal) if name.startswith(f"{self.generation:06d}-")]
+        waiting = [name for name in self._names("journal") if name.startswith(f"{self.generation:06d}-")]
         for name in waiting:
             self._spill(self._entries(journal / name), changes)
         if new or waiting:
@@ -314,35 +326,35 @@ class State:
         self._write_base(changes, content)
         self._check(content.sync)
         self._put_in_force(content)
-        for name in names(journal):
+        for name in self._names("journal"):
             if name < f"{content.generation:06d}":
                 remove(journal / name)
         remove(self._base(old))
         remove(self._rows(old))
 
-    def _intent_entries(self, name: str) -> Iterator[_Entry]:
-        """The entries of an intent; none if its process has removed it meanwhile."""
-        with suppress(FileNotFoundError):
-            yield from self._entries(self.folder / "intents" / name)
-
     def _entries(self, path: StoragePath) -> Iterator[_Entry]:
-        """The entries of a journal file or an intent. Every line is terminated, so a truncated file is noticed."""
-        rest, words = b"", f"{path.name} in {path.parent.name}"
-        try:
-            with path.open("rb") as file:
-                while block := file.read(BLOCK):
-                    whole, mark, rest = (rest + block).rpartition(b"\n")
-                    yield from _decode_entries(whole + mark)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._damaged(f"{words} cannot be read: {error}") from error
-        if rest:
-            raise self._damaged(f"{words} is truncated")
+        """The entries of a journal file or an intent; an error instead of the end if it was damaged.
+
+        None if it was removed meanwhile: an intent by its own process, a journal file by a sync that has begun since,
+        which :meth:`_fold` notices.
+        """
+        read = sealed_lines if path.name.endswith(_SEALED) else _unsealed_lines
+        with suppress(FileNotFoundError), self._reading(path), path.open("rb") as file:
+            yield from map(_decode_entry, read(file))
+
+    def _names(self, folder: str) -> list[str]:
+        """The names of the files in a folder of the state, in order; a missing one has none."""
+        path = self.folder / folder
+        found = names(path)
+        if not found and is_file(path):
+            raise self._damaged(path, "is a file, and no folder")
+        return found
 
     def _write_base(self, changes: Spill, content: _Content) -> None:
         """Write a new base with the changes, and note its size in its content."""
         hashes = Spill()
         with writing(self._base(content.generation)) as base:
-            end = 0
+            end = content.base_checksum = 0
             for number, known in enumerate(self.partitions()):
                 for item_id, digest, row in _decode_entries(changes.read(number)):
                     if digest is None or row is None:
@@ -351,14 +363,18 @@ class State:
                         known[item_id] = digest, row
                 lines = _encode_lines([(item_id, *pair) for item_id, pair in known.items()])
                 base.write(lines)
+                content.base_checksum = crc32(lines, content.base_checksum)
                 end += len(lines)
                 content.ends.append(end)
                 content.products += len(known)
                 for _, row in known.values():
                     hashes.add(row >> 56, row.to_bytes(8, sys.byteorder))
         with writing(self._rows(content.generation)) as rows:
+            content.rows_checksum = 0
             for first in hashes.keys():  # noqa: SIM118 - no mapping
-                rows.write(array("Q", sorted(array("Q", hashes.read(first)))).tobytes())
+                data = array("Q", sorted(array("Q", hashes.read(first)))).tobytes()
+                rows.write(data)
+                content.rows_checksum = crc32(data, content.rows_checksum)
         hashes.close()
 
     def _put_in_force(self, content: _Content) -> None:
@@ -374,8 +390,8 @@ class State:
             )
 
     def _doubt(self, name: str, ids: Iterable[str]) -> None:
-        with self._journal(name) as file:
-            file.write(_uncertain(ids))
+        with self._journal(name) as lines:
+            lines.write(_uncertain(ids))
 
     def _doubt_late(self, plan: Plan, chunk_index: int) -> None:
         """Note a chunk of an overtaken sync as uncertain, in the journal that is current when it has been written."""
@@ -394,8 +410,36 @@ class State:
         self._note = STATE.at(self.folder)
         return self._note.read() or _Content()
 
-    def _damaged(self, words: str) -> MiraklNoteError:
-        return MiraklNoteError(f"{self.folder}: {words}. {_FIX}", path=str(self.folder))
+    @contextmanager
+    def _reading(self, path: StoragePath) -> Iterator[None]:
+        """Say what is wrong with a file of the state. One that is missing is left to the caller."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError):  # an object store has no folders, so it finds no file
+            if path.is_dir():
+                raise self._damaged(path, "is a folder, and no file") from None
+            raise
+        except (
+            msgspec.DecodeError,
+            ValueError,
+            RecursionError,
+        ) as error:  # ValueError: not UTF-8, or not sealed
+            raise self._damaged(path, f"cannot be read: {error}") from error
+
+    @contextmanager
+    def _reading_base(self, path: StoragePath) -> Iterator[None]:
+        try:
+            with self._reading(path):
+                yield
+        except FileNotFoundError:
+            raise self._damaged(path, "is missing") from None
+
+    def _compare(self, path: StoragePath, checksum: int, noted: int | None) -> None:
+        if noted not in (None, checksum):
+            raise self._damaged(path, "was changed after it was written")
+
+    def _damaged(self, path: StoragePath, reason: str) -> MiraklNoteError:
+        return MiraklNoteError(f"{path} {reason}. {_FIX}", path=str(path))
 
     def _base(self, generation: int) -> StoragePath:
         return self.folder / f"base-{generation:06d}.ndjson"
@@ -403,12 +447,26 @@ class State:
     def _rows(self, generation: int) -> StoragePath:
         return self.folder / f"rows-{generation:06d}.bin"
 
-    def _journal(self, name: str) -> AbstractContextManager[IO[bytes]]:
+    @contextmanager
+    def _journal(self, name: str) -> Iterator[SealedLines]:
         (self.folder / "journal").mkdir(parents=True, exist_ok=True)
-        return writing(self._journal_file(name))
+        with writing(self._journal_file(name)) as file, sealing(file) as lines:
+            yield lines
 
     def _journal_file(self, name: str) -> StoragePath:
-        return self.folder / "journal" / f"{self.generation:06d}-{name}.ndjson"
+        return self.folder / "journal" / f"{self.generation:06d}-{name}{_SEALED}"
+
+
+def _unsealed_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file that the version before wrote: at least one, and each terminated.
+
+    :raises ValueError: after the last line.
+    """
+    line = b""
+    for line in file:
+        yield line
+    if not line.endswith(b"\n"):
+        raise ValueError("it is empty or truncated")
 
 
 def _ids(plan: Plan, chunk_index: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,6 +36,7 @@ from airflow_provider_mirakl.catalog.source import Format, open_source
 from airflow_provider_mirakl.catalog.state import PARTITIONS, Known, State, partition
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, one_of
 from airflow_provider_mirakl.files.notes import NoteKind, Store
+from airflow_provider_mirakl.files.sealed import SealedLines
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, plain, remove
 from airflow_provider_mirakl.files.text import AUTO
 
@@ -474,7 +475,7 @@ class _Refresh:
     def __init__(self, state: State, stack: ExitStack) -> None:
         self._state = state
         self._stack = stack
-        self._file: IO[bytes] | None = None
+        self._file: SealedLines | None = None
         self._waiting: list[tuple[str, str, int]] = []
 
     def add(self, item_id: str, mark: _Mark) -> None:

@@ -140,16 +140,17 @@ class Note(Generic[T]):
                 "content": content,
             }
         )
-        failure: OSError | None = None
+        failure: OSError | MiraklStorageError | None = None
         try:
             write_bytes(self.path, data)
-        except OSError as error:
+        except (OSError, MiraklStorageError) as error:
             failure = error
         is_kept = self._store is not None and self._store.set(self._key, data.decode())
         if failure is not None:
+            reason = getattr(failure, "strerror", None) or failure
             words = (
-                f"{self.path} cannot be written ({failure.strerror or failure}); free some space, or set "
-                "[mirakl] work_folder to a folder that this machine may write to"
+                f"{self.path} cannot be written ({reason}); free some space, or set [mirakl] work_folder to a folder "
+                "that this machine may write to"
             )
             if not is_kept:
                 # Without its cause: making a folder fails once for each of its parents, and the log shows all of them.

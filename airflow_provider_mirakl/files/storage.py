@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, TypeGuard, cast
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklMissingFileError, MiraklStorageError
 
 BLOCK = 1 << 20
 """Bytes copied at once. Large, because every call on a file in an object store is expensive."""
@@ -88,9 +88,24 @@ def unreadable(field: str, path: object, error: Exception) -> MiraklInputError:
 
 
 def remove(path: StoragePath) -> None:
-    """Remove a file; a missing one is not an error."""
-    with suppress(FileNotFoundError):
+    """Remove a file; a missing one is not an error.
+
+    :raises MiraklStorageError: a folder has its name.
+    """
+    with suppress(FileNotFoundError), _naming_a_folder(path):
         path.unlink()
+
+
+@contextmanager
+def _naming_a_folder(path: StoragePath) -> Iterator[None]:
+    """Say what to do about a folder where a file of the package should be."""
+    try:
+        yield
+    except IsADirectoryError:
+        raise MiraklStorageError(
+            f"{path} is a folder, but this package keeps a file there; remove it, and run the task again",
+            path=str(path),
+        ) from None
 
 
 def is_file(path: StoragePath) -> bool:
@@ -132,6 +147,8 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
 
     A local file is written under a temporary name next to it. An object store shows an object when its upload is
     complete, so a plain write is already atomic; an interrupted upload is discarded.
+
+    :raises MiraklStorageError: a folder has its name.
     """
     if _is_local(path):
         partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -140,7 +157,8 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            with _naming_a_folder(path):
+                partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
         return

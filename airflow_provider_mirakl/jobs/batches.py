@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from airflow_provider_mirakl.exceptions import duration
+from airflow_provider_mirakl.jobs.copies import changed_copy, check_copy
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.api.call import Call, Operation
@@ -21,12 +23,22 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.book import JobBook
     from airflow_provider_mirakl.jobs.table import JobId
 
-Batch = tuple[int, int]
-"""The start of a batch in the copy, in bytes, and its number of objects."""
+
+class Batch(NamedTuple):
+    """A batch in the copy.
+
+    :param begins: its start, in bytes.
+    :param objects: how many it has.
+    :param checksum: CRC-32 of its lines.
+    """
+
+    begins: int
+    objects: int
+    checksum: int
 
 
 def lay_out(copy: StoragePath, size: int) -> list[Batch]:
-    """The start of each batch.
+    """The batches of a copy.
 
     :param copy: the objects, one per line.
     :param size: objects in one batch.
@@ -35,8 +47,9 @@ def lay_out(copy: StoragePath, size: int) -> list[Batch]:
     with copy.open("rb") as file:
         begins = 0
         while lines := list(islice(file, size)):
-            batches.append((begins, len(lines)))
-            begins += sum(map(len, lines))
+            data = b"".join(lines)
+            batches.append(Batch(begins, len(lines), crc32(data)))
+            begins += len(data)
     return batches
 
 
@@ -48,6 +61,7 @@ class BatchWork:
     :param size: objects in one batch.
     :param call: makes the call of a batch.
     :param caller: the caller, with its role and shop.
+    :raises MiraklNoteError: the copy is not the one that the book notes.
     """
 
     not_before: datetime | None = None
@@ -62,6 +76,7 @@ class BatchWork:
     ) -> None:
         self._book = book
         self._copy = copy
+        check_copy(copy, book.copy)
         self._batches = lay_out(copy, size)
         self._call = call
         self._caller = caller
@@ -97,19 +112,24 @@ class BatchWork:
         return {"submitted": count - len(self.left), "batches": count}
 
     def next_call(self) -> Call[Any] | None:
-        """The next batch."""
+        """The next batch.
+
+        :raises MiraklNoteError: the copy was changed since the batches were laid out.
+        """
         if not (left := self.left):
             return None
-        begins, count = self._batches[left[0]]
+        batch = self._batches[left[0]]
         with self._copy.open("rb") as file:
-            file.seek(begins)
-            rows = [line.rstrip(b"\n") for line in islice(file, count)]
-        return self._call(self._caller, rows)
+            file.seek(batch.begins)
+            lines = list(islice(file, batch.objects))
+        if crc32(b"".join(lines)) != batch.checksum:
+            raise changed_copy(self._copy)
+        return self._call(self._caller, [line.rstrip(b"\n") for line in lines])
 
     def intend(self) -> None:
         """Note the batch as about to be sent: what cannot be noted must not be sent."""
         number = self.left[0]
-        self._book.intend(number, self._batches[number][1])
+        self._book.intend(number, self._batches[number].objects)
 
     def withdraw(self) -> None:
         """Note that Mirakl did not accept the batch."""

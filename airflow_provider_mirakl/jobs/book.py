@@ -27,6 +27,7 @@ import msgspec
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.files.notes import Note, NoteKind, Store
+from airflow_provider_mirakl.files.sealed import Stamp
 from airflow_provider_mirakl.files.storage import StoragePath
 
 Phase = Literal["intent", "submitted", "done", "failed", "abandoned"]
@@ -71,6 +72,7 @@ class _Content(msgspec.Struct):
     result: dict[str, Any] | None = None
     complete: bool = False
     rejected: int = 0
+    copy: Stamp | None = None
 
 
 JOB_BOOK = NoteKind(
@@ -110,6 +112,7 @@ class JobBook:
     :param complete: whether everything has been submitted.
     :param rejected: number of items that are not sent because they are invalid. It is noted here because the file that
         lists them can be lost with the work folder, and they must still count as failed.
+    :param copy: what the copy of the input is recognized by, if one is sent.
     """
 
     note: Note[_Content]
@@ -118,6 +121,7 @@ class JobBook:
     result: dict[str, Any] | None = None
     complete: bool = False
     rejected: int = 0
+    copy: Stamp | None = None
 
     @classmethod
     def open(
@@ -150,7 +154,15 @@ class JobBook:
         content = note.read()
         if content is None:
             return None
-        return cls(note, content.payload, content.entries, content.result, content.complete, content.rejected)
+        return cls(
+            note,
+            content.payload,
+            content.entries,
+            content.result,
+            content.complete,
+            content.rejected,
+            content.copy,
+        )
 
     @classmethod
     def load(cls, folder: StoragePath, *, generation: str, store: Store | None = None) -> JobBook:
@@ -257,7 +269,7 @@ class JobBook:
 
     @property
     def _content(self) -> _Content:
-        return _Content(self.payload, self.entries, self.result, self.complete, self.rejected)
+        return _Content(self.payload, self.entries, self.result, self.complete, self.rejected, self.copy)
 
 
 def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:

@@ -218,6 +218,9 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
         failed = {item.item_id for path in reports for item in read_failures(path)}
         if failed and not self.has_copy():
             raise MiraklInputError(f"{self.copy} is missing: it is on the disk of another worker.")
+        if failed:
+            assert self.book is not None  # noqa: S101 - its jobs have ended
+            self.check_copy(self.book)
         for row in self.rows() if failed else ():
             if str(json.loads(row).get(self._key)) in failed:
                 yield row

@@ -22,6 +22,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotYetError,
     MiraklRateLimitError,
 )
+from airflow_provider_mirakl.files.sealed import Stamp, stamp_of
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.jobs.book import JobBook
@@ -77,7 +78,10 @@ class JobTask(ChangesAsset, Defers, Protocol):
     def rejected(self, book: JobBook) -> Iterable[ItemResult]: ...
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None: ...
     def guard(self, client: Client, caller: Caller) -> None: ...
+    @property
+    def copy(self) -> StoragePath | None: ...
     def has_copy(self) -> bool: ...
+    def check_copy(self, book: JobBook) -> None: ...
     def lines(self) -> int | None: ...
     def hand_over(self, job_run: JobRun, book: JobBook) -> None: ...
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]: ...
@@ -157,17 +161,17 @@ class JobRun:
         if previous is None:  # tells a retry that nothing was sent
             JobBook.open(run.folder, generation=run.generation, payload="", store=run.memory)
         try:
-            payload = task.payload(task.caller)
+            payload, copy = self._copied()
             rejected = task.rejected_count
         except MiraklInputError as error:
             if previous is None or not previous.all_submitted:  # what is left to send must be valid
                 raise
             task.log.warning("%s A previous try submitted %s, which continues.", error, self._named(previous))
-            payload, rejected = previous.payload, previous.rejected
+            payload, rejected, copy = previous.payload, previous.rejected, previous.copy
         if previous is not None and previous.payload not in ("", payload):
             self._tell_changed(previous)
         book = JobBook.open(run.folder, generation=run.generation, payload=payload, store=run.memory)
-        book.rejected = rejected  # noted with the next entry
+        book.rejected, book.copy = rejected, copy  # noted with the next entry
         if previous is None and run.may_have_lost_notes:
             self._suspect(book)
         if book.job_ids and book.result is None:
@@ -185,7 +189,7 @@ class JobRun:
         task = self.task
         if not book.all_submitted and not task.has_copy():
             # Another disk. The source is copied again, and must match the first batches.
-            payload = task.payload(task.caller)
+            payload, book.copy = self._copied()
             if payload != book.payload and book.entries and not book.job_ids:
                 raise MiraklInputError(
                     "The input has changed, and it is not known whether Mirakl accepted the previous one, sent at "
@@ -201,7 +205,18 @@ class JobRun:
                 )
             if payload != book.payload:
                 return JobRun(task, self.context, begins=True, carried=carried, state=self._state).begin()
+        elif not book.all_submitted:
+            task.check_copy(book)
         return self.proceed(book)
+
+    def _copied(self) -> tuple[str, Stamp | None]:
+        """Check and copy the input: its hash, and what its copy is recognized by.
+
+        :raises MiraklInputError: it is invalid.
+        """
+        task = self.task
+        payload = task.payload(task.caller)
+        return payload, None if task.copy is None else stamp_of(task.copy)
 
     def proceed(self, book: JobBook) -> dict[str, Any]:
         """Submit, wait and evaluate."""

@@ -15,7 +15,12 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mirakl._compat import in_thread
-from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklError, MiraklTriggerEventError
+from airflow_provider_mirakl.exceptions import (
+    MiraklApiError,
+    MiraklError,
+    MiraklInputError,
+    MiraklTriggerEventError,
+)
 from airflow_provider_mirakl.triggers.stored import check_arguments, check_call, find_function
 
 log = logging.getLogger(__name__)
@@ -182,4 +187,6 @@ def load_error(dumped: dict[str, Any]) -> Exception:
     error.__dict__.update(data)
     if isinstance(error, MiraklApiError):
         error.faults = ()
+    if isinstance(error, MiraklInputError):
+        error.problems = ()  # the message has them
     return error

@@ -8,15 +8,20 @@ import pkgutil
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 import airflow_provider_mirakl
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.actions.book import plan_hash, read_plan, write_plan
+from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklStorageError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
+from airflow_provider_mirakl.files.storage import remove, write_bytes
+from airflow_provider_mirakl.operators.bases.files import FileJobOperator
+from tests.damage import DAMAGE, DATA, LINES, damage
 
 PAGE = Path(__file__).parents[2] / "docs" / "files.md"
 MOMENT = "2026-01-31T10:00:00Z"
@@ -81,46 +86,16 @@ def note_of(kind: NoteKind[Any], folder: Path, generation: str = "one") -> Any:
     return kind.at(folder, generation=generation, name=kind.file.replace("*", "x"))
 
 
-def replaced(data: bytes, **values: Any) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(data) | values)
-
-
-DAMAGE: dict[str, Any] = {
-    "empty": lambda data: b"",
-    "blank": lambda data: b" \n",
-    "cut": lambda data: data[: len(data) // 2],
-    "cut at its end": lambda data: data[:-1],
-    "binary": lambda data: bytes(range(256)),
-    "not UTF-8": lambda data: data.replace(b'"', b'"\xff', 1),
-    "null": lambda data: b"null",
-    "list": lambda data: b"[]",
-    "number": lambda data: b"7",
-    "text": lambda data: b'"x"',
-    "an empty object": lambda data: b"{}",
-    "deep": lambda data: b"[" * 100_000,
-    "another version": lambda data: replaced(data, format=99),
-    "another content": lambda data: replaced(data, content=[1]),
-    "no content": lambda data: replaced(data, content=None),
-    "a folder": None,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("how", DAMAGE)
 @pytest.mark.parametrize("file", sorted(SAMPLES))
 def test_a_damaged_note_stops_the_task_or_is_restarted(
-    file: str, damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    file: str, how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kind = kinds()[file]
     note = note_of(kind, tmp_path)
     note.write(msgspec.convert(SAMPLES[file], kind.type))
     path = Path(str(note.path))
-    data = path.read_bytes()
-    if DAMAGE[damage] is None:
-        path.unlink()
-        path.mkdir()
-    else:
-        path.write_bytes(DAMAGE[damage](data))
-        assert path.read_bytes() != data
+    damage(path, DAMAGE[how])
     with caplog.at_level(logging.WARNING):
         if kind.damaged == "stop":
             with pytest.raises(MiraklNoteError) as caught:
@@ -172,3 +147,50 @@ def test_a_damaged_page_is_never_read(damage: str, tmp_path: Path) -> None:
         MiraklNoteError, match=r"page-000000\.ndjson, a page of the listing, (is missing|was changed)"
     ):
         pages.read(0, checksum)
+
+
+@pytest.mark.parametrize("how", LINES)
+def test_a_damaged_plan_of_actions_is_none_or_whole(how: str, tmp_path: Path) -> None:
+    groups: list[list[Any]] = [[{"order_id": "O1", "quantity": 1}], [{"order_id": "O2", "quantity": 2}]]
+    write_plan(tmp_path, groups)
+    assert read_plan(tmp_path, plan_hash(groups)) == groups
+    damage(tmp_path / "actions.ndjson", LINES[how])
+    assert read_plan(tmp_path, plan_hash(groups)) in ([groups] if how == "cut at its end" else [None])
+
+
+@pytest.mark.parametrize("how", DATA)
+def test_what_a_damaged_check_found_is_not_in_the_result(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, task = tmp_path / "lint.json", SimpleNamespace(log=logging.getLogger("task"))
+    path.write_bytes(b'{"rows":1,"problems":0,"commonest":[],"notes":[],"findings":null}')
+
+    def delivered() -> Any:
+        return FileJobOperator.deliver(task, SimpleNamespace(folder=tmp_path), None, None, ())  # type: ignore[arg-type]
+
+    assert delivered()["lint"]["rows"] == 1
+    assert not caplog.records
+    damage(path, DATA[how])
+    assert delivered() == {"lint": None}
+    assert f"{path} cannot be read" in caplog.text
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.mkdir()
+    for change in (lambda: write_bytes(path, b"x"), lambda: remove(path)):
+        with pytest.raises(MiraklStorageError, match=r"is a folder, but .*; remove it") as caught:
+            change()
+        assert caught.value.path == str(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("file", sorted(SAMPLES))
+def test_a_note_is_not_written_over_a_folder(file: str, tmp_path: Path) -> None:
+    note = note_of(kinds()[file], tmp_path)
+    Path(str(note.path)).mkdir()
+    with pytest.raises(
+        MiraklStorageError, match=r"cannot be written .*is a folder, but .*; remove it"
+    ) as caught:
+        note.write(msgspec.convert(SAMPLES[file], kinds()[file].type))
+    assert caught.value.path == str(note.path)

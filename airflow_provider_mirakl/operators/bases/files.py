@@ -109,10 +109,6 @@ class FileJobOperator(CheckedJobOperator):
     def _is_csv(self) -> bool:
         return is_csv(self._name)
 
-    def has_copy(self) -> bool:
-        """Whether the copy exists."""
-        return self.copy.exists()
-
     def content(self) -> Any:
         """Open the copy for a try to send it."""
         return self.copy.open("rb")
@@ -244,10 +240,17 @@ class FileJobOperator(CheckedJobOperator):
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """What the check found."""
+        path = run.folder / "lint.json"
         try:
-            return {"lint": json.loads((run.folder / "lint.json").read_bytes())}
-        except (FileNotFoundError, ValueError):
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
             return {"lint": None}
+        except (IsADirectoryError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not found:
+            self.log.warning("%s cannot be read, so the result does not say what the check found.", path)
+            return {"lint": None}
+        return {"lint": found}
 
     def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
         """The file, with a unique name."""
@@ -262,8 +265,14 @@ class FileJobOperator(CheckedJobOperator):
         reports = [path for job in jobs for report, path in job.reports if report.lists == "failures"]
         if not reports or not all(is_csv(path.name) for path in (self.copy, *reports)):
             return None
-        if not self.copy.exists():
+        if not self.has_copy():
             self.log.warning("%s is missing, so the rejects file cannot be written.", self.copy)
+            return None
+        assert self.book is not None  # noqa: S101 - its jobs have ended
+        try:
+            self.check_copy(self.book)
+        except MiraklInputError as error:
+            self.log.warning("%s So the rejects file cannot be written.", error)
             return None
         target = run.folder / "rejects.csv"
         written = write_rejected_lines(self.copy, reports, target, self.id_column)

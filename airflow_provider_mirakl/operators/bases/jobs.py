@@ -158,9 +158,24 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
         :raises MiraklInputError: nothing was submitted.
         """
 
+    @property
+    def copy(self) -> StoragePath | None:
+        """The copy of the input that is sent; ``None`` where nothing of it is kept."""
+        return None
+
     def has_copy(self) -> bool:
-        """Whether the data to send still exists as :meth:`payload` left it."""
-        return True
+        """Whether the data to send still exists."""
+        return self.copy is None or self.copy.exists()
+
+    def check_copy(self, book: JobBook) -> None:
+        """Reject a copy that is not as :meth:`payload` left it.
+
+        :raises MiraklNoteError: it was changed.
+        """
+        from airflow_provider_mirakl.jobs.copies import check_copy
+
+        if self.copy is not None:
+            check_copy(self.copy, book.copy)
 
     def lines(self) -> int | None:
         """The number of lines that Mirakl will count; ``None`` if unknown."""

@@ -7,12 +7,16 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklItemsFailedError, Problem, counted
+from airflow_provider_mirakl.exceptions import (
+    MiraklInputError,
+    MiraklItemsFailedError,
+    Problem,
+    counted,
+)
 from airflow_provider_mirakl.files.paths import path_or_data
-from airflow_provider_mirakl.files.storage import remove, writing
+from airflow_provider_mirakl.files.storage import is_file, remove, writing
 from airflow_provider_mirakl.operators.bases.jobs import CheckedJobOperator
 from airflow_provider_mirakl.runtime.arguments import Choice, Flag, Maybe, Table, Text, Whole
 from airflow_provider_mirakl.runtime.choices import OnInvalid, OnUnclear, SourceFormat
@@ -192,18 +196,14 @@ class RowsJobOperator(CheckedJobOperator):
 
     @property
     def _has_rejected(self) -> bool:
-        return self.on_invalid == "reject" and self._rejected.exists()
+        return self.on_invalid == "reject" and is_file(self._rejected)
 
     def rejected(self, book: JobBook) -> Iterator[ItemResult]:
         """The objects that were not sent because they are invalid; they count as failed even if their file is lost."""
         from airflow_provider_mirakl.catalog.rejects import rejected_items
-        from airflow_provider_mirakl.outcome import ItemResult
 
-        if self._has_rejected:
-            yield from rejected_items(self._rejected)
-        else:
-            lost = ItemResult("", "failed", "REJECTED", "the reasons were lost with the work folder")
-            yield from repeat(lost, book.rejected)
+        if book.rejected or self._has_rejected:
+            yield from rejected_items(self._rejected, book.rejected)
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """The number of rejected objects."""
@@ -219,12 +219,15 @@ class RowsJobOperator(CheckedJobOperator):
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The objects that were rejected before the call, with the reasons, and those that Mirakl rejected."""
+        from airflow_provider_mirakl.catalog.rejects import rejected_lines
+
         target = run.folder / "rejects.ndjson"
-        # First the ones with their reasons: a file is recognized by how it begins.
-        wrong = self._rejected.read_bytes() if self._has_rejected else b""
-        found = bool(wrong)
+        found = False
         with writing(target) as file:
-            file.write(wrong)
+            # First the ones with their reasons: a file is recognized by how it begins.
+            for line in rejected_lines(self._rejected) if self._has_rejected else ():
+                file.write(line)
+                found = True
             try:
                 for row in self.failed(jobs):
                     file.write(row + b"\n")
@@ -252,6 +255,7 @@ class RowsJobOperator(CheckedJobOperator):
         work = BatchWork(book, self.copy, self.batch_size, self.batch, self.caller)
         if len(work.left) < 2 or self.unclear_policy != "resend":
             return
+        book.save()  # the triggerer reads it
         place = place_of(
             open_batches,
             folder=str(run.folder),
@@ -299,10 +303,6 @@ class RowsJobOperator(CheckedJobOperator):
     def copy(self) -> StoragePath:
         """The copy of the objects that is sent, one per line, in the task's folder."""
         return self.task_run.folder / "sent" / "rows.ndjson"
-
-    def has_copy(self) -> bool:
-        """Whether the copy exists."""
-        return self.copy.exists()
 
     def rows(self) -> Iterator[bytes]:
         """The encoded objects that are sent."""

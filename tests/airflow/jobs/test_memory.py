@@ -15,6 +15,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklError,
     MiraklInputError,
     MiraklItemsFailedError,
+    MiraklNoteError,
     MiraklReplyError,
     MiraklServerError,
     MiraklStorageError,
@@ -32,6 +33,7 @@ from airflow_provider_mirakl.operators.offers import (
     MiraklUpsertOffersOperator,
 )
 from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
+from tests.damage import LINES, damage
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
@@ -124,6 +126,29 @@ def test_objects_rejected_before_the_disk_was_lost_still_fail_the_task(fleet, mi
     result = caught.value.outcome
     assert (result["sent"], result["succeeded"], result["failed"], result["rejected"]) == (1, 1, 1, 1)
     assert "lost with the work folder" in result["errors"][0]["message"]
+
+
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e5)  # the first poll finds it running
+@pytest.mark.parametrize("how", ["empty", "number", "a folder"])
+def test_objects_rejected_before_their_file_was_damaged_still_fail_the_task(
+    fleet, mirakl_sandbox, tmp_path, how
+):
+    wrong, good = {"mirakl_product_id": "MKL-001"}, {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+    task = fleet(
+        "CM21", source=[wrong, good], on_invalid="reject", batch_size=100, max_failed_items=0, keep=True
+    )
+
+    def damaging() -> None:
+        (path,) = tmp_path.glob("work/**/rejected.ndjson")
+        damage(path, LINES[how])
+        mirakl_sandbox.advance(5e5)
+
+    task.meanwhile = damaging
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed") as caught:
+        task.run()
+    result = caught.value.outcome
+    assert (result["failed"], result["rejected"], result["rejects"]) == (1, 1, None)
+    assert "the reasons were lost" in result["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("code", ["P41", "STO01", "CM21", "CM52"])
@@ -241,6 +266,92 @@ def test_a_source_written_anew_while_the_submission_waits_is_not_sent_under_the_
     assert [path.read_text(encoding="utf-8") for path in sent] == [PRODUCTS]
     again = task.run()
     assert again["job_ids"] != result["job_ids"], "the new content is another job"
+
+
+@pytest.mark.parametrize("how", ["empty", "without its last line", "a folder"])
+def test_a_copy_that_is_damaged_while_a_submission_waits_is_not_sent(fleet, mirakl_sandbox, tmp_path, how):
+    fleet("P41", keep=True, wait_for_completion=False).run()
+    task = fleet("P41", keep=True, wait_for_completion=False, id_column="shop_sku")
+    task.ti.run_id = "second"
+    copies: list[Path] = []
+
+    def damaging(trigger: Any) -> Any:
+        (copy,) = set(tmp_path.glob("work/**/sent/p.csv")) - first
+        copies.append(copy)
+        damage(copy, LINES[how])
+        return type(task).fire(task, trigger)
+
+    first = set(tmp_path.glob("work/**/sent/p.csv"))
+    task.fire = damaging
+    with pytest.raises(MiraklNoteError, match="Remove it: a retry copies the source again") as caught:
+        task.run()
+    assert caught.value.path == str(copies[0])
+    assert accepted(mirakl_sandbox, "P41") == 1
+    if copies[0].is_dir():
+        with pytest.raises(MiraklStorageError, match="is a folder, but this package keeps a file there"):
+            task.run()
+        copies[0].rmdir()
+    del task.fire
+    assert len(task.run()["job_ids"]) == 1
+    assert copies[0].read_text(encoding="utf-8") == PRODUCTS
+
+
+def offers(*names: str) -> list[dict[str, Any]]:
+    base = {"product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "state_code": "11"}
+    base |= {"quantity": 1, "update_delete": "update"}
+    return [{"shop_sku": name} | base for name in names]
+
+
+@pytest.fixture
+def upsert(worker, mirakl_sandbox, mirakl_sandbox_connections):
+    """Runs a task whose offers the triggerer sends, each in a batch."""
+    mirakl_sandbox.world.settings.limits = "off"
+    options = {"batch_size": 1, "mirakl_conn_id": "mirakl_shop", "max_failed_items": None, "deferrable": True}
+
+    def make(source: Any, **more: Any) -> Any:
+        operator = {"task_id": "task", "wait_for_completion": False} | options | more
+        return worker(lambda: MiraklUpsertOffersOperator(source=source, **operator))
+
+    return make
+
+
+@pytest.mark.parametrize("how", ["empty", "without its last line", "a folder"])
+def test_a_copy_that_is_damaged_before_the_triggerer_sends_it_is_not_sent(
+    upsert, mirakl_sandbox, tmp_path, how
+):
+    task = upsert(offers("A", "B", "C"))
+
+    def damaging(trigger: Any) -> Any:
+        (copy,) = tmp_path.glob("work/**/sent/rows.ndjson")
+        damage(copy, LINES[how])
+        return type(task).fire(task, trigger)
+
+    task.fire = damaging
+    with pytest.raises(MiraklNoteError, match="Remove it: a retry copies the source again") as caught:
+        task.run()
+    assert caught.value.path.endswith("rows.ndjson")
+    assert not mirakl_sandbox.journal("OF24")
+    if Path(caught.value.path).is_dir():
+        Path(caught.value.path).rmdir()
+    del task.fire
+    assert len(task.run()["job_ids"]) == 3
+
+
+def test_the_triggerer_sends_all_of_a_source_that_changed_before_a_retry(upsert, mirakl_sandbox):
+    source = offers("A", "B", "C")
+    mirakl_sandbox.fault("status", "OF24", status=403, skip=2, times=1)
+    task = upsert(source)
+    with pytest.raises(MiraklError):
+        task.run()
+    source[:] = offers("D", "E", "F")
+    assert len(task.run()["job_ids"]) == 3
+    sent = [row["item"] for row in mirakl_sandbox.ledger() if row["operation"] == "OF24"]
+    assert sent == ["A", "B", "D", "E", "F"]
+
+
+def test_objects_rejected_before_the_triggerer_sent_the_others_are_counted(upsert):
+    source = [*offers("A", "B"), {"shop_sku": "C"}]
+    assert upsert(source, on_invalid="reject").run()["rejected"] == 1
 
 
 def test_batches_are_cut_from_one_copy(fleet, mirakl_sandbox, tmp_path, worker):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +19,13 @@ from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
 from airflow_provider_mirakl.catalog.product import Checker, OpenProduct, Product, content_hash
 from airflow_provider_mirakl.catalog.state import State
 from airflow_provider_mirakl.catalog.sync import SyncPlan, doubt, plan_sync
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklNoteError,
+)
 from airflow_provider_mirakl.files import notes as notes_module
+from tests.damage import DATA, LINES, damage
 
 Make = Callable[..., Any]
 
@@ -514,6 +520,83 @@ def test_a_damaged_state_is_named(
     with pytest.raises(MiraklInputError, match=words) as caught:
         shop.plan(rows)
     assert "remove it to start over" in str(caught.value)
+
+
+def with_every_file(shop: Shop) -> tuple[list[Any], list[Any]]:
+    """A state with a base, a journal, and the intent of a call without a reply, and what the source was and is: all of
+    it must be sent again."""
+    first = [{"id": f"P{number}", "brand": "a"} for number in range(6)]
+    then = [{"id": f"P{number}", "brand": "b"} for number in range(6)]
+    shop.run(first)
+    shop.accept(shop.plan(then, batch_size=3), 1, fate="lost")
+    return first, then
+
+
+PARTS = ("base-*.ndjson", "rows-*.bin", "journal/*", "intents/*")
+
+
+def test_a_state_with_every_file_sends_what_it_must(shop: Shop) -> None:
+    first, _ = with_every_file(shop)
+    assert [len(list((shop.folder / "state").glob(part))) for part in PARTS] == [1, 1, 1, 1]
+    assert shop.plan(first).upsert.products == 6
+
+
+@pytest.mark.parametrize("how", LINES)
+@pytest.mark.parametrize("part", ["base-*.ndjson", "journal/*", "intents/*"])
+def test_a_damaged_file_of_a_state_stops_the_sync(part: str, how: str, shop: Shop) -> None:
+    first, _ = with_every_file(shop)
+    (path,) = (shop.folder / "state").glob(part)
+    damage(path, LINES[how])
+    with pytest.raises(MiraklNoteError) as caught:
+        shop.plan(first)
+    assert caught.value.path == str(path)
+    assert str(path) in str(caught.value)
+    assert "remove it to start over" in str(caught.value)
+
+
+@pytest.mark.parametrize("how", DATA)
+def test_damaged_hashes_of_a_state_stop_the_sync(how: str, shop: Shop) -> None:
+    rows = [{"id": f"P{number}"} for number in range(6)]
+    shop.run(rows)
+    shop.run(rows)
+    (path,) = (shop.folder / "state").glob("rows-*.bin")
+    damage(path, DATA[how])
+    with pytest.raises(MiraklNoteError, match="remove it to start over") as caught:
+        shop.plan(rows)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("how", LINES)
+def test_a_damaged_intent_of_another_sync_stops_a_commit(how: str, shop: Shop) -> None:
+    """Its products would count as certain, although its call may still arrive."""
+    first, _ = with_every_file(shop)
+    shop.step = 600
+    sync = shop.plan(first)
+    (path,) = (shop.folder / "state").glob("intents/*")
+    damage(path, LINES[how])
+    with pytest.raises(MiraklNoteError, match="remove it to start over") as caught:
+        shop.accept(sync)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("name", ["journal", "intents"])
+def test_a_file_in_place_of_a_folder_of_a_state_stops_the_sync(name: str, shop: Shop) -> None:
+    first, _ = with_every_file(shop)
+    path = shop.folder / "state" / name
+    shutil.rmtree(path)
+    path.write_bytes(b"")
+    with pytest.raises(MiraklNoteError, match="remove it to start over") as caught:
+        shop.plan(first)
+    assert caught.value.path == str(path)
+
+
+def test_an_id_changed_in_the_base_stops_the_sync(shop: Shop) -> None:
+    first, _ = with_every_file(shop)
+    (path,) = (shop.folder / "state").glob("base-*.ndjson")
+    damage(path, lambda data: data.replace(b'"P1"', b'"PX"'))
+    with pytest.raises(MiraklNoteError, match="was changed after it was written") as caught:
+        shop.plan(first)
+    assert caught.value.path == str(path)
 
 
 @settings(max_examples=25, deadline=None)

@@ -13,8 +13,9 @@ import pytest
 
 from airflow_provider_mirakl.catalog.plan import Plan, plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.verify import Verifier, differences
-from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklStorageError
 from airflow_provider_mirakl.outcome import ItemResult
+from tests.damage import DATA, damage
 
 Make = Callable[..., Any]
 
@@ -45,6 +46,28 @@ def test_a_catalog_is_verified_page_by_page(plan: Plan, product: Make) -> None:
     verifier.see(catalog[2000:3000])
     assert verifier.complete
     assert codes(verifier) == {"verified": 2500}
+
+
+@pytest.mark.parametrize("how", [how for how, change in DATA.items() if change is not None])
+def test_damaged_ids_are_read_from_the_plan_again(how: str, product: Make, tmp_path: Path) -> None:
+    plan = plan_upsert([product(number) for number in range(20)], tmp_path / "plan")
+    Verifier(plan).see([product(number) for number in range(10)])
+    assert Verifier(plan).pages == 1
+    damage(tmp_path / "plan" / "verify" / "expected.bin", DATA[how])
+    verifier = Verifier(plan)
+    assert verifier.pages == 0
+    verifier.see([product(number) for number in range(20)])
+    assert codes(verifier) == {"verified": 20}
+
+
+def test_a_folder_in_the_place_of_the_ids_is_named(product: Make, tmp_path: Path) -> None:
+    plan = plan_upsert([product(number) for number in range(20)], tmp_path / "plan")
+    path = tmp_path / "plan" / "verify" / "expected.bin"
+    Verifier(plan).see([product(1)])
+    damage(path, None)
+    with pytest.raises(MiraklStorageError, match=r"is a folder, but .*; remove it") as caught:
+        Verifier(plan)
+    assert caught.value.path == str(path)
 
 
 def test_different_and_missing(plan: Plan, product: Make) -> None:

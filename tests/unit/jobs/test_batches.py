@@ -11,8 +11,11 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Call, Operation
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.files.sealed import stamp_of
 from airflow_provider_mirakl.jobs.batches import BatchWork
 from airflow_provider_mirakl.jobs.book import JobBook
+from tests.damage import LINES, damage
 
 OPERATION = Operation("OF24", "POST", "/api/offers", replay=False, interval=60.0)
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -88,6 +91,35 @@ def test_progress_says_what_is_left(work: BatchWork) -> None:
     work.accept(2041, NOW)
     assert work.last_call_at is not None
     assert work.describe(120.0) == "batch 1/3 submitted as 2041, 4 min left"
+
+
+@pytest.mark.parametrize("how", LINES)
+def test_a_damaged_copy_is_not_laid_out(work: BatchWork, how: str, tmp_path: Path) -> None:
+    work._book.copy = stamp_of(tmp_path / "rows.ndjson")
+    work._book.save()
+    damage(tmp_path / "rows.ndjson", LINES[how])
+    with pytest.raises(MiraklNoteError, match="Remove it: a retry copies the source again") as caught:
+        opened(tmp_path)
+    assert caught.value.path == str(tmp_path / "rows.ndjson")
+
+
+@pytest.mark.parametrize("how", [how for how, change in LINES.items() if change is not None])
+def test_a_copy_that_is_damaged_between_two_batches_is_not_sent(
+    work: BatchWork, how: str, tmp_path: Path
+) -> None:
+    for job_id in (11, 12):
+        work.intend()
+        work.accept(job_id, NOW)
+    damage(tmp_path / "rows.ndjson", LINES[how])
+    with pytest.raises(MiraklNoteError, match="Remove it: a retry copies the source again"):
+        work.next_call()
+
+
+def test_a_copy_of_the_version_before_is_sent(work: BatchWork, tmp_path: Path) -> None:
+    book = JobBook.find(tmp_path, generation="g")
+    assert book is not None
+    assert book.copy is None
+    assert skus(opened(tmp_path)) == ["é0", "é1"]
 
 
 def test_another_process_that_went_on_is_noticed(work: BatchWork, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -17,15 +17,20 @@ from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
+    MiraklInputError,
     MiraklItemsFailedError,
+    MiraklMissingFileError,
+    MiraklNoteError,
     MiraklNotYetError,
     MiraklPermissionError,
     MiraklRateLimitError,
     MiraklServerError,
     MiraklTriggerEventError,
+    Problem,
 )
 from airflow_provider_mirakl.jobs.polls import JobQuestion
 from airflow_provider_mirakl.jobs.table import JOBS
+from airflow_provider_mirakl.runtime.explaining import explanation
 from airflow_provider_mirakl.triggers.board import Board, _Asked, key_of
 from airflow_provider_mirakl.triggers.poll import PollTrigger, dump_error, load_error, read_event
 
@@ -117,6 +122,21 @@ def test_an_error_keeps_its_type_and_data():
     foreign = load_error({"type": "os.path.join", "args": ["x"]})
     assert type(foreign) is MiraklError
     assert isinstance(load_error(dump_error(MiraklItemsFailedError("x", outcome={}))), MiraklItemsFailedError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MiraklInputError("x", [Problem("wrong", line=3)]),
+        MiraklNoteError("x", path="/note"),
+        MiraklMissingFileError("x", path="/file"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_about_input_can_be_explained_by_the_worker(error):
+    again = load_error(json.loads(json.dumps(dump_error(error))))
+    assert (type(again), again.problems) == (type(error), ())
+    assert str(error) in explanation(again, SimpleNamespace(task_id="task"))
 
 
 # The shared listing

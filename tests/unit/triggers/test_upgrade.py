@@ -1,7 +1,9 @@
 """What earlier versions of the package left behind: their notes, states and stored triggers, recorded in ``stored/``.
 
-``6fefee8`` is of November 2026, with the notes and triggers of this version. ``cf75b08`` is of five days before, with
-notes of format 1, which are refused: its package was never released.
+``6fefee8`` is of November 2026, with the notes and triggers of this version; ``6fefee8-kinds`` has one note of each of
+its kinds, and one trigger of each of its classes. ``cf75b08`` is of five days before, with notes of format 1, which are
+refused: its package was never released. ``057a110`` is the last version whose states have no seals and checksums; its
+state knows six products, three of them sent again in another form, and three in a call without a reply.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ import asyncio
 import base64
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.products import import_products
@@ -28,14 +33,24 @@ from airflow_provider_mirakl.client.settings import Settings, api_key
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklNoteError
 from airflow_provider_mirakl.jobs.book import JobBook
 from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.triggers import events, moment, paced, poll
 from airflow_provider_mirakl.triggers.paced import PacedTrigger, read_paced
 from airflow_provider_mirakl.triggers.poll import PollTrigger, read_event
 from airflow_provider_mirakl.triggers.stored import find_function
+from tests.damage import ANY_FILE, damage
+from tests.unit.test_notes import kinds, note_of
 
 STORED = Path(__file__).parent / "stored"
 
 
 TRIGGERS: dict[str, list[Any]] = json.loads((STORED / "6fefee8.json").read_text())["triggers"]
+
+
+KINDS: dict[str, dict[str, Any]] = json.loads((STORED / "6fefee8-kinds.json").read_text())
+NEW_KINDS: set[str] = set()
+"""Kinds of notes that ``6fefee8`` did not have."""
+NEW_TRIGGERS: set[str] = set()
+"""Classes of triggers that ``6fefee8`` did not have."""
 
 
 def restored(version: str, folder: Path) -> Path:
@@ -65,6 +80,86 @@ def test_a_sync_and_its_state_go_on(tmp_path: Path) -> None:
     products = [{"id": f"p{number}"} for number in range(5)] + [{"id": "new5"}]
     again = plan_sync(products, folder / "again", folder / "state")
     assert (again.known, again.upsert.products, again.delete.products) == (6, 0, 0)
+
+
+def has_all_of(found: Any, stored: Any) -> bool:
+    """Whether every stored value was read. A newer version may have more fields."""
+    if isinstance(stored, dict):
+        return all(name in found and has_all_of(found[name], value) for name, value in stored.items())
+    if isinstance(stored, list):
+        return len(found) == len(stored) and all(map(has_all_of, found, stored))
+    return bool(found == stored)
+
+
+def test_a_note_of_every_kind_and_a_trigger_of_every_class_is_stored() -> None:
+    assert set(KINDS["notes"]) == set(kinds()) - NEW_KINDS
+    classes = {
+        name
+        for module in (events, moment, paced, poll)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, BaseTrigger) and value.__module__ == module.__name__
+    }
+    abstract = {"MiraklEventTrigger", "_ImportsTrigger"}
+    assert set(KINDS["triggers"]) == classes - abstract - NEW_TRIGGERS
+
+
+@pytest.mark.parametrize("file", sorted(KINDS["notes"]))
+def test_a_stored_note_of_every_kind_is_read(
+    file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    note, stored = note_of(kinds()[file], tmp_path), KINDS["notes"][file]
+    Path(str(note.path)).write_text(stored)
+    content = note.read()
+    assert not caplog.records
+    assert has_all_of(msgspec.to_builtins(content), json.loads(stored)["content"])
+
+
+@pytest.mark.parametrize("name", sorted(KINDS["triggers"]))
+def test_a_stored_trigger_of_every_class_is_taken_up(name: str) -> None:
+    path, arguments = KINDS["triggers"][name]
+    module, _, kind = path.rpartition(".")
+    trigger = getattr(importlib.import_module(module), kind)(**arguments)
+    again, kept = trigger.serialize()
+    assert again == path
+    assert has_all_of(kept, arguments)
+    assert not getattr(trigger, "_unknown", {}), "today's class knows each argument"
+
+
+def products(brand: str) -> list[dict[str, str]]:
+    return [{"id": f"P{number}", "brand": brand} for number in range(6)]
+
+
+def test_a_state_without_seals_goes_on_and_is_sealed_by_the_next_sync(tmp_path: Path) -> None:
+    state = restored("057a110", tmp_path) / "state"
+    sync = plan_sync(products("a"), tmp_path / "sync", state)
+    assert (sync.known, sync.upsert.products) == (6, 6)
+    (base,) = state.glob("base-*.ndjson")
+    damage(base, lambda data: data.replace(b'"P1"', b'"PX"'))
+    with pytest.raises(MiraklNoteError, match="was changed after it was written"):
+        plan_sync(products("a"), tmp_path / "again", state)
+
+
+def test_what_a_worker_of_the_version_before_still_notes_is_read(tmp_path: Path) -> None:
+    """While a fleet is upgraded, such a worker may note a chunk that a newer sync has overtaken."""
+    state = restored("057a110", tmp_path) / "state"
+    shutil.rmtree(state / "intents")
+    sync = plan_sync(products("a"), tmp_path / "sync", state)
+    sync.intend(sync.upsert, 0)
+    sync.commit(sync.upsert, 0)
+    (sealed,) = (state / "journal").iterdir()
+    generation = sealed.name.partition("-")[0]
+    (state / "journal" / f"{generation}-z-late-upsert-000000-0.ndjson").write_text('["P1","",0]\n')
+    assert plan_sync(products("a"), tmp_path / "again", state).upsert.products == 1
+
+
+@pytest.mark.parametrize("how", ANY_FILE)
+@pytest.mark.parametrize("part", ["base-*.ndjson", "journal/*", "intents/*"])
+def test_a_damaged_file_of_a_state_without_seals_stops_the_sync(part: str, how: str, tmp_path: Path) -> None:
+    (path,) = (restored("057a110", tmp_path) / "state").glob(part)
+    damage(path, ANY_FILE[how])
+    with pytest.raises(MiraklNoteError, match="remove it to start over") as caught:
+        plan_sync(products("a"), tmp_path / "sync", tmp_path / "state")
+    assert caught.value.path == str(path)
 
 
 def test_a_submitted_job_is_not_submitted_again(tmp_path: Path) -> None:
