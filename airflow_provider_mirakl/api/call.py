@@ -30,6 +30,8 @@ ANY = "*/*"
 PERSONAL = "(not shown, because it may contain personal data)"
 _DATA = re.compile(r"[{<]|\S+@\S")
 """Where data begins in a message: JSON or XML that is repeated, or an address."""
+_WORDS = frozenset({"code", "detail", "error", "errors", "field", "message", "reason_status"})
+"""Fields of a state that are shown in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,21 @@ class Reply:
         if not isinstance(value, dict):
             raise self.unreadable("a JSON object", value)
         return value
+
+    def state(self) -> dict[str, Json]:
+        """The body as a JSON object, for the state of a job or of an action: what it says in words becomes part of
+        messages, so it is fit to be shown.
+
+        :raises MiraklReplyError: when it is anything else.
+        """
+        return {name: self._worded(name, value) for name, value in self.json_object().items()}
+
+    def _worded(self, name: str, value: Json) -> Json:
+        if isinstance(value, dict):
+            return {key: self._worded(key, item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._worded(name, item) for item in value]
+        return self.without_secrets(value) if isinstance(value, str) and name in _WORDS else value
 
     def list_of_objects(self, key: str, *, optional: bool = False) -> list[dict[str, Json]]:
         """The list of objects under ``key`` of the body.
