@@ -4,7 +4,7 @@ A gateway may answer an error with the headers that it received, as JSON inside 
 the middle. A secret in plain form becomes ``***``. Where any part of one can still be read, after
 undoing up to three encodings, nothing of the text is shown.
 
-There is always an encoding that nobody thought of: compressed, in four layers, as a list of numbers. So what looks
+No list of encodings is complete: compressed, in four layers, as a list of numbers. So what looks
 encoded is not shown either, whatever it holds. How strict this is depends on where the text comes from. Mirakl's
 own error messages are what a user needs most, and they name ids, so in the fields of a known error only long runs
 with digits are left out. A body in a form that is not known is mostly a proxy's, which repeats more and says less: it
@@ -81,12 +81,27 @@ def without_secrets(text: str, secrets: Collection[str]) -> str:
     :param text: what a server wrote.
     :param secrets: what must not be shown.
     """
-    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST]
-    for secret in secrets:
-        text = _any_spelling(secret).sub("***", text)
+    secrets = _long_enough(secrets)
+    text = masked(text, secrets)
     text = _HEADERS.sub(r"\1\2***", text[:SEARCHED])
     parts = _parts(secrets)
     return WITHHELD if any(_holds(one, parts) for one in _decoded(text)) else text
+
+
+def masked(text: str, secrets: Collection[str]) -> str:
+    """A text with ``***`` in place of every secret that is spelled out: for many rows, where a search for parts and
+    encodings would take too long.
+
+    :param text: what a server wrote.
+    :param secrets: what must not be shown.
+    """
+    for secret in _long_enough(secrets):
+        text = _any_spelling(secret).sub("***", text)
+    return text
+
+
+def _long_enough(secrets: Collection[str]) -> list[str]:
+    return [secret for secret in secrets if len(secret) >= _SHORTEST]
 
 
 def fit_to_show(text: str, secrets: Collection[str]) -> str:
@@ -214,6 +229,7 @@ def _characters(codes: list[str], radix: int) -> Iterator[str]:
             yield chr(int(code, radix))
 
 
+@functools.lru_cache(maxsize=32)
 def _any_spelling(secret: str) -> re.Pattern[str]:
     """Finds a secret however a server writes it: as it is, or as in a form, a URL, JSON or a web page."""
     return re.compile(

@@ -125,6 +125,13 @@ class _Shared:
         if self._meter is not None:
             self._meter.waited(seconds)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may show: the credentials, and the token in use."""
+        auth = self.settings.auth
+        held = self._tokens.held(auth) if isinstance(auth, ClientCredentials) else ()
+        return (*self.settings.secrets, *held)
+
     def next_permitted(self, operation: Operation, paced_by: str = "") -> float:
         """Seconds until the next call of an operation is permitted, as far as this process knows.
 
@@ -569,8 +576,8 @@ def _raise_again(error: MiraklError | None) -> None:
 class _Intake:
     """A body as it arrives: gathered into pieces, unpacked, and given up when it arrives too slowly.
 
-    The timeout of the HTTP library begins anew with every byte, so a server that sends one now and then would be
-    waited for without end. Only time spent waiting counts: whoever uses the pieces may take as long as it likes.
+    The timeout of the HTTP library starts over with every byte, so a server that sends one now and then would be waited
+    for without end. Only time spent waiting counts: the user of the pieces may take as long as it likes.
     """
 
     def __init__(self, response: httpx.Response, operation: str, settings: Settings) -> None:
