@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from types import TracebackType
 from typing import IO, Any, Literal, NamedTuple, Self
 
+from airflow_provider_mirakl.api.secrets import fit_to_show, masked
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklItemsFailedError,
@@ -201,14 +202,21 @@ class OutcomeWriter:
     :param path: where the rows go, one JSON object a line; ``None`` only counts.
     :param sent: items sent to Mirakl; default the number of rows added.
     :param job_ids: Mirakl's ids of the jobs that carried the items.
+    :param secrets: what neither the rows nor the errors of the outcome may show, should a report repeat them.
     """
 
     def __init__(
-        self, path: StoragePath | None, *, sent: int | None = None, job_ids: Sequence[str] = ()
+        self,
+        path: StoragePath | None,
+        *,
+        sent: int | None = None,
+        job_ids: Sequence[str] = (),
+        secrets: Collection[str] = (),
     ) -> None:
         self._path = path
         self._sent = sent
         self._job_ids = tuple(job_ids)
+        self._secrets = tuple(secrets)
         self._counts: Counter[str] = Counter()
         self._errors: Counter[tuple[str | None, str | None]] = Counter()
         self._stack = ExitStack()
@@ -230,6 +238,8 @@ class OutcomeWriter:
     def add(self, result: ItemResult) -> None:
         """Write and count one item."""
         self._counts[result.status] += 1
+        if self._secrets and result.message:
+            result = result._replace(message=masked(result.message, self._secrets))
         if result.status == "failed":
             error = (_short(result.code), _short(result.message))
             if error not in self._errors and len(self._errors) >= _DISTINCT_ERRORS:
@@ -256,10 +266,16 @@ class OutcomeWriter:
             succeeded=counts["succeeded"],
             failed=counts["failed"],
             unknown=counts["unknown"],
-            errors=_commonest(self._errors),
+            errors=tuple(map(self._fit, _commonest(self._errors))),
             job_ids=self._job_ids,
             rows=() if self._path is None else (str(self._path),),
         )
+
+    def _fit(self, error: ErrorCount) -> ErrorCount:
+        if not self._secrets:
+            return error
+        code, message = (text and fit_to_show(text, self._secrets) for text in (error.code, error.message))
+        return ErrorCount(code, message, error.count)
 
 
 def _short(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
-from airflow_provider_mirakl.api.secrets import SEARCHED, without_secrets
+from airflow_provider_mirakl.api.secrets import SEARCHED, fit_to_show, is_plain
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 T = TypeVar("T")
@@ -26,6 +27,12 @@ CSV = "text/csv"
 BINARY = "application/octet-stream"
 ANY = "*/*"
 
+PERSONAL = "(not shown, because it may contain personal data)"
+_DATA = re.compile(r"[{<]|\S+@\S")
+"""Where data begins in a message: JSON or XML that is repeated, or an address."""
+_WORDS = frozenset({"code", "detail", "error", "errors", "field", "message", "reason_status"})
+"""Fields of a state that are shown in messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -38,7 +45,8 @@ class Operation:
         was not sent, or when Mirakl answered 429.
     :param interval: shortest published time between two calls in seconds; 0 where none is published.
     :param authenticated: whether credentials are sent.
-    :param personal: whether replies contain personal data, so that messages never quote them.
+    :param personal: whether requests or replies contain personal data. Messages then quote nothing of a reply, also of
+        an error, but the fields of a known error: a gateway may repeat either.
     """
 
     code: str
@@ -69,7 +77,7 @@ class Reply:
     :param headers: header names in lower case.
     :param body: the body; empty for a streamed reply.
     :param secrets: texts that no message may show, should the body repeat them.
-    :param personal: whether the body contains personal data, so that messages never quote it.
+    :param personal: whether the body may contain personal data, so that messages never quote it.
     """
 
     operation: str
@@ -103,6 +111,21 @@ class Reply:
         if not isinstance(value, dict):
             raise self.unreadable("a JSON object", value)
         return value
+
+    def state(self) -> dict[str, Json]:
+        """The body as a JSON object, for the state of a job or of an action: what it says in words becomes part of
+        messages, so it is fit to be shown.
+
+        :raises MiraklReplyError: when it is anything else.
+        """
+        return {name: self._worded(name, value) for name, value in self.json_object().items()}
+
+    def _worded(self, name: str, value: Json) -> Json:
+        if isinstance(value, dict):
+            return {key: self._worded(key, item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._worded(name, item) for item in value]
+        return self.without_secrets(value) if isinstance(value, str) and name in _WORDS else value
 
     def list_of_objects(self, key: str, *, optional: bool = False) -> list[dict[str, Json]]:
         """The list of objects under ``key`` of the body.
@@ -139,15 +162,26 @@ class Reply:
 
     def excerpt(self, limit: int = 200) -> str:
         """The start of the body, for a message; of one with personal data only its size."""
-        if self.personal:
-            return f"{len(self.body):,} bytes, not shown because they may contain personal data"
         # Cut only after secrets were masked: a truncated secret would not be recognized.
         text = self.without_secrets(self.body[: 4 * SEARCHED].decode("utf-8", "replace")).strip()
-        return repr(text[:limit]) + ("..." if len(text) > limit else "")
+        return self.quoted(text[:limit], repr(text[:limit]) + ("..." if len(text) > limit else ""))
+
+    def quoted(self, text: str, shown: str | None = None) -> str:
+        """A body in a form that is not known, or part of it: only ordinary words are shown, otherwise the size.
+
+        :param text: part of the body, without secrets.
+        :param shown: how it is shown; default as it is.
+        """
+        if not self.personal and is_plain(text):
+            return text if shown is None else shown
+        why = "personal data" if self.personal else "credentials"
+        return f"{len(self.body):,} bytes, not shown because they may contain {why}"
 
     def without_secrets(self, text: str) -> str:
         """Part of the body, fit to be shown. See :mod:`airflow_provider_mirakl.api.secrets`."""
-        return without_secrets(text, self.secrets)
+        if self.personal and (data := _DATA.search(text)):
+            text = text[: data.start()] + PERSONAL
+        return fit_to_show(text, self.secrets)
 
     def unreadable(self, wanted: str, got: object) -> MiraklReplyError:
         """An error that says what the reply should have contained."""

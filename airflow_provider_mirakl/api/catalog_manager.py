@@ -66,7 +66,7 @@ def synchronize_products(products: Sequence[Mapping[str, Json]] | bytes) -> Call
 
 def get_synchronization(tracking_id: str) -> Call[dict[str, Json]]:
     """CM22: state and counts of a synchronization."""
-    return Call(CM22, parse=Reply.json_object, path=CM22.at(tracking_id=tracking_id), paced_by=tracking_id)
+    return Call(CM22, parse=Reply.state, path=CM22.at(tracking_id=tracking_id), paced_by=tracking_id)
 
 
 def get_synchronization_report(tracking_id: str) -> Call[bytes]:
@@ -195,7 +195,7 @@ def start_export(
 
 def get_export(tracking_id: str) -> Call[dict[str, Json]]:
     """CM53: state of an export, and the addresses of its files."""
-    return Call(CM53, parse=Reply.json_object, path=CM53.at(tracking_id=tracking_id), paced_by=tracking_id)
+    return Call(CM53, parse=Reply.state, path=CM53.at(tracking_id=tracking_id), paced_by=tracking_id)
 
 
 def get_export_file(url: str, *, accept: str = JSON) -> Call[bytes]:

@@ -34,11 +34,13 @@ MAX_TOPIC_LENGTH = 500
 MAX_ATTACHMENT_IDS = 100
 
 LIST_CONVERSATIONS = Operation("listConversations", "GET", PATH, replay=True, personal=True)
-CREATE_CONVERSATION = Operation("createConversation", "POST", PATH, replay=False)
+CREATE_CONVERSATION = Operation("createConversation", "POST", PATH, replay=False, personal=True)
 GET_MESSAGES = Operation(
     "getConversationMessages", "GET", f"{PATH}/{{conversation_id}}", replay=True, personal=True
 )
-CREATE_MESSAGE = Operation("createMessage", "POST", f"{PATH}/{{conversation_id}}/messages", replay=False)
+CREATE_MESSAGE = Operation(
+    "createMessage", "POST", f"{PATH}/{{conversation_id}}/messages", replay=False, personal=True
+)
 DOWNLOAD_ATTACHMENTS = Operation(
     "downloadConversationAttachments",
     "GET",
@@ -47,7 +49,7 @@ DOWNLOAD_ATTACHMENTS = Operation(
     personal=True,
 )
 GET_CONVERSATION_ACTION = Operation(
-    "getConversationActionStatus", "GET", f"{PATH}/actions/{{action_id}}", replay=True
+    "getConversationActionStatus", "GET", f"{PATH}/actions/{{action_id}}", replay=True, personal=True
 )
 
 
@@ -165,7 +167,7 @@ def get_conversation_action(action_id: str) -> Call[dict[str, Json]]:
     """
     return Call(
         GET_CONVERSATION_ACTION,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=GET_CONVERSATION_ACTION.at(action_id=action_id),
     )
 

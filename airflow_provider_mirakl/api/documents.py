@@ -333,7 +333,7 @@ def _document(reply: Reply, item: Mapping[str, Json]) -> ShopDocument:
 
 def _upload_reply(reply: Reply) -> UploadReply:
     """Mirakl's schema names the list ``documents``, its sample ``shop_documents``; one entry may come under both."""
-    body = reply.json_object()
+    body = reply.state()
     listed: list[dict[str, Json]] = []
     for key in ("documents", "shop_documents"):
         listed += reply.objects(body.get(key) or [], f"under {key!r}")

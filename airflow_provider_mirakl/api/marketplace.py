@@ -23,14 +23,14 @@ FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 """Before the first order of any Marketplace: OR13 needs a range, also for everything."""
 
 # Replies with customers' names and addresses are never quoted in errors.
-OR13 = Operation("OR13", "POST", ORDERS, replay=False, interval=300)
-OR14 = Operation("OR14", "GET", f"{ORDERS}/status/{{tracking_id}}", replay=True)
+OR13 = Operation("OR13", "POST", ORDERS, replay=False, interval=300, personal=True)
+OR14 = Operation("OR14", "GET", f"{ORDERS}/status/{{tracking_id}}", replay=True, personal=True)
 OR15 = Operation("OR15", "GET", "", replay=True, personal=True)
 TL03 = Operation("TL03", "POST", TRANSACTIONS, replay=False, interval=86_400)
 TL04 = Operation("TL04", "GET", f"{TRANSACTIONS}/status/{{tracking_id}}", replay=True, interval=10)
 TL05 = Operation("TL05", "GET", "", replay=True, personal=True)
 
-_OR13_FULL = Operation("OR13", "POST", ORDERS, replay=False, interval=86_400)
+_OR13_FULL = Operation("OR13", "POST", ORDERS, replay=False, interval=86_400, personal=True)
 
 
 def start_order_export(
@@ -157,7 +157,7 @@ def get_transaction_export_file(url: str, *, accept: str = JSON) -> Call[bytes]:
 def _status(operation: Operation, tracking_id: str, caller: Caller) -> Call[dict[str, Json]]:
     return Call(
         operation,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=operation.at(tracking_id=tracking_id),
         params=caller.params(operation.code),
         paced_by=tracking_id,

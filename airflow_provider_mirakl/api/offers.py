@@ -322,7 +322,7 @@ def get_offer_export(tracking_id: str, *, caller: Caller = SELLER) -> Call[dict[
     """OF53: state of an export, and the addresses of its files. At most every 10 seconds; once a minute recommended."""
     return Call(
         OF53,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=OF53.at(tracking_id=tracking_id),
         params=caller.params("OF53"),
         paced_by=tracking_id,
@@ -346,7 +346,7 @@ def _upload(operation: Operation, content: Content, file_name: str, caller: Call
 def _status(operation: Operation, import_id: int | str, caller: Caller) -> Call[dict[str, Json]]:
     return Call(
         operation,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=operation.at(import_id=import_id),
         params=caller.params(operation.code),
         paced_by=f"import {import_id}",

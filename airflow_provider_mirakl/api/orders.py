@@ -61,24 +61,36 @@ REPORT_ERRORS = (
 """Codes of an error that is reported."""
 
 LIST_ORDERS = Operation("v2-listOrders", "GET", PATH, replay=True, interval=60, personal=True)
-ACCEPT_ORDER_LINES = Operation("v2-acceptOrderLines", "PUT", f"{PATH}/{{order_id}}/accept", replay=False)
-CANCEL_ORDER_LINES = Operation("v2-cancelOrderLines", "POST", f"{PATH}/{{order_id}}/cancel", replay=False)
-REFUND_ORDER_LINES = Operation("v2-refundOrderLines", "POST", f"{PATH}/{{order_id}}/refund", replay=False)
-CREATE_SHIPMENT = Operation("v2-createShipment", "POST", f"{PATH}/{{order_id}}/shipments", replay=False)
-LIST_ORDER_DOCUMENTS = Operation("v2-listOrderDocuments", "GET", f"{PATH}/documents", replay=True)
+ACCEPT_ORDER_LINES = Operation(
+    "v2-acceptOrderLines", "PUT", f"{PATH}/{{order_id}}/accept", replay=False, personal=True
+)
+CANCEL_ORDER_LINES = Operation(
+    "v2-cancelOrderLines", "POST", f"{PATH}/{{order_id}}/cancel", replay=False, personal=True
+)
+REFUND_ORDER_LINES = Operation(
+    "v2-refundOrderLines", "POST", f"{PATH}/{{order_id}}/refund", replay=False, personal=True
+)
+CREATE_SHIPMENT = Operation(
+    "v2-createShipment", "POST", f"{PATH}/{{order_id}}/shipments", replay=False, personal=True
+)
+LIST_ORDER_DOCUMENTS = Operation(
+    "v2-listOrderDocuments", "GET", f"{PATH}/documents", replay=True, personal=True
+)
 DOWNLOAD_ORDER_DOCUMENTS = Operation(
     "v2-downloadOrderDocuments", "GET", f"{PATH}/{{order_id}}/documents", replay=True, personal=True
 )
 UPLOAD_ORDER_DOCUMENT = Operation(
-    "v2-uploadOrderDocument", "POST", f"{PATH}/{{order_id}}/documents", replay=False
+    "v2-uploadOrderDocument", "POST", f"{PATH}/{{order_id}}/documents", replay=False, personal=True
 )
 REPORT_ORDER_ACTIONS = Operation(
-    "v2-reportOrderActions", "POST", f"{PATH}/actions", replay=False, interval=60
+    "v2-reportOrderActions", "POST", f"{PATH}/actions", replay=False, interval=60, personal=True
 )
 GET_ACTION_STATUS = Operation(
-    "v2-getActionStatus", "GET", f"{PATH}/actions/{{action_id}}", replay=True, interval=60
+    "v2-getActionStatus", "GET", f"{PATH}/actions/{{action_id}}", replay=True, interval=60, personal=True
 )
-GET_ORDER_TRACKING = Operation("v2-getOrderTracking", "GET", f"{PATH}/tracking/{{tracking_id}}", replay=True)
+GET_ORDER_TRACKING = Operation(
+    "v2-getOrderTracking", "GET", f"{PATH}/tracking/{{tracking_id}}", replay=True, personal=True
+)
 
 Order = dict[str, Json]
 Rows = Sequence[Mapping[str, Json]]
@@ -193,7 +205,7 @@ def get_action_status(action_id: str) -> Call[dict[str, Json]]:
     """
     return Call(
         GET_ACTION_STATUS,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=GET_ACTION_STATUS.at(action_id=action_id),
         paced_by=action_id,
     )
@@ -201,9 +213,7 @@ def get_action_status(action_id: str) -> Call[dict[str, Json]]:
 
 def get_order_tracking(tracking_id: str) -> Call[dict[str, Json]]:
     """The deprecated way to ask for an action. New code uses :func:`get_action_status`, with the same id."""
-    return Call(
-        GET_ORDER_TRACKING, parse=Reply.json_object, path=GET_ORDER_TRACKING.at(tracking_id=tracking_id)
-    )
+    return Call(GET_ORDER_TRACKING, parse=Reply.state, path=GET_ORDER_TRACKING.at(tracking_id=tracking_id))
 
 
 def report_order_actions(actions: Rows) -> Call[list[str]]:

@@ -92,7 +92,7 @@ def get_import(import_id: int, *, caller: Caller = SELLER) -> Call[dict[str, Jso
     """P42: the state of an import. At most once a minute."""
     return Call(
         P42,
-        parse=Reply.json_object,
+        parse=Reply.state,
         path=P42.at(import_id=import_id),
         params=caller.params("P42"),
         paced_by=f"import {import_id}",

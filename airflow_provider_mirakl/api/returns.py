@@ -28,11 +28,13 @@ REJECTION_REASONS = ("RETURN_WINDOW_CLOSED", "NOT_ELIGIBLE_FOR_RETURN", "FINAL_S
 
 _RETURN = f"{PATH}/returns/{{return_id}}"
 LIST_RETURNS = Operation("v2-listReturns", "GET", f"{PATH}/returns", replay=True, interval=60, personal=True)
-ACCEPT_RETURN = Operation("v2-acceptReturn", "PUT", f"{_RETURN}/accept", replay=False)
-ACKNOWLEDGE_RETURN = Operation("v2-acknowledgeReturnReception", "PUT", f"{_RETURN}/receive", replay=False)
-CLOSE_RETURN = Operation("v2-closeReturn", "PUT", f"{_RETURN}/close", replay=False)
+ACCEPT_RETURN = Operation("v2-acceptReturn", "PUT", f"{_RETURN}/accept", replay=False, personal=True)
+ACKNOWLEDGE_RETURN = Operation(
+    "v2-acknowledgeReturnReception", "PUT", f"{_RETURN}/receive", replay=False, personal=True
+)
+CLOSE_RETURN = Operation("v2-closeReturn", "PUT", f"{_RETURN}/close", replay=False, personal=True)
 UPDATE_RETURN_TRACKING = Operation(
-    "v2-updateReturnTrackingInformation", "PUT", f"{_RETURN}/trackings", replay=False
+    "v2-updateReturnTrackingInformation", "PUT", f"{_RETURN}/trackings", replay=False, personal=True
 )
 
 

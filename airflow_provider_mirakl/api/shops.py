@@ -189,7 +189,7 @@ def _update(reply: Reply) -> ShopUpdate:
     body = reply.json_object()
     errors = tuple(
         ApiFault(str(error.get("message") or error.get("code") or "no reason given"), *_code_and_field(error))
-        for error in reply.objects(body.get("errors") or [], "under 'errors'")
+        for error in reply.objects(reply.state().get("errors") or [], "under 'errors'")
     )
     updated = body.get("updated")
     return ShopUpdate(errors, updated if isinstance(updated, dict) else None)

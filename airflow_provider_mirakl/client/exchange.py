@@ -375,13 +375,12 @@ def _send(
         reply = replace(
             reply,
             secrets=settings.secrets if token is None else (*settings.secrets, token),
-            # An error is Mirakl's own text; a listing contains customers' names and addresses.
-            personal=call.operation.personal and reply.status < 400,
+            personal=call.operation.personal,
         )
         location = reply.headers.get("location", "") if reply.status in REDIRECTS else ""
         if not location:
             return reply, token
-        route.follow(location, reply.status)
+        route.follow(location, reply)
     code = call.operation.code
     raise MiraklReplyError(f"{code}: more than {MAX_REDIRECTS} redirects", operation=code)
 
@@ -402,7 +401,7 @@ class _Route:
         """Whether the address is the connection's own, where its credentials may go."""
         return self._origin == self._home
 
-    def follow(self, location: str, status: int) -> None:
+    def follow(self, location: str, reply: Reply) -> None:
         """Take a redirect: reads only, and to another host only where Mirakl's own link began elsewhere anyway.
 
         :raises MiraklReplyError: when it must not be followed.
@@ -414,11 +413,11 @@ class _Route:
         there = self._check(following)
         if self._operation.method != "GET" or (there != self._origin and not self._is_link):
             scheme, host, port = there
-            at = f"{scheme}://{host}" + ("" if port in (80, 443) else f":{port}")
+            at = reply.without_secrets(f"{scheme}://{host}" + ("" if port in (80, 443) else f":{port}"))
             error = self._wrong(
                 f"redirects to {at}; use that address in the connection if it is your instance"
             )
-            error.status = status
+            error.status = reply.status
             raise error
         self.url, self._origin = following, there
 
@@ -430,7 +429,9 @@ class _Route:
         if not can_be_resolved(there[1]):
             raise self._wrong("points to something that is not an address")
         if there[0] != "https" and (self._home[0] == "https" or there[0] != "http"):
-            raise self._wrong(f"points to a {there[0]}:// address; only https:// is followed")
+            raise self._wrong(
+                "points to an address that does not begin with https://; only https:// is followed"
+            )
         return there
 
     def _wrong(self, why: str) -> MiraklReplyError:

@@ -12,6 +12,7 @@ import copy
 import functools
 import logging
 import os
+import re
 import socket
 import ssl
 import time
@@ -50,6 +51,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklReplyError,
     MiraklTransportError,
     NoReply,
+    seconds,
 )
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ MAX_BODY = 256 * 1024 * 1024
 LARGE_BODY = 256 * 1024
 """A reply of more bytes is parsed in a thread by the async client."""
 STREAM_CHUNK = 64 * 1024
+"""A body is handled in pieces of about this size, however small those are in which it arrives."""
 MAX_EMPTY_PAGES = 20
 """Pages without items in a row that are believed to lead on to more."""
 
@@ -121,6 +124,13 @@ class _Shared:
     def _waiting(self, seconds: float) -> None:
         if self._meter is not None:
             self._meter.waited(seconds)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may show: the credentials, and the token in use."""
+        auth = self.settings.auth
+        held = self._tokens.held(auth) if isinstance(auth, ClientCredentials) else ()
+        return (*self.settings.secrets, *held)
 
     def next_permitted(self, operation: Operation, paced_by: str = "") -> float:
         """Seconds until the next call of an operation is permitted, as far as this process knows.
@@ -221,7 +231,7 @@ class Client(_Shared):
                 self._exchange_reply(call, max_wait, stream=True),
                 functools.partial(self._perform, opened=opened),
             )
-            yield Download(reply, _read(opened[-1], reply.operation))
+            yield Download(reply, _read(opened[-1], reply.operation, self.settings))
         finally:
             for response in opened:
                 response.close()
@@ -258,7 +268,7 @@ class Client(_Shared):
         with contextlib.closing(response):
             body, operation = bytearray(), effect.request.operation
             with _reading(response):
-                for piece in _read(response, operation):
+                for piece in _read(response, operation, self.settings):
                     body += piece
                     if _is_enough(response, body, operation):
                         break
@@ -342,7 +352,7 @@ class AsyncClient(_Shared):
                 self._exchange_reply(call, max_wait, stream=True),
                 functools.partial(self._perform, opened=opened),
             )
-            async with contextlib.aclosing(_aread(opened[-1], reply.operation)) as chunks:
+            async with contextlib.aclosing(_aread(opened[-1], reply.operation, self.settings)) as chunks:
                 yield Download(reply, chunks)
         finally:
             for response in opened:
@@ -369,7 +379,7 @@ class AsyncClient(_Shared):
         async with contextlib.aclosing(response):
             body, operation = bytearray(), effect.request.operation
             with _reading(response):
-                async with contextlib.aclosing(_aread(response, operation)) as pieces:
+                async with contextlib.aclosing(_aread(response, operation, self.settings)) as pieces:
                     async for piece in pieces:
                         body += piece
                         if _is_enough(response, body, operation):
@@ -563,21 +573,74 @@ def _raise_again(error: MiraklError | None) -> None:
         raise copy.copy(error)
 
 
-def _read(response: httpx.Response, operation: str) -> Iterator[bytes]:
-    with _transport_errors(operation):
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
-        for data in response.iter_raw(STREAM_CHUNK):
-            yield from unpacker.feed(data)
-        unpacker.end()
+class _Intake:
+    """A body as it arrives: gathered into pieces, unpacked, and given up when it arrives too slowly.
+
+    The timeout of the HTTP library starts over with every byte, so a server that sends one now and then would be waited
+    for without end. Only time spent waiting counts: the user of the pieces may take as long as it likes.
+    """
+
+    def __init__(self, response: httpx.Response, operation: str, settings: Settings) -> None:
+        self._unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        self._operation = operation
+        self._grace = settings.timeout
+        self._rate = settings.min_rate
+        self._waited = 0.0
+        self._arrived = 0
+        self._held = bytearray()
+        self.ended = False
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the server is waited for."""
+        began = _now()
+        with _quietly():
+            yield
+        self._waited += _now() - began
+
+    def took(self, data: bytes | None) -> Iterator[bytes]:
+        """What can be handed on now.
+
+        :param data: what has arrived; ``None`` at the end.
+        :raises MiraklTransportError: it arrives too slowly.
+        """
+        self.ended = data is None
+        self._held += data or b""
+        self._arrived += len(data or b"")
+        if not self.ended and self._rate * (self._waited - self._grace) > self._arrived:
+            raise MiraklTransportError(
+                f"{self._operation}: the reply arrives too slowly: {self._arrived:,} bytes in {seconds(self._waited)}. "
+                f"Once it was waited for as long as the timeout of the connection ({seconds(self._grace)}), it must "
+                f"arrive at {self._rate:,.0f} bytes per second (min_rate); for a server as slow as this, set a longer "
+                "timeout",
+                operation=self._operation,
+                surely_not_sent=False,
+                reason="timeout",
+            )
+        if self.ended or len(self._held) >= STREAM_CHUNK:
+            gathered, self._held = bytes(self._held), bytearray()
+            yield from self._unpacker.feed(gathered)
+        if self.ended:
+            self._unpacker.end()
 
 
-async def _aread(response: httpx.Response, operation: str) -> AsyncGenerator[bytes, None]:
+def _read(response: httpx.Response, operation: str, settings: Settings) -> Iterator[bytes]:
     with _transport_errors(operation):
-        unpacker = Unpacker(response.headers.get("content-encoding", ""))
-        async for data in response.aiter_raw(STREAM_CHUNK):
-            for piece in unpacker.feed(data):
+        intake, raw = _Intake(response, operation, settings), response.iter_raw()
+        while not intake.ended:
+            with intake.waiting():
+                data = next(raw, None)
+            yield from intake.took(data)
+
+
+async def _aread(response: httpx.Response, operation: str, settings: Settings) -> AsyncGenerator[bytes, None]:
+    with _transport_errors(operation):
+        intake, raw = _Intake(response, operation, settings), response.aiter_raw()
+        while not intake.ended:
+            with intake.waiting():
+                data = await anext(raw, None)
+            for piece in intake.took(data):
                 yield piece
-        unpacker.end()
 
 
 _NOT_SENT = (
@@ -665,17 +728,43 @@ def _reason(error: BaseException) -> NoReply | None:
 
 
 def _say(error: Exception) -> str:
-    """The error as text. On an event loop httpx's error has no message; the system's is further down the chain."""
-    reason: BaseException | None = error
-    while reason is not None and not str(reason):
-        reason = reason.__cause__ or reason.__context__
-    name = type(error).__name__
-    return f"{name}: {reason}" if reason is error or isinstance(reason, OSError) else name
+    """The error in our own words or those of the system, never in the server's: it may repeat what it was sent.
 
+    A proxy repeats its password in the reason of a 407, and the HTTP library quotes whatever is not HTTP.
+    """
+    name = type(error).__name__
+    if isinstance(error, httpx.ProxyError):
+        status = _STATUS.match(str(error))
+        return f"{name}: the proxy answered {status[0]}" if status else f"{name}: the proxy refused"
+    if isinstance(error, PackingError):
+        return f"{name}: {error}"
+    if isinstance(error, httpx.RemoteProtocolError):
+        return f"{name}: the server closed the connection too early, or its reply is not HTTP"
+    reason: BaseException | None = error
+    while reason is not None and not (isinstance(reason, OSError) and str(reason)):
+        reason = reason.__cause__ or reason.__context__
+    return name if reason is None else f"{name}: {reason}"
+
+
+_STATUS = re.compile(r"[1-9][0-9]{2}\b")
+_now = time.monotonic
 
 _QUIET: ContextVar[bool] = ContextVar("mirakl_quiet", default=False)
-# httpx logs every address with its query, which in a link that Mirakl hands out is as good as a key.
-logging.getLogger("httpx").addFilter(lambda record: not _QUIET.get())
+_HARMLESS = ("connect_", "start_tls", "close")
+"""What the HTTP library logs about connections. Its other records hold an address, headers, or bytes of a reply."""
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Whether the HTTP library may log this: of our own calls nothing that was sent or received.
+
+    An address with its query is as good as a key where it is a link that Mirakl hands out, and a server may repeat
+    a key in a header.
+    """
+    return not _QUIET.get() or record.getMessage().startswith(_HARMLESS)
+
+
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_is_shown)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ PIECE = 64 * 1024
 
 _GZIP_OR_ZLIB, _RAW = 47, -15
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_KNOWN = frozenset({"br", "zstd", "compress", "x-compress", "bzip2", "lzma", "xz", "dcb", "dcz"})
+"""Packings that are named in a message."""
 _PLAIN = frozenset({"", "identity", "none", "binary", "aws-chunked"})
 """What stores and proxies write for a body that is not packed. ``aws-chunked`` is left over from the upload."""
 
@@ -31,7 +33,9 @@ def packing_of(encoding: str) -> str:
     words = [word for word in encoding.lower().replace(",", " ").split() if word not in _PLAIN]
     packings = [word for word in words if not _is_charset(word)]
     if len(packings) > 1 or any(word not in _PACKED for word in packings):
-        raise UnknownPackingError(f"compressed as {' '.join(packings)[:80]!r}, which was not requested")
+        # Names only: a header may repeat what was sent.
+        named = " ".join(word for word in packings if word in _PACKED | _KNOWN) or "something unknown"
+        raise UnknownPackingError(f"compressed as {named!r}, which was not requested")
     return packings[0] if packings else ""
 
 

@@ -9,12 +9,12 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeAlias
 
 from airflow_provider_mirakl.api.call import Reply
+from airflow_provider_mirakl.api.secrets import without_secrets
 from airflow_provider_mirakl.exceptions import (
     ApiFault,
     MiraklApiError,
@@ -78,7 +78,7 @@ def error_from(
     :param interval: the operation's published interval in seconds, for a 429 without a time.
     """
     text = _text_of(reply)
-    faults, code = _read_envelope(text, reply.without_secrets)
+    faults, code = _read_envelope(text, reply)
     kind = _KINDS.get(reply.status, MiraklServerError if reply.status >= 500 else MiraklBadRequestError)
     if reply.status == 400 and code in _REFUSED_CLIENT:
         kind = MiraklAuthenticationError
@@ -92,8 +92,8 @@ def error_from(
     if len(faults) > SHOWN_FAULTS:
         shown.append(f"and {len(faults) - SHOWN_FAULTS} more")
     # An operation that has no code of Mirakl's is named by its method and path.
-    called = f"{method} {path}"
-    name = "" if reply.operation == called else f"{reply.operation}: "
+    called = f"{method} {without_secrets(path, reply.secrets)}"
+    name = "" if reply.operation == f"{method} {path}" else f"{reply.operation}: "
     said = [f"{name}{called} answered {reply.status}", code if shown != [code] else ""]
     message = " ".join(filter(None, said)) + (f": {'; '.join(shown)}" if shown else "")
     notes = [
@@ -159,11 +159,7 @@ def _is_json(text: str) -> bool:
         return False
 
 
-Hide: TypeAlias = Callable[[str], str]
-"""Makes a text fit to be shown."""
-
-
-def _read_envelope(text: str, hide: Hide) -> tuple[list[ApiFault], str | None]:
+def _read_envelope(text: str, reply: Reply) -> tuple[list[ApiFault], str | None]:
     """The faults a body lists, the general one first, and the body's own code.
 
     Of a known form only the fields are read, one by one, so that escaped characters are decoded.
@@ -175,60 +171,60 @@ def _read_envelope(text: str, hide: Hide) -> tuple[list[ApiFault], str | None]:
     if isinstance(body, list):
         body = {"errors": body}
     if not isinstance(body, dict):
-        plain = _clean(hide(_plain(text)))
-        return ([ApiFault(plain)] if plain else []), None
-    faults = _listed(body.get("errors"), hide)
-    general = _general(body, hide)
+        plain = _clean(reply.without_secrets(_plain(text)))
+        return ([ApiFault(reply.quoted(plain))] if plain else []), None
+    faults = _listed(body.get("errors"), reply)
+    general = _general(body, reply)
     if general is not None and general.message not in (fault.message for fault in faults):
         faults.insert(0, general)
     if not faults:
-        faults = [ApiFault(_shown(body, hide))]
+        faults = [ApiFault(_shown(body, reply))]
     return faults, (general.code if general else None) or next(
         (fault.code for fault in faults if fault.code), None
     )
 
 
-def _general(body: Mapping[str, object], hide: Hide) -> ApiFault | None:
+def _general(body: Mapping[str, object], reply: Reply) -> ApiFault | None:
     """The error of the whole body: Mirakl's, Connect's, DJUST's or RFC 6749's form."""
     error = body.get("error")
     if isinstance(error, dict):
-        return _fault(error, hide)
-    oauth = _text(error, hide)
+        return _fault(error, reply)
+    oauth = _text(error, reply)
     names = ("message", "error_description", "detail")
-    message = next(filter(None, (_text(body.get(name), hide) for name in names)), None)
-    code = _text(body.get("code"), hide) or (oauth if message or oauth in _REFUSED_CLIENT else None)
+    message = next(filter(None, (_text(body.get(name), reply) for name in names)), None)
+    code = _text(body.get("code"), reply) or (oauth if message or oauth in _REFUSED_CLIENT else None)
     return ApiFault(message or oauth or code or "", code) if message or oauth or code else None
 
 
-def _listed(entries: object, hide: Hide) -> list[ApiFault]:
-    faults = (_fault(entry, hide) for entry in entries) if isinstance(entries, list) else ()
+def _listed(entries: object, reply: Reply) -> list[ApiFault]:
+    faults = (_fault(entry, reply) for entry in entries) if isinstance(entries, list) else ()
     return [fault for fault in faults if fault is not None]
 
 
-def _fault(entry: object, hide: Hide) -> ApiFault | None:
+def _fault(entry: object, reply: Reply) -> ApiFault | None:
     if isinstance(entry, str):
-        return ApiFault(_clean(hide(entry)))
+        return ApiFault(_clean(reply.without_secrets(entry)))
     if not isinstance(entry, dict):
         return None
-    code, message, detail = (_text(entry.get(name), hide) for name in ("code", "message", "detail"))
+    code, message, detail = (_text(entry.get(name), reply) for name in ("code", "message", "detail"))
     if message and detail and detail != message:
         message = f"{message} ({detail})"
-    return ApiFault(message or detail or code or _shown(entry, hide), code, _text(entry.get("field"), hide))
+    return ApiFault(message or detail or code or _shown(entry, reply), code, _text(entry.get("field"), reply))
 
 
 def _line(fault: ApiFault) -> str:
     return f"{fault.field}: {fault.message}" if fault.field else fault.message
 
 
-def _text(value: object, hide: Hide) -> str | None:
+def _text(value: object, reply: Reply) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return _clean(hide(str(value))) or None
+    return _clean(reply.without_secrets(str(value))) or None
 
 
-def _shown(value: object, hide: Hide) -> str:
+def _shown(value: object, reply: Reply) -> str:
     """JSON in a form that is not known."""
-    return _clean(hide(json.dumps(value, ensure_ascii=False)))
+    return reply.quoted(_clean(reply.without_secrets(json.dumps(value, ensure_ascii=False))))
 
 
 def _plain(text: str) -> str:

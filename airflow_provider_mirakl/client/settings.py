@@ -134,6 +134,8 @@ class Settings:
     :param auth: how a call is authenticated.
     :param timeout: seconds to wait for the server to send something.
     :param connect_timeout: seconds to wait for a connection.
+    :param min_rate: bytes per second at which a reply must arrive, on average, once it was waited for as long as
+        ``timeout``; a slower one is given up. 0 waits for it as long as anything arrives.
     :param max_attempts: attempts for one call, including the first.
     :param max_wait: longest single wait inside a call, in seconds, for Mirakl's published interval or for its
         ``Retry-After``. Beyond it the call raises an error with the permitted time.
@@ -148,6 +150,7 @@ class Settings:
     auth: Auth
     timeout: float = 60.0
     connect_timeout: float = 10.0
+    min_rate: float = 1000.0
     max_attempts: int = 4
     max_wait: float = 120.0
     interval_factor: float = 1.0
@@ -197,6 +200,7 @@ class Settings:
         numbers = (
             ("timeout", self.timeout > 0),
             ("connect_timeout", self.connect_timeout > 0),
+            ("min_rate", self.min_rate >= 0),
             ("max_attempts", self.max_attempts >= 1),
             ("max_wait", self.max_wait >= 0),
             ("interval_factor", self.interval_factor >= 0),
@@ -205,7 +209,8 @@ class Settings:
             value = getattr(self, name)
             if not (good and math.isfinite(value)):
                 faults.append(
-                    f"{name}: must be a number greater than 0 (max_wait and interval_factor may be 0), not {value}"
+                    f"{name}: must be a number greater than 0 (max_wait, min_rate and interval_factor may be 0), "
+                    f"not {value}"
                 )
         if faults:
             raise MiraklConfigurationError("; ".join(faults), field=faults[0].partition(":")[0])
@@ -312,9 +317,9 @@ def _is_readable(url: str) -> bool:
 
 
 def _passwords(address: str) -> Iterator[str]:
-    """The password of an address, as it is written and as it is meant."""
+    """The password of an address, as it is written and as it is meant. One of the environment may have no scheme."""
     with contextlib.suppress(ValueError):
-        if password := urlsplit(address).password:
+        if password := urlsplit(address if "://" in address else f"http://{address}").password:
             yield from {password, unquote(password)}
 
 

@@ -146,6 +146,12 @@ class TokenStore:
             self._tokens[credentials.identity] = (token.value, renew_at)
         return token.value
 
+    def held(self, credentials: ClientCredentials) -> tuple[Secret, ...]:
+        """The token that is kept, if any."""
+        with self._lock:
+            kept = self._tokens.get(credentials.identity)
+        return () if kept is None else (kept[0],)
+
     def forget(self) -> None:
         """Drop every token."""
         with self._lock:

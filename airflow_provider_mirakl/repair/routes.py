@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from airflow_provider_mirakl.api.catalog_manager import get_synchronization_report, synchronize_products
 from airflow_provider_mirakl.api.djust import synchronize_products as synchronize_through_djust
+from airflow_provider_mirakl.api.secrets import fit_to_show
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklJobFailedError,
@@ -140,8 +141,14 @@ class DirectRoute:
         path = folder / "reports" / tracking_id / "report.json"
         write_bytes(path, content)
         for message in global_errors(path):
-            log.warning("%s: %s", tracking_id, message)
-        return {result.item_id: result for result in read_items(path, ("mirakl_product_id",))}
+            log.warning("%s: %s", tracking_id, self._fit(message))
+        return {
+            result.item_id: result._replace(message=self._fit(result.message))
+            for result in read_items(path, ("mirakl_product_id",))
+        }
+
+    def _fit(self, message: str | None) -> str | None:
+        return message and fit_to_show(message, self._client.secrets)
 
     def silence(self, repair: Repair) -> tuple[str, str]:
         """CM23 is the only other source."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mirakl.api.secrets import fit_to_show
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
@@ -162,7 +163,11 @@ class RepairRun:
             raise MiraklInputError(
                 f"products: CM51 does not accept an id with a comma, such as {commas[0]!r}"
             )
-        return read_states(ids, map(instance.send, state_calls(ids)))
+        states = read_states(ids, map(instance.send, state_calls(ids)))
+        return {
+            key: replace(state, errors=tuple(fit_to_show(error, instance.secrets) for error in state.errors))
+            for key, state in states.items()
+        }
 
     @staticmethod
     def _count_short(outcome: Outcome, taken: int, asked: int, *, proved: bool) -> Outcome:

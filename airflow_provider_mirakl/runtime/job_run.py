@@ -411,7 +411,10 @@ class JobRun:
             book.ended(entry, status, failed=evaluation.phase == "failed")
             reports = archive(client, task.caller, run.folder, entry.job_id, evaluation, task.log)
             jobs.append(Ended(entry.job_id, entry.items, evaluation, reports))
-        result = result_of(run.folder, jobs, task.column_of_ids, task.rejected(book)) | task.described
+        result = (
+            result_of(run.folder, jobs, task.column_of_ids, task.rejected(book), secrets=client.secrets)
+            | task.described
+        )
         if result["failed"]:
             rejects = task.rejects(run, jobs)
             result["rejects"] = None if rejects is None else str(rejects)

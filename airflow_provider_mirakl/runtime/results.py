@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.documents import file_name_of
+from airflow_provider_mirakl.api.secrets import fit_to_show
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
@@ -40,6 +41,8 @@ _ENDINGS: dict[str, TargetFormat] = {
 }
 _HEAD = 64
 """Bytes read from a report to detect its format."""
+_MESSAGES = 10
+"""Messages that a result carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,12 @@ def archive(
 
 
 def result_of(
-    folder: StoragePath, jobs: Sequence[Ended], id_column: str | None, rejected: Iterable[ItemResult] = ()
+    folder: StoragePath,
+    jobs: Sequence[Ended],
+    id_column: str | None,
+    rejected: Iterable[ItemResult] = (),
+    *,
+    secrets: Collection[str] = (),
 ) -> dict[str, Any]:
     """The result of a task: the outcome of its jobs, their states and reports. Small enough for XCom.
 
@@ -112,11 +120,12 @@ def result_of(
     :param jobs: the jobs.
     :param id_column: the column of error reports that names an item; ``None`` for the usual ones.
     :param rejected: items that were not sent because they are invalid. They count as failed.
+    :param secrets: what the result must not show, should a report repeat them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     messages: list[str] = []
     sent = succeeded = failed = rejected_count = 0
-    with OutcomeWriter(folder / "outcome.ndjson") as writer:
+    with OutcomeWriter(folder / "outcome.ndjson", secrets=secrets) as writer:
         for item in rejected:
             writer.add(item)
             rejected_count += 1
@@ -128,7 +137,7 @@ def result_of(
                     for result in read_items(path):
                         writer.add(result)
                         listed[result.status] += 1
-                    messages += global_errors(path)
+                    messages += [fit_to_show(text, secrets) for text in global_errors(path)[:_MESSAGES]]
                 elif report.lists == "failures" and is_csv(path.name):
                     rows = Counter[str]()
                     try:
@@ -136,7 +145,7 @@ def result_of(
                             writer.add(result)
                             rows[result.status] += 1
                         messages += [
-                            f"warning on {count:,} lines of {report.name}: {text}"
+                            f"warning on {count:,} lines of {report.name}: {fit_to_show(text, secrets)}"
                             for text, count in read_warnings(path).most_common(3)
                         ]
                     except MiraklInputError as error:
@@ -164,7 +173,7 @@ def result_of(
         "reports": {
             str(job.job_id): {report.name: str(path) for report, path in job.reports} for job in jobs
         },
-        "messages": [message[:SHOWN_LETTERS] for message in messages[:10]],
+        "messages": [message[:SHOWN_LETTERS] for message in messages[:_MESSAGES]],
         "rejects": None,
         "folder": str(folder),
     }

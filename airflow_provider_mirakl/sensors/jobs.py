@@ -160,7 +160,7 @@ class MiraklJobSensor(OfJob, MiraklBaseSensor):
                 evaluation = evaluate(self.kind, found["statuses"][str(job_id)], early=self.early)
                 reports = archive(client, self.caller, folder, job_id, evaluation, self.log)
                 jobs.append(Ended(job_id, None, evaluation, reports))
-            result = result_of(folder, jobs, self.id_column_of_reports)
+            result = result_of(folder, jobs, self.id_column_of_reports, secrets=client.secrets)
             result["shop_id"] = self.caller.shop_id
             refuse_failed(run, result, self.kind, jobs)
             return self.checked(run, result, client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import json
 import logging
 import select
@@ -27,7 +28,7 @@ from airflow_provider_mirakl.api.call import Call, Multipart, Operation, Part, R
 from airflow_provider_mirakl.api.connect import upsert_products
 from airflow_provider_mirakl.client import http
 from airflow_provider_mirakl.client.replies import MAX_TEXT
-from airflow_provider_mirakl.client.settings import clean_base_url
+from airflow_provider_mirakl.client.settings import Settings, api_key, clean_base_url
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
     MiraklBadRequestError,
@@ -361,6 +362,70 @@ def test_a_reply_without_end_is_refused(
     with pytest.raises(MiraklReplyError, match="stream"):
         bench.client(server.url).send(calls.read)
     assert server.closed_by_client.wait(120)
+
+
+def drip(server: Any, head: bytes) -> Any:
+    """One byte after another, each well within the timeout, until the client hangs up."""
+
+    def step(connection: socket.socket, seen: Any) -> None:
+        connection.sendall(head)
+        try:
+            while not select.select([connection], [], [], 0.05)[0]:
+                connection.sendall(b" ")
+        except OSError:
+            pass
+        server.closed_by_client.set()
+
+    return step
+
+
+@pytest.mark.parametrize("way", ["send", "download"])
+def test_a_reply_that_drips_is_given_up(bench: Any, server: Any, calls: Any, way: str) -> None:
+    server.script(drip(server, b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"))
+    client = bench.client(server.url, timeout=1.5, max_attempts=1)
+    with pytest.raises(
+        MiraklTransportError, match=r"too slowly: \d+ bytes in .* 1,000 bytes per second"
+    ) as caught:
+        getattr(client, way)(calls.imported)
+    assert (caught.value.surely_not_sent, caught.value.reason) == (False, "timeout")
+    assert server.closed_by_client.wait(120)
+
+
+def test_an_error_that_drips_is_still_that_error(bench: Any, server: Any, calls: Any) -> None:
+    server.script(drip(server, b"HTTP/1.1 400 Bad\r\nContent-Length: 100000000\r\n\r\n"))
+    with pytest.raises(MiraklBadRequestError):
+        bench.client(server.url, timeout=1.5).send(calls.read)
+    assert server.closed_by_client.wait(120)
+
+
+def test_time_in_which_nobody_reads_is_no_time_that_the_server_takes(
+    server: Any, steps: Any, calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk must not end a download."""
+    clock = [0.0]
+    monkeypatch.setattr(http, "_now", lambda: clock[0])
+    size = 3 * http.STREAM_CHUNK
+    server.script(steps.reply(200, b"x" * size))
+    got = 0
+    with http.Client(Settings(server.url, api_key("k"))) as client, client.stream(calls.read) as download:
+        for piece in download.chunks:
+            got += len(piece)
+            clock[0] += 100_000
+    assert got == size
+
+
+@pytest.mark.parametrize(("rate", "ends"), [(0.0, True), (10.0, True), (100.0, False)])
+def test_a_slow_reply_is_read_at_the_rate_of_the_settings(
+    server: Any, steps: Any, calls: Any, monkeypatch: pytest.MonkeyPatch, rate: float, ends: bool
+) -> None:
+    """The clock moves an hour with every look at it."""
+    ticks = itertools.count(0, 3600)
+    monkeypatch.setattr(http, "_now", lambda: float(next(ticks)))
+    server.script(steps.reply(200, b" " * 100_000 + b"{}"))
+    settings = Settings(server.url, api_key("k"), min_rate=rate, max_attempts=1)
+    expected = contextlib.nullcontext() if ends else pytest.raises(MiraklTransportError, match="too slowly")
+    with http.Client(settings) as client, expected:
+        client.send(calls.read)
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,11 @@ class Instance:
 def conclude(tmp_path):
     """The result of a job that ended with this status, and whose report has this body."""
 
-    def conclude(name, status, body, *, items=None, headers=None):
+    def conclude(name, status, body, *, items=None, headers=None, secrets=()):
         evaluation = evaluate(JOBS[name], {JOBS[name].state: "COMPLETE"} | status)
         instance = Instance(body.encode() if isinstance(body, str) else body, headers or {})
         reports = archive(instance, Caller(), tmp_path, 1, evaluation, logging.getLogger())
-        return result_of(tmp_path, [Ended(1, items, evaluation, reports)], None)
+        return result_of(tmp_path, [Ended(1, items, evaluation, reports)], None, secrets=secrets)
 
     return conclude
 
@@ -160,3 +160,23 @@ def test_words_of_a_job_that_is_done_are_told(conclude):
     assert conclude("offer_import", OF02 | {"reason_status": "line 10"}, "")["messages"] == ["1: line 10"]
     status = CM22 | {"partial_read": True}
     assert "only a part" in conclude("product_synchronization", status, "{}")["messages"][0]
+
+
+def test_a_key_that_a_report_repeats_is_in_no_row_and_no_message(conclude, tmp_path):
+    key = "8f14e45f-ceea-467a-9575-2b1c4a7d9e03"
+    code = key.encode().hex(":")
+    report = f"sku;errors;warnings\nA;bad|key {key};\nB;{code};\nC;;key {key} is old\n"
+    lines = conclude("offer_import", OF02, report, secrets=(key,))
+    body = {
+        "global_errors": [{"code": "E", "message": f"not for {key}"}],
+        "processed_items": [
+            {"product_sku": "B", "status": "FAILURE", "synchronization_errors": [{"message": key}]}
+        ],
+    }
+    items = conclude("product_synchronization", CM22, json.dumps(body), secrets=(key,))
+    shown = json.dumps([lines, items])
+    assert key not in shown
+    assert code not in shown
+    assert "not for ***" in shown
+    assert "key ***" in shown
+    assert key not in (tmp_path / "outcome.ndjson").read_text()
