@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.extract.listings import Listing
+    from airflow_provider_mirakl.extract.scope import Scope
     from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
@@ -198,22 +199,24 @@ class ExtractOperator(PacedOperator):
         """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
         shape = self.listing.shape
-        words = [shape.table, shape.lines, self._named_filters(), fixed, self.personal_data]
+        words = [shape.table, shape.lines, self._scope().filters, fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _named_filters(self) -> dict[str, Any]:
-        """The filters that are set, in a form that can be stored in a note."""
-        set_ = {name: value for name, value in self.filters().items() if value not in (None, [], ())}
-        found: dict[str, Any] = json.loads(json.dumps(set_, sort_keys=True, default=str))
-        return found
+    def _scope(self) -> Scope:
+        """The rows that this extract delivers."""
+        from airflow_provider_mirakl.extract.scope import Scope
+
+        return Scope.of(self.filters(), self.hook.settings.owner)
 
     def _target(self, run: TaskRun) -> Target:
         from airflow_provider_mirakl.extract.target import Target
 
+        # Tasks may share a target, and two run ids a folder: a file belongs to one task instance.
+        own = hashlib.sha256(run.instance.encode()).hexdigest()[:8]
         return Target(
             storage_path(self.target),
             f"run_id={re.sub(_UNSAFE, '_', run.run_id)}",
-            f"part-{run.map_index:05d}" if run.is_mapped else "part-00000",
+            f"part-{max(run.map_index, 0):05d}-{own}",
             self.format,
             self.layout == "flat",
         )
@@ -255,7 +258,11 @@ class ExtractOperator(PacedOperator):
                 raise MiraklConfigurationError(f"{name}: {reason}; leave out {name}", field=name)
 
     def _since_watermark(self, run: TaskRun) -> Window:
-        """The window from the end of the previous run, if that had the same filters."""
+        """The window from the end of the previous run, if that had the same rows.
+
+        An instance that runs again after it has delivered begins where it began before: its files are replaced.
+        """
+        from airflow_provider_mirakl.extract.scope import BEGAN
         from airflow_provider_mirakl.extract.watermark import Watermark
         from airflow_provider_mirakl.extract.work import Window
 
@@ -267,26 +274,29 @@ class ExtractOperator(PacedOperator):
             )
         else:
             place = run.lasting_folder("watermarks", self.hook.conn_id)
-        known, filters = Watermark.load(place), self._named_filters()
+        known, scope = Watermark.load(place), self._scope()
         from_start = Window(
             self.since or datetime.now(UTC) - FIRST_RUN,
             watermark=place,
             overlap=timedelta(seconds=self.overlap),
-            filters=filters,
+            scope=scope,
         )
         if known is None:
             return from_start
-        if words := known.other_filters(filters):
+        if words := scope.differs_from(known.scope):
             if self.on_changed_filters == "fail":
                 raise MiraklConfigurationError(
-                    f"{words}. The watermark in {place} belongs to the filters of the previous run: rows that changed "
-                    f"before {known.moment.isoformat()} and were left out then would never be extracted. Set "
+                    f"{words}. The watermark in {place} belongs to the rows of the previous run: others that changed "
+                    f"before {known.moment.isoformat()} would never be extracted. Set "
                     "on_changed_filters='restart' to extract once more from since, or set another watermark",
                     field="on_changed_filters",
                 )
             if run.begins:
                 self.log.warning("%s. Starting over at %s", words, from_start.begins.isoformat())
             return from_start
+        began = BEGAN.at(run.folder).read()
+        if began is not None and began.begins is not None and began.is_of(place, scope):
+            return replace(from_start, begins=began.begins, delivered=began.before)
         return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
 
 
