@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
@@ -63,8 +63,8 @@ class ExtractOperator(PacedOperator):
     :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
-        not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
+    :param on_changed_filters: what to do when filters or account differ from those of the previous run, whose watermark
+        does not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
         ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
@@ -297,7 +297,27 @@ class ExtractOperator(PacedOperator):
         began = BEGAN.at(run.folder).read()
         if began is not None and began.begins is not None and began.is_of(place, scope):
             return replace(from_start, begins=began.begins, delivered=began.before)
+        if began is None and run.may_have_lost_work:
+            self._check_replaces(run)
         return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
+
+    def _check_replaces(self, run: TaskRun) -> None:
+        """Refuse to replace what this instance delivered, if it is not known any more where its window began.
+
+        :raises MiraklNoteError: its file exists, but not its notes; no call was made.
+        """
+        from airflow_provider_mirakl.extract.work import PROGRESS
+
+        file = self._target(run).path(self.listing.shape.table)
+        if PROGRESS.at(run.folder).path.exists() or not file.exists():
+            return
+        raise MiraklNoteError(
+            f"{file} was written by an earlier try of this task, but {run.folder}, whose notes say where its window "
+            "began, is empty: it was removed after [mirakl] keep_days, or is on the disk of another machine. Nothing "
+            "was read. Set updated_from to extract an older window again, or remove the file to extract only what "
+            "changed since the watermark",
+            path=str(run.folder),
+        )
 
 
 class ConnectExtractOperator(OnConnect, ExtractOperator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from airflow_provider_mirakl.catalog.state import STATE
 from airflow_provider_mirakl.client.tokens import TOKENS
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
     MiraklExportProductStatusOperator,
@@ -113,6 +114,22 @@ def test_an_extract_that_never_delivered_begins_at_the_watermark_when_it_is_clea
     server.call(lambda world: world.faults.clear())
     assert extract("third").run()["items"] == {"orders": 2}
     assert cleared(failed).run()["items"] == {"orders": 0}
+
+
+def test_a_cleared_extract_whose_notes_are_gone_keeps_its_file(servers, lead, extract, tmp_path):
+    """The work folder is cleaned after a while. The watermark is newer than what the file contains."""
+    lead(servers[0])
+    servers[0].place_orders(5)
+    task = extract()
+    file = task.run()["files"]["orders"]
+    shutil.rmtree(tmp_path / "work" / "dag")
+    calls = len(servers[0].journal())
+    with pytest.raises(MiraklNoteError, match="where its window began"):
+        cleared(task).run()
+    assert len(servers[0].journal()) == calls
+    assert lines(file) == 5
+    Path(file).unlink()
+    assert cleared(task).run()["items"] == {"orders": 0}
 
 
 def test_no_two_task_instances_write_one_file(servers, lead, extract, tmp_path):
