@@ -49,7 +49,7 @@ import sys
 import time
 import uuid
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from typing import IO
@@ -64,8 +64,14 @@ from airflow_provider_mirakl.catalog.product import (
     content_hash,
     row_hash,
 )
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError, counted
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklInputError,
+    MiraklNoteError,
+    counted,
+)
 from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.owner import is_another
 from airflow_provider_mirakl.files.sealed import SealedLines, sealed_lines, sealing
 from airflow_provider_mirakl.files.storage import (
     Spill,
@@ -110,6 +116,8 @@ class _Content(msgspec.Struct):
     base_checksum: int | None = None
     rows_checksum: int | None = None
     """CRC-32 of the files of the base; ``None`` for a base that the version before wrote."""
+    owner: list[str] = msgspec.field(default_factory=list)
+    """Whose catalog it is; empty until a sync of this version begins."""
 
 
 _FIX = "Restore the folder of the state from a backup, or remove it to start over, which sends every product again."
@@ -289,16 +297,39 @@ class State:
         """Open a journal for products with known content and new bytes, which need not be sent."""
         return self._journal("a-refresh")
 
-    def begin(self, sync: str) -> None:
+    def check_owner(self, owner: Sequence[str]) -> None:
+        """Refuse the state of another account, whose products are not those of this one.
+
+        :param owner: whose catalog is to be changed; see :mod:`airflow_provider_mirakl.files.owner`.
+        :raises MiraklConfigurationError: it is another account.
+        """
+        if is_another(self._content.owner, owner):
+            raise MiraklConfigurationError(
+                f"{self.folder} is the state of another account: the connection has another host, client id or company "
+                "than when it was written. Nothing was sent. Set state to another folder for this account, correct the "
+                "connection and clear the task, or set on_lost_state='full' for one run to forget the other account "
+                "and send every product",
+                field="state",
+            )
+
+    def begin(self, sync: str, owner: Sequence[str] = (), *, start_over: bool = False) -> None:
         """Let only a new sync change the state from now on, and fold journal and intents into a new base.
 
         Safe to interrupt at any time.
 
         :param sync: a name that no other sync has.
+        :param owner: whose catalog the sync changes.
+        :param start_over: forget what the state knows of another account.
         :raises MiraklInputError: a third sync has begun meanwhile.
+        :raises MiraklConfigurationError: the state is that of another account.
         """
+        if start_over and is_another(self._content.owner, owner):
+            self._forget(owner)
+        self.check_owner(owner)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._put_in_force(msgspec.structs.replace(self._content, sync=sync))
+        self._put_in_force(
+            msgspec.structs.replace(self._content, sync=sync, owner=list(owner) or self._content.owner)
+        )
         changes = Spill()
         # Read before the journal is listed: an intent that is gone by now has its entries there.
         intents = self._intents()
@@ -310,11 +341,23 @@ class State:
         for name in waiting:
             self._spill(self._entries(journal / name), changes)
         if new or waiting:
-            self._fold(changes, _Content(self.generation + 1, sync, intents=[name for name, _, _ in intents]))
+            seen, owner = [name for name, _, _ in intents], self._content.owner
+            self._fold(changes, _Content(self.generation + 1, sync, intents=seen, owner=owner))
         changes.close()
         for name, _, age in intents:
             if age >= LONGEST_CALL:
                 remove(self.folder / "intents" / name)
+
+    def _forget(self, owner: Sequence[str]) -> None:
+        """Forget everything that is known. The note comes first: it names no file that is removed after it."""
+        log.warning("%s is the state of another account, and starts over.", self.folder)
+        old, intents = self.generation, list(names(self.folder / "intents"))
+        self._put_in_force(_Content(old + 1, owner=list(owner), intents=intents))
+        for folder in (self.folder / "intents", self.folder / "journal"):
+            for name in names(folder):
+                remove(folder / name)
+        remove(self._base(old))
+        remove(self._rows(old))
 
     def _spill(self, entries: Iterable[_Entry], changes: Spill) -> None:
         for entry in entries:

@@ -54,6 +54,11 @@ class HeaderAuth:
         return tuple(part for header in self.headers for part in header)
 
     @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the account that stay when the key is replaced: none but that of its host."""
+        return ((),)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown, even if a server repeats it."""
         values = [value for name, value in self.headers if name.lower() not in _NOT_SECRET]
@@ -94,6 +99,12 @@ class ClientCredentials:
     def account(self) -> tuple[str, ...]:
         """The account whose calls are counted together: the same for all secrets, separate for each company."""
         return (self.token_url, self.client_id, self.audience or "")
+
+    @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the account that stay when the secret is replaced; the company's also with another client id."""
+        company = (("company", self.audience),) if self.audience else ()
+        return (("client", self.client_id), *company)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -179,6 +190,12 @@ class Settings:
     def fingerprint(self) -> str:
         """Tells the folders of two accounts apart, on disk."""
         return _digest(self.base_url, self.auth.identity)
+
+    @property
+    def owner(self) -> list[str]:
+        """Whose data this account has, for notes; see :mod:`airflow_provider_mirakl.files.owner`."""
+        _, host, port = origin(self.base_url)
+        return [_digest(host, str(port), *name) for name in self.auth.names]
 
     def check(self) -> None:
         """Refuse settings that cannot work.

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_mirakl.extract.scope import Scope
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import StoragePath
 
@@ -24,11 +25,18 @@ class Watermark(msgspec.Struct):
     :param delivered: digests of rows that were delivered and changed within the overlap, by id.
     :param filters: the filters of that run. With different filters, rows that changed before ``moment`` may never
         have been delivered.
+    :param owner: whose rows they are; empty if an older version wrote it.
     """
 
     moment: datetime
     delivered: dict[str, str]
     filters: dict[str, Any] = msgspec.field(default_factory=dict)
+    owner: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def scope(self) -> Scope:
+        """The rows that it is about."""
+        return Scope(self.filters, self.owner)
 
     @classmethod
     def load(cls, folder: StoragePath) -> Watermark | None:
@@ -41,22 +49,12 @@ class Watermark(msgspec.Struct):
     def save(self, folder: StoragePath) -> None:
         """Write it atomically.
 
-        It never moves backwards, unless the filters differ: a run that began earlier may end later.
+        It never moves backwards, unless it is about other rows: a run that began earlier may end later.
         """
         note = WATERMARK.at(folder)
         before = note.read()
-        if before is None or before.moment <= self.moment or before.filters != self.filters:
+        if before is None or before.moment <= self.moment or self.scope.differs_from(before.scope):
             note.write(self)
-
-    def other_filters(self, filters: dict[str, Any]) -> str:
-        """Describe the filters that differ from the previous run's, such as ``statuses was [...] and is [...]``."""
-        names = sorted(
-            {name for name in (*self.filters, *filters) if self.filters.get(name) != filters.get(name)}
-        )
-        return ", ".join(
-            f"{name} was {self.filters.get(name, 'not set')!r} and is {filters.get(name, 'not set')!r}"
-            for name in names
-        )
 
     def begins(self, overlap: timedelta) -> datetime:
         """The start of the next run."""

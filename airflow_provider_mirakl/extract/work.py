@@ -34,9 +34,11 @@ from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklReplyError
 from airflow_provider_mirakl.extract.fields import Row, moment_in
 from airflow_provider_mirakl.extract.listings import Listing
 from airflow_provider_mirakl.extract.offsets import MOST_RETURNS, OffsetPage
+from airflow_provider_mirakl.extract.scope import BEGAN, Began, Scope
 from airflow_provider_mirakl.extract.target import Target
 from airflow_provider_mirakl.extract.watermark import Watermark, digest
 from airflow_provider_mirakl.files.notes import NoteKind
+from airflow_provider_mirakl.files.owner import is_another
 from airflow_provider_mirakl.files.pages import Pages
 from airflow_provider_mirakl.files.storage import StoragePath
 
@@ -50,7 +52,7 @@ class Window:
     :param watermark: folder of the watermark that moves when the extract is complete; ``None`` for a fixed interval.
     :param overlap: how far the next run reaches back.
     :param delivered: rows that the previous run delivered within the overlap.
-    :param filters: the filters that the watermark belongs to.
+    :param scope: the rows that the watermark is about.
     """
 
     begins: datetime
@@ -58,7 +60,7 @@ class Window:
     watermark: StoragePath | None = None
     overlap: timedelta = timedelta()
     delivered: Mapping[str, str] = field(default_factory=dict)
-    filters: Mapping[str, Any] = field(default_factory=dict)
+    scope: Scope = field(default_factory=Scope)
 
 
 class Progress(msgspec.Struct):
@@ -85,6 +87,8 @@ class Progress(msgspec.Struct):
     read: bool = False
     """Whether every page is kept, and it remains to write the target."""
     counts: dict[str, int] | None = None
+    owner: list[str] = msgspec.field(default_factory=list)
+    """Whose pages these are. Those of another account are not continued."""
 
 
 @dataclass(slots=True)
@@ -143,15 +147,18 @@ class ExtractWork(OnlyReads):
         keep_persons: bool = True,
     ) -> None:
         self._listing = listing
+        self._folder = folder
         self._pages = Pages(folder)
         self._keep_persons = keep_persons
         self._unfinished: _Unfinished | None = None
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
-        if progress is None:
+        if progress is None or is_another(progress.owner, window.scope.owner):
             self._pages.forget()
             first = listing.since(window.begins, dict(filters or {}))
-            progress = Progress(window.begins, dict(window.delivered), params=first.params)
+            progress = Progress(
+                window.begins, dict(window.delivered), params=first.params, owner=window.scope.owner
+            )
             if not listing.newest_first:
                 progress.newest = datetime.now(UTC)
             self._note.write(progress)  # a later try begins at the same time
@@ -343,10 +350,15 @@ class ExtractWork(OnlyReads):
     def _end(self, target: Target) -> None:
         progress = self._progress
         counts = target.write(self._listing.shape, self._rows())
-        if self._window.watermark is not None:
+        window = self._window
+        if window.watermark is not None:
+            # Before the watermark moves: a cleared task begins here again.
+            began = Began(progress.begins, str(window.watermark), window.scope, dict(progress.before))
+            BEGAN.at(self._folder).write(began)
             # If nothing is listed, the next run begins where this one began.
-            reached = progress.newest or progress.begins + self._window.overlap
-            Watermark(reached, progress.delivered, dict(self._window.filters)).save(self._window.watermark)
+            reached = progress.newest or progress.begins + window.overlap
+            filters, owner = window.scope.filters, window.scope.owner
+            Watermark(reached, progress.delivered, filters, owner).save(window.watermark)
         progress.before, progress.delivered = {}, {}
         progress.counts = counts
 

@@ -46,6 +46,7 @@ class MiraklExportTransactionsOperator(ChangesExportOperator):
 
     job = "transaction_export"
     formats = ("ndjson", "parquet")
+    narrowing = ("created_since", "created_to", "options")
 
     created_since = Maybe(Moment())
     created_to = Maybe(Moment())

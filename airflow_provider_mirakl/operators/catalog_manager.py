@@ -147,6 +147,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
     asset_read = "products"
     job = "product_export"
     roles = ("operator", "front")
+    narrowing = ("filters", "channel")
 
     updated_to = Maybe(Moment())
     filters = Maybe(Mappings())
@@ -219,6 +220,7 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
 
     asset_read = "products"
     operation = "CM11"
+    narrowing = ("status", "provider_unique_identifiers", "unique_identifiers")
     status = Maybe(Choice[SourceStatus](get_args(SourceStatus)))
     provider_unique_identifiers = Codes()
     unique_identifiers = Codes()
@@ -269,6 +271,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
     asset_read = "products"
     operation = "CM61"
     roles = ("operator", "front")
+    narrowing = ("product_ids",)
     product_ids = Codes()
 
     def __init__(

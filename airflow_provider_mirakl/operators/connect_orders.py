@@ -53,7 +53,8 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     order that changed. A run begins where the previous one ended (the watermark), less the ``overlap``. An order that
     changes while pages are read is delivered by the next run; rows that the overlap lists again are not delivered
     again. The watermark moves only after the files are complete. A retry continues with the first unread page;
-    clearing the task starts over. Run one extract of a watermark at a time (``max_active_runs=1``).
+    clearing the task reads again from where its window began. Run one extract of a watermark at a time
+    (``max_active_runs=1``).
 
     With ``updated_from``, such as ``{{ data_interval_start }}``, it extracts a fixed interval instead, for a backfill.
     Mirakl lists orders by their *last* change, so an order appears in the interval of its last change only.
@@ -75,8 +76,8 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark; default ``watermarks/<connection>/<dag>/<task>`` below the work folder.
         Templated.
-    :param on_changed_filters: what to do when ``statuses`` or ``fulfillment_type`` differ from those of the previous
-        run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or
+    :param on_changed_filters: what to do when ``statuses``, ``fulfillment_type`` or account differ from those of the
+        previous run, whose watermark does not cover the orders that were left out then: ``fail`` before any call; or
         ``restart``, which starts over at ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.

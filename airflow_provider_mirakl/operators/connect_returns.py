@@ -31,8 +31,8 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     :param statuses: only returns in these states, such as ``REQUEST_INITIATED``. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when ``statuses`` differ from those of the previous run: ``fail`` before any
-        call; or ``restart``, which starts over at ``since``. Templated.
+    :param on_changed_filters: what to do when ``statuses`` or account differ from those of the previous run: ``fail``
+        before any call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.

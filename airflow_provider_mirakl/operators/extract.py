@@ -50,8 +50,8 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
     :param updated_to: end of a fixed interval, exclusive. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when ``query`` or the shop differs from that of the previous run: ``fail``
-        before any call; or ``restart``, which starts over at ``since``. Templated.
+    :param on_changed_filters: what to do when ``query``, shop or account differ from those of the previous run:
+        ``fail`` before any call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.

@@ -314,6 +314,7 @@ class MiraklExportOffersOperator(ChangesExportOperator):
 
     asset_read = "offers"
     job = "offer_export"
+    narrowing = ("channel_codes", "options")
 
     channel_codes = Codes()
     options = Maybe(Mappings())

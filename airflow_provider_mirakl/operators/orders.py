@@ -55,6 +55,7 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
 
     job = "order_export"
     formats = ("ndjson", "parquet")
+    narrowing = ("created_since", "created_to", "order_state_codes", "channel_codes", "options")
 
     updated_to = Maybe(Moment())
     created_since = Maybe(Moment())

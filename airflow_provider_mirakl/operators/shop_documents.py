@@ -32,6 +32,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Whole,
 )
+from airflow_provider_mirakl.runtime.choices import OnChangedFilters
 from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         InstanceArguments,
         StoringArguments,
     )
+    from airflow_provider_mirakl.runtime.watermark import MarkedWindow
     from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
 IfExists = Literal["skip", "upload"]
@@ -224,6 +226,9 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
         may differ from Airflow's. Documents that are already stored are not fetched again. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param on_changed_filters: with ``changes_only``: what to do if shops, documents, types, role or account differ from
+        those of the previous run, whose watermark says nothing about other documents: ``fail`` before any call, or
+        ``restart`` to list everything once. Documents that are already stored are not fetched again. Templated.
     :param max_files: largest number of files in an archive.
     :param max_file_bytes: largest size of a document. Default 1 GiB.
     :param max_total_bytes: largest size of an archive, compressed and uncompressed. Default 4 GiB: the worker's local
@@ -251,6 +256,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     changes_only = Flag()
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_changed_filters = Choice[OnChangedFilters](get_args(OnChangedFilters))
     max_files = Whole()
     max_file_bytes = Whole()
     max_total_bytes = Whole()
@@ -267,6 +273,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         changes_only: FlagArg = False,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
+        on_changed_filters: OnChangedFilters | TextArg = "fail",
         max_files: WholeArg = 1_000,
         max_file_bytes: WholeArg = 1 << 30,
         max_total_bytes: WholeArg = 4 << 30,
@@ -282,6 +289,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         self.changes_only = changes_only
         self.overlap = overlap
         self.watermark = watermark
+        self.on_changed_filters = on_changed_filters
         self.max_files = max_files
         self.max_file_bytes = max_file_bytes
         self.max_total_bytes = max_total_bytes
@@ -295,7 +303,8 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         shops, target = self.shops(self.shop_ids), storage_path(self.target)
         limits = ArchiveLimits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
         run = TaskRun(context, self.work_folder, begins=True)
-        asked, since = datetime.now(UTC), self._since(run, shops)
+        asked, window = datetime.now(UTC), self._window(run, shops)
+        since = self.updated_since if window is None else self._reached(window.since, shops)
         fetched: list[Fetched] = []
         with self.hook.get_conn() as client:
             documents = self._chosen(self.listed(client, shops, since, self.type_codes))
@@ -312,21 +321,20 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
                 "manifests": [part.manifest for part in fetched],
             },
         )
-        if self.changes_only and not result["failed"]:  # failed documents must be listed again
-            from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
-
-            Watermark(asked, run.instance, since).save(watermark_path(run, self.watermark))
+        if window is not None and not result["failed"]:  # failed documents must be listed again
+            window.delivered(asked)
         return result
 
-    def _since(self, run: TaskRun, shops: Sequence[int]) -> datetime | None:
-        """Where the window begins; ``None`` for everything.
+    def _window(self, run: TaskRun, shops: Sequence[int]) -> MarkedWindow | None:
+        """The window of ``changes_only``; else ``None``.
 
-        :raises MiraklConfigurationError: it is set in two ways, or S30 of the role has no such window.
+        :raises MiraklConfigurationError: it is set in two ways, S30 of the role has no such window, or the watermark is
+            about other documents.
         """
         if not self.changes_only:
-            return self.updated_since
-        from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS
-        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+            return None
+        from airflow_provider_mirakl.api.documents import VARIANTS
+        from airflow_provider_mirakl.runtime.watermark import MarkedWindow
 
         if self.updated_since is not None or not VARIANTS[self.caller_of().role].changes:
             raise MiraklConfigurationError(
@@ -334,8 +342,18 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
                 "or leave out updated_since",
                 field="changes_only",
             )
-        last = Watermark.load(watermark_path(run, self.watermark))
-        since = None if last is None else last.since(run.instance, timedelta(seconds=self.overlap))
+        filters = {
+            "role": self.caller_of().role,
+            "shop_ids": shops,
+            "document_ids": self.document_ids,
+            "type_codes": self.type_codes,
+        }
+        return MarkedWindow.find(self, run, filters)
+
+    def _reached(self, since: datetime | None, shops: Sequence[int]) -> datetime | None:
+        """The start of a window, as far back as S30 reaches; ``None`` for everything."""
+        from airflow_provider_mirakl.api.documents import MAX_PERIOD
+
         earliest = datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1)
         if since is None and shops:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
@@ -24,11 +24,11 @@ from airflow_provider_mirakl.runtime.arguments import check_range, check_role, r
 from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
 from airflow_provider_mirakl.runtime.task_run import Defers, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import pays_off
-from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+from airflow_provider_mirakl.runtime.watermark import Marked, MarkedWindow
 from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
 
-class DirectExport(Defers, Protocol):
+class DirectExport(Defers, Marked, Protocol):
     """What is needed of the operator: its arguments, and the call."""
 
     @property
@@ -37,10 +37,6 @@ class DirectExport(Defers, Protocol):
     def updated_since(self) -> datetime | None: ...
     @property
     def updated_to(self) -> datetime | None: ...
-    @property
-    def overlap(self) -> float: ...
-    @property
-    def watermark(self) -> str | None: ...
     @property
     def on_lost_state(self) -> str: ...
     @property
@@ -57,6 +53,7 @@ class DirectExport(Defers, Protocol):
     def operation(self) -> str: ...
     @property
     def hook(self) -> MiraklHook: ...
+    def filters(self, caller: Caller) -> dict[str, Any]: ...
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]: ...
     def resume(self, context: Context, event: object = None) -> dict[str, Any]: ...
 
@@ -110,13 +107,12 @@ def _postpone(
 def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
     ready_target(task.target)
     caller = check_role(read_caller(task.hook, task.shop_id), task.roles, task.hook, task.operation)
-    begun, path = datetime.now(UTC), watermark_path(run, task.watermark)
-    given = task.updated_since
+    begun, given = datetime.now(UTC), task.updated_since
     check_range(("updated_since", "updated_to"), given, task.updated_to)
+    window = None
     if given is None:
-        run.check_lasting(path, "the watermark of this export", task.on_lost_state, task.log)
-    last = None if given is not None else Watermark.load(path)
-    since = given if last is None else last.since(run.instance, timedelta(seconds=task.overlap))
+        window = MarkedWindow.find(task, run, task.filters(caller), on_lost_state=task.on_lost_state)
+    since = given if window is None else window.since
     until = task.updated_to or begun
     if since is not None and until is not begun and until <= since:
         raise MiraklConfigurationError(
@@ -126,10 +122,9 @@ def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
         )
     with task.hook.get_conn() as client:
         items = write_files(client, [task.ask(caller, since, until)], storage_path(task.target), "ndjson")
-    if given is None:
+    if window is not None:
         # Changes after this time are not exported yet, whatever the window.
-        Watermark(min(until, begun), run.instance, since).save(path)
-        run.note_lasting(path)
+        window.delivered(min(until, begun))
     changed = f" that changed since {since}" if since else ""
     task.log.info("Wrote %s: %s%s", task.target, counted(items or 0, "item"), changed)
     return {

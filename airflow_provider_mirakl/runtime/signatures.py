@@ -193,6 +193,7 @@ class ChangesExportArguments(ExportArguments, total=False):
     changes_only: FlagArg
     overlap: NumberArg
     watermark: PathArg | None
+    on_changed_filters: OnChangedFilters | TextArg
     on_lost_state: OnLostState | TextArg
 
 
@@ -203,6 +204,7 @@ class DirectExportArguments(TaskArguments, total=False):
     updated_to: MomentArg | None
     overlap: NumberArg
     watermark: PathArg | None
+    on_changed_filters: OnChangedFilters | TextArg
     on_lost_state: OnLostState | TextArg
     mirakl_conn_id: TextArg
     role: TextArg | None

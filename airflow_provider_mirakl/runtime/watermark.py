@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.extract.scope import BEGAN, Began, Scope
 from airflow_provider_mirakl.files.notes import Note, NoteKind
 from airflow_provider_mirakl.files.paths import storage_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_mirakl.files.storage import StoragePath
+    from airflow_provider_mirakl.hooks.base import MiraklBaseHook
+    from airflow_provider_mirakl.runtime.choices import OnChangedFilters
     from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 
@@ -21,22 +27,32 @@ class Watermark:
     :param until: that time.
     :param run: the task instance that moved it there; ``None`` if a user wrote the file.
     :param begin: the start of its window. A retry begins there again, since its target replaces the first one.
+    :param scope: the rows that it is about; empty if a user or an older version wrote it: then it fits all rows.
     """
 
     until: datetime
     run: str | None = None
     begin: datetime | None = None
+    scope: Scope = field(default_factory=Scope)
 
     def since(self, run: str, overlap: timedelta) -> datetime | None:
         """The start of the window of a task instance."""
         return self.begin if run == self.run else self.until - overlap
 
+    def differs(self, scope: Scope) -> str:
+        """Describe how a task's rows differ from those of the watermark; empty if they do not."""
+        return scope.differs_from(self.scope) if self.scope.filters else ""
+
     def save(self, path: StoragePath) -> None:
         """Move the watermark.
 
+        It never moves backwards, unless it is about other rows: an older run may be repeated.
+
         :raises MiraklStorageError: the file cannot be written.
         """
-        _note(path).write(self)
+        before = Watermark.load(path)
+        if before is None or before.run is None or before.until <= self.until or before.differs(self.scope):
+            _note(path).write(self)
 
     @classmethod
     def load(cls, path: StoragePath) -> Watermark | None:
@@ -68,9 +84,102 @@ def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
     """The file of a task's watermark.
 
     :param given: the operator's argument; default a file in the folder that all runs of the task share.
+    :raises MiraklConfigurationError: a mapped task must have one set.
     """
     if given is not None:
         return storage_path(given)
     folder = run.lasting_folder()
+    if run.is_mapped:
+        former = folder / f"watermark-{run.map_index}.json"
+        words = f". An earlier version kept it in {former}, by map index" if former.exists() else ""
+        raise MiraklConfigurationError(
+            "watermark must be set in a mapped task, to a file for each instance, because the map index of a shop can "
+            f"change between runs{words}",
+            field="watermark",
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / (f"watermark-{run.map_index}.json" if run.is_mapped else "watermark.json")
+    return folder / "watermark.json"
+
+
+class Marked(Protocol):
+    """What a window needs of its operator."""
+
+    @property
+    def watermark(self) -> str | None: ...
+    @property
+    def overlap(self) -> float: ...
+    @property
+    def on_changed_filters(self) -> OnChangedFilters: ...
+    @property
+    def hook(self) -> MiraklBaseHook: ...
+    @property
+    def log(self) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedWindow:
+    """The window of a task instance that begins at a watermark.
+
+    A try that follows another one begins where that one began, and so does a cleared task that has delivered: its
+    target replaces the first one. See :class:`~airflow_provider_mirakl.extract.scope.Began`.
+
+    :param run: the task's run.
+    :param path: the watermark.
+    :param scope: the rows that the task exports.
+    :param since: where the window begins; ``None`` for everything.
+    """
+
+    run: TaskRun
+    path: StoragePath
+    scope: Scope
+    since: datetime | None
+
+    @classmethod
+    def find(
+        cls, task: Marked, run: TaskRun, filters: Mapping[str, Any], *, on_lost_state: str | None = None
+    ) -> MarkedWindow:
+        """The window of a task.
+
+        :param filters: what narrows the rows, by name, with the role of the key.
+        :param on_lost_state: the operator's argument, if it has one.
+        :raises MiraklConfigurationError: the watermark is about other rows, or a mapped task has none set.
+        :raises MiraklNoteError: the watermark is missing or damaged; no call was made.
+        """
+        path, scope = watermark_path(run, task.watermark), Scope.of(filters, task.hook.settings.owner)
+        if on_lost_state is not None:
+            chosen = task.watermark is not None
+            run.check_lasting(path, "the watermark of this export", on_lost_state, task.log, chosen=chosen)
+        last = Watermark.load(path)
+        if last is not None and (words := last.differs(scope)):
+            if task.on_changed_filters == "fail":
+                raise MiraklConfigurationError(
+                    f"{words}. The watermark in {path} belongs to the rows of the previous run: others that changed "
+                    f"before {last.until.isoformat()} would never be exported. Set on_changed_filters='restart' to "
+                    "export everything once more, or set another watermark",
+                    field="on_changed_filters",
+                )
+            task.log.warning("%s. Starting over, as on_changed_filters='restart' allows.", words)
+            last = None
+        if last is not None and last.run is not None:
+            began = BEGAN.at(run.folder, store=run.memory).read()
+            if began is not None and began.is_of(path, scope) and began.pending in ("", run.generation):
+                return cls(run, path, scope, began.begins)
+        since = None if last is None else last.since(run.instance, timedelta(seconds=task.overlap))
+        window = cls(run, path, scope, since)
+        window._note(pending=run.generation)
+        return window
+
+    def delivered(self, until: datetime) -> None:
+        """Note that the target is written, and move the watermark.
+
+        :param until: end of the window.
+        """
+        self._note()
+        Watermark(until, self.run.instance, self.since, self.scope).save(self.path)
+        self.run.note_lasting(self.path)
+
+    def _note(self, *, pending: str = "") -> None:
+        began = Began(self.since, str(self.path), self.scope, pending=pending)
+        note = BEGAN.at(self.run.folder, store=self.run.memory)
+        note.read()  # its revision
+        note.write(began)

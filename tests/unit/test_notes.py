@@ -65,6 +65,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "watch-*.json": {"since": MOMENT},
     "watermark*.json": {"until": MOMENT},
     "watermark.json": {"moment": MOMENT, "delivered": {}},
+    "window.json": {"begins": MOMENT, "watermark": "/w", "scope": {"filters": {"role": "shop"}}},
     "written.json": {"phase": "intent", "at": MOMENT},
 }
 

@@ -6,7 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
@@ -28,7 +28,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Seconds,
     Whole,
 )
-from airflow_provider_mirakl.runtime.choices import OnLostState, TargetFormat
+from airflow_provider_mirakl.runtime.choices import OnChangedFilters, OnLostState, TargetFormat
 from airflow_provider_mirakl.runtime.connections import OnInstance
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.results import Ended
     from airflow_provider_mirakl.runtime.signatures import ExportArguments, JobArguments, TaskArguments
     from airflow_provider_mirakl.runtime.task_run import TaskRun
+    from airflow_provider_mirakl.runtime.watermark import MarkedWindow
 
 
 class ExportOperator(MiraklJobOperator):
@@ -162,14 +163,20 @@ class ChangesExportOperator(ExportOperator):
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
         may differ from Airflow's. Changes within the overlap are exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
+        watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
+        Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     """
 
+    narrowing: ClassVar[tuple[str, ...]] = ()
+    """The arguments that narrow the rows, besides the window."""
     updated_since = Maybe(Moment())
     changes_only = Flag()
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_changed_filters = Choice[OnChangedFilters](get_args(OnChangedFilters))
     on_lost_state = Choice[OnLostState](get_args(OnLostState))
 
     def __init__(
@@ -180,6 +187,7 @@ class ChangesExportOperator(ExportOperator):
         changes_only: FlagArg = False,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
+        on_changed_filters: OnChangedFilters | TextArg = "fail",
         on_lost_state: OnLostState | TextArg = "fail",
         **kwargs: Unpack[ExportArguments],
     ) -> None:
@@ -188,7 +196,9 @@ class ChangesExportOperator(ExportOperator):
         self.changes_only = changes_only
         self.overlap = overlap
         self.watermark = watermark
+        self.on_changed_filters = on_changed_filters
         self.on_lost_state = on_lost_state
+        self._window: MarkedWindow | None = None
         self._check_waits()
 
     def _check_waits(self) -> None:
@@ -213,27 +223,30 @@ class ChangesExportOperator(ExportOperator):
             raise MiraklConfigurationError(
                 "changes_only begins at its own watermark; leave out updated_since", field="changes_only"
             )
-        from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
+        return self._marked().since
 
-        path = watermark_path(self.task_run, self.watermark)
-        self.task_run.check_lasting(path, "the watermark of this export", self.on_lost_state, self.log)
-        last = Watermark.load(path)
-        return None if last is None else last.since(self.task_run.instance, timedelta(seconds=self.overlap))
+    def _marked(self) -> MarkedWindow:
+        """The window of this stay in a worker."""
+        from airflow_provider_mirakl.runtime.watermark import MarkedWindow
+
+        if self._window is None or self._window.run is not self.task_run:
+            filters = narrowed(self, self.caller)
+            self._window = MarkedWindow.find(self, self.task_run, filters, on_lost_state=self.on_lost_state)
+        return self._window
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """Write the target, then move the watermark to the time the export was submitted."""
-        since, book = self.since, self.book
+        window, book = self._marked() if self.changes_only else None, self.book
         result = super().deliver(run, client, caller, jobs)
-        if self.changes_only and book is not None:
-            from airflow_provider_mirakl.runtime.watermark import Watermark, watermark_path
-
-            submitted, path = (
-                datetime.fromtimestamp(book.entries[0].at, UTC),
-                watermark_path(run, self.watermark),
-            )
-            Watermark(submitted, run.instance, since).save(path)
-            run.note_lasting(path)
+        if window is not None and book is not None:
+            window.delivered(datetime.fromtimestamp(book.entries[0].at, UTC))
         return result
+
+
+def narrowed(task: ChangesExportOperator | DirectExportOperator, caller: Caller) -> dict[str, Any]:
+    """What narrows the rows of an export, by name."""
+    own = {name: getattr(task, name) for name in task.narrowing}
+    return {"role": caller.role, "shop_id": caller.shop_id, **own}
 
 
 class DirectExportOperator(OnInstance, MiraklBaseOperator):
@@ -250,6 +263,9 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
     :param overlap: seconds by which a window begins before the watermark, because Mirakl's clock may differ from
         Airflow's. Changes within the overlap are exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
+        watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
+        Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
@@ -265,12 +281,15 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
     roles: Sequence[str] = ("shop", "operator", "front")
     operation: ClassVar[str]
     """Mirakl's code of the export."""
+    narrowing: ClassVar[tuple[str, ...]] = ()
+    """The arguments that narrow the rows, besides the window."""
 
     target = Location()
     updated_since = Maybe(Moment())
     updated_to = Maybe(Moment())
     overlap = Seconds(least=0)
     watermark = Maybe(Location())
+    on_changed_filters = Choice[OnChangedFilters](get_args(OnChangedFilters))
     on_lost_state = Choice[OnLostState](get_args(OnLostState))
     shop_id = Maybe(Id())
     deferrable = Flag(templated=False)
@@ -285,6 +304,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         updated_to: MomentArg | None = None,
         overlap: NumberArg = 300.0,
         watermark: PathArg | None = None,
+        on_changed_filters: OnChangedFilters | TextArg = "fail",
         on_lost_state: OnLostState | TextArg = "fail",
         mirakl_conn_id: TextArg = MIRAKL_DEFAULT,
         role: TextArg | None = None,
@@ -300,6 +320,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         self.updated_to = updated_to
         self.overlap = overlap
         self.watermark = watermark
+        self.on_changed_filters = on_changed_filters
         self.on_lost_state = on_lost_state
         self.mirakl_conn_id = mirakl_conn_id
         self.role = role
@@ -307,6 +328,10 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         self.deferrable = deferrable
         self.refused_timeout = refused_timeout
         self.work_folder = work_folder
+
+    def filters(self, caller: Caller) -> dict[str, Any]:
+        """What narrows the rows, by name."""
+        return narrowed(self, caller)
 
     @abstractmethod
     def ask(self, caller: Caller, since: datetime | None, until: datetime) -> Call[bytes]:

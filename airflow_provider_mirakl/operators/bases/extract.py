@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.paced import PacedOperator
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_mirakl.extract.listings import Listing
+    from airflow_provider_mirakl.extract.scope import Scope
     from airflow_provider_mirakl.extract.target import Target
     from airflow_provider_mirakl.extract.work import ExtractWork, Window
     from airflow_provider_mirakl.runtime.arguments import MomentArg, NumberArg, PathArg, TextArg
@@ -62,8 +63,8 @@ class ExtractOperator(PacedOperator):
     :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when the filters differ from those of the previous run, whose watermark does
-        not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
+    :param on_changed_filters: what to do when filters or account differ from those of the previous run, whose watermark
+        does not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
         ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
@@ -198,22 +199,24 @@ class ExtractOperator(PacedOperator):
         """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
         shape = self.listing.shape
-        words = [shape.table, shape.lines, self._named_filters(), fixed, self.personal_data]
+        words = [shape.table, shape.lines, self._scope().filters, fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _named_filters(self) -> dict[str, Any]:
-        """The filters that are set, in a form that can be stored in a note."""
-        set_ = {name: value for name, value in self.filters().items() if value not in (None, [], ())}
-        found: dict[str, Any] = json.loads(json.dumps(set_, sort_keys=True, default=str))
-        return found
+    def _scope(self) -> Scope:
+        """The rows that this extract delivers."""
+        from airflow_provider_mirakl.extract.scope import Scope
+
+        return Scope.of(self.filters(), self.hook.settings.owner)
 
     def _target(self, run: TaskRun) -> Target:
         from airflow_provider_mirakl.extract.target import Target
 
+        # Tasks may share a target, and two run ids a folder: a file belongs to one task instance.
+        own = hashlib.sha256(run.instance.encode()).hexdigest()[:8]
         return Target(
             storage_path(self.target),
             f"run_id={re.sub(_UNSAFE, '_', run.run_id)}",
-            f"part-{run.map_index:05d}" if run.is_mapped else "part-00000",
+            f"part-{max(run.map_index, 0):05d}-{own}",
             self.format,
             self.layout == "flat",
         )
@@ -255,7 +258,11 @@ class ExtractOperator(PacedOperator):
                 raise MiraklConfigurationError(f"{name}: {reason}; leave out {name}", field=name)
 
     def _since_watermark(self, run: TaskRun) -> Window:
-        """The window from the end of the previous run, if that had the same filters."""
+        """The window from the end of the previous run, if that had the same rows.
+
+        An instance that runs again after it has delivered begins where it began before: its files are replaced.
+        """
+        from airflow_provider_mirakl.extract.scope import BEGAN
         from airflow_provider_mirakl.extract.watermark import Watermark
         from airflow_provider_mirakl.extract.work import Window
 
@@ -267,27 +274,50 @@ class ExtractOperator(PacedOperator):
             )
         else:
             place = run.lasting_folder("watermarks", self.hook.conn_id)
-        known, filters = Watermark.load(place), self._named_filters()
+        known, scope = Watermark.load(place), self._scope()
         from_start = Window(
             self.since or datetime.now(UTC) - FIRST_RUN,
             watermark=place,
             overlap=timedelta(seconds=self.overlap),
-            filters=filters,
+            scope=scope,
         )
         if known is None:
             return from_start
-        if words := known.other_filters(filters):
+        if words := scope.differs_from(known.scope):
             if self.on_changed_filters == "fail":
                 raise MiraklConfigurationError(
-                    f"{words}. The watermark in {place} belongs to the filters of the previous run: rows that changed "
-                    f"before {known.moment.isoformat()} and were left out then would never be extracted. Set "
+                    f"{words}. The watermark in {place} belongs to the rows of the previous run: others that changed "
+                    f"before {known.moment.isoformat()} would never be extracted. Set "
                     "on_changed_filters='restart' to extract once more from since, or set another watermark",
                     field="on_changed_filters",
                 )
             if run.begins:
                 self.log.warning("%s. Starting over at %s", words, from_start.begins.isoformat())
             return from_start
+        began = BEGAN.at(run.folder).read()
+        if began is not None and began.begins is not None and began.is_of(place, scope):
+            return replace(from_start, begins=began.begins, delivered=began.before)
+        if began is None and run.may_have_lost_work:
+            self._check_replaces(run)
         return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
+
+    def _check_replaces(self, run: TaskRun) -> None:
+        """Refuse to replace what this instance delivered, if it is not known any more where its window began.
+
+        :raises MiraklNoteError: its file exists, but not its notes; no call was made.
+        """
+        from airflow_provider_mirakl.extract.work import PROGRESS
+
+        file = self._target(run).path(self.listing.shape.table)
+        if PROGRESS.at(run.folder).path.exists() or not file.exists():
+            return
+        raise MiraklNoteError(
+            f"{file} was written by an earlier try of this task, but {run.folder}, whose notes say where its window "
+            "began, is empty: it was removed after [mirakl] keep_days, or is on the disk of another machine. Nothing "
+            "was read. Set updated_from to extract an older window again, or remove the file to extract only what "
+            "changed since the watermark",
+            path=str(run.folder),
+        )
 
 
 class ConnectExtractOperator(OnConnect, ExtractOperator):
