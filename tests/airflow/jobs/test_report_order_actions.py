@@ -105,7 +105,7 @@ def test_on_another_disk_the_source_is_read_again(report, mirakl_sandbox, tmp_pa
     task = report(str(source))
 
     def lose() -> None:
-        shutil.rmtree(tmp_path / "work")
+        shutil.rmtree(tmp_path / "work", ignore_errors=True)  # one wait may be two deferrals
         if changed:
             source.write_text(json.dumps(rows(120)))
 
