@@ -8,10 +8,13 @@ by :data:`OVERLAP`, and delivered events are stored as short hashes.
 =====================  =============================================================================================
 ``Cursor.since``       everything before it was delivered
 ``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again
+``Cursor.settled``     of what was created before this time, only ``waiting`` may still become an event
+``Cursor.waiting``     hashes of unfinished jobs, at most :data:`MAX_WAITING`
 =====================  =============================================================================================
 
 A listing by creation (OF04) shows a job only if the poll covers the time of its creation. There ``since`` does not
-move while a job is unfinished, for at most :data:`LONGEST_JOB`.
+move while a job is unfinished, for at most :data:`LONGEST_JOB`. Meanwhile more jobs may end than ``told`` has room
+for, so ``settled`` and ``waiting`` say which of the listed jobs are old.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ REMEMBERED = 3000
 """Largest number of hashes in a cursor: 24 kB of the 64 kB that Airflow stores without a warning."""
 _HASH = 8
 """Characters of a hash."""
+MAX_WAITING = 500
+"""Largest number of unfinished jobs in a cursor, the oldest. If there are more, ``settled`` ends before the others."""
 LONGEST_JOB = timedelta(days=30)
 SHOWN = 100
 """Largest number of items in an event, besides their count."""
@@ -50,13 +55,17 @@ class Seen(NamedTuple):
     :param key: identifies the event: the same item in another state has another key.
     :param shown: its data in an event: ids and states, nothing personal.
     :param happened: whether it is an event already; otherwise it may become one.
-    :param at: when it was created, if it is not finished; or when it happened, if Mirakl says so.
+    :param at: when it happened, if Mirakl says so.
+    :param item: identifies it in every state, if it is a job.
+    :param created: when the job was created.
     """
 
     key: str
     shown: dict[str, Any]
     happened: bool
-    at: datetime | None
+    at: datetime | None = None
+    item: str = ""
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +74,38 @@ class Cursor:
 
     :param since: everything before this time was delivered.
     :param told: hashes of delivered events, the newest last.
+    :param settled: of what was created before this time, only ``waiting`` may still become an event; default
+        ``since``.
+    :param waiting: hashes of the unfinished jobs that were created before ``settled``.
     """
 
     since: datetime
     told: str = ""
+    settled: datetime | None = None
+    waiting: str = ""
 
     def dump(self) -> dict[str, Any]:
         """As JSON."""
-        return {"since": self.since.isoformat(), "told": self.told}
+        settled = None if self.settled is None else self.settled.isoformat()
+        return {
+            "since": self.since.isoformat(),
+            "told": self.told,
+            "settled": settled,
+            "waiting": self.waiting,
+        }
 
     @classmethod
     def load(cls, dumped: object) -> Cursor | None:
         """The cursor from :meth:`dump`; ``None`` for anything else."""
         if not isinstance(dumped, Mapping):
             return None
-        try:
-            since = datetime.fromisoformat(str(dumped.get("since")))
-        except ValueError:
+        since, settled = _moment(dumped.get("since")), _moment(dumped.get("settled"))
+        if since is None:
             return None
-        told = dumped.get("told", "")
-        aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
-        return cls(aware, told if isinstance(told, str) else "")
-
-    @property
-    def hashes(self) -> list[str]:
-        """The delivered events."""
-        return [self.told[place : place + _HASH] for place in range(0, len(self.told), _HASH)]
+        told, waiting = dumped.get("told"), dumped.get("waiting")
+        if settled is None or not isinstance(waiting, str):
+            settled, waiting = None, ""
+        return cls(since, told if isinstance(told, str) else "", settled, waiting)
 
 
 WATCH = NoteKind(
@@ -169,22 +184,37 @@ def news(
     :param replies: the replies of :func:`listed`, which may reach further back than the cursor.
     :param now: when the listing was requested.
     """
-    begin, told = begin_of(watch, cursor), cursor.hashes
+    begin, told = begin_of(watch, cursor), _hashes(cursor.told)
+    settled, awaited = (cursor.settled or cursor.since) - OVERLAP, set(_hashes(cursor.waiting))
     known, found, waiting = set(told), [], []
     for seen in (seen for reply in replies for seen in watch.read(reply, options)):
+        created = seen.created if watch.by_creation else None
         if not seen.happened:
-            if watch.by_creation and seen.at is not None:
-                waiting.append(seen.at)
+            if created is not None and created > now - LONGEST_JOB:
+                waiting.append((created, _hash(seen.item)))
             continue
         if seen.at is not None and seen.at < begin:
             continue  # long ago: a seller's S30 lists everything
-        digest = blake2s(seen.key.encode(), digest_size=_HASH // 2).hexdigest()
+        if created is not None and created < settled and _hash(seen.item) not in awaited:
+            continue  # listed again, because another one has not ended
+        digest = _hash(seen.key)
         if digest not in known:
             known.add(digest)
             told.append(digest)
             found.append(seen.shown)
-    since = min([now, *(at for at in waiting if at > now - LONGEST_JOB)])
-    return News(found[::-1], Cursor(since, "".join(told[-REMEMBERED:])))
+    waiting.sort()
+    since = min([now, *(created for created, _ in waiting[:1])])
+    settled = min([now, *(created for created, _ in waiting[MAX_WAITING:])])
+    kept = "".join(digest for _, digest in waiting[:MAX_WAITING])
+    return News(found[::-1], Cursor(since, "".join(told[-REMEMBERED:]), settled, kept))
+
+
+def _hash(text: str) -> str:
+    return blake2s(text.encode(), digest_size=_HASH // 2).hexdigest()
+
+
+def _hashes(joined: str) -> list[str]:
+    return [joined[place : place + _HASH] for place in range(0, len(joined), _HASH)]
 
 
 # The table
@@ -223,10 +253,14 @@ def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[
             "failed": evaluation.counts.failed,
         }
         happened = evaluation.ended and _wanted(evaluation.state, options, "states")
-        # A running import counts by its creation; a finished one is delivered however long it took.
-        at = None if happened else _moment(status.get("date_created"))
         if happened or not evaluation.ended:
-            yield Seen(f"{import_id} {evaluation.state}", shown, happened, at)
+            yield Seen(
+                f"{import_id} {evaluation.state}",
+                shown,
+                happened,
+                item=str(import_id),
+                created=_moment(status.get("date_created")),
+            )
 
     return read
 
@@ -241,7 +275,7 @@ def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Se
         status = row.get("status")
         if _wanted(status, options, "statuses"):
             shown = {"product": row.get("provider_unique_identifier"), "status": status}
-            yield Seen(json.dumps(row, sort_keys=True), shown, happened=True, at=None)
+            yield Seen(json.dumps(row, sort_keys=True), shown, happened=True)
 
 
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
@@ -264,7 +298,7 @@ def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call
 
 def _read_order(order: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
     shown = {"order_id": order.get("id"), "status": order.get("status")}
-    yield Seen(f"{order.get('id')} {order.get('status')}", shown, happened=True, at=None)
+    yield Seen(f"{order.get('id')} {order.get('status')}", shown, happened=True)
 
 
 WATCHES: Mapping[str, Watch] = {

@@ -167,18 +167,20 @@ def actions_ended(
     :param of: what they are about: those of conversations are asked for elsewhere, and fail as ``ERROR``.
     :return: ``failed``: code and message of each action that did not succeed, by its id. All others succeeded.
     """
-    ended: set[str] = notes.setdefault("ended", set())
+    ended: list[str] = notes.setdefault("ended", [])  # JSON has no sets
+    known = set(ended)
     failed: dict[str, Any] = notes.setdefault("failed", {})
     for action_id in action_ids:
-        if action_id in ended:
+        if action_id in known:
             continue
         ask = get_action_status if of == "orders" else get_conversation_action
         status = yield from send(ask(action_id))
         if status.get("status") in ("SUCCESS", *FAILURES):
-            ended.add(action_id)
+            ended.append(action_id)
+            known.add(action_id)
         if status.get("status") in FAILURES:
             failed[action_id] = failure_of(status)
-    return {"failed": failed} if ended >= set(action_ids) else None
+    return {"failed": failed} if known >= set(action_ids) else None
 
 
 def failure_of(status: dict[str, Any]) -> list[str]:

@@ -19,24 +19,31 @@ Shown: TypeAlias = "Callable[[Client, Sequence[str], float], Iterator[Mapping[st
 after which the actions were sent."""
 BATCH = 100
 """Orders that are read at once: one page of v2-listOrders."""
+LONGEST_WAIT = 600.0
+"""Seconds that a reading may wait for its turn, in the worker. The connection's ``interval_factor`` may make an
+interval longer than its ``max_wait``, and a reading that stopped between two pages would begin with the first again."""
 
 
 def orders(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
     """The orders of these ids."""
-    for page in client.pages(list_orders(order_ids=ids)):
+    for page in client.pages(list_orders(order_ids=ids), max_wait=LONGEST_WAIT):
         yield from page.items
 
 
 def returns(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
     """The returns that changed since then: they cannot be filtered by id."""
     start = datetime.fromtimestamp(since, UTC) - timedelta(hours=1)
-    for page in client.pages(list_returns(updated_from=start)):
+    for page in client.pages(list_returns(updated_from=start), max_wait=LONGEST_WAIT):
         yield from page.items
 
 
 def documents(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
     """The orders, each with its documents."""
-    listed = (one for page in client.pages(list_order_documents(order_ids=ids)) for one in page.items)
+    listed = (
+        one
+        for page in client.pages(list_order_documents(order_ids=ids), max_wait=LONGEST_WAIT)
+        for one in page.items
+    )
     return _grouped(ids, "documents", ((document.get("order_id"), document) for document in listed))
 
 
@@ -44,7 +51,7 @@ def conversations(client: Client, ids: Sequence[str], since: float) -> Iterator[
     """The orders, each with its conversations."""
     # Mirakl requires a time; a conversation may be older than the action.
     first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=ids)
-    listed = (one for page in client.pages(first) for one in page.items)
+    listed = (one for page in client.pages(first, max_wait=LONGEST_WAIT) for one in page.items)
     return _grouped(
         ids, "conversations", ((_order_of(conversation), conversation) for conversation in listed)
     )
@@ -54,7 +61,7 @@ def messages(client: Client, ids: Sequence[str], since: float) -> Iterator[Mappi
     """The conversations, each with its messages."""
     for conversation_id in ids:
         try:
-            listed = client.send(get_conversation_messages(conversation_id))
+            listed = client.send(get_conversation_messages(conversation_id), max_wait=LONGEST_WAIT)
         except MiraklNotFoundError:  # the action is rejected, and its row reports that
             continue
         yield {"id": conversation_id, "messages": listed}

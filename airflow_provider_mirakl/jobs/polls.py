@@ -120,6 +120,7 @@ def jobs_or_newest_ended(
     :param notes: keeps its id under ``newest``.
     :param newest_since: the time, as ISO 8601.
     :param newest: its id, where an earlier poll in another process found it.
+    :param since: when that job was created, as Mirakl wrote it.
     """
     row, caller, moment = _kind(kind), Caller(role, shop_id), moment_of(newest_since)
     if moment is None:
@@ -149,7 +150,13 @@ def jobs_or_newest_ended(
             return {"statuses": {str(newest): status}}
         return None
     ended = yield from jobs_ended(
-        notes, kind=kind, job_ids=[newest], role=role, shop_id=shop_id, early=early, since=notes.get("since")
+        notes,
+        kind=kind,
+        job_ids=[newest],
+        role=role,
+        shop_id=shop_id,
+        early=early,
+        since=notes.get("since") or since,
     )
     return ended
 

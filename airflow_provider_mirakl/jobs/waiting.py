@@ -8,7 +8,9 @@ with the async client::
         tracking = yield from send(get_import(import_id))
         return tracking if tracking["import_status"] in ("COMPLETE", "FAILED") else None
 
-``notes`` belongs to the poll for the whole wait: what it writes there is available to its next call.
+``notes`` belongs to the poll: what it writes there is available to its next call. Only values that JSON returns
+unchanged: in ``reschedule`` mode, where each poll is a process of its own, they are kept in a file. The triggerer
+begins with empty notes: a deferrable task passes what it must know as an argument of the poll.
 """
 
 from __future__ import annotations
@@ -69,6 +71,21 @@ FAILURES = NoteKind(
     type=Failures,
     damaged="restart",
     fix="They are counted from zero again.",
+)
+
+
+class Remembered(msgspec.Struct):
+    """``poll.json``: the notes of a poll, while each poll is a process of its own."""
+
+    notes: dict[str, Any]
+
+
+REMEMBERED = NoteKind(
+    file="poll.json",
+    holds="what the polls of a sensor have found so far",
+    type=Remembered,
+    damaged="restart",
+    fix="The sensor polls as if for the first time; with newest_since it may choose a newer import.",
 )
 
 

@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
-from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator, read_rows
-from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
+from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Codes,
-    Location,
     Maybe,
     Number,
     Table,
-    Text,
     Whole,
 )
-from airflow_provider_mirakl.runtime.task_run import TaskRun
+from airflow_provider_mirakl.runtime.connections import OnConnect
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_mirakl.actions.reports import ReportWork
     from airflow_provider_mirakl.actions.rows import Row
     from airflow_provider_mirakl.runtime.arguments import (
         CodesArg,
@@ -40,8 +36,10 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.signatures import (
         ConnectExtractArguments,
         OrderActionArguments,
-        TaskArguments,
+        PacedArguments,
     )
+    from airflow_provider_mirakl.runtime.task_run import TaskRun
+    from airflow_provider_mirakl.triggers.places import Here
 
 Fulfillment = Literal["FULFILLED_BY_SELLER", "FULFILLED_BY_PARTNER"]
 
@@ -200,7 +198,7 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
                 )
 
 
-class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
+class MiraklConnectReportOrderActionsOperator(OnConnect, PacedOperator):
     """Report what your own system did with orders, for the errors page of Mirakl Connect (v2-reportOrderActions).
 
     For example, report the outcome of a load into an ERP: which orders it accepted, and why it rejected the others.
@@ -208,15 +206,21 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
     ``error_code`` and ``error_message``; optionally ``executed_at`` (now) and ``type`` (``SYNCHRONIZE_ORDER`` or
     ``SYNCHRONIZE_ORDER_UPDATE``).
 
-    Mirakl accepts 100 rows a call and a call a minute. A retry continues with the first call that was not made; a call
-    whose reply was lost is made again, and Connect may show its rows twice.
+    Mirakl accepts 100 rows a call and a call a minute. A deferrable task waits for the next call in the triggerer, and
+    a worker makes it. A retry continues with the first call that was not made; a call whose reply was lost is made
+    again, and Connect may show its rows twice.
 
     :param source: the rows: a list, XCom, or a file (CSV, NDJSON, a JSON array or Parquet; a local path or object
         storage). Templated.
     :param max_orders: largest number of rows of one task. With more the whole source is rejected. Templated.
     :param mirakl_connect_conn_id: connection of type ``mirakl_connect``. Templated.
-    :param work_folder: folder for the notes of what was sent, as an object storage path that every worker can access;
-        default ``[mirakl] work_folder``. Templated.
+    :param deferrable: wait in the triggerer between the calls; default Airflow's ``[operators] default_deferrable``.
+        Otherwise the worker sleeps.
+    :param max_failures: calls that may fail one after another (5xx, broken connection) before the task fails; each is
+        made again.
+    :param refused_timeout: longest time in seconds during which Mirakl may answer only 429.
+    :param work_folder: folder for the rows and the notes of what was sent, as an object storage path that every worker
+        can access; default ``[mirakl] work_folder``. Templated.
     :return: ``action_ids``, the ids under which Connect keeps the reports; ``reported``, the number sent; and
         ``folder``.
     :raises MiraklInputError: rows are invalid, or too many; no call was made.
@@ -225,8 +229,6 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
     ui_color = "#f3e6d0"
     source = Table()
     max_orders = Whole()
-    mirakl_connect_conn_id = Text()
-    work_folder = Maybe(Location())
 
     def __init__(
         self,
@@ -234,21 +236,47 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
         source: RowsArg,
         max_orders: WholeArg = 1000,
         mirakl_connect_conn_id: TextArg = CONNECT_DEFAULT,
-        work_folder: PathArg | None = None,
-        **kwargs: Unpack[TaskArguments],
+        **kwargs: Unpack[PacedArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.max_orders = max_orders
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
-        self.work_folder = work_folder
+        self._report: tuple[TaskRun, ReportWork] | None = None
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Send what has not been sent yet."""
-        from airflow_provider_mirakl.actions.book import plan_hash
-        from airflow_provider_mirakl.actions.reports import COLUMNS, REPORTED, Reported, batches, wrong
+    def prepare(self, run: TaskRun) -> Here | None:
+        """The rows that have not been sent yet; ``None`` when all are sent."""
+        from airflow_provider_mirakl.triggers.places import Here
+
+        work = self._work(run)
+        return None if work.operation is None else Here(work)
+
+    def conclude(self, run: TaskRun) -> dict[str, Any]:
+        """What was sent."""
+        sent = self._work(run).sent
+        return {"action_ids": sent.action_ids, "reported": sent.count, "folder": str(run.folder)}
+
+    def _work(self, run: TaskRun) -> ReportWork:
+        """The rows, read once in each stay in a worker: the source may change meanwhile."""
+        from airflow_provider_mirakl.actions.reports import REPORTED, begun, taken_up
+
+        if self._report is None or self._report[0] is not run:
+            note = REPORTED.at(run.folder, generation=run.generation, store=run.memory)
+            work = (
+                begun(note, run.folder, self._rows())
+                if run.begins
+                else taken_up(note, run.folder, self._rows)
+            )
+            self._report = run, work
+        return self._report[1]
+
+    def _rows(self) -> Sequence[Row]:
+        """The rows of the source.
+
+        :raises MiraklInputError: rows are invalid, or too many.
+        """
+        from airflow_provider_mirakl.actions.reports import COLUMNS, wrong
         from airflow_provider_mirakl.actions.rows import checked
-        from airflow_provider_mirakl.api.orders import report_order_actions
 
         rows = checked(read_rows(self.source), COLUMNS, wrong)
         if len(rows) > self.max_orders:
@@ -256,20 +284,4 @@ class MiraklConnectReportOrderActionsOperator(MiraklBaseOperator):
                 f"source has {len(rows):,} rows, but max_orders allows {self.max_orders:,}; no call was made. Raise "
                 "max_orders if that is intended"
             )
-        run = TaskRun(context, self.work_folder, begins=True)
-        note = REPORTED.at(run.folder, generation=run.generation, store=run.memory)
-        asked = plan_hash([rows])
-        sent = note.read()
-        if sent is None or sent.rows != asked:
-            sent = Reported(asked)
-        done = 0
-        with MiraklConnectHook(self.mirakl_connect_conn_id).get_conn() as client:
-            for batch in batches(rows):
-                done += len(batch)
-                if done <= sent.count:
-                    continue
-                sent.action_ids += client.send(report_order_actions(batch))
-                sent.count = done
-                note.write(sent)
-                self.log.info("Reported %d of %d", done, len(rows))
-        return {"action_ids": sent.action_ids, "reported": len(rows), "folder": str(run.folder)}
+        return rows

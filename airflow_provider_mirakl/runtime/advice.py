@@ -42,8 +42,7 @@ FIXES: dict[type[Exception], str] = {
     MiraklInputError: "Correct the input, then clear the task.",
     MiraklStorageError: "Free or mount the storage, and let the user that runs Airflow write to it. A retry continues "
     "where the task stopped.",
-    MiraklNotYetError: "Set deferrable=True: the triggerer then waits for the next permitted call. Without it, retry "
-    "the task at the time named above.",
+    MiraklNotYetError: "Retry the task at the time named above: Mirakl permits the call from then on.",
     MiraklTransportError: "Check host, port and proxy of the connection, and the network. A retry is safe.",
     MiraklReplyError: "Check the host of the connection, and any system between Airflow and Mirakl: a proxy, a "
     "firewall, a login page.",
@@ -76,7 +75,12 @@ def what_to_do(error: Exception, task: Any) -> str:
     :param error: the error.
     :param task: the operator or sensor that failed.
     """
-    precise = _of_a_call(error, task) or _of_a_setting(error, task) or _of_rows(error, task)
+    precise = (
+        _of_a_call(error, task)
+        or _of_a_setting(error, task)
+        or _of_rows(error, task)
+        or _of_a_wait(error, task)
+    )
     return precise or next(
         (fix for kind, fix in FIXES.items() if isinstance(error, kind)), "Read the log above."
     )
@@ -148,6 +152,16 @@ def _of_rows(error: Exception, task: Any) -> str | None:
     if isinstance(error, MiraklInputError) and error.problems and hasattr(task, "columns"):
         return "Correct the input, or what the Dag says about it (columns, encoding), then clear the task."
     return None
+
+
+def _of_a_wait(error: Exception, task: Any) -> str | None:
+    """The parameter that helps against a call that comes too early, if the task has it and has not set it."""
+    if not isinstance(error, MiraklNotYetError) or getattr(task, "deferrable", None) is not False:
+        return None
+    return (
+        "Set deferrable=True: the triggerer then waits for the next permitted call. Without it, retry the task at the "
+        "time named above."
+    )
 
 
 def page(error: Exception, task: Any) -> str:

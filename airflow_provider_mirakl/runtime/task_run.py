@@ -356,6 +356,11 @@ class TaskRun:
         ti = self._ti
         return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}/{ti.max_tries}"
 
+    @property
+    def attempt(self) -> str:
+        """The same across the deferrals and reschedules of one try; a retry has another."""
+        return f"{self.generation}/{self._ti.try_number}"
+
 
 def _tell_errors(outcome: Outcome, tell: Callable[..., object]) -> None:
     for error in outcome.errors[:3]:

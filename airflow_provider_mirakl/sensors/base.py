@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.waiting import Failures, Found
+    from airflow_provider_mirakl.jobs.waiting import Failures, Found, Remembered
     from airflow_provider_mirakl.runtime.arguments import TextArg
     from airflow_provider_mirakl.runtime.signatures import SensorArguments, SensorTaskArguments
     from airflow_provider_mirakl.runtime.waiting import Wait
@@ -88,6 +88,8 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
     poll: ClassVar[str]
     """Path of the poll: ``package.module.function``."""
+    notes: dict[str, Any]
+    """What the polls of this process have noted, for :meth:`poll_arguments`."""
     ui_color = "#e3ecd6"
     ui_fgcolor = "#1f2933"
     operator_extra_links = LINKS
@@ -112,7 +114,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         self._event: object = None
         self._deadline: float | None = None
         self._began: float | None = None
-        self._notes: dict[str, Any] = {}
+        self.notes: dict[str, Any] = {}
         self._failed = 0
 
     @property
@@ -122,7 +124,11 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
     @abstractmethod
     def poll_arguments(self) -> dict[str, Any]:
-        """The poll's keyword arguments: serializable as JSON and not secret: Airflow stores them in plain text."""
+        """The poll's keyword arguments: serializable as JSON and not secret: Airflow stores them in plain text.
+
+        A deferrable sensor asks for them twice: before its poll in the worker, and then for the triggerer, whose notes
+        are empty. What the first poll has noted, and the others must know, is in :attr:`notes`.
+        """
 
     @property
     def awaited(self) -> str:
@@ -183,6 +189,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return False if found is None else PokeReturnValue(True, self.conclude(context, found))
 
     def _poll_once(self, context: Context) -> Found | None:
+        self._recall(context)
         wait = self._wait(context)
         before = wait.failures = self._failures(context)
         try:
@@ -193,8 +200,11 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             raise
         if wait.failures != before:
             self._note_failures(context, wait.failures)
+        if found is None:
+            self._remember(context)
         if found is None and self.deferrable:
             wait.failures = 0
+            wait.arguments = self.poll_arguments()  # with what this poll has noted
             self.defer(
                 trigger=wait.trigger(began=self._began),
                 method_name=self.execute_complete.__name__,
@@ -215,7 +225,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             interval=self.interval(),
             deadline=self._deadline,
             max_failures=self.max_failures,
-            notes=self._notes,
+            notes=self.notes,
             log=self.log,
             what=self.awaited,
         )
@@ -242,6 +252,28 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
 
         run = TaskRun(context, None, begins=False)
         return FAILURES.at(run.folder, generation=run.generation, store=run.memory)
+
+    def _recall(self, context: Context) -> None:
+        """Continue with the notes of the previous poke in ``reschedule`` mode."""
+        if self.reschedule and (kept := self._notes_note(context).read()) is not None:
+            self.notes = kept.notes
+
+    def _remember(self, context: Context) -> None:
+        """Keep the notes for the next poke in ``reschedule`` mode."""
+        if not self.reschedule:
+            return
+        from airflow_provider_mirakl.jobs.waiting import Remembered
+
+        note = self._notes_note(context)
+        kept = note.read()
+        if self.notes != ({} if kept is None else kept.notes):
+            note.write(Remembered(self.notes))
+
+    def _notes_note(self, context: Context) -> Note[Remembered]:
+        from airflow_provider_mirakl.jobs.waiting import REMEMBERED
+
+        run = TaskRun(context, None, begins=False)
+        return REMEMBERED.at(run.folder, generation=run.attempt, store=run.memory)
 
     def _read(self, event: object, context: Context) -> Found | None:
         from airflow_provider_mirakl.triggers.poll import read_event

@@ -125,7 +125,7 @@ class MiraklJobSensor(OfJob, MiraklBaseSensor):
             "role": self.caller.role,
             "shop_id": self.caller.shop_id,
             "early": self.early,
-            "since": self._notes.get("since"),
+            "since": self.notes.get("since"),
         }
 
     @property
@@ -333,7 +333,7 @@ class NewestJobSensor(CheckedJobSensor):
     def poll_arguments(self) -> dict[str, Any]:
         """The jobs and the caller."""
         since = None if self.newest_since is None else self.newest_since.isoformat()
-        return super().poll_arguments() | {"newest_since": since, "newest": self._notes.get("newest")}
+        return super().poll_arguments() | {"newest_since": since, "newest": self.notes.get("newest")}
 
 
 class MiraklProductImportSensor(NewestJobSensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,21 @@ def test_returns(run_dag: Any, sandbox: Sandbox) -> None:
     assert len(sandbox.journal("v2-acknowledgeReturnReception")) == 1
     late = run_dag(dag("Close", [{"return_id": first}], page="returns"))
     assert late.state == "failed"
+
+
+def test_orders_are_read_however_long_their_interval_is(
+    run_dag: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT"])
+    connection["extra"] |= {"interval_factor": 0.05, "max_wait": 0}
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr("airflow_provider_mirakl.actions.run.BATCH", 1)  # orders that are read at once
+    placed = sandbox.place_orders(2, status="AWAITING_SHIPMENT")
+    parcels = [{**line, "quantity": 1} for line in lines(sandbox, placed)]
+    run = run_dag(dag("Ship", parcels, "wait_for_completion=False"))
+    assert run.state == "success"
+    assert len(run.returned("change")["action_ids"]) == 2
+    assert len(sandbox.journal("v2-listOrders")) == 2
 
 
 def test_reports_of_ones_own_system_go_on_where_they_broke_off(

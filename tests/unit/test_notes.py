@@ -45,6 +45,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "chunks": [],
     },
     "platform/*/*.json": {"at": 1.0, "answer": ["fr_FR"]},
+    "poll.json": {"notes": {"newest": 7, "statuses": {"7": {"import_id": 7}}}},
     "progress.json": {"round": 2, "pages": [1]},
     "reports.json": {"rows": "a", "count": 1, "action_ids": ["x"]},
     "update.json": {"open_since": 1.0, "sent": "a", "errors": [["no", "locked", "fax"]], "changed": True},

@@ -337,3 +337,71 @@ def test_the_newest_import_is_found_without_its_id(
         sense(MiraklOfferImportSensor, "mirakl_shop")
     with pytest.raises(AirflowSensorTimeout):
         sense(MiraklOfferImportSensor, "mirakl_shop", newest_since=since + timedelta(days=1), timeout=0.3)
+
+
+OFFERS = FILES[MiraklImportOffersOperator]
+
+
+class Overtaken(MiraklOfferImportSensor):
+    """What happens in Mirakl after the first poll, in every mode: here and not in the sandbox's own time."""
+
+    then = staticmethod(lambda: None)
+
+    def poke(self, context):
+        try:
+            return super().poke(context)
+        finally:
+            type(self).then()
+
+
+@pytest.fixture
+def import_offers(tmp_path, mirakl_sandbox_connections):
+    """Imports offers as another tool does, each time others."""
+    from airflow_provider_mirakl.hooks.mirakl import MiraklHook
+
+    def run(price):
+        source = tmp_path / "others.csv"
+        source.write_text(OFFERS.replace(";10;", f";{price};"), encoding="utf-8")
+        return MiraklHook("mirakl_shop").import_offers(source)
+
+    return run
+
+
+@pytest.mark.mirakl_sandbox_settings(run_seconds=1e6, limits="off")
+def test_a_newer_import_does_not_replace_the_one_that_is_waited_for(
+    sense, mirakl_sandbox, import_offers, monkeypatch
+):
+    PACER.forget()
+    first, later = import_offers(11), []
+
+    def overtake():
+        if not later:
+            PACER.forget()
+            mirakl_sandbox.advance(3600)
+            later.append(import_offers(12))
+            mirakl_sandbox.advance(3e6)
+
+    monkeypatch.setattr(Overtaken, "then", staticmethod(overtake))
+    result = sense(Overtaken, "mirakl_shop", newest_since="2000-01-01T00:00:00Z", max_failed_items=None)
+    assert later
+    assert result["job_ids"] == [str(first)]
+    listings = [call for call in mirakl_sandbox.journal("OF04") if call["status"] == 200]
+    since = [call["query"] for call in listings][1:]
+    assert not [query for query in since if "2000-01-01" in str(query)], "listed from the first day again"
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="off")
+def test_a_retry_waits_for_the_newest_import_of_its_own(sense, mirakl_sandbox, import_offers, monkeypatch):
+    PACER.forget()
+    first = import_offers(11)
+    mirakl_sandbox.advance(1e7)
+    options = {"newest_since": "2000-01-01T00:00:00Z"}
+    with pytest.raises(MiraklItemsFailedError):
+        sense(MiraklOfferImportSensor, "mirakl_shop", **options)
+    PACER.forget()
+    second = import_offers(12)
+    assert first != second
+    sense.worker.ti.try_number, sense.worker.reschedules = 2, 0
+    with pytest.raises(MiraklItemsFailedError) as caught:
+        sense.worker.run()
+    assert caught.value.outcome["job_ids"] == [str(second)]

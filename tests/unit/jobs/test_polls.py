@@ -211,6 +211,18 @@ def test_what_an_earlier_process_found_is_kept() -> None:
     assert mirakl.newest({}, newest=3) == {"statuses": {"3": job(3)}}
 
 
+def test_the_listing_of_the_next_process_begins_where_the_newest_job_was_created() -> None:
+    since = []
+
+    def perform(step: Any) -> Any:
+        since.append(step.since)
+        return job(3)
+
+    arguments = {"kind": "product_import", "job_ids": [], "newest_since": MORNING, "newest": 3, "since": NOON}
+    assert drive(jobs_or_newest_ended({}, **arguments), perform)  # type: ignore[arg-type]
+    assert since == [moment_of(NOON)]
+
+
 def test_with_ids_no_listing_is_read() -> None:
     mirakl = Mirakl(job(9), _1=job(1))
     assert mirakl.newest({}, newest_since=None, job_ids=[1]) == {"statuses": {"1": job(1)}}

@@ -16,6 +16,7 @@ from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklR
 from airflow_provider_mirakl.triggers import events
 from airflow_provider_mirakl.watches import (
     LONGEST_JOB,
+    MAX_WAITING,
     OVERLAP,
     REMEMBERED,
     WATCHES,
@@ -68,6 +69,44 @@ def test_a_listing_by_creation_reaches_back_to_the_oldest_import_that_runs() -> 
     assert stuck.cursor.since == NOW, "not forever"
 
 
+def test_more_imports_than_are_remembered_are_told_once_behind_one_that_runs() -> None:
+    week = timedelta(days=7)
+    many = [
+        status(number, "COMPLETE", "status", week - number * MINUTE) for number in range(1, REMEMBERED + 200)
+    ]
+    cursor, told = Cursor(NOW - week), []
+    for number in range(4):
+        found = tell("offer_imports", [status(0, "WAITING", "status", week), *many], cursor, NOW)
+        cursor = Cursor.load(json.loads(json.dumps(found.cursor.dump())))
+        assert cursor is not None
+        told += found.found
+        many.append(status(9000 + number, "COMPLETE", "status", ago=MINUTE))
+    assert len(told) == len({row["import_id"] for row in told}) == len(many) - 1
+    ended = tell("offer_imports", [status(0, "COMPLETE", "status", week), *many], cursor)
+    assert [row["import_id"] for row in ended.found] == [9003, 0], (
+        "the one that ran, and the last of the others"
+    )
+    assert not tell("offer_imports", [status(0, "COMPLETE", "status", week), *many], ended.cursor).found
+
+
+def test_more_imports_run_than_are_remembered_and_each_is_told_once() -> None:
+    count, hours = MAX_WAITING + 100, timedelta(hours=20)
+    jobs = {number: hours - number * MINUTE for number in range(count)}
+    first = tell("offer_imports", [status(number, "RUNNING", "status", ago) for number, ago in jobs.items()])
+    assert not first.found
+    ended = [status(number, "COMPLETE", "status", ago) for number, ago in jobs.items()]
+    second = tell("offer_imports", [status(-1, "RUNNING", "status", hours), *ended], first.cursor)
+    assert len(second.found) == count
+    assert not tell("offer_imports", [status(-1, "RUNNING", "status", hours), *ended], second.cursor).found
+
+
+def test_a_listing_that_reaches_back_for_another_trigger_tells_no_old_import() -> None:
+    old, new = status(1, "COMPLETE", "status", timedelta(days=2)), status(2, "COMPLETE", "status")
+    assert [row["import_id"] for row in tell("offer_imports", [new, old]).found] == [2]
+    slow = tell("product_imports", [status(1, "COMPLETE", ago=timedelta(days=2))])
+    assert len(slow.found) == 1, "listed by change: it ended just now"
+
+
 def test_what_is_listed_in_the_overlap_is_told_once() -> None:
     row = {"provider_unique_identifier": "A", "status": "NOT_LIVE", "errors": [{"code": "MCM-04000"}]}
     first = tell("product_status", [json.dumps([row]).encode()])
@@ -104,6 +143,9 @@ def test_the_cursor_stays_small_and_survives_what_is_kept_of_it() -> None:
     assert len(many.found) == 2 * REMEMBERED
     for damaged in (None, "x", {}, {"since": "yesterday"}):
         assert Cursor.load(damaged) is None
+    known = {"since": NOW.isoformat(), "told": "0123abcd"}
+    for older in ({}, {"settled": "yesterday", "waiting": "a"}, {"settled": NOW.isoformat(), "waiting": 1}):
+        assert Cursor.load(known | older) == Cursor(NOW, "0123abcd"), "of another version, or damaged"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"7", b"[7]", b"[", b"\xff"])
