@@ -109,8 +109,11 @@ class ExportOperator(MiraklJobOperator):
         return export_type(self.format)
 
     def payload(self, caller: Caller) -> str:
-        """Hash of the request."""
-        call = self.asked(caller)
+        """Hash of the request.
+
+        :raises MiraklConfigurationError: a shop is set, but the export takes none from this role.
+        """
+        call = self.asked(caller.check_shop(self.kind.code))
         words = f"{call.target}\0{caller}\0{self.target}".encode()
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
 
