@@ -194,7 +194,8 @@ def read_file(path: StoragePath) -> list[Any]:
         content = data.decode("utf-8-sig")
         if content.lstrip().startswith("["):
             return list(json.loads(content))
-        return [json.loads(line) for line in content.splitlines() if line.strip()]
+        # str.splitlines would also split at characters that JSON allows in a text, such as U+2028.
+        return [json.loads(line) for line in content.split("\n") if line.strip()]
     except ValueError as error:
         raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
 

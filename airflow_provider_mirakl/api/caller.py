@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from airflow_provider_mirakl.api.call import Params, Part, comma, query
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 
 
 class ShopField(NamedTuple):
@@ -62,6 +62,19 @@ class Caller:
     def parts(self, code: str) -> tuple[Part, ...]:
         """The shop as parts of an operation's form."""
         return tuple(Part(name, str(value).encode()) for name, value in self._shop(code, "part"))
+
+    def check_shop(self, code: str) -> Self:
+        """The caller, unless it means a shop that an operation cannot be told: it would work on every shop's data.
+
+        :raises MiraklConfigurationError: the operation takes no shop in this role; no call was made.
+        """
+        if self.shop_id is not None and self.role != "shop" and code not in SHOP_FIELDS:
+            raise MiraklConfigurationError(
+                f"shop_id is {self.shop_id}, but {code} takes no shop from role {self.role!r}: it would concern every "
+                "shop. Leave shop_id out, of the operator and of its connection, or use the key of a user of that shop",
+                field="shop_id",
+            )
+        return self
 
     @property
     def name(self) -> str:

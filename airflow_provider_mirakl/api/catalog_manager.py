@@ -229,6 +229,10 @@ def _checked(filters: Mapping[str, Collection[str]] | None) -> Mapping[str, Coll
         if name not in FILTERS:
             raise MiraklInputError(f"{name!r} is not a filter of an export; use {', '.join(FILTERS)}")
         _check_length(name, values)
+        if not values:
+            raise MiraklInputError(
+                f"filters: {name} is empty, which must not select everything; to select everything, leave it out"
+            )
     return filters or {}
 
 

@@ -92,7 +92,7 @@ def start_order_export(
         OR13 if differential else _OR13_FULL,
         parse=lambda reply: text_id(reply, "tracking_id"),
         body=_without_none(body),
-        params=caller.params("OR13"),
+        params=caller.check_shop("OR13").params("OR13"),
         paced_by=f"{caller.name} {'differential' if differential else 'full'}".strip(),
     )
 
@@ -139,7 +139,7 @@ def start_transaction_export(
         TL03,
         parse=lambda reply: text_id(reply, "tracking_id"),
         body=_without_none(body),
-        params=caller.params("TL03"),
+        params=caller.check_shop("TL03").params("TL03"),
         paced_by=caller.name,
     )
 

@@ -124,7 +124,7 @@ def list_offers(
             offset=offset,
             page_size=limit,
         ),
-        params=(*query(max=limit, offset=offset or None), *caller.params("OF21")),
+        params=(*query(max=limit, offset=offset or None), *caller.check_shop("OF21").params("OF21")),
     )
 
 
@@ -313,7 +313,7 @@ def start_offer_export(
         OF52 if updated_since is not None else _OF52_FULL,
         parse=lambda reply: text_id(reply, "tracking_id"),
         body=encode({name: value for name, value in body.items() if value is not None}),
-        params=caller.params("OF52"),
+        params=caller.check_shop("OF52").params("OF52"),
         paced_by=f"{caller.name} {'full' if updated_since is None else 'differential'}".strip(),
     )
 

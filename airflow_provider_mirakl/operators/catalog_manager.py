@@ -6,7 +6,7 @@ Source: :ref:`CM21 <facts-cm21>`, :ref:`CM52 <facts-cm52>`, :ref:`CM11 <facts-cm
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Mappings,
     Maybe,
     Moment,
+    Selection,
     Text,
     check_range,
 )
@@ -94,6 +95,13 @@ class MiraklSynchronizeProductsOperator(RowsJobOperator):
         from airflow_provider_mirakl.repair.synchronization import check_product
 
         return check_product(item)
+
+    def identity(self, item: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Mirakl's id of the product, else the operator's."""
+        for field in ("mirakl_product_id", "product_sku"):
+            if item.get(field):
+                return field, str(item[field])
+        return None
 
     def build(self, heading: Sequence[str]) -> Any:
         """What makes objects of a table's rows."""
@@ -222,8 +230,8 @@ class MiraklExportProductStatusOperator(DirectExportOperator):
     operation = "CM11"
     narrowing = ("status", "provider_unique_identifiers", "unique_identifiers")
     status = Maybe(Choice[SourceStatus](get_args(SourceStatus)))
-    provider_unique_identifiers = Codes()
-    unique_identifiers = Codes()
+    provider_unique_identifiers = Selection(Codes())
+    unique_identifiers = Selection(Codes())
     locale = Maybe(Text())
 
     def __init__(
@@ -272,7 +280,7 @@ class MiraklExportDeletedProductsOperator(DirectExportOperator):
     operation = "CM61"
     roles = ("operator", "front")
     narrowing = ("product_ids",)
-    product_ids = Codes()
+    product_ids = Selection(Codes())
 
     def __init__(
         self, *, target: PathArg, product_ids: CodesArg = (), **kwargs: Unpack[DirectExportArguments]

@@ -17,6 +17,7 @@ from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     ColumnSettings,
+    Deliberate,
     Flag,
     Location,
     Maybe,
@@ -92,6 +93,7 @@ class _SendProductsOperator(LimitsFailures, _ConnectOperator):
     on_invalid = Choice[OnInvalid](get_args(OnInvalid))
     batch_size = Whole(most=MOST_IN_A_CALL)
     preview = Flag()
+    max_failed_items = Maybe(Whole(least=0))  # no limit is the default
 
     asset_name = "products"
 
@@ -250,7 +252,8 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
 
     :param source: product ids: a list of strings or of objects with an ``id``; or a file of these (a local path or
         object storage). Templated.
-    :param max_deletes: reject a longer list before any call: a guard against the wrong file. Default no limit.
+    :param max_deletes: reject a longer list before any call: a guard against the wrong file. Default no limit;
+        a template that comes to nothing is refused.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns map to ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
@@ -275,7 +278,7 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     Source: :ref:`deleteProducts <facts-deleteproducts>`.
     """
 
-    max_deletes = Maybe(Whole(least=0))
+    max_deletes = Deliberate(Whole(least=0))
     ui_color = "#f6dcd8"
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Flag
+from airflow_provider_mirakl.runtime.arguments import Codes, Flag, Selection
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -112,7 +112,7 @@ class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
     :class:`~airflow_provider_mirakl.operators.bases.connect_files.ConnectFilesOperator`.
     """
 
-    conversation_ids = Codes()
+    conversation_ids = Selection(Codes())
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
-from airflow_provider_mirakl.runtime.arguments import Codes
+from airflow_provider_mirakl.runtime.arguments import Codes, Selection
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -35,7 +35,7 @@ class MiraklConnectDownloadOrderDocumentsOperator(ConnectFilesOperator):
     :class:`~airflow_provider_mirakl.operators.bases.connect_files.ConnectFilesOperator`.
     """
 
-    types = Codes()
+    types = Selection(Codes())
 
     def __init__(
         self, *, target: PathArg, types: CodesArg | None = None, **kwargs: Unpack[ConnectFilesArguments]

@@ -13,8 +13,10 @@ from airflow_provider_mirakl.operators.bases.paced import PacedOperator
 from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Codes,
+    Deliberate,
     Maybe,
     Number,
+    Selection,
     Table,
     Whole,
 )
@@ -91,7 +93,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     """
 
     asset_read = "orders"
-    statuses = Codes()
+    statuses = Selection(Codes())
     fulfillment_type = Maybe(Choice[Fulfillment](get_args(Fulfillment)))
 
     def __init__(
@@ -159,7 +161,7 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
     Columns of a row: as for :class:`MiraklConnectCancelOrdersOperator`; ``quantity`` may be left out.
 
     :param max_refund_amount: largest total that one task may refund in each currency, including taxes and shipping.
-        Beyond it the whole source is rejected. Default no limit.
+        Beyond it the whole source is rejected. Default no limit; a template that comes to nothing is refused.
 
     Further parameters, result and errors:
     :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.
@@ -167,7 +169,7 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
 
     action = "refund"
 
-    max_refund_amount = Maybe(Number(least=0))
+    max_refund_amount = Deliberate(Number(least=0))
 
     def __init__(
         self,
@@ -279,6 +281,8 @@ class MiraklConnectReportOrderActionsOperator(OnConnect, PacedOperator):
         from airflow_provider_mirakl.actions.rows import checked
 
         rows = checked(read_rows(self.source), COLUMNS, wrong)
+        if not rows:
+            self.log.warning("source has no rows, so nothing is reported")
         if len(rows) > self.max_orders:
             raise MiraklInputError(
                 f"source has {len(rows):,} rows, but max_orders allows {self.max_orders:,}; no call was made. Raise "

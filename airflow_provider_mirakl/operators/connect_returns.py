@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.extract import ConnectExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Codes
+from airflow_provider_mirakl.runtime.arguments import Codes, Selection
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -42,7 +42,7 @@ class MiraklConnectExtractReturnsOperator(ConnectExtractOperator):
     """
 
     asset_read = "returns"
-    statuses = Codes()
+    statuses = Selection(Codes())
 
     def __init__(
         self, *, target: PathArg, statuses: CodesArg | None = None, **kwargs: Unpack[ConnectExtractArguments]

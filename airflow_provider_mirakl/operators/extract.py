@@ -57,7 +57,8 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
     :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
-    :param shop_id: the shop of a seller with several shops; default the connection's own. Templated.
+    :param shop_id: the shop of a seller with several shops; default the connection's own. Refused with other keys,
+        which list every shop: set the shop in ``query`` if the operation has a parameter for it. Templated.
     :return: ``items`` and ``files`` by table, ``pages``, ``updated_from``, ``updated_to``, ``watermark`` and
         ``folder``.
     :raises MiraklConfigurationError: the operation does not exist, or arguments are invalid; no call was made.
@@ -91,8 +92,12 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
         return self.operation
 
     def filters(self) -> dict[str, Any]:
-        """The query, and the seller's shop."""
+        """The query, and the seller's shop.
+
+        :raises MiraklConfigurationError: a shop is set, but the key is not a seller's.
+        """
         from airflow_provider_mirakl.extract.listings import instance_listing
 
         code = instance_listing(self.operation).code
-        return {**dict(read_caller(self.hook, self.shop_id).params(code)), **(self.query or {})}
+        caller = read_caller(self.hook, self.shop_id).check_shop(code)
+        return {**dict(caller.params(code)), **(self.query or {})}

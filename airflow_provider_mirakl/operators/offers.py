@@ -6,7 +6,7 @@ Source: :ref:`OF01 <facts-of01>`, :ref:`STO01 <facts-sto01>`, :ref:`PRI01 <facts
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
@@ -15,7 +15,16 @@ from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperato
 from airflow_provider_mirakl.operators.bases.files import FileJobOperator
 from airflow_provider_mirakl.operators.bases.imports import FindImportsOperator
 from airflow_provider_mirakl.operators.bases.rows import RowsJobOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Flag, Mappings, Maybe, Moment, Number
+from airflow_provider_mirakl.runtime.arguments import (
+    Choice,
+    Codes,
+    Flag,
+    Mappings,
+    Maybe,
+    Moment,
+    Number,
+    Selection,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -204,6 +213,10 @@ class MiraklUpsertOffersOperator(RowsJobOperator):
 
         return check_offer(item, few=self.required_fields == "few")
 
+    def identity(self, item: Mapping[str, Any]) -> tuple[str, str]:
+        """Its SKU."""
+        return self._key, str(item[self._key])
+
     def build(self, heading: Sequence[str]) -> Any:
         """What makes offers of a table's rows."""
         from airflow_provider_mirakl.checks.offers import compile_offers
@@ -316,7 +329,7 @@ class MiraklExportOffersOperator(ChangesExportOperator):
     job = "offer_export"
     narrowing = ("channel_codes", "options")
 
-    channel_codes = Codes()
+    channel_codes = Selection(Codes())
     options = Maybe(Mappings())
 
     def __init__(
@@ -368,7 +381,7 @@ class MiraklFindOfferImportsOperator(FindImportsOperator):
     created_since = Maybe(Moment())
     created_to = Maybe(Moment())
     import_mode = Maybe(Choice[ImportMode](get_args(ImportMode)))
-    origins = Codes()
+    origins = Selection(Codes())
 
     def __init__(
         self,
@@ -419,7 +432,7 @@ class MiraklFindPriceImportsOperator(FindImportsOperator):
 
     created_since = Maybe(Moment())
     created_to = Maybe(Moment())
-    origins = Codes()
+    origins = Selection(Codes())
 
     def __init__(
         self,

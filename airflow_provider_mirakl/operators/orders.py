@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment, check_range
+from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment, Selection, check_range
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -60,8 +60,8 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     updated_to = Maybe(Moment())
     created_since = Maybe(Moment())
     created_to = Maybe(Moment())
-    order_state_codes = Codes()
-    channel_codes = Codes()
+    order_state_codes = Selection(Codes())
+    channel_codes = Selection(Codes())
     options = Maybe(Mappings())
 
     def __init__(

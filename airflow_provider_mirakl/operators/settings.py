@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.request import MAX_XCOM
 from airflow_provider_mirakl.operators.shops import StoringOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe, read_caller
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -95,8 +95,10 @@ class MiraklGetSettingsOperator(StoringOperator):
         from airflow_provider_mirakl.api.settings import get_setting
         from airflow_provider_mirakl.runtime.downloads import write_rows
 
-        caller = self.caller_of(self.shop_id)
+        caller = read_caller(self.hook, self.shop_id)
         call = get_setting(self.setting, self.query, role=caller.role, shop_id=caller.shop_id)
+        if self.shop_id is not None:
+            caller.check_shop(call.operation.code)
         with self.hook.get_conn() as client:
             answer = self.kept_settings(client).get(call)
         entries = answer if isinstance(answer, list) else [answer]

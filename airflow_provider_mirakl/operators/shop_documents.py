@@ -30,6 +30,8 @@ from airflow_provider_mirakl.runtime.arguments import (
     Moment,
     Number,
     Seconds,
+    Selection,
+    Some,
     Whole,
 )
 from airflow_provider_mirakl.runtime.choices import OnChangedFilters
@@ -156,10 +158,10 @@ class MiraklListShopDocumentsOperator(_ListingOperator):
     Source: :ref:`S30 <facts-s30>`.
     """
 
-    shop_ids = Ids()
+    shop_ids = Selection(Ids())
     updated_since = Maybe(Moment())
     include_deleted = Flag()
-    type_codes = Codes()
+    type_codes = Selection(Codes())
     target = Maybe(Location())
 
     def __init__(
@@ -249,9 +251,9 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     asset_read = "documents"
     operation = "S31"
     target = Location()
-    shop_ids = Ids()
-    document_ids = Ids()
-    type_codes = Codes()
+    shop_ids = Selection(Ids())
+    document_ids = Selection(Ids())
+    type_codes = Selection(Codes())
     updated_since = Maybe(Moment())
     changes_only = Flag()
     overlap = Seconds(least=0)
@@ -469,11 +471,11 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
         from airflow_provider_mirakl.shops.upload import Uploader, check_files
 
         run = TaskRun(context, self.work_folder, begins=True)
+        files = check_files(self.documents, storage_path)  # before DO01, which Mirakl permits once a day
         with self.hook.get_conn() as client:
-            types = (
-                self.kept_settings(client).document_types(self.caller_of().role) if self.check_codes else None
-            )
-            files = check_files(self.documents, storage_path, types=types)
+            if self.check_codes:
+                types = self.kept_settings(client).document_types(self.caller_of().role)
+                files = check_files(self.documents, storage_path, types=types)
             uploader = Uploader(client, self.caller_of().role, self.caller_of(self.shop_id).shop_id)
             there = uploader.listed()
             known = self._known(run, there)
@@ -523,7 +525,7 @@ class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
 
     operation = "S33"
     asset_name = "documents"
-    document_ids = Ids()
+    document_ids = Some(Ids())
     shop_id = Maybe(Id())
     if_missing = Choice[IfMissing](get_args(IfMissing))
     ui_color = "#f6dcd8"

@@ -30,15 +30,16 @@ from airflow_provider_mirakl.runtime.arguments import (
     Choice,
     Choices,
     Codes,
+    Deliberate,
     Flag,
     Id,
     Location,
     Maybe,
     Moment,
+    Selection,
     Text,
     Whole,
-    check_role,
-    read_caller,
+    check_caller,
 )
 from airflow_provider_mirakl.runtime.choices import UnknownFields
 from airflow_provider_mirakl.runtime.connections import OnInstance
@@ -119,9 +120,9 @@ class MiraklInstanceOperator(OnInstance, MiraklBaseOperator):
         """The role of the key, and the shop.
 
         :param shop_id: the shop; ``None`` takes the connection's own.
-        :raises MiraklConfigurationError: the role may not make the operator's calls.
+        :raises MiraklConfigurationError: the role may not make the operator's calls, or not for a shop.
         """
-        return check_role(read_caller(self.hook, shop_id), self.roles, self.hook, self.operation)
+        return check_caller(self.hook, shop_id, self.operation, self.roles)
 
 
 class StoringOperator(MiraklInstanceOperator):
@@ -163,7 +164,7 @@ class MiraklGetShopOperator(StoringOperator):
     operation = "A01"
     roles = ("shop",)
     shop_id = Maybe(Id())
-    include_fields = Maybe(Codes())
+    include_fields = Deliberate(Codes(), default=list(SHOP_FIELDS))
 
     def __init__(
         self,
@@ -206,7 +207,7 @@ class MiraklGetShopStatisticsOperator(StoringOperator):
 
     operation = "A21"
     roles = ("shop",)
-    periods = Choices(get_args(Period))
+    periods = Selection(Choices(get_args(Period)))
     channel_code = Maybe(Text())
     shop_id = Maybe(Id())
 
@@ -432,7 +433,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
 
     operation = "S20"
     roles = ("operator",)
-    states = Choices(get_args(ShopState))
+    states = Selection(Choices(get_args(ShopState)))
     updated_since = Maybe(Moment())
     group_size = Maybe(Whole())
     target = Maybe(Location())

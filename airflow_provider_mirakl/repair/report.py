@@ -27,7 +27,7 @@ def write_report(
     :param about: entries for the top, by name: reason, ticket, run.
     :return: the file and its text.
     """
-    products = [json.loads(line) for line in rows.read_bytes().decode().splitlines()]
+    products = [json.loads(line) for line in rows.read_bytes().splitlines()]
     lines = [
         "# Resync of products" + (": preview, nothing was sent" if result["preview"] else ""),
         "",

@@ -18,6 +18,8 @@ argument that is not templated rejects it.
 The policy, for every argument:
 
 - nothing: ``None``, an empty string, and the string ``None`` that a template makes of it
+- nothing that would lift a limit or select everything: only ``None`` in the Dag, see :class:`Deliberate` and
+  :class:`Selection`
 - flags: true and false, also as strings in any case
 - numbers: also as strings
 - times: a ``datetime`` or ISO 8601; without a time zone it is UTC
@@ -34,9 +36,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import isfinite
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, overload
 
-from airflow_provider_mirakl.api.values import numeric_id
+from airflow_provider_mirakl.api.values import Role, numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
 from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
 from airflow_provider_mirakl.runtime.explaining import explain, explaining
@@ -168,13 +170,13 @@ class Argument(Generic[T_co]):
         raise NotImplementedError
 
 
-class Maybe(Argument[T | None], Generic[T]):
-    """An argument that may be ``None``.
+class Wrapping(Argument[T_co]):
+    """An argument that another one reads, unless it is nothing.
 
     :param argument: reads any other value.
     """
 
-    def __init__(self, argument: Argument[T]) -> None:
+    def __init__(self, argument: Argument[Any]) -> None:
         super().__init__(templated=argument.templated)
         self.argument = argument
         self.expected = argument.expected
@@ -187,8 +189,112 @@ class Maybe(Argument[T | None], Generic[T]):
         """See the wrapped argument."""
         return self.argument.waits(value)
 
+    def _came_to_nothing(self, operator: object, value: object) -> bool:
+        """Whether a template or the result of another task is nothing, which the Dag itself does not say."""
+        return _is_left_out(value) and self.waits(operator.__dict__.get(self.name))
+
+
+def _is_left_out(value: object) -> bool:
+    """Whether a value is what a Dag writes for a parameter that it does not use: ``None``, or an empty tuple."""
+    return value is None or (isinstance(value, tuple) and not value)
+
+
+class Maybe(Wrapping[T | None], Generic[T]):
+    """An argument that may be ``None``.
+
+    :param argument: reads any other value.
+    """
+
+    def __init__(self, argument: Argument[T]) -> None:
+        super().__init__(argument)
+        self.argument: Argument[T] = argument
+
     def convert(self, value: object) -> T | None:
         return None if is_nothing(value) else self.argument.convert(value)
+
+
+class Deliberate(Maybe[T]):
+    """An argument whose ``None`` lifts a limit, so that it must be written in the Dag: a template cannot come to it.
+
+    :param argument: reads any other value.
+    :param default: what a template means that comes to nothing; ``None`` refuses it.
+    """
+
+    def __init__(self, argument: Argument[T], *, default: T | None = None) -> None:
+        super().__init__(argument)
+        self.default = default
+
+    def __set__(self, operator: object, value: object) -> None:
+        super().__set__(operator, "" if self._came_to_nothing(operator, value) else value)
+
+    def convert(self, value: object) -> T | None:
+        if value is None or not is_nothing(value):
+            return super().convert(value)
+        if self.default is None:
+            raise MiraklConfigurationError(
+                f"{self.name} must be {self.expected}, not {value!r}: a template that comes to nothing does not lift a "
+                "limit. Leave it out to set none",
+                field=self.name,
+            )
+        return self.default
+
+
+class Some(Wrapping[list[T]], Generic[T]):
+    """A list that must not be empty: a task that has nothing to do would look like one that did it.
+
+    :param argument: reads the list.
+    """
+
+    therefore: ClassVar[str] = "so there is nothing to do; skip the task in that case"
+    """What an empty list would mean, and the fix, for the message."""
+
+    def __init__(self, argument: Argument[list[T]]) -> None:
+        super().__init__(argument)
+        self.argument: Argument[list[T]] = argument
+
+    def convert(self, value: object) -> list[T]:
+        if found := self.argument.convert(value):
+            return found
+        raise MiraklConfigurationError(
+            f"{self.name} is empty ({_shown(value)}), {self.therefore}", field=self.name
+        )
+
+
+class Selection(Some[T]):
+    """A list that selects what is read. Left out, or ``None`` in the Dag, it selects everything.
+
+    An empty list is refused. It is usually the result of a task or a template that found nothing, and that must not
+    select everything. A template that means everything renders ``*``.
+
+    :param argument: reads the list.
+    """
+
+    therefore = "which must not select everything; to select everything, leave it out, or render '*'"
+
+    @overload
+    def __get__(self, operator: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, operator: object, owner: type | None = None) -> list[T]: ...
+    def __get__(self, operator: object | None, owner: type | None = None) -> Self | list[T]:
+        if operator is None:
+            return self
+        found: list[T] | None = super().__get__(operator, owner)
+        return [] if found is None else found
+
+    def __set__(self, operator: object, value: object) -> None:
+        kept = operator.__dict__
+        if self._came_to_nothing(operator, value):
+            value = ""
+        elif isinstance(value, list) and not value and kept.get(self.name, value) is None:
+            return  # Airflow sets again what it has rendered
+        super().__set__(operator, value)
+        if kept[self.name] == []:
+            kept[self.name] = None  # tells it from an empty list, also in a copy of the operator
+
+    def convert(self, value: object) -> list[T]:
+        if _is_left_out(value) or (isinstance(value, str) and value.strip() == "*"):
+            return []
+        return super().convert(value)
 
 
 class Text(Argument[str]):
@@ -542,19 +648,28 @@ def read_caller(hook: MiraklHook, shop_id: int | None = None) -> Caller:
     return Caller(values.role or "shop", values.shop_id if shop_id is None else shop_id)
 
 
-def check_role(caller: Caller, roles: Collection[str], hook: MiraklHook, operation: str) -> Caller:
-    """The caller, whose role must be one that may make the call.
+def check_caller(
+    hook: MiraklHook, shop_id: int | None, operation: str, roles: Collection[str] = get_args(Role)
+) -> Caller:
+    """The role of a connection's key, and the shop, for an operation that not every role may call for one shop.
 
-    :param operation: Mirakl's code, for the message.
-    :raises MiraklConfigurationError: the role is another; no call was made.
+    The connection's shop is only a default, for the operations that take one. Operations that would read every shop's
+    data instead refuse it too: :meth:`~airflow_provider_mirakl.api.caller.Caller.check_shop`.
+
+    :param shop_id: the shop; ``None`` takes the connection's own.
+    :param operation: Mirakl's code.
+    :param roles: the roles that may call it.
+    :raises MiraklConfigurationError: the role may not call it, or ``shop_id`` is set and it takes no shop from this
+        role; no call was made.
     """
+    caller = read_caller(hook, shop_id)
     if caller.role not in roles:
         raise MiraklConfigurationError(
             f"role must be {words_of(list(roles))} for {operation}, but connection {hook.conn_id!r} has the key of "
             f"role {caller.role!r}",
             field="role",
         )
-    return caller
+    return caller if shop_id is None else caller.check_shop(operation)
 
 
 def check_range(names: tuple[str, str], start: datetime | None, end: datetime | None) -> None:

@@ -20,7 +20,7 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
-from airflow_provider_mirakl.runtime.arguments import check_range, check_role, read_caller
+from airflow_provider_mirakl.runtime.arguments import check_caller, check_range
 from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
 from airflow_provider_mirakl.runtime.task_run import Defers, TaskRun, time_left, try_began
 from airflow_provider_mirakl.runtime.waiting import pays_off
@@ -106,7 +106,7 @@ def _postpone(
 
 def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
     ready_target(task.target)
-    caller = check_role(read_caller(task.hook, task.shop_id), task.roles, task.hook, task.operation)
+    caller = check_caller(task.hook, task.shop_id, task.operation, task.roles).check_shop(task.operation)
     begun, given = datetime.now(UTC), task.updated_since
     check_range(("updated_since", "updated_to"), given, task.updated_to)
     window = None

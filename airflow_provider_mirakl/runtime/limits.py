@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.runtime.arguments import Maybe, Number, Whole
+from airflow_provider_mirakl.runtime.arguments import Deliberate, Maybe, Number, Whole
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class LimitsFailures:
     """An operator or a sensor that reports items, some of which may fail; named before the other base."""
 
-    max_failed_items = Maybe(Whole(least=0))
+    max_failed_items = Deliberate(Whole(least=0), default=0)
     max_failed_ratio = Maybe(Number(least=0, most=1))
 
     def check_items(self, run: TaskRun, result: dict[str, Any]) -> None:

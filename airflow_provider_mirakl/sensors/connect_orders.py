@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.log_groups import log_lines
-from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Whole
+from airflow_provider_mirakl.runtime.arguments import Codes, Maybe, Moment, Some, Whole
 from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklConnectSensor
@@ -99,7 +99,7 @@ class MiraklConnectOrderActionsSensor(LimitsFailures, MiraklConnectSensor):
     of: ClassVar[Literal["orders", "conversations"]] = "orders"
     """What the actions are about."""
     poll = "airflow_provider_mirakl.actions.book.actions_ended"
-    action_ids = Codes()
+    action_ids = Some(Codes())
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Moment,
     Text,
-    read_caller,
+    check_caller,
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import TargetFormat, Until
@@ -115,7 +115,7 @@ class MiraklJobSensor(OfJob, MiraklBaseSensor):
     @property
     def caller(self) -> Caller:
         """The role of the key, and the shop."""
-        return read_caller(self.hook, self.shop_id)
+        return check_caller(self.hook, self.shop_id, self.kind.code)
 
     def poll_arguments(self) -> dict[str, Any]:
         """The jobs and the caller."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
-from airflow_provider_mirakl.runtime.arguments import Codes, Ids, Maybe, Moment, read_caller
+from airflow_provider_mirakl.runtime.arguments import Codes, Ids, Maybe, Moment, Selection, read_caller
 from airflow_provider_mirakl.runtime.connections import OnInstance
 from airflow_provider_mirakl.sensors.base import MiraklBaseSensor
 
@@ -39,8 +39,8 @@ class MiraklShopDocumentsSensor(OnInstance, MiraklBaseSensor):
     """
 
     poll = "airflow_provider_mirakl.shops.arrival.shop_documents"
-    shop_ids = Ids()
-    type_codes = Codes()
+    shop_ids = Selection(Ids())
+    type_codes = Selection(Codes())
     uploaded_after = Maybe(Moment())
 
     def __init__(

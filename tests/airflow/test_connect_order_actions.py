@@ -233,6 +233,7 @@ def test_what_no_order_shows_is_for_a_person(
     ("more", "change"),
     [
         ("max_refund_amount=1", {}),
+        ("max_refund_amount='{{ none }}'", {}),
         ("max_orders=1", {}),
         ("", {"price": "a lot"}),
         ("", {"price": None}),
@@ -252,6 +253,40 @@ def test_nothing_is_sent(run_dag: Any, sandbox: Sandbox, more: str, change: dict
     run = run_dag(dag("Refund", rows, more))
     assert run.state == ("success" if "preview" in more else "failed")
     assert not sandbox.journal("v2-refundOrderLines")
+
+
+@pytest.mark.parametrize("action", ["Accept", "Ship", "Refund"])
+def test_a_source_without_rows_is_said(
+    run_dag: Any, sandbox: Sandbox, read_log: Callable[[], str], action: str
+) -> None:
+    run = run_dag(dag(action, []))
+    assert run.state == "success"
+    assert run.returned("change")["sent"] == 0
+    assert "source has no rows, so nothing is sent" in read_log()
+    assert not sandbox.journal()
+
+
+def test_a_sensor_of_no_actions_is_not_green(run_dag: Any, sandbox: Sandbox) -> None:
+    """The ids of a task that sent nothing, and of one whose result is missing."""
+    for given in ("'{{ [] }}'", "'{{ none }}'", "XComArg(empty)"):
+        source = SENSOR.format(given=given)
+        run = run_dag(source)
+        assert run.tasks["wait"] == "failed", given
+    assert not sandbox.journal()
+
+
+SENSOR = """
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, XComArg, task
+from airflow_provider_mirakl.sensors.connect_orders import MiraklConnectOrderActionsSensor
+
+with DAG("no_actions", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    @task(task_id="empty")
+    def nothing():
+        return []
+    empty = nothing().operator
+    empty >> MiraklConnectOrderActionsSensor(task_id="wait", action_ids={given})
+"""
 
 
 def test_cancel(run_dag: Any, sandbox: Sandbox) -> None:

@@ -87,6 +87,49 @@ def test_up_and_down(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     assert labels.returned("documents")["stored"] == 1
 
 
+EMPTY = """
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, XComArg, task
+from airflow_provider_mirakl.operators.connect_order_documents import MiraklConnectDownloadOrderDocumentsOperator
+
+with DAG("no_orders", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchup=False):
+    @task
+    def search():
+        return {found!r}
+    found = search()
+    found >> MiraklConnectDownloadOrderDocumentsOperator(task_id="documents", target={target!r}, order_ids={given})
+"""
+
+
+@pytest.mark.parametrize(
+    ("found", "given"),
+    [
+        ([], "found"),
+        (None, "found"),
+        ([], "\"{{ ti.xcom_pull(task_ids='search') }}\""),
+        (None, "\"{{ ti.xcom_pull(task_ids='search') }}\""),
+        (None, "\"{{ ti.xcom_pull(task_ids='search') or '' }}\""),
+    ],
+)
+def test_no_orders_are_not_all_orders(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, found: Any, given: str
+) -> None:
+    """A task that finds no order must not make another one fetch the documents of every customer."""
+    sandbox.place_orders(2)
+    run = run_dag(EMPTY.format(found=found, given=given, target=str(tmp_path / "documents")))
+    assert run.tasks == {"search": "success", "documents": "failed"}
+    assert not sandbox.journal()
+
+
+@pytest.mark.parametrize("chosen", ["None", "\"{{ none or '*' }}\""])
+def test_all_orders_can_be_chosen(run_dag: Any, sandbox: Sandbox, tmp_path: Path, chosen: str) -> None:
+    (order_id,) = sandbox.place_orders(1)
+    (tmp_path / "invoice.pdf").write_bytes(b"%PDF invoice")
+    rows = [{"order_id": order_id, "path": str(tmp_path / "invoice.pdf"), "type": "CUSTOMER_INVOICE"}]
+    assert run_dag(upload(rows)).state == "success"
+    assert run_dag(download(tmp_path / "all", f"order_ids={chosen}")).returned("documents")["stored"] == 1
+
+
 @pytest.mark.parametrize("file", ["missing.pdf", "malware.exe", "large.pdf"])
 def test_files_that_mirakl_would_refuse(run_dag: Any, sandbox: Sandbox, tmp_path: Path, file: str) -> None:
     (order_id,) = sandbox.place_orders()

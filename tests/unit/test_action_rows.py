@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,11 @@ def test_rows_of_empty_cells_and_repeated_headings_are_rows(tmp_path: Path) -> N
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MiraklInputError, match="source"):
         read_file(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_every_character_of_a_message_is_kept(tmp_path: Path, ending: str) -> None:
+    rows = [{"body": f"Hello{mark}world"} for mark in "\u2028\u2029\x85"]
+    text = "".join(json.dumps(row, ensure_ascii=False) + ending for row in rows)
+    (tmp_path / "rows.ndjson").write_bytes(text.encode())
+    assert read_file(tmp_path / "rows.ndjson") == rows

@@ -189,7 +189,10 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
     def _read(self) -> list[list[Row]]:
         from airflow_provider_mirakl.actions.run import grouped_rows
 
-        return grouped_rows(self.kind, read_rows(self.source), self.max_orders, self.guard, storage_path)
+        rows = read_rows(self.source)
+        if not rows:  # not an error: in many hours there is no order to act on
+            self.log.warning("source has no rows, so nothing is sent")
+        return grouped_rows(self.kind, rows, self.max_orders, self.guard, storage_path)
 
     def _senders(self, run: TaskRun, client: Client) -> Senders:
         from airflow_provider_mirakl.actions.book import Senders

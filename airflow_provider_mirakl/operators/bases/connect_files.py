@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.conn_ids import CONNECT_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment
+from airflow_provider_mirakl.runtime.arguments import Codes, Location, Maybe, Moment, Selection
 from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.limits import LimitsFailures
 from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -51,7 +51,7 @@ class ConnectFilesOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
 
     ui_color = "#dcefe4"
     target = Location()
-    order_ids = Codes()
+    order_ids = Selection(Codes())
     updated_from = Maybe(Moment())
     work_folder = Maybe(Location())
 

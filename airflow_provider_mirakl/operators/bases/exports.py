@@ -6,7 +6,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import conf
@@ -110,8 +110,11 @@ class ExportOperator(MiraklJobOperator):
         return export_type(self.format)
 
     def payload(self, caller: Caller) -> str:
-        """Hash of the request."""
-        call = self.asked(caller)
+        """Hash of the request.
+
+        :raises MiraklConfigurationError: a shop is set, but the export takes none from this role.
+        """
+        call = self.asked(caller.check_shop(self.kind.code))
         words = f"{call.target}\0{caller}\0{self.target}".encode()
         return hashlib.sha256(words + (call.body if isinstance(call.body, bytes) else b"")).hexdigest()
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.base import MiraklBaseOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Whole, check_role, read_caller
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Maybe, Whole, check_caller
 from airflow_provider_mirakl.runtime.choices import OnNone
 from airflow_provider_mirakl.runtime.connections import OnInstance
 
@@ -84,7 +84,7 @@ class FindImportsOperator(OnInstance, MiraklBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """List the imports, and count them by state."""
-        caller = check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.code)
+        caller = check_caller(self.hook, self.shop_id, self.code, self.roles)
         most, found = self.max_imports, []
         with self.hook.get_conn() as client:
             for page in client.pages(self.listing(caller, min(100, most))):

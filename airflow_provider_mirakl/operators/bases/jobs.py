@@ -27,8 +27,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Maybe,
     Seconds,
     Whole,
-    check_role,
-    read_caller,
+    check_caller,
     stretched,
 )
 from airflow_provider_mirakl.runtime.choices import OnUnclear
@@ -64,7 +63,7 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own.
     :param shop_id: the shop; default the connection's own. The operator and the front office must set one where
-        Mirakl requires it. Templated.
+        Mirakl requires it, and none where it takes none: the result would concern every shop. Templated.
     :param wait_for_completion: wait for the end of the job. Without it the task ends with the ids, for a sensor.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``. Without it the
         worker waits, with the same result.
@@ -221,9 +220,10 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
     def caller(self) -> Caller:
         """The role of the key, and the shop.
 
-        :raises MiraklConfigurationError: the role may not submit this job, or the shop is not a number.
+        :raises MiraklConfigurationError: the role may not submit this job, or not for a shop; or the shop is not a
+            number.
         """
-        return check_role(read_caller(self.hook, self.shop_id), self.roles, self.hook, self.kind.code)
+        return check_caller(self.hook, self.shop_id, self.kind.code, self.roles)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit what has not been submitted yet, and wait."""

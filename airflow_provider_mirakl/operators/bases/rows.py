@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -45,7 +45,8 @@ class RowsJobOperator(CheckedJobOperator):
 
     :param source: the objects by Mirakl's field names: a list; a file (NDJSON, JSON, CSV or Parquet; a local path or
         object storage); or a DataFrame. In a table, a column is named after its field, one inside an object with a
-        point (``discount.price``), and lists are written as JSON. Templated.
+        point (``discount.price``), and lists are written as JSON. A second object about the same offer or product is
+        wrong. Templated.
     :param batch_size: objects in one job.
     :param source_format: ``ndjson``, ``json``, ``csv`` or ``parquet``; default by the file's name and content.
         Templated.
@@ -98,6 +99,10 @@ class RowsJobOperator(CheckedJobOperator):
         """Every problem of an object."""
 
     @abstractmethod
+    def identity(self, item: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The field that says what an object is about, and its value; a second object about the same is wrong."""
+
+    @abstractmethod
     def build(self, heading: Sequence[str]) -> Any:
         """What makes objects of a table's rows.
 
@@ -127,14 +132,14 @@ class RowsJobOperator(CheckedJobOperator):
 
         source = self._open()  # the files of a previous try are kept if this one cannot be read
         digest = hashlib.sha256(f"{self.job} {self.batch_size} {caller}".encode())
-        count = 0
+        count, met = 0, set[bytes]()
         self.copy.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack, writing(self.copy) as copy:
             rejects = RejectsWriter(source, self._rejected, stack)
             for batch in source.batches():
                 for at, row in zip(batch.at, batch.rows, strict=True):
                     count += 1
-                    if faults := self._faults(row):
+                    if faults := self._faults(row, met):
                         rejects.add(row, at, faults, faults[0].item_id)
                         continue
                     digest.update(row + b"\n")
@@ -156,11 +161,26 @@ class RowsJobOperator(CheckedJobOperator):
         self.rejected_count = rejects.rows
         return digest.hexdigest()
 
-    def _faults(self, row: bytes) -> list[Problem]:
+    def _faults(self, row: bytes, met: set[bytes]) -> list[Problem]:
+        """The faults of an object.
+
+        :param met: hashes of what the valid objects before it are about, which gets its own.
+        """
         try:
-            return self.check(json.loads(row))
+            item = json.loads(row)
         except ValueError as error:
             return [Problem(f"is not JSON: {error}")]
+        faults = self.check(item)
+        if faults or (identity := self.identity(item)) is None:
+            return faults
+        digest = hashlib.blake2b("\0".join(identity).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        if digest in met:
+            field, value = identity
+            return [
+                Problem(f"{value!r} is in the source more than once; merge the objects", field, item_id=value)
+            ]
+        met.add(digest)
+        return []
 
     def _tell_rejected(self, rejected: int, count: int) -> None:
         """Log what was rejected.

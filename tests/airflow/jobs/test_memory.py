@@ -40,6 +40,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 PRODUCTS = "category;shop_sku;title;ean;brand\nheadphones;A-1;One;2000000000001;nordlys\n"
 STOCK = "offer-sku;quantity\nO-1;7\n"
 PAIR = {"mirakl_product_id": "MP-1", "product_sku": "SKU-001"}
+OTHER_PAIR = {"mirakl_product_id": "MKL-022", "product_sku": "SKU-022"}
 
 
 class TaskState:
@@ -69,7 +70,7 @@ def kinds(tmp_path: Path) -> dict[str, tuple[type, str, dict[str, Any]]]:
         "CM21": (
             MiraklSynchronizeProductsOperator,
             "mirakl_operator",
-            {"source": [PAIR, PAIR], "batch_size": 1},
+            {"source": [PAIR, OTHER_PAIR], "batch_size": 1},
         ),
         "CM52": (MiraklExportProductsOperator, "mirakl_operator", {"target": str(tmp_path / "out.ndjson")}),
     }

@@ -204,6 +204,47 @@ def test_wrong_offers_are_rejected_and_the_others_sent(task, file, mirakl_sandbo
     assert (again["succeeded"], again["failed"], again["rejected"], again["rejects"]) == (3, 0, 0, None)
 
 
+OFFER = {
+    "product_id": "SKU-001",
+    "product_id_type": "SKU",
+    "price": 9.5,
+    "state_code": "11",
+    "update_delete": "update",
+}
+DECISION = {"mirakl_product_id": "MKL-001", "acceptance": {"status": "ACCEPTED"}}
+REFUSAL = {"mirakl_product_id": "MKL-001", "acceptance": {"status": "REJECTED", "reason_code": "PICTURE"}}
+LINK = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "conn_id", "source", "words"),
+    [
+        (
+            MiraklUpsertOffersOperator,
+            "mirakl_shop",
+            [OFFER | {"shop_sku": "A"}, OFFER | {"shop_sku": "B"}, OFFER | {"shop_sku": "A", "price": 99.0}],
+            "shop_sku: 'A' is in the source more than once",
+        ),
+        (
+            MiraklSynchronizeProductsOperator,
+            "mirakl_operator",
+            [DECISION, LINK, REFUSAL],
+            "mirakl_product_id: 'MKL-001' is in the source more than once",
+        ),
+    ],
+)
+def test_two_objects_about_the_same_are_found_before_a_call(
+    task, mirakl_sandbox, kind, conn_id, source, words
+):
+    running = {"source": source, "batch_size": 2, "mirakl_conn_id": conn_id}
+    with pytest.raises(MiraklInputError, match=words):
+        task(kind, **running).run()
+    assert not mirakl_sandbox.journal()
+    result = task(kind, run_id="others", on_invalid="reject", max_failed_items=1, **running).run()
+    assert (result["sent"], result["rejected"]) == (2, 1)
+    assert lines(result["rejects"])[0]["row"] == source[2], "the first one is sent"
+
+
 def test_wrong_products_are_rejected_and_the_others_synchronized(task, mirakl_sandbox):
     good, wrong = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}, {"mirakl_product_id": "MKL-001"}
     running = {"on_invalid": "reject", "max_failed_ratio": 0.5, "max_failed_items": 0}

@@ -79,6 +79,21 @@ def test_filters_that_are_none(run, mirakl_sandbox, filters):
     assert not mirakl_sandbox.journal()
 
 
+@pytest.mark.parametrize("filters", [{"product_id": []}, "{'product_id': []}"])
+def test_a_filter_that_is_empty_does_not_select_everything(run, mirakl_sandbox, filters):
+    with pytest.raises(MiraklError, match=r"^filters: product_id is empty"):
+        run(MiraklExportProductsOperator, with_target=True, filters=filters)
+    assert not mirakl_sandbox.journal()
+
+
+@pytest.mark.parametrize("nothing", ["", "None"])
+def test_a_limit_that_a_template_made_none_is_still_a_limit(run, tmp_path, nothing):
+    (tmp_path / "p.csv").write_text("category;shop_sku;title;ean\nheadphones;A-1;;2000000000001\n")
+    importing = {"source": "p.csv", "mirakl_conn_id": "mirakl_shop", "lint": "off"}
+    with pytest.raises(MiraklError, match="1 of 1 item failed; 0 are allowed"):
+        run(MiraklImportProductsOperator, max_failed_items=nothing, **importing)
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

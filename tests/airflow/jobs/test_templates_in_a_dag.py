@@ -62,7 +62,7 @@ with DAG(
     )
     offers = MiraklExportOffersOperator(
         task_id="offers", target="{folder}/offers.csv", options="{{{{ {{'include_inactive_offers': False}} }}}}",
-        updated_since="{{{{ '2020-01-01' }}}}", shop_id="{{{{ params.shop }}}}", **operator
+        updated_since="{{{{ '2020-01-01' }}}}", shop_id="{{{{ params.shop }}}}", **shop
     )
     deleted = MiraklExportDeletedProductsOperator(
         task_id="deleted", target="{folder}/deleted.ndjson", updated_since="{{{{ params.nothing }}}}",

@@ -33,6 +33,11 @@ def caller(role: str) -> Caller:
     return Caller(role, SHOP)
 
 
+def exporter(role: str) -> Caller:
+    """Of an operation that takes a shop from a seller only, and refuses it from the others."""
+    return Caller(role, SHOP if role == "shop" else None)
+
+
 PRODUCT: dict[str, Any] = {
     "id": "p1",
     "titles": [{"locale": "en_US", "value": "Chair"}],
@@ -173,9 +178,9 @@ TABLE: list[tuple[tuple[str, ...], str, Callable[[str], Call[Any]]]] = [
         origins=["API", "FTP"])),
     (MARKET, "price status", lambda role: offers.get_price_import("p-1", caller=caller(role))),
     (MARKET, "price errors", lambda role: offers.get_price_error_report("p-1", caller=caller(role))),
-    (MARKET, "export, everything", lambda role: offers.start_offer_export(caller=caller(role))),
+    (MARKET, "export, everything", lambda role: offers.start_offer_export(caller=exporter(role))),
     (MARKET, "export, a delta", lambda role: offers.start_offer_export(
-        caller=caller(role), updated_since=SINCE, export_type="application/json", items_per_chunk=10_000,
+        caller=exporter(role), updated_since=SINCE, export_type="application/json", items_per_chunk=10_000,
         megabytes_per_chunk=10, channel_codes=["FR"], options={"include_fields": ["offer-sku"]})),
     (MARKET, "export status", lambda role: offers.get_offer_export("t-1", caller=caller(role))),
 ]  # fmt: skip

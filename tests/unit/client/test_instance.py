@@ -209,6 +209,8 @@ def test_offer_export(as_role: Any, sandbox: Sandbox, role: str) -> None:
     lines = f"o-1;{product};SKU;12.25;3;11;update\n".encode()
     client.send(offers.import_offers(OFFERS + lines, "offers.csv", caller=caller))
     sandbox.advance(300)
+    if caller.role != "shop":
+        caller = Caller(caller.role)  # OF52 takes no shop from the others
     tracking_id = client.send(offers.start_offer_export(caller=caller))
     sandbox.advance(300)
     urls = client.send(offers.get_offer_export(tracking_id, caller=caller))["urls"]

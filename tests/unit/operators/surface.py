@@ -68,7 +68,7 @@ def documented(kind: type) -> set[str]:
 
 def inner(argument: kinds.Argument[Any]) -> kinds.Argument[Any]:
     """What reads an argument that is not nothing."""
-    return argument.argument if isinstance(argument, kinds.Maybe) else argument
+    return argument.argument if isinstance(argument, kinds.Wrapping) else argument
 
 
 def sample(argument: kinds.Argument[Any]) -> Any:
@@ -103,7 +103,7 @@ def make(kind: type, **options: Any) -> Any:
                 and parameter.kind is parameter.KEYWORD_ONLY
                 and parameter.default is parameter.empty
             ):
-                needed.setdefault(name, sample(kinds.arguments_of(kind)[name]))
+                needed.setdefault(name, sample(inner(kinds.arguments_of(kind)[name])))
         if layer is next(layer for layer in layers(kind) if "__init__" in vars(layer)):
             break
     return kind(task_id="task", **needed | options)

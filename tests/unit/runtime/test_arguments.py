@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.runtime import arguments
-from airflow_provider_mirakl.runtime.arguments import Argument, Maybe, stretched
+from airflow_provider_mirakl.runtime.arguments import Argument, Deliberate, Maybe, Selection, Some, stretched
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 KINDS: dict[str, tuple[Argument[Any], list[tuple[Any, Any]], list[Any]]] = {
@@ -235,3 +235,91 @@ def test_an_interval_is_stretched_and_then_checked(seconds: float, factor: float
 def test_an_interval_that_is_too_short_even_stretched(seconds: float, factor: float) -> None:
     with pytest.raises(MiraklConfigurationError, match="poll_interval must be 60 s or more for an import"):
         stretched("poll_interval", seconds, factor=factor, shortest=60, what="an import")
+
+
+class Guarded:
+    """Holds arguments that must not come to nothing by accident."""
+
+    orders = Selection(arguments.Codes())
+    shops = Selection(arguments.Ids())
+    jobs = Some(arguments.Codes())
+    allowed = Deliberate(arguments.Whole(least=0), default=0)
+    refund = Deliberate(arguments.Number(least=0))
+
+
+EMPTY = [[], "", " ", "None", "[]"]
+"""What a template makes of a list or a value that is missing."""
+
+
+@pytest.mark.parametrize("left_out", [None, ()])
+def test_a_selection_that_is_left_out_selects_everything(left_out: Any) -> None:
+    operator = Guarded()
+    operator.orders = left_out
+    assert operator.orders == []
+    operator.orders = operator.orders  # Airflow sets what it has rendered
+    copy = Guarded()
+    for name, value in vars(operator).items():  # as Airflow 2 copies an operator
+        setattr(copy, name, value)
+    assert operator.orders == copy.orders == []
+
+
+@pytest.mark.parametrize("name", ["orders", "shops"])
+@pytest.mark.parametrize("template", [None, "{{ params.x }}"])
+@pytest.mark.parametrize("empty", EMPTY)
+def test_a_selection_that_is_empty_does_not_select_everything(
+    name: str, template: str | None, empty: Any
+) -> None:
+    operator = Guarded()
+    if template:
+        setattr(operator, name, template)
+    with pytest.raises(
+        MiraklConfigurationError, match=rf"^{name} is empty .*leave it out, or render '\*'"
+    ) as caught:
+        setattr(operator, name, empty)
+    assert caught.value.field == name
+
+
+def test_a_template_and_a_task_that_return_none_do_not_select_everything() -> None:
+    operator = Guarded()
+    operator.orders = "{{ ti.xcom_pull(task_ids='search') }}"
+    with pytest.raises(MiraklConfigurationError, match=r"^orders is empty"):
+        operator.orders = None
+
+
+def test_a_template_may_say_that_it_selects_everything() -> None:
+    operator = Guarded()
+    operator.shops = "{{ params.shops or '*' }}"
+    operator.shops = "*"
+    assert operator.shops == []
+    operator.shops = "{{ params.shops or '*' }}"
+    operator.shops = "7, 8"
+    assert operator.shops == [7, 8]
+
+
+@pytest.mark.parametrize("empty", [None, (), *EMPTY])
+def test_a_list_of_what_to_do_is_not_empty(empty: Any) -> None:
+    with pytest.raises(MiraklConfigurationError, match=r"^jobs is empty .*skip the task"):
+        Guarded().jobs = empty
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", "None"])
+def test_a_template_that_comes_to_nothing_lifts_no_limit(empty: Any) -> None:
+    operator = Guarded()
+    operator.allowed, operator.refund = "{{ params.x }}", "{{ params.x }}"
+    operator.allowed = empty
+    assert operator.allowed == 0
+    with pytest.raises(
+        MiraklConfigurationError, match=r"^refund must be a number, 0 or more, not '"
+    ) as caught:
+        operator.refund = empty
+    assert caught.value.field == "refund"
+
+
+def test_a_dag_lifts_a_limit() -> None:
+    operator = Guarded()
+    operator.allowed = operator.refund = None
+    assert operator.allowed is None
+    assert operator.refund is None
+    operator.allowed, operator.refund = operator.allowed, operator.refund  # rendered
+    assert operator.allowed is None
+    assert operator.refund is None
