@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import re
@@ -33,6 +34,21 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(exchange, "BACKOFF", 0.01)
     monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.5)
+
+
+@pytest.fixture
+def lead(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``lead(sandbox, interval_factor=0.00001)``: from now on, the default connection leads to its Mirakl Connect."""
+    from airflow_provider_mirakl.client.tokens import TOKENS
+    from airflow_provider_mirakl.sandbox.connections import connections
+
+    def point(sandbox: Any, interval_factor: float = 0.00001) -> None:
+        connection = connections(sandbox.url, sandbox.settings)["mirakl_connect_default"]
+        connection["extra"] = {**connection["extra"], "interval_factor": interval_factor}
+        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        TOKENS.forget()
+
+    return point
 
 
 @pytest.fixture(scope="session", autouse=True)

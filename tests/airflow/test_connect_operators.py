@@ -20,17 +20,10 @@ SPEED = 240
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lead: Callable[..., None]) -> Iterator[Sandbox]:
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     with Sandbox(speed=SPEED) as server:
-        connection = {
-            "conn_type": "mirakl_connect",
-            "host": server.connect_url,
-            "login": "sandbox-client",
-            "password": "sandbox-secret",
-            "extra": {"token_url": server.token_url, "interval_factor": 1 / SPEED},
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        lead(server, interval_factor=1 / SPEED)
         yield server
 
 

@@ -17,18 +17,11 @@ pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lead: Callable[..., None]) -> Iterator[Sandbox]:
     """An action is carried out before the next call is answered."""
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     with Sandbox(clock="stepped", limits="off", action_seconds=0) as server:
-        connection = {
-            "conn_type": "mirakl_connect",
-            "host": server.connect_url,
-            "login": "sandbox-client",
-            "password": "sandbox-secret",
-            "extra": {"token_url": server.token_url, "interval_factor": 0.00001},
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        lead(server)
         yield server
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,10 @@ with DAG("order_documents", schedule=None, start_date=pendulum.datetime(2026, 1,
 
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lead: Callable[..., None]) -> Iterator[Sandbox]:
     monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
     with Sandbox(clock="stepped", limits="off", action_seconds=0) as server:
-        connection = {
-            "conn_type": "mirakl_connect",
-            "host": server.connect_url,
-            "login": "sandbox-client",
-            "password": "sandbox-secret",
-            "extra": {"token_url": server.token_url, "interval_factor": 0.00001},
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        lead(server)
         yield server
 
 

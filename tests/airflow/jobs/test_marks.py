@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from airflow_provider_mirakl.catalog.state import STATE
-from airflow_provider_mirakl.client.tokens import TOKENS
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
@@ -51,24 +50,6 @@ def servers() -> Iterator[tuple[Sandbox, Sandbox]]:
         Sandbox(clock="stepped", limits="off") as second,
     ):
         yield first, second
-
-
-@pytest.fixture
-def lead(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``lead(server)``: from now on, the connection leads to this account."""
-
-    def point(server: Sandbox) -> None:
-        connection = {
-            "conn_type": "mirakl_connect",
-            "host": server.connect_url,
-            "login": "sandbox-client",
-            "password": "sandbox-secret",
-            "extra": {"token_url": server.token_url, "interval_factor": 0.00001},
-        }
-        monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
-        TOKENS.forget()
-
-    return point
 
 
 @pytest.fixture
