@@ -171,9 +171,13 @@ def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, 
 
 
 def begin_of(watch: Watch, cursor: Cursor) -> datetime:
-    """The time from which a poll must list. Calendars end where a damaged cursor may be, so that is the epoch."""
-    since = cursor.since if 1970 <= cursor.since.year < 9999 else datetime(1970, 1, 1, tzinfo=UTC)
-    return since - OVERLAP
+    """The time from which a poll must list."""
+    return _before(cursor.since)
+
+
+def _before(moment: datetime) -> datetime:
+    """A moment and the overlap. Calendars end where a damaged cursor may be, so that is the epoch."""
+    return (moment if 1970 <= moment.year < 9999 else datetime(1970, 1, 1, tzinfo=UTC)) - OVERLAP
 
 
 def news(
@@ -185,7 +189,7 @@ def news(
     :param now: when the listing was requested.
     """
     begin, told = begin_of(watch, cursor), _hashes(cursor.told)
-    settled, awaited = (cursor.settled or cursor.since) - OVERLAP, set(_hashes(cursor.waiting))
+    settled, awaited = _before(cursor.settled or cursor.since), set(_hashes(cursor.waiting))
     known, found, waiting = set(told), [], []
     for seen in (seen for reply in replies for seen in watch.read(reply, options)):
         created = seen.created if watch.by_creation else None

@@ -93,6 +93,9 @@ def test_a_fault(
     monkeypatch: pytest.MonkeyPatch,
     read_log: Callable[[], str],
 ) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work")
+    )  # a watermark is of one account
     monkeypatch.setattr(exchange, "BACKOFF", 0.01)
     monkeypatch.setattr(fetch, "PAUSE", 0.01)
     monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)

@@ -47,6 +47,7 @@ def test_the_dag_of_the_docs_runs(
     assert run.returned("import_products")["import_status"] in ("SENT", "COMPLETE")
     assert run.returned("upsert")["sent"] == 2
     assert run.returned("shop")["shop_id"]
+    mirakl_sandbox.advance(60)
     assert len(mirakl_sandbox.products()) == 2
 
 

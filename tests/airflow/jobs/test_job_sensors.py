@@ -91,10 +91,10 @@ MODES = {"poke": {}, "reschedule": {"mode": "reschedule"}, "deferrable": {"defer
 def sense(request, worker):
     """Runs a sensor."""
 
-    def run(sensor, conn_id, **options):
+    def run(sensor, conn_id, run_id="run", **options):
         options = {"poke_interval": 60, "timeout": 250} | options
         run.worker = worker(
-            lambda: sensor(task_id="task", mirakl_conn_id=conn_id, **request.param, **options)
+            lambda: sensor(task_id="task", mirakl_conn_id=conn_id, **request.param, **options), run_id=run_id
         )
         return run.worker.run()
 
@@ -336,7 +336,8 @@ def test_the_newest_import_is_found_without_its_id(
     with pytest.raises(MiraklConfigurationError, match="set either job_ids or newest_since"):
         sense(MiraklOfferImportSensor, "mirakl_shop")
     with pytest.raises(AirflowSensorTimeout):
-        sense(MiraklOfferImportSensor, "mirakl_shop", newest_since=since + timedelta(days=1), timeout=0.3)
+        later = since + timedelta(days=1)
+        sense(MiraklOfferImportSensor, "mirakl_shop", "another", newest_since=later, timeout=0.3)
 
 
 OFFERS = FILES[MiraklImportOffersOperator]

@@ -261,15 +261,14 @@ def test_a_cleared_export_never_moves_the_watermark_back(export, tmp_path, mirak
 @pytest.mark.parametrize(
     ("kind", "options", "other"),
     [
-        (MiraklExportOrdersOperator, {**ORDERS, "order_state_codes": ["SHIPPED"]}, {"order_state_codes": []}),
-        (MiraklExportOrdersOperator, {**ORDERS, "shop_id": 2000}, {"shop_id": 2001}),
+        (MiraklExportOrdersOperator, {**ORDERS, "order_state_codes": ["SHIPPED"]}, {"order_state_codes": ()}),
         (MiraklExportProductStatusOperator, {"shop_id": 2000}, {"shop_id": 2001}),
         (MiraklExportProductStatusOperator, {"shop_id": 2000, "status": "LIVE"}, {"status": None}),
-        (MiraklExportDeletedProductsOperator, {"product_ids": ["MKL-001"]}, {"product_ids": []}),
+        (MiraklExportDeletedProductsOperator, {"product_ids": ["MKL-001"]}, {"product_ids": ()}),
         (
             MiraklDownloadShopDocumentsOperator,
             {"changes_only": True, "type_codes": ["PASSPORT"]},
-            {"type_codes": []},
+            {"type_codes": ()},
         ),
     ],
 )  # fmt: skip
