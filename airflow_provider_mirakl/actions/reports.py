@@ -134,16 +134,18 @@ class ReportWork:
 
 
 def begun(note: Note[Reported], folder: StoragePath, rows: Sequence[Row]) -> ReportWork:
-    """The work of a try that begins: what a previous try has not sent of the same rows.
+    """The work of a try that begins: what a previous try has not sent.
 
     :param note: says what was sent.
     :param folder: the folder of the task, which keeps the rows: a source may change while the task waits.
-    :param rows: the rows, valid.
+    :param rows: the rows of the source, valid. Once some were sent, their copy counts, as for all tries of a task.
+    :raises MiraklInputError: the copy is lost, and the source has changed since rows were sent.
     """
-    asked, sent = plan_hash([rows]), note.read()
-    if sent is None or sent.rows != asked:
-        sent = Reported(asked)
-        note.write(sent)
+    sent = note.read()
+    if sent is not None and sent.count:
+        return taken_up(note, folder, lambda: rows)
+    sent = Reported(plan_hash([rows]))
+    note.write(sent)
     write_plan(folder, [rows])
     return ReportWork(rows, sent, note)
 

@@ -68,13 +68,17 @@ class Caller:
 
         :raises MiraklConfigurationError: the operation takes no shop in this role; no call was made.
         """
-        if self.shop_id is not None and self.role != "shop" and code not in SHOP_FIELDS:
+        if self.shop_id is not None and not self.takes_shop(code):
             raise MiraklConfigurationError(
                 f"shop_id is {self.shop_id}, but {code} takes no shop from role {self.role!r}: it would concern every "
                 "shop. Leave shop_id out, of the operator and of its connection, or use the key of a user of that shop",
                 field="shop_id",
             )
         return self
+
+    def takes_shop(self, code: str) -> bool:
+        """Whether an operation can be told a shop."""
+        return self.role == "shop" or code in SHOP_FIELDS
 
     @property
     def name(self) -> str:

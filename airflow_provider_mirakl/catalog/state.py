@@ -306,25 +306,22 @@ class State:
         if is_another(self._content.owner, owner):
             raise MiraklConfigurationError(
                 f"{self.folder} is the state of another account: the connection has another host, client id or company "
-                "than when it was written. Nothing was sent. Set state to another folder for this account, correct the "
-                "connection and clear the task, or set on_lost_state='full' for one run to forget the other account "
-                "and send every product",
+                "than when it was written. Nothing was sent. Set state to another folder for this account, or correct "
+                "the connection; then clear the task. If it is the same account under another name, remove the folder, "
+                "and the next run sends every product",
                 field="state",
             )
 
-    def begin(self, sync: str, owner: Sequence[str] = (), *, start_over: bool = False) -> None:
+    def begin(self, sync: str, owner: Sequence[str] = ()) -> None:
         """Let only a new sync change the state from now on, and fold journal and intents into a new base.
 
         Safe to interrupt at any time.
 
         :param sync: a name that no other sync has.
         :param owner: whose catalog the sync changes.
-        :param start_over: forget what the state knows of another account.
         :raises MiraklInputError: a third sync has begun meanwhile.
         :raises MiraklConfigurationError: the state is that of another account.
         """
-        if start_over and is_another(self._content.owner, owner):
-            self._forget(owner)
         self.check_owner(owner)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._put_in_force(
@@ -347,17 +344,6 @@ class State:
         for name, _, age in intents:
             if age >= LONGEST_CALL:
                 remove(self.folder / "intents" / name)
-
-    def _forget(self, owner: Sequence[str]) -> None:
-        """Forget everything that is known. The note comes first: it names no file that is removed after it."""
-        log.warning("%s is the state of another account, and starts over.", self.folder)
-        old, intents = self.generation, list(names(self.folder / "intents"))
-        self._put_in_force(_Content(old + 1, owner=list(owner), intents=intents))
-        for folder in (self.folder / "intents", self.folder / "journal"):
-            for name in names(folder):
-                remove(folder / name)
-        remove(self._base(old))
-        remove(self._rows(old))
 
     def _spill(self, entries: Iterable[_Entry], changes: Spill) -> None:
         for entry in entries:
@@ -390,7 +376,7 @@ class State:
         path = self.folder / folder
         found = names(path)
         if not found and is_file(path):
-            raise self._damaged(path, "is a file, and no folder")
+            raise self._damaged(path, "is a file, not a folder")
         return found
 
     def _write_base(self, changes: Spill, content: _Content) -> None:
@@ -460,7 +446,7 @@ class State:
             yield
         except (FileNotFoundError, IsADirectoryError):  # an object store has no folders, so it finds no file
             if path.is_dir():
-                raise self._damaged(path, "is a folder, and no file") from None
+                raise self._damaged(path, "is a folder, not a file") from None
             raise
         except (
             msgspec.DecodeError,

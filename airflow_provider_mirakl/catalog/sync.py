@@ -232,7 +232,6 @@ def plan_sync(
     batch_size: int = MAX_PRODUCTS_PER_CALL,
     max_chunk_bytes: int = MAX_CHUNK_BYTES,
     owner: Sequence[str] = (),
-    start_over: bool = False,
 ) -> SyncPlan:
     """Compare a source with the state, and plan the calls for the differences.
 
@@ -259,7 +258,6 @@ def plan_sync(
     :param max_chunk_bytes: bytes in one call.
     :param owner: whose catalog it is, as ``client.settings.owner``; the state of another account is refused. Empty
         refuses none.
-    :param start_over: forget the state of another account instead, and send everything.
     :return: the two plans, saved in the folder. Only :meth:`SyncPlan.intend` and :meth:`SyncPlan.commit`
         change the state, and from now on only for this sync.
     :raises MiraklInputError: as for :func:`~airflow_provider_mirakl.catalog.plan.plan_upsert`, or more products left
@@ -273,7 +271,7 @@ def plan_sync(
     remove(folder / SYNC_FILE)
     known = State(state)
     sync_id = uuid.uuid4().hex
-    known.begin(sync_id, owner, start_over=start_over)
+    known.begin(sync_id, owner)
     checker = ProductChecker(
         unknown_fields, locales, strip=strip, gtin_check=gtin_check, normalize_gtins=normalize_gtins
     )

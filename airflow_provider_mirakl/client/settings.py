@@ -102,9 +102,12 @@ class ClientCredentials:
 
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
-        """The names of the account that stay when the secret is replaced; the company's also with another client id."""
+        """The names of the account that stay when the secret is replaced; the company's also with another client id.
+
+        The host comes first, so that an instance may move from a key to client credentials.
+        """
         company = (("company", self.audience),) if self.audience else ()
-        return (("client", self.client_id), *company)
+        return ((), ("client", self.client_id), *company)
 
     @property
     def secrets(self) -> tuple[str, ...]:

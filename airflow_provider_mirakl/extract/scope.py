@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ class Scope(msgspec.Struct, frozen=True):
             f"{name} was {_shown(before.filters, name)} and is {_shown(self.filters, name)}"
             for name in sorted({*before.filters, *self.filters})
             if _unordered(before.filters.get(name)) != _unordered(self.filters.get(name))
+            and not _only_narrows(name, before.filters.get(name), self.filters.get(name))
         ]
         if is_another(before.owner, self.owner):
             words.insert(0, "The connection leads to another account than before")
@@ -50,8 +52,19 @@ def _shown(filters: dict[str, Any], name: str) -> str:
 
 
 def _unordered(value: object) -> object:
-    """A list of values without their order, which means nothing in a filter."""
+    """A value with its lists sorted, at any depth: their order means nothing in a filter."""
+    if isinstance(value, dict):
+        return {name: _unordered(each) for name, each in value.items()}
     return sorted(map(str, value)) if isinstance(value, list) else value
+
+
+def _only_narrows(name: str, before: object, now: object) -> bool:
+    """Whether a filter by creation begins later than before, as one does that moves along with the runs."""
+    if name != "created_since" or not (isinstance(before, str) and isinstance(now, str)):
+        return False
+    with suppress(ValueError, TypeError):
+        return datetime.fromisoformat(before) <= datetime.fromisoformat(now)
+    return False
 
 
 class Began(msgspec.Struct):

@@ -253,7 +253,7 @@ class MiraklConnectDeleteProductsOperator(_SendPlanOperator):
     :param source: product ids: a list of strings or of objects with an ``id``; or a file of these (a local path or
         object storage). Templated.
     :param max_deletes: reject a longer list before any call: a guard against the wrong file. Default no limit;
-        a template that comes to nothing is refused.
+        a template that renders to nothing is refused.
     :param source_format: format of the file; default by name and content.
     :param columns: how flat columns map to ids, such as ``{"mapping": {"SKU": "id"}}``, or the name of a ready mapping.
     :param encoding: encoding of a text file: ``auto`` (UTF-8, or the encoding of a byte order mark), or a name that
@@ -318,10 +318,9 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
         pandas, polars, pyarrow or DuckDB, including the result of another task. Templated.
     :param state: folder of the state: a local path or object storage, the same for every run of this source.
         Default ``state/<connection>/<dag>/<task>`` below the work folder; a mapped task must set it. Templated.
-    :param on_lost_state: what to do if the state of an earlier run of this task is missing, or belongs to another
-        account because the connection was changed: ``fail`` before any call, or ``full`` to send every product, after
-        which products that left the source meanwhile are not deleted. The very first run has no state to lose.
-        Templated.
+    :param on_lost_state: what to do if the state of an earlier run of this task is missing: ``fail`` before any call,
+        or ``full`` to send every product, after which products that left the source meanwhile are not deleted. The
+        very first run has no state to lose. Templated.
     :param full: send every product, changed or not. Templated.
     :param on_missing: ``delete`` products that are in the state but not in the source, or ``keep`` them.
     :param max_delete_ratio: largest share (0 to 1) of the products in the state that may be deleted. Beyond
@@ -424,7 +423,6 @@ class MiraklConnectSyncCatalogOperator(_SendProductsOperator):
             gtin_check=self.gtin_check,
             normalize_gtins=self.normalize_gtins,
             owner=self.hook.settings.owner,
-            start_over=self.on_lost_state == "full",
             **self.reading(),
         )
         run.note_lasting(state / STATE.file)

@@ -64,7 +64,7 @@ class MiraklConnectExtractOrdersOperator(ConnectExtractOperator):
     ``personal_data="drop"`` leaves them out of both.
 
     :param target: folder of the files, a local path or object storage. Each table has a subfolder, and each run
-        one below that: ``orders/run_id=.../part-00000.ndjson``. A table without rows has no file. Templated.
+        one below that: ``orders/run_id=.../part-00000-<hash>.ndjson``. A table without rows has no file. Templated.
     :param format: ``ndjson`` or ``parquet``, which needs the extra ``parquet``.
     :param layout: ``nested``, an order with its lines in a row; or ``flat``, the tables ``orders`` and ``order_lines``
         with the same columns in every run.
@@ -161,7 +161,7 @@ class MiraklConnectRefundOrdersOperator(OrderActionsOperator):
     Columns of a row: as for :class:`MiraklConnectCancelOrdersOperator`; ``quantity`` may be left out.
 
     :param max_refund_amount: largest total that one task may refund in each currency, including taxes and shipping.
-        Beyond it the whole source is rejected. Default no limit; a template that comes to nothing is refused.
+        Beyond it the whole source is rejected. Default no limit; a template that renders to nothing is refused.
 
     Further parameters, result and errors:
     :class:`~airflow_provider_mirakl.operators.bases.actions.OrderActionsOperator`.

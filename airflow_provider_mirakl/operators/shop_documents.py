@@ -227,7 +227,8 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         together with ``updated_since``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
         may differ from Airflow's. Documents that are already stored are not fetched again. Templated.
-    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
+        set it. Templated.
     :param on_changed_filters: with ``changes_only``: what to do if shops, documents, types, role or account differ from
         those of the previous run, whose watermark says nothing about other documents: ``fail`` before any call, or
         ``restart`` to list everything once. Documents that are already stored are not fetched again. Templated.
@@ -512,7 +513,8 @@ class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
     A retry does not count documents that a previous try deleted as missing.
 
     :param document_ids: the documents. Templated.
-    :param shop_id: the shop, for a seller with several shops; default the connection's own. Templated.
+    :param shop_id: the shop, for a seller with several shops; default the connection's own. Refused with the key of an
+        operator, who names no shop here. Templated.
     :param if_missing: what to do about a document that does not exist: ``fail`` or ``ignore``.
     :param max_failed_items: how many documents may fail without failing the task; ``None`` allows any number.
     :param max_failed_ratio: the share of documents, 0 to 1, that may fail without failing the task.

@@ -217,7 +217,7 @@ class Deliberate(Maybe[T]):
     """An argument whose ``None`` lifts a limit, so that it must be written in the Dag: a template cannot come to it.
 
     :param argument: reads any other value.
-    :param default: what a template means that comes to nothing; ``None`` refuses it.
+    :param default: what a template means that renders to nothing; ``None`` refuses it.
     """
 
     def __init__(self, argument: Argument[T], *, default: T | None = None) -> None:
@@ -232,8 +232,8 @@ class Deliberate(Maybe[T]):
             return super().convert(value)
         if self.default is None:
             raise MiraklConfigurationError(
-                f"{self.name} must be {self.expected}, not {value!r}: a template that comes to nothing does not lift a "
-                "limit. Leave it out to set none",
+                f"{self.name} must be {self.expected}, not {value!r}: a template that renders to nothing does not lift "
+                "a limit. Leave it out to set none",
                 field=self.name,
             )
         return self.default
@@ -669,7 +669,13 @@ def check_caller(
             f"role {caller.role!r}",
             field="role",
         )
-    return caller if shop_id is None else caller.check_shop(operation)
+    if shop_id is not None and not caller.takes_shop(operation):
+        raise MiraklConfigurationError(
+            f"shop_id is {shop_id}, but {operation} takes no shop from role {caller.role!r}. Leave shop_id out, or use "
+            "the key of a user of that shop",
+            field="shop_id",
+        )
+    return caller
 
 
 def check_range(names: tuple[str, str], start: datetime | None, end: datetime | None) -> None:

@@ -165,7 +165,8 @@ class ChangesExportOperator(ExportOperator):
         nor with ``wait_for_completion=False``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
         may differ from Airflow's. Changes within the overlap are exported twice. Templated.
-    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
+        set it. Templated.
     :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
         watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
         Templated.
@@ -265,7 +266,8 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
     :param updated_to: end of the window; default now. Templated.
     :param overlap: seconds by which a window begins before the watermark, because Mirakl's clock may differ from
         Airflow's. Changes within the overlap are exported twice.
-    :param watermark: the file that keeps the watermark; default one of the task in the work folder. Templated.
+    :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
+        set it. Templated.
     :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
         watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
         Templated.

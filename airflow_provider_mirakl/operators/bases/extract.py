@@ -213,13 +213,22 @@ class ExtractOperator(PacedOperator):
 
         # Tasks may share a target, and two run ids a folder: a file belongs to one task instance.
         own = hashlib.sha256(run.instance.encode()).hexdigest()[:8]
-        return Target(
+        target = Target(
             storage_path(self.target),
             f"run_id={re.sub(_UNSAFE, '_', run.run_id)}",
             f"part-{max(run.map_index, 0):05d}-{own}",
             self.format,
             self.layout == "flat",
         )
+        # The name of a version before. A cleared run would deliver its rows a second time, beside it.
+        former = replace(target, file=target.file.removesuffix(f"-{own}")).path(self.listing.shape.table)
+        if former.exists():
+            raise MiraklNoteError(
+                f"{former} was written by this run with an earlier version of this package, and would be delivered "
+                "twice. Nothing was read. Remove it, then clear the task",
+                path=str(former),
+            )
+        return target
 
     def _window(self, run: TaskRun) -> Window:
         """Which changes this run delivers.

@@ -335,8 +335,8 @@ def test_the_newest_import_is_found_without_its_id(
     assert (result["succeeded"], result["failed"]) == (1, 1)
     with pytest.raises(MiraklConfigurationError, match="set either job_ids or newest_since"):
         sense(MiraklOfferImportSensor, "mirakl_shop")
+    later = since + timedelta(days=1)
     with pytest.raises(AirflowSensorTimeout):
-        later = since + timedelta(days=1)
         sense(MiraklOfferImportSensor, "mirakl_shop", "another", newest_since=later, timeout=0.3)
 
 

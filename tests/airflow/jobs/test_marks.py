@@ -113,6 +113,18 @@ def test_a_cleared_extract_whose_notes_are_gone_keeps_its_file(servers, lead, ex
     assert cleared(task).run()["items"] == {"orders": 0}
 
 
+def test_a_run_that_an_earlier_version_delivered_is_not_delivered_beside_it(servers, lead, extract):
+    lead(servers[0])
+    servers[0].place_orders(5)
+    file = Path(extract("first").run()["files"]["orders"])
+    former = file.with_name("part-00000.ndjson")
+    file.rename(former)
+    calls = len(servers[0].journal())
+    with pytest.raises(MiraklNoteError, match=r"part-00000\.ndjson was written by this run"):
+        extract("first").run()
+    assert (lines(former), len(servers[0].journal())) == (5, calls)
+
+
 def test_no_two_task_instances_write_one_file(servers, lead, extract, tmp_path):
     server, _ = servers
     lead(server)
@@ -166,23 +178,21 @@ def sync(worker: Any) -> Any:
     return run
 
 
-def test_a_sync_refuses_the_state_of_another_account(servers, lead, sync):
+def test_a_sync_refuses_the_state_of_another_account(servers, lead, sync, tmp_path):
     lead(servers[0])
     assert sync("first")["upserted"] == 5
     lead(servers[1])
-    with pytest.raises(MiraklConfigurationError, match=r"state of another account.*on_lost_state='full'"):
+    with pytest.raises(MiraklConfigurationError, match=r"state of another account.*another folder"):
         sync("second")
     assert not servers[1].journal()
     lead(servers[0])
     assert sync("third")["unchanged"] == 5, "its state is as it was"
     lead(servers[1])
-    fewer = {"source": PRODUCTS[:4]}
-    result = sync("fourth", on_lost_state="full", **fewer)
-    assert (result["upserted"], result["deleted"], result["unchanged"]) == (4, 0, 0)
-    assert sync("fifth", **fewer)["unchanged"] == 4
-    lead(servers[0])
     with pytest.raises(MiraklConfigurationError, match="state of another account"):
-        sync("sixth")
+        sync("fourth", on_lost_state="full")  # it is not lost, and would be
+    assert sync("fifth", state=str(tmp_path / "another"))["upserted"] == 5
+    lead(servers[0])
+    assert sync("sixth")["unchanged"] == 5
 
 
 def test_a_state_of_an_older_version_is_taken_over(servers, lead, sync, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklNoteError, MiraklPermissionError
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectReportOrderActionsOperator
 from airflow_provider_mirakl.runtime import trip
 
@@ -96,6 +96,27 @@ def test_the_rows_are_those_that_the_task_began_with(report, mirakl_sandbox, tmp
     task.meanwhile = lambda: source.write_text(json.dumps(rows(120, "FAILED")))
     assert task.run()["reported"] == 150
     assert len(mirakl_sandbox.journal(REPORT)) == 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_retry_continues_with_the_rows_that_it_began_with(report, mirakl_sandbox, tmp_path, lost):
+    mirakl_sandbox.fault("status", REPORT, skip=1, status=403, times=1)
+    source = tmp_path / "rows.json"
+    source.write_text(json.dumps(rows(150)))
+    task = report(str(source))
+    with pytest.raises(MiraklPermissionError):
+        task.run()
+    source.write_text(json.dumps(rows(120, "FAILED")))
+    task.ti.try_number += 1
+    if lost:
+        for copy in (tmp_path / "work").rglob("actions.ndjson"):
+            copy.unlink()
+        with pytest.raises(MiraklInputError, match="source has changed after 100"):
+            task.run()
+        return
+    result = task.run()
+    assert (result["reported"], len(set(result["action_ids"]))) == (150, 150)
+    assert [call["status"] for call in mirakl_sandbox.journal(REPORT)] == [200, 403, 200]
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -26,6 +26,8 @@ def connect(client: str = "a", secret: str = "s", company: str | None = None, ho
         (connect(company="1"), connect(company="2"), True),
         (connect(company="1"), connect(client="b", company="1"), False),
         (Settings(HOST, api_key("k")), Settings(HOST, api_key("l")), False),
+        (Settings(HOST, api_key("k")), connect(), False),  # the instance has moved to client credentials
+        (connect(company="1"), Settings(HOST, api_key("k")), False),
         (Settings(HOST, api_key("k")), Settings("https://two.mirakl.net", api_key("k")), True),
     ],
 )

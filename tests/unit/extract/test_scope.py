@@ -1,0 +1,42 @@
+"""What a watermark is about: when another run asks for other rows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.extract.scope import Scope
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({"states": ["A", "B"]}, {"states": ["B", "A"]}, ""),
+        ({"filters": {"states": ["A", "B"]}}, {"filters": {"states": ["B", "A"]}}, ""),
+        ({"filters": {"states": ["A", "B"]}}, {"filters": {"states": ["A"]}}, "filters was .* and is "),
+        ({}, {"states": ["A"]}, "states was not set and is "),
+        ({"created_since": "2026-01-01 00:00:00+00:00"}, {"created_since": "2026-02-01 00:00:00+00:00"}, ""),
+        (
+            {"created_since": "2026-02-01 00:00:00+00:00"},
+            {"created_since": "2026-01-01 00:00:00+00:00"},
+            "created_since was ",
+        ),
+        ({}, {"created_since": "2026-01-01 00:00:00+00:00"}, "created_since was not set and is "),
+        ({"created_since": "2026-01-01 00:00:00+00:00"}, {}, "created_since was .* and is not set"),
+        (
+            {"created_to": "2026-01-01 00:00:00+00:00"},
+            {"created_to": "2026-02-01 00:00:00+00:00"},
+            "created_to was ",
+        ),
+    ],
+)
+def test_another_order_and_a_later_begin_ask_for_no_other_rows(
+    before: dict[str, Any], now: dict[str, Any], words: str
+) -> None:
+    differs = Scope.of(now, ["a"]).differs_from(Scope.of(before, ["a"]))
+    if words:
+        assert re.search(words, differs)
+    else:
+        assert differs == ""
