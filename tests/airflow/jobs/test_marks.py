@@ -224,9 +224,18 @@ def test_a_new_secret_is_the_same_account(servers, lead, sync, monkeypatch):
 
 
 @pytest.fixture
-def export(worker: Any, tmp_path: Path, mirakl_sandbox: Any, mirakl_sandbox_connections: Any) -> Any:
-    """``export(Operator, run_id, **arguments)``: a worker with an export of the operator's connection."""
+def export(
+    worker: Any,
+    tmp_path: Path,
+    mirakl_sandbox: Any,
+    mirakl_sandbox_connections: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """``export(Operator, run_id, **arguments)``: a worker with an export; here it is permitted more than once a day."""
     mirakl_sandbox.world.settings.limits = "off"
+    connection = mirakl_sandbox_connections["mirakl_operator"]
+    connection["extra"]["interval_factor"] = 0.00001
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
 
     def make(kind: Any, run_id: str, *, map_index: int = -1, **arguments: Any) -> Any:
         target = str(tmp_path / f"{run_id}.ndjson")
