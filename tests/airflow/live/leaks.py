@@ -10,8 +10,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
+
+import psutil
 
 
 @functools.lru_cache(maxsize=1000)
@@ -79,12 +82,18 @@ def in_files(folder: Path, secrets: Iterable[str]) -> list[str]:
 
 
 def command_lines(home: Path) -> set[bytes]:
-    """The command lines of all processes of an Airflow: everyone on the machine can read them. Empty without Linux."""
+    """The command lines of all processes of an Airflow: everyone on the machine can read them. Empty without Linux.
+
+    A process that has set its title may have written it over its environment: it is found through its parents.
+    """
     found = set()
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if f"AIRFLOW_HOME={home}\0".encode() in (place / "environ").read_bytes():
-                found.add((place / "cmdline").read_bytes().replace(b"\0", b" "))
-        except OSError:  # it has ended, or belongs to another user
+                family = psutil.Process(int(place.name))
+                for process in (family, *family.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        found.add(" ".join(process.cmdline()).encode())
+        except (OSError, psutil.Error):  # it has ended, or belongs to another user
             continue
     return found

@@ -15,6 +15,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ def test_a_stored_note_of_every_kind_is_read(
 def test_a_stored_trigger_of_every_class_is_taken_up(name: str) -> None:
     path, arguments = KINDS["triggers"][name]
     module, _, kind = path.rpartition(".")
+    if module == events.__name__ and version("apache-airflow").startswith("2."):
+        pytest.skip("event triggers need Airflow 3: make test")
     trigger = getattr(importlib.import_module(module), kind)(**arguments)
     again, kept = trigger.serialize()
     assert again == path
