@@ -42,6 +42,9 @@ from airflow_provider_mirakl.files.owner import is_another
 from airflow_provider_mirakl.files.pages import Pages
 from airflow_provider_mirakl.files.storage import StoragePath
 
+PRECISION = timedelta(seconds=1)
+"""How much earlier than its exact time a change may be shown. Mirakl compares exact times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -160,7 +163,7 @@ class ExtractWork(OnlyReads):
                 window.begins, dict(window.delivered), params=first.params, owner=window.scope.owner
             )
             if not listing.newest_first:
-                progress.newest = datetime.now(UTC)
+                progress.newest = _now()
             self._note.write(progress)  # a later try begins at the same time
         self._progress = progress
         self._window = replace(window, begins=progress.begins)
@@ -344,7 +347,7 @@ class ExtractWork(OnlyReads):
             changed = moment_in(row.get(self._listing.updated))
             if str(row.get(self._listing.id)) in recent:
                 continue
-            if changed is not None and changed >= newest - self._window.overlap:
+            if changed is not None and changed >= newest - self._window.overlap - PRECISION:
                 self._progress.delivered[str(row.get(self._listing.id))] = digest(row)
 
     def _end(self, target: Target) -> None:
@@ -370,3 +373,7 @@ class ExtractWork(OnlyReads):
                 self._note.remove()  # a retry reads the listing again
                 raise
             yield from map(msgspec.json.decode, rows.splitlines())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_provider_mirakl.api.products import import_products
+from airflow_provider_mirakl.extract import work
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.sandbox import Sandbox
 
@@ -144,6 +147,22 @@ def test_what_changed_is_delivered_once(run_dag: Any, sandbox: Sandbox, tmp_path
     )
     assert len(rows(dropped, table)) == 9
     assert not any(name in row for row in rows(dropped, table) for name in persons)
+
+
+def test_a_time_that_is_shown_shorter_delivers_nothing_twice(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirakl compares exact times with the whole milliseconds of the request, and shows whole milliseconds, too."""
+    source = DAG.format(operation="M11", target=str(tmp_path / "lake"), more="overlap=0.5")
+    sandbox.add_marketplace_rows("threads")
+    headers = {"Authorization": "sandbox-shop-key"}
+    (thread,) = httpx.get(f"{sandbox.mirakl_url}/api/inbox/threads", headers=headers).json()["data"]
+    shown = datetime.fromisoformat(thread["date_updated"])
+
+    # A run that begins half a second later, within the same millisecond.
+    monkeypatch.setattr(work, "_now", lambda: shown + timedelta(seconds=0.5, microseconds=400))
+    assert len(rows(run_dag(source), "threads")) == 1
+    assert rows(run_dag(source), "threads") == []
 
 
 def test_invoices_by_creation_and_offers_as_a_whole(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
