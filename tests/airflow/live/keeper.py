@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -31,7 +32,8 @@ def main() -> None:
         print(started[-1].pid, flush=True)
     while left := [process for process in psutil.process_iter() if _is_of_this_session(process.pid)]:
         for process in left:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(left, timeout=1)
 
 
