@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
 
-from measure import Cost, figure, measured, run, table
+from measure import Cost, figure, measured, run, serving, table
 
 SIZES = (10_000, 100_000)
 PER_FILE = 1_000
@@ -97,15 +95,7 @@ def report(sizes: list[int]) -> None:
     costs: dict[tuple[int, str], Cost] = {}
     calls: dict[int, Counter[str]] = {}
     for size in sizes:
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(size)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        try:
+        with serving(SERVER, str(size)) as (url,):
             for target_format in FORMATS:
                 before = journal(url)
                 cost = costs[size, target_format] = run(__file__, url, target_format, str(size))
@@ -119,8 +109,6 @@ def report(sizes: list[int]) -> None:
                         ", ".join(f"{count} {code}" for code, count in sorted(made.items())),
                     )
                 )
-        finally:
-            server.communicate("")
     print(table(rows))
     least, most = min(sizes), max(sizes)
     for target_format in FORMATS:

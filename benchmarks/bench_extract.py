@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from measure import Cost, figure, measured, run, table
+from measure import Cost, figure, measured, run, serving, table
 
 SIZES = (10_000, 100_000)
 WAYS = (("ndjson", "nested"), ("parquet", "flat"))
@@ -120,15 +118,7 @@ def main() -> None:
     ]
     costs: dict[tuple[int, str], Cost] = {}
     for size in arguments.sizes:
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(size)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert server.stdout is not None
-        urls = server.stdout.readline().split()
-        try:
+        with serving(SERVER, str(size)) as urls:
             for format_, layout in WAYS:
                 cost = costs[size, format_] = run(__file__, *urls, format_, layout, str(size))
                 numbers = (
@@ -138,8 +128,6 @@ def main() -> None:
                     f"{size // 100:,} min",
                 )
                 rows.append((f"{size:,}", format_, layout, *numbers))
-        finally:
-            server.communicate("")
     print(table(rows))
     least, most = min(arguments.sizes), max(arguments.sizes)
     for format_, _ in WAYS:

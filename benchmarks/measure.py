@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -31,6 +32,22 @@ def run(script: str, job: str, *arguments: str) -> Cost:
     command = [sys.executable, script, "--job", job, *arguments]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return Cost(**json.loads(output.splitlines()[-1]))
+
+
+@contextlib.contextmanager
+def serving(program: str, *arguments: str) -> Iterator[list[str]]:
+    """Run a server in a process of its own until the block ends: its memory is not that of the job.
+
+    :param program: Python text that prints one line when it serves, and ends when its input does.
+    :return: the words of that line: the server's addresses.
+    """
+    command = [sys.executable, "-c", program, *arguments]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()
+    finally:
+        server.communicate("")
 
 
 def measured(job: Callable[[], object]) -> None:
