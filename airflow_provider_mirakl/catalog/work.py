@@ -401,10 +401,7 @@ class ListWork(_Walk):
 
     def _take(self, products: list[Product]) -> bool:
         rows = b"".join(msgspec.json.encode(product) + b"\n" for product in products)
-        pages = self._progress.pages
-        checksum = self._pages.keep(len(pages), rows)
-        if not products or pages[-1:] != [checksum]:  # else Mirakl's token led to the same page once more
-            pages.append(checksum)
+        if self._pages.add(self._progress.pages, rows):
             self._progress.products += len(products)
         return False
 

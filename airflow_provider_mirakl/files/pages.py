@@ -34,6 +34,19 @@ class Pages:
         write_bytes(self.path(number), rows)
         return crc32(rows)
 
+    def add(self, checksums: list[int], rows: bytes) -> bool:
+        """Write the next page and note its checksum, unless it is the last one once more: a token may lead to it again.
+
+        :param checksums: of the pages so far.
+        :param rows: lines, each terminated.
+        :return: whether the page is new.
+        """
+        checksum = self.keep(len(checksums), rows)
+        if rows and checksums[-1:] == [checksum]:
+            return False
+        checksums.append(checksum)
+        return True
+
     def read(self, number: int, checksum: int) -> bytes:
         """The rows of a page.
 

@@ -110,16 +110,14 @@ class PagesWork(OnlyReads):
         """Keep a page; after the last one, write the target."""
         listed = self.listed
         rows = b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in result.items)
-        checksum = self._pages.keep(len(listed.pages), rows)
         following = None if result.following is None else list(result.following.params)
-        again = bool(rows) and listed.pages[-1:] == [
-            checksum
-        ]  # Mirakl's token led to the same page once more
+        pages = list(listed.pages)
+        is_new = self._pages.add(pages, rows)
         listed = Listed(
             following=following,
-            pages=[*listed.pages, *(() if again else (checksum,))],
-            items=listed.items + (0 if again else len(result.items)),
-            size=listed.size + (0 if again else len(rows)),
+            pages=pages,
+            items=listed.items + len(result.items) * is_new,
+            size=listed.size + len(rows) * is_new,
             finished=following is None,
             last_call_at=at,
         )

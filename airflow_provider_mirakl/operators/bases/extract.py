@@ -134,6 +134,8 @@ class ExtractOperator(PacedOperator):
         from airflow_provider_mirakl.extract.watermark import WATERMARK
         from airflow_provider_mirakl.triggers.places import open_extract, place_of
 
+        if run.begins:
+            self._check_former(self._target(run))
         if run.begins and (place := self._window(run).watermark) is not None:
             what, chosen = "the watermark of this extract", self.watermark is not None
             run.check_lasting(place / WATERMARK.file, what, self.on_lost_state, self.log, chosen=chosen)
@@ -213,22 +215,26 @@ class ExtractOperator(PacedOperator):
 
         # Tasks may share a target, and two run ids a folder: a file belongs to one task instance.
         own = hashlib.sha256(run.instance.encode()).hexdigest()[:8]
-        target = Target(
+        return Target(
             storage_path(self.target),
             f"run_id={re.sub(_UNSAFE, '_', run.run_id)}",
             f"part-{max(run.map_index, 0):05d}-{own}",
             self.format,
             self.layout == "flat",
         )
-        # The name of a version before. A cleared run would deliver its rows a second time, beside it.
-        former = replace(target, file=target.file.removesuffix(f"-{own}")).path(self.listing.shape.table)
+
+    def _check_former(self, target: Target) -> None:
+        """Refuse to deliver rows a second time beside a file that has the name of an earlier version.
+
+        :raises MiraklNoteError: this run has such a file; no call was made.
+        """
+        former = replace(target, file=target.file.rpartition("-")[0]).path(self.listing.shape.table)
         if former.exists():
             raise MiraklNoteError(
                 f"{former} was written by this run with an earlier version of this package, and would be delivered "
                 "twice. Nothing was read. Remove it, then clear the task",
                 path=str(former),
             )
-        return target
 
     def _window(self, run: TaskRun) -> Window:
         """Which changes this run delivers.
