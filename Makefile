@@ -195,6 +195,17 @@ lowest: ## every test on the lowest versions that pyproject.toml allows
 		--editable '.[sandbox$(comma)parquet]' --group test
 	.venvs/lowest/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
+# Without pins: what breaks there breaks here next. Only Airflow's own packages may be pre-releases.
+.PHONY: prerelease
+prerelease: ## every test on the newest Airflow of all, pre-releases too: it may fail
+	$(call make_venv,.venvs/prerelease,$(AIRFLOW))
+	version=$$(.venvs/prerelease/bin/python -m pip index versions --pre apache-airflow | sed -n '1s/.*(\(.*\))/\1/p'); \
+	.venvs/prerelease/bin/uv pip install --quiet --python .venvs/prerelease/bin/python \
+		--build-constraints constraints/tools.txt --editable '.[sandbox$(comma)parquet]' --group test \
+		apache-airflow==$$version apache-airflow-core==$$version 'apache-airflow-task-sdk>=1a0'
+	.venvs/prerelease/bin/python -m airflow version
+	.venvs/prerelease/bin/python -m pytest -p no:cacheprovider $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
 # --- checks -----------------------------------------------------------------------------------------------
 
 .PHONY: check
