@@ -273,13 +273,26 @@ def _product_status(caller: Caller, since: datetime, options: Mapping[str, Any])
     return export_source_status(caller=caller, updated_since=since)
 
 
+_STATUS_FIELDS = frozenset((
+    "attribute_code", "channels", "code", "errors", "integration_details", "message", "provider_unique_identifier",
+    "reason_code", "reason_label", "rejection_details", "status", "unique_identifiers", "value", "warnings",
+))  # fmt: skip
+"""The fields of CM11 that Mirakl documents. A new one is no change of a product."""
+
+
+def _documented(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _documented(part) for name, part in value.items() if name in _STATUS_FIELDS}
+    return [_documented(part) for part in value] if isinstance(value, list) else value
+
+
 def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
     reply = Reply("CM11", 200, {}, body)  # whose body was streamed
     for row in reply.objects(reply.json()) if body else ():
         status = row.get("status")
         if _wanted(status, options, "statuses"):
             shown = {"product": row.get("provider_unique_identifier"), "status": status}
-            yield Seen(json.dumps(row, sort_keys=True), shown, happened=True)
+            yield Seen(json.dumps(_documented(row), sort_keys=True), shown, happened=True)
 
 
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
@@ -301,8 +314,9 @@ def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call
 
 
 def _read_order(order: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
-    shown = {"order_id": order.get("id"), "status": order.get("status")}
-    yield Seen(f"{order.get('id')} {order.get('status')}", shown, happened=True)
+    order_id, status = order.get("id"), order.get("status")
+    if _wanted(status, options, "statuses"):  # Mirakl filters, and is not relied on for it
+        yield Seen(f"{order_id} {status}", {"order_id": order_id, "status": status}, happened=True)
 
 
 WATCHES: Mapping[str, Watch] = {

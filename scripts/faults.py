@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "benchmarks" / "faults.json"
-TESTS = "tests/airflow/test_faults.py"
+TESTS = ("tests/airflow/test_faults.py", "tests/airflow/test_event_faults.py")
 CELL = "test_a_fault["
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from ledger import machine  # noqa: E402 - the scripts' own
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--to", type=Path, help="write the record here, whether or not every cell ran")
     options, more = parser.parse_known_args()
     environment = os.environ | {"MIRAKL_ALL_FAULTS": "1"}
-    pytest = [sys.executable, "-m", "pytest", TESTS]
+    pytest = [sys.executable, "-m", "pytest", *TESTS]
     listed = subprocess.run(
         [*pytest, "--collect-only", "-q", "-p", "no:cacheprovider"],
         env=environment, cwd=ROOT, check=True, capture_output=True, text=True,

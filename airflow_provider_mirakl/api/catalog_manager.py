@@ -99,7 +99,7 @@ def export_source_status(
     _check_length("unique_identifiers", unique_identifiers)
     return Call(
         CM11 if updated_since is not None else _CM11_FULL,
-        parse=lambda reply: reply.body,
+        parse=_listed,
         params=caller.params("CM11")
         + query(
             updated_since=moment(updated_since),
@@ -216,12 +216,18 @@ def export_deleted_products(
     """
     return Call(
         CM61,
-        parse=lambda reply: reply.body,
+        parse=_listed,
         params=query(
             deleted_from=moment(deleted_from), deleted_to=moment(deleted_to), product_id=comma(product_ids)
         ),
         accept=accept,
     )
+
+
+def _listed(reply: Reply) -> bytes:
+    if not reply.body and reply.status != 204:  # cut off: it does not say that there is nothing
+        raise reply.unreadable("a list, or status 204 without a body", "")
+    return reply.body
 
 
 def _checked(filters: Mapping[str, Collection[str]] | None) -> Mapping[str, Collection[str]]:

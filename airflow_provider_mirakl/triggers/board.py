@@ -92,11 +92,13 @@ class Board:
         """
         job_id = question.job_id
         new = job_id not in self._asked
-        until = time.monotonic() + FORGET_AFTER * interval
-        self._asked[job_id] = _Asked(question.since, until, question.caller.shop_id)
+        self._note(question, interval)  # so that a reading which begins meanwhile has it
         async with self._lock:
             refused = isinstance(self._error, MiraklAuthenticationError)
             if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
+                self._note(
+                    question, interval
+                )  # the readings before this one may have taken long, and dropped it
                 await self._read(question, interval, send)
         if self._error is not None:
             if isinstance(self._error, MiraklAuthenticationError):
@@ -107,6 +109,10 @@ class Board:
             self._alone.discard(job_id)
             self._statuses[job_id] = await send(question.call)
         return self._statuses.get(job_id)
+
+    def _note(self, question: JobQuestion, interval: float) -> None:
+        until = time.monotonic() + FORGET_AFTER * interval
+        self._asked[question.job_id] = _Asked(question.since, until, question.caller.shop_id)
 
     async def _read(self, question: JobQuestion, interval: float, send: SendCall) -> None:
         now, began = time.monotonic(), datetime.now(UTC)

@@ -68,6 +68,16 @@ class DeadlinePassedError(Exception):
     """The time of a task is over. Not an error of this package, so that generators do not mistake it for Mirakl's."""
 
 
+def stop_if_cancelled() -> None:
+    """End a trigger here if it was cancelled during a call or a note, which was finished first.
+
+    :raises asyncio.CancelledError: it was.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Desk:
     """One client for all triggers of a connection. Made by :func:`open_desk`."""
 
@@ -186,7 +196,6 @@ class _Performer:
         self._boards: dict[BoardKey, Board] = {}
         self._lead = FIRST_LEAD
         self._turn_began = 0.0
-        self._is_cancelled = False
 
     async def perform(self, step: Step) -> object:
         """Perform a step, and return its result."""
@@ -251,6 +260,7 @@ class _Performer:
 
     async def _send(self, call: Call[T]) -> T:
         """Send a call at its permitted time."""
+        stop_if_cancelled()
         client = await self._desk.client()
         if call.operation.interval * client.settings.interval_factor <= 0:
             return await self._finish(self._desk.send(call, self._longest(client)))
@@ -286,8 +296,7 @@ class _Performer:
 
     async def _limited(self, wait: Callable[[P], Awaitable[None]], argument: P) -> None:
         """Wait, but not beyond the deadline, and not when the trigger is to stop."""
-        if self._is_cancelled:
-            raise asyncio.CancelledError
+        stop_if_cancelled()
         left = None if self._deadline is None else max(0.0, self._deadline - time.time())
         try:
             async with asyncio.timeout(left):
@@ -296,14 +305,16 @@ class _Performer:
             raise DeadlinePassedError from None
 
     async def _finish(self, work: Awaitable[T]) -> T:
-        """Run something that must not be interrupted: if the trigger is cancelled meanwhile, it is finished first."""
+        """Run something that must not be interrupted: if the trigger is cancelled meanwhile, it is finished first.
+
+        Whoever waits, sends or polls next calls :func:`stop_if_cancelled`.
+        """
         task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
                 raise
-            self._is_cancelled = True
             done, _ = await asyncio.wait({task}, timeout=GRACE)
             if not done:
                 task.cancel()

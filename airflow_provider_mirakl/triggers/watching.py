@@ -16,7 +16,7 @@ from airflow_provider_mirakl.api.steps import drive_async
 from airflow_provider_mirakl.exceptions import MiraklError
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
-from airflow_provider_mirakl.triggers.desk import Desk, open_desk
+from airflow_provider_mirakl.triggers.desk import Desk, open_desk, stop_if_cancelled
 from airflow_provider_mirakl.triggers.listings import SharedListing, listing_of
 from airflow_provider_mirakl.watches import SHOWN, WATCH, WATCHES, Cursor, News, Watch, begin_of, listed, news
 
@@ -91,6 +91,7 @@ class Watching:
                             await asyncio.sleep(min(SETTLED, interval))
                         cursor, pause = found.cursor, 0.0
                         await place.save(cursor)
+                        stop_if_cancelled()
                         await asyncio.sleep(interval)
             except MiraklError as error:
                 pause = min(LONGEST_PAUSE, 2 * pause or trigger.poke_interval)
@@ -106,6 +107,7 @@ class Watching:
                 log.exception(
                     "Watching %s of %s broke; polling again in %.0f s", trigger.watch, trigger.conn_id, pause
                 )
+            stop_if_cancelled()
             await asyncio.sleep(pause)
 
     async def _poll(

@@ -68,6 +68,7 @@ def operations_table() -> str:
         places = dict.fromkeys(place for fault in data.FAULTS for place in data.met(name, fault))
         faults = f"{', '.join(part.faults)}: {part.reason}" if part else "all that it can meet"
         lines.append(f"| {name} | {code} | {', '.join(places)} | {faults} |")
+    lines += [f"| {name} | {code} | triggerer | all that a poll can meet |" for name, code in data.EVENTS]
     lines += ["", "| Not in the table | Why |", "|---|---|"]
     lines += [f"| `{name}` | {reason} |" for name, reason in data.LEFT_OUT.items()]
     return "\n".join(lines) + "\n"

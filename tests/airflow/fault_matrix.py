@@ -108,6 +108,11 @@ OPERATIONS = (
 )  # fmt: skip
 """The operations of ``live/operations.py`` and ``matrix_operations.py``, each with its main call: the one that writes,
 submits, or reads."""
+EVENTS = (
+    ("product imports event", "P51"), ("offer imports event", "OF04"), ("product status event", "CM11"),
+    ("shop documents event", "S30"), ("orders event", "v2-listOrders"),
+)  # fmt: skip
+"""The event triggers, each with the listing that it polls. Whatever happens to a poll, each event is told once."""
 MAIN = dict(OPERATIONS)
 STRUCK = tuple(name for name, _ in STRUCK_ROWS)
 

@@ -126,6 +126,28 @@ def test_an_error_ends_no_trigger(mirakl_sandbox: Any, caplog: pytest.LogCapture
     asyncio.run(live())
 
 
+@pytest.mark.parametrize("fault", [None, "empty_body"], ids=["read", "failed"])
+def test_a_trigger_that_is_cancelled_during_a_call_ends_after_it(
+    fault: str | None, mirakl_sandbox: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where Mirakl publishes no interval, so that no call has to wait for its turn."""
+
+    async def live() -> None:
+        trigger = triggers.MiraklShopDocumentsTrigger(mirakl_conn_id="mirakl_operator")
+        slow = mirakl_sandbox.fault("delay", "S30", seconds=300)  # half a second
+        if fault:
+            mirakl_sandbox.fault(fault, "S30")
+        task = asyncio.create_task(told(trigger, []))
+        await until(lambda: slow.struck)
+        task.cancel()
+        await until(task.done)
+        assert task.cancelled()
+        assert polls(mirakl_sandbox, "S30") == 1
+
+    asyncio.run(live())
+    assert ("polling again" in caplog.text) == bool(fault)
+
+
 def test_each_kind_of_event(mirakl_sandbox: Any) -> None:
     shop = mirakl_sandbox.call(lambda world: min(world.instance.shops))
     kinds = {

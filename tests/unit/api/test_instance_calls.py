@@ -136,6 +136,16 @@ def test_two_frequencies_of_one_operation() -> None:
     assert (full_status.operation.interval, delta_status.operation.interval) == (14_400, 300)
 
 
+@pytest.mark.parametrize(
+    "call", [catalog_manager.export_source_status(), catalog_manager.export_deleted_products()]
+)
+def test_only_204_says_that_there_is_nothing(call: Call[bytes]) -> None:
+    assert call.parse(Reply(call.operation.code, 204, {}, b"")) == b""
+    assert call.parse(Reply(call.operation.code, 200, {}, b"[]")) == b"[]"
+    with pytest.raises(MiraklReplyError, match="204"):
+        call.parse(Reply(call.operation.code, 200, {}, b""))
+
+
 def test_lists_in_a_query_are_repeated_or_joined_as_declared() -> None:
     call = catalog_manager.export_source_status(unique_identifiers=["EAN|1", "EAN|2"])
     assert call.params == (("unique_identifier", "EAN|1"), ("unique_identifier", "EAN|2"))

@@ -327,6 +327,24 @@ async def test_a_reader_who_is_cancelled_leaves_the_reading_to_the_next():
         await first
 
 
+async def test_one_whose_turn_comes_late_is_not_forgotten_meanwhile():
+    """Two readings before it take longer than a job is kept without being asked for, and the event loop is busy."""
+    board, mirakl, interval = Board(), Listing([1, 2, 3], [1, 2, 3], [1, 2, 3]), 0.02
+
+    async def slowly(call):
+        await asyncio.sleep(4 * interval)
+        return await mirakl.send(call)
+
+    async def asked(job_id):
+        status = await board.ask(question(job_id), interval, slowly)
+        time.sleep(2 * interval)  # noqa: ASYNC251 - the busy event loop
+        return status
+
+    found = await asyncio.gather(*map(asked, (1, 2, 3)))
+    assert [status["import_id"] for status in found] == [1, 2, 3]
+    assert mirakl.calls == ["P51"] * 3
+
+
 # What is no error of this package
 
 

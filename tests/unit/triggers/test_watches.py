@@ -114,6 +114,10 @@ def test_what_is_listed_in_the_overlap_is_told_once() -> None:
     assert not tell("product_status", [json.dumps([row]).encode()], first.cursor).found
     other = tell("product_status", [json.dumps([row | {"errors": []}]).encode()], first.cursor)
     assert len(other.found) == 1, "another reason is another status"
+    more = row | {"score": 7, "errors": [row["errors"][0] | {"severity": "high"}]}
+    assert not tell("product_status", [json.dumps([more]).encode()], first.cursor).found, (
+        "a new field is none"
+    )
     assert not tell("product_status", [b""]).found, "204 has no body"
 
 
@@ -130,9 +134,12 @@ def test_a_seller_whose_listing_has_everything_is_told_what_is_new() -> None:
 
 def test_an_order_is_told_for_each_state_and_nothing_personal_of_it() -> None:
     order = {"id": "o-1", "status": "SHIPPED", "customer": {"name": "Ada"}}
-    found = tell("orders", [order])
+    found = tell("orders", [order], statuses=["SHIPPED"])
     assert found.found == [{"order_id": "o-1", "status": "SHIPPED"}]
-    assert not tell("orders", [order | {"updated_at": "later"}], found.cursor).found
+    assert not tell("orders", [order | {"updated_at": "later"}], found.cursor, statuses=["SHIPPED"]).found
+    assert not tell("orders", [order | {"status": "NEW_STATE"}], statuses=["SHIPPED"]).found, (
+        "asked for another"
+    )
 
 
 def test_the_cursor_stays_small_and_survives_what_is_kept_of_it() -> None:
