@@ -32,6 +32,7 @@ if "airflow" in sys.modules:
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 LOGICAL_DATE = "logical_date" if AIRFLOW >= (3, 0) else "execution_date"
+XCOM = "xcom" if AIRFLOW < (3, 4) else "xcom_v2"
 AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 DAGS_FOLDER = AIRFLOW_HOME / "dags"
 DAGS_FOLDER.mkdir()
@@ -178,7 +179,7 @@ def run_dag(airflow_db: Path) -> RunDag:
 
     # Each test has a work folder of its own: what another one left in its folder is not lost in this one.
     with closing(sqlite3.connect(airflow_db / "airflow.db", timeout=60)) as database, database:
-        database.execute("DELETE FROM xcom WHERE key = 'mirakl_lasting'")
+        database.execute(f"DELETE FROM {XCOM} WHERE key = 'mirakl_lasting'")  # noqa: S608 - ours
 
     def run(
         source: Path | str,

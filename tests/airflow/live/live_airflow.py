@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 ON_3 = AIRFLOW >= (3, 0)
+XCOM = "xcom" if AIRFLOW < (3, 4) else "xcom_v2 join task_instance on task_instance.id = task_instance_id"
 POLL = 0.2
 """Seconds between two polls at a condition."""
 
@@ -92,7 +93,7 @@ class Run:
     def result(self, task_id: str, key: str = "return_value") -> Any:
         """What a task returned; ``None`` when nothing."""
         rows = self.airflow.query(
-            "select value from xcom where dag_id = ? and run_id = ? and task_id = ? and key = ?",
+            f"select value from {XCOM} where dag_id = ? and run_id = ? and task_id = ? and key = ?",  # noqa: S608
             self.dag_id,
             self.run_id,
             task_id,
