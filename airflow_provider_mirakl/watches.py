@@ -8,6 +8,8 @@ by :data:`OVERLAP`, and delivered events are stored as short hashes.
 =====================  =============================================================================================
 ``Cursor.since``       everything before it was delivered
 ``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again
+``Cursor.states``      the same where an item can return to an earlier state (CM11): pairs of hashes, of the item and of
+                       its last state, so that each change is an event
 ``Cursor.settled``     of what was created before this time, only ``waiting`` may still become an event
 ``Cursor.waiting``     hashes of unfinished jobs, at most :data:`MAX_WAITING`
 =====================  =============================================================================================
@@ -32,6 +34,7 @@ from airflow_provider_mirakl.api.catalog_manager import export_source_status
 from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
 from airflow_provider_mirakl.api.offers import list_offer_imports
 from airflow_provider_mirakl.api.orders import list_orders
+from airflow_provider_mirakl.api.paging import PageWalk
 from airflow_provider_mirakl.api.products import list_imports
 from airflow_provider_mirakl.api.steps import Steps, send
 from airflow_provider_mirakl.files.notes import NoteKind
@@ -39,7 +42,8 @@ from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 
 OVERLAP = timedelta(seconds=120)
 REMEMBERED = 3000
-"""Largest number of hashes in a cursor: 24 kB of the 64 kB that Airflow stores without a warning."""
+"""Largest number of events in a cursor: 24 kB, or 48 kB with their items, of the 64 kB that Airflow stores without a
+warning."""
 _HASH = 8
 """Characters of a hash."""
 MAX_WAITING = 500
@@ -56,7 +60,7 @@ class Seen(NamedTuple):
     :param shown: its data in an event: ids and states, nothing personal.
     :param happened: whether it is an event already; otherwise it may become one.
     :param at: when it happened, if Mirakl says so.
-    :param item: identifies it in every state, if it is a job.
+    :param item: identifies it in every state, if it is a job or may return to an earlier state.
     :param created: when the job was created.
     """
 
@@ -77,12 +81,14 @@ class Cursor:
     :param settled: of what was created before this time, only ``waiting`` may still become an event; default
         ``since``.
     :param waiting: hashes of the unfinished jobs that were created before ``settled``.
+    :param states: hashes of items and of their last states, in turn.
     """
 
     since: datetime
     told: str = ""
     settled: datetime | None = None
     waiting: str = ""
+    states: str = ""
 
     def dump(self) -> dict[str, Any]:
         """As JSON."""
@@ -92,6 +98,7 @@ class Cursor:
             "told": self.told,
             "settled": settled,
             "waiting": self.waiting,
+            "states": self.states,
         }
 
     @classmethod
@@ -102,10 +109,10 @@ class Cursor:
         since, settled = _moment(dumped.get("since")), _moment(dumped.get("settled"))
         if since is None:
             return None
-        told, waiting = dumped.get("told"), dumped.get("waiting")
+        waiting = dumped.get("waiting")
         if settled is None or not isinstance(waiting, str):
             settled, waiting = None, ""
-        return cls(since, told if isinstance(told, str) else "", settled, waiting)
+        return cls(since, _text(dumped.get("told")), settled, waiting, _text(dumped.get("states")))
 
 
 WATCH = NoteKind(
@@ -129,6 +136,9 @@ class Watch:
     :param filters: names of the options that Mirakl filters by; the others are compared here, so that watches which
         differ in them share a listing.
     :param by_creation: whether Mirakl lists by creation instead of by change.
+    :param returns: whether an item can return to an earlier state, which is an event again.
+    :param own_time: whether what is listed says when it happened, so that a listing may reach back further than a watch
+        needs.
     """
 
     name: str
@@ -138,6 +148,8 @@ class Watch:
     recommended: float
     filters: tuple[str, ...] = ()
     by_creation: bool = False
+    returns: bool = False
+    own_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +168,17 @@ def listed(watch: Watch, caller: Caller, since: datetime, options: Mapping[str, 
     """Everything that Mirakl lists since a given time, page by page.
 
     :return: the replies: items of pages, or the whole of a reply that has none.
+    :raises MiraklReplyError: the pages do not end.
     """
-    call: Call[Any] | None = watch.call(caller, since, options)
+    walk: PageWalk[Any] = PageWalk(watch.call(caller, since, options))
     found: list[Any] = []
-    while call is not None:
-        reply = yield from send(call)
+    while walk.following is not None:
+        reply: Any = yield from send(walk.following)
         if isinstance(reply, Page):
-            found += reply.items
-            call = reply.following
+            found += walk.arrived(reply).items
         else:
             found.append(reply)
-            call = None
+            walk.following = None
     return found
 
 
@@ -190,27 +202,46 @@ def news(
     """
     begin, told = begin_of(watch, cursor), _hashes(cursor.told)
     settled, awaited = _before(cursor.settled or cursor.since), set(_hashes(cursor.waiting))
-    known, found, waiting = set(told), [], []
+    pairs = _hashes(cursor.states)
+    states = dict(zip(pairs[::2], pairs[1::2], strict=False))
+    known, fresh, found, waiting = set(told), [], [], []
     for seen in (seen for reply in replies for seen in watch.read(reply, options)):
         created = seen.created if watch.by_creation else None
+        item, digest = _hash(seen.item), _hash(seen.key)
         if not seen.happened:
+            states.pop(item, None)  # it may return
             if created is not None and created > now - LONGEST_JOB:
-                waiting.append((created, _hash(seen.item)))
+                waiting.append((created, item))
             continue
         if seen.at is not None and seen.at < begin:
             continue  # long ago: a seller's S30 lists everything
-        if created is not None and created < settled and _hash(seen.item) not in awaited:
+        if created is not None and created < settled and item not in awaited:
             continue  # listed again, because another one has not ended
-        digest = _hash(seen.key)
-        if digest not in known:
+        if watch.returns:
+            before = states.pop(item, None)
+            states[item] = digest
+            if digest == before or (before is None and digest in known):  # known: noted by an earlier version
+                continue
+        elif digest in known:
+            continue
+        else:
             known.add(digest)
-            told.append(digest)
-            found.append(seen.shown)
+            fresh.append(digest)
+        found.append(seen.shown)
     waiting.sort()
     since = min([now, *(created for created, _ in waiting[:1])])
     settled = min([now, *(created for created, _ in waiting[MAX_WAITING:])])
-    kept = "".join(digest for _, digest in waiting[:MAX_WAITING])
-    return News(found[::-1], Cursor(since, "".join(told[-REMEMBERED:]), settled, kept))
+    told += fresh[::-1]  # the newest is listed first, and kept longest
+    return News(
+        found[::-1],
+        Cursor(
+            since,
+            "".join(told[-REMEMBERED:]),
+            settled,
+            "".join(digest for _, digest in waiting[:MAX_WAITING]),
+            "".join(part for pair in list(states.items())[-REMEMBERED:] for part in pair),
+        ),
+    )
 
 
 def _hash(text: str) -> str:
@@ -230,6 +261,10 @@ def _moment(text: object) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _wanted(value: object, options: Mapping[str, Any], name: str) -> bool:
@@ -289,10 +324,10 @@ def _documented(value: Any) -> Any:
 def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
     reply = Reply("CM11", 200, {}, body)  # whose body was streamed
     for row in reply.objects(reply.json()) if body else ():
-        status = row.get("status")
-        if _wanted(status, options, "statuses"):
-            shown = {"product": row.get("provider_unique_identifier"), "status": status}
-            yield Seen(json.dumps(_documented(row), sort_keys=True), shown, happened=True)
+        product, status = row.get("provider_unique_identifier"), row.get("status")
+        key = json.dumps(_documented(row), sort_keys=True)
+        happened = _wanted(status, options, "statuses")
+        yield Seen(key, {"product": product, "status": status}, happened, item=str(product))
 
 
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:
@@ -323,9 +358,19 @@ WATCHES: Mapping[str, Watch] = {
     watch.name: watch
     for watch in (
         Watch("product_imports", _product_imports, _read_import("product_import"), 60, 300),
-        Watch("offer_imports", _offer_imports, _read_import("offer_import"), 60, 300, by_creation=True),
-        Watch("product_status", _product_status, _read_product_status, 300, 300),
-        Watch("shop_documents", _shop_documents, _read_documents, 60, 300, filters=("shop_ids",)),
+        Watch(
+            "offer_imports",
+            _offer_imports,
+            _read_import("offer_import"),
+            60,
+            300,
+            by_creation=True,
+            own_time=True,
+        ),
+        Watch("product_status", _product_status, _read_product_status, 300, 300, returns=True),
+        Watch(
+            "shop_documents", _shop_documents, _read_documents, 60, 300, filters=("shop_ids",), own_time=True
+        ),
         Watch("orders", _orders, _read_order, 60, 300, filters=("statuses",)),
     )
 }

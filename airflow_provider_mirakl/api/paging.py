@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_mirakl.api.call import Call, Json, Operation, Page, Params, Reply, query
 from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import MiraklReplyError
+
+T = TypeVar("T")
+
+MAX_EMPTY_PAGES = 20
+"""Pages without items in a row that are believed to lead on to more."""
 
 # One link of the header: its URL, then parameters whose quoted values may contain any character, even a comma.
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w*-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]+))?)*)')
@@ -138,3 +145,35 @@ def next_link(header: str) -> str | None:
         if "next" in next(relations, "").lower().split():
             return link[1]
     return None
+
+
+@dataclass(slots=True)
+class PageWalk(Generic[T]):
+    """The position of a walk through pages. Pure, for both clients.
+
+    :param following: the call for the next page, ``None`` at the end.
+    """
+
+    following: Call[Page[T]] | None
+    _seen: set[str] = field(default_factory=set)
+    _empty: int = 0
+
+    def arrived(self, page: Page[T]) -> Page[T]:
+        """Take note of a page and step on.
+
+        :raises MiraklReplyError: the next page was already read, or too many are empty, so the walk would not end.
+        """
+        if self.following is not None:
+            self._seen.add(self.following.target)
+        self._empty = 0 if page.items else self._empty + 1
+        if page.following is not None:
+            why = "was already read" if page.following.target in self._seen else ""
+            why = why or (f"follows {MAX_EMPTY_PAGES} empty ones" if self._empty >= MAX_EMPTY_PAGES else "")
+            if why:
+                code = page.following.operation.code
+                raise MiraklReplyError(
+                    f"{code}: the next page that Mirakl names {why}; the listing is not complete",
+                    operation=code,
+                )
+        self.following = page.following
+        return page

@@ -18,7 +18,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Generic, Protocol, Self, TypedDict, TypeVar
@@ -28,6 +28,7 @@ from urllib.request import getproxies
 import httpx
 
 from airflow_provider_mirakl.api.call import Call, Multipart, Operation, Page, Reply
+from airflow_provider_mirakl.api.paging import PageWalk
 from airflow_provider_mirakl.api.steps import drive, drive_async
 from airflow_provider_mirakl.client.exchange import (
     Effect,
@@ -63,8 +64,6 @@ LARGE_BODY = 256 * 1024
 """A reply of more bytes is parsed in a thread by the async client."""
 STREAM_CHUNK = 64 * 1024
 """A body is handled in pieces of about this size, however small those are in which it arrives."""
-MAX_EMPTY_PAGES = 20
-"""Pages without items in a row that are believed to lead on to more."""
 
 log = logging.getLogger("airflow_provider_mirakl.client")
 
@@ -409,38 +408,6 @@ class AsyncClient(_Shared):
                     await self._on_secret(str(token.value))
                 return self._tokens.keep(need.credentials, token, asked_at=asked_at)
         return claim
-
-
-@dataclass(slots=True)
-class PageWalk(Generic[T]):
-    """The position of a walk through pages. Pure, for both clients.
-
-    :param following: the call for the next page, ``None`` at the end.
-    """
-
-    following: Call[Page[T]] | None
-    _seen: set[str] = field(default_factory=set)
-    _empty: int = 0
-
-    def arrived(self, page: Page[T]) -> Page[T]:
-        """Take note of a page and step on.
-
-        :raises MiraklReplyError: the next page was already read, or too many are empty, so the walk would not end.
-        """
-        if self.following is not None:
-            self._seen.add(self.following.target)
-        self._empty = 0 if page.items else self._empty + 1
-        if page.following is not None:
-            why = "was already read" if page.following.target in self._seen else ""
-            why = why or (f"follows {MAX_EMPTY_PAGES} empty ones" if self._empty >= MAX_EMPTY_PAGES else "")
-            if why:
-                code = page.following.operation.code
-                raise MiraklReplyError(
-                    f"{code}: the next page that Mirakl names {why}; the listing is not complete",
-                    operation=code,
-                )
-        self.following = page.following
-        return page
 
 
 class _Options(TypedDict):

@@ -16,6 +16,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
     MiraklError,
     MiraklNotFoundError,
+    MiraklNotYetError,
     MiraklPermissionError,
 )
 
@@ -142,6 +143,8 @@ class Board:
             # A key without the right to list jobs may still read one, as a poking sensor does.
             log.warning("%s Polling each job separately.", error)
             self._alone, self._statuses = wanted, {}
+        except MiraklNotYetError:
+            raise  # nobody asked Mirakl: this reader does not wait so long, and the next one may
         except MiraklError as error:
             self._error = error
         else:

@@ -235,28 +235,36 @@ class _Performer:
         number = self._numbers.setdefault(line, line.number())
         ahead = line.ahead(number)
         wait = client.next_permitted(operation, paced_by) + ahead * interval
-        moment = datetime.fromtimestamp(time.time() + wait, UTC)
-        # A poll that is a few milliseconds early waits, whatever max_wait is: else it would be put off by an interval.
-        if self._patience is not None and wait > max(LEAST_PATIENCE, self._longest(client)):
-            raise MiraklNotYetError(
-                f"{operation.code}: {ahead} other calls of this account are ahead; the next permitted call is at "
-                f"{moment:%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
-                operation=operation.code,
-                retry_at=moment,
-            )
-        if ahead and self._patience is None:
+        patience = self._patience_for(client)
+        if patience is not None and wait > patience:
+            raise _not_yet(operation, wait, ahead)
+        if ahead and patience is None:
             log.info(
                 "%s: %d other %s of this account first; this one about %s",
                 operation.code,
                 ahead,
                 "call" if ahead == 1 else "calls",
-                f"{moment:%H:%M:%S} UTC",
+                f"{_in(wait):%H:%M:%S} UTC",
             )
-        await self._limited(line.join, number)
+        try:
+            async with asyncio.timeout(patience):
+                await self._limited(line.join, number)
+        except TimeoutError:  # those ahead took longer than it seemed
+            raise _not_yet(operation, wait, line.ahead(number)) from None
         self._line = line
-        while (wait := client.next_permitted(operation, paced_by) - self._lead) > 0:
-            await self._sleep(wait)
+        await self._until_permitted(client, operation, paced_by, self._lead)
         self._turn_began = time.monotonic()
+
+    async def _until_permitted(
+        self, client: AsyncClient, operation: Operation, paced_by: str, lead: float
+    ) -> None:
+        """Wait in the turn until the call is almost due; pass the turn on if that has become too long."""
+        while (wait := client.next_permitted(operation, paced_by) - lead) > 0:
+            patience = self._patience_for(client)
+            if patience is not None and wait > patience:
+                self.leave()
+                raise _not_yet(operation, wait, 0)
+            await self._sleep(wait)
 
     async def _send(self, call: Call[T]) -> T:
         """Send a call at its permitted time."""
@@ -272,8 +280,7 @@ class _Performer:
         line = self._line
         assert line is not None  # noqa: S101 - just taken
         try:
-            while (wait := client.next_permitted(call.operation, call.paced_by)) > 0:
-                await self._sleep(wait)
+            await self._until_permitted(client, call.operation, call.paced_by, 0.0)
             result = await self._finish(self._desk.send(call, PATIENCE))
         except (MiraklNotYetError, MiraklRateLimitError):
             raise  # it keeps its number, and so its place
@@ -290,6 +297,14 @@ class _Performer:
         """Seconds that a call may wait."""
         longest = client.settings.max_wait
         return longest if self._patience is None else max(0.0, min(longest, self._patience - time.time()))
+
+    def _patience_for(self, client: AsyncClient) -> float | None:
+        """Seconds that a poll may wait for its turn; ``None`` for a task that makes calls, which has no limit.
+
+        A poll that is a few milliseconds early waits, whatever ``max_wait`` is: else it would be put off by an
+        interval.
+        """
+        return None if self._patience is None else max(LEAST_PATIENCE, self._longest(client))
 
     async def _sleep(self, seconds: float) -> None:
         await self._limited(asyncio.sleep, seconds)
@@ -320,6 +335,19 @@ class _Performer:
                 task.cancel()
                 raise
             return task.result()
+
+
+def _in(seconds: float) -> datetime:
+    return datetime.fromtimestamp(time.time() + seconds, UTC)
+
+
+def _not_yet(operation: Operation, wait: float, ahead: int) -> MiraklNotYetError:
+    return MiraklNotYetError(
+        f"{operation.code}: {ahead} other calls of this account are ahead; the next permitted call is at "
+        f"{_in(wait):%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
+        operation=operation.code,
+        retry_at=_in(wait),
+    )
 
 
 _DESKS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str, str | None], Desk]] = (

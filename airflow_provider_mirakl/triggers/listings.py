@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -15,8 +15,10 @@ from airflow_provider_mirakl.triggers.board import FRESH
 class SharedListing:
     """A shared reading for all triggers that watch the same listing.
 
-    A reading reaches back to the earliest time that any of them needs. A trigger that needs an earlier time than the
-    last reading makes a new one.
+    A reading reaches back to the earliest time that any of them needs, but not much further than the one that reads:
+    what is listed may not say when it happened, and a trigger remembers only so many events. So triggers with very
+    different intervals read for themselves. A trigger that needs an earlier time than the last reading, or a much later
+    one, makes a new one.
     """
 
     def __init__(self) -> None:
@@ -28,23 +30,29 @@ class SharedListing:
         self._replies: list[Any] = []
 
     async def read(
-        self, who: object, since: datetime, interval: float, ask: Callable[[datetime], Awaitable[list[Any]]]
+        self,
+        who: object,
+        since: datetime,
+        slack: timedelta,
+        interval: float,
+        ask: Callable[[datetime], Awaitable[tuple[list[Any], datetime]]],
     ) -> tuple[list[Any], datetime]:
         """The listing: from the last reading while it is fresh, else from a new one.
 
         :param who: the trigger.
         :param since: the time from which it needs the listing.
+        :param slack: how much further back the listing may reach.
         :param interval: seconds for which a reading is current.
-        :param ask: lists from a given time on.
+        :param ask: lists from a given time on, and tells when it asked.
         :return: the replies, and the time of the call.
         """
         self._needed[who] = since
         async with self._lock:
             is_fresh = time.monotonic() - self._read_at < FRESH * interval
-            if not is_fresh or self._since is None or self._since > since:
-                begin, asked = min(self._needed.values()), datetime.now(UTC)
-                self._replies = await ask(begin)
-                self._since, self._asked, self._read_at = begin, asked, time.monotonic()
+            if not (is_fresh and self._since is not None and timedelta(0) <= since - self._since <= slack):
+                begin = min(need for need in (*self._needed.values(), since) if since - need <= slack)
+                self._replies, self._asked = await ask(begin)
+                self._since, self._read_at = begin, time.monotonic()
             return self._replies, self._asked
 
     def leave(self, who: object) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_mirakl._compat import in_thread
@@ -18,7 +18,18 @@ from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
 from airflow_provider_mirakl.triggers.desk import Desk, open_desk, stop_if_cancelled
 from airflow_provider_mirakl.triggers.listings import SharedListing, listing_of
-from airflow_provider_mirakl.watches import SHOWN, WATCH, WATCHES, Cursor, News, Watch, begin_of, listed, news
+from airflow_provider_mirakl.watches import (
+    OVERLAP,
+    SHOWN,
+    WATCH,
+    WATCHES,
+    Cursor,
+    News,
+    Watch,
+    begin_of,
+    listed,
+    news,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.triggers.desk import Perform
@@ -81,17 +92,17 @@ class Watching:
                     desk.caller() as perform,
                 ):
                     factor = (await desk.client()).settings.interval_factor
-                    interval = trigger.poke_interval * factor
+                    interval = trigger.poke_interval * factor or trigger.poke_interval
                     while True:
                         if cursor is None:
                             cursor = await place.load() or await self._first(place)
                         found = await self._poll(watch, desk, perform, cursor, interval)
+                        stop_if_cancelled()  # what was found is told by the one that comes after this one
                         if found.found:
                             yield self._told(found, cursor)
                             await asyncio.sleep(min(SETTLED, interval))
                         cursor, pause = found.cursor, 0.0
                         await place.save(cursor)
-                        stop_if_cancelled()
                         await asyncio.sleep(interval)
             except MiraklError as error:
                 pause = min(LONGEST_PAUSE, 2 * pause or trigger.poke_interval)
@@ -117,15 +128,26 @@ class Watching:
         values = await desk.values()
         shop_id = values.shop_id if trigger.shop_id is None else trigger.shop_id
         caller = Caller(values.role or "shop", shop_id)
-        settings = (await desk.client()).settings
+        client = await desk.client()
         filters = json.dumps({name: trigger.options.get(name) for name in watch.filters}, sort_keys=True)
-        self._listing = listing_of((settings.account, watch.name, caller.role, str(caller.shop_id), filters))
-        replies, asked = await self._listing.read(
-            trigger,
-            begin_of(watch, cursor),
-            interval,
-            lambda since: drive_async(listed(watch, caller, since, trigger.options), perform),
-        )
+        key = (client.settings.account, watch.name, caller.role, str(caller.shop_id), filters)
+        listing = listing_of(key)
+        if listing is not self._listing:
+            self.leave()
+            self._listing = listing
+
+        async def ask(since: datetime) -> tuple[list[Any], datetime]:
+            offsets, asked = [client.clock_offset], datetime.now(UTC)
+            found = await drive_async(listed(watch, caller, since, trigger.options), perform)
+            # Mirakl's clock decides what is listed since when. The earlier time, if a reply was dated wrongly.
+            offsets.append(client.clock_offset)
+            offset = min((known for known in offsets if known is not None), default=0.0)
+            return found, asked + timedelta(seconds=offset)
+
+        slack = timedelta.max if watch.own_time else OVERLAP + timedelta(seconds=interval)
+        if cursor.settled is None:  # it tells nothing from before its first start
+            slack = slack if watch.own_time else timedelta(0)
+        replies, asked = await listing.read(trigger, begin_of(watch, cursor), slack, interval, ask)
         return news(watch, replies, trigger.options, cursor, asked)
 
     async def _first(self, place: _Place) -> Cursor:

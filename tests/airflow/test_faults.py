@@ -23,7 +23,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent / "live"))
 import fault_matrix
-from airflow.models import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 from fault_matrix import FAULTS, OTHERWISE, PARTLY, PERSON, Fault, ends
 from matrix_operations import MORE
 from operations import OPERATIONS as STRUCK

@@ -334,7 +334,7 @@ def test_no_secret_is_in_what_the_pages_show(run, secrets):
             of_run,
             f"{of_run}/taskInstances",
             *(
-                f"{of_run}/taskInstances/{task}/logs/1"
+                f"{of_run}/taskInstances/{task}/logs/{run.task(task).try_number}"  # 3.0 may have lost the first
                 for task in ("errors", "breaks", "imports", "ask_front")
             ),
             *(f"{of_run}/taskInstances/{task}/xcomEntries" for task in ("ask_front", "ask_connect")),
@@ -345,6 +345,7 @@ def test_no_secret_is_in_what_the_pages_show(run, secrets):
             "/api/v2/importErrors",
         )
     }
-    assert "shown by the log: ***" in shown[f"{of_run}/taskInstances/errors/logs/1"]
-    assert "answered 400" in shown[f"{of_run}/taskInstances/imports/logs/1"]
+    logs = {path.split("/")[-3]: text for path, text in shown.items() if "/logs/" in path}
+    assert "shown by the log: ***" in logs["errors"]
+    assert "answered 400" in logs["imports"]
     assert {path: found for path, text in shown.items() if (found := in_text(text, secrets))} == {}

@@ -41,7 +41,7 @@ def test_the_operations_say_where_they_run_and_why_others_are_left_out() -> None
     data, operations = proof_pages.matrix()
     rows, left_out = proof_pages.operations_table().split("\n\n")
     found = [_bare(line).split(" | ") for line in rows.splitlines()[2:]]
-    assert [tuple(cells[:2]) for cells in found] == list(operations)
+    assert [tuple(cells[:2]) for cells in found] == [*operations, *data.EVENTS]
     alone = {name for name, part in data.PARTS.items() if part.places == data.WORKER}
     assert {name for name, _, where, _ in found if where == "worker"} == set(data.WORKER_ONLY) | alone
     assert len(left_out.splitlines()) == len(data.LEFT_OUT) + 2

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_mirakl.api.call import Call, Operation, Page, Reply, nothing, query
 from airflow_provider_mirakl.api.connect import list_products
-from airflow_provider_mirakl.api.paging import offset_page, seek_page
-from airflow_provider_mirakl.client.http import PageWalk
+from airflow_provider_mirakl.api.paging import PageWalk, offset_page, seek_page
 from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
     MiraklReplyError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from airflow_provider_mirakl.watches import (
     REMEMBERED,
     WATCHES,
     Cursor,
+    _hash,
     begin_of,
     listed,
     news,
@@ -148,6 +150,10 @@ def test_the_cursor_stays_small_and_survives_what_is_kept_of_it() -> None:
     assert len(dumped) < 32_768
     assert Cursor.load(json.loads(dumped)) == many.cursor
     assert len(many.found) == 2 * REMEMBERED
+    rows = [{"provider_unique_identifier": str(n), "status": "LIVE"} for n in range(2 * REMEMBERED)]
+    states = tell("product_status", [json.dumps(rows).encode()]).cursor
+    assert len(json.dumps(states.dump())) < 65_536
+    assert Cursor.load(json.loads(json.dumps(states.dump()))) == states
     for damaged in (None, "x", {}, {"since": "yesterday"}):
         assert Cursor.load(damaged) is None
     known = {"since": NOW.isoformat(), "told": "0123abcd"}
@@ -174,11 +180,50 @@ def test_every_page_is_read_from_behind_the_cursor() -> None:
     call = next(steps).call  # type: ignore[union-attr]
     since = (START.since - OVERLAP).strftime("%Y-%m-%dT%H:%M:%S")
     assert since in call.target.replace("%3A", ":")
-    second = steps.send(Page([{"import_id": 1}], call))
+    second = steps.send(Page([{"import_id": 1}], replace(call, path="/page/2")))
     assert isinstance(second, Send)
     with pytest.raises(StopIteration) as stop:
         steps.send(Page([{"import_id": 2}], None))
     assert [row["import_id"] for row in stop.value.value] == [1, 2]
+
+
+def test_pages_that_lead_in_a_circle_are_an_error() -> None:
+    steps = listed(WATCHES["product_imports"], Caller(), START.since, {})
+    call = next(steps).call  # type: ignore[union-attr]
+    steps.send(Page([], replace(call, path="/page/2")))
+    with pytest.raises(MiraklReplyError, match="already read"):
+        steps.send(Page([], call))
+
+
+def test_of_more_events_than_are_remembered_the_newest_are_kept() -> None:
+    """Mirakl lists the newest first; what the next listing overlaps with is the newest, too."""
+    rows = [{"id": str(number), "status": "SHIPPED"} for number in range(REMEMBERED + 500)]
+    many = tell("orders", rows, statuses=["SHIPPED"])
+    assert not tell("orders", rows[:100], many.cursor, statuses=["SHIPPED"]).found
+
+
+def test_a_product_that_returns_to_an_earlier_status_is_told_again() -> None:
+    def listing(status: str) -> list[bytes]:
+        return [json.dumps([{"provider_unique_identifier": "A", "status": status}]).encode()]
+
+    every, live = [], []
+    one, other = START, START
+    for status in ("LIVE", "LIVE", "NOT_LIVE", "LIVE", "NOT_LIVE"):
+        found, only = (
+            tell("product_status", listing(status), one),
+            tell("product_status", listing(status), other, statuses=["LIVE"]),
+        )
+        one, other = Cursor.load(found.cursor.dump()), Cursor.load(only.cursor.dump())  # type: ignore[assignment]
+        every += [row["status"] for row in found.found]
+        live += [row["status"] for row in only.found]
+    assert every == ["LIVE", "NOT_LIVE", "LIVE", "NOT_LIVE"]
+    assert live == ["LIVE", "LIVE"]
+
+
+def test_what_an_earlier_version_has_told_is_not_told_again() -> None:
+    row = {"provider_unique_identifier": "A", "status": "LIVE"}
+    noted = replace(START, told=_hash(json.dumps(row, sort_keys=True)))
+    assert not tell("product_status", [json.dumps([row]).encode()], noted).found
 
 
 TRIGGERS = [
