@@ -144,7 +144,7 @@ class Board:
             log.warning("%s Polling each job separately.", error)
             self._alone, self._statuses = wanted, {}
         except MiraklNotYetError:
-            raise  # nobody asked Mirakl: this reader does not wait so long, and the next one may
+            raise  # Mirakl was not asked: this reader has no time left, and the next one may have
         except MiraklError as error:
             self._error = error
         else:

@@ -322,7 +322,7 @@ class _Performer:
     async def _finish(self, work: Awaitable[T]) -> T:
         """Run something that must not be interrupted: if the trigger is cancelled meanwhile, it is finished first.
 
-        Whoever waits, sends or polls next calls :func:`stop_if_cancelled`.
+        The next wait, call or poll begins with :func:`stop_if_cancelled`.
         """
         task = asyncio.ensure_future(work)
         try:

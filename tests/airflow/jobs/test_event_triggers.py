@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -137,15 +138,60 @@ def test_a_trigger_that_is_cancelled_during_a_call_ends_after_it(
         slow = mirakl_sandbox.fault("delay", "S30", seconds=300)  # half a second
         if fault:
             mirakl_sandbox.fault(fault, "S30")
-        task = asyncio.create_task(told(trigger, []))
+        shop = mirakl_sandbox.call(lambda world: min(world.instance.shops))
+        document = mirakl_sandbox.put_document(shop, "PASSPORT", "ada.pdf", b"%PDF-1.4")
+        events: list[Any] = []
+        task = asyncio.create_task(told(trigger, events))
         await until(lambda: slow.struck)
         task.cancel()
         await until(task.done)
         assert task.cancelled()
         assert polls(mirakl_sandbox, "S30") == 1
+        assert events == [], "nobody would receive it"
+        later = asyncio.create_task(
+            told(triggers.MiraklShopDocumentsTrigger(mirakl_conn_id="mirakl_operator"), events)
+        )
+        await until(lambda: document in documents(events))
+        later.cancel()
 
     asyncio.run(live())
     assert ("polling again" in caplog.text) == bool(fault)
+
+
+def documents(events: list[Any]) -> list[Any]:
+    return [row["document_id"] for event in events for row in event["found"]]
+
+
+@pytest.mark.mirakl_sandbox_settings(speed=1.0)
+@pytest.mark.parametrize("seconds", [-600, 600], ids=["behind", "ahead"])
+def test_mirakls_clock_decides_what_is_new(
+    seconds: int,
+    mirakl_sandbox: Any,
+    mirakl_sandbox_connections: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Polls that hardly overlap, so that a clock which is off would lose what happened between two of them."""
+    from airflow_provider_mirakl import watches
+
+    connection = mirakl_sandbox_connections["mirakl_operator"]
+    connection["extra"]["interval_factor"] = 0.005  # a poll each 1.5 s
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
+    monkeypatch.setattr(watches, "OVERLAP", timedelta(seconds=2))  # dates have no fractions of a second
+    mirakl_sandbox.fault("clock_skew", "S30", seconds=seconds)
+    shop = mirakl_sandbox.call(lambda world: min(world.instance.shops))
+
+    async def live() -> None:
+        events: list[Any] = []
+        task = asyncio.create_task(
+            told(triggers.MiraklShopDocumentsTrigger(mirakl_conn_id="mirakl_operator"), events)
+        )
+        await until(lambda: polls(mirakl_sandbox, "S30") > 1)
+        for number in range(2):
+            document = mirakl_sandbox.put_document(shop, "PASSPORT", f"{number}.pdf", b"%PDF-1.4")
+            await until(lambda document=document: document in documents(events))  # type: ignore[misc]
+        task.cancel()
+
+    asyncio.run(live())
 
 
 def test_each_kind_of_event(mirakl_sandbox: Any) -> None:

@@ -345,6 +345,47 @@ async def test_one_whose_turn_comes_late_is_not_forgotten_meanwhile():
     assert mirakl.calls == ["P51"] * 3
 
 
+async def test_a_reader_that_has_no_time_left_fails_only_itself():
+    board, mirakl = Board(), Listing([1, 2])
+
+    async def not_yet(call):
+        raise MiraklNotYetError("not yet", operation="P51", retry_at=SINCE)
+
+    with pytest.raises(MiraklNotYetError):
+        await board.ask(question(1), INTERVAL, not_yet)
+    assert (await board.ask(question(2), INTERVAL, mirakl.send))["import_id"] == 2
+
+
+async def test_a_poll_passes_its_turn_on_when_the_wait_has_become_too_long(
+    mirakl_sandbox_connections, monkeypatch
+):
+    """Mirakl refuses the call ahead with a long Retry-After, after this poll has joined the queue."""
+    from airflow_provider_mirakl.client.pacing import PACER
+    from airflow_provider_mirakl.triggers.desk import open_desk
+    from airflow_provider_mirakl.triggers.line import line_of
+
+    call = P41.listing(Caller(), SINCE, ())
+    async with (
+        open_desk("airflow_provider_mirakl.hooks.mirakl.MiraklHook", "mirakl_shop", None) as desk,
+        desk.poller(interval=INTERVAL, deadline=time.time() + 30) as perform,
+    ):
+        client = await desk.client()
+        account = client.settings.account, call.operation.code, call.paced_by
+        line = line_of(account)
+        number = line.number()
+        await line.join(number)
+        waiting = asyncio.create_task(perform(Send(call)))
+        while line.ahead(line.number()) < 2:  # noqa: ASYNC110 - it has joined
+            await asyncio.sleep(0.01)
+        now = client._clock()
+        PACER.hold(account, until=now + INTERVAL, now=now)
+        line.leave()
+        with pytest.raises(MiraklNotYetError, match=r"in \d{4} s"):
+            await waiting
+        await asyncio.wait_for(line.join(line.number()), 30)
+        line.leave()
+
+
 # What is no error of this package
 
 
