@@ -28,7 +28,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
-from airflow_provider_mirakl.api.call import Call, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.catalog_manager import export_source_status
 from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
@@ -205,6 +205,7 @@ def news(
     pairs = _hashes(cursor.states)
     states = dict(zip(pairs[::2], pairs[1::2], strict=False))
     known, fresh, found, waiting = set(told), [], [], []
+    listed_now: dict[str, str] = {}
     for seen in (seen for reply in replies for seen in watch.read(reply, options)):
         created = seen.created if watch.by_creation else None
         item, digest = _hash(seen.item), _hash(seen.key)
@@ -219,7 +220,7 @@ def news(
             continue  # listed again, because another one has not ended
         if watch.returns:
             before = states.pop(item, None)
-            states[item] = digest
+            listed_now[item] = digest
             if digest == before or (before is None and digest in known):  # known: noted by an earlier version
                 continue
         elif digest in known:
@@ -231,7 +232,9 @@ def news(
     waiting.sort()
     since = min([now, *(created for created, _ in waiting[:1])])
     settled = min([now, *(created for created, _ in waiting[MAX_WAITING:])])
-    told += fresh[::-1]  # the newest is listed first, and kept longest
+    # The newest is listed first, and kept longest.
+    told = [] if watch.returns else [*told, *fresh[::-1]]
+    last = [*states.items(), *reversed(listed_now.items())]
     return News(
         found[::-1],
         Cursor(
@@ -239,7 +242,7 @@ def news(
             "".join(told[-REMEMBERED:]),
             settled,
             "".join(digest for _, digest in waiting[:MAX_WAITING]),
-            "".join(part for pair in list(states.items())[-REMEMBERED:] for part in pair),
+            "".join(part for pair in last[-REMEMBERED:] for part in pair),
         ),
     )
 
@@ -323,11 +326,15 @@ def _documented(value: Any) -> Any:
 
 def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
     reply = Reply("CM11", 200, {}, body)  # whose body was streamed
+    products: dict[str, dict[str, Mapping[str, Json]]] = {}
     for row in reply.objects(reply.json()) if body else ():
-        product, status = row.get("provider_unique_identifier"), row.get("status")
-        key = json.dumps(_documented(row), sort_keys=True)
-        happened = _wanted(status, options, "statuses")
-        yield Seen(key, {"product": product, "status": status}, happened, item=str(product))
+        key, product = json.dumps(_documented(row), sort_keys=True), row.get("provider_unique_identifier")
+        products.setdefault(key if product is None else str(product), {})[key] = row
+    for item, rows in products.items():  # Mirakl does not say that a product has only one row
+        wanted = [row for row in rows.values() if _wanted(row.get("status"), options, "statuses")]
+        row = next(iter(wanted or rows.values()))
+        shown = {"product": row.get("provider_unique_identifier"), "status": row.get("status")}
+        yield Seen("".join(sorted(rows)), shown, bool(wanted), item=item)
 
 
 def _shop_documents(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:

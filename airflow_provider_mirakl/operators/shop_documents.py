@@ -430,7 +430,7 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
     :param if_exists: what to do with a file if the shop has one of the same name and type: ``skip`` it, or
         ``upload`` it anyway.
     :param check_codes: compare types and media types with those the instance accepts (DO01, called once a day) before
-        the upload.
+        the upload. The check is left out, with a warning, if Mirakl refuses that call because it was made too recently.
     :param max_failed_items: how many documents Mirakl may reject without failing the task; ``None`` allows any number.
     :param max_failed_ratio: the share of documents, 0 to 1, that Mirakl may reject without failing the task.
     :return: the outcome: ``sent``, ``succeeded``, ``failed``, ``errors``, ``rows`` (the file with a line for each
@@ -475,8 +475,9 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
         files = check_files(self.documents, storage_path)  # before DO01, which Mirakl permits once a day
         with self.hook.get_conn() as client:
             if self.check_codes:
-                types = self.kept_settings(client).document_types(self.caller_of().role)
-                files = check_files(self.documents, storage_path, types=types)
+                with self.unless_refused():
+                    types = self.kept_settings(client).document_types(self.caller_of().role)
+                    files = check_files(self.documents, storage_path, types=types)
             uploader = Uploader(client, self.caller_of().role, self.caller_of(self.shop_id).shop_id)
             there = uploader.listed()
             known = self._known(run, there)

@@ -95,11 +95,9 @@ class Board:
         new = job_id not in self._asked
         self._note(question, interval)  # so that a reading which begins meanwhile has it
         async with self._lock:
+            self._note(question, interval)  # the readings meanwhile may have taken long, and dropped it
             refused = isinstance(self._error, MiraklAuthenticationError)
             if time.monotonic() - self._read_at >= FRESH * interval or (refused and new):
-                self._note(
-                    question, interval
-                )  # the readings before this one may have taken long, and dropped it
                 await self._read(question, interval, send)
         if self._error is not None:
             if isinstance(self._error, MiraklAuthenticationError):

@@ -250,7 +250,9 @@ class _Performer:
             async with asyncio.timeout(patience):
                 await self._limited(line.join, number)
         except TimeoutError:  # those ahead took longer than it seemed
-            raise _not_yet(operation, wait, line.ahead(number)) from None
+            ahead = line.ahead(number)
+            wait = client.next_permitted(operation, paced_by) + ahead * interval
+            raise _not_yet(operation, wait, ahead) from None
         self._line = line
         await self._until_permitted(client, operation, paced_by, self._lead)
         self._turn_began = time.monotonic()
@@ -342,9 +344,9 @@ def _in(seconds: float) -> datetime:
 
 
 def _not_yet(operation: Operation, wait: float, ahead: int) -> MiraklNotYetError:
+    others = f"{ahead} other calls of this account are ahead; " if ahead else ""
     return MiraklNotYetError(
-        f"{operation.code}: {ahead} other calls of this account are ahead; the next permitted call is at "
-        f"{_in(wait):%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
+        f"{operation.code}: {others}the next permitted call is at {_in(wait):%Y-%m-%dT%H:%M:%SZ}, in {wait:.0f} s",
         operation=operation.code,
         retry_at=_in(wait),
     )

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 SETTLED = 5.0
 """Seconds from an event to the note that it was delivered. Airflow stores an event within a second; an earlier note
 would lose it if the triggerer died in between."""
+AT_START = timedelta(seconds=30)
+"""How much further back the first listing of a trigger may reach: those that start together share it."""
 LONGEST_PAUSE = 3600.0
 """Seconds between two polls while they fail."""
 
@@ -137,16 +139,18 @@ class Watching:
             self._listing = listing
 
         async def ask(since: datetime) -> tuple[list[Any], datetime]:
-            offsets, asked = [client.clock_offset], datetime.now(UTC)
+            before, asked = client.clock_offset, datetime.now(UTC)
             found = await drive_async(listed(watch, caller, since, trigger.options), perform)
-            # Mirakl's clock decides what is listed since when. The earlier time, if a reply was dated wrongly.
-            offsets.append(client.clock_offset)
-            offset = min((known for known in offsets if known is not None), default=0.0)
+            # Mirakl's clock decides what is listed since when. Of what is known of it, the earliest: a reply that is
+            # dated wrongly must not put off the next listing.
+            offset = min(known or 0.0 for known in (before, client.clock_offset))
             return found, asked + timedelta(seconds=offset)
 
-        slack = timedelta.max if watch.own_time else OVERLAP + timedelta(seconds=interval)
-        if cursor.settled is None:  # it tells nothing from before its first start
-            slack = slack if watch.own_time else timedelta(0)
+        slack = OVERLAP + timedelta(seconds=interval)
+        if watch.own_time:
+            slack = timedelta.max
+        elif cursor.settled is None:  # what was long before its first start is not for it
+            slack = AT_START
         replies, asked = await listing.read(trigger, begin_of(watch, cursor), slack, interval, ask)
         return news(watch, replies, trigger.options, cursor, asked)
 

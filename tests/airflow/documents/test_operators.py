@@ -260,6 +260,19 @@ def test_bad_files_are_named_before_a_call_is_spent(
     assert operations(sandbox) == {"DO01": 1}
 
 
+def test_a_check_that_mirakl_does_not_permit_now_is_left_out(run: Any, sandbox: Sandbox, papers: Any) -> None:
+    """Another program has called DO01 today, or its reply was lost. Mirakl rejects a wrong type, too."""
+    sandbox.fault("throttle", "DO01", times=None, retry_after="86400")
+    ran = run(
+        "MiraklUploadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_id=2000,"
+        f" check_codes=True, max_failed_items=1, documents={papers(BANK_DETAILS=PDF, PASSPORT=PDF)})"
+    )
+    assert ran.state == "success", ran.said
+    assert "The codes are not checked before the call" in ran.said
+    result = ran.returned("t")
+    assert (result["succeeded"], result["failed"]) == (1, 1)
+
+
 def test_a_full_shop_and_a_closed_one(run: Any, sandbox: Sandbox, papers: Any) -> None:
     for number in range(49):
         sandbox.put_document(2000, f"T{number}", f"{number}.pdf", b"x")

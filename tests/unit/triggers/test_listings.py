@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_mirakl.triggers.listings import SharedListing
+from airflow_provider_mirakl.triggers.watching import AT_START
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -47,11 +48,14 @@ async def test_one_that_polls_once_a_day_gives_the_others_no_history() -> None:
     assert mirakl.since == [NOW - DAY, NOW]
 
 
-async def test_a_new_one_is_told_nothing_from_before_its_start() -> None:
+async def test_new_ones_share_their_first_reading_and_not_an_old_one() -> None:
     listing, mirakl = SharedListing(), Mirakl()
     await listing.read("a", NOW - 5 * MINUTE, 7 * MINUTE, INTERVAL, mirakl.ask)
-    found, _asked = await listing.read("new", NOW, timedelta(0), INTERVAL, mirakl.ask)
-    assert found == [NOW]
+    for milliseconds in range(10):
+        since = NOW + timedelta(milliseconds=milliseconds)
+        found, _asked = await listing.read(f"new {milliseconds}", since, AT_START, INTERVAL, mirakl.ask)
+        assert found == [NOW]
+    assert mirakl.since == [NOW - 5 * MINUTE, NOW]
 
 
 async def test_where_the_listing_says_when_it_happened_all_share_it() -> None:

@@ -345,6 +345,24 @@ async def test_one_whose_turn_comes_late_is_not_forgotten_meanwhile():
     assert mirakl.calls == ["P51"] * 3
 
 
+async def test_readings_that_take_longer_than_a_job_is_kept_have_every_job():
+    board, mirakl, interval = Board(), Listing(*[[1, 2]] * 20), 0.02
+
+    async def slowly(call):
+        await asyncio.sleep(4 * interval)
+        return await mirakl.send(call)
+
+    async def asked(job_id):
+        found = []
+        for _ in range(5):
+            found.append(await board.ask(question(job_id), interval, slowly))
+            await asyncio.sleep(interval)
+        return found
+
+    for found in await asyncio.gather(asked(1), asked(2)):
+        assert any(found)
+
+
 async def test_a_reader_that_has_no_time_left_fails_only_itself():
     board, mirakl = Board(), Listing([1, 2])
 
@@ -356,10 +374,9 @@ async def test_a_reader_that_has_no_time_left_fails_only_itself():
     assert (await board.ask(question(2), INTERVAL, mirakl.send))["import_id"] == 2
 
 
-async def test_a_poll_passes_its_turn_on_when_the_wait_has_become_too_long(
-    mirakl_sandbox_connections, monkeypatch
-):
-    """Mirakl refuses the call ahead with a long Retry-After, after this poll has joined the queue."""
+@pytest.mark.parametrize("ends", [True, False], ids=["then Mirakl refuses", "turn is not ended"])
+async def test_a_poll_does_not_wait_in_the_queue_beyond_its_deadline(mirakl_sandbox_connections, ends):
+    """It has joined while the wait seemed short: then the call ahead takes long, or is refused for a long time."""
     from airflow_provider_mirakl.client.pacing import PACER
     from airflow_provider_mirakl.triggers.desk import open_desk
     from airflow_provider_mirakl.triggers.line import line_of
@@ -367,22 +384,23 @@ async def test_a_poll_passes_its_turn_on_when_the_wait_has_become_too_long(
     call = P41.listing(Caller(), SINCE, ())
     async with (
         open_desk("airflow_provider_mirakl.hooks.mirakl.MiraklHook", "mirakl_shop", None) as desk,
-        desk.poller(interval=INTERVAL, deadline=time.time() + 30) as perform,
+        desk.poller(interval=INTERVAL, deadline=time.time() + (30 if ends else 2)) as perform,
     ):
         client = await desk.client()
         account = client.settings.account, call.operation.code, call.paced_by
         line = line_of(account)
-        number = line.number()
-        await line.join(number)
+        await line.join(line.number())
         waiting = asyncio.create_task(perform(Send(call)))
-        while line.ahead(line.number()) < 2:  # noqa: ASYNC110 - it has joined
+        while line.ahead(line.number()) < 2 and not waiting.done():  # noqa: ASYNC110 - it has joined
             await asyncio.sleep(0.01)
-        now = client._clock()
-        PACER.hold(account, until=now + INTERVAL, now=now)
-        line.leave()
-        with pytest.raises(MiraklNotYetError, match=r"in \d{4} s"):
-            await waiting
-        await asyncio.wait_for(line.join(line.number()), 30)
+        if ends:
+            now = client._clock()
+            PACER.hold(account, until=now + INTERVAL, now=now)
+            line.leave()
+        with pytest.raises(MiraklNotYetError):
+            await asyncio.wait_for(waiting, 60)
+        if ends:
+            await asyncio.wait_for(line.join(line.number()), 30)
         line.leave()
 
 

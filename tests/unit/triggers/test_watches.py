@@ -220,10 +220,31 @@ def test_a_product_that_returns_to_an_earlier_status_is_told_again() -> None:
     assert live == ["LIVE", "LIVE"]
 
 
-def test_what_an_earlier_version_has_told_is_not_told_again() -> None:
+def test_what_an_earlier_version_has_told_is_not_told_again_until_it_changes() -> None:
     row = {"provider_unique_identifier": "A", "status": "LIVE"}
-    noted = replace(START, told=_hash(json.dumps(row, sort_keys=True)))
-    assert not tell("product_status", [json.dumps([row]).encode()], noted).found
+    cursor = replace(START, told=_hash(json.dumps(row, sort_keys=True)) + "0" * 8 * REMEMBERED)
+    told = []
+    for status in ("LIVE", "NOT_LIVE", "LIVE"):
+        listing = [json.dumps([row | {"status": status}]).encode()]
+        found = tell("product_status", listing, cursor, statuses=["LIVE"])
+        told.append(len(found.found))
+        cursor = found.cursor
+    assert told == [0, 0, 1]
+    assert cursor.told == "", "the old hashes take no room"
+
+
+@pytest.mark.parametrize("product", [{"provider_unique_identifier": "A"}, {}], ids=["two rows", "no id"])
+def test_an_unusual_listing_is_told_once(product: dict[str, str]) -> None:
+    rows = [product | {"status": "LIVE"}, product | {"status": "NOT_LIVE"}]
+    first = tell("product_status", [json.dumps(rows).encode()])
+    assert {row["product"] for row in first.found} == {product.get("provider_unique_identifier")}
+    assert not tell("product_status", [json.dumps(rows[::-1]).encode()], first.cursor).found
+
+
+def test_of_more_products_than_are_remembered_the_newest_are_kept() -> None:
+    rows = [{"provider_unique_identifier": str(n), "status": "LIVE"} for n in range(REMEMBERED + 500)]
+    many = tell("product_status", [json.dumps(rows).encode()])
+    assert not tell("product_status", [json.dumps(rows[:100]).encode()], many.cursor).found
 
 
 TRIGGERS = [
