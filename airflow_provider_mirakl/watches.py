@@ -326,13 +326,13 @@ def _documented(value: Any) -> Any:
 
 def _read_product_status(body: bytes, options: Mapping[str, Any]) -> Iterator[Seen]:
     reply = Reply("CM11", 200, {}, body)  # whose body was streamed
-    products: dict[str, dict[str, Mapping[str, Json]]] = {}
+    products: dict[str, dict[str, dict[str, Json]]] = {}
     for row in reply.objects(reply.json()) if body else ():
         key, product = json.dumps(_documented(row), sort_keys=True), row.get("provider_unique_identifier")
         products.setdefault(key if product is None else str(product), {})[key] = row
     for item, rows in products.items():  # Mirakl does not say that a product has only one row
         wanted = [row for row in rows.values() if _wanted(row.get("status"), options, "statuses")]
-        row = next(iter(wanted or rows.values()))
+        row = [*wanted, *rows.values()][0]
         shown = {"product": row.get("provider_unique_identifier"), "status": row.get("status")}
         yield Seen("".join(sorted(rows)), shown, bool(wanted), item=item)
 
