@@ -357,7 +357,7 @@ def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call
 
 def _read_order(order: Any, options: Mapping[str, Any]) -> Iterator[Seen]:
     order_id, status = order.get("id"), order.get("status")
-    if _wanted(status, options, "statuses"):  # Mirakl filters, and is not relied on for it
+    if _wanted(status, options, "statuses"):  # else Mirakl has not filtered
         yield Seen(f"{order_id} {status}", {"order_id": order_id, "status": status}, happened=True)
 
 

@@ -149,7 +149,7 @@ class StoringOperator(MiraklInstanceOperator):
     def unless_refused(self) -> Iterator[None]:
         """Leave out a check for which Mirakl does not permit a call now: one lost reply would stop the task for a day.
 
-        What the check is about Mirakl checks itself.
+        Mirakl makes the same check.
         """
         try:
             yield
