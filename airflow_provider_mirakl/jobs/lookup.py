@@ -10,15 +10,13 @@ The listing has                        Result
 a job with the unique file name        it is the job (replies may gain fields)
 one job that fits and has our lines,   it is the job
 and none whose lines are still unread
-jobs that fit, and all of them wait,   send the same request again: Mirakl answers with the id of the job if it is ours
-where Mirakl recognizes a request
 jobs that fit, lines still unread      not decided yet: list again
 none that fits                         Mirakl did not accept the submission
 anything else                          not decided: a user must check
 =====================================  ===========================================================================
 
-A request is sent again only while its job would wait in Mirakl's queue. A job that runs may end before Mirakl receives
-the request, and Mirakl would then start another one.
+The same request is never sent again to learn the id, although Mirakl recognizes it: the job may end while the request
+is on its way, and Mirakl would then start another one.
 
 Ids that another task has noted as its own never fit. All times are by Mirakl's clock, as shown in its
 replies.
@@ -41,7 +39,7 @@ BEFORE = timedelta(minutes=1)
 AFTER = timedelta(minutes=15)
 """How long an upload may take. P41 is permitted every 15 minutes, so a later import is a different one."""
 
-Place = Literal["proven", "queued", "pending", "possible"]
+Place = Literal["proven", "pending", "possible"]
 """A field of :class:`Finding`."""
 
 
@@ -50,20 +48,18 @@ class Finding:
     """What a listing shows about a submission.
 
     :param proven: its job.
-    :param queued: jobs that fit so far and wait in Mirakl's queue, where Mirakl recognizes the same request.
     :param pending: jobs that fit so far, whose lines Mirakl has not read yet.
     :param possible: jobs that fit and cannot be distinguished from it.
     """
 
     proven: JobId | None = None
-    queued: tuple[JobId, ...] = ()
     pending: tuple[JobId, ...] = ()
     possible: tuple[JobId, ...] = ()
 
     @property
     def absent(self) -> bool:
         """Whether nothing fits: Mirakl did not accept the submission."""
-        return self.proven is None and not (self.queued or self.pending or self.possible)
+        return self.proven is None and not (self.pending or self.possible)
 
 
 def earliest(entry: Entry, clock: float = 0.0) -> datetime:
@@ -113,10 +109,7 @@ def find_submission(
         )
         if created is not None and first <= created <= latest and not differs:
             found.setdefault(_place(kind, status, lines), []).append(job_id)
-    proven, queued, pending, possible = (found.get(place, []) for place in get_args(Place))
-    if queued and not (proven or pending or possible):
-        return Finding(queued=tuple(queued))
-    pending += queued
+    proven, pending, possible = (found.get(place, []) for place in get_args(Place))
     if len(proven) == 1 and not pending and not possible:
         return Finding(proven=proven[0])
     if len(proven) > 1 or possible:
@@ -134,8 +127,6 @@ def _place(kind: JobKind, status: Status, lines: int | None) -> Place | None:
         return "proven" if read == lines else None
     if lines is not None and read > lines:
         return None
-    if kind.recognizes and evaluation.state.startswith("WAITING"):
-        return "queued"
     if lines is None:
         return "possible"  # waiting for its lines does not help
     return "proven" if read == lines else "pending"

@@ -37,7 +37,7 @@ LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks must differ to count as different."""
-Resolved = Literal["adopted", "send", "repeat"]
+Resolved = Literal["adopted", "send"]
 """How a submission is resolved of which it was not known whether Mirakl accepted it: :meth:`Submitter._resolve`."""
 
 
@@ -129,17 +129,15 @@ class Submitter:
             return self._send(index, call, items)
         if known.phase != "intent":
             return None
-        resolved = self._resolve(known)
-        if resolved != "adopted" and self._guarded_now(known) and resolved == "repeat":
-            resolved = self._resolve(known)  # the guard takes its time
-        if resolved == "adopted":
+        if self._resolve(known) == "adopted":
             return None
-        return self._send(index, call, items, known if resolved == "repeat" else None)
+        self._guarded_now(known)
+        return self._send(index, call, items)
 
-    def _guarded_now(self, unclear: Entry | None) -> bool:
-        """Call the guard, once in a try, and unless a job of this task already runs. Whether it was called."""
+    def _guarded_now(self, unclear: Entry | None = None) -> None:
+        """Call the guard, once in a try, and unless a job of this task already runs."""
         if self._guarded or not self.book.is_empty:
-            return False
+            return
         try:
             self.guard()
         except MiraklInputError:
@@ -150,11 +148,8 @@ class Submitter:
                 )
             raise
         self._guarded = True
-        return True
 
-    def _send(
-        self, index: int, call: Call[Any], items: int | None, unclear: Entry | None = None
-    ) -> int | None:
+    def _send(self, index: int, call: Call[Any], items: int | None) -> int | None:
         """Submit once, and note it.
 
         ==============================  =====================================================================
@@ -168,50 +163,38 @@ class Submitter:
         an id                           logged, noted, noted for other tasks
         ==============================  =====================================================================
 
-        Where Mirakl recognizes a repeated request, a call that is sent again is sent at once and identically. Nothing
-        relies on that after the first job has ended: then Mirakl may start another one.
-
-        :param unclear: the intent of an earlier call that Mirakl may have accepted. It stays until its job is known,
-            and is resolved again after each wait. Its span covers all calls.
+        A call that Mirakl recognizes is sent again at once and identically, where a second job would be harmless.
         """
-        self._guarded_now(unclear)
+        self._guarded_now()
         if self.policy != "resend":  # else the client itself repeats a call whose reply was lost
             call = replace(call, operation=replace(call.operation, replay=False))
-        at_once = unclear is not None
+        at_once = False
         while True:
-            if unclear is None:
-                entry = self.book.intend(index, items, self.client.clock_offset)
-            else:
-                entry = unclear
-                entry.span = max(entry.span, time.time() - entry.at)
-                self.book.save()
+            entry = self.book.intend(index, items, self.client.clock_offset)
             try:
                 answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
             except (MiraklError, OSError) as error:  # an OSError: the file could not be read completely
-                resolved = self._failed(error, index, entry, repeats=unclear is not None)
+                resolved = self._failed(error, index, entry)
             else:
                 return self._accepted(entry, answer)
             if resolved == "adopted":
                 return None
             # Mirakl may still recognize a repeated request, if it comes at once.
-            at_once = resolved == "repeat" or (self.book.entry(index) is not None and self.kind.recognizes)
-            if resolved == "send" and self.book.entry(index) is not None:
+            at_once = self.book.entry(index) is not None and self.kind.recognizes
+            if self.book.entry(index) is not None:
                 self.book.withdraw(index)
-            unclear = entry if resolved == "repeat" else None
 
-    def _failed(self, error: MiraklError | OSError, index: int, entry: Entry, *, repeats: bool) -> Resolved:
+    def _failed(self, error: MiraklError | OSError, index: int, entry: Entry) -> Resolved:
         """Decide what follows a call that has returned no id: see :meth:`_send`."""
         if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
-            if not repeats:
-                self.book.withdraw(index)
+            self.book.withdraw(index)
             self.postpone(error, self.lost)
-            return self._resolve(entry) if repeats else "send"
+            return "send"
         if (
             not isinstance(error, MiraklTransportError | MiraklApiError | MiraklReplyError)
             or error.surely_not_done
         ):
-            if not repeats:
-                self.book.withdraw(index)
+            self.book.withdraw(index)
             raise error
         self.log.warning("%s It is not known whether Mirakl accepted it.", error)
         resolved = self._resolve(entry)
@@ -239,7 +222,6 @@ class Submitter:
         """Resolve an uncertain submission.
 
         :return: ``adopted``: its job was found and noted. ``send``: it was not accepted, or a second one is harmless.
-            ``repeat``: its job may wait, so that Mirakl recognizes the same request.
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
@@ -259,13 +241,6 @@ class Submitter:
                     "Mirakl lists no matching %s, so it was not accepted. Sending it.", kind.title
                 )
                 return "send"
-            if finding.queued:
-                self.log.info(
-                    "Mirakl lists %s %s, which waits and may be the one. Sending the same request, to find out.",
-                    kind.title,
-                    ", ".join(map(str, finding.queued)),
-                )
-                return "repeat"
             candidates = (*finding.pending, *finding.possible)
             raise MiraklUnclearSubmissionError(
                 f"{kind.code}: the submission of {utc_time(entry.at)} UTC may be any of "
@@ -304,7 +279,7 @@ class Submitter:
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )
-            if finding.proven is not None or finding.queued or finding.possible:
+            if finding.proven is not None or finding.possible:
                 return finding
             if finding.absent and attempt > 1:
                 return finding

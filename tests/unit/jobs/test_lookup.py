@@ -74,11 +74,11 @@ def listed(job_id, state="COMPLETE", read=5, **more):
         ([listed(1, read=4)], 5, Finding()),
         ([listed(1, read=0)], 5, Finding(possible=(1,))),
         ([listed(1)], None, Finding(possible=(1,))),
-        ([listed(1, "WAITING", 0)], 5, Finding(queued=(1,))),
-        ([listed(1, "WAITING", 0)], None, Finding(queued=(1,))),
-        ([listed(1, "WAITING_SYNCHRONIZATION_PRODUCT", 0)], 5, Finding(queued=(1,))),
-        ([listed(1, "WAITING", 0), listed(2, "WAITING", 0)], 5, Finding(queued=(1, 2))),
-        # It may end before the same request arrives, which would then be imported, too.
+        # Even one that waits may end before the same request arrives, which would then be imported, too.
+        ([listed(1, "WAITING", 0)], 5, Finding(pending=(1,))),
+        ([listed(1, "WAITING", 0)], None, Finding(possible=(1,))),
+        ([listed(1, "WAITING_SYNCHRONIZATION_PRODUCT", 0)], 5, Finding(pending=(1,))),
+        ([listed(1, "WAITING", 0), listed(2, "WAITING", 0)], 5, Finding(pending=(1, 2))),
         ([listed(1, "RUNNING", 5)], 5, Finding(proven=1)),
         ([listed(1, "RUNNING", 3)], 5, Finding(pending=(1,))),
         ([listed(1, "RUNNING", 6)], 5, Finding()),
@@ -88,7 +88,7 @@ def listed(job_id, state="COMPLETE", read=5, **more):
         ([listed(1, "RUNNING", 3), listed(2)], None, Finding(possible=(1, 2))),
     ],
 )
-def test_what_waits_is_told_by_repeating_the_request_where_mirakl_recognizes_it(statuses, lines, found):
+def test_what_waits_is_not_sent_again_although_mirakl_recognizes_it(statuses, lines, found):
     assert find_submission(OFFER_IMPORT, statuses, ENTRY, OPERATOR, lines=lines, mode="NORMAL") == found
 
 
