@@ -163,7 +163,8 @@ class Submitter:
         an id                           logged, noted, noted for other tasks
         ==============================  =====================================================================
 
-        A call that Mirakl recognizes is sent again at once and identically, where a second job would be harmless.
+        A call that Mirakl recognizes is sent again at once and identically, where a second job would be harmless, or
+        Mirakl lists none.
         """
         self._guarded_now()
         if self.policy != "resend":  # else the client itself repeats a call whose reply was lost
@@ -179,10 +180,10 @@ class Submitter:
                 return self._accepted(entry, answer)
             if resolved == "adopted":
                 return None
-            # Mirakl may still recognize a repeated request, if it comes at once.
-            at_once = self.book.entry(index) is not None and self.kind.recognizes
-            if self.book.entry(index) is not None:
+            at_once = False
+            if self.book.entry(index) is not None:  # else it was too early, and is withdrawn already
                 self.book.withdraw(index)
+                at_once = self.kind.recognizes  # Mirakl may still recognize the request, if it comes at once
 
     def _failed(self, error: MiraklError | OSError, index: int, entry: Entry) -> Resolved:
         """Decide what follows a call that has returned no id: see :meth:`_send`."""

@@ -28,6 +28,7 @@ from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.triggers import events as triggers
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.airflow,
@@ -100,12 +101,6 @@ def chosen() -> list[Any]:
     if not os.environ.get("MIRAKL_ALL_FAULTS"):
         every = random.Random(18).sample(every, SAMPLE)  # noqa: S311 - the same in every run
     return [pytest.param(*cell, id=f"{cell[0]}, {cell[1].name}".replace(" ", "_")) for cell in every]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(250):
-        while not condition():  # noqa: ASYNC110 - of another thread's making
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.mirakl_sandbox_settings(speed=20_000.0)

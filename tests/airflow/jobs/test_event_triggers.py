@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from airflow_provider_mirakl.api.products import import_products
 from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.triggers import events as triggers
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.airflow,
@@ -50,12 +50,6 @@ async def told(trigger: Any, events: list[Any]) -> None:
             events.append(json.loads(json.dumps(event.payload)))  # noqa: PERF401 - seen one by one
     finally:
         await trigger.cleanup()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(250):
-        while not condition():  # noqa: ASYNC110 - of another thread's making
-            await asyncio.sleep(0.05)
 
 
 def submit(call: Any) -> Any:

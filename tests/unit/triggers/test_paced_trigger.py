@@ -27,6 +27,7 @@ from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.triggers import desk, line
 from airflow_provider_mirakl.triggers.paced import PacedTrigger
 from airflow_provider_mirakl.triggers.poll import load_error
+from tests.waiting import until
 
 HOOK = "airflow_provider_mirakl.hooks.mirakl_connect.MiraklConnectHook"
 OPENER = "airflow_provider_mirakl.triggers.places.open_plan"
@@ -441,14 +442,6 @@ async def test_a_large_page_is_parsed_in_a_thread(
     assert len(page.items) == 600
     assert threading.current_thread().name not in threads
     assert len(threads) == 1
-
-
-async def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
-    """Let the loop run until something holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        await asyncio.sleep(0.01)
 
 
 def test_an_error_of_another_kind_is_an_event_too(planned: Plan) -> None:
