@@ -151,7 +151,14 @@ class ActionRun:
         """The result of a task that does not wait."""
         return {"action_ids": self.action_ids, "orders": len(self._groups), "folder": str(self._folder)}
 
-    def send(self, client: Client, senders: Senders, *, resend: bool) -> None:
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many actions were sent or refused, and how many there are."""
+        return len(self._book.entries), len(self._groups)
+
+    def send(
+        self, client: Client, senders: Senders, *, resend: bool, patience: float, begins: bool = True
+    ) -> None:
         """Send what was not sent.
 
         If an action adds something, its orders are read first: only then can a later try determine what this action has
@@ -159,13 +166,19 @@ class ActionRun:
 
         :param senders: which tasks send actions for which orders.
         :param resend: whether to send an action again if the order does not show that a previous try carried it out.
+        :param patience: seconds that this may wait until orders may be read.
+        :param begins: whether a try begins; else it continues after a wait.
         :raises MiraklUnclearSubmissionError: an order does not show it; you decide.
+        :raises MiraklNotYetError: the orders may only be read later. Nothing is lost: wait, and call this again.
+        :raises MiraklRateLimitError: the same, after a 429.
         """
-        self._clear_up(client, senders, resend=resend)
+        if begins:
+            self._drop_refused()
+        self._clear_up(client, senders, resend=resend, patience=patience)
         kind, places = self._kind, map(str, range(len(self._groups)))
         for some in _batches([place for place in places if place not in self._book.entries]):
             ids = sorted({self._entity_id(place) for place in some})
-            shown = self._shown(client, ids, time.time()) if kind.adds else {}
+            shown = self._shown(client, ids, time.time(), patience) if kind.adds else {}
             for place in some:
                 entity_id = self._entity_id(place)
                 found = shown.get(entity_id)
@@ -175,16 +188,20 @@ class ActionRun:
                     senders.note(entity_id, entry.at)
                 self._send_one(client, place, entry)
 
-    def _clear_up(self, client: Client, senders: Senders, *, resend: bool) -> None:
-        """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
-        kind, entries = self._kind, self._book.entries
+    def _drop_refused(self) -> None:
+        """Forget the actions that Mirakl refused in a previous try because it was busy with their order."""
+        entries = self._book.entries
         for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
             if entries[place].code in BUSY:
                 del entries[place]
+
+    def _clear_up(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
+        """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
+        kind, entries = self._kind, self._book.entries
         left = []
         for some in _batches([(place, entry) for place, entry in entries.items() if entry.phase == "intent"]):
             ids = sorted({self._entity_id(place) for place, _ in some})
-            shown = self._shown(client, ids, min(entry.at for _, entry in some))
+            shown = self._shown(client, ids, min(entry.at for _, entry in some), patience)
             for place, entry in some:
                 entity_id = self._entity_id(place)
                 doubt = self._doubt(senders, shown.get(entity_id), place)
@@ -203,10 +220,12 @@ class ActionRun:
                 "task with on_unclear='resend'. Accepted actions are not sent again"
             )
 
-    def _shown(self, client: Client, entity_ids: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
+    def _shown(
+        self, client: Client, entity_ids: Sequence[str], since: float, patience: float
+    ) -> dict[str, dict[str, Any]]:
         """The listed ones, by id. No page is read after the last expected one."""
         found: dict[str, dict[str, Any]] = {}
-        for one in self._kind.shown(client, entity_ids, since):
+        for one in self._kind.shown(client, entity_ids, since, patience):
             if one.get("id") in entity_ids:
                 found[str(one["id"])] = dict(one)
                 if len(found) == len(entity_ids):

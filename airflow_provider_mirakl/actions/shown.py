@@ -8,63 +8,76 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
 from airflow_provider_mirakl.api.orders import list_order_documents, list_orders
+from airflow_provider_mirakl.api.paging import PageWalk
 from airflow_provider_mirakl.api.returns import list_returns
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError
 
 if TYPE_CHECKING:
+    from airflow_provider_mirakl.api.call import Call, Page
     from airflow_provider_mirakl.client.http import Client
 
-Shown: TypeAlias = "Callable[[Client, Sequence[str], float], Iterator[Mapping[str, Any]]]"
+Shown: TypeAlias = "Callable[[Client, Sequence[str], float, float], Iterator[Mapping[str, Any]]]"
 """Lists objects among which are those of some ids, at most :data:`BATCH`. It takes the time in seconds since the epoch
-after which the actions were sent."""
+after which the actions were sent, and the seconds that its first call may wait for its turn: before that call nothing
+is lost if the task defers."""
 BATCH = 100
 """Orders that are read at once: one page of v2-listOrders."""
 LONGEST_WAIT = 600.0
-"""Seconds that a reading may wait for its turn, in the worker. The connection's ``interval_factor`` may make an
-interval longer than its ``max_wait``, and a reading that stopped between two pages would begin with the first again."""
+"""Seconds that the later calls of a reading may wait for their turn, in the worker. The connection's
+``interval_factor`` may make an interval longer than its ``max_wait``, and a reading that stopped between two pages
+would begin with the first again."""
 
 
-def orders(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+def orders(client: Client, ids: Sequence[str], since: float, patience: float) -> Iterator[Mapping[str, Any]]:
     """The orders of these ids."""
-    for page in client.pages(list_orders(order_ids=ids), max_wait=LONGEST_WAIT):
-        yield from page.items
+    return _listed(client, list_orders(order_ids=ids), patience)
 
 
-def returns(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+def returns(client: Client, ids: Sequence[str], since: float, patience: float) -> Iterator[Mapping[str, Any]]:
     """The returns that changed since then: they cannot be filtered by id."""
     start = datetime.fromtimestamp(since, UTC) - timedelta(hours=1)
-    for page in client.pages(list_returns(updated_from=start), max_wait=LONGEST_WAIT):
-        yield from page.items
+    return _listed(client, list_returns(updated_from=start), patience)
 
 
-def documents(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+def documents(
+    client: Client, ids: Sequence[str], since: float, patience: float
+) -> Iterator[Mapping[str, Any]]:
     """The orders, each with its documents."""
-    listed = (
-        one
-        for page in client.pages(list_order_documents(order_ids=ids), max_wait=LONGEST_WAIT)
-        for one in page.items
-    )
+    listed = _listed(client, list_order_documents(order_ids=ids), patience)
     return _grouped(ids, "documents", ((document.get("order_id"), document) for document in listed))
 
 
-def conversations(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
+def conversations(
+    client: Client, ids: Sequence[str], since: float, patience: float
+) -> Iterator[Mapping[str, Any]]:
     """The orders, each with its conversations."""
     # Mirakl requires a time; a conversation may be older than the action.
     first = list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC), order_ids=ids)
-    listed = (one for page in client.pages(first, max_wait=LONGEST_WAIT) for one in page.items)
     return _grouped(
-        ids, "conversations", ((_order_of(conversation), conversation) for conversation in listed)
+        ids,
+        "conversations",
+        ((_order_of(conversation), conversation) for conversation in _listed(client, first, patience)),
     )
 
 
-def messages(client: Client, ids: Sequence[str], since: float) -> Iterator[Mapping[str, Any]]:
-    """The conversations, each with its messages."""
+def messages(
+    client: Client, ids: Sequence[str], since: float, patience: float
+) -> Iterator[Mapping[str, Any]]:
+    """The conversations, each with its messages. Mirakl publishes no interval for them."""
     for conversation_id in ids:
         try:
             listed = client.send(get_conversation_messages(conversation_id), max_wait=LONGEST_WAIT)
         except MiraklNotFoundError:  # the action is rejected, and its row reports that
             continue
         yield {"id": conversation_id, "messages": listed}
+
+
+def _listed(client: Client, first: Call[Page[dict[str, Any]]], patience: float) -> Iterator[dict[str, Any]]:
+    """Every item of a listing."""
+    walk = PageWalk(first)
+    while walk.following is not None:
+        max_wait = patience if walk.following is first else LONGEST_WAIT
+        yield from walk.arrived(client.send(walk.following, max_wait=max_wait)).items
 
 
 def _order_of(conversation: Mapping[str, Any]) -> object:

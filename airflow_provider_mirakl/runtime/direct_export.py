@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,7 +10,7 @@ from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.api.refusals import Limit, bounded
+from airflow_provider_mirakl.api.refusals import Limit
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklNotYetError,
@@ -22,13 +21,12 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.runtime.arguments import check_caller, check_range
 from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
-from airflow_provider_mirakl.runtime.task_run import Defers, TaskRun, time_left, try_began
-from airflow_provider_mirakl.runtime.waiting import pays_off
+from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
+from airflow_provider_mirakl.runtime.waiting import Waits, postpone
 from airflow_provider_mirakl.runtime.watermark import Marked, MarkedWindow
-from airflow_provider_mirakl.triggers.moment import MomentTrigger
 
 
-class DirectExport(Defers, Marked, Protocol):
+class DirectExport(Waits, Marked, Protocol):
     """What is needed of the operator: its arguments, and the call."""
 
     @property
@@ -41,8 +39,6 @@ class DirectExport(Defers, Marked, Protocol):
     def on_lost_state(self) -> str: ...
     @property
     def shop_id(self) -> int | None: ...
-    @property
-    def deferrable(self) -> bool: ...
     @property
     def refused_timeout(self) -> float: ...
     @property
@@ -68,40 +64,15 @@ def export(task: DirectExport, context: Context, *, refused_since: float | None 
         try:
             return _export(task, TaskRun(context, task.work_folder, begins=True))
         except (MiraklNotYetError, MiraklRateLimitError) as wait:
-            refused_since = _postpone(task, context, wait, refused_since)
-
-
-def _postpone(
-    task: DirectExport,
-    context: Context,
-    wait: MiraklNotYetError | MiraklRateLimitError,
-    refused_since: float | None,
-) -> float:
-    """Wait until Mirakl permits the call: for a full export this may take hours.
-
-    :return: when Mirakl first refused the call.
-    :raises MiraklNotYetError: Mirakl does not permit it within the operator's ``refused_timeout``.
-    :raises MiraklRateLimitError: the same, after a 429.
-    """
-    now, moment = time.time(), wait.retry_at.timestamp()
-    first = bounded(
-        wait,
-        now=now,
-        moment=moment,
-        since=refused_since,
-        limit=Limit("refused_timeout", task.refused_timeout),
-        log=task.log,
-    )
-    if first is None:
-        raise wait
-    if task.deferrable and pays_off(moment - now):
-        task.defer(
-            trigger=MomentTrigger(moment, {"refused_since": first}),
-            method_name=task.resume.__name__,
-            timeout=time_left(task.execution_timeout, try_began(context)),
-        )
-    time.sleep(max(0.0, moment - now))
-    return first
+            refused_since = postpone(
+                task,
+                wait,
+                since=refused_since,
+                limit=Limit("refused_timeout", task.refused_timeout),
+                state={},
+                resume=task.resume,
+                began=try_began(context),
+            )
 
 
 def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.api.refusals import Limit, bounded
+from airflow_provider_mirakl.api.refusals import Limit
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
@@ -31,13 +32,12 @@ from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.runtime import waiting
 from airflow_provider_mirakl.runtime.choices import OnUnclear
 from airflow_provider_mirakl.runtime.results import Ended, archive, refuse_failed, result_of
-from airflow_provider_mirakl.runtime.submitting import LONGEST_SEARCH, Claims, Submitter, utc_time
-from airflow_provider_mirakl.runtime.task_run import ChangesAsset, Defers, TaskRun, time_left, try_began
-from airflow_provider_mirakl.triggers.moment import MomentTrigger
+from airflow_provider_mirakl.runtime.submitting import LONGEST_SEARCH, Claims, Search, Submitter, utc_time
+from airflow_provider_mirakl.runtime.task_run import ChangesAsset, TaskRun, time_left, try_began
 from airflow_provider_mirakl.triggers.poll import read_event
 
 
-class JobTask(ChangesAsset, Defers, Protocol):
+class JobTask(ChangesAsset, waiting.Waits, Protocol):
     """What a run needs of its operator: the arguments, and what a subclass of ``MiraklJobOperator`` defines."""
 
     task_run: TaskRun
@@ -49,8 +49,6 @@ class JobTask(ChangesAsset, Defers, Protocol):
     def early(self) -> bool: ...
     @property
     def rejected_count(self) -> int: ...
-    @property
-    def deferrable(self) -> bool: ...
     @property
     def max_failures(self) -> int: ...
     @property
@@ -135,7 +133,7 @@ class JobRun:
         self.run = task.task_run = TaskRun(context, task.work_folder, begins=begins, carried=carried)
         self._first_began: float | None = state.get("began")
         self._refused_since: float | None = state.get("refused_since")
-        self._lost: int = state.get("lost", 0)  # submissions of this try whose replies were lost
+        self._search = Search(**{name: state[name] for name in Search.__slots__ if name in state})
         self._in_worker: bool = state.get("in_worker", False)  # the triggerer cannot reach what is to be sent
 
     @property
@@ -148,10 +146,10 @@ class JobRun:
         """What a later stay of the same try must know."""
         return {
             "began": self.began,
-            "lost": self._lost,
             "refused_since": self._refused_since,
             "in_worker": self._in_worker,
-        }
+            "notes": self.run.memory.carried,
+        } | asdict(self._search)
 
     def begin(self) -> dict[str, Any]:
         """Check the input, and submit what has not been submitted yet."""
@@ -307,54 +305,49 @@ class JobRun:
             mode=task.listed_mode,
             guard=lambda: task.guard(client, task.caller),
             postpone=self._postpone,
+            pause=self._pause,
+            search=self._search,
             log=task.log,
             # Longer waits belong in the triggerer.
             max_wait=waiting.SHORTEST_DEFERRAL if task.deferrable else None,
             longest_search=min(LONGEST_SEARCH, task.timeout),
-            lost=self._lost,
         )
 
     def _claims(self, client: Client) -> Claims:
         task = self.task
         return Claims(task.work_folder, task.job, client.settings.base_url, self.run.generation, task.log)
 
-    def _postpone(self, wait: MiraklNotYetError | MiraklRateLimitError, lost: int = 0) -> None:
-        """Wait until Mirakl permits the next submission.
+    def _postpone(self, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
+        """Wait until Mirakl permits the next submission, or the next look into its list.
 
         :raises MiraklNotYetError: Mirakl does not permit one within the operator's ``timeout``.
         :raises MiraklRateLimitError: the same, after a 429.
         """
         task = self.task
-        now, moment = time.time(), wait.retry_at.timestamp()
-        remaining = moment - now
-        first = bounded(
-            wait,
-            now=now,
-            moment=moment,
-            since=self._refused_since,
-            limit=Limit("timeout", task.timeout),
-            log=task.log,
-        )
-        if first is None:
-            if lost:
-                raise MiraklNotYetError(
-                    f"{wait} The reply to an earlier submission of this task was lost, so Mirakl may have accepted it; "
-                    "check in the back office",
-                    operation=task.kind.code,
-                    retry_at=wait.retry_at,
-                )
-            raise wait
-        self._refused_since = first
-        if task.deferrable and waiting.pays_off(remaining):
-            task.defer(
-                trigger=MomentTrigger(
-                    wait.retry_at.timestamp(),
-                    self._state | {"lost": lost, "notes": self.run.memory.carried},
-                ),
-                method_name=task.resume_submission.__name__,
-                timeout=time_left(task.execution_timeout, self.began),
+        try:
+            self._refused_since = waiting.postpone(
+                task,
+                wait,
+                since=self._refused_since,
+                limit=Limit("timeout", task.timeout),
+                state=self._state,
+                resume=task.resume_submission,
+                began=self.began,
             )
-        time.sleep(max(0.0, remaining))
+        except (MiraklNotYetError, MiraklRateLimitError):
+            if not self._search.lost:
+                raise
+            raise MiraklNotYetError(
+                f"{wait} The reply to an earlier submission of this task was lost, so Mirakl may have accepted it; "
+                "check in the back office",
+                operation=task.kind.code,
+                retry_at=wait.retry_at,
+            ) from None
+
+    def _pause(self, remaining: float) -> None:
+        """Wait until Mirakl's list may be read again."""
+        task = self.task
+        waiting.pause(task, remaining, state=self._state, resume=task.resume_submission, began=self.began)
 
     # Waiting
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.clock import clock_time
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
@@ -81,6 +82,20 @@ class Claims:
 
 
 @dataclass(slots=True)
+class Search:
+    """What one try knows of lost replies. A deferral keeps it.
+
+    :param lost: number of submissions whose reply was lost.
+    :param looks: how often Mirakl's list was read for the last of them, since ``looking_since``.
+    :param looking_since: in seconds since the epoch; ``None`` if nothing is searched for.
+    """
+
+    lost: int = 0
+    looks: int = 0
+    looking_since: float | None = None
+
+
+@dataclass(slots=True)
 class Submitter:
     """Submits the jobs of one task, one after another.
 
@@ -93,10 +108,11 @@ class Submitter:
     :param lines: counts the lines of the input, if possible; called only when a job is searched for.
     :param mode: the mode of the import, where Mirakl's list shows it.
     :param guard: rejects input with unintended effects; called before the first submission.
-    :param postpone: waits for a permitted time, or defers; receives the number of lost replies so far.
+    :param postpone: after a refusal, waits for the permitted time, or defers.
+    :param pause: waits a number of seconds, or defers.
+    :param search: what is known of lost replies; both waits keep it.
     :param max_wait: longest wait in seconds inside the client; ``postpone`` handles longer ones.
     :param longest_search: seconds for which Mirakl's list may be polled.
-    :param lost: number of submissions of this try whose reply was lost.
     """
 
     kind: JobKind
@@ -108,11 +124,12 @@ class Submitter:
     lines: Callable[[], int | None]
     mode: str | None
     guard: Callable[[], None]
-    postpone: Callable[[MiraklNotYetError | MiraklRateLimitError, int], None]
+    postpone: Callable[[MiraklNotYetError | MiraklRateLimitError], None]
+    pause: Callable[[float], None]
+    search: Search
     log: Any
     max_wait: float | None = None
     longest_search: float = LONGEST_SEARCH
-    lost: int = 0
     _guarded: bool = False
 
     def submit(self, index: int, call: Call[Any], items: int | None = None) -> int | None:
@@ -131,6 +148,14 @@ class Submitter:
             return None
         if self._resolve(known) == "adopted":
             return None
+        if self.search.lost > 1:  # it waited in the triggerer for the second answer
+            self.book.withdraw(index)
+            raise MiraklTransportError(
+                f"{self.kind.code}: two replies were lost, and Mirakl accepted neither submission; a retry submits "
+                "again",
+                operation=self.kind.code,
+                surely_not_sent=True,
+            )
         self._guarded_now(known)
         return self._send(index, call, items)
 
@@ -189,7 +214,7 @@ class Submitter:
         """Decide what follows a call that has returned no id: see :meth:`_send`."""
         if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
             self.book.withdraw(index)
-            self.postpone(error, self.lost)
+            self.postpone(error)
             return "send"
         if (
             not isinstance(error, MiraklTransportError | MiraklApiError | MiraklReplyError)
@@ -198,11 +223,11 @@ class Submitter:
             self.book.withdraw(index)
             raise error
         self.log.warning("%s It is not known whether Mirakl accepted it.", error)
+        self.search.lost += 1
         resolved = self._resolve(entry)
         if resolved == "adopted":
             return resolved
-        self.lost += 1
-        if self.lost > 1:
+        if self.search.lost > 1:
             if resolved == "send":
                 self.book.withdraw(index)
             raise error
@@ -265,38 +290,51 @@ class Submitter:
     def _find(self, entry: Entry) -> Finding:
         """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
         lines = self.lines() if entry.items is None else entry.items
-        end, attempt = time.monotonic() + self.longest_search, 0
+        search = self.search
+        search.looking_since = search.looking_since or time.time()
         while True:
-            attempt += 1
-            clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
-            statuses = self._listed(earliest(entry, clock))
-            told = self.client.clock_offset or 0.0
-            # If only this reply showed Mirakl's clock, the list was read from the wrong time.
-            if entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE:
-                clock = told
-                statuses = self._listed(earliest(entry, clock))
+            statuses, clock = self._listed(entry)
+            search.looks += 1
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
             taken = {*self.book.known_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )
-            if finding.proven is not None or finding.possible:
+            if finding.pending and time.time() <= search.looking_since + self.longest_search:
+                if search.looks == 1:
+                    self.log.info(
+                        "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
+                        self.kind.title,
+                        ", ".join(map(str, finding.pending)),
+                    )
+            elif not finding.absent or search.looks > 1:
+                search.looks, search.looking_since = 0, None
                 return finding
-            if finding.absent and attempt > 1:
-                return finding
-            if finding.pending and time.monotonic() > end:
-                return finding
-            if finding.pending and attempt == 1:
-                self.log.info(
-                    "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
-                    self.kind.title,
-                    ", ".join(map(str, finding.pending)),
-                )
 
-    def _listed(self, since: datetime) -> list[dict[str, Any]]:
+    def _listed(self, entry: Entry) -> tuple[list[dict[str, Any]], float]:
+        """Mirakl's list since a submission, and how far Mirakl's clock is ahead."""
         assert self.kind.listing is not None  # noqa: S101 - asked before
-        listing = self.kind.listing(self.caller, since, ())
-        return [status for page in self.client.pages(listing) for status in page.items]
+        while True:
+            clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
+            listing = self.kind.listing(self.caller, earliest(entry, clock), ())
+            # Mirakl permits a look every minute, and recommends five.
+            seconds = self.client.next_permitted(listing.operation, listing.paced_by)
+            seconds *= max(1, min(self.search.looks, 5))
+            if seconds > 0:
+                self.log.info("Looking into Mirakl's list again at %s", clock_time(time.time() + seconds))
+                self.pause(seconds)
+            try:
+                statuses = [status for page in self.client.pages(listing) for status in page.items]
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                self.postpone(wait)
+                continue
+            told = self.client.clock_offset or 0.0
+            if entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE:
+                # Only this reply showed Mirakl's clock, so the list was read from the wrong time.
+                entry.clock = told
+                self.book.save()
+                continue
+            return statuses, clock
 
 
 def _unpaced(call: Call[Any]) -> Call[Any]:

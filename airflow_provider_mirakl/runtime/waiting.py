@@ -7,25 +7,35 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_mirakl.api.clock import clock_time
+from airflow_provider_mirakl.api.refusals import Limit, bounded
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.steps import performer
-from airflow_provider_mirakl.exceptions import seconds
+from airflow_provider_mirakl.exceptions import MiraklNotYetError, MiraklRateLimitError, seconds
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll, Schedule, Tolerance, tell_failure, waiting
-from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers, time_left
+from airflow_provider_mirakl.triggers.moment import MomentTrigger
 from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error
 from airflow_provider_mirakl.triggers.stored import find_function
 
 SHORTEST_DEFERRAL = 10.0
 """Seconds. A shorter wait is slept in the worker: a trigger that fires within about six seconds of the deferral can hit
 a race in Airflow's scheduler, which fails the task."""
+
+
+class Waits(Defers, Protocol):
+    """An operator that waits in the triggerer if it is deferrable, else in its worker."""
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether it leaves the worker."""
 
 
 def pays_off(seconds: float) -> bool:
@@ -133,6 +143,58 @@ class Wait:
             return drive(steps, performer(client))
         finally:
             self.failures = tolerance.failures
+
+
+def pause(
+    task: Waits,
+    remaining: float,
+    *,
+    state: Mapping[str, Any],
+    resume: Callable[..., Any],
+    began: float | None,
+) -> None:
+    """Wait: in the triggerer if that pays off, else here.
+
+    :param task: the operator; its method ``resume`` gets the state back.
+    :param remaining: seconds.
+    :param state: for the trigger: small values, serializable as JSON and not secret.
+    :param began: when the task's try began.
+    """
+    if task.deferrable and pays_off(remaining):
+        task.defer(
+            trigger=MomentTrigger(time.time() + remaining, dict(state)),
+            method_name=resume.__name__,
+            timeout=time_left(task.execution_timeout, began),
+        )
+    time.sleep(max(0.0, remaining))
+
+
+def postpone(
+    task: Waits,
+    refusal: MiraklNotYetError | MiraklRateLimitError,
+    *,
+    since: float | None,
+    limit: Limit,
+    state: Mapping[str, Any],
+    resume: Callable[..., Any],
+    began: float | None,
+) -> float:
+    """Wait until Mirakl permits a refused call, as :func:`pause` does.
+
+    :param refusal: why it was not made.
+    :param since: when Mirakl first refused it, in seconds since the epoch; ``None`` if that was now.
+    :param limit: how long Mirakl may refuse.
+    :param state: see :func:`pause`. Gains ``refused_since``, which is ``since`` the next time.
+    :return: when Mirakl first refused the call.
+    :raises MiraklNotYetError: Mirakl does not permit it within the limit.
+    :raises MiraklRateLimitError: the same, after a 429.
+    """
+    now, moment = time.time(), refusal.retry_at.timestamp()
+    first = bounded(refusal, now=now, moment=moment, since=since, limit=limit, log=task.log)
+    if first is None:
+        raise refusal
+    pause(task, moment - now, state={**state, "refused_since": first}, resume=resume, began=began)
+    return first
 
 
 def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bool:

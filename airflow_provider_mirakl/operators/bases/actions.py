@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -26,7 +27,7 @@ from airflow_provider_mirakl.runtime.arguments import (
 from airflow_provider_mirakl.runtime.choices import FailOrResend
 from airflow_provider_mirakl.runtime.connections import OnConnect
 from airflow_provider_mirakl.runtime.limits import LimitsFailures
-from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -51,6 +52,20 @@ if TYPE_CHECKING:
 POLL = "airflow_provider_mirakl.actions.book.actions_ended"
 SHORTEST_POLL = 60.0
 """Shortest interval in seconds at which Mirakl permits polling one action."""
+
+
+@dataclass(slots=True)
+class Sending:
+    """What the next stay of a task that defers while it sends must know.
+
+    :param began: when its try began.
+    :param count: how many actions had been sent or refused before the last wait; ``None`` if there was none.
+    :param refused_since: when Mirakl first refused to show the next orders.
+    """
+
+    began: float | None
+    count: int | None = None
+    refused_since: float | None = None
 
 
 class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
@@ -150,20 +165,26 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         self._interval()  # fails on an invalid interval before a call is made
         run = TaskRun(context, self.work_folder, begins=True)
         actions = self._actions(run)
-        resend = self.on_unclear == "resend"
         actions.begin(
             self._read,
-            may_have_sent=run.may_have_lost_work and not self.preview and not resend,
+            may_have_sent=run.may_have_lost_work and not self.preview and self.on_unclear != "resend",
         )
         if self.preview:
             return self._told(run, actions.preview())
-        with self.hook.get_conn() as client:
-            actions.send(client, self._senders(run, client), resend=resend)
-            context["ti"].xcom_push(key="action_ids", value=actions.action_ids)
-            if actions.pending and not self.wait_for_completion:
-                return self._told(run, actions.sent)
-            found = self._wait(context, run, actions, client) if actions.pending else None
-        return self._concluded(run, actions, found)
+        return self._carry_out(context, run, actions, Sending(began=run.started))
+
+    def resume_sending(self, context: Context, event: object = None) -> dict[str, Any]:
+        """Continue sending, after the wait for the time at which the next orders may be read.
+
+        :raises MiraklUnclearSubmissionError: the notes are missing.
+        """
+        if event is None:  # as in resume
+            return self.execute(context)
+        run = TaskRun(context, self.work_folder, begins=False)
+        actions = self._actions(run)
+        actions.take_up()
+        state = event.get("state", {}) if isinstance(event, Mapping) else {}
+        return self._carry_out(context, run, actions, Sending(**state))
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Continue with what the trigger found.
@@ -200,6 +221,51 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         folder = folder_below(self.work_folder, "actions", self.action, client.settings.fingerprint)
         return Senders(folder, run.instance)
 
+    def _carry_out(
+        self, context: Context, run: TaskRun, actions: ActionRun, sending: Sending
+    ) -> dict[str, Any]:
+        """Send, wait and evaluate."""
+        with self.hook.get_conn() as client:
+            self._send(client, actions, self._senders(run, client), sending)
+            context["ti"].xcom_push(key="action_ids", value=actions.action_ids)
+            if actions.pending and not self.wait_for_completion:
+                return self._told(run, actions.sent)
+            found = self._wait(actions, client, sending.began) if actions.pending else None
+        return self._concluded(run, actions, found)
+
+    def _send(self, client: Client, actions: ActionRun, senders: Senders, sending: Sending) -> None:
+        """Send; between two readings of orders, a deferrable task leaves the worker."""
+        from airflow_provider_mirakl.actions.shown import LONGEST_WAIT
+        from airflow_provider_mirakl.api.refusals import Limit
+        from airflow_provider_mirakl.exceptions import MiraklNotYetError, MiraklRateLimitError
+        from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL, postpone
+
+        while True:
+            try:
+                actions.send(
+                    client,
+                    senders,
+                    resend=self.on_unclear == "resend",
+                    patience=SHORTEST_DEFERRAL if self.deferrable else LONGEST_WAIT,
+                    begins=sending.count is None,
+                )
+            except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                count, planned = actions.progress
+                if count != sending.count:  # something was sent since the last wait
+                    sending.count, sending.refused_since = count, None
+                    self.log.info("%d of %d actions are sent", count, planned)
+                sending.refused_since = postpone(
+                    self,
+                    wait,
+                    since=sending.refused_since,
+                    limit=Limit("timeout", self.timeout),
+                    state=asdict(sending),
+                    resume=self.resume_sending,
+                    began=sending.began,
+                )
+            else:
+                return
+
     # Waiting
 
     def _interval(self) -> float:
@@ -211,9 +277,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
             what="an action",
         )
 
-    def _wait(
-        self, context: Context, run: TaskRun, actions: ActionRun, client: Client
-    ) -> dict[str, Any] | None:
+    def _wait(self, actions: ActionRun, client: Client, began: float | None) -> dict[str, Any] | None:
         """Wait until every action has ended, in the triggerer if the task is deferrable."""
         from airflow_provider_mirakl.runtime.waiting import Wait
 
@@ -232,7 +296,6 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         found = wait.once(client)
         if found is None:
             actions.note_ended(wait.notes.get("ended", ()), wait.notes.get("failed", {}))
-            began = try_began(context)
             self.defer(
                 trigger=wait.trigger(began=began, action_ids=actions.pending),
                 method_name=self.resume.__name__,

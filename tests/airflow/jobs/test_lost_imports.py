@@ -23,7 +23,7 @@ from airflow_provider_mirakl.sandbox.systems.offers import Offers
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix]
 
 HEAD = "sku;product-id;product-id-type;price;quantity;state;update-delete\n"
-WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=6_000)
+WAITS = pytest.mark.mirakl_sandbox_settings(queue_seconds=3_600)
 """The import waits in Mirakl's queue: it has read no line. 10 s of real time."""
 
 Importing = Callable[..., Any]
@@ -33,17 +33,23 @@ def offers(*numbers: int) -> str:
     return HEAD + "".join(f"O-{n};SKU-{n:03};SKU;10;5;11;\n" for n in numbers)
 
 
-@pytest.fixture
+@pytest.fixture(params=[False, True], ids=["worker", "triggerer"])
 def importing(
-    worker: Any, tmp_path: Path, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object
+    request: pytest.FixtureRequest,
+    worker: Any,
+    tmp_path: Path,
+    mirakl_sandbox: Sandbox,
+    mirakl_sandbox_connections: object,
 ) -> Importing:
-    """A task that imports a file of offers, and may be tried again."""
+    """A task that imports a file of offers, and may be tried again. Where it waits makes no difference."""
     mirakl_sandbox.world.settings.limits = "off"
 
     def make(text: str = offers(1, 2, 3), name: str = "offers.csv", **options: Any) -> Any:
         source = tmp_path / name
         source.write_text(text, encoding="utf-8")
-        options = {"mirakl_conn_id": "mirakl_shop", "max_failed_items": None} | options
+        options = {
+            "mirakl_conn_id": "mirakl_shop", "max_failed_items": None, "deferrable": request.param,
+        } | options  # fmt: skip
         return worker(
             lambda: MiraklImportOffersOperator(task_id="task", source=str(source), **options), max_tries=3
         )
@@ -98,6 +104,17 @@ def test_an_import_of_a_killed_try_that_waits_is_not_sent_again(
     assert again(task)["job_ids"] == imports(mirakl_sandbox)
     assert len(mirakl_sandbox.journal("OF01")) == 1
     assert len(mirakl_sandbox.journal("OF04")) > 1, "listed again until its lines were read"
+
+
+@WAITS
+def test_no_worker_waits_for_the_next_look(importing: Importing, mirakl_sandbox: Sandbox) -> None:
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    task = importing(wait_for_completion=False)
+    task.run()
+    looks = [arguments["state"]["looks"] for _, arguments in task.deferrals]
+    assert sorted(set(looks)) == list(
+        range(1, len(mirakl_sandbox.journal("OF04"))) if task.make().deferrable else []
+    )
 
 
 @WAITS

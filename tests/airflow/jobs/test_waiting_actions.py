@@ -1,0 +1,140 @@
+"""Actions on hundreds of orders: Mirakl shows a hundred a minute, and no worker waits for the next hundred."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from airflow_provider_mirakl.client.pacing import PACER
+from airflow_provider_mirakl.exceptions import MiraklRateLimitError, MiraklUnclearSubmissionError
+from airflow_provider_mirakl.operators.connect_orders import (
+    MiraklConnectAcceptOrdersOperator,
+    MiraklConnectRefundOrdersOperator,
+)
+from airflow_provider_mirakl.sandbox import Sandbox
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.matrix,
+    pytest.mark.mirakl_sandbox_settings(limits="off", action_seconds=0),
+]
+MOMENT = "airflow_provider_mirakl.triggers.moment.MomentTrigger"
+REFUND, LISTING = "v2-refundOrderLines", "v2-listOrders"
+
+
+def refunds(sandbox: Sandbox, count: int) -> list[dict[str, Any]]:
+    placed = sandbox.place_orders(count, status="SHIPPED")
+    orders = sandbox.orders()
+    return [
+        {
+            "order_id": order_id, "order_line_id": line["id"], "quantity": line["quantity"],
+            "price": line["price"]["amount"], "shipping_price": 0, "currency": "EUR", "reason": "DEFECT",
+        }
+        for order_id in placed
+        for line in orders[order_id]["order_lines"][:1]
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def refund(worker: Any, mirakl_sandbox_connections: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A worker with the operator. A deferrable task has Mirakl's real interval, and time passes while it waits."""
+
+    def make(rows: list[dict[str, Any]], *, deferrable: bool, **options: Any) -> Any:
+        if deferrable:
+            connection = mirakl_sandbox_connections["mirakl_connect_default"]
+            connection["extra"]["interval_factor"] = 1
+            monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
+        options = {"wait_for_completion": False, "deferrable": deferrable} | options
+        task = worker(lambda: MiraklConnectRefundOrdersOperator(task_id="task", source=rows, **options))
+        fire = task.fire
+
+        def passing(trigger: Any) -> Any:
+            trigger.moment = time.time()
+            PACER.forget()
+            return fire(trigger)
+
+        task.fire = passing
+        return task
+
+    return make
+
+
+anywhere = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "triggerer"])
+
+
+def moments(task: Any) -> list[dict[str, Any]]:
+    return [arguments["state"] for path, arguments in task.deferrals if path == MOMENT]
+
+
+@anywhere
+def test_every_order_gets_its_action_once(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
+    rows = refunds(mirakl_sandbox, 250)
+    task = refund(rows, deferrable=deferrable)
+    result = task.run()
+    assert len(set(result["action_ids"])) == len(rows) == 250
+    assert len(mirakl_sandbox.journal(REFUND)) == 250
+    assert len(mirakl_sandbox.journal(LISTING)) == 3
+    counts = {state["count"] for state in moments(task)}
+    assert counts == ({100, 200} if deferrable else set())
+    assert rows[0]["order_id"] not in repr(task.deferrals), "no row is stored in a trigger"
+
+
+@anywhere
+def test_a_refusal_by_mirakl_is_waited_for(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
+    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=3)
+    task = refund(refunds(mirakl_sandbox, 2), deferrable=deferrable)
+    assert len(task.run()["action_ids"]) == 2
+    assert bool(moments(task)) is deferrable
+
+
+@anywhere
+def test_a_refusal_without_end_ends(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
+    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=1_000)
+    task = refund(refunds(mirakl_sandbox, 2), timeout=3, deferrable=deferrable)
+    with pytest.raises(MiraklRateLimitError):
+        task.run()
+    assert not mirakl_sandbox.journal(REFUND)
+
+
+@anywhere
+def test_an_action_refused_before_a_wait_is_not_sent_again_after_it(
+    refund: Any, mirakl_sandbox: Sandbox, deferrable: bool
+) -> None:
+    """A retry would send it again, since Mirakl was busy; the same try does not, wherever it waited."""
+    mirakl_sandbox.fault("status", REFUND, status=400, code="UNAVAILABLE", times=1)
+    rows = refunds(mirakl_sandbox, 150)
+    assert len(refund(rows, deferrable=deferrable).run()["action_ids"]) == 149
+    assert len(mirakl_sandbox.journal(REFUND)) == 150
+
+
+def test_notes_that_are_lost_during_a_wait_stop_the_task(
+    refund: Any, mirakl_sandbox: Sandbox, tmp_path: Any
+) -> None:
+    task = refund(refunds(mirakl_sandbox, 150), deferrable=True)
+    task.meanwhile = lambda: [path.unlink() for path in (tmp_path / "work").rglob("actions.*")]
+    with pytest.raises(MiraklUnclearSubmissionError, match=r"its notes in .* are missing"):
+        task.run()
+    assert len(mirakl_sandbox.journal(REFUND)) == 100
+
+
+def test_actions_that_need_no_reading_do_not_wait(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object
+) -> None:
+    placed = mirakl_sandbox.place_orders(150)
+    orders = mirakl_sandbox.orders()
+    rows = [
+        {"order_id": order_id, "order_line_id": line["id"]}
+        for order_id in placed
+        for line in orders[order_id]["order_lines"]
+    ]
+    task = worker(
+        lambda: MiraklConnectAcceptOrdersOperator(
+            task_id="task", source=rows, deferrable=True, wait_for_completion=False
+        )
+    )
+    assert len(task.run()["action_ids"]) == 150
+    assert not task.deferrals
+    assert not mirakl_sandbox.journal(LISTING)
