@@ -89,15 +89,13 @@ class ActionRun:
         self._book = book
         kept = read_plan(self._folder, book.plan) if book.entries else None
         if kept is not None:
-            log.info(
-                "Continuing with the rows that a previous try planned; it sent %d actions", len(book.entries)
-            )
+            log.info("Continuing with the rows that were planned; %d actions were sent", len(book.entries))
             self._groups = kept
             return
         self._groups = read()
         if book.entries and plan_hash(self._groups) != book.plan:
             raise self._unclear(
-                f"A previous try sent {len(book.entries)} actions for other rows, and its plan in {self._folder} is "
+                f"This task has sent {len(book.entries)} actions for other rows, and the plan in {self._folder} is "
                 "missing. Check which orders were changed, and send the others in another Dag run",
                 final=True,
             )
@@ -156,9 +154,7 @@ class ActionRun:
         """How many actions were sent or refused, and how many there are."""
         return len(self._book.entries), len(self._groups)
 
-    def send(
-        self, client: Client, senders: Senders, *, resend: bool, patience: float, begins: bool = True
-    ) -> None:
+    def send(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
         """Send what was not sent.
 
         If an action adds something, its orders are read first: only then can a later try determine what this action has
@@ -167,13 +163,10 @@ class ActionRun:
         :param senders: which tasks send actions for which orders.
         :param resend: whether to send an action again if the order does not show that a previous try carried it out.
         :param patience: seconds that this may wait until orders may be read.
-        :param begins: whether a try begins; else it continues after a wait.
         :raises MiraklUnclearSubmissionError: an order does not show it; you decide.
         :raises MiraklNotYetError: the orders may only be read later. Nothing is lost: wait, and call this again.
         :raises MiraklRateLimitError: the same, after a 429.
         """
-        if begins:
-            self._drop_refused()
         self._clear_up(client, senders, resend=resend, patience=patience)
         kind, places = self._kind, map(str, range(len(self._groups)))
         for some in _batches([place for place in places if place not in self._book.entries]):
@@ -188,16 +181,12 @@ class ActionRun:
                     senders.note(entity_id, entry.at)
                 self._send_one(client, place, entry)
 
-    def _drop_refused(self) -> None:
-        """Forget the actions that Mirakl refused in a previous try because it was busy with their order."""
-        entries = self._book.entries
-        for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
-            if entries[place].code in BUSY:
-                del entries[place]
-
     def _clear_up(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
         """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
         kind, entries = self._kind, self._book.entries
+        for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
+            if entries[place].code in BUSY:
+                del entries[place]
         left = []
         for some in _batches([(place, entry) for place, entry in entries.items() if entry.phase == "intent"]):
             ids = sorted({self._entity_id(place) for place, _ in some})

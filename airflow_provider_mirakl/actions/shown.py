@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
 from airflow_provider_mirakl.api.orders import list_order_documents, list_orders
-from airflow_provider_mirakl.api.paging import PageWalk
 from airflow_provider_mirakl.api.returns import list_returns
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError
 
@@ -74,10 +73,8 @@ def messages(
 
 def _listed(client: Client, first: Call[Page[dict[str, Any]]], patience: float) -> Iterator[dict[str, Any]]:
     """Every item of a listing."""
-    walk = PageWalk(first)
-    while walk.following is not None:
-        max_wait = patience if walk.following is first else LONGEST_WAIT
-        yield from walk.arrived(client.send(walk.following, max_wait=max_wait)).items
+    for page in client.pages(first, max_wait=patience, later=LONGEST_WAIT):
+        yield from page.items
 
 
 def _order_of(conversation: Mapping[str, Any]) -> object:

@@ -209,14 +209,20 @@ class Client(_Shared):
         """
         return drive(self._exchange(call, max_wait), functools.partial(self._perform, opened=[]))
 
-    def pages(self, call: Call[Page[T]], *, max_wait: float | None = None) -> Iterator[Page[T]]:
+    def pages(
+        self, call: Call[Page[T]], *, max_wait: float | None = None, later: float | None = None
+    ) -> Iterator[Page[T]]:
         """Every page of a listing, one at a time.
 
+        :param max_wait: longest single wait in seconds, as for :meth:`send`.
+        :param later: the same for the pages after the first, if it differs. A reading that stops between two pages must
+            begin again, so they may be worth a longer wait.
         :raises MiraklReplyError: when a page leads back to one already seen.
         """
         walk = PageWalk(call)
         while walk.following is not None:
             yield walk.arrived(self.send(walk.following, max_wait=max_wait))
+            max_wait = max_wait if later is None else later
 
     @contextlib.contextmanager
     def stream(self, call: Call[T], *, max_wait: float | None = None) -> Iterator[Download[Iterator[bytes]]]:
@@ -334,11 +340,14 @@ class AsyncClient(_Shared):
         """Send a call and read its result. See :meth:`Client.send`."""
         return await drive_async(self._exchange(call, max_wait), functools.partial(self._perform, opened=[]))
 
-    async def pages(self, call: Call[Page[T]], *, max_wait: float | None = None) -> AsyncIterator[Page[T]]:
+    async def pages(
+        self, call: Call[Page[T]], *, max_wait: float | None = None, later: float | None = None
+    ) -> AsyncIterator[Page[T]]:
         """Every page of a listing, one at a time. See :meth:`Client.pages`."""
         walk = PageWalk(call)
         while walk.following is not None:
             yield walk.arrived(await self.send(walk.following, max_wait=max_wait))
+            max_wait = max_wait if later is None else later
 
     @contextlib.asynccontextmanager
     async def stream(

@@ -284,8 +284,11 @@ class JobRun:
             return
         submitter = self._submitter(client, book)
         for index, (call, items) in enumerate(task.submissions(task.caller, book)):
+            known = book.entry(index)
+            asks = known is None or known.phase == "intent"
             products = submitter.submit(index, call, items)
-            self._refused_since = None
+            if asks:
+                self._refused_since = None
             if products is not None:
                 push(key="product_import_id", value=products)
             push(key="job_ids", value=book.texts)

@@ -36,6 +36,8 @@ from airflow_provider_mirakl.runtime.choices import OnUnclear
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
+LONGEST_WAIT = 600.0
+"""Seconds that the later pages of the list may wait for their turn: a reading that stopped would begin again."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks must differ to count as different."""
 Resolved = Literal["adopted", "send"]
@@ -85,7 +87,7 @@ class Claims:
 class Search:
     """What one try knows of lost replies. A deferral keeps it.
 
-    :param lost: number of submissions whose reply was lost.
+    :param lost: number of submissions whose reply was lost, and whose job was not found.
     :param looks: how often Mirakl's list was read for the last of them, since ``looking_since``.
     :param looking_since: in seconds since the epoch; ``None`` if nothing is searched for.
     """
@@ -261,6 +263,7 @@ class Submitter:
                 )
                 self.book.submitted(entry, finding.proven)
                 self.claims.note(finding.proven)
+                self.search.lost = max(0, self.search.lost - 1)
                 return "adopted"
             if finding.absent:
                 self.log.warning(
@@ -292,15 +295,16 @@ class Submitter:
         lines = self.lines() if entry.items is None else entry.items
         search = self.search
         search.looking_since = search.looking_since or time.time()
+        end = search.looking_since + self.longest_search
         while True:
-            statuses, clock = self._listed(entry)
+            statuses, clock = self._listed(entry, end)
             search.looks += 1
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
             taken = {*self.book.known_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
             )
-            if finding.pending and time.time() <= search.looking_since + self.longest_search:
+            if finding.pending and time.time() < end:
                 if search.looks == 1:
                     self.log.info(
                         "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
@@ -311,30 +315,46 @@ class Submitter:
                 search.looks, search.looking_since = 0, None
                 return finding
 
-    def _listed(self, entry: Entry) -> tuple[list[dict[str, Any]], float]:
-        """Mirakl's list since a submission, and how far Mirakl's clock is ahead."""
+    def _listed(self, entry: Entry, end: float) -> tuple[list[dict[str, Any]], float]:
+        """Mirakl's list since a submission, and how far Mirakl's clock is ahead.
+
+        :param end: when the search ends, in seconds since the epoch.
+        """
         assert self.kind.listing is not None  # noqa: S101 - asked before
         while True:
             clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
             listing = self.kind.listing(self.caller, earliest(entry, clock), ())
-            # Mirakl permits a look every minute, and recommends five.
-            seconds = self.client.next_permitted(listing.operation, listing.paced_by)
-            seconds *= max(1, min(self.search.looks, 5))
-            if seconds > 0:
+            if (seconds := self._until_look(listing, end)) > 0:
                 self.log.info("Looking into Mirakl's list again at %s", clock_time(time.time() + seconds))
                 self.pause(seconds)
             try:
-                statuses = [status for page in self.client.pages(listing) for status in page.items]
+                pages = self.client.pages(listing, max_wait=self.max_wait, later=LONGEST_WAIT)
+                statuses = [status for page in pages for status in page.items]
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
+                self._note_clock(entry)
+                if time.time() > end:
+                    raise
                 self.postpone(wait)
                 continue
-            told = self.client.clock_offset or 0.0
-            if entry.clock is None and abs(told - clock) > CLOCK_TOLERANCE:
-                # Only this reply showed Mirakl's clock, so the list was read from the wrong time.
-                entry.clock = told
-                self.book.save()
-                continue
+            if self._note_clock(entry) and abs((entry.clock or 0.0) - clock) > CLOCK_TOLERANCE:
+                continue  # only this reply showed Mirakl's clock, so the list was read from the wrong time
             return statuses, clock
+
+    def _until_look(self, listing: Call[Any], end: float) -> float:
+        """Seconds until the next look. Mirakl permits one a minute, and recommends one every five minutes."""
+        permitted = self.client.next_permitted(listing.operation, listing.paced_by)
+        return max(permitted, min(permitted * min(self.search.looks, 5), end - time.time()))
+
+    def _note_clock(self, entry: Entry) -> bool:
+        """Note how far Mirakl's clock is ahead of this machine's, whose time the entry has; true if that was not known.
+
+        The next look may be made on another machine.
+        """
+        if entry.clock is not None or self.client.clock_offset is None:
+            return False
+        entry.clock = self.client.clock_offset
+        self.book.save()
+        return True
 
 
 def _unpaced(call: Call[Any]) -> Call[Any]:

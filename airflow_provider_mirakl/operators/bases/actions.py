@@ -59,12 +59,12 @@ class Sending:
     """What the next stay of a task that defers while it sends must know.
 
     :param began: when its try began.
-    :param count: how many actions had been sent or refused before the last wait; ``None`` if there was none.
+    :param count: how many actions had been sent or refused before the last wait.
     :param refused_since: when Mirakl first refused to show the next orders.
     """
 
-    began: float | None
-    count: int | None = None
+    began: float | None = None
+    count: int = 0
     refused_since: float | None = None
 
 
@@ -178,13 +178,14 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
 
         :raises MiraklUnclearSubmissionError: the notes are missing.
         """
-        if event is None:  # as in resume
+        if not isinstance(event, Mapping):  # as in resume
             return self.execute(context)
         run = TaskRun(context, self.work_folder, begins=False)
         actions = self._actions(run)
-        actions.take_up()
-        state = event.get("state", {}) if isinstance(event, Mapping) else {}
-        return self._carry_out(context, run, actions, Sending(**state))
+        state = event["state"]
+        sending = Sending(**{name: state[name] for name in Sending.__slots__ if name in state})
+        actions.begin(self._read, may_have_sent=sending.count > 0)
+        return self._carry_out(context, run, actions, sending)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Continue with what the trigger found.
@@ -247,7 +248,6 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
                     senders,
                     resend=self.on_unclear == "resend",
                     patience=SHORTEST_DEFERRAL if self.deferrable else LONGEST_WAIT,
-                    begins=sending.count is None,
                 )
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
                 count, planned = actions.progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklJobFailedError,
+    MiraklRateLimitError,
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.jobs.book import JobBook
@@ -115,6 +117,65 @@ def test_no_worker_waits_for_the_next_look(importing: Importing, mirakl_sandbox:
     assert sorted(set(looks)) == list(
         range(1, len(mirakl_sandbox.journal("OF04"))) if task.make().deferrable else []
     )
+
+
+@WAITS
+def test_mirakl_s_clock_is_noted_before_another_worker_may_look(
+    importing: Importing, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The time of the submission is by the clock of the machine that sent it, and so must be its difference."""
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    mirakl_sandbox.fault("status", "OF04", status=429, retry_after=1, times=1)
+    task, noted = importing(wait_for_completion=False), []
+
+    def read() -> None:
+        (book,) = (tmp_path / "work").rglob("job.json")
+        noted.append(json.loads(book.read_text())["content"]["entries"][0]["clock"])
+
+    task.meanwhile = read
+    task.run()
+    assert None not in noted
+    assert bool(noted) is task.make().deferrable
+
+
+def several(worker: Any, deferrable: bool, **options: Any) -> Any:
+    """Three offers, each a call of OF24, and a search for what is lost."""
+    source = [
+        {
+            "shop_sku": f"O-{number}", "product_id": f"SKU-00{number}", "product_id_type": "SKU", "price": 10,
+            "quantity": 1, "state_code": "11", "update_delete": "update",
+        }
+        for number in (1, 2, 3)
+    ]  # fmt: skip
+    options = {
+        "batch_size": 1, "on_unclear": "search", "max_failed_items": None, "deferrable": deferrable,
+        "mirakl_conn_id": "mirakl_shop", "wait_for_completion": False,
+    } | options  # fmt: skip
+    return worker(lambda: MiraklUpsertOffersOperator(task_id="task", source=source, **options))
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_lost_reply_whose_import_was_found_does_not_count_against_the_next(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object, deferrable: bool
+) -> None:
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    mirakl_sandbox.fault("reset_after", "OF24", times=1)
+    mirakl_sandbox.fault("reset_before", "OF24", skip=1, times=1)
+    result = several(worker, deferrable).run()
+    assert len(set(result["job_ids"])) == 3
+    assert len(mirakl_sandbox.journal("OF24")) == 4
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_later_batch_that_is_refused_without_end_ends(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object, deferrable: bool
+) -> None:
+    """That the first one is known does not begin the count anew."""
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.fault("status", "OF24", status=429, retry_after=1, skip=1, times=10_000)
+    with pytest.raises(MiraklRateLimitError):
+        several(worker, deferrable, timeout=3).run()
 
 
 @WAITS

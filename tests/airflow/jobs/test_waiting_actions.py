@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.client.pacing import PACER
-from airflow_provider_mirakl.exceptions import MiraklRateLimitError, MiraklUnclearSubmissionError
+from airflow_provider_mirakl.exceptions import (
+    MiraklItemsFailedError,
+    MiraklRateLimitError,
+    MiraklUnclearSubmissionError,
+)
 from airflow_provider_mirakl.operators.connect_orders import (
     MiraklConnectAcceptOrdersOperator,
     MiraklConnectRefundOrdersOperator,
 )
 from airflow_provider_mirakl.sandbox import Sandbox
+from airflow_provider_mirakl.sandbox.systems import orders
 
 pytestmark = [
     pytest.mark.airflow,
@@ -27,14 +32,14 @@ REFUND, LISTING = "v2-refundOrderLines", "v2-listOrders"
 
 def refunds(sandbox: Sandbox, count: int) -> list[dict[str, Any]]:
     placed = sandbox.place_orders(count, status="SHIPPED")
-    orders = sandbox.orders()
+    shown = sandbox.orders()
     return [
         {
             "order_id": order_id, "order_line_id": line["id"], "quantity": line["quantity"],
             "price": line["price"]["amount"], "shipping_price": 0, "currency": "EUR", "reason": "DEFECT",
         }
         for order_id in placed
-        for line in orders[order_id]["order_lines"][:1]
+        for line in shown[order_id]["order_lines"][:1]
     ]  # fmt: skip
 
 
@@ -100,14 +105,35 @@ def test_a_refusal_without_end_ends(refund: Any, mirakl_sandbox: Sandbox, deferr
 
 
 @anywhere
-def test_an_action_refused_before_a_wait_is_not_sent_again_after_it(
-    refund: Any, mirakl_sandbox: Sandbox, deferrable: bool
+def test_what_mirakl_was_too_busy_for_is_sent_by_a_retry_that_must_wait(
+    refund: Any, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
-    """A retry would send it again, since Mirakl was busy; the same try does not, wherever it waited."""
-    mirakl_sandbox.fault("status", REFUND, status=400, code="UNAVAILABLE", times=1)
-    rows = refunds(mirakl_sandbox, 150)
-    assert len(refund(rows, deferrable=deferrable).run()["action_ids"]) == 149
-    assert len(mirakl_sandbox.journal(REFUND)) == 150
+    step, left = orders.STEPS["refund"], [1]
+
+    def busy(*args: Any, **more: Any) -> Any:
+        if left:
+            left.pop()
+            raise orders.RefusedError("UNAVAILABLE", "Try again later.")
+        return step(*args, **more)
+
+    monkeypatch.setitem(orders.STEPS, "refund", busy)
+    rows = refunds(mirakl_sandbox, 2)
+    task = refund(rows, deferrable=deferrable, wait_for_completion=True)
+    with pytest.raises(MiraklItemsFailedError):
+        task.run()
+    task.ti.try_number += 1
+    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=1)
+    assert task.run()["succeeded"] == 2
+    assert len(mirakl_sandbox.journal(REFUND)) == 3
+
+
+def test_a_plan_that_is_lost_during_a_wait_is_made_again(
+    refund: Any, mirakl_sandbox: Sandbox, tmp_path: Any
+) -> None:
+    """As on another machine, where Airflow has the notes."""
+    task = refund(refunds(mirakl_sandbox, 150), deferrable=True)
+    task.meanwhile = lambda: [path.unlink() for path in (tmp_path / "work").rglob("actions.ndjson")]
+    assert len(set(task.run()["action_ids"])) == len(mirakl_sandbox.journal(REFUND)) == 150
 
 
 def test_notes_that_are_lost_during_a_wait_stop_the_task(
@@ -124,11 +150,11 @@ def test_actions_that_need_no_reading_do_not_wait(
     worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object
 ) -> None:
     placed = mirakl_sandbox.place_orders(150)
-    orders = mirakl_sandbox.orders()
+    shown = mirakl_sandbox.orders()
     rows = [
         {"order_id": order_id, "order_line_id": line["id"]}
         for order_id in placed
-        for line in orders[order_id]["order_lines"]
+        for line in shown[order_id]["order_lines"]
     ]
     task = worker(
         lambda: MiraklConnectAcceptOrdersOperator(

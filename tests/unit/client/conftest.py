@@ -56,9 +56,9 @@ class SyncFace:
     def send(self, call: Call[Any], **kwargs: Any) -> Any:
         return self._client.send(call, **kwargs)
 
-    def pages(self, call: Call[Page[Any]], take: int | None = None) -> list[Page[Any]]:
+    def pages(self, call: Call[Page[Any]], take: int | None = None, **waits: float) -> list[Page[Any]]:
         pages = []
-        for page in self._client.pages(call):
+        for page in self._client.pages(call, **waits):
             pages.append(page)
             if len(pages) == take:
                 break
@@ -116,10 +116,10 @@ class AsyncFace:
     def send(self, call: Call[Any], **kwargs: Any) -> Any:
         return self._runner.run(self._client.send(call, **kwargs))
 
-    def pages(self, call: Call[Page[Any]], take: int | None = None) -> list[Page[Any]]:
+    def pages(self, call: Call[Page[Any]], take: int | None = None, **waits: float) -> list[Page[Any]]:
         async def read() -> list[Page[Any]]:
             pages = []
-            async with contextlib.aclosing(self._client.pages(call)) as walk:
+            async with contextlib.aclosing(self._client.pages(call, **waits)) as walk:
                 async for page in walk:
                     pages.append(page)
                     if len(pages) == take:

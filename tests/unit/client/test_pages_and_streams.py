@@ -16,6 +16,7 @@ from airflow_provider_mirakl.api.connect import list_products
 from airflow_provider_mirakl.api.paging import PageWalk, offset_page, seek_page
 from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
+    MiraklNotYetError,
     MiraklReplyError,
     MiraklServerError,
     MiraklTransportError,
@@ -66,6 +67,18 @@ def test_the_token_is_sent_alone(bench: Any, server: Any, steps: Any) -> None:
     server.script(steps.reply(200, page(1, token="t")), steps.reply(200, page()))
     bench.client(server.url, interval_factor=0).pages(list_products(limit=7))
     assert [seen.target for seen in server.seen] == ["/api/products?limit=7", "/api/products?page_token=t"]
+
+
+def test_later_pages_may_wait_longer_than_the_first(bench: Any, server: Any, steps: Any) -> None:
+    """What a reading has is lost if it stops between two pages."""
+    first = steps.reply(200, page(1, token="t"))
+    server.script(first, first, steps.reply(200, page(2)))
+    client = bench.client(server.url)
+    with pytest.raises(MiraklNotYetError):
+        client.pages(list_products(), max_wait=1.0)
+    bench.pacer.forget()
+    assert items(client.pages(list_products(), max_wait=1.0, later=600.0)) == [1, 2]
+    assert sum(bench.time.slept) > 1.0
 
 
 def test_offset_by_the_link_header(bench: Any, server: Any, steps: Any) -> None:
