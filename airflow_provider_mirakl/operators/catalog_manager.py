@@ -23,7 +23,6 @@ from airflow_provider_mirakl.runtime.arguments import (
     Moment,
     Selection,
     Text,
-    check_range,
 )
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         Templated.
     :param watermark: with ``changes_only``: the file that keeps where the last window ended; default one of the task in
         the work folder. Templated.
-    :param updated_to: only products that changed before this time. Templated.
+    :param updated_to: only products that changed before this time. Cannot be combined with ``changes_only``. Templated.
     :param filters: lists by Mirakl's names (``acceptance_status``, ``validation_status``, ``synchronization_status``,
         ``product_id``, ``product_sku``, ``variant_group_code``, ``catalog``, ``category``, ``rejection_reason``), each
         of 100 values at most. Templated.
@@ -185,9 +184,8 @@ class MiraklExportProductsOperator(ChangesExportOperator):
         """CM52."""
         from airflow_provider_mirakl.api.catalog_manager import start_export
 
-        check_range(("updated_since", "updated_to"), self.since, self.updated_to)
         return start_export(
-            updated_since=self.since,
+            updated_since=self.since_until(self.updated_to),
             updated_to=self.updated_to,
             filters=self._lists(),
             channel=self.channel,

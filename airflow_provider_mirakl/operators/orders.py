@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.bases.exports import ChangesExportOperator
 from airflow_provider_mirakl.runtime.arguments import Codes, Mappings, Maybe, Moment, Selection, check_range
 
@@ -95,13 +94,7 @@ class MiraklExportOrdersOperator(ChangesExportOperator):
     def _export(self, caller: Caller, now: datetime) -> Call[str]:
         from airflow_provider_mirakl.api.marketplace import FIRST_DAY, start_order_export
 
-        if self.changes_only and self.updated_to is not None:
-            raise MiraklConfigurationError(
-                "updated_to cannot be used with changes_only, whose range ends now; leave out updated_to",
-                field="updated_to",
-            )
-        since, created = self.since, self.created_since
-        check_range(("updated_since", "updated_to"), since, self.updated_to)
+        since, created = self.since_until(self.updated_to), self.created_since
         check_range(("created_since", "created_to"), created, self.created_to)
         if since is None and created is None:
             created = FIRST_DAY

@@ -27,6 +27,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Moment,
     Seconds,
     Whole,
+    check_range,
 )
 from airflow_provider_mirakl.runtime.choices import OnChangedFilters, OnLostState, TargetFormat
 from airflow_provider_mirakl.runtime.connections import OnInstance
@@ -228,6 +229,21 @@ class ChangesExportOperator(ExportOperator):
                 "changes_only begins at its own watermark; leave out updated_since", field="changes_only"
             )
         return self._marked().since
+
+    def since_until(self, updated_to: datetime | None) -> datetime | None:
+        """Where the window begins, of an export that may end before now.
+
+        :param updated_to: where it ends; ``None`` for now.
+        :raises MiraklConfigurationError: it ends before it begins; or before the watermark that it would move: what
+            changes in between would never be exported.
+        """
+        if self.changes_only and updated_to is not None:
+            raise MiraklConfigurationError(
+                "updated_to cannot be used with changes_only, whose range ends now; leave out updated_to",
+                field="updated_to",
+            )
+        check_range(("updated_since", "updated_to"), self.since, updated_to)
+        return self.since
 
     def _marked(self) -> MarkedWindow:
         """The window of this stay in a worker."""

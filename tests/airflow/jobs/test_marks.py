@@ -16,6 +16,7 @@ from airflow_provider_mirakl.catalog.state import STATE
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
+    MiraklExportProductsOperator,
     MiraklExportProductStatusOperator,
 )
 from airflow_provider_mirakl.operators.connect import MiraklConnectSyncCatalogOperator
@@ -260,6 +261,15 @@ def test_a_cleared_export_writes_its_target_again_also_after_later_runs(export, 
     assert cleared(first).run()["items"] >= 7
     assert lines(tmp_path / "first.ndjson") >= 7
     assert cleared(second).run()["items"] >= found, "the first run has not taken its window"
+
+
+@pytest.mark.parametrize("kind", [MiraklExportOrdersOperator, MiraklExportProductsOperator])
+def test_a_watermark_does_not_pass_the_end_of_what_was_exported(export, mirakl_sandbox, kind):
+    """It moves to the time of the export: what changed since ``updated_to`` would never be exported."""
+    with pytest.raises(MiraklConfigurationError, match="leave out updated_to") as caught:
+        export(kind, "first", **ORDERS, updated_to="2026-01-01").run()
+    assert caught.value.field == "updated_to"
+    assert not mirakl_sandbox.journal()
 
 
 def test_a_cleared_export_never_moves_the_watermark_back(export, tmp_path, mirakl_sandbox):
