@@ -103,6 +103,14 @@ class ActionRun:
         book.plan = plan_hash(self._groups)
         self._note.write(book)
 
+    def retry_busy(self) -> None:
+        """Forget the actions that failed in a previous try because Mirakl was busy, so that they are sent again."""
+        entries = self._book.entries
+        for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
+            if entries[place].code in BUSY:
+                del entries[place]
+        self._note.write(self._book)
+
     def take_up(self) -> None:
         """Continue after a wait in the triggerer.
 
@@ -184,9 +192,6 @@ class ActionRun:
     def _clear_up(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
         """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
         kind, entries = self._kind, self._book.entries
-        for place in [place for place, entry in entries.items() if entry.phase == "failed"]:
-            if entries[place].code in BUSY:
-                del entries[place]
         left = []
         for some in _batches([(place, entry) for place, entry in entries.items() if entry.phase == "intent"]):
             ids = sorted({self._entity_id(place) for place, _ in some})

@@ -190,8 +190,12 @@ class ExtractWork(OnlyReads):
 
     @property
     def position(self) -> dict[str, Any]:
-        """Pages and rows."""
-        return {"pages": len(self._progress.pages), "rows": self._progress.rows}
+        """Pages and rows, and whether part of another page is in memory only."""
+        return {
+            "pages": len(self._progress.pages),
+            "rows": self._progress.rows,
+            "unfinished": self._unfinished is not None,
+        }
 
     def next_call(self) -> Call[Any] | None:
         """The next page, or the lines of a row of this one; ``None`` when every page is read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.runtime.arguments import check_caller, check_range
 from airflow_provider_mirakl.runtime.downloads import ready_target, write_files
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
-from airflow_provider_mirakl.runtime.waiting import Waits, postpone
+from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL, Waits, postpone
 from airflow_provider_mirakl.runtime.watermark import Marked, MarkedWindow
 
 
@@ -54,12 +54,13 @@ class DirectExport(Waits, Marked, Protocol):
     def resume(self, context: Context, event: object = None) -> dict[str, Any]: ...
 
 
-def export(task: DirectExport, context: Context, *, refused_since: float | None = None) -> dict[str, Any]:
+def export(task: DirectExport, context: Context, state: Mapping[str, Any]) -> dict[str, Any]:
     """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does.
 
-    :param refused_since: when Mirakl first refused the call, in seconds since the epoch, if that was before a wait in
-        the triggerer.
+    :param state: after a wait in the triggerer, in seconds since the epoch: when the try ``began``, and
+        ``refused_since``, when Mirakl first refused the call.
     """
+    began, refused_since = state.get("began") or try_began(context), state.get("refused_since")
     while True:
         try:
             return _export(task, TaskRun(context, task.work_folder, begins=True))
@@ -69,9 +70,9 @@ def export(task: DirectExport, context: Context, *, refused_since: float | None 
                 wait,
                 since=refused_since,
                 limit=Limit("refused_timeout", task.refused_timeout),
-                state={},
+                state={"began": began},
                 resume=task.resume,
-                began=try_began(context),
+                began=began,
             )
 
 
@@ -92,7 +93,13 @@ def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
             field="updated_to",
         )
     with task.hook.get_conn() as client:
-        items = write_files(client, [task.ask(caller, since, until)], storage_path(task.target), "ndjson")
+        items = write_files(
+            client,
+            [task.ask(caller, since, until)],
+            storage_path(task.target),
+            "ndjson",
+            max_wait=SHORTEST_DEFERRAL if task.deferrable else None,
+        )
     if window is not None:
         # Changes after this time are not exported yet, whatever the window.
         window.delivered(min(until, begun))

@@ -70,6 +70,8 @@ def write_files(
     target_format: str,
     items: str | None = None,
     columns: Mapping[str, ColumnKind] | None = None,
+    *,
+    max_wait: float | None = None,
 ) -> int | None:
     """Fetch files one after another and write them as one.
 
@@ -77,10 +79,11 @@ def write_files(
     :param target: the file; it appears when it is complete.
     :param target_format: ``ndjson``, ``csv`` or ``parquet``.
     :param items: the field with the list, if a file may be an object.
+    :param max_wait: see :meth:`~airflow_provider_mirakl.client.http.Client.send`.
     :return: the number of items; ``None`` for CSV, which is not parsed.
     """
     with tempfile.TemporaryDirectory(prefix="mirakl-export-") as folder:
-        pieces = _of_format(_fetched(client, calls, Path(folder)), target_format)
+        pieces = _of_format(_fetched(client, calls, Path(folder), max_wait), target_format)
         if target_format == "csv":
             _join_csv(pieces, target)
             return None
@@ -89,10 +92,12 @@ def write_files(
         return _join_rows(pieces, target, items)
 
 
-def _fetched(client: Client, calls: Sequence[Call[bytes]], folder: Path) -> Iterator[Path]:
+def _fetched(
+    client: Client, calls: Sequence[Call[bytes]], folder: Path, max_wait: float | None
+) -> Iterator[Path]:
     for number, call in enumerate(calls):
         piece = folder / f"{number:06d}"
-        with client.stream(call) as download, piece.open("wb") as file:
+        with client.stream(call, max_wait=max_wait) as download, piece.open("wb") as file:
             for chunk in download.chunks:
                 file.write(chunk)
         if piece.stat().st_size:

@@ -33,6 +33,7 @@ from airflow_provider_mirakl.jobs.book import CLAIM, Claim, Entry, JobBook
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import JobId, JobKind
 from airflow_provider_mirakl.runtime.choices import OnUnclear
+from airflow_provider_mirakl.triggers.poll import dump_error, load_error
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
@@ -90,11 +91,13 @@ class Search:
     :param lost: number of submissions whose reply was lost, and whose job was not found.
     :param looks: how often Mirakl's list was read for the last of them, since ``looking_since``.
     :param looking_since: in seconds since the epoch; ``None`` if nothing is searched for.
+    :param error: what was received instead of the last lost reply, as JSON.
     """
 
     lost: int = 0
     looks: int = 0
     looking_since: float | None = None
+    error: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -150,14 +153,9 @@ class Submitter:
             return None
         if self._resolve(known) == "adopted":
             return None
-        if self.search.lost > 1:  # it waited in the triggerer for the second answer
+        if self.search.lost > 1 and self.search.error is not None:  # the task left the worker between two looks
             self.book.withdraw(index)
-            raise MiraklTransportError(
-                f"{self.kind.code}: two replies were lost, and Mirakl accepted neither submission; a retry submits "
-                "again",
-                operation=self.kind.code,
-                surely_not_sent=True,
-            )
+            raise load_error(self.search.error)
         self._guarded_now(known)
         return self._send(index, call, items)
 
@@ -225,7 +223,7 @@ class Submitter:
             self.book.withdraw(index)
             raise error
         self.log.warning("%s It is not known whether Mirakl accepted it.", error)
-        self.search.lost += 1
+        self.search.lost, self.search.error = self.search.lost + 1, dump_error(error)
         resolved = self._resolve(entry)
         if resolved == "adopted":
             return resolved
@@ -325,7 +323,11 @@ class Submitter:
             clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
             listing = self.kind.listing(self.caller, earliest(entry, clock), ())
             if (seconds := self._until_look(listing, end)) > 0:
-                self.log.info("Looking into Mirakl's list again at %s", clock_time(time.time() + seconds))
+                self.log.info(
+                    "Looking into Mirakl's list again at %s; the search ends at about %s",
+                    clock_time(time.time() + seconds),
+                    clock_time(end),
+                )
                 self.pause(seconds)
             try:
                 pages = self.client.pages(listing, max_wait=self.max_wait, later=LONGEST_WAIT)

@@ -205,15 +205,18 @@ class Trip:
     def wait(self, seconds: float) -> None:
         """Wait: in the triggerer if that pays off, else here."""
         task, journey = self.task, self.journey
-        if task.deferrable and not journey.stays and waiting.pays_off(seconds - journey.early):
+        # What is in memory only would be read again, and refused again.
+        stays = journey.stays or (self.work is not None and self.work.position.get("unfinished", False))
+        if task.deferrable and not stays and waiting.pays_off(seconds - journey.early):
             task.log.info("The triggerer waits for the next call until %s", clock_time(time.time() + seconds))
             task.defer(
                 trigger=MomentTrigger(time.time() + seconds - journey.early, self.state()),
                 method_name=task.resume.__name__,
                 timeout=time_left(task.execution_timeout, journey.began),
             )
-        if not task.deferrable and waiting.pays_off(seconds):
-            task.log.info("Waiting %.0f s in this worker; deferrable=True would free it.", seconds)
+        if waiting.pays_off(seconds):
+            advice = "" if task.deferrable else "; deferrable=True would free it"
+            task.log.info("Waiting %.0f s in this worker%s.", seconds, advice)
         time.sleep(seconds)
 
 

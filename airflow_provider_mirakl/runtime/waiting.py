@@ -16,10 +16,19 @@ from airflow_provider_mirakl.api.refusals import Limit, bounded
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.client.steps import performer
-from airflow_provider_mirakl.exceptions import MiraklNotYetError, MiraklRateLimitError, seconds
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklNotYetError, MiraklRateLimitError, seconds
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-from airflow_provider_mirakl.jobs.waiting import Found, Log, Poll, Schedule, Tolerance, tell_failure, waiting
+from airflow_provider_mirakl.jobs.waiting import (
+    Found,
+    Log,
+    Poll,
+    Schedule,
+    Tolerance,
+    is_wait,
+    tell_failure,
+    waiting,
+)
 from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers, time_left
 from airflow_provider_mirakl.triggers.moment import MomentTrigger
 from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error
@@ -69,26 +78,35 @@ class Wait:
     deadline: float
     max_failures: int
     failures: int = 0
+    permitted_at: float | None = field(default=None, init=False)
+    """When Mirakl permits the call that the last poll could not make; ``None`` if it made all of its calls."""
     notes: dict[str, Any] = field(default_factory=dict)
     log: Log = field(default_factory=lambda: logging.getLogger(__name__))
     what: str = "Mirakl"
 
-    def once(self, client: Client) -> Found | None:
+    def once(self, client: Client, *, leaves: bool = True) -> Found | None:
         """Poll once, now.
 
+        :param leaves: whether the task leaves the worker until the next poll. Then it does not wait here either, until
+            Mirakl permits a call.
         :return: the finding; ``None`` for "not yet", and after a failure that may pass.
         :raises MiraklError: a failure that cannot pass, or one too many.
         """
-        return self._wait(client, time.time(), time.time())
+        return self._wait(client, time.time(), time.time(), max_wait=SHORTEST_DEFERRAL if leaves else None)
 
-    def to_the_end(self, client: Client, *, first: float | None = None) -> Found | None:
+    def to_the_end(
+        self, client: Client, *, first: float | None = None, last: float | None = None
+    ) -> Found | None:
         """Poll repeatedly in this worker.
 
         :param first: time of the first poll; default now.
-        :return: the finding; ``None`` when the deadline has passed.
+        :param last: time of the last poll; default the deadline.
+        :return: the finding; ``None`` when that time has passed.
         :raises MiraklError: a failure that cannot pass, or one too many.
         """
-        return self._wait(client, time.time() if first is None else first, self.deadline)
+        return self._wait(
+            client, time.time() if first is None else first, self.deadline if last is None else last
+        )
 
     def trigger(
         self, *, began: float | None = None, carried: dict[str, str] | None = None, **arguments: Any
@@ -101,6 +119,7 @@ class Wait:
         """
 
         hook = self.hook
+        next_poll = time.time() + self.interval if self.permitted_at is None else self.permitted_at
         self.log.info(
             "The triggerer waits for %s: a poll every %s, until %s at the latest",
             self.what,
@@ -113,7 +132,7 @@ class Wait:
             hook=path_of(hook),
             conn_id=hook.conn_id,
             role=hook.role,
-            first=time.time() + max(self.interval, SHORTEST_DEFERRAL),
+            first=max(next_poll, time.time() + SHORTEST_DEFERRAL),
             interval=self.interval,
             deadline=self.deadline,
             max_failures=self.max_failures,
@@ -129,20 +148,27 @@ class Wait:
         backstop = timedelta(seconds=max(0.0, self.deadline - time.time()) + BACKSTOP)
         return backstop if limit is None else min(limit, backstop)
 
-    def _wait(self, client: Client, first: float, last: float) -> Found | None:
-
+    def _wait(
+        self, client: Client, first: float, last: float, *, max_wait: float | None = None
+    ) -> Found | None:
+        self.permitted_at = None
         poll: Callable[..., Poll] = find_function("poll", self.poll)
         tolerance = Tolerance(self.max_failures, self.failures)
         steps = waiting(
             lambda: poll(self.notes, **self.arguments),
             Schedule(first, self.interval, last),
             tolerance,
-            on_failure=lambda error, tolerance: tell_failure(self.log, error, tolerance),
+            on_failure=self._failed,
         )
         try:
-            return drive(steps, performer(client))
+            return drive(steps, performer(client, max_wait=max_wait))
         finally:
             self.failures = tolerance.failures
+
+    def _failed(self, error: MiraklError, tolerance: Tolerance) -> None:
+        if is_wait(error):
+            self.permitted_at = error.retry_at.timestamp()
+        tell_failure(self.log, error, tolerance)
 
 
 def pause(

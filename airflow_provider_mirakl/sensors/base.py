@@ -64,7 +64,9 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
             def poll_arguments(self):
                 return {"order_id": self.order_id}  # serializable as JSON: sent to the triggerer
 
-    In ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does.
+    In ``poke`` and ``reschedule`` mode the worker makes the poll, with ``deferrable`` the triggerer does. Where the
+    task leaves the worker, a poll does not wait there: a call that is not permitted within ten seconds ends it, and the
+    next poll is made when the call is permitted. So a poll of several paced calls keeps its position in its notes.
     :meth:`conclude` receives the finding, always in the worker; it may raise, and returns the value for XCom.
 
     These rules apply in every mode, although Airflow's own modes differ:
@@ -116,6 +118,7 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         self._began: float | None = None
         self.notes: dict[str, Any] = {}
         self._failed = 0
+        self._permitted_at: float | None = None
 
     @property
     @abstractmethod
@@ -143,7 +146,12 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         return self.poke_interval * self.hook.settings.interval_factor
 
     def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
-        """Airflow's own interval, including backoff, stretched like :meth:`interval`."""
+        """Airflow's own interval, including backoff, stretched like :meth:`interval`.
+
+        A poll that was refused as too early is made as soon as it is permitted.
+        """
+        if self._permitted_at is not None:
+            return max(0.0, self._permitted_at - time.time())
         airflows: float = super()._get_next_poke_interval(*arguments, **keywords)
         return airflows * self.interval() / self.poke_interval
 
@@ -194,10 +202,11 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         before = wait.failures = self._failures(context)
         try:
             with self.hook.get_conn() as client:
-                found = wait.once(client)
+                found = wait.once(client, leaves=self.deferrable or self.reschedule)
         except MiraklError:
             self._note_failures(context, 0)  # a retry starts over
             raise
+        self._permitted_at = wait.permitted_at
         if wait.failures != before:
             self._note_failures(context, wait.failures)
         if found is None:

@@ -75,14 +75,16 @@ class MiraklConnectProductsSensor(MiraklConnectSensor):
             raise MiraklConfigurationError(
                 "exactly one of product_ids and submitted must be set", field="product_ids"
             )
+        begun = self.notes.get("reading")
         if self.submitted is not None:
-            return {"folder": self.submitted, "sample": self.sample, "reader": f"sensor-{self.task_id}"}
+            reader = f"sensor-{self.task_id}"
+            return {"folder": self.submitted, "sample": self.sample, "reader": reader, "begun": begun}
         if len(self.product_ids) > MAX_IDS:
             raise MiraklConfigurationError(
                 f"product_ids must be {MAX_IDS:,} ids or fewer, not {len(self.product_ids):,}; for more, use submitted",
                 field="product_ids",
             )
-        return {"product_ids": self.product_ids, "expect": self.expect}
+        return {"product_ids": self.product_ids, "expect": self.expect, "begun": begun}
 
     @property
     def awaited(self) -> str:

@@ -25,28 +25,37 @@ def catalog_matches(
     folder: str | None = None,
     sample: int | None = None,
     reader: str = "sensor",
+    begun: dict[str, Any] | None = None,
 ) -> Poll:
     """Whether the catalog is as expected.
 
+    :param notes: keeps under ``reading`` how far this round has come: a poll that Mirakl refuses ends, and the next one
+        continues at the same page.
     :param product_ids: products that should be present or absent.
     :param folder: folder of a plan, whose products should be as submitted.
     :param sample: products of the plan to check.
     :param reader: name of the folder for the stored pages.
+    :param begun: a reading that was begun in another process.
     """
+    reading: dict[str, Any] = notes.setdefault("reading", dict(begun or {}))
     if folder is None:
-        return (yield from _ids_match(set(product_ids or ()), expect))
-    return (yield from _plans_match(folder, sample, reader))
+        found = yield from _ids_match(reading, set(product_ids or ()), expect)
+    else:
+        found = yield from _plans_match(reading, folder, sample, reader)
+    reading.clear()
+    return found
 
 
-def _ids_match(wanted: set[str], expect: str) -> Poll:
-    seen: set[str] = set()
-    following: Call[Page[Product]] | None = list_products()
+def _ids_match(reading: dict[str, Any], wanted: set[str], expect: str) -> Poll:
+    seen: set[str] = set(reading.get("seen", ()))
+    following: Call[Page[Product]] | None = list_products(page_token=reading.get("page_token"))
     while following is not None:
         page = yield from send(following)
         seen |= wanted.intersection(str(product.get("id")) for product in page.items)
         if seen and (expect == "absent" or seen == wanted):
             break
         following = page.following
+        reading |= {"page_token": _token(following), "seen": sorted(seen)}  # JSON has no sets
     waiting = wanted - seen if expect == "present" else seen
     if not waiting:
         return {"succeeded": len(wanted)}
@@ -58,13 +67,15 @@ def _ids_match(wanted: set[str], expect: str) -> Poll:
     return None
 
 
-def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
-    verifiers = yield from blocking(partial(_open, folder, sample, reader))
-    following: Call[Page[Product]] | None = list_products() if verifiers else None
+def _plans_match(reading: dict[str, Any], folder: str, sample: int | None, reader: str) -> Poll:
+    verifiers = yield from blocking(partial(_open, folder, sample, reader, reading))
+    first = list_products(page_token=reading.get("page_token"))
+    following: Call[Page[Product]] | None = first if verifiers else None
     while following is not None:
         page = yield from send(following)
         complete = yield from blocking(partial(_see, verifiers, page.items))
         following = None if complete else page.following
+        reading |= {"page_token": _token(following), "pages": reading.get("pages", 0) + 1}
     found = yield from blocking(partial(_compared, verifiers))
     if not found.waiting:
         return {"succeeded": sum(found.counts.values())}
@@ -72,10 +83,17 @@ def _plans_match(folder: str, sample: int | None, reader: str) -> Poll:
     return None
 
 
-def _open(folder: str, sample: int | None, reader: str) -> list[Verifier]:
+def _token(call: Call[Page[Product]] | None) -> str | None:
+    return None if call is None else str(dict(call.params)["page_token"])
+
+
+def _open(folder: str, sample: int | None, reader: str, reading: dict[str, Any]) -> list[Verifier]:
     verifiers = [Verifier(plan, sample=sample, folder=reader) for plan in plans_in(storage_path(folder))]
-    for verifier in verifiers:
-        verifier.restart()
+    if not reading or any(verifier.pages != reading["pages"] for verifier in verifiers):
+        # Another round; or the pages of this one are on another disk.
+        reading.clear()
+        for verifier in verifiers:
+            verifier.restart()
     return verifiers
 
 

@@ -171,6 +171,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         )
         if self.preview:
             return self._told(run, actions.preview())
+        actions.retry_busy()
         return self._carry_out(context, run, actions, Sending(began=run.started))
 
     def resume_sending(self, context: Context, event: object = None) -> dict[str, Any]:

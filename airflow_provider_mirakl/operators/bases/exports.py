@@ -362,7 +362,7 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         """Call, write, move the watermark; if Mirakl does not permit the call yet, wait until it does."""
         from airflow_provider_mirakl.runtime.direct_export import export
 
-        return export(self, context)
+        return export(self, context, {})
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
         """Make the call after the wait in the triggerer.
@@ -372,4 +372,4 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         from airflow_provider_mirakl.runtime.direct_export import export
 
         state = event.get("state") if isinstance(event, dict) else None
-        return export(self, context, refused_since=(state or {}).get("refused_since"))
+        return export(self, context, state or {})

@@ -159,7 +159,7 @@ class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
 
     def _wait(self, context: Context, run: TaskRun, repair: RepairRun) -> dict[str, Any] | None:
         """Wait until every product has an answer, in the triggerer if that pays off."""
-        from airflow_provider_mirakl.runtime.waiting import Wait, pays_off
+        from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL, Wait, pays_off
 
         question, hook = repair.question, self.mirakl_hook
         if question is None or hook is None:
@@ -175,10 +175,14 @@ class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
             log=self.log,
         )
         with hook.get_conn() as client:
-            found = wait.once(client)
+            found = wait.once(client, leaves=self.deferrable)
+            if found is None and self.deferrable and not pays_off(interval):
+                # Shorter than a deferral: the answer may be there before the triggerer would be.
+                soon = min(wait.deadline, now + SHORTEST_DEFERRAL)
+                found = wait.to_the_end(client, first=now + interval, last=soon)
             if found is not None or not self.timeout:
                 return found
-            if self.deferrable and pays_off(interval):
+            if self.deferrable:
                 self.log.info(
                     "Waiting in the triggerer for %d products, at most %d s.",
                     len(repair.repair.products),

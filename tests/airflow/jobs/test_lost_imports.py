@@ -125,7 +125,7 @@ def test_mirakl_s_clock_is_noted_before_another_worker_may_look(
 ) -> None:
     """The time of the submission is by the clock of the machine that sent it, and so must be its difference."""
     mirakl_sandbox.fault("reset_after", "OF01", times=1)
-    mirakl_sandbox.fault("status", "OF04", status=429, retry_after=1, times=1)
+    mirakl_sandbox.fault("throttle", "OF04", retry_after="1", times=1)
     task, noted = importing(wait_for_completion=False), []
 
     def read() -> None:
@@ -173,7 +173,7 @@ def test_a_later_batch_that_is_refused_without_end_ends(
 ) -> None:
     """That the first one is known does not begin the count anew."""
     mirakl_sandbox.world.settings.limits = "off"
-    mirakl_sandbox.fault("status", "OF24", status=429, retry_after=1, skip=1, times=10_000)
+    mirakl_sandbox.fault("throttle", "OF24", retry_after="1", skip=1, times=10_000)
     with pytest.raises(MiraklRateLimitError):
         several(worker, deferrable, timeout=3).run()
 

@@ -89,7 +89,7 @@ def test_every_order_gets_its_action_once(refund: Any, mirakl_sandbox: Sandbox, 
 
 @anywhere
 def test_a_refusal_by_mirakl_is_waited_for(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
-    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=3)
+    mirakl_sandbox.fault("throttle", LISTING, retry_after="1", times=3)
     task = refund(refunds(mirakl_sandbox, 2), deferrable=deferrable)
     assert len(task.run()["action_ids"]) == 2
     assert bool(moments(task)) is deferrable
@@ -97,7 +97,7 @@ def test_a_refusal_by_mirakl_is_waited_for(refund: Any, mirakl_sandbox: Sandbox,
 
 @anywhere
 def test_a_refusal_without_end_ends(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
-    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=1_000)
+    mirakl_sandbox.fault("throttle", LISTING, retry_after="1", times=1_000)
     task = refund(refunds(mirakl_sandbox, 2), timeout=3, deferrable=deferrable)
     with pytest.raises(MiraklRateLimitError):
         task.run()
@@ -122,7 +122,7 @@ def test_what_mirakl_was_too_busy_for_is_sent_by_a_retry_that_must_wait(
     with pytest.raises(MiraklItemsFailedError):
         task.run()
     task.ti.try_number += 1
-    mirakl_sandbox.fault("status", LISTING, status=429, retry_after=1, times=1)
+    mirakl_sandbox.fault("throttle", LISTING, retry_after="1", times=1)
     assert task.run()["succeeded"] == 2
     assert len(mirakl_sandbox.journal(REFUND)) == 3
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklNotYetError
 from airflow_provider_mirakl.operators.products import MiraklImportProductsOperator
-from airflow_provider_mirakl.runtime import job_run
+from airflow_provider_mirakl.runtime import job_run, waiting
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def sleep(seconds: float) -> None:
         clock.now += seconds
 
-    monkeypatch.setattr(job_run, "time", SimpleNamespace(time=lambda: clock.now, sleep=sleep))
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(time=lambda: clock.now, sleep=sleep))
     return clock
 
 
