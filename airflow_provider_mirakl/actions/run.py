@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_mirakl.actions.attachments import MakePath
 from airflow_provider_mirakl.actions.book import (
@@ -39,7 +39,7 @@ from airflow_provider_mirakl.exceptions import (
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.log_groups import log_lines
-from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
+from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter, Status
 
 if TYPE_CHECKING:
     from airflow_provider_mirakl.client.http import Client
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+_STATUSES: dict[str, Status] = {"done": "succeeded", "failed": "failed"}
+"""What the phase of an action says of its rows; other phases say nothing yet."""
 
 
 class ActionRun:
@@ -151,11 +154,6 @@ class ActionRun:
             for entry in self._book.entries.values()
             if entry.phase == "submitted" and entry.action_id
         ]
-
-    @property
-    def sent(self) -> dict[str, Any]:
-        """The result of a task that does not wait."""
-        return {"action_ids": self.action_ids, "orders": len(self._groups), "folder": str(self._folder)}
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -287,7 +285,7 @@ class ActionRun:
         self._note.write(self._book)
 
     def conclude(self, found: Mapping[str, Any] | None, timeout: float) -> dict[str, Any]:
-        """Note how the actions ended, and write the outcome of each row.
+        """Note how the actions ended, and evaluate them.
 
         :param found: the finding of the poll; ``None`` if there was nothing to wait for, or it took too long.
         :param timeout: the longest wait, in seconds.
@@ -301,13 +299,26 @@ class ActionRun:
                 "retry waits for them",
                 job_ids=self.pending,
             )
+        return self.evaluate()
+
+    def evaluate(self) -> dict[str, Any]:
+        """Write the outcome of each row, and return the result of the task.
+
+        Rows of an action that is not known to have ended are unknown: a task that does not wait has them.
+        """
         with OutcomeWriter(self._folder / "outcome.ndjson", job_ids=self.action_ids) as writer:
             for index, group in enumerate(self._groups):
                 entry = self._book.entries[str(index)]
-                status: Literal["succeeded", "failed"] = "succeeded" if entry.phase == "done" else "failed"
+                status, message = _STATUSES.get(entry.phase, "unknown"), entry.message
+                if status == "unknown":
+                    message = f"action {entry.action_id} was not waited for"
                 for row in group:
-                    writer.add(ItemResult(self._kind.item_id(row), status, entry.code, entry.message))
-        return writer.outcome.summary() | self.sent
+                    writer.add(ItemResult(self._kind.item_id(row), status, entry.code, message))
+        return writer.outcome.summary() | {
+            "action_ids": self.action_ids,
+            "orders": len(self._groups),
+            "folder": str(self._folder),
+        }
 
     # Helpers
 

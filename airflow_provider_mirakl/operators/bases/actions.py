@@ -82,6 +82,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
     :param preview: read, check and log what would be sent, but send nothing.
     :param max_orders: largest number of orders, or returns, of one task. With more the whole source is rejected.
     :param wait_for_completion: wait for the end of the actions. Without it the task ends with the ids, for a sensor.
+        Rows that Mirakl refused at once have failed then, too; the others are unknown.
     :param deferrable: wait in the triggerer; default Airflow's ``[operators] default_deferrable``.
     :param poll_interval: seconds between two polls; Mirakl recommends 300 and permits 60 for each action.
     :param timeout: longest wait in seconds, or a timedelta. The actions continue, and a retry waits for them.
@@ -231,7 +232,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
             self._send(client, actions, self._senders(run, client), sending)
             context["ti"].xcom_push(key="action_ids", value=actions.action_ids)
             if actions.pending and not self.wait_for_completion:
-                return self._told(run, actions.sent)
+                return self._checked(run, actions.evaluate())
             found = self._wait(actions, client, sending.began) if actions.pending else None
         return self._concluded(run, actions, found)
 
@@ -305,7 +306,9 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         return found
 
     def _concluded(self, run: TaskRun, actions: ActionRun, found: Mapping[str, Any] | None) -> dict[str, Any]:
-        result = actions.conclude(found, self.timeout)
+        return self._checked(run, actions.conclude(found, self.timeout))
+
+    def _checked(self, run: TaskRun, result: dict[str, Any]) -> dict[str, Any]:
         self.check_items(run, result)
         return self._told(run, result)
 

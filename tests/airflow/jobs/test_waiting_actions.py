@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +165,33 @@ def test_actions_that_need_no_reading_do_not_wait(
     assert len(task.run()["action_ids"]) == 150
     assert not task.deferrals
     assert not mirakl_sandbox.journal(LISTING)
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_what_mirakl_refuses_at_once_has_failed_although_the_task_does_not_wait(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object, status: int
+) -> None:
+    placed = mirakl_sandbox.place_orders(2)
+    shown = mirakl_sandbox.orders()
+    rows = [
+        {"order_id": order_id, "order_line_id": shown[order_id]["order_lines"][0]["id"]}
+        for order_id in placed
+    ]
+    mirakl_sandbox.fault("status", "v2-acceptOrderLines", status=status, skip=1, times=1)
+    options: dict[str, Any] = {"task_id": "task", "source": rows, "wait_for_completion": False}
+    task = worker(lambda: MiraklConnectAcceptOrdersOperator(**options))
+    with pytest.raises(MiraklItemsFailedError, match="1 of 2 items failed; 0 are allowed"):
+        task.run()
+    (action_id,) = task.pushed["action_ids"]
+    assert task.pushed["return_value"]["action_ids"] == [action_id]
+
+    options["max_failed_ratio"] = 0.5
+    task.ti.try_number += 1
+    result = task.run()
+    counts = [result[name] for name in ("sent", "succeeded", "failed", "unknown")]
+    assert counts == [2, 0, 1, 1]
+    (path,) = result["rows"]
+    first, second = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    assert (first["status"], first["message"]) == ("unknown", f"action {action_id} was not waited for")
+    assert (second["status"], second["code"]) == ("failed", str(status))
+    assert len(mirakl_sandbox.journal("v2-acceptOrderLines")) == 2, "a retry sends neither again"
