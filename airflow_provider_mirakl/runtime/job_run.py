@@ -226,7 +226,7 @@ class JobRun:
         with task.expiring(), task.hook.get_conn() as client:
             self._submit(client, book)
             if not task.wait_for_completion:
-                result = task.begun(run, book) | task.described
+                result = task.begun(run, book)
                 run.tell_assets(task, result)
                 return result
             return self.conclude(client, book, self._await_end(client, book))

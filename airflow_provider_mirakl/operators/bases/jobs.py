@@ -212,7 +212,7 @@ class MiraklJobOperator(OfJob, MiraklBaseOperator):
 
     def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
         """The result of a task that does not wait."""
-        return {"job_ids": book.texts, "folder": str(run.folder)}
+        return {"job_ids": book.texts, "folder": str(run.folder)} | self.described
 
     # What all subclasses share
 

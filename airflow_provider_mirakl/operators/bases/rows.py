@@ -7,6 +7,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_mirakl.exceptions import (
@@ -58,8 +59,8 @@ class RowsJobOperator(CheckedJobOperator):
     :param strip: take white space from both ends of a table's cells. Templated.
     :param on_invalid: ``fail`` rejects the whole source when an object is wrong, before any call; ``reject`` writes
         wrong objects to a rejects file with the reasons and sends the others. Rejected objects count as failed for
-        ``max_failed_items`` and ``max_failed_ratio``, which are compared when the jobs have ended; if every object is
-        rejected, the task fails. Templated.
+        ``max_failed_items`` and ``max_failed_ratio``, which are compared when the jobs have ended, or, without
+        ``wait_for_completion``, when they are submitted; if every object is rejected, the task fails. Templated.
     """
 
     source = Table()
@@ -231,11 +232,27 @@ class RowsJobOperator(CheckedJobOperator):
         return {"rejected": self.book.rejected}
 
     def begun(self, run: TaskRun, book: JobBook) -> dict[str, Any]:
-        """The result of a task that does not wait."""
-        return super().begun(run, book) | {
-            "rejected": book.rejected,
-            "rejects": str(self._rejected) if self._has_rejected else None,
-        }
+        """The result of a task that does not wait: rejected objects have failed, those that were sent are unknown.
+
+        :raises MiraklItemsFailedError: more were rejected than allowed. The others were sent.
+        """
+        from airflow_provider_mirakl.outcome import OutcomeWriter
+
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with OutcomeWriter(run.folder / "outcome.ndjson") as writer:
+            writer.add_all(self.rejected(book))
+        sent = sum(entry.items or 0 for entry in book.entries)
+        outcome = replace(writer.outcome, sent=sent, unknown=sent)
+        result = (
+            outcome.summary()
+            | super().begun(run, book)
+            | {
+                "rejected": book.rejected,
+                "rejects": str(self._rejected) if self._has_rejected else None,
+            }
+        )
+        self.check_items(run, result)
+        return result
 
     def rejects(self, run: TaskRun, jobs: Sequence[Ended]) -> StoragePath | None:
         """The objects that were rejected before the call, with the reasons, and those that Mirakl rejected."""

@@ -273,6 +273,57 @@ def test_wrong_products_are_rejected_and_the_others_synchronized(task, mirakl_sa
     assert len(mirakl_sandbox.journal()) == calls
 
 
+WRONG = {"mirakl_product_id": "MKL-001"}
+JSON_OFFER = {
+    "product_id": "SKU-001", "product_id_type": "SKU", "price": 9.5, "quantity": 1,
+    "state_code": "11", "update_delete": "update",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "conn_id", "source", "code"),
+    [
+        (
+            MiraklSynchronizeProductsOperator,
+            "mirakl_operator",
+            [WRONG, WRONG]
+            + [{"mirakl_product_id": f"MKL-02{n}", "product_sku": f"SKU-02{n}"} for n in (1, 2)],
+            "CM21",
+        ),
+        (
+            MiraklUpsertOffersOperator,
+            "mirakl_shop",
+            [{"shop_sku": "X"}, {"shop_sku": "Y"}]
+            + [{"shop_sku": f"J-{n}"} | JSON_OFFER for n in (1, 2)],
+            "OF24",
+        ),
+    ],
+    ids=["CM21", "OF24"],
+)  # fmt: skip
+def test_rejected_objects_have_failed_although_the_task_does_not_wait(
+    task, mirakl_sandbox, kind, conn_id, source, code
+):
+    mirakl_sandbox.world.settings.limits = "off"
+    sending = {"source": source, "batch_size": 1, "mirakl_conn_id": conn_id, "on_invalid": "reject"}
+    running = task(kind, wait_for_completion=False, **sending)
+    with pytest.raises(MiraklItemsFailedError, match="2 of 4 items failed; 0 are allowed") as caught:
+        running.run()
+    ids = running.pushed["job_ids"]
+    assert len(set(ids)) == 2
+    assert running.pushed["return_value"] == caught.value.outcome
+    running.ti.try_number += 1
+    with pytest.raises(MiraklItemsFailedError):
+        running.run()
+    assert running.pushed["job_ids"] == ids
+    assert len(mirakl_sandbox.journal(code)) == 2, "a retry submits nothing again"
+
+    result = task(kind, run_id="ratio", wait_for_completion=False, max_failed_ratio=0.5, **sending).run()
+    counts = [result[name] for name in ("sent", "succeeded", "failed", "unknown", "rejected")]
+    assert counts == [2, 0, 2, 2, 2]
+    assert [row["status"] for row in lines(result["rows"][0])] == ["failed", "failed"]
+    assert [row["row"] for row in lines(result["rejects"])] == source[:2]
+
+
 def test_a_rejected_object_is_counted_by_a_retry_whose_source_is_gone(task, file, mirakl_sandbox):
     good = {"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}
     source = file("".join(json.dumps(row) + "\n" for row in (good, {"mirakl_product_id": "M"})), "p.ndjson")
