@@ -223,8 +223,9 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     :param type_codes: only these types. Templated.
     :param updated_since: only documents uploaded since then, at most 90 days ago. Not for sellers. Templated.
     :param changes_only: only documents that were uploaded since the last run in which none failed. The first run takes
-        everything of ``shop_ids``, or without them what S30 still lists, which is 90 days. Not for sellers, and not
-        together with ``updated_since``. Templated.
+        everything of ``shop_ids``, or without them what S30 still lists, which is 90 days. If the last good run is
+        longer ago, ``shop_ids`` are listed completely again, and without them the task fails, since documents would be
+        missing. Not for sellers, and not together with ``updated_since``. Templated.
     :param overlap: with ``changes_only``: seconds by which a window begins before the watermark, because Mirakl's clock
         may differ from Airflow's. Documents that are already stored are not fetched again. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
@@ -243,6 +244,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         document, by ``<shop>/<id>``), ``stored``, ``unchanged``, ``shop_ids``, ``manifests`` and
         ``folder``.
     :raises MiraklInputError: a document is not listed, or an argument that the role requires is missing.
+    :raises MiraklConfigurationError: the watermark is about other documents, or further back than S30 lists.
     :raises MiraklPermissionError: the key may not read documents.
     :raises MiraklItemsFailedError: more documents failed than allowed. Stored documents are kept.
 
@@ -307,7 +309,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         limits = ArchiveLimits(self.max_files, self.max_file_bytes, self.max_total_bytes, self.max_ratio)
         run = TaskRun(context, self.work_folder, begins=True)
         asked, window = datetime.now(UTC), self._window(run, shops)
-        since = self.updated_since if window is None else self._reached(window.since, shops)
+        since = self.updated_since if window is None else self._start(window, shops)
         fetched: list[Fetched] = []
         with self.hook.get_conn() as client:
             documents = self._chosen(self.listed(client, shops, since, self.type_codes))
@@ -353,22 +355,41 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
         }
         return MarkedWindow.find(self, run, filters)
 
-    def _reached(self, since: datetime | None, shops: Sequence[int]) -> datetime | None:
-        """The start of a window, as far back as S30 reaches; ``None`` for everything."""
+    def _start(self, window: MarkedWindow, shops: Sequence[int]) -> datetime | None:
+        """The start of a window; ``None`` for everything. S30 lists everything of shops, and of all shops the changes
+        of the last days.
+
+        :raises MiraklConfigurationError: the window begins earlier, and no shops are set: documents would be missing.
+        """
         from airflow_provider_mirakl.api.documents import MAX_PERIOD
 
-        earliest = datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1)
-        if since is None and shops:
+        since, earliest = window.since, datetime.now(UTC) - MAX_PERIOD + timedelta(hours=1)
+        if since is not None and since >= earliest:
+            return since
+        if shops:
+            if since is not None:
+                self.log.info(
+                    "S30 lists the changes of %d days at most, so all documents are listed; stored ones are not "
+                    "fetched again",
+                    MAX_PERIOD.days,
+                )
             return None
-        if since is None or since < earliest:
+        first = earliest.strftime("%Y-%m-%d %H:%M:%S UTC")
+        if since is None:
             self.log.warning(
-                "S30 reaches back %d days at most, so documents uploaded before %s are omitted; set shop_ids once "
-                "to include them",
+                "S30 reaches back %d days at most, so documents uploaded before %s are omitted; fetch them once with "
+                "shop_ids and without changes_only",
                 MAX_PERIOD.days,
-                earliest.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                first,
             )
             return earliest
-        return since
+        raise MiraklConfigurationError(
+            f"changes_only continues at {since:%Y-%m-%d %H:%M:%S UTC}, but without shop_ids S30 reaches back "
+            f"{MAX_PERIOD.days} days at most: documents uploaded before {first} would be missing. Fetch them once with "
+            f"shop_ids and without changes_only, to the same target; then remove {window.path}, and this task starts "
+            "again",
+            field="changes_only",
+        )
 
     def _fetch(
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath

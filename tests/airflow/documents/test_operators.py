@@ -454,6 +454,35 @@ def test_only_what_arrived_since_the_last_good_run_is_listed(
     assert download("updated_since='2026-01-01'").state == "failed"
 
 
+def test_no_document_is_missed_after_a_pause_that_is_longer_than_s30_reaches(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    shop, mark = sandbox.call(lambda world: min(world.instance.shops)), tmp_path / "watermark.json"
+    number = sandbox.put_document(shop, "PASSPORT", "a.pdf", PDF)
+
+    def age(world: Any) -> None:
+        world.instance.documents.all[number]["uploaded"] -= timedelta(days=110).total_seconds()
+
+    sandbox.call(age)
+    paused = (datetime.now(UTC) - timedelta(days=120)).isoformat()
+
+    def download(more: str = "") -> Ran:
+        return run(
+            "MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', changes_only=True,"
+            f" target={str(tmp_path / 'kyc')!r}, watermark={str(mark)!r}, {more})"
+        )
+
+    mark.write_text(paused)
+    failed = download()
+    assert failed.state == "failed"
+    assert f"then remove {mark}, and this task starts again" in failed.said
+    assert not operations(sandbox)
+    assert mark.read_text() == paused, "the window does not move past what was not fetched"
+    assert download(f"shop_ids=[{shop}]").returned("t")["stored"] == 1
+    mark.unlink()
+    assert download().state == "success"
+
+
 @pytest.mark.parametrize("refused", [True, False])
 def test_an_update_whose_result_airflow_lost_is_not_sent_again(
     run: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, refused: bool
