@@ -44,7 +44,8 @@ class FileJobOperator(CheckedJobOperator):
     :param id_column: the column of error reports that names an item; default the first of the usual ones.
     :param lint: what to do when the check of a CSV file finds a problem: ``fail`` before the call, with every
         problem by line and column; ``warn`` in the log and send the file; ``off``: do not read the file, and send it
-        byte for byte. XLSX and XML are sent as they are. Templated.
+        byte for byte. If Mirakl does not provide what the check needs, ``fail`` fails, and ``warn`` sends the file
+        clean, but not checked. XLSX and XML are sent as they are. Templated.
     :param encoding: encoding of a CSV file: ``auto`` (UTF-8, or what a byte order mark says), or a name that Python
         knows, such as ``cp1252``. Templated.
     :param strip: take white space from both ends of the cells of a CSV file. Templated.
@@ -165,6 +166,7 @@ class FileJobOperator(CheckedJobOperator):
 
         :raises MiraklInputError: there are problems, and ``lint`` is ``fail``.
         """
+        from airflow_provider_mirakl.checks.lint import NoCheck
         from airflow_provider_mirakl.files.text import check_encoding
 
         if self.lint == "off":
@@ -173,14 +175,22 @@ class FileJobOperator(CheckedJobOperator):
         if not self._is_csv:
             self.log.info("%s is not CSV: it is sent as it is, without a check.", self.path.name)
             return
+        check: Check | None = None
         try:
-            lint = self._read_over(self.checker(caller))
+            check = self.checker(caller)
+        except MiraklError as error:
+            if self.lint == "fail":
+                raise
+            self.log.warning("%s is not checked. %s", self.path.name, error)
+        try:
+            lint = self._read_over(check or NoCheck())  # it is cleaned in any case
         except MiraklError as error:
             if self.lint == "fail":
                 raise
             self.log.warning("%s is sent as it is: its check is not complete. %s", self.path.name, error)
             return
-        self._tell(lint)
+        if check is not None or lint.count:  # what was not checked is not said to have no problems
+            self._tell(lint)
 
     def _read_over(self, check: Check) -> Lint:
         """Check the copy; if it is not clean, write it again."""

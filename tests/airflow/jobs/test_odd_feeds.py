@@ -241,3 +241,22 @@ def test_a_catalog_that_cannot_be_had_stops_only_a_check_that_must_pass(
     assert (result["sent"], result["lint"]) == (1, None)
     off = run(MiraklImportProductsOperator, ("feed.csv", text), "off", lint="off", **SHOP)
     assert off["lint"] is None
+
+
+def test_a_file_is_cleaned_although_its_check_cannot_be_had(
+    run: Any, mirakl_sandbox: Any, read_log: Callable[[], str]
+) -> None:
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.fault("status", "PM11", status=403, times=None)
+    text = "category;shop_sku;title;ean\nheadphones; A ;Café;2000000000008\n\n"
+    feed = ("feed.csv", text.encode("cp1252"))
+    result = run(MiraklImportProductsOperator, feed, encoding="cp1252", **SHOP)
+    assert (result["sent"], result["lint"]) == (1, None)
+    sent = (Path(result["folder"]) / "sent" / "feed.csv").read_bytes()
+    assert sent.decode("utf-8") == text.replace(" A ", "A").removesuffix("\n")
+    assert "feed.csv is not checked. PM11" in " ".join(read_log().split())
+
+    feed = ("feed.csv", f"{text}headphones;B\nheadphones;C;x;2000000000008;more;cells\n".encode("cp1252"))
+    result = run(MiraklImportProductsOperator, feed, "rows", encoding="cp1252", max_failed_items=None, **SHOP)
+    assert result["lint"]["problems"] == 1, "a row that does not match the header needs no check"
+    assert list(Path(result["folder"]).rglob("lint.ndjson"))
