@@ -347,7 +347,7 @@ class MiraklUpdateShopOperator(StoringOperator):
         with OutcomeWriter(run.folder / "outcome.ndjson", sent=len(changes)) as writer:
             writer.add_all(update_results(list(changes), answer))
         result = writer.outcome.summary() | {"folder": str(run.folder)}
-        run.check_items(result, 0, None, self.log)
+        run.check_items(result, 0, None, self.log, after_failure="correct the changes, and clear this task")
         run.tell_assets(self, result)
         return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mirakl.runtime.arguments import Deliberate, Maybe, Number, Whole
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class LimitsFailures:
     """An operator or a sensor that reports items, some of which may fail; named before the other base."""
 
+    after_failure: ClassVar[str] = "fix the failed ones in the source, and clear this task"
+    """What the task log advises if no file of rejects says more."""
     max_failed_items = Deliberate(Whole(least=0), default=0)
     max_failed_ratio = Maybe(Number(least=0, most=1))
 
@@ -22,4 +24,6 @@ class LimitsFailures:
         :raises MiraklItemsFailedError: see :meth:`~.task_run.TaskRun.check_items`.
         """
         log = self.log  # type: ignore[attr-defined]  # of Airflow's base
-        run.check_items(result, self.max_failed_items, self.max_failed_ratio, log)
+        run.check_items(
+            result, self.max_failed_items, self.max_failed_ratio, log, after_failure=self.after_failure
+        )

@@ -153,7 +153,9 @@ class Submitter:
             return None
         if self._resolve(known) == "adopted":
             return None
-        if self.search.lost > 1 and self.search.error is not None:  # the task left the worker between two looks
+        if (
+            self.search.lost > 1 and self.search.error is not None
+        ):  # the task left the worker between two looks
             self.book.withdraw(index)
             raise load_error(self.search.error)
         self._guarded_now(known)

@@ -299,7 +299,13 @@ class TaskRun:
         self._ti.xcom_push(key="return_value", value=result)
 
     def check_items(
-        self, result: dict[str, Any], max_failed_items: int | None, max_failed_ratio: float | None, log: Any
+        self,
+        result: dict[str, Any],
+        max_failed_items: int | None,
+        max_failed_ratio: float | None,
+        log: Any,
+        *,
+        after_failure: str,
     ) -> None:
         """Log the results of the items, and raise if too many failed.
 
@@ -308,6 +314,7 @@ class TaskRun:
 
         :param result: the task's result.
         :param log: the logger of the task.
+        :param after_failure: what to do about failed items, if no file of rejects says it.
         :raises MiraklItemsFailedError: with the result as data. The log ends with the most frequent errors, the path
             of the rejects and what to do next.
         """
@@ -333,9 +340,7 @@ class TaskRun:
             log.error("The failed items are in %s: fix them and use that file as source.", rejects)
         else:
             rows = ", ".join(outcome.rows) or result.get("folder")
-            log.error(
-                "The items are listed in %s: fix the failed ones in the source, and clear this task.", rows
-            )
+            log.error("The items are listed in %s: %s.", rows, after_failure)
         raise failure
 
     @property

@@ -102,6 +102,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
 
     action: ClassVar[str]
     """Name of the action in the table of actions."""
+    after_failure = "send the failed rows, corrected, in another Dag run; this task would not send them again"
     asset_name = "orders"
     ui_color = "#f3e6d0"
     source = Table()

@@ -195,3 +195,13 @@ def test_what_mirakl_refuses_at_once_has_failed_although_the_task_does_not_wait(
     assert (first["status"], first["message"]) == ("unknown", f"action {action_id} was not waited for")
     assert (second["status"], second["code"]) == ("failed", str(status))
     assert len(mirakl_sandbox.journal("v2-acceptOrderLines")) == 2, "a retry sends neither again"
+
+
+def test_the_log_says_how_to_send_what_failed(
+    refund: Any, mirakl_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cleared task would send nothing again: it keeps its plan."""
+    mirakl_sandbox.fault("fail_job", REFUND, times=1)
+    with pytest.raises(MiraklItemsFailedError):
+        refund(refunds(mirakl_sandbox, 1), deferrable=False, wait_for_completion=True).run()
+    assert "in another Dag run" in caplog.text + capsys.readouterr().out  # Airflow 3 prints, Airflow 2 logs
