@@ -73,6 +73,8 @@ class _Content(msgspec.Struct):
     complete: bool = False
     rejected: int = 0
     copy: Stamp | None = None
+    asked_at: float | None = None
+    sent_again: bool = False
 
 
 JOB_BOOK = NoteKind(
@@ -113,6 +115,8 @@ class JobBook:
     :param rejected: number of items that are not sent because they are invalid. It is noted here because the file that
         lists them can be lost with the work folder, and they must still count as failed.
     :param copy: what the copy of the input is recognized by, if one is sent.
+    :param asked_at: when the request of an export was made, in seconds since the epoch: see :meth:`ask`.
+    :param sent_again: whether the request was sent again without knowing whether Mirakl had accepted it.
     """
 
     note: Note[_Content]
@@ -122,6 +126,8 @@ class JobBook:
     complete: bool = False
     rejected: int = 0
     copy: Stamp | None = None
+    asked_at: float | None = None
+    sent_again: bool = False
 
     @classmethod
     def open(
@@ -162,6 +168,8 @@ class JobBook:
             content.complete,
             content.rejected,
             content.copy,
+            content.asked_at,
+            content.sent_again,
         )
 
     @classmethod
@@ -187,6 +195,15 @@ class JobBook:
         """The job with this index; ``None`` without an intent, or if it ended without doing its work."""
         found = self.entries[index] if index < len(self.entries) else None
         return None if found is None or found.phase == "failed" else found
+
+    def ask(self) -> None:
+        """Note that the request of an export is made now; later changes may be missing from the export.
+
+        If an earlier request may have been accepted, its time is kept: Mirakl may recognize an identical request, and
+        return the id of the first job. Saved with the next entry.
+        """
+        if not (self.sent_again or self.unclear):
+            self.asked_at = time.time()
 
     def intend(self, index: int, items: int | None, clock: float | None = None) -> Entry:
         """Note that a submission is about to be sent.
@@ -269,7 +286,16 @@ class JobBook:
 
     @property
     def _content(self) -> _Content:
-        return _Content(self.payload, self.entries, self.result, self.complete, self.rejected, self.copy)
+        return _Content(
+            self.payload,
+            self.entries,
+            self.result,
+            self.complete,
+            self.rejected,
+            self.copy,
+            self.asked_at,
+            self.sent_again,
+        )
 
 
 def _note(folder: StoragePath, generation: str, store: Store | None) -> Note[_Content]:

@@ -281,6 +281,7 @@ class Submitter:
             )
         if self.policy == "resend":
             self.log.info("Sending it again, which is harmless.")
+            self.book.sent_again = True  # saved when it is withdrawn, or intended again
             return "send"
         raise MiraklUnclearSubmissionError(
             f"{kind.code}: it is not known whether Mirakl accepted the submission of {utc_time(entry.at)} UTC, and "

@@ -254,12 +254,19 @@ class ChangesExportOperator(ExportOperator):
             self._window = MarkedWindow.find(self, self.task_run, filters, on_lost_state=self.on_lost_state)
         return self._window
 
+    def submissions(self, caller: Caller, book: JobBook) -> Iterator[tuple[Call[Any], int | None]]:
+        """The export's call. The time is noted before it is made, because it may be sent later without change."""
+        book.ask()
+        yield from super().submissions(caller, book)
+
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
-        """Write the target, then move the watermark to the time the export was submitted."""
+        """Write the target, then move the watermark to the time the export was asked for."""
         window, book = self._marked() if self.changes_only else None, self.book
         result = super().deliver(run, client, caller, jobs)
         if window is not None and book is not None:
-            window.delivered(datetime.fromtimestamp(book.entries[0].at, UTC))
+            # An earlier version noted only when it was sent.
+            until = book.entries[0].at if book.asked_at is None else book.asked_at
+            window.delivered(datetime.fromtimestamp(until, UTC))
         return result
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ import msgspec
 import pytest
 
 from airflow_provider_mirakl.catalog.state import STATE
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import (
+    MiraklConfigurationError,
+    MiraklNoteError,
+    MiraklTransportError,
+)
+from airflow_provider_mirakl.operators.accounting import MiraklExportTransactionsOperator
 from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportDeletedProductsOperator,
     MiraklExportProductsOperator,
@@ -21,6 +27,7 @@ from airflow_provider_mirakl.operators.catalog_manager import (
 )
 from airflow_provider_mirakl.operators.connect import MiraklConnectSyncCatalogOperator
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
+from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
 from airflow_provider_mirakl.operators.orders import MiraklExportOrdersOperator
 from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
 from airflow_provider_mirakl.sandbox import Sandbox
@@ -270,6 +277,71 @@ def test_a_watermark_does_not_pass_the_end_of_what_was_exported(export, mirakl_s
         export(kind, "first", **ORDERS, updated_to="2026-01-01").run()
     assert caught.value.field == "updated_to"
     assert not mirakl_sandbox.journal()
+
+
+@pytest.mark.parametrize(
+    ("kind", "submits"),
+    [
+        (MiraklExportOrdersOperator, "OR13"),
+        (MiraklExportTransactionsOperator, "TL03"),
+        (MiraklExportOffersOperator, "OF52"),
+        (MiraklExportProductsOperator, "CM52"),
+    ],
+)
+def test_a_watermark_does_not_pass_the_request_that_had_to_wait(
+    export, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, tmp_path, kind, submits
+):
+    """It was made before the wait, and OR13 names the end of its range."""
+    connection = mirakl_sandbox_connections["mirakl_operator"]
+    connection["extra"]["max_wait"] = 0  # so that the task waits, as it does for minutes
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
+    made = request_times(kind, monkeypatch)
+    mirakl_sandbox.fault("throttle", submits)
+    mark = tmp_path / "mark.json"
+    export(kind, "run", **ORDERS, watermark=str(mark), deferrable=False).run()
+    assert [call["status"] for call in mirakl_sandbox.journal(submits)] == [429, 200]
+    assert reached(mark) <= made[-1]
+
+
+def test_a_watermark_does_not_pass_an_export_that_mirakl_recognizes(
+    export, mirakl_sandbox, monkeypatch, tmp_path
+):
+    """Every reply is lost, and a later try gets the id of the first job: it has nothing that changed since."""
+    made = request_times(MiraklExportOffersOperator, monkeypatch)
+    mark = tmp_path / "mark.json"
+    mirakl_sandbox.world.settings.run_seconds = 1e6
+    mirakl_sandbox.fault("reset_after", "OF52", times=None)
+    task = export(MiraklExportOffersOperator, "run", **ORDERS, watermark=str(mark), deferrable=True)
+    with pytest.raises(MiraklTransportError):
+        task.run()
+    asked = made[-1]
+    mirakl_sandbox.call(lambda world: world.faults.clear())
+    mirakl_sandbox.fault(
+        "throttle", "OF52"
+    )  # a refusal of the repeated request says nothing of the first one
+    task.meanwhile = lambda: mirakl_sandbox.advance(2e6 if mirakl_sandbox.journal("OF53") else 0)
+    task.run()
+    assert [call["status"] for call in mirakl_sandbox.journal("OF52")][-2:] == [429, 200]
+    assert mirakl_sandbox.call(lambda world: len(world.jobs.all)) == 1
+    assert made[-1] > asked
+    assert reached(mark) <= asked
+
+
+def request_times(kind: Any, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """When each request of an export was made, as a list that grows."""
+    times: list[datetime] = []
+    begin = kind.begin
+
+    def noted(self: Any, caller: Any) -> Any:
+        times.append(datetime.now(UTC))
+        return begin(self, caller)
+
+    monkeypatch.setattr(kind, "begin", noted)
+    return times
+
+
+def reached(mark: Path) -> datetime:
+    return datetime.fromisoformat(json.loads(mark.read_bytes())["content"]["until"])
 
 
 def test_a_cleared_export_never_moves_the_watermark_back(export, tmp_path, mirakl_sandbox):

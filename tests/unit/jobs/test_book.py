@@ -35,6 +35,30 @@ def test_every_step_is_on_storage_at_once(reopen):
     assert reopen().result == {"sent": 5}
 
 
+def test_an_export_is_as_old_as_the_first_request_that_may_have_been_accepted(reopen):
+    book = reopen()
+    book.ask()
+    refused = book.asked_at
+    book.intend(0, None)
+    book.withdraw(0)
+    book = reopen()
+    book.ask()
+    asked = book.asked_at
+    assert asked > refused
+    book.intend(0, None)  # the worker is killed
+    book = reopen()
+    book.ask()
+    assert book.asked_at == asked
+    book.sent_again = True
+    book.withdraw(0)
+    book = reopen()
+    book.ask()
+    assert book.asked_at == asked
+    other = reopen(payload="other")
+    other.ask()
+    assert other.asked_at > asked
+
+
 def test_another_generation_or_input_begins_anew(reopen, tmp_path):
     fill(reopen(), "submitted")
     assert reopen("other").entries == []
