@@ -19,24 +19,33 @@ class Scope(msgspec.Struct, frozen=True):
 
     :param filters: what narrows them, by name; in the form of a note.
     :param owner: whose rows they are, see :mod:`airflow_provider_mirakl.files.owner`.
+    :param source: what lists or exports them, by name: the operation, and what else decides which rows it has, such as
+        the role. What is missing was not noted by an earlier version, and fits every source.
     """
 
     filters: dict[str, Any] = msgspec.field(default_factory=dict)
     owner: list[str] = msgspec.field(default_factory=list)
+    source: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @classmethod
-    def of(cls, filters: Mapping[str, Any], owner: Sequence[str]) -> Scope:
+    def of(cls, filters: Mapping[str, Any], owner: Sequence[str], source: Mapping[str, Any]) -> Scope:
         """The scope of a task.
 
         :param filters: by name; those without a value are left out.
         :param owner: whose rows they are.
+        :param source: what lists or exports them, by name.
         """
         set_ = {name: value for name, value in filters.items() if value not in (None, [], (), {})}
-        return cls(json.loads(json.dumps(set_, sort_keys=True, default=str)), list(owner))
+        return cls(json.loads(json.dumps(set_, sort_keys=True, default=str)), list(owner), dict(source))
 
     def differs_from(self, before: Scope) -> str:
         """Describe what differs, such as ``statuses was [...] and is [...]``; empty if nothing does."""
         words = [
+            f"{name} was {_shown(before.source, name)} and is {_shown(self.source, name)}"
+            for name in self.source
+            if name in before.source and before.source[name] != self.source[name]
+        ]
+        words += [
             f"{name} was {_shown(before.filters, name)} and is {_shown(self.filters, name)}"
             for name in sorted({*before.filters, *self.filters})
             if _unordered(before.filters.get(name)) != _unordered(self.filters.get(name))
@@ -47,8 +56,8 @@ class Scope(msgspec.Struct, frozen=True):
         return ", ".join(words)
 
 
-def _shown(filters: dict[str, Any], name: str) -> str:
-    return repr(filters[name]) if name in filters else "not set"
+def _shown(values: dict[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "not set"
 
 
 def _unordered(value: object) -> object:

@@ -26,17 +26,19 @@ class Watermark(msgspec.Struct):
     :param filters: the filters of that run. With different filters, rows that changed before ``moment`` may never
         have been delivered.
     :param owner: whose rows they are; empty if an older version wrote it.
+    :param source: see :class:`~airflow_provider_mirakl.extract.scope.Scope`.
     """
 
     moment: datetime
     delivered: dict[str, str]
     filters: dict[str, Any] = msgspec.field(default_factory=dict)
     owner: list[str] = msgspec.field(default_factory=list)
+    source: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def scope(self) -> Scope:
         """The rows that it is about."""
-        return Scope(self.filters, self.owner)
+        return Scope(self.filters, self.owner, self.source)
 
     @classmethod
     def load(cls, folder: StoragePath) -> Watermark | None:

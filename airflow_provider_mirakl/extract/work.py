@@ -364,8 +364,10 @@ class ExtractWork(OnlyReads):
             BEGAN.at(self._folder).write(began)
             # If nothing is listed, the next run begins where this one began.
             reached = progress.newest or progress.begins + window.overlap
-            filters, owner = window.scope.filters, window.scope.owner
-            Watermark(reached, progress.delivered, filters, owner).save(window.watermark)
+            scope = window.scope
+            Watermark(reached, progress.delivered, scope.filters, scope.owner, scope.source).save(
+                window.watermark
+            )
         progress.before, progress.delivered = {}, {}
         progress.counts = counts
 

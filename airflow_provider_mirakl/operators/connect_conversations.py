@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.operators.bases.actions import OrderActionsOperator
 from airflow_provider_mirakl.operators.bases.connect_files import ConnectFilesOperator
@@ -36,8 +36,8 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     :param updated_to: end of a fixed interval, exclusive. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when filters or account differ from those of the previous run: ``fail`` before
-        any call; or ``restart``, which starts over at ``since``. Templated.
+    :param on_changed_filters: what to do when ``messages``, filters or account differ from those of the previous run:
+        ``fail`` before any call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
@@ -58,6 +58,10 @@ class MiraklConnectExtractConversationsOperator(ConnectExtractOperator):
     def described(self) -> str:
         """listConversations, with the messages if requested."""
         return "conversations_with_messages" if self.messages else "conversations"
+
+    def source(self) -> dict[str, Any]:
+        """The name of the listing, and whether the messages are extracted: older ones never were without."""
+        return {"operation": "conversations", "messages": self.messages}
 
 
 class ConversationActionsOperator(OrderActionsOperator):

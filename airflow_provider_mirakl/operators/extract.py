@@ -50,8 +50,8 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
     :param updated_to: end of a fixed interval, exclusive. Templated.
     :param overlap: seconds, or a timedelta, that a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when ``query``, shop or account differ from those of the previous run:
-        ``fail`` before any call; or ``restart``, which starts over at ``since``. Templated.
+    :param on_changed_filters: what to do when ``operation``, ``role``, ``query``, shop or account differ from those of
+        the previous run: ``fail`` before any call; or ``restart``, which starts over at ``since``. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep``; or ``drop`` the fields of OR11, RT11 and M11 that are known to identify a customer.
@@ -91,13 +91,20 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
         """The operation."""
         return self.operation
 
+    def source(self) -> dict[str, Any]:
+        """Mirakl's code, and the role of the key: an operator's lists every shop."""
+        return {"operation": self._code, "role": read_caller(self.hook, self.shop_id).role}
+
     def filters(self) -> dict[str, Any]:
         """The query, and the seller's shop.
 
         :raises MiraklConfigurationError: a shop is set, but the key is not a seller's.
         """
+        caller = read_caller(self.hook, self.shop_id).check_shop(self._code)
+        return {**dict(caller.params(self._code)), **(self.query or {})}
+
+    @property
+    def _code(self) -> str:
         from airflow_provider_mirakl.extract.listings import instance_listing
 
-        code = instance_listing(self.operation).code
-        caller = read_caller(self.hook, self.shop_id).check_shop(code)
-        return {**dict(caller.params(code)), **(self.query or {})}
+        return instance_listing(self.operation).code

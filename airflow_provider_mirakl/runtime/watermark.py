@@ -111,6 +111,8 @@ class Marked(Protocol):
     @property
     def on_changed_filters(self) -> OnChangedFilters: ...
     @property
+    def operation(self) -> str: ...
+    @property
     def hook(self) -> MiraklBaseHook: ...
     @property
     def log(self) -> Any: ...
@@ -145,7 +147,8 @@ class MarkedWindow:
         :raises MiraklConfigurationError: the watermark is about other rows, or a mapped task has none set.
         :raises MiraklNoteError: the watermark is missing or damaged; no call was made.
         """
-        path, scope = watermark_path(run, task.watermark), Scope.of(filters, task.hook.settings.owner)
+        path = watermark_path(run, task.watermark)
+        scope = Scope.of(filters, task.hook.settings.owner, {"operation": task.operation})
         if on_lost_state is not None:
             chosen = task.watermark is not None
             run.check_lasting(path, "the watermark of this export", on_lost_state, task.log, chosen=chosen)

@@ -298,7 +298,11 @@ def test_the_sensor_of_actions(run_dag: Any, sandbox: Sandbox) -> None:
     assert run_dag(half).state == "success"
 
 
-OTHERS = DAG.replace("connect_orders", "connect_{page}").replace("ExtractOrders", "Extract{name}")
+OTHERS = (
+    DAG.replace("connect_orders", "connect_{page}")
+    .replace("extract_orders", "extract_{page}")
+    .replace("ExtractOrders", "Extract{name}")
+)
 
 
 @pytest.mark.parametrize("format_", ["ndjson", "parquet"])

@@ -168,9 +168,9 @@ class ChangesExportOperator(ExportOperator):
         may differ from Airflow's. Changes within the overlap are exported twice. Templated.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
         set it. Templated.
-    :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
-        watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
-        Templated.
+    :param on_changed_filters: what to do if operation, filters, shop, role or account differ from those of the previous
+        run, whose watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export
+        everything once. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     """
@@ -214,6 +214,11 @@ class ChangesExportOperator(ExportOperator):
                 "target; wait for completion, or set updated_since, such as '{{ data_interval_start }}'",
                 field="changes_only",
             )
+
+    @property
+    def operation(self) -> str:
+        """Mirakl's code of the export."""
+        return self.kind.code
 
     @property
     def since(self) -> datetime | None:
@@ -291,9 +296,9 @@ class DirectExportOperator(OnInstance, MiraklBaseOperator):
         Airflow's. Changes within the overlap are exported twice.
     :param watermark: the file that keeps the watermark; default one of the task in the work folder; a mapped task must
         set it. Templated.
-    :param on_changed_filters: what to do if filters, shop, role or account differ from those of the previous run, whose
-        watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export everything once.
-        Templated.
+    :param on_changed_filters: what to do if operation, filters, shop, role or account differ from those of the previous
+        run, whose watermark says nothing about other rows: ``fail`` before any call, or ``restart`` to export
+        everything once. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call, or
         ``full`` to export everything once. The very first run has no watermark to lose. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.

@@ -63,9 +63,9 @@ class ExtractOperator(PacedOperator):
     :param updated_to: end of a fixed interval. Templated.
     :param overlap: how far a run reaches back before the watermark.
     :param watermark: folder of the watermark. Templated.
-    :param on_changed_filters: what to do when filters or account differ from those of the previous run, whose watermark
-        does not cover the rows that were left out then: ``fail`` before any call; or ``restart``, which starts over at
-        ``since`` and delivers rows that match both filters again. Templated.
+    :param on_changed_filters: what to do when operation, role, filters or account differ from those of the previous
+        run, whose watermark does not cover the rows that were left out then: ``fail`` before any call; or ``restart``,
+        which starts over at ``since`` and delivers rows that match both filters again. Templated.
     :param on_lost_state: what to do if the watermark of an earlier run is missing: ``fail`` before any call; or
         ``full``, which starts over at ``since``. Templated.
     :param personal_data: ``keep`` or ``drop``.
@@ -124,6 +124,10 @@ class ExtractOperator(PacedOperator):
         from airflow_provider_mirakl.extract.listings import find_listing
 
         return find_listing(self.described)
+
+    @abstractmethod
+    def source(self) -> dict[str, Any]:
+        """The operation, and what else decides which rows it lists, by name."""
 
     def filters(self) -> dict[str, Any]:
         """Further filters of the listing."""
@@ -200,15 +204,15 @@ class ExtractOperator(PacedOperator):
     def _asked(self, window: Window) -> str:
         """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
-        shape = self.listing.shape
-        words = [shape.table, shape.lines, self._scope().filters, fixed, self.personal_data]
+        shape, scope = self.listing.shape, self._scope()
+        words = [shape.table, shape.lines, scope.source, scope.filters, fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
     def _scope(self) -> Scope:
         """The rows that this extract delivers."""
         from airflow_provider_mirakl.extract.scope import Scope
 
-        return Scope.of(self.filters(), self.hook.settings.owner)
+        return Scope.of(self.filters(), self.hook.settings.owner, self.source())
 
     def _target(self, run: TaskRun) -> Target:
         from airflow_provider_mirakl.extract.target import Target
@@ -239,8 +243,8 @@ class ExtractOperator(PacedOperator):
     def _window(self, run: TaskRun) -> Window:
         """Which changes this run delivers.
 
-        :raises MiraklConfigurationError: arguments exclude each other; or the filters differ from those of
-            the watermark, unless ``on_changed_filters`` permits it.
+        :raises MiraklConfigurationError: arguments exclude each other; or the rows are other ones than those
+            of the watermark, unless ``on_changed_filters`` permits it.
         """
         from airflow_provider_mirakl.extract.work import Window
 
@@ -352,3 +356,7 @@ class ConnectExtractOperator(OnConnect, ExtractOperator):
     ) -> None:
         super().__init__(target=target, format=format, layout=layout, **kwargs)
         self.mirakl_connect_conn_id = mirakl_connect_conn_id
+
+    def source(self) -> dict[str, Any]:
+        """The name of the listing."""
+        return {"operation": self.described}

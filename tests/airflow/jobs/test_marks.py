@@ -26,7 +26,9 @@ from airflow_provider_mirakl.operators.catalog_manager import (
     MiraklExportProductStatusOperator,
 )
 from airflow_provider_mirakl.operators.connect import MiraklConnectSyncCatalogOperator
+from airflow_provider_mirakl.operators.connect_conversations import MiraklConnectExtractConversationsOperator
 from airflow_provider_mirakl.operators.connect_orders import MiraklConnectExtractOrdersOperator
+from airflow_provider_mirakl.operators.extract import MiraklExtractOperator
 from airflow_provider_mirakl.operators.offers import MiraklExportOffersOperator
 from airflow_provider_mirakl.operators.orders import MiraklExportOrdersOperator
 from airflow_provider_mirakl.operators.shop_documents import MiraklDownloadShopDocumentsOperator
@@ -174,6 +176,61 @@ def test_a_watermark_of_an_older_version_is_taken_over_by_an_extract(servers, le
     lead(servers[1])  # which an older note cannot know
     assert extract("second", watermark=str(mark)).run()["items"] == {"orders": 0}
     assert json.loads((mark / "watermark.json").read_bytes())["content"]["owner"]
+
+
+def test_messages_from_before_the_watermark_are_not_left_out(servers, lead, worker, tmp_path):
+    server, _ = servers
+    lead(server)
+    options = {"target": str(tmp_path / "lake"), "watermark": str(tmp_path / "mark"), "deferrable": False}
+
+    def extract(run_id: str, **more: Any) -> Any:
+        return worker(
+            lambda: MiraklConnectExtractConversationsOperator(task_id="task", **options, **more),
+            run_id=run_id,
+        ).run()
+
+    extract("first")
+    calls = len(server.journal())
+    with pytest.raises(MiraklConfigurationError, match="messages was False and is True") as caught:
+        extract("second", messages=True)
+    assert caught.value.field == "on_changed_filters"
+    assert len(server.journal()) == calls
+    extract("third", messages=True, on_changed_filters="restart")
+    extract("fourth", messages=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ({"operation": "TL02"}, "operation was 'TL02' and is 'OR11'"),
+        ({"mirakl_conn_id": "mirakl_shop"}, "role was 'shop' and is 'operator'"),
+    ],
+)
+def test_an_extract_does_not_continue_at_the_watermark_of_another_listing(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, tmp_path, before, words
+):
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.add_marketplace_rows("orders", 3, shop=2001)
+    mark = tmp_path / "mark" / "watermark.json"
+    options = {"operation": "OR11", "mirakl_conn_id": "mirakl_operator", "overlap": 0, "deferrable": False}
+    options |= {"target": str(tmp_path / "lake"), "watermark": str(mark.parent)}
+
+    def extract(run_id: str, **more: Any) -> Any:
+        task = worker(lambda: MiraklExtractOperator(task_id="task", **options | more), run_id=run_id)
+        return task.run()["items"]
+
+    extract("first", **before)
+    calls = len(mirakl_sandbox.journal())
+    with pytest.raises(MiraklConfigurationError, match=words) as caught:
+        extract("second")
+    assert caught.value.field == "on_changed_filters"
+    assert len(mirakl_sandbox.journal()) == calls
+    assert extract("third", on_changed_filters="restart") == {"orders": 3}
+    note = json.loads(mark.read_bytes())
+    assert note["content"].pop("source")  # which an older version did not note
+    mark.write_text(json.dumps(note))
+    assert extract("fourth") == {"orders": 0}
+    assert json.loads(mark.read_bytes())["content"]["source"]["operation"] == "OR11"
 
 
 @pytest.fixture
@@ -385,6 +442,23 @@ def test_an_export_does_not_continue_at_a_watermark_of_other_rows(
     result = export(kind, "third", **options | other, on_changed_filters="restart").run()
     assert result.get("updated_since") is None
     export(kind, "fourth", **options | other).run()
+
+
+def test_an_export_does_not_continue_at_the_watermark_of_another_one(export, mirakl_sandbox, tmp_path):
+    mirakl_sandbox.add_marketplace_rows("orders", 3)
+    options = {**ORDERS, "watermark": str(tmp_path / "mark.json")}
+    export(MiraklExportTransactionsOperator, "first", **options).run()
+    calls = len(mirakl_sandbox.journal())
+    with pytest.raises(MiraklConfigurationError, match="operation was 'TL03' and is 'OR13'") as caught:
+        export(MiraklExportOrdersOperator, "second", **options).run()
+    assert caught.value.field == "on_changed_filters"
+    assert len(mirakl_sandbox.journal()) == calls
+    restarted = export(MiraklExportOrdersOperator, "third", **options, on_changed_filters="restart").run()
+    assert restarted["items"] == 3
+    note = json.loads((tmp_path / "mark.json").read_bytes())
+    assert note["content"]["scope"].pop("source")  # which an older version did not note
+    (tmp_path / "mark.json").write_text(json.dumps(note))
+    export(MiraklExportOrdersOperator, "fourth", **options).run()
 
 
 def test_a_watermark_of_an_older_version_is_taken_over_by_an_export(export, tmp_path):

@@ -35,8 +35,28 @@ from airflow_provider_mirakl.extract.scope import Scope
 def test_another_order_and_a_later_begin_ask_for_no_other_rows(
     before: dict[str, Any], now: dict[str, Any], words: str
 ) -> None:
-    differs = Scope.of(now, ["a"]).differs_from(Scope.of(before, ["a"]))
+    differs = Scope.of(now, ["a"], {}).differs_from(Scope.of(before, ["a"], {}))
     if words:
         assert re.search(words, differs)
     else:
         assert differs == ""
+
+
+OR11 = {"operation": "OR11", "role": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (OR11, OR11, ""),
+        ({**OR11, "operation": "TL02"}, OR11, "operation was 'TL02' and is 'OR11'"),
+        (OR11, {**OR11, "role": "operator"}, "role was 'shop' and is 'operator'"),
+        ({"messages": False}, {"messages": True}, "messages was False and is True"),
+        ({}, OR11, ""),
+        ({"operation": "OR11"}, OR11, ""),
+    ],
+)
+def test_another_source_has_other_rows_unless_it_was_not_noted(
+    before: dict[str, Any], now: dict[str, Any], words: str
+) -> None:
+    assert Scope.of({}, ["a"], now).differs_from(Scope.of({}, ["a"], before)) == words
