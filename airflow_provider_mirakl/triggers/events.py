@@ -11,7 +11,9 @@
     with DAG("after_import", schedule=[ended]): ...
 
 An event contains ``watch``, ``conn_id``, ``items`` (a count), ``found`` (the first 100: ids and states),
-``since`` and ``until``. A Dag finds it in the asset event's ``extra["payload"]``. It contains no personal data.
+``since`` and ``until``. A Dag finds it in the asset event's ``extra["payload"]``. It contains no personal data. The
+window of the poll began at ``since``, two minutes or more before the previous poll, so that a change which became
+visible late is in it.
 
 Delivery is at least once: a triggerer that dies within seconds of an event delivers it again. The position is kept in
 Airflow's ``asset_state_store`` from 3.3 on, before that in the work folder, which triggerers must share; so events that

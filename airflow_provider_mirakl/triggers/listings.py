@@ -36,7 +36,7 @@ class SharedListing:
         slack: timedelta,
         interval: float,
         ask: Callable[[datetime], Awaitable[tuple[list[Any], datetime]]],
-    ) -> tuple[list[Any], datetime]:
+    ) -> tuple[list[Any], datetime, datetime]:
         """The listing: from the last reading while it is fresh, else from a new one.
 
         :param who: the trigger.
@@ -44,16 +44,17 @@ class SharedListing:
         :param slack: how much further back the listing may reach.
         :param interval: seconds for which a reading is current.
         :param ask: lists from a given time on, and tells when it asked.
-        :return: the replies, and the time of the call.
+        :return: the replies, the time from which they are listed, and the time of the call.
         """
         self._needed[who] = since
         async with self._lock:
             is_fresh = time.monotonic() - self._read_at < FRESH * interval
-            if not (is_fresh and self._since is not None and timedelta(0) <= since - self._since <= slack):
+            begin = self._since
+            if not (is_fresh and begin is not None and timedelta(0) <= since - begin <= slack):
                 begin = min(need for need in (*self._needed.values(), since) if since - need <= slack)
                 self._replies, self._asked = await ask(begin)
                 self._since, self._read_at = begin, time.monotonic()
-            return self._replies, self._asked
+            return self._replies, begin, self._asked
 
     def leave(self, who: object) -> None:
         """Note that a trigger no longer needs it."""

@@ -98,10 +98,10 @@ class Watching:
                     while True:
                         if cursor is None:
                             cursor = await place.load() or await self._first(place)
-                        found = await self._poll(watch, desk, perform, cursor, interval)
+                        found, begin = await self._poll(watch, desk, perform, cursor, interval)
                         stop_if_cancelled()  # what was found is told by the one that comes after this one
                         if found.found:
-                            yield self._told(found, cursor)
+                            yield self._told(found, begin)
                             await asyncio.sleep(min(SETTLED, interval))
                         cursor, pause = found.cursor, 0.0
                         await place.save(cursor)
@@ -125,7 +125,8 @@ class Watching:
 
     async def _poll(
         self, watch: Watch, desk: Desk, perform: Perform, cursor: Cursor, interval: float
-    ) -> News:
+    ) -> tuple[News, datetime]:
+        """What a poll found, and where its window began."""
         trigger = self._trigger
         values = await desk.values()
         shop_id = values.shop_id if trigger.shop_id is None else trigger.shop_id
@@ -151,8 +152,10 @@ class Watching:
             slack = timedelta.max
         elif cursor.settled is None:  # what was long before its first start is not for it
             slack = AT_START
-        replies, asked = await listing.read(trigger, begin_of(watch, cursor), slack, interval, ask)
-        return news(watch, replies, trigger.options, cursor, asked)
+        needed = begin_of(watch, cursor)
+        replies, begin, asked = await listing.read(trigger, needed, slack, interval, ask)
+        # Another trigger may need more. Without a time of its own, what is listed may be as old as the listing.
+        return news(watch, replies, trigger.options, cursor, asked), needed if watch.own_time else begin
 
     async def _first(self, place: _Place) -> Cursor:
         """The start position of a new watcher. Noted at once, so a restart before the first poll loses nothing."""
@@ -161,7 +164,7 @@ class Watching:
         await place.save(begin)
         return begin
 
-    def _told(self, found: News, cursor: Cursor) -> dict[str, Any]:
+    def _told(self, found: News, begin: datetime) -> dict[str, Any]:
         trigger = self._trigger
         log.info("%s of %s: %d new", trigger.watch, trigger.conn_id, len(found.found))
         return {
@@ -169,7 +172,7 @@ class Watching:
             "conn_id": trigger.conn_id,
             "items": len(found.found),
             "found": found.found[:SHOWN],
-            "since": cursor.since.isoformat(),
+            "since": begin.isoformat(),
             "until": found.cursor.since.isoformat(),
         }
 

@@ -188,6 +188,33 @@ def test_mirakls_clock_decides_what_is_new(
     asyncio.run(live())
 
 
+def test_an_event_says_where_its_listing_began(mirakl_sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that is found in the overlap is older than the previous poll. An export since then would omit it."""
+    from airflow_provider_mirakl.triggers import watching
+
+    asked: list[str] = []
+    listed = watching.listed
+
+    def noted(watch: Any, caller: Any, since: Any, options: Any) -> Any:
+        asked.append(since.isoformat())
+        return listed(watch, caller, since, options)
+
+    monkeypatch.setattr(watching, "listed", noted)
+
+    async def live() -> None:
+        events: list[Any] = []
+        trigger = triggers.MiraklConnectOrdersTrigger(statuses=["AWAITING_ACCEPTANCE"])
+        task = asyncio.create_task(told(trigger, events))
+        await until(lambda: polls(mirakl_sandbox, "v2-listOrders") > 1)
+        mirakl_sandbox.place_orders(1)
+        await until(lambda: events)
+        task.cancel()
+        assert events[0]["since"] in asked
+        assert events[0]["since"] < events[0]["until"]
+
+    asyncio.run(live())
+
+
 def test_each_kind_of_event(mirakl_sandbox: Any) -> None:
     shop = mirakl_sandbox.call(lambda world: min(world.instance.shops))
     kinds = {

@@ -43,8 +43,8 @@ async def test_one_that_polls_once_a_day_gives_the_others_no_history() -> None:
     listing, mirakl = SharedListing(), Mirakl()
     await listing.read("daily", NOW - DAY, DAY, 86_400.0, mirakl.ask)
     for _ in range(2):
-        found, _asked = await listing.read("a", NOW, 7 * MINUTE, INTERVAL, mirakl.ask)
-        assert found == [NOW]
+        found, begin, _asked = await listing.read("a", NOW, 7 * MINUTE, INTERVAL, mirakl.ask)
+        assert (found, begin) == ([NOW], NOW)
     assert mirakl.since == [NOW - DAY, NOW]
 
 
@@ -53,8 +53,10 @@ async def test_new_ones_share_their_first_reading_and_not_an_old_one() -> None:
     await listing.read("a", NOW - 5 * MINUTE, 7 * MINUTE, INTERVAL, mirakl.ask)
     for milliseconds in range(10):
         since = NOW + timedelta(milliseconds=milliseconds)
-        found, _asked = await listing.read(f"new {milliseconds}", since, AT_START, INTERVAL, mirakl.ask)
-        assert found == [NOW]
+        found, begin, _asked = await listing.read(
+            f"new {milliseconds}", since, AT_START, INTERVAL, mirakl.ask
+        )
+        assert (found, begin) == ([NOW], NOW), "where the listing began, not what it needed"
     assert mirakl.since == [NOW - 5 * MINUTE, NOW]
 
 
