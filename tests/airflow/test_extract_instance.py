@@ -320,7 +320,9 @@ with DAG("find", schedule=None, start_date=pendulum.datetime(2026, 1, 1), catchu
 """
 
 
-def test_imports_of_another_system_are_found_by_their_filters(run_dag: Any, sandbox: Sandbox) -> None:
+def test_imports_of_another_system_are_found_by_their_filters(
+    run_dag: Any, sandbox: Sandbox, read_log: Any
+) -> None:
     from airflow_provider_mirakl.api.offers import import_offers, import_prices
 
     with MiraklHook().get_conn() as client:
@@ -338,8 +340,13 @@ def test_imports_of_another_system_are_found_by_their_filters(run_dag: Any, sand
 
     run = find("Offer", more="import_mode='REPLACE', origins=['API'], status='COMPLETE'")
     assert run.state == "success"
-    assert run.returned("find") == {"job_ids": offers[1:], "states": {"COMPLETE": 1}}
-    assert find("Offer", more="max_imports=1").returned("find")["job_ids"] == offers[1:]
+    assert run.returned("find") == {"job_ids": offers[1:], "states": {"COMPLETE": 1}, "more": False}
+    for most, found in ((1, offers[1:]), (2, offers[::-1])):
+        run = find("Offer", more=f"max_imports={most}")
+        assert run.returned("find")["job_ids"] == found
+        assert run.returned("find")["more"] is (most == 1)
+        log = " ".join(read_log().split())  # Airflow 3.0 breaks long lines
+        assert ("OF04 lists more imports than max_imports=1; the older ones" in log) is (most == 1)
     assert find("Price", more="created_since='2020-01-01T00:00:00Z'").returned("find")["job_ids"] == [price]
     assert (
         find("Product", "products", "changed_since='2020-01-01T00:00:00Z'").returned("find")["job_ids"]

@@ -34,13 +34,14 @@ class FindImportsOperator(OnInstance, MiraklBaseOperator):
     :param status: only imports in this state, such as ``FAILED``. Templated.
     :param on_none: what to do if no import is found: ``pass`` without ids, ``skip`` the task and those downstream, or
         ``fail``. Templated.
-    :param max_imports: largest number of imports to return, the newest first. Every 100 take a minute.
-        Templated.
+    :param max_imports: largest number of imports to return, the newest first. Every 100 take a minute. If there are
+        more, the log has a warning. Templated.
     :param mirakl_conn_id: connection of type ``mirakl``. Templated.
     :param role: ``shop``, ``operator`` or ``front``; default the connection's own. Templated.
     :param shop_id: the shop; default the connection's own. An operator without one finds the imports of all shops.
         Templated.
-    :return: ``job_ids``, the newest first, and ``states``, the number of imports in each state.
+    :return: ``job_ids``, the newest first; ``states``, the number of imports in each state; and ``more``, whether older
+        ones are listed that are not returned because of ``max_imports``.
     :raises MiraklInputError: no import was found, with ``on_none="fail"``.
     """
 
@@ -85,10 +86,11 @@ class FindImportsOperator(OnInstance, MiraklBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """List the imports, and count them by state."""
         caller = check_caller(self.hook, self.shop_id, self.code, self.roles)
-        most, found = self.max_imports, []
+        most, found, more = self.max_imports, [], False
         with self.hook.get_conn() as client:
             for page in client.pages(self.listing(caller, min(100, most))):
                 found += page.items
+                more = len(found) > most or page.following is not None
                 if len(found) >= most:
                     break
         found = found[:most]
@@ -98,8 +100,15 @@ class FindImportsOperator(OnInstance, MiraklBaseOperator):
             states[state] = states.get(state, 0) + 1
         words = ", ".join(f"{count} {state}" for state, count in states.items())
         self.log.info("%s lists %d imports%s", self.code, len(found), f": {words}" if words else "")
+        if more:
+            self.log.warning(
+                "%s lists more imports than max_imports=%d; the older ones are not returned. Raise max_imports, or "
+                "narrow the filters.",
+                self.code,
+                most,
+            )
         if not found and self.on_none == "skip":
             raise AirflowSkipException(f"{self.code} lists no matching import")
         if not found and self.on_none == "fail":
             raise MiraklInputError(f"{self.code} lists no matching import")
-        return {"job_ids": [row.get("import_id") for row in found], "states": states}
+        return {"job_ids": [row.get("import_id") for row in found], "states": states, "more": more}
