@@ -34,6 +34,8 @@ class Listing:
     :param by_query: makes the call of any page, where reading a page needs to know its query.
     :param sorted_by: for a listing by offset: the field with the time by which its rows are sorted, if that never
         changes. Its pages then overlap, so that no row is missed while others leave the listing.
+    :param changing: filters by what may change without the row being listed again, because ``updated`` is the time of
+        its creation. They cannot be used with a watermark.
     """
 
     call: Callable[..., Call[Page[dict[str, Json]]]]
@@ -45,6 +47,7 @@ class Listing:
     lines: Callable[[str], Call[list[dict[str, Json]]]] | None = None
     by_query: Callable[[Params], Call[Page[dict[str, Json]]]] | None = None
     sorted_by: str = ""
+    changing: tuple[str, ...] = ()
 
     def since(self, moment: datetime, filters: dict[str, Any]) -> Call[Page[dict[str, Json]]]:
         """The call of the first page.
@@ -132,6 +135,8 @@ class InstanceListing:
     :param sorted_by: for ``offset`` only: the field with the time by which Mirakl sorts the rows, if that never
         changes, such as the time of the creation. Then pages overlap by a few rows, so that no row is missed while
         others leave the listing. Empty if the rows are sorted by something else.
+    :param changing: for a ``since`` by creation: query parameters that filter by what may change later, such as a
+        state. A row that matches only later would never be delivered, so they cannot be used with a watermark.
     :param personal: paths of fields with personal data.
     """
 
@@ -147,6 +152,7 @@ class InstanceListing:
     params: Mapping[str, str | int] = field(default_factory=dict)
     newest_first: bool = False
     sorted_by: str = ""
+    changing: tuple[str, ...] = ()
     personal: tuple[tuple[str, ...], ...] = field(default=())
 
     def listing(self) -> Listing:
@@ -167,6 +173,7 @@ class InstanceListing:
             incremental=bool(self.since),
             by_query=self._call,
             sorted_by=self.sorted_by,
+            changing=tuple(self.changing),
         )
 
     def _call(self, params: Params) -> Call[Page[dict[str, Json]]]:
@@ -212,7 +219,7 @@ INSTANCE_LISTINGS: dict[str, InstanceListing] = {
         # By creation: a later payment changes an invoice without being listed again.
         InstanceListing(
             "IV01", "/api/invoices", "invoices", "offset", "start_date", "date_created", table="invoices", interval=1.0,
-            params={"type": "ALL"}, sorted_by="date_created",
+            params={"type": "ALL"}, sorted_by="date_created", changing=("payment_status",),
         ),
         InstanceListing(
             "TL02", "/api/sellerpayment/transactions_logs", "data", "seek", "last_updated_from", "last_updated",

@@ -42,9 +42,10 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
         (returns) or ``M11`` (threads of messages); or a mapping that describes another listing by the fields of
         :class:`~airflow_provider_mirakl.extract.listings.InstanceListing`: ``code``, ``path``, ``items`` and ``paging``
         (``offset`` or ``seek``), and, where the defaults do not apply, ``since``, ``updated``, ``id``, ``table``,
-        ``interval`` in seconds, ``params``, ``newest_first``, ``sorted_by`` and ``personal``.
+        ``interval`` in seconds, ``params``, ``newest_first``, ``sorted_by``, ``changing`` and ``personal``.
     :param target: folder of the files: a local path or object storage. Templated.
-    :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. Templated.
+    :param query: further query parameters, such as ``{"order_state_codes": "SHIPPING"}``. ``IV01``, which is read by
+        creation, takes ``payment_status`` only with ``updated_from``. Templated.
     :param since: where the first run begins; default 30 days ago. Templated.
     :param updated_from: start of a fixed interval; neither reads nor moves a watermark. Templated.
     :param updated_to: end of a fixed interval, exclusive. Templated.

@@ -293,6 +293,7 @@ class ExtractOperator(PacedOperator):
             )
         else:
             place = run.lasting_folder("watermarks", self.hook.conn_id)
+        self._check_filters()
         known, scope = Watermark.load(place), self._scope()
         from_start = Window(
             self.since or datetime.now(UTC) - FIRST_RUN,
@@ -319,6 +320,20 @@ class ExtractOperator(PacedOperator):
         if began is None and run.may_have_lost_work:
             self._check_replaces(run)
         return replace(from_start, begins=known.begins(from_start.overlap), delivered=known.delivered)
+
+    def _check_filters(self) -> None:
+        """Refuse filters that rows may match only after the watermark has passed them.
+
+        :raises MiraklConfigurationError: one of these is set.
+        """
+        listing = self.listing
+        for name in set(listing.changing) & set(self.filters()):
+            raise MiraklConfigurationError(
+                f"query: {name} may change after {listing.updated}, by which a run continues where the previous one "
+                f"ended, so a row that matches only later would never be extracted. Leave out {name} and filter the "
+                "rows in the files, or set updated_from, so that a run reads a fixed interval",
+                field="query",
+            )
 
     def _check_replaces(self, run: TaskRun) -> None:
         """Refuse to replace what this instance delivered, if it is not known any more where its window began.
