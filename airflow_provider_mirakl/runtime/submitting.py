@@ -153,9 +153,8 @@ class Submitter:
             return None
         if self._resolve(known) == "adopted":
             return None
-        if (
-            self.search.lost > 1 and self.search.error is not None
-        ):  # the task left the worker between two looks
+        # Two replies were lost in this try, and the task left the worker in the meantime.
+        if self.search.lost > 1 and self.search.error is not None:
             self.book.withdraw(index)
             raise load_error(self.search.error)
         self._guarded_now(known)
