@@ -486,7 +486,7 @@ def test_a_mapped_export_needs_a_watermark_of_its_own(export, tmp_path, mirakl_s
     """The first shop of today may be another one than that of yesterday."""
     former = tmp_path / "work" / "dag" / "task" / "watermark-0.json"
     former.parent.mkdir(parents=True)
-    former.write_text("2026-01-01T00:00:00Z")
+    former.write_text(datetime.now(UTC).isoformat())
     with pytest.raises(MiraklConfigurationError, match=r"mapped task.* earlier version .*watermark-0\.json"):
         export(kind, "run", map_index=0, **options).run()
     assert not mirakl_sandbox.journal()
