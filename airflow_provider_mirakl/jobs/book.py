@@ -89,9 +89,13 @@ JOB_BOOK = NoteKind(
 
 
 class Claim(msgspec.Struct):
-    """Which task submitted a job."""
+    """Which task submitted a job.
+
+    :param asked_at: of an export, when its request was made, in seconds since the epoch.
+    """
 
     owner: str
+    asked_at: float | None = None
 
 
 CLAIM = NoteKind(

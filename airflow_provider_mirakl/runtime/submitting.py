@@ -66,10 +66,13 @@ class Claims:
         self._owner = owner
         self._log = log
 
-    def note(self, job_id: JobId) -> None:
-        """Note that a job belongs to this task."""
+    def note(self, job_id: JobId, asked_at: float | None = None) -> None:
+        """Note that a job belongs to this task.
+
+        :param asked_at: of an export, when its request was made.
+        """
         try:
-            CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner))
+            CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner, asked_at))
         except MiraklError as error:
             self._log.warning("%s Other tasks cannot see that %s belongs to this task.", error, job_id)
 
@@ -77,6 +80,14 @@ class Claims:
         """Whether a job belongs to another task."""
         claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
         return claim is not None and claim.owner != self._owner
+
+    def first_asked_at(self, job_id: JobId, asked_at: float) -> float:
+        """When the request of an export was first made, maybe by another run: Mirakl recognizes an identical one.
+
+        :param asked_at: when this task made it.
+        """
+        claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
+        return asked_at if claim is None or claim.asked_at is None else min(asked_at, claim.asked_at)
 
     @property
     def _folder(self) -> StoragePath:
@@ -239,7 +250,10 @@ class Submitter:
         job_id: JobId = getattr(answer, "import_id", answer)
         self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
         self.book.submitted(entry, job_id)
-        self.claims.note(job_id)
+        if self.book.asked_at is not None:
+            self.book.asked_at = self.claims.first_asked_at(job_id, self.book.asked_at)
+            self.book.save()
+        self.claims.note(job_id, self.book.asked_at)
         products: int | None = getattr(answer, "product_import_id", None)
         if products is not None:
             self.log.info("Its products are product import %s.", products)

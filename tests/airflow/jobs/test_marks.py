@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_mirakl.catalog.state import STATE
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
+    MiraklJobTimeoutError,
     MiraklNoteError,
     MiraklTransportError,
 )
@@ -379,6 +380,36 @@ def test_a_watermark_does_not_pass_an_export_that_mirakl_recognizes(
     task.meanwhile = lambda: mirakl_sandbox.advance(2e6 if mirakl_sandbox.journal("OF53") else 0)
     task.run()
     assert [call["status"] for call in mirakl_sandbox.journal("OF52")][-2:] == [429, 200]
+    assert mirakl_sandbox.call(lambda world: len(world.jobs.all)) == 1
+    assert made[-1] > asked
+    assert reached(mark) <= asked
+
+
+def test_a_watermark_does_not_pass_an_export_of_another_run(export, mirakl_sandbox, monkeypatch, tmp_path):
+    """The first run was given up. The second one makes the same request, and gets the id of the first one's job."""
+    made = request_times(MiraklExportOffersOperator, monkeypatch)
+    mark = tmp_path / "mark.json"
+    mirakl_sandbox.world.settings.run_seconds = 1e6
+    first, second = (
+        export(
+            MiraklExportOffersOperator,
+            run_id,
+            **ORDERS,
+            watermark=str(mark),
+            deferrable=True,
+            timeout=timeout,
+        )
+        for run_id, timeout in (("first", 0.1), ("second", 3600))
+    )
+
+    def accepted() -> list[Any]:
+        return [call for call in mirakl_sandbox.journal("OF52") if call["status"] == 200]
+
+    with pytest.raises(MiraklJobTimeoutError):
+        first.run()
+    asked = made[-1]
+    second.meanwhile = lambda: mirakl_sandbox.advance(2e6 if len(accepted()) > 1 else 0)
+    second.run()
     assert mirakl_sandbox.call(lambda world: len(world.jobs.all)) == 1
     assert made[-1] > asked
     assert reached(mark) <= asked
