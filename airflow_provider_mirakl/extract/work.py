@@ -92,6 +92,8 @@ class Progress(msgspec.Struct):
     counts: dict[str, int] | None = None
     owner: list[str] = msgspec.field(default_factory=list)
     """Whose pages these are. Those of another account are not continued."""
+    source: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What listed them. Those of another operation or role are not continued; an earlier version did not note it."""
 
 
 @dataclass(slots=True)
@@ -156,11 +158,20 @@ class ExtractWork(OnlyReads):
         self._unfinished: _Unfinished | None = None
         self._note = PROGRESS.at(folder, generation=generation)
         progress = self._note.read()
-        if progress is None or is_another(progress.owner, window.scope.owner):
+        scope = window.scope
+        if (
+            progress is None
+            or is_another(progress.owner, scope.owner)
+            or (progress.source and progress.source != scope.source)
+        ):
             self._pages.forget()
             first = listing.since(window.begins, dict(filters or {}))
             progress = Progress(
-                window.begins, dict(window.delivered), params=first.params, owner=window.scope.owner
+                window.begins,
+                dict(window.delivered),
+                params=first.params,
+                owner=scope.owner,
+                source=scope.source,
             )
             if not listing.newest_first:
                 progress.newest = _now()

@@ -375,7 +375,7 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
                 )
             return None
         first = earliest.strftime("%Y-%m-%d %H:%M:%S UTC")
-        if since is None:
+        if since is None or window.repeats:
             self.log.warning(
                 "S30 reaches back %d days at most, so documents uploaded before %s are omitted; fetch them once with "
                 "shop_ids and without changes_only",

@@ -233,7 +233,7 @@ class JobRun:
 
     def stay(self, client: Client, book: JobBook, event: Mapping[str, Any]) -> None:
         """Note what the triggerer has submitted; keep what is left in this worker if the triggerer cannot reach it."""
-        claims = self._claims(client)
+        claims = claims_of(self.task, self.run, client)
         for job_id in book.job_ids:
             claims.note(job_id)
         self._in_worker |= waiting.must_stay(self.task, event, self.run.folder)
@@ -302,7 +302,7 @@ class JobRun:
             caller=task.caller,
             client=client,
             book=book,
-            claims=self._claims(client),
+            claims=claims_of(self.task, self.run, client),
             policy=task.unclear_policy,
             lines=task.lines,
             mode=task.listed_mode,
@@ -315,10 +315,6 @@ class JobRun:
             max_wait=waiting.SHORTEST_DEFERRAL if task.deferrable else None,
             longest_search=min(LONGEST_SEARCH, task.timeout),
         )
-
-    def _claims(self, client: Client) -> Claims:
-        task = self.task
-        return Claims(task.work_folder, task.job, client.settings.base_url, self.run.generation, task.log)
 
     def _postpone(self, wait: MiraklNotYetError | MiraklRateLimitError) -> None:
         """Wait until Mirakl permits the next submission, or the next look into its list.
@@ -422,6 +418,11 @@ class JobRun:
 
     def _named(self, book: JobBook) -> str:
         return f"{self.task.kind.title} {', '.join(book.texts)}"
+
+
+def claims_of(task: JobTask, run: TaskRun, client: Client) -> Claims:
+    """What all tasks have noted of the jobs of an operator."""
+    return Claims(task.work_folder, task.job, client.settings.base_url, run.generation, task.log)
 
 
 def begin(task: JobTask, context: Context) -> dict[str, Any]:

@@ -69,9 +69,12 @@ class Claims:
     def note(self, job_id: JobId, asked_at: float | None = None) -> None:
         """Note that a job belongs to this task.
 
-        :param asked_at: of an export, when its request was made.
+        :param asked_at: of an export, when its request was made. An earlier one of another run is kept: Mirakl
+            recognizes an identical request, and returns the job that runs already.
         """
         try:
+            if asked_at is not None:
+                asked_at = self.first_asked_at(job_id, asked_at)
             CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner, asked_at))
         except MiraklError as error:
             self._log.warning("%s Other tasks cannot see that %s belongs to this task.", error, job_id)
@@ -82,7 +85,7 @@ class Claims:
         return claim is not None and claim.owner != self._owner
 
     def first_asked_at(self, job_id: JobId, asked_at: float) -> float:
-        """When the request of an export was first made, maybe by another run: Mirakl recognizes an identical one.
+        """When the request of an export was first made, maybe by another run.
 
         :param asked_at: when this task made it.
         """
@@ -250,9 +253,6 @@ class Submitter:
         job_id: JobId = getattr(answer, "import_id", answer)
         self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
         self.book.submitted(entry, job_id)
-        if self.book.asked_at is not None:
-            self.book.asked_at = self.claims.first_asked_at(job_id, self.book.asked_at)
-            self.book.save()
         self.claims.note(job_id, self.book.asked_at)
         products: int | None = getattr(answer, "product_import_id", None)
         if products is not None:

@@ -129,12 +129,14 @@ class MarkedWindow:
     :param path: the watermark.
     :param scope: the rows that the task exports.
     :param since: where the window begins; ``None`` for everything.
+    :param repeats: whether this task instance has delivered it before, and was cleared.
     """
 
     run: TaskRun
     path: StoragePath
     scope: Scope
     since: datetime | None
+    repeats: bool = False
 
     @classmethod
     def find(
@@ -166,7 +168,7 @@ class MarkedWindow:
         if last is not None and last.run is not None:
             began = BEGAN.at(run.folder, store=run.memory).read()
             if began is not None and began.is_of(path, scope) and began.pending in ("", run.generation):
-                return cls(run, path, scope, began.begins)
+                return cls(run, path, scope, began.begins, repeats=not began.pending)
         since = None if last is None else last.since(run.instance, timedelta(seconds=task.overlap))
         window = cls(run, path, scope, since)
         window._note(pending=run.generation)

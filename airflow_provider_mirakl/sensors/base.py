@@ -25,6 +25,7 @@ from airflow_provider_mirakl.runtime.explaining import Explains
 from airflow_provider_mirakl.runtime.task_run import TaskRun, try_began
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
     from typing import Unpack
 
@@ -145,14 +146,19 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
         """
         return self.poke_interval * self.hook.settings.interval_factor
 
-    def _get_next_poke_interval(self, *arguments: Any, **keywords: Any) -> float:
+    def _get_next_poke_interval(
+        self, started_at: Any, run_duration: Callable[[], float], *others: Any
+    ) -> float:
         """Airflow's own interval, including backoff, stretched like :meth:`interval`.
 
-        A poll that was refused as too early is made as soon as it is permitted.
+        A poll that was refused as too early is made as soon as it is permitted, if ``timeout`` has not passed by then.
         """
         if self._permitted_at is not None:
-            return max(0.0, self._permitted_at - time.time())
-        airflows: float = super()._get_next_poke_interval(*arguments, **keywords)
+            from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL
+
+            wait = max(SHORTEST_DEFERRAL, self._permitted_at - time.time())
+            return max(0.0, min(wait, self.timeout - run_duration()))
+        airflows: float = super()._get_next_poke_interval(started_at, run_duration, *others)
         return airflows * self.interval() / self.poke_interval
 
     def conclude(self, context: Context, found: Found) -> Any:

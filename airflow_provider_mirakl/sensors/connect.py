@@ -75,16 +75,17 @@ class MiraklConnectProductsSensor(MiraklConnectSensor):
             raise MiraklConfigurationError(
                 "exactly one of product_ids and submitted must be set", field="product_ids"
             )
-        begun = self.notes.get("reading")
+        reading = self.notes.get("reading")
+        begun = {"begun": reading} if reading else {}
         if self.submitted is not None:
             reader = f"sensor-{self.task_id}"
-            return {"folder": self.submitted, "sample": self.sample, "reader": reader, "begun": begun}
+            return {"folder": self.submitted, "sample": self.sample, "reader": reader} | begun
         if len(self.product_ids) > MAX_IDS:
             raise MiraklConfigurationError(
                 f"product_ids must be {MAX_IDS:,} ids or fewer, not {len(self.product_ids):,}; for more, use submitted",
                 field="product_ids",
             )
-        return {"product_ids": self.product_ids, "expect": self.expect, "begun": begun}
+        return {"product_ids": self.product_ids, "expect": self.expect} | begun
 
     @property
     def awaited(self) -> str:

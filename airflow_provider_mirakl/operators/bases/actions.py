@@ -261,7 +261,8 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
                     self,
                     wait,
                     since=sending.refused_since,
-                    limit=Limit("timeout", self.timeout),
+                    # A published interval is no refusal, however short the timeout is.
+                    limit=Limit("timeout", max(self.timeout, LONGEST_WAIT)),
                     state=asdict(sending),
                     resume=self.resume_sending,
                     began=sending.began,

@@ -266,11 +266,14 @@ class ChangesExportOperator(ExportOperator):
 
     def deliver(self, run: TaskRun, client: Client, caller: Caller, jobs: Sequence[Ended]) -> dict[str, Any]:
         """Write the target, then move the watermark to the time the export was asked for."""
+        from airflow_provider_mirakl.runtime.job_run import claims_of
+
         window, book = self._marked() if self.changes_only else None, self.book
         result = super().deliver(run, client, caller, jobs)
         if window is not None and book is not None:
             # An earlier version noted only when it was sent.
             until = book.entries[0].at if book.asked_at is None else book.asked_at
+            until = claims_of(self, run, client).first_asked_at(jobs[0].job_id, until)
             window.delivered(datetime.fromtimestamp(until, UTC))
         return result
 

@@ -205,7 +205,7 @@ class ExtractOperator(PacedOperator):
         """Identifies a walk: a try with other filters does not continue with the pages of the previous one."""
         fixed = None if window.watermark is not None else [str(self.updated_from), str(self.updated_to)]
         shape, scope = self.listing.shape, self._scope()
-        words = [shape.table, shape.lines, scope.source, scope.filters, fixed, self.personal_data]
+        words = [shape.table, shape.lines, scope.filters, fixed, self.personal_data]
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:12]
 
     def _scope(self) -> Scope:

@@ -180,7 +180,7 @@ class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
                 # Shorter than a deferral: the answer may be there before the triggerer would be.
                 soon = min(wait.deadline, now + SHORTEST_DEFERRAL)
                 found = wait.to_the_end(client, first=now + interval, last=soon)
-            if found is not None or not self.timeout:
+            if found is not None or time.time() >= wait.deadline:
                 return found
             if self.deferrable:
                 self.log.info(

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_mirakl.api.connect import list_products
 from airflow_provider_mirakl.api.conversations import create_conversation
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductStatusOperator
 from airflow_provider_mirakl.operators.connect_conversations import MiraklConnectExtractConversationsOperator
-from airflow_provider_mirakl.runtime import waiting
+from airflow_provider_mirakl.runtime import trip, waiting
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sensors import connect_poll
 from airflow_provider_mirakl.sensors.connect import MiraklConnectProductsSensor
@@ -143,9 +144,17 @@ def test_an_export_that_comes_a_little_early_leaves_the_worker(
 
 
 def test_a_page_whose_messages_are_refused_is_not_read_again(
-    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object, tmp_path: Path
+    worker: Any,
+    mirakl_sandbox: Sandbox,
+    mirakl_sandbox_connections: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is in memory only: in another process it would be read again, and refused again."""
+    """It is in memory only: in another process it would be read again, and refused again.
+
+    The triggerer cannot access the plan, so a worker makes the calls.
+    """
+    monkeypatch.setattr(trip, "FIRST_LEAD", 0.0)
     with MiraklConnectHook().get_conn() as client:
         for order_id in mirakl_sandbox.place_orders(3):
             client.send(create_conversation(order_id, topic="Delay", body="Late"))
@@ -156,8 +165,19 @@ def test_a_page_whose_messages_are_refused_is_not_read_again(
             task_id="task", target=str(tmp_path / "lake"), messages=True, deferrable=True
         )
     )
+    fire, work = task.fire, tmp_path / "work"
+
+    def unreachable(trigger: Any) -> Any:
+        work.rename(tmp_path / "on another machine")
+        try:
+            return fire(trigger)
+        finally:
+            (tmp_path / "on another machine").rename(work)
+
+    task.fire = unreachable
     assert task.run()["items"]["conversations"] == 3
     assert len(mirakl_sandbox.journal("listConversations")) == 1
+    assert len(task.deferrals) == 1
 
 
 def test_a_resync_that_polls_often_leaves_the_worker_too(
@@ -184,3 +204,25 @@ def test_a_resync_that_polls_often_leaves_the_worker_too(
     trigger = leaving(task)
     assert trigger.interval == pytest.approx(0.06)
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(("retry_after", "timeout", "longest"), [("3600", 2, 10), ("0", 100, 60)])
+def test_a_sensor_that_is_refused_polls_again_within_its_timeout(
+    worker: Any, mirakl_sandbox: Sandbox, spaced: Any, retry_after: str, timeout: float, longest: float
+) -> None:
+    """Not after it, and not at once again."""
+    spaced("mirakl_connect_default", 1 / 600)
+    mirakl_sandbox.fault("throttle", "listProducts", retry_after=retry_after, times=1)
+    mirakl_sandbox.seed([{"id": "P"}])
+    task = worker(
+        lambda: MiraklConnectProductsSensor(
+            task_id="task", product_ids=["P"], mode="reschedule", timeout=timeout, poke_interval=60
+        )
+    )
+    began = time.monotonic()
+    if retry_after == "3600":
+        with pytest.raises(AirflowSensorTimeout):
+            task.run()
+    else:
+        task.run()
+    assert time.monotonic() - began < longest

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.checks.imports import OF01, PRI01, STO01, ImportCheck, ImportFile
-from airflow_provider_mirakl.checks.lint import Check, Lint, as_line, lint_table, words
+from airflow_provider_mirakl.checks.lint import Check, Lint, NoCheck, as_line, lint_table, words
 from airflow_provider_mirakl.checks.products import OperatorAttributes, ProductCheck
 from airflow_provider_mirakl.files.csv_table import TableWriter, open_table
 from airflow_provider_mirakl.sandbox.systems import reference
@@ -269,3 +269,14 @@ def test_a_clean_file_is_known_as_such(tmp_path: Path) -> None:
         lint_table(table, ImportCheck(STO01), row=writer.write)
     assert table.plain
     assert not writer.changed
+
+
+def test_a_faulty_row_keeps_its_cells_below_their_names(tmp_path: Path) -> None:
+    """A column without a name is left out of the header, and of every row."""
+    file = tmp_path / "feed.csv"
+    file.write_text("sku;;title\n1;secret;x\n2;;y\n", encoding="utf-8")
+    rows: list[list[str]] = []
+    with open_table(file) as table:
+        found = lint_table(table, NoCheck(), row=rows.append)
+    assert found.count == 1
+    assert rows == [["sku", "title"], ["1", "x"], ["2", "y"]]

@@ -26,7 +26,7 @@ class Files:
         self.empty = empty
 
     @contextmanager
-    def stream(self, call: bytes) -> Iterator[Any]:
+    def stream(self, call: bytes, *, max_wait: float | None) -> Iterator[Any]:
         reply = SimpleNamespace(status=200 if call else self.empty)
         yield SimpleNamespace(chunks=iter([call[:3], call[3:]]), reply=reply)
 
