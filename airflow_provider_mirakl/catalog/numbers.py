@@ -8,9 +8,9 @@ _PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?\Z")
 _SPACES = " \u00a0\u2009\u202f\u2007"
 _ONE_GROUP = re.compile(r"-?[1-9]\d{0,2}[.,' \u00a0\u2009\u202f\u2007\u2019]\d{3}\Z")
 _SIGNS = {
-    "€": "EUR", "£": "GBP", "¥": "JPY", "zł": "PLN", "Kč": "CZK", "₺": "TRY", "₹": "INR", "CHF": "CHF", "lei": "RON",
+    "€": "EUR", "£": "GBP", "zł": "PLN", "Kč": "CZK", "₺": "TRY", "₹": "INR", "CHF": "CHF", "lei": "RON",
 }  # fmt: skip
-_DOLLARS = ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN")
+_SHARED_SIGNS = {"$": ("USD", "CAD", "AUD", "NZD", "SGD", "HKD", "MXN"), "¥": ("JPY", "CNY")}
 _MONEY = re.compile(
     r"(?P<before>[A-Z]{3}|[^\d\s.,'+-]{1,3})?\s*(?P<amount>[-+]?\d[\d.,'\u2019\s]*?)\s*(?P<after>[A-Z]{3}|[^\d\s.,'+-]{1,3})?\Z"
 )
@@ -25,7 +25,7 @@ def split_money(text: str, currency: str | None) -> tuple[str, str | None]:
     """Split a price into amount and currency.
 
     :param text: such as ``12.50 EUR``, ``EUR 12.50`` or ``€12.50``.
-    :param currency: the currency of prices without one; it decides which dollar ``$`` is.
+    :param currency: the currency of prices without one; it decides what ``$`` and ``¥`` mean.
     :return: amount and currency as ISO 4217, ``None`` if the text has none. A text that is not such a price is
         returned unchanged, for the check to report.
     """
@@ -42,8 +42,8 @@ def split_money(text: str, currency: str | None) -> tuple[str, str | None]:
 
 
 def _code(mark: str, currency: str | None) -> str | None:
-    if mark == "$":
-        return currency if currency in _DOLLARS else None
+    if mark in _SHARED_SIGNS:
+        return currency if currency in _SHARED_SIGNS[mark] else None
     if mark in _SIGNS:
         return _SIGNS[mark]
     return mark if len(mark) == 3 and mark.isascii() and mark.isupper() else None
