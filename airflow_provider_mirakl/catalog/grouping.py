@@ -7,12 +7,14 @@ of a group share, ``fill_down`` the columns that the first row has for all, ``co
 rows belong to each. A row with nothing but collected columns is not a product.
 
 A group that returns below another one is refused: its products would lack what its first rows have, without an error.
+For the same reason, rows that are refused before they were filled go to the rejects file as parts of a group, and
+cannot be sent from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_mirakl.catalog.rows import BATCH_ROWS, Record, Records, Refused, dump, is_nothing
@@ -49,7 +51,7 @@ def grouped(chunks: Iterable[Records], grouping: Grouping) -> Iterator[Records]:
     groups = _Groups(grouping)
     chunk = Records()
     for given in chunks:
-        chunk.refused += given.refused
+        chunk.refused += [replace(one, form="part") if one.form == "cells" else one for one in given.refused]
         for record in given.records:
             groups.take(record, chunk)
         if len(chunk.records) >= BATCH_ROWS:
@@ -81,7 +83,7 @@ class _Groups:
         if value is None:
             if any(map(_is_filled, cells.values())):
                 problem = Problem("is empty; every row needs it to find its group", self._key)
-                chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "cells"))
+                chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "part"))
             return
         if value != self._current:
             self.close(chunk)
@@ -95,7 +97,7 @@ class _Groups:
                 f"{self._key!r}",
                 self._key,
             )
-            chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "cells"))
+            chunk.refused.append(Refused(dump(dict(cells)), at, [problem], "part"))
         else:
             self._held.append(record)
 
@@ -121,7 +123,7 @@ class _Groups:
                 "must be adjacent, and the first must have these columns"
             )
             problem = Problem(words, self._key)
-            chunk.refused += [Refused(dump(dict(record)), at, [problem], "cells") for at, record in held]
+            chunk.refused += [Refused(dump(dict(record)), at, [problem], "part") for at, record in held]
             return
         own = grouping.own
         if own is None:

@@ -1,8 +1,13 @@
 """Rejected rows as new input: reject, fix, and run the same operator.
 
-A rejects file has one object per line: ``line``, ``id``, ``problems``, and either ``row``, the product as it would have
-been sent, or ``cells``, the cells of a table's row that did not become a product. It is recognized by its content, even
-if another tool rewrote it: jq, an editor, ``json.dumps``.
+A rejects file has one object per line: ``line``, ``id``, ``problems``, and one of
+
+- ``row``, the product as it would have been sent;
+- ``cells``, the cells of a table's row that did not become a product;
+- ``part``, the cells of one row of a group. They lack what the other rows of the group have, and what is sent
+  replaces lists in Connect, so they are refused again: the source must be fixed instead.
+
+It is recognized by its content, even if another tool rewrote it: jq, an editor, ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -14,12 +19,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import chain, islice, repeat
-from typing import IO, Literal
+from typing import IO, get_args
 
 import msgspec
 
 from airflow_provider_mirakl.catalog.json_rows import PRETTY
-from airflow_provider_mirakl.catalog.rows import Batch, Refused, Source
+from airflow_provider_mirakl.catalog.rows import Batch, Form, Refused, Source
 from airflow_provider_mirakl.catalog.shaping import Shaping
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, line_blocks, writing
@@ -27,7 +32,8 @@ from airflow_provider_mirakl.outcome import ErrorCount, ItemResult
 
 log = logging.getLogger(__name__)
 
-_FIELDS = {"line", "id", "problems", "row", "cells"}
+_FORMS = frozenset(get_args(Form))
+_FIELDS = {"line", "id", "problems", *_FORMS}
 _POSITION = re.compile(r"\A\[\d+\](: |\.)")
 _INDEX = re.compile(r"\[\d+\]")
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])-?\d[\d.,]*")
@@ -82,7 +88,7 @@ class RejectsWriter:
         at: int,
         problems: list[Problem],
         item_id: str | None = None,
-        form: Literal["row", "cells"] = "row",
+        form: Form = "row",
     ) -> None:
         """Reject a row."""
         line, prefix = self._source.place(at)
@@ -205,6 +211,7 @@ SURPLUS = re.compile(r"\(column \d+\)\Z")
 class _Entry(msgspec.Struct):
     row: msgspec.Raw = msgspec.Raw()
     cells: msgspec.Raw = msgspec.Raw()
+    part: msgspec.Raw = msgspec.Raw()
 
 
 _entries = msgspec.json.Decoder(_Entry)
@@ -231,7 +238,7 @@ def is_reject(row: bytes) -> bool:
         isinstance(entry, dict)
         and "problems" in entry
         and not entry.keys() - _FIELDS
-        and bool(entry.keys() & {"row", "cells"})
+        and bool(entry.keys() & _FORMS)
     )
 
 
@@ -273,9 +280,12 @@ def _again(batch: Batch, shaping: Shaping) -> Batch:
         except (msgspec.DecodeError, UnicodeDecodeError):
             entry = _Entry(msgspec.Raw(row))
         inner = bytes(entry.row)
+        is_text = inner.startswith(b'"')
         if bytes(entry.cells):
             shaped = _cells(bytes(entry.cells), place, shaping)
-        elif inner.startswith(b'"'):
+        elif bytes(entry.part) or (is_text and shaping.is_grouped):
+            shaped = Batch([], [], [Refused(bytes(entry.part) or inner, place, [Problem(_PART)], "part")])
+        elif is_text:
             # The text of a row that was not JSON: once fixed, it is the original row of the source.
             text = Batch([msgspec.json.decode(inner, type=str).encode()], [place])
             shaped = text if shaping.is_plain else shaping.of_json(text)
@@ -287,9 +297,18 @@ def _again(batch: Batch, shaping: Shaping) -> Batch:
     return Batch(rows, at, refused)
 
 
+_Cell = str | int | float | bool | list[str | int | float | bool] | None
+"""A cell; a list where it was collected from the rows of a group."""
+
+_PART = (
+    "is one row of a group, and lacks what the other rows of the group have; correct the source, and run the task on "
+    "the source again"
+)
+
+
 def _cells(cells: bytes, place: int, shaping: Shaping) -> Batch:
     try:
-        named = msgspec.json.decode(cells, type=dict[str, str | int | float | bool | None])
+        named = msgspec.json.decode(cells, type=dict[str, _Cell])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Batch([], [], [Refused(cells, place, [Problem(f"cells: {error}")], "cells")])
     surplus = [name for name, cell in named.items() if SURPLUS.match(name) and cell not in ("", None)]

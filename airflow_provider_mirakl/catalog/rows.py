@@ -34,6 +34,11 @@ class Fingerprint:
     digest: str
 
 
+Form = Literal["row", "cells", "part"]
+"""What a rejected row is: a product or its text; cells by column, which must still be mapped; or cells that need those
+of the other rows of their group."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A row that its reader could not turn into JSON.
@@ -41,13 +46,13 @@ class Refused:
     :param row: the original row, for the rejects file.
     :param at: its place, see :meth:`Source.place`.
     :param problems: its problems.
-    :param form: ``cells``: the row is an object of a table's cells by column, which must still be mapped.
+    :param form: what the row is.
     """
 
     row: bytes
     at: int
     problems: list[Problem]
-    form: Literal["row", "cells"] = "row"
+    form: Form = "row"
 
 
 @dataclass(frozen=True, slots=True)

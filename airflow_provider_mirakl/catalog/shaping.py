@@ -71,6 +71,11 @@ class Shaping:
         """Whether objects are passed on unchanged."""
         return self.columns is None and self._transform is None
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether a product may need several rows."""
+        return self.table_columns.group_by is not None
+
     def batches(
         self, chunks: Iterable[Records], *, heading: Sequence[str] | None = None, table: bool = False
     ) -> Iterator[Batch]:

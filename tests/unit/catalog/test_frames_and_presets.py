@@ -620,3 +620,57 @@ def test_a_group_that_returns_is_refused_whatever_is_done_within_groups(
     )
     assert rejected["line"] == 5
     assert "the group 'g1' ended above" in rejected["problems"][0]
+
+
+GROUPED = Columns(
+    {"sku": "id", "name": "titles[en_US]", "img": "images"},
+    group_by="group", fill_down=("name",), collect=("img",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "feed"),
+    [
+        ("returned.csv", "group,sku,name,img\ng1,A,x,https://a/1\ng2,C,y,\ng1,D,z,https://a/2\n"),
+        ("without_first.csv", "group,sku,name,img\ng1,A,,https://a/1\n"),
+        ("without_group.csv", "group,sku,name,img\n,A,x,https://a/1\n"),
+        ("surplus_cell.csv", "group,sku,name,img\ng1,A,x,https://a/1,,y\n"),
+        ("no_json.ndjson", '{"group": "g1", "sku": A, "name": "x", "img": "https://a/1"}\n'),
+    ],
+)
+def test_a_rejected_part_of_a_group_is_not_sent_by_itself(
+    name: str, feed: str, write: Make, tmp_path: Path
+) -> None:
+    """It would lack the title, and its own image would replace those of the whole group."""
+    plan_upsert(write(feed, name), tmp_path / "plan", columns=GROUPED, on_invalid="reject")
+    text = (tmp_path / "plan" / "rejects.ndjson").read_text()
+    fixed = text.replace('"(column 5)":"","(column 6)":"y"', '"x":""').replace("A,", '\\"A\\",')
+    again = plan_upsert(write(fixed, "r.ndjson"), tmp_path / "again", columns=GROUPED, on_invalid="reject")
+    assert (again.products, again.rejected) == (0, 1)
+    once_more = tmp_path / "again" / "rejects.ndjson"
+    assert "correct the source, and run the task on the source again" in once_more.read_text()
+    again = plan_upsert(once_more, tmp_path / "thrice", columns=GROUPED, on_invalid="reject")
+    assert (again.products, again.rejected) == (0, 1)
+
+
+def test_a_row_that_was_rejected_with_the_values_of_its_group_can_be_fixed(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "strict_shop.py").write_text(
+        "def only_known(rows):\n"
+        "    if any(row['sku'] == 'B' for row in rows):\n"
+        "        raise ValueError('B is not known')\n"
+        "    return rows\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    feed = write("group,sku,name,img\ng1,A,Lamp,https://a/1\ng1,B,,https://a/2\n", "feed.csv")
+    options: dict[str, Any] = {
+        "columns": GROUPED, "on_invalid": "reject", "transform": "strict_shop.only_known",
+    }  # fmt: skip
+    first = plan_upsert(feed, tmp_path / "plan", **options)
+    text = (tmp_path / "plan" / "rejects.ndjson").read_text()
+    again = plan_upsert(
+        write(text.replace('"sku":"B"', '"sku":"C"'), "fixed.ndjson"), tmp_path / "again", **options
+    )
+    assert [{**row, "id": ""} for row in sent(first)] == [{**row, "id": ""} for row in sent(again)]
+    assert [row["id"] for row in sent(again)] == ["C"]
