@@ -92,6 +92,7 @@ class Builder:
         locales = [target.key for _, target in steps if target.field in ("titles", "descriptions")]
         locale = columns.locale or next((locale for locale in locales if locale), None)
         self._strip = columns.strip
+        self.met: None = None
         self._fields: list[tuple[list[Read], _Field, bytes]] = []
         for name in dict.fromkeys(target.field for _, target in steps):
             reads = [read for read, target in steps if target.field == name]
@@ -109,6 +110,9 @@ class Builder:
             members = field.members([self._cells(read, records) for read in reads])
             fields.append([member or erased for member in members] if erased else members)
         return [b"{" + b",".join(filter(None, members)) + b"}" for members in zip(*fields, strict=True)]
+
+    def end(self) -> list[str]:
+        return []
 
     def _cells(self, read: Read, records: Sequence[Mapping[str, Any]]) -> _Cells:
         cells = (

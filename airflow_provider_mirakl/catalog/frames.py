@@ -50,6 +50,7 @@ class FrameSource(CountedSource):
         super().__init__(name)
         self._frame = frame
         self._shaping = shaping
+        self.notes = shaping.notes
 
     def _read(self) -> Iterator[Batch]:
         if _is_pandas(self._frame):

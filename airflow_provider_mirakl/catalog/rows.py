@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from airflow_provider_mirakl.exceptions import Problem
 
@@ -73,13 +73,20 @@ Record = tuple[int, Any]
 """A place and its content: a mapping, or a row as bytes that is passed on unchanged."""
 
 
-Build = Callable[[Sequence[Mapping[str, Any]]], list[bytes]]
-"""Makes a row of each record. If it raises for one of them, it raises for all."""
+class Build(Protocol):
+    """Makes rows of records."""
 
+    met: Any
+    """What it has met so far, for :meth:`end`. A builder that takes over from another one gets that of the other."""
 
-def each(build: Callable[[Mapping[str, Any]], bytes]) -> Build:
-    """A builder that makes one row at a time."""
-    return lambda records: list(map(build, records))
+    def __call__(self, records: Sequence[Mapping[str, Any]], /) -> list[bytes]:
+        """Return a row for each record. If it raises for one of them, it raises for all."""
+
+    def end(self) -> list[str]:
+        """Return notes for the user, once the whole source has been read.
+
+        :raises MiraklInputError: the source as a whole is wrong, although each of its rows could be built.
+        """
 
 
 @dataclass(slots=True)
@@ -147,6 +154,7 @@ class CountedSource(Source):
         raise NotImplementedError
 
     def batches(self) -> Iterator[Batch]:
+        self.notes.clear()
         digest = sha256()
         count = 0
         for batch in self._read():

@@ -49,6 +49,8 @@ class Shaping:
         self._transform = None if transform is None else load_transform(transform)
         self._name = transform
         self._compiled = compiled
+        self.notes: list[str] = []
+        """Notes for the user about the last complete reading that are not problems of rows."""
 
     @property
     def speaks_connect(self) -> bool:
@@ -105,6 +107,8 @@ class Shaping:
                     names = None if columns.mapping is not None else first
                     build = self.build(first) if table else compile_columns(columns, names)
             yield _built(records, refused, build)
+        if build is not None:
+            self.notes += build.end()
 
     def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Make rows of flat JSON objects; anything else is passed on unchanged, for the check to report."""

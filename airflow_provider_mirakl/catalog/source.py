@@ -111,6 +111,7 @@ class ListSource(CountedSource):
         super().__init__(name)
         self._items = items
         self._shaping = shaping
+        self.notes = shaping.notes
 
     def _read(self) -> Iterator[Batch]:
         chunks = self._chunks()
@@ -180,6 +181,7 @@ class FileSource(Source):
         self._path = path
         self._format = source_format
         self._shaping = shaping
+        self.notes = shaping.notes
         self._encoding = encoding
         self._items = items
         self._fingerprint = Fingerprint(self.name, 0, "")

@@ -2,6 +2,9 @@
 
 A field inside an object has a name with a dot, such as ``discount.price``. A cell of a list or an object contains
 JSON.
+
+A number may have a decimal point or a decimal comma. ``1.249`` is read with a decimal point, as JSON does, unless
+another number of its column has a decimal comma: then it could be 1249 too, and the source is refused.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from typing import Any, Literal
 import msgspec
 
 from airflow_provider_mirakl.catalog.numbers import number_of, readings
-from airflow_provider_mirakl.catalog.rows import Build, as_number, each, is_nothing
+from airflow_provider_mirakl.catalog.rows import Build, as_number, is_nothing
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.csv_table import fold
 from airflow_provider_mirakl.files.text import BLANK
 
 Kind = Literal["text", "flag", "integer", "number", "boolean", "json"]
 """The types of cells; an empty ``flag`` is a value."""
+
+_Sign = Literal["comma", "either"]
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -79,27 +84,70 @@ def compile_fields(
     if faults:
         raise MiraklInputError(f"the columns cannot be used for {code}", faults)
 
-    def build(cells: Mapping[str, Any]) -> bytes:
+    return _Objects(columns, strip=strip)
+
+
+class _Objects:
+    """The builder of objects.
+
+    :param columns: the columns that are fields.
+    :param strip: remove white space from both ends of cells.
+    """
+
+    def __init__(self, columns: Sequence[_Column], *, strip: bool) -> None:
+        self._columns = columns
+        self._strip = strip
+        self.met: dict[tuple[str, _Sign], str] = {}
+        """The first number of a column with each sign that decides something."""
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        return list(map(self._build, records))
+
+    def _build(self, cells: Mapping[str, Any]) -> bytes:
         made: dict[str, Any] = {}
-        for name, path, kind in columns:
+        for name, path, kind in self._columns:
             value = cells.get(name)
-            if strip and type(value) is str:
+            if self._strip and type(value) is str:
                 value = value.strip(BLANK)
             if is_nothing(value) or (value == "" and kind != "flag"):
                 continue
             place = made
             for step in path[:-1]:
                 place = place.setdefault(step, {})
-            place[path[-1]] = _converted(value, kind)
+            place[path[-1]] = written = _converted(value, kind)
+            if kind == "number" and isinstance(value, str) and (sign := _sign(value, written)):
+                self.met.setdefault((name, sign), value)
         return msgspec.json.encode(made, enc_hook=str)
 
-    return each(build)
+    def end(self) -> list[str]:
+        faults = [
+            Problem(
+                f"the number {point!r} could be {' or '.join(readings(point) or ())}, because {comma!r} has a decimal "
+                "comma; write all numbers of the column with the same decimal sign, and without group separators",
+                name,
+            )
+            for (name, sign), point in self.met.items()
+            if sign == "either" and (comma := self.met.get((name, "comma")))
+        ]
+        if faults:
+            raise MiraklInputError("the decimal sign of the numbers is unclear", faults)
+        return []
 
 
 def keep_columns(heading: Sequence[str]) -> Build:
     """The builder of objects with the columns of a table as fields; empty cells are absent."""
+    return _Kept()
 
-    def build(cells: Mapping[str, Any]) -> bytes:
+
+class _Kept:
+    """The builder of objects with the columns as fields."""
+
+    met: None = None
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        return list(map(self._build, records))
+
+    def _build(self, cells: Mapping[str, Any]) -> bytes:
         made: dict[str, Any] = {}
         for name, value in cells.items():
             value = value.strip(BLANK) if type(value) is str else value
@@ -107,7 +155,8 @@ def keep_columns(heading: Sequence[str]) -> Build:
                 made[name] = value if (number := as_number(value)) is None else number
         return msgspec.json.encode(made, enc_hook=str)
 
-    return each(build)
+    def end(self) -> list[str]:
+        return []
 
 
 _Column = tuple[str, list[str], Kind]
@@ -154,6 +203,15 @@ def _converted(value: Any, kind: Kind) -> Any:
     if written is None and kind == "number" and readings(value) is None:
         written = number_of(value, ",", None)
     return value if written is None else msgspec.Raw(written.encode())
+
+
+def _sign(text: str, made: Any) -> _Sign | None:
+    """What a number says about the decimal sign of its column: it has a comma, or it could be meant either way."""
+    if not isinstance(made, msgspec.Raw):
+        return None
+    if "," in text:
+        return "comma"
+    return "either" if readings(text) else None
 
 
 def _text(value: Any) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.checks.offers import check_offer, compile_offers
 from airflow_provider_mirakl.exceptions import MiraklInputError
 from airflow_provider_mirakl.repair.synchronization import check_product, compile_products
@@ -107,6 +109,35 @@ def test_columns_of_offers() -> None:
         "quantity": "1.000",
         "all_prices": "[",
     }
+
+
+@pytest.mark.parametrize("prices", [["12,50", "1.249"], ["1.249", "12,50"]])
+def test_a_number_that_a_decimal_comma_makes_unclear_stops_the_source(
+    prices: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "offers.csv"
+    rows = [f"A{at};{price};{price}" for at, price in enumerate(prices)]
+    path.write_text("\n".join(["shop_sku;price;msrp", *rows]))
+    with pytest.raises(MiraklInputError) as caught:
+        list(open_source(path, compiled=compile_offers).batches())
+    words = (
+        "the number '1.249' could be 1.249 or 1249, because '12,50' has a decimal comma; write all numbers"
+    )
+    assert [str(problem).partition(" of the")[0] for problem in caught.value.problems] == [
+        f"price: {words}",
+        f"msrp: {words}",
+    ]
+
+
+def test_numbers_whose_decimal_sign_is_clear_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "offers.csv"
+    path.write_text("shop_sku;price;msrp\nA;12,50;1.249\nB;12.50;12.50\nC;1249.001;0.125\n")
+    (batch,) = open_source(path, compiled=compile_offers).batches()
+    assert [(row["price"], row["msrp"]) for row in map(json.loads, batch.rows)] == [
+        (12.5, 1.249),
+        (12.5, 12.5),
+        (1249.001, 0.125),
+    ]
 
 
 def test_columns_that_are_not_fields_are_all_named() -> None:
