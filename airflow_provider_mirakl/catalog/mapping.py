@@ -24,8 +24,9 @@ A cell that does not fit its target is passed on unchanged, so that the check of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from airflow_provider_mirakl.catalog.building import PRICES, Builder, Read, Target
@@ -115,19 +116,57 @@ def _resolved(columns: Columns, heading: Sequence[str], faults: list[Problem]) -
         elif not alike and name in columns.optional:
             found[name] = name
         elif not alike:
-            faults.append(
-                Problem(
-                    f"the source does not have this column{hint(name, [one for one in heading if one])}; "
-                    f"it has {_listed(heading)}",
-                    name,
-                )
-            )
+            faults.append(_missing(name, heading))
         elif alike[0] in doubled:
             at = [number for number, one in enumerate(heading, 1) if one == alike[0]]
             faults.append(Problem(f"the name {alike[0]!r} occurs twice", f"column {at[1]}"))
         else:
             found[name] = alike[0]
     return found
+
+
+def _missing(name: str, heading: Sequence[str]) -> Problem:
+    """The problem of a column that the source does not have."""
+    # An object of JSON may have the column in another spelling.
+    alike = next((one for one in heading if fold(one) == fold(name)), None)
+    close = hint(name, filter(None, heading)) if alike is None else f"; did you mean {alike!r}?"
+    return Problem(f"the source does not have this column{close}; it has {_listed(heading)}", name)
+
+
+class Wanted:
+    """The columns of a mapping that a source without a header must have in one of its rows.
+
+    An object may lack a field that another one has, so only the end of the source shows that a name is wrong.
+
+    :param columns: the settings.
+    :param spelled: what two names of the same column have in common.
+    """
+
+    def __init__(self, columns: Columns, spelled: Callable[[str], str]) -> None:
+        self._spelled = spelled
+        self._missing = {
+            spelled(name): name
+            for name in [*columns.sources(), *_group_columns(columns)]
+            if name not in columns.optional
+        }
+        self._names: dict[str, None] = {}
+
+    def see(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Note the columns of rows. Once all have been seen, this takes no time."""
+        if self._missing:
+            names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if isinstance(name, str)]
+            self._names.update(dict.fromkeys(names))
+            for name in names:
+                self._missing.pop(self._spelled(name), None)
+
+    def end(self) -> None:
+        """Check that all have been seen, unless no row has any column: then none could be read.
+
+        :raises MiraklInputError: the source does not have a column; every one is listed.
+        """
+        if self._missing and self._names:
+            faults = [_missing(name, list(self._names)) for name in self._missing.values()]
+            raise MiraklInputError("the column mapping is invalid", faults)
 
 
 def id_columns(columns: Columns, heading: Sequence[str]) -> list[str]:

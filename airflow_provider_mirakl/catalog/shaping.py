@@ -10,13 +10,15 @@ import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.grouping import grouped
-from airflow_provider_mirakl.catalog.mapping import compile_columns, grouping_of
+from airflow_provider_mirakl.catalog.mapping import Wanted, compile_columns, grouping_of
 from airflow_provider_mirakl.catalog.rows import Batch, Build, Record, Records, Refused, dump
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem
+from airflow_provider_mirakl.files.csv_table import fold
 
 Transform = Callable[[list[Mapping[str, Any]]], Iterable[Mapping[str, Any] | None]]
 Compile = Callable[[Sequence[str]], Build]
@@ -89,26 +91,45 @@ class Shaping:
         :raises MiraklInputError: the mapping is invalid.
         """
         columns = self.table_columns if table else self.columns
-        build: Build | None = None
-        if columns is not None and self._transform is None:
-            build = (
-                self.build(heading) if table and heading is not None else compile_columns(columns, heading)
-            )
+        build = None if columns is None else self._builder(columns, heading, table=table)
+        wanted: Wanted | None = None
+        if columns is not None and heading is None:
+            wanted = Wanted(columns, spelled=str)
+            # Before the groups are made: each record of a group has the columns that are collected.
+            chunks = _watched(chunks, wanted)
+        elif columns is not None and self._transform is not None:
+            wanted = Wanted(columns.without_groups(), spelled=fold)
         if columns is not None and (grouping := grouping_of(columns, heading)) is not None:
             chunks = grouped(chunks, grouping)
+        empty = set(heading or ())
+        is_empty = True
         for chunk in chunks:
             records, refused = chunk.records, chunk.refused
             if self._transform is not None:
+                empty.difference_update(*_mappings(records))
                 records, failed = self._transformed(records)
                 refused = [*refused, *failed]
-                if columns is not None and build is None and records:
-                    first = list(next((record for _, record in records if isinstance(record, Mapping)), ()))
-                    # An object of JSON may lack fields that the next one has.
-                    names = None if columns.mapping is not None else first
-                    build = self.build(first) if table else compile_columns(columns, names)
+                if wanted is not None:
+                    wanted.see(_mappings(records))
+            is_empty = is_empty and not records
             yield _built(records, refused, build)
+        if wanted is not None and not is_empty:
+            wanted.see([empty])  # columns of a table in which no row has a value
+            wanted.end()
         if build is not None:
             self.notes += build.end()
+
+    def _builder(self, columns: Columns, heading: Sequence[str] | None, *, table: bool) -> Build:
+        """The builder of records; with a function of the user, only its results show their columns."""
+        if self._transform is None:
+            return self.build(heading) if table and heading is not None else compile_columns(columns, heading)
+        if columns.mapping is not None and not table:
+            return compile_columns(columns, None)
+        if self._compiled is not None and table:
+            return _Growing(self._compiled)
+        # A column of the mapping may be missing from the first results, but not from all: see Wanted.
+        some = replace(columns.without_groups(), optional=tuple(columns.sources()))
+        return _Growing(lambda names: compile_columns(some, names))
 
     def json_batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Make rows of flat JSON objects; anything else is passed on unchanged, for the check to report."""
@@ -121,9 +142,11 @@ class Shaping:
     def of_table_row(self, record: Mapping[str, Any], place: int) -> Batch:
         """Make a row of one row of a table."""
         try:
-            return next(self._alone().batches([Records([(place, record)])], heading=list(record), table=True))
+            alone = self._alone().batches([Records([(place, record)])], heading=list(record), table=True)
+            (batch,) = alone  # to its end, where the check of the columns is
         except MiraklInputError as error:
             return Batch([], [], [Refused(dump(record), place, list(error.problems), "cells")])
+        return batch
 
     def _alone(self) -> Shaping:
         """The same without groups: a rejected row already contains the values of its group."""
@@ -172,6 +195,33 @@ class Shaping:
         return results
 
 
+class _Growing:
+    """The builder of records that a later record may have further columns for: then it is compiled again.
+
+    :param compile_names: makes a builder from the columns so far.
+    """
+
+    def __init__(self, compile_names: Compile) -> None:
+        self._compile = compile_names
+        self._names: dict[str, None] = {}
+        self._build: Build | None = None
+        self.met: Any = None
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        names = dict.fromkeys(chain.from_iterable(records))
+        build = self._build
+        if build is None or names.keys() - self._names.keys():
+            self._names.update(names)
+            new = self._compile(list(self._names))
+            if build is not None:
+                new.met = build.met
+            self._build = build = new
+        return build(records)
+
+    def end(self) -> list[str]:
+        return [] if self._build is None else self._build.end()
+
+
 def load_transform(path: str) -> Transform:
     """Import a function by its path.
 
@@ -218,6 +268,16 @@ def _built(records: list[Record], refused: list[Refused], build: Build | None) -
             rows.append(row)
             at.append(place)
     return Batch(rows, at, refused)
+
+
+def _mappings(records: list[Record]) -> list[Mapping[str, Any]]:
+    return [record for _, record in records if isinstance(record, Mapping)]
+
+
+def _watched(chunks: Iterable[Records], wanted: Wanted) -> Iterator[Records]:
+    for chunk in chunks:
+        wanted.see(_mappings(chunk.records))
+        yield chunk
 
 
 def _written(record: Any) -> bytes:

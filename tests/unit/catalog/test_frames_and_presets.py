@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from hypothesis import example, given
@@ -285,7 +286,7 @@ def test_a_function_over_rows(write: Make, tmp_path: Path, monkeypatch: pytest.M
     (reject,) = map(json.loads, (tmp_path / "plan" / "rejects.ndjson").read_text().splitlines())
     assert (reject["line"], reject["cells"]["sku"]) == (4, "bad")
     assert reject["problems"] == ["my_shop.shout failed: ValueError: no"]
-    lines = write(['{"sku": "bad"}', '["C"]', '{"sku": "D", "name": "x"}'], "p.ndjson")
+    lines = write(['{"sku": "bad", "price": 1}', '["C"]', '{"sku": "D", "name": "x"}'], "p.ndjson")
     plan = plan_upsert(
         lines, tmp_path / "plan", columns=COLUMNS, on_invalid="reject", transform="my_shop.shout"
     )
@@ -296,6 +297,129 @@ def test_a_function_over_rows(write: Make, tmp_path: Path, monkeypatch: pytest.M
     for wrong in ("shout", "my_shop.whisper", "no_such.module.f"):
         with pytest.raises(MiraklConfigurationError, match="transform"):
             plan_upsert(path, tmp_path / "plan", columns=COLUMNS, transform=wrong)
+
+
+def rows_of(
+    source: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, **options: Any
+) -> list[Any]:
+    """What is sent of a source whose rows a function changes."""
+    name = f"shop_{uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(function)
+    monkeypatch.syspath_prepend(tmp_path)
+    return sent(plan_upsert(source, tmp_path / "plan", transform=f"{name}.change", **options))
+
+
+SAME = "def change(rows):\n    return rows\n"
+LATE = [{"id": "A", "brand": None, "stock": None}, {"id": "B", "brand": "Acme", "stock": 3}]
+LATER = [*[{"id": f"A{at}", "brand": None, "stock": None} for at in range(600)], LATE[1]]
+ACME = {"id": "B", "brand": "Acme", "quantities": [{"available_quantity": 3}]}
+
+
+@pytest.mark.parametrize("rows", [LATE, LATER], ids=["of the same batch", "of a later batch"])
+@pytest.mark.parametrize(
+    "columns",
+    [None, Columns({"ID": "id", "Brand": "brand", "stock": "quantities"})],
+    ids=["names", "mapping"],
+)
+def test_a_function_keeps_the_columns_that_only_later_rows_have(
+    rows: list[Any], columns: Columns | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
+    frame = pandas.DataFrame(rows, dtype=object)
+    assert rows_of(frame, tmp_path, monkeypatch, SAME, columns=columns)[-1] == ACME
+
+
+def test_a_function_may_add_a_column_to_some_rows(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("id\nA\nB\n", "feed.csv")
+    adds = "def change(rows):\n    return [{**r, %s: 'Acme'} if r['id'] == 'B' else r for r in rows]\n"
+    assert rows_of(path, tmp_path, monkeypatch, adds % "'brand'") == [
+        {"id": "A"},
+        {"id": "B", "brand": "Acme"},
+    ]
+    with pytest.raises(MiraklInputError, match=r"brnd: is not a field of a product; did you mean 'brand'"):
+        rows_of(path, tmp_path, monkeypatch, adds % "'brnd'")
+    rows = [{"id": "A"}, {"id": "B"}]
+    found = rows_of(rows, tmp_path, monkeypatch, adds % "'brand'", columns=Columns(currency="EUR"))
+    assert found == [{"id": "A"}, {"id": "B", "brand": "Acme"}]
+
+
+def test_a_function_that_drops_a_mapped_column(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = Columns({"id": "id", "Brand": "brand"})
+    drops = "def change(rows):\n    return [{'id': row['id'], 'Brant': 'x'} for row in rows]\n"
+    with pytest.raises(MiraklInputError, match=r"Brand: the source does not have .* did you mean 'Brant'"):
+        rows_of(write("id,brand\nA,Acme\n", "feed.csv"), tmp_path, monkeypatch, drops, columns=columns)
+
+
+def test_a_function_may_drop_every_row_and_the_column_of_the_groups(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = Columns({"id": "id", "made": "brand"})
+    nothing = "def change(rows):\n    return [None for row in rows]\n"
+    assert rows_of([{"id": "A"}], tmp_path, monkeypatch, nothing, columns=columns) == []
+    columns = Columns({"id": "id", "brand": "brand"}, group_by="group", fill_down=("brand",))
+    drops = "def change(rows):\n    return [{'id': row['id'], 'brand': row['brand']} for row in rows]\n"
+    path = write("group,id,brand\ng,A,Acme\ng,B,\n", "feed.csv")
+    found = rows_of(path, tmp_path, monkeypatch, drops, columns=columns)
+    assert found == [{"id": "A", "brand": "Acme"}, {"id": "B", "brand": "Acme"}]
+
+
+def test_a_mapped_column_without_any_value_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
+    frame = pandas.DataFrame([{"id": "A", "brand": None}], dtype=object)
+    columns = Columns({"id": "id", "brand": "brand"})
+    assert rows_of(frame, tmp_path, monkeypatch, SAME, columns=columns) == [{"id": "A"}]
+    assert sent(plan_upsert(frame, tmp_path / "plan", columns=columns)) == [{"id": "A"}]
+
+
+# --- Columns that no row has ------------------------------------------------------------------------------------
+
+OBJECTS = [{"id": "A", "name": "Lamp", "Price": 1}, {"id": "B", "name": "Cup"}]
+
+
+@pytest.mark.parametrize("empty", ["absent", "null"])
+@pytest.mark.parametrize("form", ["list", "ndjson", "json", "function"])
+def test_a_mapped_column_that_no_object_has_stops_the_task(
+    form: str, empty: Any, write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = Columns(
+        {"id": "id", "Name": "titles[en]", "Prise": "standard_prices.amount"}, currency="EUR", empty=empty
+    )
+    source = {
+        "list": OBJECTS,
+        "function": OBJECTS,
+        "ndjson": write(OBJECTS),
+        "json": write(json.dumps(OBJECTS), "products.json"),
+    }[form]
+    (tmp_path / "same_rows.py").write_text(SAME)
+    monkeypatch.syspath_prepend(tmp_path)
+    transform = "same_rows.change" if form == "function" else None
+    with pytest.raises(MiraklInputError) as caught:
+        plan_upsert(source, tmp_path / "plan", columns=columns, on_invalid="reject", transform=transform)
+    has = "it has 'id', 'name', 'Price'"
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"Name: the source does not have this column; did you mean 'name'?; {has}",
+        f"Prise: the source does not have this column; did you mean 'Price'?; {has}",
+    ]
+    assert not (tmp_path / "plan" / "products.ndjson").exists()
+
+
+def test_an_object_may_lack_what_another_one_has(tmp_path: Path) -> None:
+    mapping = {"id": "id", "name": "titles[en]", "Price": "standard_prices.amount", "rare": "brand"}
+    columns = Columns(mapping, currency="EUR", optional=("rare",))
+    assert len(sent(plan_upsert(OBJECTS, tmp_path / "plan", columns=columns))) == 2
+    assert plan_upsert([], tmp_path / "plan", columns=columns).products == 0
+
+
+def test_a_collected_column_that_no_object_has_stops_the_task(tmp_path: Path) -> None:
+    columns = Columns({"id": "id", "img": "images"}, group_by="name", collect=("img",))
+    with pytest.raises(MiraklInputError, match="img: the source does not have this column"):
+        plan_upsert(OBJECTS, tmp_path / "plan", columns=columns)
 
 
 # --- Ready mappings ---------------------------------------------------------------------------------------------

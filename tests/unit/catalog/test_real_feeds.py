@@ -660,7 +660,7 @@ def test_rejects_behind_blank_lines_are_still_rejects(drops: Make, tmp_path: Pat
 
 
 def test_a_row_that_was_not_json_is_mapped_when_it_comes_back(write: Make, tmp_path: Path) -> None:
-    text = '{"sku": "A1", "name": "Lamp", "price": 1}\n{"sku": "A2", "name": Lamp}\n'
+    text = '{"sku": "A1", "name": "Lamp", "price": 1, "ean": ""}\n{"sku": "A2", "name": Lamp}\n'
     plan_upsert(write(text, "p.ndjson"), tmp_path / "plan", columns=COLUMNS, on_invalid="reject")
     (entry,) = rejects(tmp_path)
     entry["row"] = entry["row"].replace("Lamp", '"Lamp"')
