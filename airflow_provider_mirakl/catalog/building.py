@@ -17,6 +17,7 @@ category, prices           any number           all of them together: :class:`_T
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -37,6 +38,7 @@ from airflow_provider_mirakl.catalog.cells import (
 )
 from airflow_provider_mirakl.catalog.columns import CELL, Columns
 from airflow_provider_mirakl.catalog.numbers import split_money
+from airflow_provider_mirakl.exceptions import counted
 from airflow_provider_mirakl.files.text import BLANK
 
 PRICES = ("standard_prices", "discount_prices")
@@ -77,6 +79,9 @@ _STRINGS = frozenset({str, type(None)})
 class _Field(Protocol):
     """Writes one field."""
 
+    gaps: int
+    """How many of the last records have only some of the entries that are mapped."""
+
     def members(self, columns: Sequence[_Cells]) -> list[bytes]:
         """Return the field of each record as ``"name":value``; ``b""`` if a record does not have it."""
 
@@ -92,13 +97,14 @@ class Builder:
         locales = [target.key for _, target in steps if target.field in ("titles", "descriptions")]
         locale = columns.locale or next((locale for locale in locales if locale), None)
         self._strip = columns.strip
-        self.met: None = None
-        self._fields: list[tuple[list[Read], _Field, bytes]] = []
+        self.met: Counter[str] = Counter()
+        """Products that have only some of the mapped entries of a field."""
+        self._fields: dict[str, tuple[list[Read], _Field, bytes]] = {}
         for name in dict.fromkeys(target.field for _, target in steps):
             reads = [read for read, target in steps if target.field == name]
             targets = [target for _, target in steps if target.field == name]
             erased = _ERASED.get(name, b"") if columns.empty == "null" else b""
-            self._fields.append((reads, _field(targets, columns, locale), erased))
+            self._fields[name] = (reads, _field(targets, columns, locale), erased)
 
     def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
         """Return a row for each record.
@@ -106,13 +112,21 @@ class Builder:
         :raises TypeError: a cell cannot be written; :exc:`ValueError` likewise. The caller finds the record.
         """
         fields = []
-        for reads, field, erased in self._fields:
+        for reads, field, erased in self._fields.values():
             members = field.members([self._cells(read, records) for read in reads])
             fields.append([member or erased for member in members] if erased else members)
+        # Only now: if a field raises, the caller passes each record again.
+        for name, (_, field, _) in self._fields.items():
+            if field.gaps:
+                self.met[name] += field.gaps
         return [b"{" + b",".join(filter(None, members)) + b"}" for members in zip(*fields, strict=True)]
 
     def end(self) -> list[str]:
-        return []
+        return [
+            f"{name}: {counted(number, 'product')} without a value for some of the mapped {_ENTRIES[name]}; what is "
+            "sent replaces the list in Connect"
+            for name, number in self.met.items()
+        ]
 
     def _cells(self, read: Read, records: Sequence[Mapping[str, Any]]) -> _Cells:
         cells = (
@@ -122,6 +136,18 @@ class Builder:
             return [cell.strip(BLANK) if type(cell) is str else cell for cell in cells]
         return cells
 
+
+_ENTRIES = {
+    "titles": "locales",
+    "descriptions": "locales",
+    "category": "locales of its label",
+    "attributes": "attributes",
+    "quantities": "warehouses",
+    "partner_quantities": "partners",
+    "standard_prices": "scopes",
+    "discount_prices": "scopes",
+}
+"""What the entries of a list are for, where each has a column of its own."""
 
 _ERASED = {
     "gtins": b'"gtins":[]',
@@ -140,10 +166,11 @@ def _field(targets: Sequence[Target], columns: Columns, locale: str | None) -> _
         return _Single(name)
     if name in ("gtins", "images"):
         return _Several(name, columns.separator, strip=columns.strip)
+    entries = [at for at, target in enumerate(targets) if target.sub in ("labels", "amount")]
     if name == "category":
-        return _Together(name, partial(_category, targets, columns, locale))
+        return _Together(name, partial(_category, targets, columns, locale), entries)
     if name in PRICES:
-        return _Together(name, partial(_prices, targets, columns))
+        return _Together(name, partial(_prices, targets, columns), entries)
     return _Entries(name, [_Entry(target, columns) for target in targets])
 
 
@@ -162,8 +189,17 @@ def _is_given(cell: Any) -> bool:
     return cell is not None and cell != ""
 
 
+def _gaps(columns: Sequence[Sequence[Any]]) -> int:
+    """How many records have something in one of the columns, and nothing in another."""
+    if all(map(all, columns)):
+        return 0
+    return sum(any(record) and not all(record) for record in zip(*columns, strict=True))
+
+
 class _Single:
     """A field that is one text."""
+
+    gaps = 0
 
     def __init__(self, name: str) -> None:
         self._before = b'"%b":' % name.encode()
@@ -244,12 +280,14 @@ class _Entries:
     def __init__(self, name: str, entries: Sequence[_Entry]) -> None:
         self._before = b'"%b":[' % name.encode()
         self._entries = entries
+        self.gaps = 0
 
     def members(self, columns: Sequence[_Cells]) -> list[bytes]:
         before = self._before
         lists = [entry.of(cells) for entry, cells in zip(self._entries, columns, strict=True)]
         if len(lists) == 1:
             return [before + entry + b"]" if entry else b"" for entry in lists[0]]
+        self.gaps = _gaps(lists)
         joined = [b",".join(filter(None, entries)) for entries in zip(*lists, strict=True)]
         return [before + entries + b"]" if entries else b"" for entries in joined]
 
@@ -259,6 +297,8 @@ class _Entries:
 
 class _Several:
     """GTINs or images: the values of all cells, each value once."""
+
+    gaps = 0
 
     def __init__(self, name: str, separator: str | None, *, strip: bool) -> None:
         self._name = name
@@ -307,11 +347,14 @@ class _Together:
 
     :param name: the field.
     :param make: makes its value of the cells; ``None`` for none.
+    :param entries: the numbers of the columns that each make an entry of a list.
     """
 
-    def __init__(self, name: str, make: Callable[[_Cells], Any]) -> None:
+    def __init__(self, name: str, make: Callable[[_Cells], Any], entries: Sequence[int]) -> None:
         self._before = b'"%b":' % name.encode()
         self._make = make
+        self._entries = entries
+        self.gaps = 0
         self._remembered = lru_cache(_REMEMBERED)(self._of)
 
     def members(self, columns: Sequence[_Cells]) -> list[bytes]:
@@ -319,6 +362,8 @@ class _Together:
             _are_strings(cells) and max(map(len, filter(None, cells)), default=0) < _SHORT
             for cells in columns
         )
+        if len(self._entries) > 1:
+            self.gaps = _gaps([list(map(_is_given, columns[at])) for at in self._entries])
         return list(map(self._remembered if short else self._of, *columns))
 
     def _of(self, *cells: Any) -> bytes:

@@ -34,7 +34,8 @@ class Columns:
     :param thousands: the signs that may separate groups of three digits, such as ``.`` or ``,``; a space means
         every kind of space, ``'`` both apostrophes; ``""`` means none. ``None``: an ambiguous number with such a
         group is rejected.
-    :param empty: the meaning of an empty cell: ``absent`` keeps the value in Mirakl, ``null`` erases it.
+    :param empty: the meaning of a field whose cells are all empty: ``absent`` keeps the field in Mirakl, ``null``
+        erases it. If only some cells of a list are empty, the others are sent, and replace the list in Connect.
     :param strip: remove white space and invisible characters from both ends of every cell.
     :param delimiter: the delimiter of a CSV file; default detected from its first lines.
     :param quoting: ``auto``: cells of a CSV file may be in double quotes; ``none``: a quote is an ordinary

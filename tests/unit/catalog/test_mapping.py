@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.mapping import compile_columns
 from airflow_provider_mirakl.catalog.plan import plan_upsert, read_chunk
 from airflow_provider_mirakl.catalog.product import ProductChecker, RowError
+from airflow_provider_mirakl.catalog.source import open_source
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError
 
 CHECKER = ProductChecker()
@@ -275,3 +277,65 @@ def test_a_gtin_that_a_spreadsheet_showed_is_one_value() -> None:
     assert separated("4,00638E+12", "gtins", None) == ["4,00638E+12"]
     assert separated("4006381333931,4,00638E+12", "gtins", None) == ["4006381333931", "4,00638E+12"]
     assert separated("4006381333931, 96385074", "gtins", None) == ["4006381333931", "96385074"]
+
+
+# --- Lists of which only some cells have a value ----------------------------------------------------------------
+
+KEYED = {
+    "titles": ("titles[en_US]", "titles[fr_FR]", "locales"),
+    "descriptions": ("descriptions[en_US]", "descriptions[fr_FR]", "locales"),
+    "category": ("category.labels[en_US]", "category.labels[fr_FR]", "locales of its label"),
+    "attributes": ("attributes[a]", "attributes[b]", "attributes"),
+    "quantities": ("quantities[LYON]", "quantities[PARIS]", "warehouses"),
+    "partner_quantities": ("partner_quantities[P1]", "partner_quantities[P2]", "partners"),
+    "standard_prices": ("standard_prices[A].amount", "standard_prices[B].amount", "scopes"),
+    "discount_prices": ("discount_prices[A].amount", "discount_prices[B].amount", "scopes"),
+}
+
+
+@pytest.mark.parametrize("field", KEYED)
+def test_a_list_that_lacks_some_of_its_mapped_entries_is_named_once(
+    field: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, what = KEYED[field]
+    columns = Columns({"sku": "id", "x": one, "y": two, "brand": "brand"}, currency="EUR")
+    cells = [("1", "2"), ("1", ""), ("", "2"), ("", ""), ("1", None)] * 200
+    # What cannot be written is built a second time, by itself.
+    rows = [{"sku": f"A{at}", "x": x, "y": y or None} for at, (x, y) in enumerate(cells)]
+    rows += [{"sku": "B", "x": "1", "y": "", "brand": b"x"}]
+    plan_upsert(rows, tmp_path, columns=columns, on_invalid="reject")
+    (words,) = [message for message in caplog.messages if message.startswith(f"{field}:")]
+    assert words == (
+        f"{field}: 600 products without a value for some of the mapped {what}; what is sent replaces the list in "
+        "Connect"
+    )
+
+
+@pytest.mark.parametrize("cells", [("1", "2"), ("", ""), (None, None)])
+@pytest.mark.parametrize("field", KEYED)
+def test_a_whole_list_and_an_absent_one_are_not_named(
+    field: str, cells: tuple[Any, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, _ = KEYED[field]
+    columns = Columns({"sku": "id", "x": one, "y": two}, currency="EUR")
+    plan_upsert([{"sku": "A", "x": cells[0], "y": cells[1]}], tmp_path, columns=columns)
+    assert not caplog.messages
+
+
+def test_the_count_goes_on_when_a_function_adds_a_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "adding_shop.py").write_text(
+        "def add(rows):\n    return [{**r, 'brand': 'x'} if r['id'] == 'A900' else r for r in rows]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = [f"A{at},Lamp,{'' if at % 2 else 'Lampe'}" for at in range(1000)]
+    path = tmp_path / "feed.csv"
+    path.write_text("\n".join(["id,title_en,title_fr", *lines]))
+    plan = plan_upsert(path, tmp_path / "plan", transform="adding_shop.add")
+    assert [message.partition(" without")[0] for message in caplog.messages] == ["titles: 500 products"]
+    source = open_source(path, transform="adding_shop.add")
+    for _ in range(2):
+        list(source.batches())
+        assert len(source.notes) == 1
+    assert plan.products == 1000
