@@ -532,7 +532,8 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
 class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
     """Delete documents of shops, one by one.
 
-    A retry does not count documents that a previous try deleted as missing.
+    A retry does not count documents as missing that a previous try deleted, or whose call was not answered. A document
+    that never existed is missing in every try.
 
     :param document_ids: the documents. Templated.
     :param shop_id: the shop, for a seller with several shops; default the connection's own. Refused with the key of an
@@ -569,19 +570,14 @@ class MiraklDeleteShopDocumentsOperator(_CheckedOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete the documents one by one."""
-        from airflow_provider_mirakl.shops.remove import TRIED, Tried, remove
+        from airflow_provider_mirakl.shops.remove import TRIED, Deletions, remove
 
         run, shop = TaskRun(context, self.work_folder, begins=True), self.caller_of(self.shop_id).shop_id
-        note = TRIED.at(run.folder, generation=run.generation, store=run.memory)
-        before = note.read()
-        tried = set() if before is None else set(before.document_ids)
-        results = []
+        deletions = Deletions(TRIED.at(run.folder, generation=run.generation, store=run.memory))
+        role, may_be_missing = self.caller_of().role, self.if_missing == "ignore"
         with self.hook.get_conn() as client:
-            for document_id in self.document_ids:
-                may_be_gone = self.if_missing == "ignore" or document_id in tried
-                tried.add(document_id)
-                note.write(Tried(sorted(tried)))
-                results.append(
-                    remove(client, self.caller_of().role, document_id, shop_id=shop, may_be_gone=may_be_gone)
-                )
+            results = [
+                remove(client, role, document_id, deletions, shop_id=shop, may_be_missing=may_be_missing)
+                for document_id in self.document_ids
+            ]
         return self.conclude(run, results)

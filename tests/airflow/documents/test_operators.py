@@ -336,6 +336,18 @@ def test_a_retry_of_a_delete_does_not_mind_its_own_work(run: Any, sandbox: Sandb
     assert ran.returned("t")["succeeded"] == 2
 
 
+def test_a_retry_does_not_turn_a_document_that_never_existed_into_a_success(
+    run: Any, sandbox: Sandbox
+) -> None:
+    ran = run(
+        "MiraklDeleteShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator',"
+        " document_ids=[999], retries=1, retry_delay=timedelta(seconds=0))"
+    )
+    assert ran.tasks == {"t": "failed"}
+    assert ran.returned("t")["failed"] == 1
+    assert operations(sandbox)["S33"] == 2
+
+
 # --- shops ---------------------------------------------------------------------------------------------------
 
 

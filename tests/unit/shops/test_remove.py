@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklServerError
-from airflow_provider_mirakl.shops.remove import remove
+from airflow_provider_mirakl.exceptions import MiraklPermissionError, MiraklServerError
+from airflow_provider_mirakl.shops.remove import ATTEMPTS, TRIED, Deletions, remove
 
 
 @pytest.fixture
-def delete(client_of):
+def delete(client_of, tmp_path):
+    """Each call is a try of the same task."""
+
     def run(document_id: int, role: str = "operator", **more):
-        return remove(client_of(role), role, document_id, sleep=lambda seconds: None, **more)
+        deletions = Deletions(TRIED.at(tmp_path))
+        return remove(client_of(role), role, document_id, deletions, sleep=lambda seconds: None, **more)
 
     return run
 
@@ -29,7 +32,8 @@ def test_every_role_deletes(mirakl_sandbox, delete, role, shop_id):
 
 def test_an_unknown_document_fails_or_is_ignored(delete):
     assert delete(999).status == "failed"
-    assert delete(999, may_be_gone=True).status == "succeeded"
+    assert delete(999, may_be_missing=True).status == "succeeded"
+    assert delete(999).status == "failed"
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "reset_before", "status"])
@@ -46,3 +50,23 @@ def test_a_server_that_never_answers_is_an_error(mirakl_sandbox, delete):
     with pytest.raises(MiraklServerError):
         delete(number)
     assert there(mirakl_sandbox) == [number]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "missing"),
+    [(503, MiraklServerError, "succeeded"), (403, MiraklPermissionError, "failed")],
+)
+def test_only_a_call_without_an_answer_explains_a_missing_document(
+    mirakl_sandbox, delete, status, error, missing
+):
+    """403 says that the call deleted nothing; after 503 it may have."""
+    mirakl_sandbox.fault("status", "S33", times=ATTEMPTS if status == 503 else 1, status=status)
+    with pytest.raises(error):
+        delete(999)
+    assert delete(999).status == missing
+    assert delete(999).status == missing
+
+
+def test_a_document_that_an_earlier_try_deleted_is_not_missing(mirakl_sandbox, delete):
+    number = mirakl_sandbox.put_document(2001, "A", "a.pdf", b"x")
+    assert [delete(number).status for _ in range(3)] == ["succeeded"] * 3
