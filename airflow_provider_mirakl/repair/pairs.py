@@ -283,18 +283,26 @@ def _text_rows(lines: Iterator[str], name: str) -> Iterator[_Row]:
 
 def _table_rows(lines: Iterator[str], heading: _Heading, above: int) -> Iterator[_Row]:
     """The rows below a header; other columns may contain line breaks, in quotes."""
-    number = above + 2
     if heading.fault:
         yield _Row(line=above + 1, fault=heading.fault)
         return
-    reader = csv.reader(lines, delimiter=heading.separator)
-    try:
-        for cells in reader:
-            if any(cell.strip(BLANK) for cell in cells):
-                yield heading.row(cells, number, "")
-            number = above + reader.line_num + 2
-    except csv.Error as error:
-        yield _Row(line=number, fault=f"is not CSV ({error}); is a quote missing?")
+    # Strict: otherwise a quote that is never closed takes the rest of the table into its cell.
+    reader = csv.reader(lines, delimiter=heading.separator, strict=True)
+    while True:
+        number = above + reader.line_num + 2
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield _Row(line=number, fault=_not_csv(error))
+            continue
+        if any(cell.strip(BLANK) for cell in cells):
+            yield heading.row(cells, number, "")
+
+
+def _not_csv(error: csv.Error) -> str:
+    return f"is not CSV ({error}); is a quote missing?"
 
 
 def _json_rows(text: str, above: int, name: str) -> Iterator[_Row]:
@@ -375,11 +383,17 @@ class _Heading:
 
 def _heading(line: str) -> _Heading | None:
     separator = _separator(line)
-    return _Heading.of(_cells(line, separator), separator)
+    try:
+        return _Heading.of(_cells(line, separator), separator)
+    except csv.Error:
+        return None
 
 
 def _line_row(line: str, heading: _Heading | None, number: int | None, place: str) -> _Row:
-    cells = _cells(line, heading.separator if heading else _separator(line))
+    try:
+        cells = _cells(line, heading.separator if heading else _separator(line))
+    except csv.Error as error:
+        return _Row(line=number, place=place, fault=_not_csv(error))
     if heading is not None:
         return heading.row(cells, number, place)
     while len(cells) > 2 and not cells[-1].strip(BLANK):
@@ -401,7 +415,8 @@ def _separator(line: str) -> str:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line.strip(" \r\n")], delimiter=separator), [])
-    except csv.Error:  # longer than any product
-        return [line]
+    """The values of a line.
+
+    :raises csv.Error: a quote is not closed, or the line is longer than any product.
+    """
+    return next(csv.reader([line.strip(" \r\n")], delimiter=separator, strict=True), [])

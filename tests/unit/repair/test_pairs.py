@@ -71,6 +71,15 @@ def test_a_broken_line_below_line_breaks_in_quotes_is_named_by_its_own_number():
     assert [problem.line for problem in caught.value.problems] == [4]
 
 
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_quote_that_is_never_closed_takes_no_products_with_it(tmp_path, from_file):
+    text = 'mirakl_product_id;product_sku;title\nM-1;S-1;"a" b\nM-2;;c\nM-3;S-3;"Gold ring 3\nM-4;S-4;x\nM-5;S-5;y\n'
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(MiraklInputError, match=r"line 4: is not CSV \(unexpected end of data\)") as caught:
+        read_file(tmp_path / "a.csv") if from_file else read_pairs(text)
+    assert [problem.line for problem in caught.value.problems] == [2, 3, 4]
+
+
 def test_numbers_are_texts_and_leading_zeros_stay():
     assert read_pairs([(1, 2)]).pairs == (Pair("1", "2"),)
     assert read_pairs("001;0002").pairs == (Pair("001", "0002"),)
@@ -114,7 +123,10 @@ def test_at_least_one(products):
         ([("M-1",)], "must be a pair"),
         (["M-1;S-1\nM-2;S-2"], r"\[0\]: .* contains several lines"),
         ("['M-1;S-1', oops]", "is not JSON"),
-        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2', "line 2, product_sku: contains an invisible"),
+        ('mirakl_product_id;product_sku\nM-1;"S-1\nM-2;S-2"', "line 2, product_sku: contains an invisible"),
+        ('M-1;S-1\nM-2;"S-2', "line 2: is not CSV .*; is a quote missing?"),
+        (['M-1;"S-1'], r"\[0\]: is not CSV .*; is a quote missing?"),
+        ('mirakl_product_id;"product_sku\nM-1;S-1', "line 1: is not CSV .*; is a quote missing?"),
         ("[['M-1', 1e5]]", "product_sku: must be a string, not 100000.0"),
     ],
 )
