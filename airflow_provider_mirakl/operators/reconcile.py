@@ -24,7 +24,8 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
 
     A side is a file or a list: your catalog, an export of the Catalog Manager
     (:class:`~airflow_provider_mirakl.operators.catalog_manager.MiraklExportProductsOperator`) or of Mirakl Connect.
-    Where the other side has the state of synchronization, a product that is not ``SYNCHRONIZED`` is different.
+    Where the other side has the state of synchronization, a product that is not ``SYNCHRONIZED`` is different, also one
+    without a status.
     Uses constant memory.
 
     :param source: your side: a file (NDJSON, JSON, CSV or Parquet), a list of objects, or a DataFrame. Templated.

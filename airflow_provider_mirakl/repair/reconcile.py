@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -196,7 +196,8 @@ def _is_empty(path: StoragePath) -> bool:
 
 
 _Entry = tuple[str | None, str | None, str | None, list[str]]
-"""Mirakl's id, SKU, state of synchronization, and the compared values."""
+"""Mirakl's id, SKU, state of synchronization, and the compared values. The state is empty where Mirakl names none, and
+``None`` where the side does not have it."""
 
 
 def _gather(
@@ -219,8 +220,8 @@ def _gather(
             if len(problems) < 100:
                 problems.append(Problem(f"has no {key_path or 'product_sku'}", line=number))
             continue
-        said = row.get("synchronization")
-        status = said.get("status") if isinstance(said, Mapping) else _named(folded, _STATUS_NAMES)
+        said = _object(row.get("synchronization"))
+        status = _named(folded, _STATUS_NAMES) if said is None else _text(said.get("status"))
         entry = [
             key,
             product_id,
@@ -274,8 +275,16 @@ def _at(row: Mapping[str, Any], path: str) -> Any:
         return row[path]
     value: Any = row
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = (_object(value) or {}).get(name)
     return value
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    """An object, or one as JSON text, as an export in Parquet has it; ``None`` for anything else."""
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    return value if isinstance(value, Mapping) else None
 
 
 def _text(value: Any) -> str:

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.jobs.table import PRODUCT_EXPORT
 from airflow_provider_mirakl.operators.reconcile import MiraklReconcileProductsOperator
 from airflow_provider_mirakl.repair.pairs import Pair, read_file
 from airflow_provider_mirakl.repair.reconcile import Keys, Sizes, compare, read_side
+from airflow_provider_mirakl.runtime.tables import decoded, learn, write_table
 
 
 def kinds(source, other, keys=None):
@@ -59,6 +61,34 @@ def test_a_product_that_is_not_synchronized_is_different():
         "mirakl-synchronization-status": "PENDING",
     }
     assert kinds([{"sku": "S-3"}], [columns]) == {"S-3": "different"}
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "parquet"])
+def test_an_export_says_the_same_in_every_format(tmp_path, kind):
+    pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
+    rows = [
+        product(1, title="One"),
+        product(2, "PENDING", title="Two"),
+        product(3, title="Drei"),
+        product(4, None, title="Four"),
+    ]
+    rows[3]["synchronization"]["integration_errors"] = [{"code": "E", "message": "m"}]
+    lines = [json.dumps(row).encode() for row in rows]
+    with (tmp_path / f"a.{kind}").open("wb") as file:
+        if kind == "parquet":
+            write_table(file, decoded(lines), learn(decoded(lines), PRODUCT_EXPORT.columns))
+        else:
+            file.writelines(line + b"\n" for line in lines)
+    source = [{"sku": f"S-{n}", "title": title} for n, title in enumerate(("One", "Two", "Three", "Four"), 1)]
+    keys = Keys(fields={"title": "data.title"})
+    found = {
+        d.key: d.fields for d in compare(source, read_side(tmp_path / f"a.{kind}", "other"), keys, Sizes())
+    }
+    assert found == {
+        "S-2": {"synchronization.status": ("SYNCHRONIZED", "PENDING")},
+        "S-3": {"title": ("Three", "Drei")},
+        "S-4": {"synchronization.status": ("SYNCHRONIZED", "")},
+    }
 
 
 def test_fields_by_paths():
