@@ -135,7 +135,7 @@ class _Objects:
 
 
 def keep_columns(heading: Sequence[str]) -> Build:
-    """The builder of objects with the columns of a table as fields; empty cells are absent."""
+    """The builder of objects with the columns of a table as fields; an empty cell is ``null``."""
     return _Kept()
 
 
@@ -151,8 +151,9 @@ class _Kept:
         made: dict[str, Any] = {}
         for name, value in cells.items():
             value = value.strip(BLANK) if type(value) is str else value
-            if name and value != "" and not is_nothing(value):
-                made[name] = value if (number := as_number(value)) is None else number
+            if name:
+                number = as_number(value)
+                made[name] = None if value == "" or is_nothing(value) else value if number is None else number
         return msgspec.json.encode(made, enc_hook=str)
 
     def end(self) -> list[str]:

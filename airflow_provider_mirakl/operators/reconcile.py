@@ -34,7 +34,8 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         ``product_sku`` or ``sku``, else ``id``.
     :param other_key: the same for the other side.
     :param fields: further fields to compare: fields of the source, each with the path of the other side's, such as
-        ``{"title": "data.title"}``. Values are compared as strings; absent, ``null`` and empty are the same.
+        ``{"title": "data.title"}``. Values are compared as strings; absent, ``null`` and empty are the same. A
+        field that no product of a side has is refused.
     :param encoding: encoding of text files: ``auto`` (UTF-8, or UTF-16 with a byte order mark), or a name that
         Python knows, such as ``cp1252``.
     :param work_folder: folder for the files, as an object storage path that every worker can access; default
@@ -43,7 +44,8 @@ class MiraklReconcileProductsOperator(MiraklBaseOperator):
         counts; ``differences``, the NDJSON file with a line for each; ``resync``, the NDJSON file with those that a
         resync can repair, ready as its ``source`` (``None`` if there are none), and ``resync_products``, how many;
         ``folder``.
-    :raises MiraklInputError: a side cannot be read, has products without a key, or the source is empty.
+    :raises MiraklInputError: a side cannot be read, has products without a key, or lacks one of ``fields`` in every
+        product; or the source is empty.
     """
 
     ui_color = "#e2f0d9"

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from airflow_provider_mirakl.catalog.source import open_source
-from airflow_provider_mirakl.checks.fields import keep_columns
+from airflow_provider_mirakl.checks.fields import hint, keep_columns
+from airflow_provider_mirakl.checks.fields import key as key_of
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, remove, writing
 from airflow_provider_mirakl.files.text import AUTO
@@ -28,6 +29,10 @@ STATUS = "synchronization.status"
 """The field of a difference with the product's state of synchronization in Mirakl."""
 
 _BUCKETS = 64
+_MAX_NAMES = 1000
+"""Names of fields kept for a suggestion."""
+_ABSENT = object()
+"""The value of a field that a product does not have."""
 _STATUS_NAMES = frozenset({"miraklsynchronizationstatus", "synchronizationstatus"})
 
 
@@ -94,19 +99,22 @@ def compare(
     """Compare two sides.
 
     :param sizes: counters to increase.
-    :raises MiraklInputError: the source is empty, or products have no key.
+    :raises MiraklInputError: the source is empty, products have no key, or a compared field is in no product of a side.
     """
     # If either side is matched by SKU, the key serves as SKU of a product without one. An EAN does not.
     is_sku = any(
         path is None or fold(path.rpartition(".")[2]) in SKU_NAMES for path in (keys.source, keys.other)
     )
     with closing(Spill()) as spill:
-        sizes.source = _gather(source, keys.source, list(keys.fields), spill, 0, "source", is_sku)
+        mine, yours = _Fields("source", keys.fields), _Fields("other", keys.fields.values())
+        sizes.source = _gather(source, keys.source, mine, spill, 0, is_sku)
         if not sizes.source:
             raise MiraklInputError(
                 "source contains no products, so every product of the other side would be extra; check why it is empty"
             )
-        sizes.other = _gather(other, keys.other, list(keys.fields.values()), spill, 1, "other", is_sku)
+        sizes.other = _gather(other, keys.other, yours, spill, 1, is_sku)
+        if problems := [*mine.problems(), *yours.problems()]:
+            raise MiraklInputError("fields contains what no product has, so it cannot be compared", problems)
         for bucket in range(_BUCKETS):
             ours, theirs = (_read(spill, 2 * bucket + side, sizes) for side in (0, 1))
             for key, entry in ours.items():
@@ -124,7 +132,7 @@ def reconcile(
 
     :param folder: the folder of ``differences.ndjson`` and ``resync.ndjson``.
     :return: the result of the operator.
-    :raises MiraklInputError: a side cannot be read, the source is empty, or products have no key.
+    :raises MiraklInputError: a side cannot be read, or as for :func:`compare`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sizes, pairs = Sizes(), 0
@@ -200,13 +208,54 @@ _Entry = tuple[str | None, str | None, str | None, list[str]]
 ``None`` where the side does not have it."""
 
 
+class _Fields:
+    """The compared fields of a side, and which of them no product had so far.
+
+    :param side: its name, for messages.
+    :param paths: the fields.
+    """
+
+    def __init__(self, side: str, paths: Iterable[str]) -> None:
+        self.side = side
+        self._paths = list(paths)
+        self._absent = dict.fromkeys(self._paths)
+        self._names: dict[str, None] = {}
+
+    def of(self, row: Mapping[str, Any]) -> list[str]:
+        """The values of a product."""
+        values = [_at(row, path) for path in self._paths]
+        if self._absent:
+            for path, value in zip(self._paths, values, strict=True):
+                if value is not _ABSENT:
+                    self._absent.pop(path, None)
+            if self._absent and len(self._names) < _MAX_NAMES:
+                self._names |= dict.fromkeys(_names(row))
+        return list(map(_text, values))
+
+    def problems(self) -> list[Problem]:
+        """A problem for each field that no product has, with the name that may be meant. A side without products has
+        none."""
+        inner = {key_of(name.partition(".")[2]): name for name in self._names if "." in name}
+        return [
+            Problem(f"is in no product of {self.side}{hint(path, self._names, inner)}", path)
+            for path in self._absent
+            if self._names
+        ]
+
+
+def _names(row: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of a product, and those of its objects."""
+    for name, value in row.items():
+        yield name
+        yield from (f"{name}.{inner}" for inner in _object(value) or ())
+
+
 def _gather(
     rows: Iterable[Mapping[str, Any]],
     key_path: str | None,
-    paths: list[str],
+    fields: _Fields,
     spill: Spill,
     side: int,
-    name: str,
     is_sku: bool,
 ) -> int:
     problems: list[Problem] = []
@@ -227,14 +276,15 @@ def _gather(
             product_id,
             sku or (key if is_sku else None),
             status,
-            [_text(_at(row, path)) for path in paths],
+            fields.of(row),
         ]
         bucket = zlib.crc32(key.encode("utf-8", "backslashreplace")) % _BUCKETS
         spill.add(2 * bucket + side, json.dumps(entry).encode() + b"\n")
         count += 1
     if nameless:
         raise MiraklInputError(
-            f"{name}: {nameless:,} products cannot be matched; set {name}_key to the field that identifies them",
+            f"{fields.side}: {nameless:,} products cannot be matched; set {fields.side}_key to the field that "
+            "identifies them",
             problems,
             problem_count=nameless,
         )
@@ -270,12 +320,12 @@ def _named(folded: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _at(row: Mapping[str, Any], path: str) -> Any:
-    """The value at a path; the name of a column may contain a dot."""
+    """The value at a path, or :data:`_ABSENT`; the name of a column may contain a dot."""
     if path in row:
         return row[path]
     value: Any = row
     for name in path.split("."):
-        value = (_object(value) or {}).get(name)
+        value = (_object(value) or {}).get(name, _ABSENT)
     return value
 
 
@@ -288,7 +338,7 @@ def _object(value: Any) -> Mapping[str, Any] | None:
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or value is _ABSENT:
         return ""
     if isinstance(value, str):
         return value.strip()

@@ -102,6 +102,35 @@ def test_fields_by_paths():
     }
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"titel": "data.title"}, ["titel: is in no product of source; did you mean 'title'?"]),
+        ({"title": "data.titel"}, ["data.titel: is in no product of other; did you mean 'data.title'?"]),
+        ({"title": "title"}, ["title: is in no product of other; did you mean 'data.title'?"]),
+        (
+            {"colour": "data.xyz"},
+            ["colour: is in no product of source", "data.xyz: is in no product of other"],
+        ),
+    ],
+)
+def test_a_field_that_no_product_has_is_not_compared(tmp_path, fields, said):
+    file = tmp_path / "own.csv"
+    file.write_text("sku;title\nS-1;a\nS-2;b\n", encoding="utf-8")
+    other = [product(1, title="x"), product(2, title="b")]
+    with pytest.raises(MiraklInputError) as caught:
+        next(compare(read_side(file, "source"), other, Keys(fields=fields), Sizes()))
+    assert str(caught.value).splitlines()[1:] == [f"  - {words}" for words in said]
+
+
+def test_a_field_that_is_empty_everywhere_is_compared(tmp_path):
+    file = tmp_path / "own.csv"
+    file.write_text("sku;title\nS-1;\n", encoding="utf-8")
+    keys = Keys(fields={"title": "data.title"})
+    assert not list(compare(read_side(file, "source"), [product(1, title=None)], keys, Sizes()))
+    assert [found.kind for found in compare(read_side(file, "source"), [], keys, Sizes())] == ["missing"]
+
+
 def test_a_key_that_is_no_sku_does_not_become_one():
     source, other = {"ean": "1", "title": "a"}, product(7, ean="1", title="b")
     keys = Keys("ean", "data.ean", {"title": "data.title"})
