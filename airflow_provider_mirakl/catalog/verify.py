@@ -3,7 +3,8 @@
 Connect answers a bare 202 and offers nothing to poll; comparing is the only way to learn the outcome (see
 docs/mirakl-facts.md).
 The pages of a listing arrive a minute apart, so the relevant part of each is stored in the plan's folder, and a retry
-after a killed worker continues with the next page.
+after a killed worker continues with the next page. Each reader has a folder of its own there: several tasks may read
+back the same plan, at the same time and with other samples.
 
 What counts as equal:
 
@@ -43,7 +44,7 @@ _PARTITION_SHIFT = 64 - 8
 
 
 class _State(msgspec.Struct):
-    """``verify/state.json``: checksums of the expected ids and of every stored page, and a bit for every id seen."""
+    """``state.json`` of a reader: checksums of the expected ids and of every stored page; a bit for every id seen."""
 
     plan: str
     expect: Expect
@@ -55,7 +56,7 @@ class _State(msgspec.Struct):
 
 
 VERIFICATION = NoteKind(
-    file="verify/state.json",
+    file="verify*/state.json",
     holds="which pages of a read-back are stored",
     type=_State,
     damaged="restart",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.pages import Pages
 from airflow_provider_mirakl.files.storage import StoragePath, line_blocks, writing
 from airflow_provider_mirakl.outcome import Outcome, OutcomeWriter
+
+log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
@@ -320,8 +323,16 @@ class VerifyWork(_Walk):
         self._rounds = rounds
         self._pause = pause
         super().__init__(folder, generation=generation)
+        progress = self._progress
         if not verifiers:
-            self._progress.finished = True
+            progress.finished = True
+        elif not progress.finished and min(verifier.pages for verifier in verifiers) < len(progress.pages):
+            # Without these pages, a product that is still listed would count as deleted.
+            log.warning(
+                "Pages that were read are missing; this round reads the catalog from its first page again."
+            )
+            progress.pages, progress.page_token, progress.read = [], None, False
+            self._save()
 
     @property
     def outcome(self) -> Outcome | None:
@@ -365,6 +376,7 @@ class VerifyWork(_Walk):
         progress.finished = not writer.outcome.failed or progress.round >= self._rounds
         if not progress.finished:
             progress.round += 1
+            progress.pages = []
             progress.not_before = at + timedelta(seconds=self._pause)
 
     def _tidy(self) -> None:

@@ -557,6 +557,7 @@ class MiraklConnectVerifyProductsOperator(LimitsFailures, _ConnectOperator):
             folder=str(run.folder),
             generation=run.generation,
             submitted=str(self._submitted_folder),
+            reader=run.reader,
             sample=self.sample,
             rounds=self.rounds,
             pause=self._pause,

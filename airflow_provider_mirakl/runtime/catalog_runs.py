@@ -140,7 +140,7 @@ def verify_work(
     :param submitted: the folder of what was sent.
     """
     return VerifyWork(
-        [Verifier(plan, sample=sample) for plan in plans_in(submitted)],
+        [Verifier(plan, sample=sample, folder=run.reader) for plan in plans_in(submitted)],
         run.folder,
         generation=run.generation,
         rounds=rounds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Mapping
@@ -217,6 +218,11 @@ class TaskRun:
         """Identifies the task instance; the same in every try, also after a clear."""
         ti = self._ti
         return f"{ti.dag_id}/{ti.task_id}/{ti.run_id}/{ti.map_index}"
+
+    @property
+    def reader(self) -> str:
+        """Name for what this task instance keeps in the folder of another task; the same in every try."""
+        return f"verify-{hashlib.sha256(self.instance.encode()).hexdigest()[:16]}"
 
     @property
     def run_id(self) -> str:

@@ -104,6 +104,7 @@ def open_verify(
     folder: str,
     generation: str,
     submitted: str,
+    reader: str,
     sample: int | None,
     rounds: int,
     pause: float,
@@ -111,7 +112,7 @@ def open_verify(
 ) -> Work | None:
     """The pages of this round of a verification that are still to be read."""
     work = VerifyWork(
-        [Verifier(plan, sample=sample) for plan in plans_in(storage_path(submitted))],
+        [Verifier(plan, sample=sample, folder=reader) for plan in plans_in(storage_path(submitted))],
         _begun(folder, PROGRESS, generation),
         generation=generation,
         rounds=rounds,

@@ -54,7 +54,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "submitted/*.json": {"owner": "dag/task"},
     "sync.json": {"state": "s", "id": "i", "known": 1, "unchanged": 1, "kept": 0},
     "tried.json": {"document_ids": [1]},
-    "verify/state.json": {
+    "verify*/state.json": {
         "plan": "a",
         "expect": "listed",
         "sample": None,

@@ -85,6 +85,20 @@ def test_a_verification_is_one_deferral_a_round(worker, mirakl_sandbox):
     assert kinds(verify.deferrals) == [PACED]
 
 
+def test_each_task_that_verifies_a_submission_reads_for_itself(worker, mirakl_sandbox):
+    sent = worker(upsert(products(2)), run_id="sent").run()
+    for name in ("all", "some"):
+        mirakl_sandbox.advance(3600)
+        verify = worker(
+            lambda name=name: MiraklConnectVerifyProductsOperator(
+                task_id="verify", submitted=sent, sample=None if name == "all" else 1, deferrable=True
+            ),
+            run_id=name,
+        )
+        assert verify.run()["succeeded"] == (2 if name == "all" else 1)
+    assert len(list(Path(sent["folder"]).glob("verify-*/page-000000.ndjson"))) == 2
+
+
 def test_where_the_triggerer_has_no_such_disk_workers_make_the_calls_and_none_twice(
     worker, mirakl_sandbox, tmp_path, monkeypatch
 ):

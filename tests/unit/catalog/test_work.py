@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from airflow_provider_mirakl.catalog.plan import plan_delete, plan_upsert
 from airflow_provider_mirakl.catalog.verify import Verifier
 from airflow_provider_mirakl.catalog.work import ListWork, SendWork, VerifyWork
 from airflow_provider_mirakl.exceptions import MiraklNoteError
+from airflow_provider_mirakl.runtime.catalog_runs import verify_work
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -111,6 +113,41 @@ def test_a_verification_ends_with_the_first_round_that_finds_everything(verifica
     assert query(work) is None, "no further page matters"
     assert work.end_round()
     assert (work.finished, work.outcome.succeeded, list(work.failed_ids())) == (True, 2, [])
+
+
+def test_two_tasks_read_back_one_submission_without_disturbing_each_other(tmp_path: Path) -> None:
+    """A page that the first has read stays, while the second begins with another sample."""
+    plan_delete(["A", "B"], tmp_path / "plan")
+
+    def work(reader: str, sample: int | None = None) -> VerifyWork:
+        run: Any = SimpleNamespace(folder=tmp_path / reader, generation="g", reader=reader)
+        return verify_work(run, tmp_path / "plan", sample, 1, 0.0)
+
+    work("first").accept(page("A", following="2"), NOON)
+    other = work("second", sample=1)
+    other.accept(page("X"), NOON)
+    assert other.end_round()
+    first = work("first")
+    assert query(first) == {"page_token": "2"}, "it goes on with the second page"
+    first.accept(page("X"), NOON)
+    assert first.end_round()
+    assert list(first.failed_ids()) == ["A"]
+
+
+def test_a_round_whose_pages_are_missing_begins_again(tmp_path: Path, caplog: Any) -> None:
+    plan = plan_delete(["A"], tmp_path / "plan")
+
+    def work() -> VerifyWork:
+        return VerifyWork([Verifier(plan)], tmp_path / "work", generation="g", rounds=1, pause=0)
+
+    work().accept(page("A", following="2"), NOON)
+    (tmp_path / "plan" / "verify" / "state.json").write_text("{")
+    again = work()
+    assert query(again) == {"limit": "1000"}
+    assert "reads the catalog from its first page again" in caplog.text
+    again.accept(page("A"), NOON)
+    assert again.end_round()
+    assert list(again.failed_ids()) == ["A"]
 
 
 def test_rounds_are_a_pause_apart_and_end(verification: Any) -> None:
