@@ -16,7 +16,8 @@ A chunk that was accepted adds one journal file, so a crash loses nothing and no
 folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
 
 A product is uncertain if the reply of its call was lost, or if a read-back did not find it as it was sent. The state
-keeps it with a content that no product has, so that the next sync sends or deletes it again.
+keeps it with a content that no product has, so that the next sync sends or deletes it again. A read-back may end while
+a sync begins. So its note counts in every later generation, until it is in a base.
 
 A call without a reply may still arrive, even after a call of the next sync, and Mirakl keeps what comes last. So every
 call has an intent: a file that is written before the call, and removed by the same process once its result is known.
@@ -49,7 +50,7 @@ import sys
 import time
 import uuid
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from typing import IO
@@ -93,6 +94,8 @@ Known = dict[str, tuple[str, int]]
 """Ids with the hashes of content and bytes."""
 _Entry = tuple[str, str | None, int | None]
 _DOUBT = "", 0
+_DOUBTED = "-z-doubt-"
+"""In the names of journal files of read-backs."""
 _SEALED = ".sealed.ndjson"
 _INTENT = re.compile(r"(?P<time>\d{11})-(?P<sync>.+)-[0-9a-f]{8}(\.sealed)?\.ndjson")
 
@@ -282,16 +285,20 @@ class State:
     def doubt(self, ids: Iterable[str], *, reader: str) -> None:
         """Note that a read-back did not find products as they were sent.
 
+        A sync that begins meanwhile may have listed the journal, but not this note; it leaves the note to the next one.
+
         :param ids: ids of the products; may be empty.
         :param reader: identifies the read-back; a second note of the same one replaces the first.
         """
         self._content = self._load()
+        mine = re.compile(rf"\d{{6}}{_DOUBTED}{re.escape(reader)}-[0-9a-f]{{8}}{re.escape(_SEALED)}")
+        earlier = [name for name in self._names("journal") if mine.fullmatch(name)]
         found = iter(ids)
-        first = next(found, None)
-        if first is None:
-            remove(self._journal_file(f"z-doubt-{reader}"))
-        else:
-            self._doubt(f"z-doubt-{reader}", chain((first,), found))
+        if (first := next(found, None)) is not None:
+            # Its name is new: a sync removes the notes that it has read, and it may have read an earlier one.
+            self._doubt(f"z-doubt-{reader}-{uuid.uuid4().hex[:8]}", chain((first,), found))
+        for name in earlier:
+            remove(self.folder / "journal" / name)
 
     def refresh(self) -> AbstractContextManager[SealedLines]:
         """Open a journal for products with known content and new bytes, which need not be sent."""
@@ -334,12 +341,13 @@ class State:
         for name in new:
             self._spill(self._entries(self.folder / "intents" / name), changes)
         journal = self.folder / "journal"
-        waiting = [name for name in self._names("journal") if name.startswith(f"{self.generation:06d}-")]
+        current = f"{self.generation:06d}-"
+        waiting = [name for name in self._names("journal") if name.startswith(current) or _DOUBTED in name]
         for name in waiting:
             self._spill(self._entries(journal / name), changes)
         if new or waiting:
             seen, owner = [name for name, _, _ in intents], self._content.owner
-            self._fold(changes, _Content(self.generation + 1, sync, intents=seen, owner=owner))
+            self._fold(changes, set(waiting), _Content(self.generation + 1, sync, intents=seen, owner=owner))
         changes.close()
         for name, _, age in intents:
             if age >= LONGEST_CALL:
@@ -349,14 +357,17 @@ class State:
         for entry in entries:
             changes.add(partition(entry[0]), _encode_lines([entry]))
 
-    def _fold(self, changes: Spill, content: _Content) -> None:
-        """Write a new base with the changes, make it current, and remove what it replaces."""
+    def _fold(self, changes: Spill, folded: Collection[str], content: _Content) -> None:
+        """Write a new base with the changes, make it current, and remove what it replaces.
+
+        :param folded: the journal files in it. A doubt that came later stays for the next base.
+        """
         old, journal = self.generation, self.folder / "journal"
         self._write_base(changes, content)
         self._check(content.sync)
         self._put_in_force(content)
         for name in self._names("journal"):
-            if name < f"{content.generation:06d}":
+            if name in folded or (name < f"{content.generation:06d}" and _DOUBTED not in name):
                 remove(journal / name)
         remove(self._base(old))
         remove(self._rows(old))

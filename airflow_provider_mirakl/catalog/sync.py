@@ -192,13 +192,14 @@ def is_planned(folder: StoragePath, *, generation: str, store: Store | None = No
 
 
 def doubt(
-    folder: StoragePath, ids: Iterable[str], open_path: Callable[[str], StoragePath]
+    folder: StoragePath, ids: Iterable[str], open_path: Callable[[str], StoragePath], *, reader: str
 ) -> StoragePath | None:
     """Let the next sync send products again, or delete them again, regardless of the state.
 
     :param folder: the folder of a sync; that of any other plan is ignored.
     :param ids: products that a read-back did not find as the sync sent them; may be empty.
     :param open_path: makes a path from a string.
+    :param reader: identifies the task that read back: what it finds later replaces this, what others find does not.
     :return: the state's folder; ``None`` without a sync.
     :raises MiraklInputError: the sync or its state is damaged.
     """
@@ -206,7 +207,7 @@ def doubt(
     if content is None:
         return None
     state = State(open_path(content.state))
-    state.doubt(ids, reader=content.id)
+    state.doubt(ids, reader=f"{content.id}-{reader}")
     return state.folder
 
 

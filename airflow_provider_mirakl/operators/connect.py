@@ -572,7 +572,7 @@ class MiraklConnectVerifyProductsOperator(LimitsFailures, _ConnectOperator):
         outcome = work.outcome or Outcome()
         result = outcome.summary() | {"folder": str(run.folder)}
         if self.resend_failed and work.outcome is not None:
-            state = doubt(self._submitted_folder, work.failed_ids(), storage_path)
+            state = doubt(self._submitted_folder, work.failed_ids(), storage_path, reader=run.reader)
             if state is not None and outcome.failed:
                 self.log.warning(
                     "The next sync of %s sends the %d failed products again.", state, outcome.failed

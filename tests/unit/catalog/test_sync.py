@@ -265,10 +265,59 @@ def test_what_a_read_back_doubts_is_sent_again(shop: Shop, product: Make) -> Non
 def test_a_read_back_of_a_sync_leaves_its_doubts_in_the_state(shop: Shop, product: Make) -> None:
     rows = [product(number) for number in range(5)]
     shop.run(rows)
-    assert doubt(shop.folder / "sync", ["SKU-000003"], Path) == shop.folder / "state"
+    assert doubt(shop.folder / "sync", ["SKU-000003"], Path, reader="v") == shop.folder / "state"
     assert ids(shop.run(rows).upsert) == {"SKU-000003"}
     plan_upsert(rows, shop.folder / "plan")
-    assert doubt(shop.folder / "plan", ["SKU-000003"], Path) is None
+    assert doubt(shop.folder / "plan", ["SKU-000003"], Path, reader="v") is None
+    assert not shop.plan(rows).upsert.chunks
+
+
+def test_what_one_read_back_doubts_another_one_of_the_same_sync_does_not_take_back(
+    shop: Shop, product: Make
+) -> None:
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    doubt(shop.folder / "sync", ["SKU-000003"], Path, reader="all")
+    doubt(shop.folder / "sync", [], Path, reader="sample")
+    assert ids(shop.run(rows).upsert) == {"SKU-000003"}
+    assert not shop.plan(rows).upsert.chunks
+
+
+@pytest.mark.parametrize("moment", ["_put_in_force", "_write_base", "_check"])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_read_back_doubts_while_a_sync_begins_is_sent_again(
+    shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch, moment: str, again: bool
+) -> None:
+    """At every step of the beginning, also if an earlier note of the same read-back is replaced."""
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    if again:
+        State(shop.folder / "state").doubt(["SKU-000002"], reader="r")
+    late = State(shop.folder / "state")
+    begin, calls = getattr(State, moment), []
+
+    def meanwhile(self: State, *arguments: Any) -> None:
+        if self is not late and not calls:
+            calls.append(moment)
+            late.doubt(["SKU-000003"], reader="r")
+        begin(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(State, moment, meanwhile)
+        first = shop.run(rows)
+    assert calls
+    assert "SKU-000003" in ids(first.upsert) | ids(shop.run(rows).upsert)
+    assert not shop.run(rows).upsert.chunks
+    assert not list((shop.folder / "state" / "journal").glob("*z-doubt*"))
+
+
+def test_a_doubt_that_the_version_before_noted_is_read(shop: Shop, product: Make) -> None:
+    rows = [product(number) for number in range(5)]
+    shop.run(rows)
+    State(shop.folder / "state").doubt(["SKU-000003"], reader="r")
+    (note,) = (shop.folder / "state" / "journal").glob("*z-doubt*")
+    note.rename(note.with_name(note.name[: -len("-01234567.sealed.ndjson")] + ".sealed.ndjson"))
+    assert ids(shop.run(rows).upsert) == {"SKU-000003"}
     assert not shop.plan(rows).upsert.chunks
 
 
