@@ -557,10 +557,10 @@ class MiraklConnectVerifyProductsOperator(LimitsFailures, _ConnectOperator):
             folder=str(run.folder),
             generation=run.generation,
             submitted=str(self._submitted_folder),
-            reader=run.reader,
             sample=self.sample,
             rounds=self.rounds,
             pause=self._pause,
+            reader=run.reader,
         )
 
     def conclude(self, run: TaskRun) -> dict[str, Any]:

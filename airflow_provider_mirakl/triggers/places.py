@@ -15,7 +15,7 @@ from airflow_provider_mirakl.catalog.ledger import resume
 from airflow_provider_mirakl.catalog.plan import PLAN_FILE
 from airflow_provider_mirakl.catalog.reading import plans_in
 from airflow_provider_mirakl.catalog.sync import SyncPlan, is_planned
-from airflow_provider_mirakl.catalog.verify import Verifier
+from airflow_provider_mirakl.catalog.verify import VERIFY_FOLDER, Verifier
 from airflow_provider_mirakl.catalog.work import PROGRESS, ListWork, SendWork, VerifyWork, Work
 from airflow_provider_mirakl.extract.listings import find_listing
 from airflow_provider_mirakl.extract.work import PROGRESS as EXTRACT
@@ -104,10 +104,10 @@ def open_verify(
     folder: str,
     generation: str,
     submitted: str,
-    reader: str,
     sample: int | None,
     rounds: int,
     pause: float,
+    reader: str = VERIFY_FOLDER,  # triggers that an earlier version stored do not name it
     store: Store | None = None,
 ) -> Work | None:
     """The pages of this round of a verification that are still to be read."""
