@@ -410,7 +410,8 @@ def _prices(targets: Sequence[Target], columns: Columns, cells: _Cells) -> list[
 def _put_price(entry: dict[str, Any], sub: str, cell: Any, columns: Columns) -> None:
     price = entry["price"]
     if sub == "amount":
-        amount, currency = split_money(cell, columns.currency) if isinstance(cell, str) else (cell, None)
+        declared = price.get("currency", columns.currency)
+        amount, currency = split_money(cell, declared) if isinstance(cell, str) else (cell, None)
         price["amount"] = amount_of(amount, columns)
         if currency is not None and "currency" not in price:
             price["currency"] = currency

@@ -140,13 +140,18 @@ class Wanted:
 
     :param columns: the settings.
     :param spelled: what two names of the same column have in common.
+    :param sparse: whether objects leave out fields without a value, as JSON does. Then a column that none of them has
+        is only a mistake if another one may be meant, or if it makes the groups.
     """
 
-    def __init__(self, columns: Columns, spelled: Callable[[str], str]) -> None:
+    def __init__(self, columns: Columns, spelled: Callable[[str], str], *, sparse: bool = False) -> None:
         self._spelled = spelled
+        self._groups = frozenset(_group_columns(columns))
+        self._sparse = sparse
+        self._known = frozenset(map(spelled, columns.sources()))
         self._missing = {
             spelled(name): name
-            for name in [*columns.sources(), *_group_columns(columns)]
+            for name in [*columns.sources(), *self._groups]
             if name not in columns.optional
         }
         self._names: dict[str, None] = {}
@@ -159,14 +164,30 @@ class Wanted:
             for name in names:
                 self._missing.pop(self._spelled(name), None)
 
-    def end(self) -> None:
+    def end(self) -> list[str]:
         """Check that all have been seen, unless no row has any column: then none could be read.
 
+        :return: notes for the log.
         :raises MiraklInputError: the source does not have a column; every one is listed.
         """
-        if self._missing and self._names:
-            faults = [_missing(name, list(self._names)) for name in self._missing.values()]
+        if not self._missing or not self._names:
+            return []
+        others = [name for name in self._names if self._spelled(name) not in self._known]
+        absent = [
+            name
+            for name in self._missing.values()
+            if self._sparse and name not in self._groups and not _close(name, others)
+        ]
+        if faults := [
+            _missing(name, list(self._names)) for name in self._missing.values() if name not in absent
+        ]:
             raise MiraklInputError("the column mapping is invalid", faults)
+        return [f"no object has {_listed(absent)}, which the mapping names"]
+
+
+def _close(name: str, others: Iterable[str]) -> bool:
+    """Whether one of other columns may be meant."""
+    return any(fold(one) == fold(name) for one in others) or bool(hint(name, others))
 
 
 def id_columns(columns: Columns, heading: Sequence[str]) -> list[str]:

@@ -35,6 +35,8 @@ def split_money(text: str, currency: str | None) -> tuple[str, str | None]:
     if match is None:
         return text, None
     marks = [mark for mark in (match["before"], match["after"]) if mark]
+    # Next to a code, the code decides what the sign means.
+    currency = next((code for mark in marks if (code := _code(mark, None)) is not None), currency)
     codes = {_code(mark, currency) for mark in marks}
     if len(codes) != 1 or None in codes:
         return text, None

@@ -94,7 +94,7 @@ class Shaping:
         build = None if columns is None else self._builder(columns, heading, table=table)
         wanted: Wanted | None = None
         if columns is not None and heading is None:
-            wanted = Wanted(columns, spelled=str)
+            wanted = Wanted(columns, spelled=str, sparse=True)
             # Before the groups are made: each record of a group has the columns that are collected.
             chunks = _watched(chunks, wanted)
         elif columns is not None and self._transform is not None:
@@ -115,7 +115,7 @@ class Shaping:
             yield _built(records, refused, build)
         if wanted is not None and not is_empty:
             wanted.see([empty])  # columns of a table in which no row has a value
-            wanted.end()
+            self.notes += wanted.end()
         if build is not None:
             self.notes += build.end()
 
@@ -208,6 +208,8 @@ class _Growing:
         self.met: Any = None
 
     def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        if not records:
+            return []
         names = dict.fromkeys(chain.from_iterable(records))
         build = self._build
         if build is None or names.keys() - self._names.keys():

@@ -93,7 +93,8 @@ class Progress(msgspec.Struct):
     owner: list[str] = msgspec.field(default_factory=list)
     """Whose pages these are. Those of another account are not continued."""
     source: dict[str, Any] = msgspec.field(default_factory=dict)
-    """What listed them. Those of another operation or role are not continued; an earlier version did not note it."""
+    """What listed them. Those of another operation or role are not continued. An earlier version did not note it, and a
+    process that only continues, such as the triggerer, does not know it."""
 
 
 @dataclass(slots=True)
@@ -162,7 +163,7 @@ class ExtractWork(OnlyReads):
         if (
             progress is None
             or is_another(progress.owner, scope.owner)
-            or (progress.source and progress.source != scope.source)
+            or (progress.source and scope.source and progress.source != scope.source)
         ):
             self._pages.forget()
             first = listing.since(window.begins, dict(filters or {}))

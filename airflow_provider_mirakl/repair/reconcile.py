@@ -113,7 +113,18 @@ def compare(
                 "source contains no products, so every product of the other side would be extra; check why it is empty"
             )
         sizes.other = _gather(other, keys.other, yours, spill, 1, is_sku)
-        if problems := [*mine.problems(), *yours.problems()]:
+        problems: list[Problem] = []
+        for own, other_path in keys.fields.items():
+            absent = [
+                (side, path) for side, path in ((mine, own), (yours, other_path)) if side.has_none_of(path)
+            ]
+            # What only one side has differs in every product, and is reported so, unless its name is a slip.
+            if len(absent) == 2 or any(side.hint(path) for side, path in absent):
+                problems += [
+                    Problem(f"is in no product of {side.side}{side.hint(path)}", path)
+                    for side, path in absent
+                ]
+        if problems:
             raise MiraklInputError("fields contains what no product has, so it cannot be compared", problems)
         for bucket in range(_BUCKETS):
             ours, theirs = (_read(spill, 2 * bucket + side, sizes) for side in (0, 1))
@@ -232,15 +243,14 @@ class _Fields:
                 self._names |= dict.fromkeys(_names(row))
         return list(map(_text, values))
 
-    def problems(self) -> list[Problem]:
-        """A problem for each field that no product has, with the name that may be meant. A side without products has
-        none."""
+    def has_none_of(self, path: str) -> bool:
+        """Whether no product has a field. A side without products lacks none."""
+        return path in self._absent and bool(self._names)
+
+    def hint(self, path: str) -> str:
+        """The name that may be meant, as the end of a message."""
         inner = {key_of(name.partition(".")[2]): name for name in self._names if "." in name}
-        return [
-            Problem(f"is in no product of {self.side}{hint(path, self._names, inner)}", path)
-            for path in self._absent
-            if self._names
-        ]
+        return hint(path, self._names, inner)
 
 
 def _names(row: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -252,6 +253,9 @@ class Submitter:
         """Note the job's id. Log it first: if the disk is full, the note cannot keep it."""
         job_id: JobId = getattr(answer, "import_id", answer)
         self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
+        if self.book.asked_at is not None:
+            with suppress(MiraklError):  # an accepted job is noted, whatever else fails
+                self.book.asked_at = self.claims.first_asked_at(job_id, self.book.asked_at)
         self.book.submitted(entry, job_id)
         self.claims.note(job_id, self.book.asked_at)
         products: int | None = getattr(answer, "product_import_id", None)

@@ -416,6 +416,21 @@ def test_an_object_may_lack_what_another_one_has(tmp_path: Path) -> None:
     assert plan_upsert([], tmp_path / "plan", columns=columns).products == 0
 
 
+def test_objects_may_all_lack_a_column_that_no_other_name_is_like(tmp_path: Path) -> None:
+    """JSON leaves out what has no value: a delta of today may have no product with a brand."""
+    columns = Columns({"id": "id", "name": "titles[en]", "maker": "brand"})
+    plan = plan_upsert([{"id": "A", "name": "Lamp"}], tmp_path / "plan", columns=columns)
+    assert len(sent(plan)) == 1
+
+
+def test_a_function_may_drop_every_row_of_the_first_batch(
+    write: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = "def change(rows):\n    return [row if int(row['id'][1:]) >= 1_500 else None for row in rows]\n"
+    source = write("id;brand\n" + "".join(f"P{number};x\n" for number in range(2_000)), "late.csv")
+    assert len(rows_of(source, tmp_path, monkeypatch, late)) == 500
+
+
 def test_a_collected_column_that_no_object_has_stops_the_task(tmp_path: Path) -> None:
     columns = Columns({"id": "id", "img": "images"}, group_by="name", collect=("img",))
     with pytest.raises(MiraklInputError, match="img: the source does not have this column"):

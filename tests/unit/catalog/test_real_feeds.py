@@ -326,6 +326,7 @@ def price_of(write: Make, folder: Path, text: str, **settings: Any) -> tuple[flo
         ("$12.50", {"currency": "CAD"}, (12.5, "CAD")),
         ("¥12", {"currency": "CNY"}, (12, "CNY")),
         ("12 ¥", {"currency": "JPY"}, (12, "JPY")),
+        ("¥1200 JPY", {"currency": "cell"}, (1200, "JPY")),
         ("12,50 CHF", {"decimal": ","}, (12.5, "CHF")),
         ("1 249,00", {"decimal": ",", "thousands": " "}, (1249, "EUR")),
         ("1\u00a0249,00", {"decimal": ",", "thousands": " "}, (1249, "EUR")),

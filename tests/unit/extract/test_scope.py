@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.extract.listings import find_listing
 from airflow_provider_mirakl.extract.scope import Scope
+from airflow_provider_mirakl.extract.work import ExtractWork, Window
+from airflow_provider_mirakl.triggers.places import open_extract
 
 
 @pytest.mark.parametrize(
@@ -60,3 +65,21 @@ def test_another_source_has_other_rows_unless_it_was_not_noted(
     before: dict[str, Any], now: dict[str, Any], words: str
 ) -> None:
     assert Scope.of({}, ["a"], now).differs_from(Scope.of({}, ["a"], before)) == words
+
+
+def test_a_process_that_only_continues_keeps_the_walk(tmp_path: Path) -> None:
+    """A trigger has no scope; what it opens must be the walk that a worker began, with its begin and its filters."""
+    listing = find_listing("orders")
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    scope = Scope.of({"statuses": ["SHIPPED"]}, ["owner"], {"operation": "orders"})
+    begun = ExtractWork(
+        listing, Window(begins, scope=scope), tmp_path, generation="g", filters={"statuses": ["SHIPPED"]}
+    )
+    opened = open_extract(
+        folder=str(tmp_path), generation="g", listing="orders", ends=None, watermark=None, overlap=0.0,
+        keep_persons=True,
+    )  # fmt: skip
+    assert isinstance(opened, ExtractWork)
+    assert opened.progress == begun.progress
+    another = Window(begins, scope=Scope.of({}, ["owner"], {"operation": "returns"}))
+    assert ExtractWork(listing, another, tmp_path, generation="g").progress != begun.progress

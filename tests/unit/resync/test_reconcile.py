@@ -274,3 +274,15 @@ def test_a_row_of_another_width_is_named(tmp_path):
     file.write_text("sku;title\nS-1;a\nS-2;b;c\n", encoding="utf-8")
     with pytest.raises(MiraklInputError, match="line 3: has 3 cells"):
         list(read_side(file, "source"))
+
+
+def test_a_field_that_mirakl_has_lost_is_different_everywhere(tmp_path):
+    """That is what a comparison is for: only a slip in the name is refused."""
+    file = tmp_path / "own.csv"
+    file.write_text("sku;shade\nS-1;red\n", encoding="utf-8")
+    found = list(
+        compare(
+            read_side(file, "source"), [product(1, title="x")], Keys(fields={"shade": "data.shade"}), Sizes()
+        )
+    )
+    assert [one.kind for one in found] == ["different"]
