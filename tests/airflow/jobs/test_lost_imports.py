@@ -137,15 +137,17 @@ def test_mirakl_s_clock_is_noted_before_another_worker_may_look(
     assert bool(noted) is task.make().deferrable
 
 
+def offer(number: int) -> dict[str, Any]:
+    """An offer as an object."""
+    return {
+        "shop_sku": f"O-{number}", "product_id": f"SKU-00{number}", "product_id_type": "SKU", "price": 10,
+        "quantity": 1, "state_code": "11", "update_delete": "update",
+    }  # fmt: skip
+
+
 def several(worker: Any, deferrable: bool, **options: Any) -> Any:
     """Three offers, each a call of OF24, and a search for what is lost."""
-    source = [
-        {
-            "shop_sku": f"O-{number}", "product_id": f"SKU-00{number}", "product_id_type": "SKU", "price": 10,
-            "quantity": 1, "state_code": "11", "update_delete": "update",
-        }
-        for number in (1, 2, 3)
-    ]  # fmt: skip
+    source = [offer(number) for number in (1, 2, 3)]
     options = {
         "batch_size": 1, "on_unclear": "search", "max_failed_items": None, "deferrable": deferrable,
         "mirakl_conn_id": "mirakl_shop", "wait_for_completion": False,
@@ -328,14 +330,10 @@ def test_offers_as_objects_are_looked_for_too_if_that_is_wanted(
     mirakl_sandbox.world.settings.limits = "off"
     mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
     mirakl_sandbox.fault("reset_after", "OF24", times=1)
-    offer = {
-        "shop_sku": "O-1", "product_id": "SKU-001", "product_id_type": "SKU", "price": 10, "quantity": 1,
-        "state_code": "11", "update_delete": "update",
-    }  # fmt: skip
     task = worker(
         lambda: MiraklUpsertOffersOperator(
             task_id="task",
-            source=[offer],
+            source=[offer(1)],
             on_unclear=policy,
             mirakl_conn_id="mirakl_shop",
             max_failed_items=None,
