@@ -226,7 +226,7 @@ format: .venv/.dev ## fix what a tool can fix
 
 .PHONY: docs
 docs: .venv/.dev ## the documentation site in docs/_build/html
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 
 # --- the package ------------------------------------------------------------------------------------------
 

@@ -257,12 +257,14 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
                 if count != sending.count:  # something was sent since the last wait
                     sending.count, sending.refused_since = count, None
                     self.log.info("%d of %d actions are sent", count, planned)
+                # A published interval is not a refusal: it is waited for, however short the timeout is.
+                is_refusal = isinstance(wait, MiraklRateLimitError)
+                longest = self.timeout if is_refusal else max(self.timeout, LONGEST_WAIT)
                 sending.refused_since = postpone(
                     self,
                     wait,
                     since=sending.refused_since,
-                    # A published interval is no refusal, however short the timeout is.
-                    limit=Limit("timeout", max(self.timeout, LONGEST_WAIT)),
+                    limit=Limit("timeout", longest),
                     state=asdict(sending),
                     resume=self.resume_sending,
                     began=sending.began,
