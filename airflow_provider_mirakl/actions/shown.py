@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
 from airflow_provider_mirakl.api.orders import list_order_documents, list_orders
+from airflow_provider_mirakl.api.paging import LONGEST_WAIT
 from airflow_provider_mirakl.api.returns import list_returns
 from airflow_provider_mirakl.exceptions import MiraklNotFoundError
 
@@ -21,10 +22,6 @@ after which the actions were sent, and the seconds that its first call may wait 
 is lost if the task defers."""
 BATCH = 100
 """Orders that are read at once: one page of v2-listOrders."""
-LONGEST_WAIT = 600.0
-"""Seconds that the later calls of a reading may wait for their turn, in the worker. The connection's
-``interval_factor`` may make an interval longer than its ``max_wait``, and a reading that stopped between two pages
-would begin with the first again."""
 
 
 def orders(client: Client, ids: Sequence[str], since: float, patience: float) -> Iterator[Mapping[str, Any]]:

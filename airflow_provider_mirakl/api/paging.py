@@ -14,6 +14,10 @@ from airflow_provider_mirakl.exceptions import MiraklReplyError
 
 T = TypeVar("T")
 
+LONGEST_WAIT = 600.0
+"""Seconds that a page after the first may wait for its turn in a worker. The connection's ``interval_factor`` may make
+an interval longer than its ``max_wait``, and a reading that stopped between two pages would begin with the first again.
+"""
 MAX_EMPTY_PAGES = 20
 """Pages without items in a row that are believed to lead on to more."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -87,7 +88,22 @@ def compile_fields(
     return _Objects(columns, strip=strip)
 
 
-class _Objects:
+class _OneByOne(ABC):
+    """A builder that makes one object at a time."""
+
+    met: Any = None
+
+    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+        return list(map(self._build, records))
+
+    @abstractmethod
+    def _build(self, cells: Mapping[str, Any]) -> bytes: ...
+
+    def end(self) -> list[str]:
+        return []
+
+
+class _Objects(_OneByOne):
     """The builder of objects.
 
     :param columns: the columns that are fields.
@@ -99,9 +115,6 @@ class _Objects:
         self._strip = strip
         self.met: dict[tuple[str, _Sign], str] = {}
         """The first number of a column with each sign that decides something."""
-
-    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
-        return list(map(self._build, records))
 
     def _build(self, cells: Mapping[str, Any]) -> bytes:
         made: dict[str, Any] = {}
@@ -139,25 +152,20 @@ def keep_columns(heading: Sequence[str]) -> Build:
     return _Kept()
 
 
-class _Kept:
+class _Kept(_OneByOne):
     """The builder of objects with the columns as fields."""
-
-    met: None = None
-
-    def __call__(self, records: Sequence[Mapping[str, Any]]) -> list[bytes]:
-        return list(map(self._build, records))
 
     def _build(self, cells: Mapping[str, Any]) -> bytes:
         made: dict[str, Any] = {}
         for name, value in cells.items():
             value = value.strip(BLANK) if type(value) is str else value
-            if name:
-                number = as_number(value)
-                made[name] = None if value == "" or is_nothing(value) else value if number is None else number
+            if not name:
+                continue
+            if value == "" or is_nothing(value):
+                made[name] = None
+            else:
+                made[name] = value if (number := as_number(value)) is None else number
         return msgspec.json.encode(made, enc_hook=str)
-
-    def end(self) -> list[str]:
-        return []
 
 
 _Column = tuple[str, list[str], Kind]

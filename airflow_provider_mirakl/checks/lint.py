@@ -160,9 +160,8 @@ def lint_table(
         lint.rows += 1
         if fault:
             tell([Finding(fault, line=line, kind="does not match the header")])
-            if (
-                row is not None
-            ):  # without the columns that the header has lost: each cell stays below its name
+            if row is not None:
+                # Without the columns that the header has lost: each cell stays below its name.
                 row([cells[at] for at in kept if at < len(cells)] + cells[len(names) :])
             continue
         tell(check.row(line, {names[at]: cells[at].strip(BLANK) for at in kept}))

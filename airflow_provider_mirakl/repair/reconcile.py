@@ -113,18 +113,11 @@ def compare(
                 "source contains no products, so every product of the other side would be extra; check why it is empty"
             )
         sizes.other = _gather(other, keys.other, yours, spill, 1, is_sku)
-        problems: list[Problem] = []
-        for own, other_path in keys.fields.items():
-            absent = [
-                (side, path) for side, path in ((mine, own), (yours, other_path)) if side.has_none_of(path)
-            ]
-            # What only one side has differs in every product, and is reported so, unless its name is a slip.
-            if len(absent) == 2 or any(side.hint(path) for side, path in absent):
-                problems += [
-                    Problem(f"is in no product of {side.side}{side.hint(path)}", path)
-                    for side, path in absent
-                ]
-        if problems:
+        if problems := [
+            problem
+            for pair in keys.fields.items()
+            for problem in _absent(zip((mine, yours), pair, strict=True))
+        ]:
             raise MiraklInputError("fields contains what no product has, so it cannot be compared", problems)
         for bucket in range(_BUCKETS):
             ours, theirs = (_read(spill, 2 * bucket + side, sizes) for side in (0, 1))
@@ -251,6 +244,17 @@ class _Fields:
         """The name that may be meant, as the end of a message."""
         inner = {key_of(name.partition(".")[2]): name for name in self._names if "." in name}
         return hint(path, self._names, inner)
+
+
+def _absent(pair: Iterable[tuple[_Fields, str]]) -> list[Problem]:
+    """The problems of a field that is compared, with its path on each side.
+
+    What only one side has differs in every product, and is reported so, unless its name is a slip.
+    """
+    absent = [(fields.side, path, fields.hint(path)) for fields, path in pair if fields.has_none_of(path)]
+    if len(absent) < 2 and not any(close for _, _, close in absent):
+        return []
+    return [Problem(f"is in no product of {side}{close}", path) for side, path, close in absent]
 
 
 def _names(row: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.clock import clock_time
+from airflow_provider_mirakl.api.paging import LONGEST_WAIT
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
     MiraklApiError,
@@ -28,8 +29,8 @@ from airflow_provider_mirakl.exceptions import (
     MiraklTransportError,
     MiraklUnclearSubmissionError,
 )
+from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
-from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.jobs.book import CLAIM, Claim, Entry, JobBook
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import JobId, JobKind
@@ -38,8 +39,6 @@ from airflow_provider_mirakl.triggers.poll import dump_error, load_error
 
 LONGEST_SEARCH = 3600.0
 """Seconds for which Mirakl's list is polled until it shows how many lines a job has read."""
-LONGEST_WAIT = 600.0
-"""Seconds that the later pages of the list may wait for their turn: a reading that stopped would begin again."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which two clocks must differ to count as different."""
 Resolved = Literal["adopted", "send"]
@@ -76,13 +75,13 @@ class Claims:
         try:
             if asked_at is not None:
                 asked_at = self.first_asked_at(job_id, asked_at)
-            CLAIM.at(self._folder, name=f"{job_id}.json").write(Claim(self._owner, asked_at))
+            self._of(job_id).write(Claim(self._owner, asked_at))
         except MiraklError as error:
             self._log.warning("%s Other tasks cannot see that %s belongs to this task.", error, job_id)
 
     def is_taken(self, job_id: JobId) -> bool:
         """Whether a job belongs to another task."""
-        claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
+        claim = self._of(job_id).read()
         return claim is not None and claim.owner != self._owner
 
     def first_asked_at(self, job_id: JobId, asked_at: float) -> float:
@@ -90,13 +89,13 @@ class Claims:
 
         :param asked_at: when this task made it.
         """
-        claim = CLAIM.at(self._folder, name=f"{job_id}.json").read()
+        claim = self._of(job_id).read()
         return asked_at if claim is None or claim.asked_at is None else min(asked_at, claim.asked_at)
 
-    @property
-    def _folder(self) -> StoragePath:
+    def _of(self, job_id: JobId) -> Note[Claim]:
         instance = hashlib.sha256(self._instance.encode()).hexdigest()[:12]
-        return folder_below(self._work_folder, "submitted", self._job, instance)
+        folder = folder_below(self._work_folder, "submitted", self._job, instance)
+        return CLAIM.at(folder, name=f"{job_id}.json")
 
 
 @dataclass(slots=True)

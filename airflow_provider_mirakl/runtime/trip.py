@@ -22,8 +22,7 @@ from airflow_provider_mirakl.exceptions import MiraklTriggerEventError, counted
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
 from airflow_provider_mirakl.runtime import waiting
 from airflow_provider_mirakl.runtime.hand_over import hand_over
-from airflow_provider_mirakl.runtime.task_run import ChangesAsset, Defers, TaskRun, time_left
-from airflow_provider_mirakl.triggers.moment import MomentTrigger
+from airflow_provider_mirakl.runtime.task_run import ChangesAsset, Defers, TaskRun
 from airflow_provider_mirakl.triggers.paced import STATUSES
 from airflow_provider_mirakl.triggers.places import Here, Place
 
@@ -209,10 +208,12 @@ class Trip:
         stays = journey.stays or (self.work is not None and self.work.position.get("unfinished", False))
         if task.deferrable and not stays and waiting.pays_off(seconds - journey.early):
             task.log.info("The triggerer waits for the next call until %s", clock_time(time.time() + seconds))
-            task.defer(
-                trigger=MomentTrigger(time.time() + seconds - journey.early, self.state()),
-                method_name=task.resume.__name__,
-                timeout=time_left(task.execution_timeout, journey.began),
+            waiting.leave(
+                task,
+                seconds - journey.early,
+                state=self.state(),
+                resume=task.resume,
+                began=journey.began,
             )
         if waiting.pays_off(seconds):
             advice = "" if task.deferrable else "; deferrable=True would free it"

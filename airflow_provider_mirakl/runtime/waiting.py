@@ -171,6 +171,22 @@ class Wait:
         tell_failure(self.log, error, tolerance)
 
 
+def leave(
+    task: Defers,
+    remaining: float,
+    *,
+    state: Mapping[str, Any],
+    resume: Callable[..., Any],
+    began: float | None,
+) -> None:
+    """Leave the worker for a number of seconds. Parameters: those of :func:`pause`."""
+    task.defer(
+        trigger=MomentTrigger(time.time() + remaining, dict(state)),
+        method_name=resume.__name__,
+        timeout=time_left(task.execution_timeout, began),
+    )
+
+
 def pause(
     task: Waits,
     remaining: float,
@@ -187,11 +203,7 @@ def pause(
     :param began: when the task's try began.
     """
     if task.deferrable and pays_off(remaining):
-        task.defer(
-            trigger=MomentTrigger(time.time() + remaining, dict(state)),
-            method_name=resume.__name__,
-            timeout=time_left(task.execution_timeout, began),
-        )
+        leave(task, remaining, state=state, resume=resume, began=began)
     time.sleep(max(0.0, remaining))
 
 

@@ -239,7 +239,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
 
     def _send(self, client: Client, actions: ActionRun, senders: Senders, sending: Sending) -> None:
         """Send; between two readings of orders, a deferrable task leaves the worker."""
-        from airflow_provider_mirakl.actions.shown import LONGEST_WAIT
+        from airflow_provider_mirakl.api.paging import LONGEST_WAIT
         from airflow_provider_mirakl.api.refusals import Limit
         from airflow_provider_mirakl.exceptions import MiraklNotYetError, MiraklRateLimitError
         from airflow_provider_mirakl.runtime.waiting import SHORTEST_DEFERRAL, postpone

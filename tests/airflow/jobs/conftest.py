@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +100,27 @@ async def first_event(trigger: Any) -> Any:
     async for event in trigger.run():
         return event.payload
     raise AssertionError("the trigger ended without an event")
+
+
+@pytest.fixture
+def out_of_reach(tmp_path: Path) -> Callable[[Any], Any]:
+    """``out_of_reach(task)``: its triggers do not see the work folder, which is on the disk of the workers."""
+
+    def hide(task: Any) -> Any:
+        fire, work, elsewhere = task.fire, tmp_path / "work", tmp_path / "the disk of the workers"
+
+        def on_another_machine(trigger: Any) -> Any:
+            work.rename(elsewhere)
+            try:
+                return fire(trigger)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+                elsewhere.rename(work)
+
+        task.fire = on_another_machine
+        return task
+
+    return hide
 
 
 @pytest.fixture

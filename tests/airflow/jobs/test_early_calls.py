@@ -147,6 +147,7 @@ def test_a_page_whose_messages_are_refused_is_not_read_again(
     worker: Any,
     mirakl_sandbox: Sandbox,
     mirakl_sandbox_connections: object,
+    out_of_reach: Callable[[Any], Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -165,17 +166,7 @@ def test_a_page_whose_messages_are_refused_is_not_read_again(
             task_id="task", target=str(tmp_path / "lake"), messages=True, deferrable=True
         )
     )
-    fire, work = task.fire, tmp_path / "work"
-
-    def unreachable(trigger: Any) -> Any:
-        work.rename(tmp_path / "on another machine")
-        try:
-            return fire(trigger)
-        finally:
-            (tmp_path / "on another machine").rename(work)
-
-    task.fire = unreachable
-    assert task.run()["items"]["conversations"] == 3
+    assert out_of_reach(task).run()["items"]["conversations"] == 3
     assert len(mirakl_sandbox.journal("listConversations")) == 1
     assert len(task.deferrals) == 1
 

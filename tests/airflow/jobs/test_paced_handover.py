@@ -100,21 +100,10 @@ def test_each_task_that_verifies_a_submission_reads_for_itself(worker, mirakl_sa
 
 
 def test_where_the_triggerer_has_no_such_disk_workers_make_the_calls_and_none_twice(
-    worker, mirakl_sandbox, tmp_path, monkeypatch
+    worker, mirakl_sandbox, out_of_reach
 ):
     """The triggerer's machine sees no work folder; the workers' do."""
-    task = worker(upsert(products(6)))
-    fire, work = task.fire, tmp_path / "work"
-
-    def elsewhere(trigger: Any) -> Any:
-        work.rename(tmp_path / "the disk of the workers")
-        try:
-            return fire(trigger)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            (tmp_path / "the disk of the workers").rename(work)
-
-    monkeypatch.setattr(task, "fire", elsewhere)
+    task = out_of_reach(worker(upsert(products(6))))
     assert task.run()["sent"] == 6
     assert kinds(task.deferrals)[0] == PACED
     assert set(kinds(task.deferrals)[1:]) <= {MOMENT}
