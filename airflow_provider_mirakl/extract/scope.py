@@ -20,7 +20,7 @@ class Scope(msgspec.Struct, frozen=True):
     :param filters: what narrows them, by name; in the form of a note.
     :param owner: whose rows they are, see :mod:`airflow_provider_mirakl.files.owner`.
     :param source: what lists or exports them, by name: the operation, and what else decides which rows it has, such as
-        the role. What is missing was not noted by an earlier version, and fits every source.
+        the role or further parameters. What is missing was not noted by an earlier version, and fits every source.
     """
 
     filters: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -36,7 +36,7 @@ class Scope(msgspec.Struct, frozen=True):
         :param source: what lists or exports them, by name.
         """
         set_ = {name: value for name, value in filters.items() if value not in (None, [], (), {})}
-        return cls(json.loads(json.dumps(set_, sort_keys=True, default=str)), list(owner), dict(source))
+        return cls(_noted(set_), list(owner), _noted(source))
 
     def differs_from(self, before: Scope) -> str:
         """Describe what differs, such as ``statuses was [...] and is [...]``; empty if nothing does."""
@@ -54,6 +54,12 @@ class Scope(msgspec.Struct, frozen=True):
         if is_another(before.owner, self.owner):
             words.insert(0, "The connection leads to another account than before")
         return ", ".join(words)
+
+
+def _noted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as they are read back from a note."""
+    noted: dict[str, Any] = json.loads(json.dumps(values, sort_keys=True, default=str))
+    return noted
 
 
 def _shown(values: dict[str, Any], name: str) -> str:

@@ -14,6 +14,7 @@ from airflow_provider_mirakl.runtime.connections import OnInstance
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from airflow_provider_mirakl.extract.listings import InstanceListing
     from airflow_provider_mirakl.runtime.arguments import MappingArg, PathArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.signatures import ExtractArguments
 
@@ -93,19 +94,23 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
         return self.operation
 
     def source(self) -> dict[str, Any]:
-        """Mirakl's code, and the role of the key: an operator's lists every shop."""
-        return {"operation": self._code, "role": read_caller(self.hook, self.shop_id).role}
+        """Mirakl's code, and the role of the key: an operator's lists every shop; of a mapping also what it asks."""
+        listing = self._listing
+        source = {"operation": listing.code, "role": read_caller(self.hook, self.shop_id).role}
+        if isinstance(self.operation, str):
+            return source
+        return source | {"path": listing.path, "params": listing.params, "since": listing.since}
 
     def filters(self) -> dict[str, Any]:
         """The query, and the seller's shop.
 
         :raises MiraklConfigurationError: a shop is set, but the key is not a seller's.
         """
-        caller = read_caller(self.hook, self.shop_id).check_shop(self._code)
-        return {**dict(caller.params(self._code)), **(self.query or {})}
+        caller = read_caller(self.hook, self.shop_id).check_shop(self._listing.code)
+        return {**dict(caller.params(self._listing.code)), **(self.query or {})}
 
     @property
-    def _code(self) -> str:
+    def _listing(self) -> InstanceListing:
         from airflow_provider_mirakl.extract.listings import instance_listing
 
-        return instance_listing(self.operation).code
+        return instance_listing(self.operation)

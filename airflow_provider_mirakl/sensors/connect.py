@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.runtime.arguments import Choice, Codes, Maybe, Submitted, Whole
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sensors.base import MiraklConnectSensor
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_mirakl.jobs.waiting import Found
     from airflow_provider_mirakl.runtime.arguments import CodesArg, MappingArg, PathArg, TextArg, WholeArg
     from airflow_provider_mirakl.runtime.signatures import ConnectSensorArguments
+    from airflow_provider_mirakl.runtime.waiting import Wait
 
 Expect = Literal["present", "absent"]
 MAX_IDS = 1000
@@ -64,6 +66,11 @@ class MiraklConnectProductsSensor(MiraklConnectSensor):
         self.expect = expect
         self.submitted = submitted
         self.sample = sample
+        self._reader = ""
+
+    def _wait(self, context: Context) -> Wait:
+        self._reader = TaskRun(context, None, begins=False).reader
+        return super()._wait(context)
 
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's arguments.
@@ -78,8 +85,7 @@ class MiraklConnectProductsSensor(MiraklConnectSensor):
         reading = self.notes.get("reading")
         begun = {"begun": reading} if reading else {}
         if self.submitted is not None:
-            reader = f"sensor-{self.task_id}"
-            return {"folder": self.submitted, "sample": self.sample, "reader": reader} | begun
+            return {"folder": self.submitted, "sample": self.sample, "reader": self._reader} | begun
         if len(self.product_ids) > MAX_IDS:
             raise MiraklConfigurationError(
                 f"product_ids must be {MAX_IDS:,} ids or fewer, not {len(self.product_ids):,}; for more, use submitted",

@@ -102,9 +102,24 @@ def test_pages_of_a_round_on_another_disk_are_read_again(
             task_id="task", timeout=600, poke_interval=60, submitted=str(tmp_path / "plan"), deferrable=True
         )
     )
-    task.meanwhile = lambda: [path.unlink() for path in (tmp_path / "plan").rglob("sensor-task/*")]
+    task.meanwhile = lambda: [path.unlink() for path in (tmp_path / "plan").rglob("verify-*/*")]
     assert task.run()["succeeded"] == 1
     assert len(mirakl_sandbox.journal("listProducts")) > 2
+
+
+def test_two_runs_of_a_sensor_that_read_one_submission_do_not_share_pages(
+    worker: Any, mirakl_sandbox_connections: Any, tmp_path: Path
+) -> None:
+    from airflow_provider_mirakl.catalog.plan import plan_delete
+
+    plan_delete(["P-1"], tmp_path / "plan")
+    for run_id in ("one", "two"):
+        task = worker(
+            lambda: MiraklConnectProductsSensor(task_id="task", submitted=str(tmp_path / "plan")),
+            run_id=run_id,
+        )
+        assert task.run()["succeeded"] == 1
+    assert len({path.parent for path in (tmp_path / "plan").rglob("verify-*/state.json")}) == 2
 
 
 def test_a_first_poll_that_is_refused_is_made_when_it_is_permitted(

@@ -234,6 +234,40 @@ def test_an_extract_does_not_continue_at_the_watermark_of_another_listing(
     assert json.loads(mark.read_bytes())["content"]["source"]["operation"] == "OR11"
 
 
+def test_an_extract_does_not_continue_where_its_mapping_asked_for_other_rows(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, tmp_path
+):
+    mirakl_sandbox.world.settings.limits = "off"
+    mirakl_sandbox.add_marketplace_rows("orders", 3, shop=2001)
+    listing = {
+        "code": "OR11",
+        "path": "/api/orders",
+        "items": "orders",
+        "paging": "offset",
+        "table": "orders",
+    }
+    listing |= {"since": "start_update_date", "updated": "last_updated_date", "id": "order_id"}
+    mark = tmp_path / "mark"
+
+    def extract(run_id: str, **more: Any) -> Any:
+        task = worker(
+            lambda: MiraklExtractOperator(
+                task_id="task", mirakl_conn_id="mirakl_operator", operation=listing | more, watermark=str(mark),
+                target=str(tmp_path / "lake"), overlap=0, deferrable=False,
+            ),
+            run_id=run_id,
+        )  # fmt: skip
+        return task.run()["items"]
+
+    assert extract("first", params={"order_state_codes": "CLOSED"}) == {"orders": 0}
+    calls = len(mirakl_sandbox.journal())
+    words = "params was {'order_state_codes': 'CLOSED'} and is {'order_state_codes': 'SHIPPING'}"
+    with pytest.raises(MiraklConfigurationError, match=words):
+        extract("second", params={"order_state_codes": "SHIPPING"})
+    assert len(mirakl_sandbox.journal()) == calls
+    assert extract("third", params={"order_state_codes": "CLOSED"}) == {"orders": 0}
+
+
 @pytest.fixture
 def sync(worker: Any) -> Any:
     def run(run_id: str, **arguments: Any) -> Any:
