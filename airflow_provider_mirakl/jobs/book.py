@@ -75,6 +75,7 @@ class _Content(msgspec.Struct):
     copy: Stamp | None = None
     asked_at: float | None = None
     sent_again: bool = False
+    left: bool = False
 
 
 JOB_BOOK = NoteKind(
@@ -107,6 +108,34 @@ CLAIM = NoteKind(
 )
 
 
+class Open(msgspec.Struct):
+    """A submission that a task is about to send, or has sent, and whose job it does not know.
+
+    :param owner: the task instance.
+    :param at: when, in seconds since the epoch.
+    :param span: seconds after ``at`` within which it may have been sent, if the exact time is not known.
+    :param shop_id: for which shop; ``None`` for the key's own.
+    :param lines: lines of its input, if they are counted.
+    :param lost: whether the reply was lost. Else its id will soon be known.
+    """
+
+    owner: str
+    at: float
+    span: float = 0.0
+    shop_id: int | None = None
+    lines: int | None = None
+    lost: bool = False
+
+
+OPEN = NoteKind(
+    file="submitted/open/*.json",
+    holds="that a task may have submitted a job",
+    type=Open,
+    damaged="restart",
+    fix="A job is assumed not to be this one.",
+)
+
+
 @dataclass(slots=True)
 class JobBook:
     """The jobs of a task, in the order of submission. Made by :meth:`open`, :meth:`find` and
@@ -121,6 +150,8 @@ class JobBook:
     :param copy: what the copy of the input is recognized by, if one is sent.
     :param asked_at: when the request of an export was made, in seconds since the epoch: see :meth:`ask`.
     :param sent_again: whether the request was sent again without knowing whether Mirakl had accepted it.
+    :param left: whether the task has left the worker with something to submit. Another worker may have gone on, and
+        noted it on another disk.
     """
 
     note: Note[_Content]
@@ -132,6 +163,7 @@ class JobBook:
     copy: Stamp | None = None
     asked_at: float | None = None
     sent_again: bool = False
+    left: bool = False
 
     @classmethod
     def open(
@@ -174,6 +206,7 @@ class JobBook:
             content.copy,
             content.asked_at,
             content.sent_again,
+            content.left,
         )
 
     @classmethod
@@ -299,6 +332,7 @@ class JobBook:
             self.copy,
             self.asked_at,
             self.sent_again,
+            self.left,
         )
 
 

@@ -11,6 +11,8 @@ a job with the unique file name        it is the job (replies may gain fields)
 one job that fits and has our lines,   it is the job
 and none whose lines are still unread
 jobs that fit, lines still unread      not decided yet: list again
+one job that another task may have     not decided yet: that task will note its id, or lose its reply, too
+sent, and which waits for the reply
 none that fits                         Mirakl did not accept the submission
 anything else                          not decided: a user must check
 =====================================  ===========================================================================
@@ -30,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.jobs.book import Entry
+from airflow_provider_mirakl.jobs.book import Entry, Open
 from airflow_provider_mirakl.jobs.polls import moment_of
 from airflow_provider_mirakl.jobs.table import JobId, JobKind, Status, evaluate
 
@@ -48,7 +50,7 @@ class Finding:
     """What a listing shows about a submission.
 
     :param proven: its job.
-    :param pending: jobs that fit so far, whose lines Mirakl has not read yet.
+    :param pending: jobs that fit so far, whose lines Mirakl has not read yet, or that another task may have sent.
     :param possible: jobs that fit and cannot be distinguished from it.
     """
 
@@ -79,6 +81,7 @@ def find_submission(
     lines: int | None = None,
     mode: str | None = None,
     taken: Collection[JobId] = (),
+    rivals: Collection[Open] = (),
     clock: float = 0.0,
 ) -> Finding:
     """Find a submission among the jobs that Mirakl lists.
@@ -90,6 +93,7 @@ def find_submission(
     :param lines: lines of the file, or objects of the batch; ``None`` if they cannot be counted.
     :param mode: the import's mode, where the listing has it.
     :param taken: ids known to be other submissions.
+    :param rivals: submissions of other tasks whose job is not known either. It may be the one that fits.
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
     """
     first = earliest(entry, clock)
@@ -108,13 +112,27 @@ def find_submission(
             value is not None and status.get(name) not in (None, value) for name, value in alike.items()
         )
         if created is not None and first <= created <= latest and not differs:
-            found.setdefault(_place(kind, status, lines), []).append(job_id)
+            place = _place(kind, status, lines)
+            fitting = [rival for rival in rivals if _may_be(rival, caller, created, lines, clock)]
+            if (
+                place == "proven" and fitting
+            ):  # tasks that have both lost their reply would wait for each other
+                place = "possible" if any(rival.lost for rival in fitting) else "pending"
+            found.setdefault(place, []).append(job_id)
     proven, pending, possible = (found.get(place, []) for place in get_args(Place))
     if len(proven) == 1 and not pending and not possible:
         return Finding(proven=proven[0])
     if len(proven) > 1 or possible:
         return Finding(possible=(*proven, *pending, *possible))
     return Finding(pending=(*proven, *pending))
+
+
+def _may_be(rival: Open, caller: Caller, created: datetime, lines: int | None, clock: float) -> bool:
+    """Whether a job with as many lines as ours may be the one that another task has sent."""
+    first = datetime.fromtimestamp(rival.at + clock, UTC) - BEFORE
+    latest = datetime.fromtimestamp(rival.at + rival.span + clock, UTC) + AFTER
+    alike = rival.shop_id == caller.shop_id and (None in (rival.lines, lines) or rival.lines == lines)
+    return alike and first <= created <= latest
 
 
 def _place(kind: JobKind, status: Status, lines: int | None) -> Place | None:

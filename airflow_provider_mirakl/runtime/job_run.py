@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.refusals import Limit
 from airflow_provider_mirakl.client.http import Client
 from airflow_provider_mirakl.exceptions import (
+    MiraklError,
     MiraklInputError,
     MiraklJobTimeoutError,
     MiraklNotYetError,
@@ -104,6 +105,8 @@ class JobRun:
     nothing, a first try            checks and copies the input, notes its hash, submits
     nothing, a retry that may have  as after a lost reply: looks for the job in Mirakl's list before it sends
     lost its notes
+    nothing submitted, a retry      the same, before Airflow 3.3: another worker may have gone on
+    that had left this worker
     another hash                    the input has changed: submits it as another job; the first one continues
     the hash, not all submitted     submits the rest, in the same order; from the copy, or a copy made again
                                     whose hash must be the same
@@ -170,7 +173,7 @@ class JobRun:
             self._tell_changed(previous)
         book = JobBook.open(run.folder, generation=run.generation, payload=payload, store=run.memory)
         book.rejected, book.copy = rejected, copy  # noted with the next entry
-        if previous is None and run.may_have_lost_notes:
+        if run.may_have_lost_notes and (previous is None or (previous.left and previous.is_empty)):
             self._suspect(book)
         if book.job_ids and book.result is None:
             task.log.info("Resuming %s, which a previous try submitted.", self._named(book))
@@ -180,6 +183,9 @@ class JobRun:
         """The book, after a deferral."""
         run = self.run
         self.task.book = book = JobBook.load(run.folder, generation=run.generation, store=run.memory)
+        if book.left:  # now this worker has the last word
+            book.left = False
+            book.save()
         return book
 
     def go_on(self, book: JobBook, carried: Mapping[str, str] | None) -> dict[str, Any]:
@@ -260,8 +266,8 @@ class JobRun:
         if task.unclear_policy == "resend":
             return
         task.log.warning(
-            "This is a retry, and the notes of the previous try are missing: it ran on another disk. Set [mirakl] "
-            "work_folder to storage that every worker can access."
+            "This is a retry, and notes of the previous try may be missing, because it ran or continued on another "
+            "disk. Set [mirakl] work_folder to storage that every worker can access."
         )
         # The submission is not older than the Dag run; if its start is unknown, assume a day.
         book.intend(0, None)
@@ -324,15 +330,16 @@ class JobRun:
         """
         task = self.task
         try:
-            self._refused_since = waiting.postpone(
-                task,
-                wait,
-                since=self._refused_since,
-                limit=Limit("timeout", task.timeout),
-                state=self._state,
-                resume=task.resume_submission,
-                began=self.began,
-            )
+            with self._leaving(wait.retry_at.timestamp() - time.time()):
+                self._refused_since = waiting.postpone(
+                    task,
+                    wait,
+                    since=self._refused_since,
+                    limit=Limit("timeout", task.timeout),
+                    state=self._state,
+                    resume=task.resume_submission,
+                    began=self.began,
+                )
         except (MiraklNotYetError, MiraklRateLimitError):
             if not self._search.lost:
                 raise
@@ -346,7 +353,29 @@ class JobRun:
     def _pause(self, remaining: float) -> None:
         """Wait until Mirakl's list may be read again."""
         task = self.task
-        waiting.pause(task, remaining, state=self._state, resume=task.resume_submission, began=self.began)
+        with self._leaving(remaining):
+            waiting.pause(task, remaining, state=self._state, resume=task.resume_submission, began=self.began)
+
+    @contextmanager
+    def _leaving(self, seconds: float) -> Iterator[None]:
+        """Note that the task leaves the worker before it has submitted everything, if it does.
+
+        The worker that continues may have another disk. A retry that finds the notes of this one must not take them
+        for the last word.
+        """
+        task, book = self.task, self.task.book
+        leaves = task.deferrable and waiting.pays_off(seconds) and not self.run.memory.lasts
+        if book is None or not leaves:
+            yield
+            return
+        book.left = True
+        book.save()
+        try:
+            yield
+        except MiraklError:  # it stays
+            book.left = False
+            book.save()
+            raise
 
     # Waiting
 

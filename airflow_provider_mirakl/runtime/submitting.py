@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from airflow_provider_mirakl.api.call import Call
@@ -31,7 +32,8 @@ from airflow_provider_mirakl.exceptions import (
 )
 from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
-from airflow_provider_mirakl.jobs.book import CLAIM, Claim, Entry, JobBook
+from airflow_provider_mirakl.files.storage import StoragePath
+from airflow_provider_mirakl.jobs.book import CLAIM, OPEN, Claim, Entry, JobBook, Open
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import JobId, JobKind
 from airflow_provider_mirakl.runtime.choices import OnUnclear
@@ -79,6 +81,41 @@ class Claims:
         except MiraklError as error:
             self._log.warning("%s Other tasks cannot see that %s belongs to this task.", error, job_id)
 
+    def intend(
+        self, index: int, entry: Entry, shop_id: int | None, lines: int | None, *, lost: bool = False
+    ) -> None:
+        """Note that a submission is about to be sent: until its job is known, it may be any that fits.
+
+        :param index: its place in the book.
+        :param entry: the submission.
+        :param lost: whether its reply was lost.
+        """
+        try:
+            self._open(index).write(Open(self._owner, entry.at, entry.span, shop_id, lines, lost))
+        except MiraklError as error:
+            self._log.warning("%s Other tasks cannot see that this one submits a job.", error)
+
+    def settle(self, index: int) -> None:
+        """Note that the job of a submission is known, or that there is none."""
+        with suppress(
+            OSError, MiraklError
+        ):  # what is left behind makes others ask twice, for a quarter of an hour
+            self._open(index).remove()
+
+    @property
+    def rivals(self) -> list[Open]:
+        """What other tasks have submitted, or are about to submit, without knowing its job.
+
+        To be read before :meth:`is_taken`: a task notes the id first.
+        """
+        folder = self._folder / "open"
+        try:
+            names = [path.name for path in folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        found = (OPEN.at(folder, name=name).read() for name in names if name.endswith(".json"))
+        return [rival for rival in found if rival is not None and rival.owner != self._owner]
+
     def is_taken(self, job_id: JobId) -> bool:
         """Whether a job belongs to another task."""
         claim = self._of(job_id).read()
@@ -93,9 +130,16 @@ class Claims:
         return asked_at if claim is None or claim.asked_at is None else min(asked_at, claim.asked_at)
 
     def _of(self, job_id: JobId) -> Note[Claim]:
+        return CLAIM.at(self._folder, name=f"{job_id}.json")
+
+    def _open(self, index: int) -> Note[Open]:
+        owner = hashlib.sha256(self._owner.encode()).hexdigest()[:16]
+        return OPEN.at(self._folder / "open", name=f"{owner}-{index}.json")
+
+    @cached_property
+    def _folder(self) -> StoragePath:
         instance = hashlib.sha256(self._instance.encode()).hexdigest()[:12]
-        folder = folder_below(self._work_folder, "submitted", self._job, instance)
-        return CLAIM.at(folder, name=f"{job_id}.json")
+        return folder_below(self._work_folder, "submitted", self._job, instance)
 
 
 @dataclass(slots=True)
@@ -169,7 +213,7 @@ class Submitter:
             return None
         # Two replies were lost in this try, and the task left the worker in the meantime.
         if self.search.lost > 1 and self.search.error is not None:
-            self.book.withdraw(index)
+            self._withdraw(index)
             raise load_error(self.search.error)
         self._guarded_now(known)
         return self._send(index, call, items)
@@ -212,6 +256,8 @@ class Submitter:
         at_once = False
         while True:
             entry = self.book.intend(index, items, self.client.clock_offset)
+            if self._searches:
+                self.claims.intend(index, entry, self.caller.shop_id, items)
             try:
                 answer = self.client.send(_unpaced(call) if at_once else call, max_wait=self.max_wait)
             except (MiraklError, OSError) as error:  # an OSError: the file could not be read completely
@@ -222,20 +268,37 @@ class Submitter:
                 return None
             at_once = False
             if self.book.entry(index) is not None:  # else it was too early, and is withdrawn already
-                self.book.withdraw(index)
+                self._withdraw(index)
                 at_once = self.kind.recognizes  # Mirakl may still recognize the request, if it comes at once
+
+    @property
+    def _searches(self) -> bool:
+        """Whether Mirakl's list tells what became of a lost reply."""
+        return self.policy == "search" and self.kind.listing is not None
+
+    def _withdraw(self, index: int) -> None:
+        self.book.withdraw(index)
+        if self._searches:
+            self.claims.settle(index)
+
+    def _submitted(self, entry: Entry, job_id: JobId) -> None:
+        """Note the id of a job, for this task and for the others."""
+        self.book.submitted(entry, job_id)
+        self.claims.note(job_id, self.book.asked_at)
+        if self._searches:
+            self.claims.settle(self.book.entries.index(entry))
 
     def _failed(self, error: MiraklError | OSError, index: int, entry: Entry) -> Resolved:
         """Decide what follows a call that has returned no id: see :meth:`_send`."""
         if isinstance(error, MiraklNotYetError | MiraklRateLimitError):
-            self.book.withdraw(index)
+            self._withdraw(index)
             self.postpone(error)
             return "send"
         if (
             not isinstance(error, MiraklTransportError | MiraklApiError | MiraklReplyError)
             or error.surely_not_done
         ):
-            self.book.withdraw(index)
+            self._withdraw(index)
             raise error
         self.log.warning("%s It is not known whether Mirakl accepted it.", error)
         self.search.lost, self.search.error = self.search.lost + 1, dump_error(error)
@@ -244,7 +307,7 @@ class Submitter:
             return resolved
         if self.search.lost > 1:
             if resolved == "send":
-                self.book.withdraw(index)
+                self._withdraw(index)
             raise error
         return resolved
 
@@ -255,8 +318,7 @@ class Submitter:
         if self.book.asked_at is not None:
             with suppress(MiraklError):  # an accepted job is noted, whatever else fails
                 self.book.asked_at = self.claims.first_asked_at(job_id, self.book.asked_at)
-        self.book.submitted(entry, job_id)
-        self.claims.note(job_id, self.book.asked_at)
+        self._submitted(entry, job_id)
         products: int | None = getattr(answer, "product_import_id", None)
         if products is not None:
             self.log.info("Its products are product import %s.", products)
@@ -269,7 +331,7 @@ class Submitter:
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
-        if self.policy == "search" and kind.listing is not None:
+        if self._searches:
             finding = self._find(entry)
             if finding.proven is not None:
                 self.log.warning(
@@ -277,8 +339,7 @@ class Submitter:
                     kind.title,
                     finding.proven,
                 )
-                self.book.submitted(entry, finding.proven)
-                self.claims.note(finding.proven)
+                self._submitted(entry, finding.proven)
                 self.search.lost = max(0, self.search.lost - 1)
                 return "adopted"
             if finding.absent:
@@ -310,6 +371,8 @@ class Submitter:
     def _find(self, entry: Entry) -> Finding:
         """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
         lines = self.lines() if entry.items is None else entry.items
+        index = self.book.entries.index(entry)
+        self.claims.intend(index, entry, self.caller.shop_id, lines, lost=True)
         search = self.search
         search.looking_since = search.looking_since or time.time()
         end = search.looking_since + self.longest_search
@@ -317,14 +380,17 @@ class Submitter:
             statuses, clock = self._listed(entry, end)
             search.looks += 1
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
+            rivals = self.claims.rivals
             taken = {*self.book.known_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
-                self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, clock=clock
-            )
+                self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, rivals=rivals,
+                clock=clock,
+            )  # fmt: skip
             if finding.pending and time.time() < end:
                 if search.looks == 1:
                     self.log.info(
-                        "Mirakl lists %s %s, which may be the one; waiting until it has read the lines.",
+                        "Mirakl lists %s %s, which may be the one; waiting until it has read the lines, or another "
+                        "task has noted it as its own.",
                         self.kind.title,
                         ", ".join(map(str, finding.pending)),
                     )

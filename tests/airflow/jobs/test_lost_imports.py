@@ -13,11 +13,13 @@ import pytest
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklJobFailedError,
+    MiraklPermissionError,
     MiraklRateLimitError,
     MiraklUnclearSubmissionError,
 )
-from airflow_provider_mirakl.jobs.book import JobBook
+from airflow_provider_mirakl.jobs.book import Claim, JobBook
 from airflow_provider_mirakl.operators.offers import MiraklImportOffersOperator, MiraklUpsertOffersOperator
+from airflow_provider_mirakl.runtime.submitting import Submitter
 from airflow_provider_mirakl.sandbox import Sandbox
 from airflow_provider_mirakl.sandbox.systems.jobs import Jobs
 from airflow_provider_mirakl.sandbox.systems.offers import Offers
@@ -233,6 +235,57 @@ def test_an_import_in_another_mode_is_not_taken_for_ours(
     (ours,) = importing().run()["job_ids"]
     assert ours != theirs
     assert imports(mirakl_sandbox) == [theirs, ours]
+
+
+def test_two_tasks_whose_replies_are_lost_do_not_take_the_import_of_the_other(
+    importing: Importing, mirakl_sandbox: Sandbox
+) -> None:
+    """As many lines, for the same shop, at the same time, and one import: each may be the one that sent it."""
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    first, second = importing(), importing(offers(4, 5, 6), "more.csv")
+    second.ti.map_index = 1
+    mirakl_sandbox.fault("reset_after", "OF01", times=1)
+    mirakl_sandbox.fault("status", "OF04", times=1, status=403)
+    with pytest.raises(MiraklPermissionError):
+        first.run()
+    mirakl_sandbox.fault("reset_before", "OF01", times=1)
+    for task in (second, first):
+        with pytest.raises(MiraklUnclearSubmissionError, match="may be any of") as caught:
+            again(task)
+        assert list(caught.value.candidates) == imports(mirakl_sandbox)
+    assert len(imports(mirakl_sandbox)) == 1, "none is sent again"
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_an_import_whose_reply_another_task_awaits_is_not_taken(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    """Ours did not arrive. The other task notes its import before the next look, or was killed and never does."""
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    monkeypatch.setattr("airflow_provider_mirakl.runtime.job_run.LONGEST_SEARCH", 5.0)
+    other, task = importing(offers(4, 5, 6), "more.csv"), importing()
+    other.ti.map_index = 1
+    killed_before_the_note(other, monkeypatch)
+    mirakl_sandbox.fault("reset_before", "OF01", times=1)
+    looked = []
+    listed = Submitter._listed
+
+    def look(self: Submitter, *arguments: Any) -> Any:
+        if looked and noted:
+            self.claims._of(imports(mirakl_sandbox)[0]).write(Claim("the other task"))
+        looked.append(True)
+        return listed(self, *arguments)
+
+    monkeypatch.setattr(Submitter, "_listed", look)
+    monkeypatch.setattr(Submitter, "_until_look", lambda *_: 0.0)
+    if noted:
+        (ours,) = task.run()["job_ids"]
+        assert imports(mirakl_sandbox)[1:] == [ours]
+    else:
+        with pytest.raises(MiraklUnclearSubmissionError, match="may be any of"):
+            task.run()
+        assert len(imports(mirakl_sandbox)) == 1
+    assert len(looked) > 1
 
 
 def test_a_retry_whose_notes_are_gone_is_guarded_too(

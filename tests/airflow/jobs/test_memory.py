@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
     MiraklError,
     MiraklInputError,
     MiraklItemsFailedError,
     MiraklNoteError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
     MiraklReplyError,
     MiraklServerError,
     MiraklStorageError,
@@ -181,6 +185,58 @@ def test_a_retry_whose_notes_are_gone_sends_nothing_on_a_guess(fleet, mirakl_san
     else:
         assert task.run()["job_ids"] == first["job_ids"]
     assert accepted(mirakl_sandbox, code) == 1
+
+
+@pytest.mark.mirakl_sandbox_settings(limits="off", queue_seconds=0, run_seconds=0)
+@pytest.mark.parametrize(("code", "status"), [("P41", "P42"), ("STO01", "STO02")])
+def test_a_retry_on_the_disk_that_the_task_had_left_submits_nothing_twice(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, tmp_path, code, status
+):
+    """A refusal takes the task away before it submits. It submits from another disk, fails there, and comes back."""
+    kind, connection, more = kinds(tmp_path)[code]
+    stays = iter("ABA")
+
+    def start() -> Any:
+        monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / next(stays)))
+        return kind(
+            task_id="task",
+            mirakl_conn_id=connection,
+            deferrable=True,
+            wait_for_completion=code == "STO01",
+            **more,
+        )
+
+    def at_once(trigger: Any) -> Any:
+        trigger.moment = time.time()
+        PACER.forget()
+        return fire(trigger)
+
+    task = worker(start, max_tries=3)
+    fire, task.fire = task.fire, at_once
+    mirakl_sandbox.fault("throttle", code, retry_after="60", times=1)
+    if code == "STO01":
+        mirakl_sandbox.fault("status", status, status=403)
+        with pytest.raises(MiraklPermissionError):
+            task.run()
+        task.ti.try_number = 2
+        with pytest.raises(MiraklUnclearSubmissionError, match="does not list these jobs"):
+            task.run()
+    else:
+        first = task.run()["job_ids"]
+        task.ti.try_number = 2
+        assert task.run()["job_ids"] == first
+    assert accepted(mirakl_sandbox, code) == 1
+
+
+def test_a_refusal_without_end_leaves_a_note_that_a_retry_believes(fleet, mirakl_sandbox, tmp_path):
+    """The task stays in the worker to the end, so nothing can have been sent from elsewhere."""
+    mirakl_sandbox.fault("throttle", "STO01", retry_after="600", times=1)
+    task = fleet("STO01", keep=True, timeout=60, wait_for_completion=False)
+    with pytest.raises(MiraklRateLimitError):
+        task.run()
+    PACER.forget()
+    task.ti.try_number = 2
+    assert len(task.run()["job_ids"]) == 1
 
 
 def test_a_retry_on_the_same_disk_knows_that_nothing_was_sent(fleet, mirakl_sandbox, tmp_path):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.jobs.book import Entry
+from airflow_provider_mirakl.jobs.book import Entry, Open
 from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import OFFER_IMPORT, PRODUCT_IMPORT
 
@@ -56,6 +56,28 @@ def find(statuses, caller=OPERATOR, **options):
 def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, found):
     assert find(statuses) == found
     assert find(statuses).absent == (found == Finding())
+
+
+@pytest.mark.parametrize(
+    ("rival", "statuses", "found"),
+    [
+        ({}, [status(1)], Finding(pending=(1,))),
+        ({"lost": True}, [status(1)], Finding(possible=(1,))),
+        ({"lines": 5}, [status(1)], Finding(pending=(1,))),
+        ({"lines": 4, "lost": True}, [status(1)], Finding(proven=1)),
+        ({"shop_id": 2001}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() + 61}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() - 901}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() - 901, "span": 2}, [status(1)], Finding(pending=(1,))),
+        ({}, [status(1), status(2)], Finding(pending=(1, 2))),
+        ({"lost": True}, [status(1, read=0)], Finding(pending=(1,))),
+        ({}, [status(1, read=6)], Finding()),
+        ({"lost": True}, [status(1, file_name="products-abc123def456.csv")], Finding(proven=1)),
+    ],
+)
+def test_a_job_that_another_task_may_have_sent_is_not_taken(rival, statuses, found):
+    rival = Open(**{"owner": "another", "at": NOW.timestamp(), "shop_id": 2000} | rival)
+    assert find(statuses, rivals=[rival]) == found
 
 
 def listed(job_id, state="COMPLETE", read=5, **more):
