@@ -45,6 +45,7 @@ def wait_for(
             ),
             Schedule(begin, interval, begin + timeout),
             Tolerance(5),
+            notes=notes,
         )
         found = drive(steps, performer(client))
     if found is None:

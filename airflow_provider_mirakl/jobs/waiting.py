@@ -11,6 +11,9 @@ with the async client::
 ``notes`` belongs to the poll: what it writes there is available to its next call. Only values that JSON returns
 unchanged: in ``reschedule`` mode, where each poll is a process of its own, they are kept in a file. The triggerer
 begins with empty notes: a deferrable task passes what it must know as an argument of the poll.
+
+They also show progress: a poll that fails after it has noted something new is the first of the polls that fail one
+after another. Otherwise a poll that reads a listing page by page would fail for failures that are hours apart.
 """
 
 from __future__ import annotations
@@ -114,7 +117,8 @@ class Schedule:
 class Tolerance:
     """How many polls may fail one after another.
 
-    :param limit: failures that are tolerated; one more is raised. A poll that succeeds sets the count to 0.
+    :param limit: failures that are tolerated; one more is raised. A poll that succeeds, or makes progress, sets the
+        count to 0.
     :param failures: failed polls so far.
     """
 
@@ -138,7 +142,7 @@ class Tolerance:
         return 0.0
 
     def reset(self) -> None:
-        """Note that a poll succeeded."""
+        """Note that a poll succeeded, or made progress."""
         self.failures = 0
 
 
@@ -157,12 +161,14 @@ def waiting(
     schedule: Schedule,
     tolerance: Tolerance,
     *,
+    notes: dict[str, Any],
     clock: Callable[[], float] | None = None,
     on_failure: Callable[[MiraklError, Tolerance], None] = lambda error, tolerance: None,
 ) -> Poll:
     """Poll repeatedly.
 
     :param poll: queries Mirakl once.
+    :param notes: those of the poll, which show whether it made progress before it failed.
     :param clock: seconds since the epoch; default a monotonic one, so a clock that is set back does not
         stop the polling.
     :param on_failure: called with every tolerated failure.
@@ -176,9 +182,12 @@ def waiting(
         moment = schedule.next(now(), not_before)
         while (remaining := moment - now()) > 0:
             yield Sleep(min(remaining, LONGEST_SLEEP))
+        before = msgspec.json.encode(notes)  # as text, since a poll changes lists and mappings in place
         try:
             found = yield from poll()
         except MiraklError as error:
+            if msgspec.json.encode(notes) != before:
+                tolerance.reset()
             not_before = now() + max(0.0, tolerance.bear(error) - wall())
             on_failure(error, tolerance)
         else:

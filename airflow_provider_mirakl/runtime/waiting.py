@@ -158,6 +158,7 @@ class Wait:
             lambda: poll(self.notes, **self.arguments),
             Schedule(first, self.interval, last),
             tolerance,
+            notes=self.notes,
             on_failure=self._failed,
         )
         try:

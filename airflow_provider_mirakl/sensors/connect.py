@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
@@ -71,6 +72,13 @@ class MiraklConnectProductsSensor(MiraklConnectSensor):
     def _wait(self, context: Context) -> Wait:
         self._reader = TaskRun(context, None, begins=False).reader
         return super()._wait(context)
+
+    def _remember(self, context: Context) -> None:
+        from airflow_provider_mirakl.sensors.connect_poll import passing_on
+
+        due = time.time() + self.interval() if self._permitted_at is None else self._permitted_at
+        passing_on(self.notes.get("reading", {}), due)
+        super()._remember(context)
 
     def poll_arguments(self) -> dict[str, Any]:
         """The poll's arguments.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from functools import partial
 from typing import Any
 
@@ -15,6 +17,10 @@ from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.jobs.waiting import Poll
 
 log = logging.getLogger(__name__)
+
+LATEST = 3600.0
+"""Seconds by which another process may come late to continue a reading. Even a busy fleet starts a task or a trigger
+sooner, and a round over a large catalog takes as long, so what it saw first may be that old anyway."""
 
 
 def catalog_matches(
@@ -35,9 +41,12 @@ def catalog_matches(
     :param folder: folder of a plan, whose products should be as submitted.
     :param sample: products of the plan to check.
     :param reader: name of the folder for the stored pages.
-    :param begun: a reading that was begun in another process.
+    :param begun: a reading that was begun in another process. A triggerer that restarts gets it again, maybe rounds
+        later: past its ``until`` the reading starts over, since the catalog has changed meanwhile.
     """
     reading: dict[str, Any] = notes.setdefault("reading", dict(begun or {}))
+    if reading.get("until", math.inf) < time.time():
+        reading.clear()
     if folder is None:
         found = yield from _ids_match(reading, set(product_ids or ()), expect)
     else:
@@ -55,7 +64,7 @@ def _ids_match(reading: dict[str, Any], wanted: set[str], expect: str) -> Poll:
         if seen and (expect == "absent" or seen == wanted):
             break
         following = page.following
-        reading |= {"page_token": _token(following), "seen": sorted(seen)}  # JSON has no sets
+        _note(reading, following, {"seen": sorted(seen)})  # JSON has no sets
     waiting = wanted - seen if expect == "present" else seen
     if not waiting:
         return {"succeeded": len(wanted)}
@@ -75,7 +84,7 @@ def _plans_match(reading: dict[str, Any], folder: str, sample: int | None, reade
         page = yield from send(following)
         complete = yield from blocking(partial(_see, verifiers, page.items))
         following = None if complete else page.following
-        reading |= {"page_token": _token(following), "pages": reading.get("pages", 0) + 1}
+        _note(reading, following, {"pages": reading.get("pages", 0) + 1})
     found = yield from blocking(partial(_compared, verifiers))
     if not found.waiting:
         return {"succeeded": sum(found.counts.values())}
@@ -83,8 +92,22 @@ def _plans_match(reading: dict[str, Any], folder: str, sample: int | None, reade
     return None
 
 
-def _token(call: Call[Page[Product]] | None) -> str | None:
-    return None if call is None else str(dict(call.params)["page_token"])
+def passing_on(reading: dict[str, Any], due: float) -> None:
+    """Note in a reading until when another process may continue it.
+
+    :param due: when that should be, in seconds since the epoch.
+    """
+    if reading:
+        reading["until"] = due + LATEST
+
+
+def _note(reading: dict[str, Any], following: Call[Page[Product]] | None, found: dict[str, Any]) -> None:
+    """Note a page. From now on the reading is of this process."""
+    reading.pop("until", None)
+    reading |= {
+        "page_token": None if following is None else str(dict(following.params)["page_token"]),
+        **found,
+    }
 
 
 def _open(folder: str, sample: int | None, reader: str, reading: dict[str, Any]) -> list[Verifier]:

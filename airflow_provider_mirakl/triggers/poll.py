@@ -115,6 +115,7 @@ class PollTrigger(BaseTrigger):
                 lambda: poll(notes, **self.arguments),
                 Schedule(self.first, self.interval, self.deadline),
                 Tolerance(self.max_failures),
+                notes=notes,
                 on_failure=lambda error, tolerance: tell_failure(log, error, tolerance),
             )
             async with (

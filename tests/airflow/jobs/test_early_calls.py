@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
 from airflow_provider_mirakl.api.connect import list_products
 from airflow_provider_mirakl.api.conversations import create_conversation
+from airflow_provider_mirakl.exceptions import MiraklServerError
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
 from airflow_provider_mirakl.operators.catalog_manager import MiraklExportProductStatusOperator
 from airflow_provider_mirakl.operators.connect_conversations import MiraklConnectExtractConversationsOperator
@@ -56,36 +58,131 @@ def leaving(task: Any) -> Any:
     return left[0]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
-@pytest.mark.parametrize("by_plan", [False, True])
-def test_a_round_of_several_pages_reads_each_once(
-    worker: Any,
-    mirakl_sandbox: Sandbox,
-    spaced: Any,
-    monkeypatch: Any,
-    tmp_path: Path,
-    mode: Any,
-    by_plan: bool,
-) -> None:
-    """The sensor leaves the worker between two pages, and goes on where it was."""
-    from airflow_provider_mirakl.catalog.plan import plan_upsert
-
+@pytest.fixture
+def five_products(
+    mirakl_sandbox: Sandbox, spaced: Any, monkeypatch: Any, tmp_path: Path
+) -> Callable[[bool], Any]:
+    """``five_products(by_plan)``: on three pages; what a sensor asks for that must read all of them."""
     monkeypatch.setattr(connect_poll, "list_products", partial(list_products, limit=2))
     spaced("mirakl_connect_default", 1 / 120)
     rows = [{"id": f"P-{number}"} for number in range(5)]
     mirakl_sandbox.seed(rows)
-    wanted: dict[str, Any] = {"product_ids": ["P-0", "P-4"]}
-    if by_plan:
+
+    def wanted(by_plan: bool) -> dict[str, Any]:
+        from airflow_provider_mirakl.catalog.plan import plan_upsert
+
+        if not by_plan:
+            return {"product_ids": ["P-0", "P-4"]}
         source = tmp_path / "p.ndjson"
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         plan_upsert(source, tmp_path / "plan")
-        wanted = {"submitted": str(tmp_path / "plan")}
+        return {"submitted": str(tmp_path / "plan")}
+
+    return wanted
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("by_plan", [False, True])
+def test_a_round_of_several_pages_reads_each_once(
+    worker: Any, mirakl_sandbox: Sandbox, five_products: Any, mode: Any, by_plan: bool
+) -> None:
+    """The sensor leaves the worker between two pages, and goes on where it was."""
+    wanted = five_products(by_plan)
     task = worker(
         lambda: MiraklConnectProductsSensor(task_id="task", timeout=600, poke_interval=60, **mode, **wanted)
     )
     assert task.run()["succeeded"] == (5 if by_plan else 2)
     assert len(mirakl_sandbox.journal("listProducts")) == 3
     assert task.reschedules == (2 if mode == {"mode": "reschedule"} else 0)
+
+
+@pytest.mark.parametrize("mode", MODES[1:], ids=str)
+@pytest.mark.parametrize("by_plan", [False, True])
+def test_a_round_that_is_continued_hours_later_starts_over(
+    worker: Any, mirakl_sandbox: Sandbox, five_products: Any, monkeypatch: Any, mode: Any, by_plan: bool
+) -> None:
+    """The catalog has changed meanwhile, and Mirakl may not know the page any more."""
+    wanted, processes = five_products(by_plan), list[str]()
+    monkeypatch.setattr(
+        connect_poll, "time", SimpleNamespace(time=lambda: time.time() + 7200 * (len(processes) == 2))
+    )
+
+    def start() -> Any:
+        processes.append("worker")
+        return MiraklConnectProductsSensor(task_id="task", timeout=600, poke_interval=60, **mode, **wanted)
+
+    task = worker(start)
+    task.meanwhile = lambda: processes.append("triggerer")
+    task.run()
+    continued = ["page_token" in call["query"] for call in mirakl_sandbox.journal("listProducts")]
+    assert continued == [False, False, True, True]
+
+
+def test_a_triggerer_that_restarts_does_not_find_what_was_seen_hours_ago(
+    worker: Any, mirakl_sandbox: Sandbox, five_products: Any, monkeypatch: Any
+) -> None:
+    """It starts with the arguments that the worker stored, however many rounds later."""
+    five_products(False)
+    task = worker(
+        lambda: MiraklConnectProductsSensor(
+            task_id="task", timeout=600, poke_interval=60, product_ids=["P-0", "Z-9"], deferrable=True
+        )
+    )
+    trigger = leaving(task)
+    assert trigger.arguments["begun"]["seen"] == ["P-0"]
+    mirakl_sandbox.reset()
+    mirakl_sandbox.seed([{"id": f"P-{number}"} for number in range(1, 5)] + [{"id": "Z-9"}])
+    del task.fire
+    trigger.first, trigger.deadline = time.time(), time.time() + 3
+    monkeypatch.setattr(connect_poll, "time", SimpleNamespace(time=lambda: time.time() + 7200))
+    assert task.fire(trigger)["status"] == "timeout"
+    assert len(mirakl_sandbox.journal("listProducts")) > 3
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("by_plan", [False, True])
+def test_failures_with_a_page_between_them_are_not_in_a_row(
+    worker: Any, mirakl_sandbox: Sandbox, five_products: Any, monkeypatch: Any, mode: Any, by_plan: bool
+) -> None:
+    """Every page fails once."""
+    wanted, send, failed = five_products(by_plan), connect_poll.send, set[Any]()
+
+    def failing(call: Any) -> Any:
+        page = dict(call.params).get("page_token")
+        if page not in failed:
+            failed.add(page)
+            raise MiraklServerError("502", operation="listProducts", status=502)
+        return (yield from send(call))
+
+    monkeypatch.setattr(connect_poll, "send", failing)
+    task = worker(
+        lambda: MiraklConnectProductsSensor(
+            task_id="task", timeout=600, poke_interval=60, max_failures=1, **mode, **wanted
+        )
+    )
+    assert task.run()["succeeded"] == (5 if by_plan else 2)
+    assert len(failed) == len(mirakl_sandbox.journal("listProducts")) == 3
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_page_that_always_fails_ends_the_round(
+    worker: Any, five_products: Any, monkeypatch: Any, mode: Any
+) -> None:
+    wanted, send = five_products(False), connect_poll.send
+
+    def failing(call: Any) -> Any:
+        if "page_token" in dict(call.params):
+            raise MiraklServerError("502", operation="listProducts", status=502)
+        return (yield from send(call))
+
+    monkeypatch.setattr(connect_poll, "send", failing)
+    task = worker(
+        lambda: MiraklConnectProductsSensor(
+            task_id="task", timeout=600, poke_interval=60, max_failures=1, **mode, **wanted
+        )
+    )
+    with pytest.raises(MiraklServerError):
+        task.run()
 
 
 def test_pages_of_a_round_on_another_disk_are_read_again(

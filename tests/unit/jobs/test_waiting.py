@@ -44,7 +44,7 @@ class Scene:
         return answer
 
     def run(self, schedule, limit=5):
-        return drive(waiting(self.poll, schedule, Tolerance(limit), clock=self.clock), self.perform)
+        return drive(waiting(self.poll, schedule, Tolerance(limit), notes={}, clock=self.clock), self.perform)
 
 
 def broken():
@@ -117,9 +117,36 @@ def test_a_poll_of_several_calls_begins_anew_when_one_of_them_fails():
         second = yield "two"
         return {"both": first + second}
 
-    steps = waiting(poll, Schedule(1000, 60, 9999), Tolerance(1), clock=scene.clock)
+    steps = waiting(poll, Schedule(1000, 60, 9999), Tolerance(1), notes={}, clock=scene.clock)
     assert drive(steps, scene.perform) == {"both": 5}
     assert asked == [1000, 1060]
+
+
+def not_yet():
+    return MiraklNotYetError("not yet", operation="P42", retry_at=datetime.fromtimestamp(1000, UTC))
+
+
+def pages(*answers, limit):
+    """A poll that reads two pages, and notes each."""
+    scene, notes = Scene(*answers), {"pages": []}
+
+    def poll():
+        while len(notes["pages"]) < 2:
+            notes["pages"].append((yield "page"))
+        return notes
+
+    steps = waiting(poll, Schedule(1000, 60, 9999), Tolerance(limit), notes=notes, clock=scene.clock)
+    return drive(steps, scene.perform)
+
+
+@pytest.mark.parametrize("end_of_poll", [(), (not_yet(),)], ids=["goes on", "must leave the worker"])
+def test_failures_with_progress_between_them_are_not_in_a_row(end_of_poll):
+    assert pages(broken(), 1, *end_of_poll, broken(), 2, limit=1) == {"pages": [1, 2]}
+
+
+def test_progress_does_not_excuse_the_failures_after_it():
+    with pytest.raises(MiraklServerError):
+        pages(broken(), 1, broken(), not_yet(), broken(), 2, limit=1)
 
 
 @given(
@@ -160,7 +187,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_polling(monkeypatch):
     def poll():
         return (yield "ask")
 
-    assert drive(waiting(poll, Schedule(10_060, 60, 99_999), Tolerance(0)), perform) == {"x": 1}
+    assert drive(waiting(poll, Schedule(10_060, 60, 99_999), Tolerance(0), notes={}), perform) == {"x": 1}
     assert polled == [560, 620, 680]
 
 
