@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeGuard
 
@@ -182,11 +183,11 @@ def waiting(
         moment = schedule.next(now(), not_before)
         while (remaining := moment - now()) > 0:
             yield Sleep(min(remaining, LONGEST_SLEEP))
-        before = msgspec.json.encode(notes)  # as text, since a poll changes lists and mappings in place
+        before = deepcopy(notes)
         try:
             found = yield from poll()
         except MiraklError as error:
-            if msgspec.json.encode(notes) != before:
+            if notes != before:
                 tolerance.reset()
             not_before = now() + max(0.0, tolerance.bear(error) - wall())
             on_failure(error, tolerance)

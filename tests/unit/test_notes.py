@@ -52,6 +52,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "repair.json": {"products": [], "duplicates": 0, "sent": 1, "job_ids": []},
     "state.json": {"generation": 1, "sync": "s", "products": 2, "ends": [3]},
     "submitted/*.json": {"owner": "dag/task"},
+    "submitted/open/*.json": {"owner": "dag/task", "at": 1.0},
     "sync.json": {"state": "s", "id": "i", "known": 1, "unchanged": 1, "kept": 0},
     "tried.json": {"document_ids": [1]},
     "verify*/state.json": {

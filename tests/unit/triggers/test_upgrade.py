@@ -48,7 +48,7 @@ TRIGGERS: dict[str, list[Any]] = json.loads((STORED / "6fefee8.json").read_text(
 
 
 KINDS: dict[str, dict[str, Any]] = json.loads((STORED / "6fefee8-kinds.json").read_text())
-NEW_KINDS = {"poll.json", "window.json"}
+NEW_KINDS = {"poll.json", "submitted/open/*.json", "window.json"}
 """Kinds of notes that ``6fefee8`` did not have."""
 NEW_TRIGGERS: set[str] = set()
 """Classes of triggers that ``6fefee8`` did not have."""
