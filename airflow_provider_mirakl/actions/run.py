@@ -24,6 +24,7 @@ from airflow_provider_mirakl.actions.book import (
 from airflow_provider_mirakl.actions.rows import Row, checked
 from airflow_provider_mirakl.actions.shown import BATCH
 from airflow_provider_mirakl.actions.table import ActionKind, is_proven
+from airflow_provider_mirakl.api.paging import LONGEST_WAIT
 from airflow_provider_mirakl.exceptions import (
     MiraklBadRequestError,
     MiraklError,
@@ -73,20 +74,22 @@ class ActionRun:
 
     # Planning
 
-    def begin(self, read: Callable[[], list[list[Row]]], *, may_have_sent: bool) -> None:
+    def begin(self, read: Callable[[], list[list[Row]]], *, may_have_sent: bool, count: int = 0) -> None:
         """Open the book, and plan the rows of each action: those of a previous try if it sent any.
 
         The book is written before anything else, so that a lost book differs from none.
 
         :param read: reads and checks the rows.
         :param may_have_sent: whether a previous try may have sent actions: then the book must be there.
-        :raises MiraklUnclearSubmissionError: the book of a previous try is missing, or its plan is, and the rows have
-            changed.
+        :param count: how many actions the book must at least have. The disk of a worker that this task has left before
+            may have an older one.
+        :raises MiraklUnclearSubmissionError: the book of a previous try is missing or older, or its plan is missing,
+            and the rows have changed.
         """
         book = self._note.read()
+        if (book is None and may_have_sent) or (book is not None and len(book.entries) < count):
+            raise self._lost()
         if book is None:
-            if may_have_sent:
-                raise self._lost()
             book = Content()
             self._note.write(book)
         self._book = book
@@ -115,13 +118,13 @@ class ActionRun:
         self._note.write(self._book)
 
     def take_up(self) -> None:
-        """Continue after a wait in the triggerer.
+        """Continue after a wait in the triggerer for the end of the actions: all of them were sent before it.
 
-        :raises MiraklUnclearSubmissionError: the book or the plan is missing.
+        :raises MiraklUnclearSubmissionError: the book or the plan is missing, or the book is older.
         """
         book = self._note.read()
         groups = None if book is None else read_plan(self._folder, book.plan)
-        if book is None or groups is None:
+        if book is None or groups is None or len(book.entries) < len(groups):
             raise self._lost()
         self._book, self._groups = book, groups
 
@@ -160,7 +163,7 @@ class ActionRun:
         """How many actions were sent or refused, and how many there are."""
         return len(self._book.entries), len(self._groups)
 
-    def send(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
+    def send(self, client: Client, senders: Senders, *, resend: bool, patience: float | None) -> None:
         """Send what was not sent.
 
         If an action adds something, its orders are read first: only then can a later try determine what this action has
@@ -168,16 +171,18 @@ class ActionRun:
 
         :param senders: which tasks send actions for which orders.
         :param resend: whether to send an action again if the order does not show that a previous try carried it out.
-        :param patience: seconds that this may wait until orders may be read.
+        :param patience: seconds that this may wait for Mirakl, if the task can leave the worker for a longer wait;
+            ``None`` if it stays.
         :raises MiraklUnclearSubmissionError: an order does not show it; you decide.
-        :raises MiraklNotYetError: the orders may only be read later. Nothing is lost: wait, and call this again.
+        :raises MiraklNotYetError: the next call may only be made later. Nothing is lost: wait, and call this again.
         :raises MiraklRateLimitError: the same, after a 429.
         """
-        self._clear_up(client, senders, resend=resend, patience=patience)
+        reading = LONGEST_WAIT if patience is None else patience
+        self._clear_up(client, senders, resend=resend, patience=reading)
         kind, places = self._kind, map(str, range(len(self._groups)))
         for some in _batches([place for place in places if place not in self._book.entries]):
             ids = sorted({self._entity_id(place) for place in some})
-            shown = self._shown(client, ids, time.time(), patience) if kind.adds else {}
+            shown = self._shown(client, ids, time.time(), reading) if kind.adds else {}
             for place in some:
                 entity_id = self._entity_id(place)
                 found = shown.get(entity_id)
@@ -185,7 +190,7 @@ class ActionRun:
                 entry = ActionEntry(time.time(), before=before)
                 if kind.adds:
                     senders.note(entity_id, entry.at)
-                self._send_one(client, place, entry)
+                self._send_one(client, place, entry, patience)
 
     def _clear_up(self, client: Client, senders: Senders, *, resend: bool, patience: float) -> None:
         """Check whether the orders show uncertain actions, and drop those that were certainly not carried out."""
@@ -247,12 +252,13 @@ class ActionRun:
             return "one shows, and another task sent its own for the same order"
         return None
 
-    def _send_one(self, client: Client, place: str, entry: ActionEntry) -> None:
+    def _send_one(self, client: Client, place: str, entry: ActionEntry, patience: float | None) -> None:
         kind, entries = self._kind, self._book.entries
         entries[place] = entry
         self._note.write(self._book)
         try:
-            entry.action_id = client.send(kind.request(self._groups[int(place)], self._make_path))
+            request = kind.request(self._groups[int(place)], self._make_path)
+            entry.action_id = client.send(request, max_wait=patience)
             entry.phase = "submitted"
         except (MiraklBadRequestError, MiraklNotFoundError) as refusal:
             entry.phase = "failed"
@@ -327,9 +333,9 @@ class ActionRun:
 
     def _lost(self) -> MiraklError:
         return self._unclear(
-            f"A previous try may have sent actions, and its notes in {self._folder} are missing. Check in Mirakl "
-            "Connect which orders were changed, and that every worker can access [mirakl] work_folder. If nothing was "
-            "sent, clear the task with on_unclear='resend'",
+            f"A previous try may have sent actions, and its notes in {self._folder} are missing or out of "
+            "date. Check in Mirakl Connect which orders were changed, and that every worker can access [mirakl] "
+            "work_folder. If nothing was sent, clear the task with on_unclear='resend'",
             final=True,
         )
 

@@ -61,8 +61,9 @@ def messages(
 ) -> Iterator[Mapping[str, Any]]:
     """The conversations, each with its messages. Mirakl publishes no interval for them."""
     for conversation_id in ids:
+        max_wait = patience if conversation_id == ids[0] else LONGEST_WAIT  # as in _listed
         try:
-            listed = client.send(get_conversation_messages(conversation_id), max_wait=LONGEST_WAIT)
+            listed = client.send(get_conversation_messages(conversation_id), max_wait=max_wait)
         except MiraklNotFoundError:  # the action is rejected, and its row reports that
             continue
         yield {"id": conversation_id, "messages": listed}

@@ -179,7 +179,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
     def resume_sending(self, context: Context, event: object = None) -> dict[str, Any]:
         """Continue sending, after the wait for the time at which the next orders may be read.
 
-        :raises MiraklUnclearSubmissionError: the notes are missing.
+        :raises MiraklUnclearSubmissionError: the notes are missing or out of date.
         """
         if not isinstance(event, Mapping):  # as in resume
             return self.execute(context)
@@ -187,7 +187,9 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         actions = self._actions(run)
         state = event["state"]
         sending = Sending(**{name: state[name] for name in Sending.__slots__ if name in state})
-        actions.begin(self._read, may_have_sent=sending.count > 0)
+        # The book is written before the task can leave its first worker. One that is missing now is on the disk of
+        # that worker, even if it is still empty: a second book here would let both send.
+        actions.begin(self._read, may_have_sent=True, count=sending.count)
         return self._carry_out(context, run, actions, sending)
 
     def resume(self, context: Context, event: object = None) -> dict[str, Any]:
@@ -238,7 +240,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         return self._concluded(run, actions, found)
 
     def _send(self, client: Client, actions: ActionRun, senders: Senders, sending: Sending) -> None:
-        """Send; between two readings of orders, a deferrable task leaves the worker."""
+        """Send; a deferrable task leaves the worker until orders may be read again, and after a 429."""
         from airflow_provider_mirakl.api.paging import LONGEST_WAIT
         from airflow_provider_mirakl.api.refusals import Limit
         from airflow_provider_mirakl.exceptions import MiraklNotYetError, MiraklRateLimitError
@@ -250,7 +252,7 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
                     client,
                     senders,
                     resend=self.on_unclear == "resend",
-                    patience=SHORTEST_DEFERRAL if self.deferrable else LONGEST_WAIT,
+                    patience=SHORTEST_DEFERRAL if self.deferrable else None,
                 )
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
                 count, planned = actions.progress

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.actions.book import BOOK
+from airflow_provider_mirakl.api.conversations import list_conversations
 from airflow_provider_mirakl.client.pacing import PACER
 from airflow_provider_mirakl.exceptions import (
     MiraklItemsFailedError,
     MiraklRateLimitError,
     MiraklUnclearSubmissionError,
+)
+from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
+from airflow_provider_mirakl.operators.connect_conversations import (
+    MiraklConnectAnswerConversationsOperator,
+    MiraklConnectCreateConversationsOperator,
 )
 from airflow_provider_mirakl.operators.connect_orders import (
     MiraklConnectAcceptOrdersOperator,
@@ -48,17 +57,17 @@ def refunds(sandbox: Sandbox, count: int) -> list[dict[str, Any]]:
 def refund(worker: Any, mirakl_sandbox_connections: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A worker with the operator. A deferrable task has Mirakl's real interval, and time passes while it waits."""
 
-    def make(rows: list[dict[str, Any]], *, deferrable: bool, **options: Any) -> Any:
+    def make(rows: list[dict[str, Any]], *, deferrable: bool, factor: float = 1, **options: Any) -> Any:
         if deferrable:
             connection = mirakl_sandbox_connections["mirakl_connect_default"]
-            connection["extra"]["interval_factor"] = 1
+            connection["extra"]["interval_factor"] = factor
             monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_CONNECT_DEFAULT", json.dumps(connection))
         options = {"wait_for_completion": False, "deferrable": deferrable} | options
         task = worker(lambda: MiraklConnectRefundOrdersOperator(task_id="task", source=rows, **options))
         fire = task.fire
 
         def passing(trigger: Any) -> Any:
-            trigger.moment = time.time()
+            trigger.moment = trigger.first = time.time()
             PACER.forget()
             return fire(trigger)
 
@@ -97,12 +106,51 @@ def test_a_refusal_by_mirakl_is_waited_for(refund: Any, mirakl_sandbox: Sandbox,
 
 
 @anywhere
-def test_a_refusal_without_end_ends(refund: Any, mirakl_sandbox: Sandbox, deferrable: bool) -> None:
-    mirakl_sandbox.fault("throttle", LISTING, retry_after="1", times=1_000)
+@pytest.mark.parametrize("refused", [LISTING, REFUND])
+def test_a_refusal_without_end_ends(
+    refund: Any, mirakl_sandbox: Sandbox, deferrable: bool, refused: str
+) -> None:
+    mirakl_sandbox.fault("throttle", refused, retry_after="1", times=1_000)
     task = refund(refunds(mirakl_sandbox, 2), timeout=3, deferrable=deferrable)
     with pytest.raises(MiraklRateLimitError):
         task.run()
-    assert not mirakl_sandbox.journal(REFUND)
+    assert {call["status"] for call in mirakl_sandbox.journal(REFUND)} <= {429}
+
+
+def test_an_action_that_mirakl_refuses_as_too_early_leaves_the_worker(
+    refund: Any, mirakl_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    mirakl_sandbox.fault("throttle", REFUND, retry_after="20", skip=1, times=1)
+    task = refund(refunds(mirakl_sandbox, 3), deferrable=True)
+    began = time.monotonic()
+    result = task.run()
+    assert [state["count"] for state in moments(task)] == [1], "the refused action is not noted as sent"
+    assert time.monotonic() - began < 15
+    assert [call["status"] for call in mirakl_sandbox.journal(REFUND)] == [202, 429, 202, 202]
+    (book,) = (tmp_path / "work").rglob("actions.json")
+    entries = BOOK.at(book.parent).read().entries
+    assert [entry.action_id for entry in entries.values()] == result["action_ids"]
+    assert len(set(result["action_ids"])) == 3
+
+
+def test_a_conversation_that_may_not_be_read_yet_leaves_the_worker(
+    worker: Any, mirakl_sandbox: Sandbox, mirakl_sandbox_connections: object
+) -> None:
+    (order_id,) = mirakl_sandbox.place_orders(1)
+    rows: list[dict[str, Any]] = [{"order_id": order_id, "topic": "Delay", "body": "Late"}]
+    options: dict[str, Any] = {"task_id": "task", "deferrable": True, "wait_for_completion": False}
+    worker(lambda: MiraklConnectCreateConversationsOperator(source=rows, **options), run_id="first").run()
+    mirakl_sandbox.advance(60)
+    with MiraklConnectHook().get_conn() as client:
+        ((conversation, *_), *_) = [
+            page.items
+            for page in client.pages(list_conversations(updated_from=datetime(2000, 1, 1, tzinfo=UTC)))
+        ]
+    answers = [{"conversation_id": conversation["id"], "body": "Sent today"}]
+    mirakl_sandbox.fault("throttle", "getConversationMessages", retry_after="2", times=1)
+    task = worker(lambda: MiraklConnectAnswerConversationsOperator(source=answers, **options))
+    assert len(task.run()["action_ids"]) == 1
+    assert len(moments(task)) == 1
 
 
 @anywhere
@@ -145,6 +193,62 @@ def test_notes_that_are_lost_during_a_wait_stop_the_task(
     with pytest.raises(MiraklUnclearSubmissionError, match=r"its notes in .* are missing"):
         task.run()
     assert len(mirakl_sandbox.journal(REFUND)) == 100
+
+
+@pytest.fixture
+def on_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``on_disks(task, "AB")``: each stay of the task in a worker finds the work folder of another disk."""
+
+    def place(task: Any, disks: str) -> Any:
+        make, stays = task.make, iter(disks)
+
+        def start() -> Any:
+            monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / next(stays)))
+            return make()
+
+        task.make = start
+        return task
+
+    return place
+
+
+lost = partial(
+    pytest.raises, MiraklUnclearSubmissionError, match=r"its notes in .* are missing or out of date"
+)
+
+
+def test_an_empty_book_on_the_disk_that_a_task_left_is_not_started_again(
+    refund: Any, on_disks: Any, mirakl_sandbox: Sandbox
+) -> None:
+    """Two books, each unaware of what the other one has sent, would send the same refunds twice."""
+    mirakl_sandbox.fault("throttle", LISTING, retry_after="60", times=1)
+    task = on_disks(refund(refunds(mirakl_sandbox, 150), deferrable=True), "ABAA")
+    with lost():
+        task.run()
+    assert [state["count"] for state in moments(task)] == [0]
+    assert not mirakl_sandbox.journal(REFUND)
+    task.ti.try_number += 1  # on the disk of the only book
+    assert len(set(task.run()["action_ids"])) == len(mirakl_sandbox.journal(REFUND))
+
+
+@pytest.mark.parametrize(
+    ("number", "factor"), [(150, 1), (3, 0.0001)], ids=["while it sends", "while it waits for the end"]
+)
+def test_a_book_that_another_disk_has_overtaken_stops_the_task(
+    refund: Any, on_disks: Any, mirakl_sandbox: Sandbox, number: int, factor: float
+) -> None:
+    """``resend`` lets a try begin without the book of the previous one, and so there may be two."""
+    rows, options = refunds(mirakl_sandbox, number), {"wait_for_completion": True, "on_unclear": "resend"}
+    mirakl_sandbox.fault("throttle", LISTING, retry_after="60", times=1)
+    task = on_disks(refund(rows, deferrable=True, factor=factor, **options), "ABCA")
+    with lost():  # an empty book stays on A
+        task.run()
+    mirakl_sandbox.world.settings.action_seconds = 1e6  # the first poll finds them running
+    task.meanwhile = lambda: mirakl_sandbox.advance(2e6)
+    task.ti.try_number += 1
+    with lost():
+        task.run()
+    assert len(mirakl_sandbox.journal(REFUND)) == min(number, 100)
 
 
 def test_actions_that_need_no_reading_do_not_wait(
