@@ -74,7 +74,14 @@ class ActionRun:
 
     # Planning
 
-    def begin(self, read: Callable[[], list[list[Row]]], *, may_have_sent: bool, count: int = 0) -> None:
+    def begin(
+        self,
+        read: Callable[[], list[list[Row]]],
+        *,
+        may_have_sent: bool,
+        count: int = 0,
+        is_new: bool = True,
+    ) -> None:
         """Open the book, and plan the rows of each action: those of a previous try if it sent any.
 
         The book is written before anything else, so that a lost book differs from none.
@@ -83,15 +90,19 @@ class ActionRun:
         :param may_have_sent: whether a previous try may have sent actions: then the book must be there.
         :param count: how many actions the book must at least have. The disk of a worker that this task has left before
             may have an older one.
+        :param is_new: whether a missing book may be written. A preview that may have lost one must not: the empty book
+            would say to a later try that nothing was sent.
         :raises MiraklUnclearSubmissionError: the book of a previous try is missing or older, or its plan is missing,
             and the rows have changed.
         """
         book = self._note.read()
         if (book is None and may_have_sent) or (book is not None and len(book.entries) < count):
             raise self._lost()
+        is_noted = book is not None or is_new
         if book is None:
             book = Content()
-            self._note.write(book)
+            if is_new:
+                self._note.write(book)
         self._book = book
         kept = read_plan(self._folder, book.plan) if book.entries else None
         if kept is not None:
@@ -107,7 +118,8 @@ class ActionRun:
             )
         write_plan(self._folder, self._groups)
         book.plan = plan_hash(self._groups)
-        self._note.write(book)
+        if is_noted:
+            self._note.write(book)
 
     def retry_busy(self) -> None:
         """Forget the actions that failed in a previous try because Mirakl was busy, so that they are sent again."""

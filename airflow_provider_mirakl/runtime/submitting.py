@@ -273,7 +273,7 @@ class Submitter:
 
     @property
     def _searches(self) -> bool:
-        """Whether Mirakl's list tells what became of a lost reply."""
+        """Whether Mirakl's list is searched after a lost reply."""
         return self.policy == "search" and self.kind.listing is not None
 
     def _withdraw(self, index: int) -> None:

@@ -167,9 +167,11 @@ class OrderActionsOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
         self._interval()  # fails on an invalid interval before a call is made
         run = TaskRun(context, self.work_folder, begins=True)
         actions = self._actions(run)
+        may_have_lost = run.may_have_lost_work
         actions.begin(
             self._read,
-            may_have_sent=run.may_have_lost_work and not self.preview and self.on_unclear != "resend",
+            may_have_sent=may_have_lost and not self.preview and self.on_unclear != "resend",
+            is_new=not (may_have_lost and self.preview),
         )
         if self.preview:
             return self._told(run, actions.preview())

@@ -589,3 +589,28 @@ def test_a_missing_book_of_actions_stops_a_try_that_may_have_lost_it(
         with pytest.raises(MiraklUnclearSubmissionError, match=r"its notes in .* are missing"):
             task.run()
     assert len(mirakl_sandbox.journal("v2-acceptOrderLines")) == sent
+
+
+def test_a_preview_that_may_have_lost_the_book_does_not_begin_another(
+    worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch
+):
+    """An empty book would say to the next try that nothing was sent."""
+    monkeypatch.setenv("AIRFLOW__MIRAKL__WORK_FOLDER", str(tmp_path / "work"))
+    (order_id,) = mirakl_sandbox.place_orders()
+    (line, *_) = mirakl_sandbox.orders()[order_id]["order_lines"]
+    rows = [{"order_id": order_id, "order_line_id": line["id"]}]
+    preview = iter([False, True, False])
+    task = worker(
+        lambda: MiraklConnectAcceptOrdersOperator(
+            task_id="task", source=rows, wait_for_completion=False, preview=next(preview)
+        ),
+        max_tries=3,
+    )
+    task.run()
+    shutil.rmtree(tmp_path / "work")
+    task.ti.try_number = 2
+    assert task.run()["planned"] == 1
+    task.ti.try_number = 3
+    with pytest.raises(MiraklUnclearSubmissionError, match=r"its notes in .* are missing"):
+        task.run()
+    assert len(mirakl_sandbox.journal("v2-acceptOrderLines")) == 1
