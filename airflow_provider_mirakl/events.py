@@ -109,19 +109,19 @@ def _json(text: str | bytes) -> object:
     """The content of a text: JSON, or JSON in base64."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         return json.loads(base64.b64decode(text, validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError, binascii.Error):
         return None
 
 
 def _moment(value: object) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000 if value > 1e11 else value, UTC)
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # not a number, or a year that no calendar has
         return None
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -30,6 +30,8 @@ ANY = "*/*"
 PERSONAL = "(not shown, because it may contain personal data)"
 _DATA = re.compile(r"[{<]|\S+@\S")
 """Where data begins in a message: JSON or XML that is repeated, or an address."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair: without the other half, from a text that was cut, it cannot be written anywhere."""
 _WORDS = frozenset({"code", "detail", "error", "errors", "field", "message", "reason_status"})
 """Fields of a state that are shown in messages."""
 
@@ -94,13 +96,13 @@ class Reply:
         """
         try:
             value: Json = json.loads(self.body)
+            return _whole(value) if _HALF.search(self.body) else value
         except (ValueError, RecursionError) as error:
             raise MiraklReplyError(
                 f"{self.operation}: the {self.status} reply is not JSON ({error}): {self.excerpt()}",
                 operation=self.operation,
                 status=self.status,
             ) from None
-        return value
 
     def json_object(self) -> dict[str, Json]:
         """The body as a JSON object.
@@ -344,6 +346,19 @@ def moment(value: datetime | None) -> str | None:
 
 def _word(value: str | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _whole(value: Json) -> Json:
+    """A value whose texts can be written as UTF-8: a half of a surrogate pair becomes U+FFFD."""
+    if isinstance(value, dict):
+        return {str(_whole(key)): _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return (
+        value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if isinstance(value, str)
+        else value
+    )
 
 
 def encode(value: object) -> bytes:

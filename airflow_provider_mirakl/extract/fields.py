@@ -131,7 +131,9 @@ class Shape:
             return
         own = {name: kind for name, kind in self.fields.items() if name != self.lines}
         yield self.table, {**flat_row(row, own), OTHER: _others(row, self.fields)}
-        for line in row.get(self.lines) or () if self.lines else ():
+        lines = row.get(self.lines) if self.lines else None
+        for line in lines if isinstance(lines, list) else ():
+            line = line if isinstance(line, Mapping) else {}
             values = flat_row(line, self.line_fields)
             yield (
                 self.line_table,
@@ -217,7 +219,7 @@ def _number(value: Any) -> float | None:
 def _integer(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # Infinity
         return None
 
 

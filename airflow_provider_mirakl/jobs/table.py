@@ -187,7 +187,7 @@ def evaluate(kind: JobKind, status: Status, *, early: bool = True) -> Evaluation
         counts=kind.count(status),
         reports=tuple(r for r in kind.reports if status.get(r.flag) is True and state in r.states),
         reason=_reason(status),
-        urls=tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else (),
+        urls=tuple(url for url in urls if isinstance(url, str) and url) if isinstance(urls, list) else (),
     )
 
 

@@ -17,6 +17,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklJobFailedError,
     MiraklNotFoundError,
+    MiraklReplyError,
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import StoragePath, writing
@@ -220,9 +221,18 @@ def fetch_export(
     :param target: the file to write, which appears when it is complete.
     :return: ``target``, ``items`` (``None`` for CSV) and ``files``.
     :raises MiraklNotFoundError: Mirakl no longer has the export.
-    :raises MiraklReplyError: the files are empty, or not in the format of the target.
+    :raises MiraklReplyError: the files are empty, or not in the format of the target; or Mirakl does not list them
+        now. Only a complete export without any has no items.
     """
-    urls = evaluate(kind, client.send(kind.status(job_id, caller))).urls
+    status = client.send(kind.status(job_id, caller))
+    evaluation = evaluate(kind, status)
+    urls = evaluation.urls
+    if evaluation.phase != "done" or status.get("urls") not in (None, list(urls)):
+        raise MiraklReplyError(
+            f"{kind.title.capitalize()} {job_id} has ended, but Mirakl now says {evaluation.state or 'no status'!r} "
+            "without the addresses of its files; nothing was written, and a retry asks again",
+            operation=kind.status(job_id, caller).operation.code,
+        )
     file = kind.file
     assert file is not None  # noqa: S101 - exports have files
     calls = [file(url, accept=export_type(target_format)) for url in urls]

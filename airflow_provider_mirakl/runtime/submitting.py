@@ -97,9 +97,8 @@ class Claims:
 
     def settle(self, index: int) -> None:
         """Note that the job of a submission is known, or that there is none."""
-        with suppress(
-            OSError, MiraklError
-        ):  # what is left behind makes others ask twice, for a quarter of an hour
+        # What is left behind makes others ask twice, for a quarter of an hour.
+        with suppress(OSError, MiraklError):
             self._open(index).remove()
 
     @property

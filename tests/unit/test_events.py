@@ -69,3 +69,13 @@ def test_what_holds_no_event_is_refused_without_quoting_it(payload: Any) -> None
     with pytest.raises(MiraklInputError, match="does not contain a Mirakl event") as caught:
         parse(payload)
     assert "json" not in str(caught.value)
+
+
+@pytest.mark.parametrize("moment", [1e300, float("nan"), float("inf"), -1e300, 10**400, "no time", True, []])
+def test_a_time_that_is_none_is_no_reason_to_fail(moment: Any) -> None:
+    assert parse({"type": "OFFER", "time": moment})[0].time is None
+
+
+def test_nested_without_end_is_no_event() -> None:
+    with pytest.raises(MiraklInputError, match="does not contain a Mirakl event"):
+        parse("[" * 100_000)

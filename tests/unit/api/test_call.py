@@ -178,3 +178,13 @@ def test_an_excerpt_hides_a_secret_however_it_is_written(written: str) -> None:
 )  # fmt: skip
 def test_numeric_ids(value: object, number: int | None) -> None:
     assert numeric_id(value) == number
+
+
+def test_half_of_a_surrogate_pair_becomes_a_character_that_can_be_written() -> None:
+    """A text that was cut in the middle of an emoji."""
+    body = rb'{"a\ud83d": ["cut \uD83D", {"b": "whole \ud83d\ude00"}], "c": 1, "d": "\\ud83d"}'
+    assert reply(body).json() == {
+        "a\ufffd": ["cut \ufffd", {"b": "whole \U0001f600"}],
+        "c": 1,
+        "d": "\\ud83d",
+    }

@@ -11,9 +11,9 @@ import pytest
 
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.caller import Caller
-from airflow_provider_mirakl.exceptions import MiraklNotFoundError
+from airflow_provider_mirakl.exceptions import MiraklNotFoundError, MiraklReplyError
 from airflow_provider_mirakl.jobs.table import JOBS, evaluate
-from airflow_provider_mirakl.runtime.results import Ended, archive, result_of
+from airflow_provider_mirakl.runtime.results import Ended, archive, fetch_export, result_of
 
 
 class Instance:
@@ -180,3 +180,53 @@ def test_a_key_that_a_report_repeats_is_in_no_row_and_no_message(conclude, tmp_p
     assert "not for ***" in shown
     assert "key ***" in shown
     assert key not in (tmp_path / "outcome.ndjson").read_text()
+
+
+class Exports:
+    """Answers for every export with the same status."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def send(self, call):
+        return self.status
+
+
+@pytest.mark.parametrize("name", ["product_export", "offer_export", "order_export"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"status": "PENDING"},
+        {"status": "FAILED", "error": {"code": "X"}},
+        {"status": "COMPLETED", "urls": [{"url": "https://example.com/1"}]},
+        {"status": "COMPLETED", "urls": ["https://example.com/1", ""]},
+        {"status": "COMPLETED", "urls": "https://example.com/1"},
+        {"status": "COMPLETED", "urls": 1},
+    ],
+    ids=str,
+)
+def test_an_export_whose_files_are_not_listed_now_is_not_an_empty_one(name, status, tmp_path):
+    """It had ended when it was polled. Written as empty, it would move a watermark past rows that nobody has."""
+    target = tmp_path / "rows.ndjson"
+    target.write_text('{"id": "before"}\n')
+    with pytest.raises(MiraklReplyError, match="a retry asks again"):
+        fetch_export(
+            Exports(status), Caller("operator"), JOBS[name], "t1", str(target), "ndjson", logging.getLogger()
+        )
+    assert target.read_text() == '{"id": "before"}\n'
+
+
+@pytest.mark.parametrize("status", [{"status": "COMPLETED"}, {"status": "COMPLETED", "urls": []}], ids=str)
+def test_a_complete_export_without_files_is_an_empty_one(status, tmp_path):
+    target = tmp_path / "rows.ndjson"
+    found = fetch_export(
+        Exports(status),
+        Caller("operator"),
+        JOBS["offer_export"],
+        "t1",
+        str(target),
+        "ndjson",
+        logging.getLogger(),
+    )
+    assert (found["items"], target.read_text()) == (0, "")
