@@ -34,6 +34,7 @@ class Shaping:
         list of the same length, with ``None`` for a record to leave out.
     :param strip: remove white space from both ends of cells.
     :param compiled: makes a builder of rows from the header of a table, if the rows are not products of Connect.
+    :param whole: refuse the last row of a table that may be truncated: products that are missing are deleted.
     :raises MiraklConfigurationError: the function does not exist.
     """
 
@@ -44,6 +45,7 @@ class Shaping:
         *,
         strip: bool = True,
         compiled: Compile | None = None,
+        whole: bool = False,
     ) -> None:
         self.columns = columns if columns is None or strip else replace(columns, strip=False)
         self.table_columns = self.columns or Columns(strip=strip)
@@ -51,6 +53,7 @@ class Shaping:
         self._transform = None if transform is None else load_transform(transform)
         self._name = transform
         self._compiled = compiled
+        self.whole = whole
         self.notes: list[str] = []
         """Notes for the user about the last complete reading that are not problems of rows."""
 

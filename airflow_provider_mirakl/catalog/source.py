@@ -51,6 +51,7 @@ def open_source(
     transform: str | None = None,
     strip: bool = True,
     compiled: Compile | None = None,
+    whole: bool = False,
 ) -> Source:
     """Return a reader.
 
@@ -65,11 +66,12 @@ def open_source(
     :param transform: a function that sees the rows before they are mapped, as ``package.module.function``.
     :param strip: remove white space from both ends of cells.
     :param compiled: how the heading of a table becomes a builder of rows, if they are not products of Connect.
+    :param whole: refuse the last row of a table that may be truncated: what is not in the source is deleted.
     :raises MiraklInputError: not a file, not a list, or the mapping is invalid.
     """
     if isinstance(data, Source):
         return data
-    shaping = Shaping(columns, transform, strip=strip, compiled=compiled)
+    shaping = Shaping(columns, transform, strip=strip, compiled=compiled, whole=whole)
     if is_frame(data):
         return FrameSource(data, shaping)
     if isinstance(data, Mapping | bytes):

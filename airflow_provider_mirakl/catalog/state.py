@@ -14,6 +14,8 @@ and its ``state.json`` lacks the checksums, until the next sync folds them into 
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
+The former base and its journal stay for one generation more: a sync that has read ``state.json`` just before another
+one replaces it, and then begins, puts the former base in force again.
 
 A product is uncertain if the reply of its call was lost, or if a read-back did not find it as it was sent. The state
 keeps it with a content that no product has, so that the next sync sends or deletes it again. A read-back may end while
@@ -95,6 +97,7 @@ Known = dict[str, tuple[str, int]]
 _Entry = tuple[str, str | None, int | None]
 _DOUBT = "", 0
 _DOUBTED = "-z-doubt-"
+_REFRESH = "a-refresh"
 """In the names of journal files of read-backs."""
 _SEALED = ".sealed.ndjson"
 _INTENT = re.compile(r"(?P<time>\d{11})-(?P<sync>.+)-[0-9a-f]{8}(\.sealed)?\.ndjson")
@@ -302,7 +305,7 @@ class State:
 
     def refresh(self) -> AbstractContextManager[SealedLines]:
         """Open a journal for products with known content and new bytes, which need not be sent."""
-        return self._journal("a-refresh")
+        return self._journal(_REFRESH)
 
     def check_owner(self, owner: Sequence[str]) -> None:
         """Refuse the state of another account, whose products are not those of this one.
@@ -343,6 +346,8 @@ class State:
         journal = self.folder / "journal"
         current = f"{self.generation:06d}-"
         waiting = [name for name in self._names("journal") if name.startswith(current) or _DOUBTED in name]
+        # A doubt may be older than a refresh, which only says that the same content has other bytes.
+        waiting.sort(key=lambda name: f"-{_REFRESH}" not in name)
         for name in waiting:
             self._spill(self._entries(journal / name), changes)
         if new or waiting:
@@ -366,11 +371,13 @@ class State:
         self._write_base(changes, content)
         self._check(content.sync)
         self._put_in_force(content)
+        # The former base and its journal stay for one generation more: another sync that has read the state before,
+        # and puts it in force again, must find them.
         for name in self._names("journal"):
-            if name in folded or (name < f"{content.generation:06d}" and _DOUBTED not in name):
+            if name in folded if _DOUBTED in name else name < f"{old:06d}":
                 remove(journal / name)
-        remove(self._base(old))
-        remove(self._rows(old))
+        remove(self._base(old - 1))
+        remove(self._rows(old - 1))
 
     def _entries(self, path: StoragePath) -> Iterator[_Entry]:
         """The entries of a journal file or an intent; an error instead of the end if it was damaged.

@@ -284,8 +284,9 @@ def plan_sync(
     changes = Changes(known, full=full)
     upserts = begin(folder / "upsert")
     rows = open_source(
-        source, source_format, columns, encoding=encoding, items=items, transform=transform, strip=strip
-    )
+        source, source_format, columns, encoding=encoding, items=items, transform=transform, strip=strip,
+        whole=on_missing == "delete",
+    )  # fmt: skip
     planner = Planner(rows, upserts, Layout(batch_size, max_chunk_bytes), index=changes, staged=True)
     deletes = on_missing == "delete"
     laid = planner.run(
@@ -438,10 +439,10 @@ class Changes:
         seen: dict[str, int] = {}
         for item_id, mark, row in entries:
             former = known.pop(item_id, None)
-            if mark is None:
-                continue
             if former is not None and self._was_met(former[1]):
                 seen[item_id] = UNSEEN
+            if mark is None:
+                continue
             earlier = seen.setdefault(item_id, row)
             if earlier != row:
                 drops.drop_repeat(row, earlier)

@@ -36,14 +36,20 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
     """
     columns = shaping.table_columns
     table = read_table(
-        decoded_lines(blocks, name), name, delimiter=columns.delimiter, quoting=columns.quoting, hint=_HINT
-    )
+        decoded_lines(blocks, name), name, delimiter=columns.delimiter, quoting=columns.quoting, hint=_HINT,
+        whole=shaping.whole,
+    )  # fmt: skip
     header, rows = _heading(table, shaping, notes)
     yield from shaping.batches(_chunks(rows, header), heading=header, table=True)
     if table.repeated_headings:
         notes.append(
             f"{name}: the header occurs {table.repeated_headings:,} more "
             f"{'time' if table.repeated_headings == 1 else 'times'} among the rows; those rows were skipped"
+        )
+    if table.cut is not None:
+        notes.append(
+            f"{name}, line {table.cut}: the last row is short and has no line break at its end, so the file may be "
+            "truncated; its missing cells are empty"
         )
 
 

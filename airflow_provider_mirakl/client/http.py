@@ -110,6 +110,12 @@ class _Shared:
         self.clock_offset: float | None = None
         """Seconds that the clock of the server is ahead of this machine's, by the ``Date`` of its last reply."""
 
+    @property
+    def seconds_ahead(self) -> float:
+        """Seconds that this machine's clock is at least ahead of the server's, which sends whole seconds. 0 if it is
+        not, or if no reply has shown it."""
+        return max(0.0, -1.0 - (self.clock_offset or 0.0))
+
     def _note(self, request: Request, response: httpx.Response) -> None:
         """Count a reply, and learn the server's clock. The reply of another server, such as a token, is ignored."""
         if self._meter is not None:

@@ -64,6 +64,7 @@ class Table:
     :param repeated_headings: how often the header was repeated in the rows so far, as in joined part files.
     :param plain: whether the file, as far as it is read, contains only the header and the rows: no line above
         the heading, no empty row, no row of another width.
+    :param cut: the last line, if it has too few cells and no line end: the file may be truncated.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Table:
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     repeated_headings: int = 0
     plain: bool = True
+    cut: int | None = None
 
     def position(self, names: Sequence[str]) -> int | None:
         """Position of the first of the columns that exists, ignoring case and spaces."""
@@ -163,6 +165,7 @@ def read_table(
     quoting: Quoting = "auto",
     hint: str = "",
     exact: bool = False,
+    whole: bool = False,
 ) -> Table:
     """Read the header; rows are read on demand.
 
@@ -175,6 +178,8 @@ def read_table(
     :param hint: advice about quotes that are ordinary characters, for errors.
     :param exact: a row must have as many cells as the heading, and every line that is not blank is a row. For rows
         that move money: a row that was cut is refused, not filled up.
+    :param whole: a last row that is short and has no line end is refused, because what follows it may be missing.
+        Otherwise it is filled up, and noted in ``cut``.
     :raises MiraklInputError: the header is missing or cannot be read.
     """
     numbered = _Lines(lines)
@@ -215,7 +220,7 @@ def read_table(
     table.plain = not above and cells == table.header
     numbered.push([*heading[reader.line_num :], *sample])
     numbered.line = above + reader.line_num
-    table.rows = _Rows(table, numbered, quotes, hint, exact).read()
+    table.rows = _Rows(table, numbered, quotes, hint, exact, whole).read()
     return table
 
 
@@ -280,12 +285,15 @@ class _Lines:
 class _Rows:
     """Reads rows, and continues after one that cannot be read."""
 
-    def __init__(self, table: Table, lines: _Lines, quoting: _Quotes, hint: str, exact: bool) -> None:
+    def __init__(
+        self, table: Table, lines: _Lines, quoting: _Quotes, hint: str, exact: bool, whole: bool
+    ) -> None:
         self._table = table
         self._lines = lines
         self._quoting = quoting
         self._hint = hint
         self._exact = exact
+        self._whole = whole
         self._names = frozenset(fold(name) for name in table.header if name)
 
     def read(self) -> Iterator[Row]:
@@ -352,6 +360,15 @@ class _Rows:
                 cells,
                 f"has 1 cell, but the header has {width}; is it truncated, or does it use another separator?",
             )
+        if len(cells) < width and not self._lines.held[-1].endswith(("\n", "\r")):
+            self._table.cut = line
+            if self._whole:
+                return Row(
+                    line,
+                    cells,
+                    f"has {len(cells)} cells, but the header has {width}, and the file ends without a line break: it "
+                    "may be truncated; if it is complete, end it with one",
+                )
         return Row(line, [*cells, *[""] * (width - len(cells))] if len(cells) < width else cells[:width])
 
     def _cuts_a_number(self, cells: list[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import Context
@@ -100,9 +100,10 @@ def _export(task: DirectExport, run: TaskRun) -> dict[str, Any]:
             "ndjson",
             max_wait=SHORTEST_DEFERRAL if task.deferrable else None,
         )
+        asked = begun - timedelta(seconds=client.seconds_ahead)
     if window is not None:
         # Changes after this time are not exported yet, whatever the window.
-        window.delivered(min(until, begun))
+        window.delivered(min(until, asked))
     changed = f" that changed since {since}" if since else ""
     task.log.info("Wrote %s: %s%s", task.target, counted(items or 0, "item"), changed)
     return {

@@ -315,6 +315,8 @@ class Submitter:
         job_id: JobId = getattr(answer, "import_id", answer)
         self.log.info("%s %s was submitted.", self.kind.title.capitalize(), job_id)
         if self.book.asked_at is not None:
+            # A watermark must not be later than the request, by Mirakl's clock.
+            self.book.asked_at -= self.client.seconds_ahead
             with suppress(MiraklError):  # an accepted job is noted, whatever else fails
                 self.book.asked_at = self.claims.first_asked_at(job_id, self.book.asked_at)
         self._submitted(entry, job_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklNoteError
 from airflow_provider_mirakl.extract.scope import BEGAN, Began, Scope
 from airflow_provider_mirakl.files.notes import Note, NoteKind
 from airflow_provider_mirakl.files.paths import storage_path
@@ -101,6 +101,10 @@ def watermark_path(run: TaskRun, given: str | None) -> StoragePath:
     return folder / "watermark.json"
 
 
+AHEAD = 300.0
+"""Seconds by which the clocks of two workers may differ."""
+
+
 class Marked(Protocol):
     """What a window needs of its operator."""
 
@@ -165,6 +169,14 @@ class MarkedWindow:
                 )
             task.log.warning("%s. Starting over, as on_changed_filters='restart' allows.", words)
             last = None
+        if last is not None and last.until > datetime.now(UTC) + timedelta(seconds=max(task.overlap, AHEAD)):
+            raise MiraklNoteError(
+                f"The watermark in {path} is {last.until.isoformat()}, which is in the future: the clock of the worker "
+                "that wrote it was wrong, or the clock of this one is. What changes until then would never be "
+                "exported. Correct the clock; then write the time of the last good run into the file, or remove it "
+                "and set on_lost_state='full', if the operator has it, to export everything once",
+                path=str(path),
+            )
         if last is not None and last.run is not None:
             began = BEGAN.at(run.folder, store=run.memory).read()
             if began is not None and began.is_of(path, scope) and began.pending in ("", run.generation):

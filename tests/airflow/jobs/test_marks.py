@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -561,3 +561,35 @@ def test_a_mapped_export_needs_a_watermark_of_its_own(export, tmp_path, mirakl_s
 def test_a_mapped_export_of_a_fixed_window_needs_no_watermark(export):
     options = {"shop_id": 2000, "updated_since": "2026-01-01"}
     assert export(MiraklExportProductStatusOperator, "run", map_index=0, **options).run()["target"]
+
+
+MARKED = [
+    (MiraklExportProductStatusOperator, "CM11", {"shop_id": 2000}),
+    (MiraklExportProductsOperator, "CM52", {"changes_only": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "code", "options"), MARKED)
+def test_a_watermark_in_the_future_stops_an_export(export, tmp_path, mirakl_sandbox, kind, code, options):
+    """A worker whose clock was a day ahead has written it. What changes until then would never be exported."""
+    mark = tmp_path / "mark.json"
+    export(kind, "first", watermark=str(mark), **options).run()
+    note = json.loads(mark.read_bytes())
+    note["content"]["until"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    mark.write_text(json.dumps(note))
+    calls = len(mirakl_sandbox.journal(code))
+    with pytest.raises(MiraklNoteError, match="which is in the future") as caught:
+        export(kind, "second", watermark=str(mark), **options).run()
+    assert caught.value.path == str(mark)
+    assert len(mirakl_sandbox.journal(code)) == calls
+
+
+@pytest.mark.parametrize(("kind", "code", "options"), MARKED)
+def test_a_worker_whose_clock_is_ahead_moves_no_watermark_past_the_request(
+    export, tmp_path, mirakl_sandbox, kind, code, options
+):
+    mark = tmp_path / "mark.json"
+    mirakl_sandbox.fault("clock_skew", code, seconds=-600)
+    export(kind, "run", watermark=str(mark), **options).run()
+    until = datetime.fromisoformat(json.loads(mark.read_bytes())["content"]["until"])
+    assert until < datetime.now(UTC) - timedelta(seconds=590)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_mirakl.catalog import state as state_module
+from airflow_provider_mirakl.catalog.columns import Columns
 from airflow_provider_mirakl.catalog.plan import Plan, plan_upsert, read_chunk
 from airflow_provider_mirakl.catalog.product import Checker, OpenProduct, Product, content_hash
 from airflow_provider_mirakl.catalog.state import State
@@ -48,7 +49,7 @@ class Shop:
         self.step = 86_400.0
         patch.setattr(state_module, "time", SimpleNamespace(time=lambda: self.now))
 
-    def plan(self, rows: list[Any], name: str = "sync", **options: Any) -> SyncPlan:
+    def plan(self, rows: Any, name: str = "sync", **options: Any) -> SyncPlan:
         self.pass_time(self.step)
         return plan_sync(rows, self.folder / name, self.folder / "state", **options)
 
@@ -285,10 +286,14 @@ def test_what_one_read_back_doubts_another_one_of_the_same_sync_does_not_take_ba
 
 @pytest.mark.parametrize("moment", ["_put_in_force", "_write_base", "_check"])
 @pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("rewritten", [False, True])
 def test_what_a_read_back_doubts_while_a_sync_begins_is_sent_again(
-    shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch, moment: str, again: bool
+    shop: Shop, product: Make, monkeypatch: pytest.MonkeyPatch, moment: str, again: bool, rewritten: bool
 ) -> None:
-    """At every step of the beginning, also if an earlier note of the same read-back is replaced."""
+    """At every step of the beginning, also if an earlier note of the same read-back is replaced.
+
+    :param rewritten: whether the sync finds the same products in other bytes: that makes none of them certain.
+    """
     rows = [product(number) for number in range(5)]
     shop.run(rows)
     if again:
@@ -304,6 +309,7 @@ def test_what_a_read_back_doubts_while_a_sync_begins_is_sent_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(State, moment, meanwhile)
+        rows = [dict(reversed(row.items())) for row in rows] if rewritten else rows
         first = shop.run(rows)
     assert calls
     assert "SKU-000003" in ids(first.upsert) | ids(shop.run(rows).upsert)
@@ -340,7 +346,7 @@ def test_the_state_does_not_grow_with_the_number_of_syncs(shop: Shop, product: M
     for brand in "abcde":
         shop.run([product(number, brand=brand) for number in range(5)])
     files = [path.name for path in (shop.folder / "state").rglob("*") if path.is_file()]
-    assert len(files) <= 5, files
+    assert len(files) <= 8, "of two bases, with their journals"
 
 
 def test_full_sends_everything_and_still_deletes(shop: Shop, product: Make) -> None:
@@ -374,6 +380,44 @@ def test_two_syncs_on_one_state_do_not_mix(sent: int, shop: Shop, product: Make)
         with pytest.raises(MiraklInputError, match="run one sync at a time"):
             step(slow.upsert, sent)
         assert not list((shop.folder / "state").glob("intents/*"))
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_a_sync_that_read_the_state_before_another_one_began_finds_it(
+    runs: int, shop: Shop, product: Make
+) -> None:
+    """It puts the former base in force again, which must still be there, with the journal that belongs to it."""
+    rows = [product(number) for number in range(30)]
+    for run in range(runs):
+        shop.run([*rows, product(40 + run)], max_delete_ratio=1)
+    late = State(shop.folder / "state")
+    plan_sync(rows, shop.folder / "other", shop.folder / "state", max_delete_ratio=1)
+    late.begin("late")
+    assert late.products == 31
+    again = State(shop.folder / "state")
+    assert sum(len(known) for known in again.partitions()) == len(again.row_hashes()) == 31
+
+
+@pytest.mark.parametrize("tail", ["A095,12", "A095,129.90,Shi", "A095,"])
+@pytest.mark.parametrize("on_invalid", ["fail", "reject"])
+def test_a_file_that_was_cut_in_its_last_row_deletes_nothing(shop: Shop, tail: str, on_invalid: Any) -> None:
+    columns = Columns.from_settings(
+        {"mapping": {"sku": "id", "price": "standard_prices.amount", "name": "titles[fr_FR]", "stock": "quantities"},
+         "currency": "EUR"}
+    )  # fmt: skip
+    source = shop.folder / "feed.csv"
+    lines = [f"A{number:03},129.90,Shirt,1000\n" for number in range(100)]
+    source.write_text("sku,price,name,stock\n" + "".join(lines), encoding="utf-8")
+    shop.run(source, columns=columns)
+    source.write_text("sku,price,name,stock\n" + "".join(lines[:95]) + tail, encoding="utf-8")
+    if on_invalid == "fail":
+        with pytest.raises(MiraklInputError, match="ends without a line break: it may be truncated"):
+            shop.plan(source, columns=columns)
+    else:
+        sync = shop.plan(source, columns=columns, on_invalid=on_invalid)
+        assert (sync.upsert.products, sync.delete.products) == (0, 0)
+    kept = shop.plan(source, columns=columns, on_missing="keep")
+    assert kept.upsert.products == 1, "nothing is deleted, so the row is filled up, with a warning"
 
 
 def older(kind: str, shop: Shop, product: Make) -> tuple[SyncPlan, Plan]:
@@ -586,7 +630,7 @@ PARTS = ("base-*.ndjson", "rows-*.bin", "journal/*", "intents/*")
 
 def test_a_state_with_every_file_sends_what_it_must(shop: Shop) -> None:
     first, _ = with_every_file(shop)
-    assert [len(list((shop.folder / "state").glob(part))) for part in PARTS] == [1, 1, 1, 1]
+    assert all(list((shop.folder / "state").glob(part)) for part in PARTS)
     assert shop.plan(first).upsert.products == 6
 
 
@@ -594,7 +638,7 @@ def test_a_state_with_every_file_sends_what_it_must(shop: Shop) -> None:
 @pytest.mark.parametrize("part", ["base-*.ndjson", "journal/*", "intents/*"])
 def test_a_damaged_file_of_a_state_stops_the_sync(part: str, how: str, shop: Shop) -> None:
     first, _ = with_every_file(shop)
-    (path,) = (shop.folder / "state").glob(part)
+    path = max((shop.folder / "state").glob(part))
     damage(path, LINES[how])
     with pytest.raises(MiraklNoteError) as caught:
         shop.plan(first)
