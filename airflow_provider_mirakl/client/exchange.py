@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 BACKOFF = 0.5
 MAX_BACKOFF = 30.0
+SLACK = 1.0
+"""Seconds by which the waits of a call may exceed its ``max_wait``."""
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_RETRIED_SERVER_ERRORS = frozenset({501, 505})
@@ -125,8 +127,11 @@ def exchange_reply(
 ) -> Exchange[Reply]:
     """Send a call until it succeeds or must not be sent again.
 
+    The waits for an interval and for a ``Retry-After`` add up: a worker is held for ``max_wait`` by a call, not by each
+    of its requests. The short pauses between failures are not counted.
+
     :raises MiraklNotYetError: the next permitted time is more than ``max_wait`` away; nothing was sent.
-    :raises MiraklRateLimitError: 429, and Mirakl asks for more than ``max_wait``, or again and again.
+    :raises MiraklRateLimitError: 429, and Mirakl asks for more than is left of ``max_wait``, or again and again.
     :raises MiraklApiError: any other error reply.
     :raises MiraklTransportError: no reply.
     :raises MiraklReplyError: a web page instead of data, or a redirect that must not be followed.
@@ -143,7 +148,7 @@ def exchange_reply(
             if isinstance(outcome, Reply) and failure is None:
                 return _data(outcome, call)
             assert failure is not None  # noqa: S101 - anything but a reply is a failure
-            if not may_retry(failure, call.operation.replay) or (said := wait_said(failure)) > max_wait:
+            if not may_retry(failure, call.operation.replay) or (said := wait_said(failure)) > turn.left:
                 break
             if isinstance(failure, MiraklRateLimitError):  # nothing failed: the call waits for its time
                 refusals += 1
@@ -152,6 +157,7 @@ def exchange_reply(
             failures += 1
             log.warning("%s; try %d of %d", failure, failures, settings.max_attempts)
             if failures < settings.max_attempts:
+                turn.waits(said)
                 yield Wait(max(pause, said))
     finally:
         turn.end()
@@ -187,21 +193,33 @@ class _Turn:
         self._pacer = pacer
         self._clock = clock
         self._max_wait = max_wait
+        self._waited = 0.0
         self._interval = call.operation.interval * settings.interval_factor
         self._key = (settings.account, call.operation.code, call.paced_by)
         self._moment: float | None = None
         self._left_at: float | None = None
 
+    @property
+    def left(self) -> float:
+        """Seconds that the call may still wait."""
+        # A wait that ended a little early may be completed.
+        return max(0.0, self._max_wait - self._waited) + (SLACK if self._waited > 0 else 0.0)
+
+    def waits(self, seconds: float) -> None:
+        """Count a wait that Mirakl asked for."""
+        self._waited += seconds
+
     def come(self, failure: Failure | None) -> Generator[Effect, object, None]:
         """Wait for the next permitted time. If it is too far away, raise the previous failure or say when."""
         wait = self._take() if self._moment is None else 0.0
         while wait > 0 or (wait := self._leave()) > 0:
-            if wait > self._max_wait:
+            if wait > self.left:
                 raise failure or self._not_yet(wait)
             # Many tasks that poll at the same rate would fill the log with waits too short to notice.
             level = logging.INFO if wait >= 1 else logging.DEBUG
             log.log(level, "%s: waiting %.1f s for the next permitted call", self._call.operation.code, wait)
             before = self._clock()
+            self.waits(wait)
             # With an interval, turns already spread the callers. Without one, all of them have the same
             # time, so add jitter.
             yield Wait(wait if self._interval > 0 else wait * random.uniform(1.0, 1.02))  # noqa: S311
@@ -245,8 +263,8 @@ class _Turn:
 
     def _take(self) -> float:
         now = self._clock()
-        wait = self._pacer.take_turn(self._key, interval=self._interval, now=now, max_wait=self._max_wait)
-        if wait <= self._max_wait:
+        wait = self._pacer.take_turn(self._key, interval=self._interval, now=now, max_wait=self.left)
+        if wait <= self.left:
             self._moment = now + wait
         return wait
 

@@ -206,7 +206,7 @@ class Client(_Shared):
         """Send a call and read its result.
 
         :param call: what to send.
-        :param max_wait: longest single wait in seconds, for an interval or a ``Retry-After``;
+        :param max_wait: seconds that the call may wait in all, for an interval and a ``Retry-After``;
             default the settings'.
         :raises MiraklNotYetError: the next permitted time is further away; nothing was sent.
         :raises MiraklApiError: an error reply; the subclass depends on the status.
@@ -220,7 +220,7 @@ class Client(_Shared):
     ) -> Iterator[Page[T]]:
         """Every page of a listing, one at a time.
 
-        :param max_wait: longest single wait in seconds, as for :meth:`send`.
+        :param max_wait: seconds that the call of a page may wait, as for :meth:`send`.
         :param later: the same for the pages after the first, if it differs. A reading that stops between two pages must
             begin again, so they may be worth a longer wait.
         :raises MiraklReplyError: when a page leads back to one already seen.

@@ -151,7 +151,7 @@ class Settings:
     :param min_rate: bytes per second at which a reply must arrive, on average, once it was waited for as long as
         ``timeout``; a slower one is given up. 0 waits for it as long as anything arrives.
     :param max_attempts: attempts for one call, including the first.
-    :param max_wait: longest single wait inside a call, in seconds, for Mirakl's published interval or for its
+    :param max_wait: seconds that one call may wait in all, for Mirakl's published interval and for its
         ``Retry-After``. Beyond it the call raises an error with the permitted time.
     :param interval_factor: multiplies every published interval: 1 keeps Mirakl's rules, 2 calls half as often.
         Use 1/60 for a sandbox that runs at sixty times the speed.

@@ -190,6 +190,37 @@ def test_retry_after_of_exactly_max_wait_is_waited_for() -> None:
         assert len(hand.sent) == 2
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_waits_of_a_call_add_up_to_max_wait_at_most(status: int) -> None:
+    """A worker is held for ``max_wait`` by a call, not by each of its requests."""
+    hand = Hand(call(), now=1000.0, max_wait=120)
+    with pytest.raises((MiraklRateLimitError, MiraklServerError)) as caught:
+        hand.run(*[reply(status, retry_after="70")] * 2)
+    assert len(hand.sent) == 2
+    assert 70 <= sum(hand.waited) < 72
+    assert caught.value.retry_at is not None
+    assert caught.value.retry_at.timestamp() == pytest.approx(hand.now + 70)
+
+
+def test_the_wait_for_a_turn_counts_too() -> None:
+    pacer = Pacer()
+    Hand(call(interval=100), pacer=pacer).run(reply())
+    hand = Hand(call(interval=100), pacer=pacer, max_wait=120)
+    with pytest.raises(MiraklRateLimitError, match="in 30 s"):
+        hand.run(reply(429, retry_after="30"))
+    assert hand.waited == [100]
+    again = Hand(call(interval=100), pacer=pacer, max_wait=130)
+    again.now = 1100.0
+    again.run(reply(429, retry_after="30"), reply())
+    assert len(again.sent) == 2
+
+
+def test_short_waits_use_every_attempt() -> None:
+    hand = Hand(call(), max_wait=120)
+    hand.run(*[reply(429, retry_after="30")] * 3, reply())
+    assert len(hand.sent) == 4
+
+
 def test_retry_after_is_honoured_after_503() -> None:
     hand = Hand(call())
     hand.run(reply(503, retry_after="7"), reply())
