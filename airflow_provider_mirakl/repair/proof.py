@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.api.call import Call, Json, Reply
@@ -69,25 +70,33 @@ def read_states(product_ids: Iterable[str], answers: Iterable[list[Element]]) ->
 
 
 def _state(element: Mapping[str, Any]) -> ProductState:
-    said = element.get("synchronization") or {}
-    errors = tuple(
-        ": ".join(str(error[key]) for key in ("code", "attribute_code", "message") if error.get(key))
-        for error in said.get("integration_errors") or ()
-    )
-    return ProductState(str(said.get("status") or ""), element.get("product_sku"), errors)
+    said = element.get("synchronization")
+    said = said if isinstance(said, dict) else {}  # without a state it proves nothing
+    listed = said.get("integration_errors") or []
+    errors = tuple(map(_error, listed if isinstance(listed, list) else [listed]))
+    sku = element.get("product_sku")
+    # The note of the repair stores texts only.
+    return ProductState(str(said.get("status") or ""), None if sku is None else str(sku), errors)
+
+
+def _error(error: object) -> str:
+    if not isinstance(error, dict):
+        return str(error)
+    return ": ".join(str(error[key]) for key in ("code", "attribute_code", "message") if error.get(key))
 
 
 def products_settled(
-    notes: dict[str, Any], *, product_ids: Sequence[str], failing: Sequence[str] = ()
+    notes: dict[str, Any], *, product_ids: Sequence[str], failing: str | Sequence[str] = ()
 ) -> Poll:
     """Whether the instance has processed all of these products.
 
     :param notes: keeps the products still waited for under ``open``.
     :param product_ids: Mirakl's ids.
-    :param failing: those that had integration errors before: errors that remain prove nothing.
+    :param failing: those that had integration errors before: errors that remain prove nothing. ``1`` or ``0`` for each
+        product, since a trigger has little room; earlier versions stored a list of ids.
     """
     waited: list[str] = notes.get("open", list(product_ids))
-    old = set(failing)
+    old = set(compress(product_ids, map(int, failing)) if isinstance(failing, str) else failing)
     states: dict[str, ProductState] = {}
     for call in state_calls(waited):
         states |= read_states(waited, [(yield from send(call))])

@@ -41,6 +41,17 @@ class Question(NamedTuple):
     arguments: dict[str, Any]
 
 
+class Reported(NamedTuple):
+    """What a route knows about the products that were sent.
+
+    :param results: by Mirakl product id.
+    :param short: number of further products that were not processed; it is not known which.
+    """
+
+    results: Mapping[str, ItemResult]
+    short: int
+
+
 class Route(Protocol):
     """How products are sent, how to wait for them, and where their results come from."""
 
@@ -57,10 +68,8 @@ class Route(Protocol):
         """What to wait for; ``None`` if nothing can be polled."""
         ...
 
-    def reported(
-        self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
-    ) -> Mapping[str, ItemResult]:
-        """The route's own results, by Mirakl product id.
+    def reported(self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath) -> Reported:
+        """The route's own results.
 
         :param found: the finding of the poll; ``None`` after a timeout.
         """
@@ -101,9 +110,7 @@ class DirectRoute:
         }
         return Question("airflow_provider_mirakl.jobs.polls.jobs_ended", arguments)
 
-    def reported(
-        self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
-    ) -> Mapping[str, ItemResult]:
+    def reported(self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath) -> Reported:
         """CM23 of each batch; the report is archived, since Mirakl deletes it after some time.
 
         :raises MiraklJobTimeoutError: a synchronization did not end in time.
@@ -116,6 +123,7 @@ class DirectRoute:
                 job_ids=repair.job_ids,
             )
         results: dict[str, ItemResult] = {}
+        asked, short = frozenset(repair.product_ids), 0
         for tracking_id in repair.job_ids:
             evaluation = evaluate(PRODUCT_SYNCHRONIZATION, found["statuses"][tracking_id])
             if evaluation.phase == "failed":
@@ -128,9 +136,11 @@ class DirectRoute:
                 )
             if evaluation.reason:
                 log.warning("%s: %s", tracking_id, evaluation.reason)
-            if evaluation.reports:
-                results |= self._report(tracking_id, folder)
-        return results
+            report = self._report(tracking_id, folder) if evaluation.reports else {}
+            told = sum(key in asked and result.status == "failed" for key, result in report.items())
+            short += max(0, (evaluation.counts.failed or 0) - told)
+            results |= report
+        return Reported(results, short)
 
     def _report(self, tracking_id: str, folder: StoragePath) -> dict[str, ItemResult]:
         try:
@@ -195,18 +205,17 @@ class DjustRoute:
         """CM51 of the products."""
         if not self._has_proof:
             return None
-        before = repair.before or {}
+        before = map(repair.state_before, repair.products)
         arguments = {
             "product_ids": repair.product_ids,
-            "failing": [key for key, state in before.items() if state.status in ERRORS],
+            "failing": "".join("1" if state and state.status in ERRORS else "0" for state in before),
         }
         return Question("airflow_provider_mirakl.repair.proof.products_settled", arguments)
 
-    def reported(
-        self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath
-    ) -> Mapping[str, ItemResult]:
-        """Nothing: DJUST does not report on products."""
-        return {}
+    def reported(self, repair: Repair, found: Mapping[str, Any] | None, folder: StoragePath) -> Reported:
+        """Only a count: DJUST does not report on products."""
+        taken = len(repair.products) if repair.synchronized is None else repair.synchronized
+        return Reported({}, max(0, len(repair.products) - taken))
 
     def silence(self, repair: Repair) -> tuple[str, str]:
         """Why the result is unknown."""

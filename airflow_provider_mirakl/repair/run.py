@@ -19,7 +19,13 @@ from airflow_provider_mirakl.files.storage import StoragePath, write_bytes
 from airflow_provider_mirakl.log_groups import log_lines
 from airflow_provider_mirakl.outcome import ItemResult, Outcome, OutcomeWriter
 from airflow_provider_mirakl.repair.pairs import Pair, Pairs
-from airflow_provider_mirakl.repair.proof import ProductState, read_states, result_of, state_calls
+from airflow_provider_mirakl.repair.proof import (
+    SYNCHRONIZED,
+    ProductState,
+    read_states,
+    result_of,
+    state_calls,
+)
 from airflow_provider_mirakl.repair.record import Repair
 
 if TYPE_CHECKING:
@@ -142,14 +148,20 @@ class RepairRun:
             for pair in repair.products:
                 key = pair.mirakl_product_id
                 state = None if after is None else after[key]
-                item = result_of(pair, state, reported.get(key), silence)
+                before, said = repair.state_before(pair), reported.results.get(key)
+                item = result_of(pair, state, said, silence)
+                was_there = before is not None and before.status == SYNCHRONIZED
+                is_reported = said is not None and said.status == "succeeded"
+                if reported.short and item.status == "succeeded" and was_there and not is_reported:
+                    # Its state did not change, so it may be one of the products that were left out.
+                    item = ItemResult(key, "unknown", *silence)
                 writer.add(item)
-                rows.append(_row(pair, repair.state_before(pair), state) | _told(item))
+                rows.append(_row(pair, before, state) | _told(item))
                 if item.status == "failed":
                     rejects.append(pair.element())
         outcome = replace(writer.outcome, rows=(self._write("outcome.ndjson", rows),))
-        if repair.synchronized is not None and repair.synchronized < len(rows):
-            outcome = self._count_short(outcome, repair.synchronized, len(rows), proved=after is not None)
+        if reported.short:
+            outcome = self._count_short(outcome, reported.short, len(rows))
         log_lines(log.info, f"Report of route {self._route.name}:", _lines(rows))
         result = self._result(outcome)
         return result | {"rejects": self._write("rejects.ndjson", rejects) if rejects else None}
@@ -169,12 +181,16 @@ class RepairRun:
             for key, state in states.items()
         }
 
-    @staticmethod
-    def _count_short(outcome: Outcome, taken: int, asked: int, *, proved: bool) -> Outcome:
-        """Log that DJUST left out some products; it does not say which."""
-        log.warning("DJUST sent %d of %d products, and does not say which", taken, asked)
-        failed = max(outcome.failed, asked - taken - (outcome.succeeded if proved else 0))
-        return replace(outcome, failed=failed, unknown=max(0, asked - failed - outcome.succeeded))
+    def _count_short(self, outcome: Outcome, short: int, asked: int) -> Outcome:
+        """Count products as failed that the route left out without saying which; not those that are proved."""
+        log.warning(
+            "Route %s did not process %d of %d products, and does not say which",
+            self._route.name,
+            short,
+            asked,
+        )
+        failed = max(outcome.failed, min(short, asked - outcome.succeeded))
+        return replace(outcome, failed=failed, unknown=asked - failed - outcome.succeeded)
 
     def _report_stop(self, error: Exception) -> None:
         """Report a run that ended between two batches: which products were sent and which were not."""

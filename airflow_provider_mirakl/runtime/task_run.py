@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ log = logging.getLogger(__name__)
 
 LASTING = "mirakl_lasting"
 """The XCom that says where the last run left its state or watermark."""
-MAX_CARRIED = 48 * 1024
-"""Characters of notes in the arguments of a trigger, which MySQL stores in 64 kB."""
+MAX_CARRIED = 45 * 1024
+"""Characters of JSON in the arguments of a trigger. Airflow encrypts them, which makes them a third longer, and MySQL
+stores 65,535 bytes."""
 BACKSTOP = 600.0
 """Seconds after its deadline when Airflow ends a deferral whose trigger does not respond."""
 
@@ -50,6 +52,11 @@ def time_left(execution_timeout: timedelta | None, began: float | None) -> timed
     if execution_timeout is None or began is None:
         return None
     return max(timedelta(0), execution_timeout - timedelta(seconds=time.time() - began))
+
+
+def fits(*parts: Any) -> bool:
+    """Whether parts of the arguments of a trigger are short enough for every database, as the JSON that they become."""
+    return len(json.dumps(parts)) <= MAX_CARRIED
 
 
 class Defers(Protocol):
@@ -104,7 +111,7 @@ class Memory:
         None of them if they are too long for MySQL. A worker that cannot access the folder then fails with an error
         that says so, and submits nothing again.
         """
-        return dict(self._notes) if sum(map(len, self._notes.values())) <= MAX_CARRIED else {}
+        return dict(self._notes) if fits(self._notes) else {}
 
     @property
     def lasts(self) -> bool:

@@ -29,7 +29,7 @@ from airflow_provider_mirakl.jobs.waiting import (
     tell_failure,
     waiting,
 )
-from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers, time_left
+from airflow_provider_mirakl.runtime.task_run import BACKSTOP, Defers, fits, time_left
 from airflow_provider_mirakl.triggers.moment import MomentTrigger
 from airflow_provider_mirakl.triggers.poll import PollTrigger, load_error
 from airflow_provider_mirakl.triggers.stored import find_function
@@ -114,11 +114,18 @@ class Wait:
         """The trigger that continues the wait.
 
         :param began: when the task's try began.
-        :param carried: notes of the task, which the event returns.
+        :param carried: notes of the task, which the event returns; left out if they do not fit beside the arguments.
         :param arguments: further arguments of the poll.
         """
 
         hook = self.hook
+        arguments = self.arguments | arguments
+        if carried and not fits(arguments, carried):
+            self.log.info(
+                "The notes are too long for the database of Airflow: only a worker that can access the work folder can "
+                "continue"
+            )
+            carried = {}
         next_poll = time.time() + self.interval if self.permitted_at is None else self.permitted_at
         self.log.info(
             "The triggerer waits for %s: a poll every %s, until %s at the latest",
@@ -128,7 +135,7 @@ class Wait:
         )
         return PollTrigger(
             poll=self.poll,
-            arguments=self.arguments | arguments,
+            arguments=arguments,
             hook=path_of(hook),
             conn_id=hook.conn_id,
             role=hook.role,

@@ -28,7 +28,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Whole,
 )
 from airflow_provider_mirakl.runtime.limits import LimitsFailures
-from airflow_provider_mirakl.runtime.task_run import TaskRun, time_left, try_began
+from airflow_provider_mirakl.runtime.task_run import TaskRun, fits, time_left, try_began
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -182,7 +182,9 @@ class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
                 found = wait.to_the_end(client, first=now + interval, last=soon)
             if found is not None or time.time() >= wait.deadline:
                 return found
-            if self.deferrable:
+            if self.deferrable and not fits(question.arguments):
+                self.log.warning("The ids are too long for the database of Airflow; waiting in the worker.")
+            elif self.deferrable:
                 self.log.info(
                     "Waiting in the triggerer for %d products, at most %d s.",
                     len(repair.repair.products),

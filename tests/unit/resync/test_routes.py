@@ -438,3 +438,12 @@ def test_products_or_source(sandbox, run_task):
         with pytest.raises(MiraklInputError, match="No products: set either products or source"):
             run_task(djust(products, source="None"))
     assert not sandbox.journal()
+
+
+def test_ids_too_long_for_a_trigger_are_waited_for_in_the_worker(sandbox, run_task, monkeypatch):
+    from airflow_provider_mirakl.runtime import task_run
+
+    monkeypatch.setattr(task_run, "MAX_CARRIED", 10)
+    arguments = {"mirakl_conn_id": "mirakl_operator", "timeout": 1, "max_failed_items": 1}
+    assert counts(run_task(djust(STUCK, deferrable=True, **arguments))) == (1, 0, 1, 0)
+    assert not run_task.deferrals
