@@ -441,8 +441,9 @@ def test_products_or_source(sandbox, run_task):
 
 
 def test_ids_too_long_for_a_trigger_are_waited_for_in_the_worker(sandbox, run_task, monkeypatch):
-    from airflow_provider_mirakl.runtime import task_run
+    from airflow_provider_mirakl.runtime import task_run, waiting
 
+    monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
     monkeypatch.setattr(task_run, "MAX_CARRIED", 10)
     arguments = {"mirakl_conn_id": "mirakl_operator", "timeout": 1, "max_failed_items": 1}
     assert counts(run_task(djust(STUCK, deferrable=True, **arguments))) == (1, 0, 1, 0)
