@@ -38,10 +38,11 @@ class Listed(msgspec.Struct):
 class Written(msgspec.Struct):
     """A write that must not be repeated.
 
-    :param phase: ``intent`` before its call, ``answered`` after it, ``refused`` if it certainly changed nothing.
+    :param phase: ``unsent`` where a task begins, ``intent`` before the call, ``answered`` after it, ``refused`` if it
+        certainly changed nothing.
     """
 
-    phase: Literal["intent", "answered", "refused"]
+    phase: Literal["unsent", "intent", "answered", "refused"]
     at: datetime
 
 

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_mirakl.api.call import Call, Page, Reply
     from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.files.notes import Note
     from airflow_provider_mirakl.hooks.base import MiraklBaseHook
-    from airflow_provider_mirakl.jobs.requests import PagesWork
+    from airflow_provider_mirakl.jobs.requests import PagesWork, Written
     from airflow_provider_mirakl.runtime.arguments import (
         FlagArg,
         MappingArg,
@@ -76,8 +77,9 @@ class MiraklRequestOperator(PacedOperator):
     Retries and errors work as for every other call. Set ``interval`` to keep the operation's call frequency.
 
     A write is sent once. It is noted in the work folder before the call; if it is not known whether Mirakl accepted it,
-    a retry stops with ``MiraklUnclearSubmissionError``, and you decide. ``replay=True`` declares that sending it twice
-    is harmless; clearing the task sends it again.
+    a retry stops with ``MiraklUnclearSubmissionError``, and you decide. So it does before Airflow 3.3 if it runs on
+    another disk, where the note is missing. ``replay=True`` declares that sending it twice is harmless; clearing the
+    task sends it again.
 
     With ``paging`` every page is read and kept; a retry continues with the first unread page. With ``interval`` too,
     a deferrable task waits in the triggerer between the pages.
@@ -176,11 +178,13 @@ class MiraklRequestOperator(PacedOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the call, and keep the reply."""
-        self._check()
         if self.paging:
+            self._check()
             return super().execute(context)
         run = TaskRun(context, self.work_folder, begins=True)
-        with self.hook.get_conn() as client, self._once(run):
+        note = None if self._may_repeat else self._begun(run)  # before anything may fail
+        self._check()
+        with self.hook.get_conn() as client, self._noted(note):
             result = self._single(client)
         return result | {"folder": str(run.folder)}
 
@@ -196,20 +200,28 @@ class MiraklRequestOperator(PacedOperator):
             )
         _ = self._query
 
-    @contextmanager
-    def _once(self, run: TaskRun) -> Iterator[None]:
-        """Make a call that must not be sent twice.
+    def _begun(self, run: TaskRun) -> Note[Written]:
+        """The note of a call that must not be sent twice.
 
-        :raises MiraklUnclearSubmissionError: a previous try may have made it.
+        :raises MiraklUnclearSubmissionError: a previous try may have sent it.
         """
         from airflow_provider_mirakl.jobs.requests import WRITTEN, Written
 
-        if self._may_repeat:
-            yield
-            return
         note = WRITTEN.at(run.folder, generation=run.generation, store=run.memory)
         written = note.read()
-        if written is not None and written.phase != "refused":
+        if written is None and run.may_have_lost_notes:
+            raise MiraklUnclearSubmissionError(
+                f"It is not known whether a previous try sent {self._name}: this is a retry, and the note of that try "
+                f"is not in {run.folder}, because it ran on another disk or ended before it could write one. So "
+                "nothing was sent now. Check in Mirakl whether it was done. Clear the task to send it again, or set "
+                "replay=True if sending it twice is harmless. Set [mirakl] work_folder to storage that every worker "
+                "can access",
+                operation=self._name,
+                final=True,
+            )
+        if written is None:  # tells a retry that nothing was sent
+            note.write(Written("unsent", datetime.now(UTC)))
+        elif written.phase not in ("unsent", "refused"):
             known = "was answered" if written.phase == "answered" else "may have reached Mirakl"
             raise MiraklUnclearSubmissionError(
                 f"{self._name} of a previous try at {written.at:%H:%M:%S} UTC {known}, so it is not sent again. Check "
@@ -218,6 +230,19 @@ class MiraklRequestOperator(PacedOperator):
                 operation=self._name,
                 final=True,
             )
+        return note
+
+    @contextmanager
+    def _noted(self, note: Note[Written] | None) -> Iterator[None]:
+        """Make a call, and note how far it came.
+
+        :param note: ``None`` if the call may be repeated.
+        """
+        from airflow_provider_mirakl.jobs.requests import Written
+
+        if note is None:
+            yield
+            return
         note.write(Written("intent", datetime.now(UTC)))
         try:
             yield
@@ -283,7 +308,9 @@ class MiraklRequestOperator(PacedOperator):
         return PagesWork(
             list(query(**self._query)),
             self._page_call,
-            LISTED.at(run.folder, generation=run.generation, store=run.memory),
+            # Only with its pages: it is worthless without them, and the query of the next page may name a customer,
+            # so it must not get into a trigger or Airflow's task state.
+            LISTED.at(run.folder, generation=run.generation),
             run.folder,
             None if self.target is None else storage_path(self.target),
         )

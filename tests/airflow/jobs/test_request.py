@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -16,6 +19,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklUnclearSubmissionError,
 )
 from airflow_provider_mirakl.operators.request import MiraklRequestOperator
+from airflow_provider_mirakl.runtime import trip
 
 pytestmark = [
     pytest.mark.airflow,
@@ -24,6 +28,7 @@ pytestmark = [
 ]
 
 SYNC = "/api/mcm/products/synchronization"
+ITEM = [{"mirakl_product_id": "MKL-021", "product_sku": "SKU-021"}]
 
 
 @pytest.fixture
@@ -153,6 +158,94 @@ def test_a_write_that_was_refused_may_be_sent_again(worker, mirakl_sandbox, mira
         with pytest.raises(MiraklBadRequestError):
             task.run()
     assert len(mirakl_sandbox.journal("CM21")) == 2
+
+
+@pytest.fixture
+def write(worker, mirakl_sandbox_connections):
+    """A task that writes, with two retries."""
+    task = worker(
+        lambda: MiraklRequestOperator(
+            task_id="task", path=SYNC, method="POST", body=ITEM, mirakl_conn_id="mirakl_operator"
+        ),
+        max_tries=2,
+    )
+    task.ti.task = SimpleNamespace(retries=2)
+    return task
+
+
+def test_a_retry_on_another_disk_does_not_send_a_write_again(write, mirakl_sandbox, tmp_path):
+    """Before Airflow 3.3. The note that it may have been sent stayed on the first disk."""
+    mirakl_sandbox.fault("reset_after", "CM21")
+    with pytest.raises(MiraklTransportError):
+        write.run()
+    shutil.rmtree(tmp_path / "work")
+    write.ti.try_number = 2
+    for _ in range(2):
+        with pytest.raises(
+            MiraklUnclearSubmissionError, match=r"not known .* sent POST /api/mcm/.* Clear"
+        ) as error:
+            write.run()
+        assert isinstance(error.value, AirflowFailException), "retries would find out nothing"
+    assert len(mirakl_sandbox.journal("CM21")) == 1
+    write.ti.max_tries, write.ti.try_number = 4, 3  # as clearing the task does
+    assert write.run()["status"] == 200
+
+
+def test_a_read_is_made_again_on_another_disk(worker, mirakl_sandbox_connections, tmp_path):
+    options = {"path": "/api/hierarchies", "mirakl_conn_id": "mirakl_operator"}
+    task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
+    task.run()
+    shutil.rmtree(tmp_path / "work", ignore_errors=True)
+    task.ti.try_number = 2
+    assert task.run()["status"] == 200
+
+
+def test_a_retry_on_the_same_disk_knows_that_nothing_was_sent(write, mirakl_sandbox, monkeypatch):
+    """The first try had no connection."""
+    connection = os.environ["AIRFLOW_CONN_MIRAKL_OPERATOR"]
+    monkeypatch.delenv("AIRFLOW_CONN_MIRAKL_OPERATOR")
+    with pytest.raises(Exception, match="mirakl_operator"):
+        write.run()
+    assert not mirakl_sandbox.journal("CM21")
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", connection)
+    write.ti.try_number = 2
+    assert write.run()["status"] == 200
+
+
+@pytest.mark.parametrize("keeps_pages", [True, False])
+def test_no_query_gets_into_a_trigger_or_the_task_state(
+    worker, mirakl_sandbox, mirakl_sandbox_connections, monkeypatch, tmp_path, keeps_pages
+):
+    """It may name a customer. A task goes on with the next page from its files all the same."""
+    monkeypatch.setattr(trip, "FIRST_LEAD", 0.0)  # a task leaves for the shortest wait
+    monkeypatch.setattr(trip, "LONGEST_LEAD", 0.0)
+    connection = mirakl_sandbox_connections["mirakl_operator"]
+    connection["extra"]["interval_factor"] = 0.005
+    monkeypatch.setenv("AIRFLOW_CONN_MIRAKL_OPERATOR", json.dumps(connection))
+    state: dict[str, str] = {}
+    options = {
+        "path": "/api/shops",
+        "query": {"customer_email": "jane.doe@example.com", "max": 1},
+        "paging": "offset",
+        "items": "shops",
+        "interval": 60,
+        "mirakl_conn_id": "mirakl_operator",
+        "deferrable": True,
+    }
+    task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
+    task.more = {"task_state_store": SimpleNamespace(get=state.get, set=state.__setitem__)}
+    if not keeps_pages:
+        task.meanwhile = lambda: len(task.deferrals) == 1 and shutil.rmtree(tmp_path / "work")
+    result = task.run()
+    count = len(mirakl_sandbox.world.instance.shops)
+    assert task.deferrals
+    assert "jane.doe" not in json.dumps(task.deferrals) + json.dumps(state)
+    assert result["items"] == len({shop["shop_id"] for shop in result["body"]}) == count
+    queries = [call["query"] for call in mirakl_sandbox.journal("S20")]
+    assert "jane.doe" in queries[0]
+    assert len(queries) == (count if keeps_pages else count + 1), (
+        "without its files the first page is read again"
+    )
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
