@@ -501,7 +501,7 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
                     files = check_files(self.documents, storage_path, types=types)
             uploader = Uploader(client, self.caller_of().role, self.caller_of(self.shop_id).shop_id)
             there = uploader.listed()
-            known = self._known(run, there)
+            known = self._known(run, there, client)
             counted = there if self.if_exists == "skip" else [d for d in there if d.id not in known]
             skipped = [file for file in files if any(file.is_that(document) for document in counted)]
             left = [file for file in files if file not in skipped]
@@ -517,13 +517,18 @@ class MiraklUploadShopDocumentsOperator(_CheckedOperator):
         uploaded = sum(result.status == "succeeded" for result in results) - len(skipped)
         return self.conclude(run, results, {"uploaded": uploaded, "skipped": len(skipped)})
 
-    def _known(self, run: TaskRun, there: Sequence[ShopDocument]) -> set[int]:
+    def _known(self, run: TaskRun, there: Sequence[ShopDocument], client: Client) -> set[int]:
         """The documents that the shop had before the first try. What came since, this task has uploaded."""
-        from airflow_provider_mirakl.shops.upload import KNOWN, Known
+        from airflow_provider_mirakl.shops.upload import KNOWN, Known, is_since
 
         note = KNOWN.at(run.folder, generation=run.generation, store=run.memory)
         known = note.read()
         if known is None:
+            began = run.run_began
+            if run.may_have_lost_notes and began is not None:
+                # A previous try on another disk may have uploaded what came since the Dag run began.
+                began += client.clock_offset or 0.0
+                there = [document for document in there if not is_since(document, began)]
             known = Known(sorted(document.id for document in there))
             note.write(known)
         return set(known.document_ids)

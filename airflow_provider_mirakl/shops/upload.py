@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
@@ -41,6 +42,8 @@ ATTEMPTS = 3
 """How often missing files are sent."""
 SETTLE = 5.0
 """Seconds between an uncertain failure and the listing. Mirakl does not publish how soon S30 shows an upload."""
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which Mirakl's clock, and what is known of it, may be off: both are told in whole seconds."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
 
@@ -59,6 +62,20 @@ KNOWN = NoteKind(
     fix="Check which of the documents arrived; then remove the file and run the task with the others, or with "
     "if_exists='skip'.",
 )
+
+
+def is_since(document: ShopDocument, moment: float) -> bool:
+    """Whether a document was uploaded since a moment; false if Mirakl does not say when.
+
+    :param moment: in seconds since the epoch, by Mirakl's clock.
+    """
+    try:
+        uploaded = datetime.fromisoformat(document.date_uploaded or "")
+    except ValueError:
+        return False
+    if uploaded.tzinfo is None:
+        uploaded = uploaded.replace(tzinfo=UTC)
+    return uploaded.timestamp() >= moment - CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)

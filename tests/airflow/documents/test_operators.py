@@ -7,12 +7,17 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_mirakl.api.documents import ShopDocument
+from airflow_provider_mirakl.operators.shop_documents import MiraklUploadShopDocumentsOperator
+from airflow_provider_mirakl.runtime.task_run import TaskRun
 from airflow_provider_mirakl.sandbox import Sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.matrix, pytest.mark.mirakl_sandbox_settings(speed=1)]
@@ -305,6 +310,40 @@ def test_a_retry_does_not_send_again_what_arrived(
     assert names(sandbox) == ["BANK_DETAILS.pdf", "INSURANCE.pdf"]
     assert operations(sandbox)["S32"] == 1
     assert ran.returned("t")["succeeded"] == 2
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "ours"),
+    [(-3600, False), (-20, False), (0, True), (30, True), (None, False)],
+)
+@pytest.mark.parametrize("ahead", [0.0, 600.0])
+def test_a_retry_on_another_disk_does_not_send_again_what_came_since_the_run_began(
+    sandbox: Sandbox, papers: Any, uploaded: int | None, ours: bool, ahead: float
+) -> None:
+    """Before Airflow 3.3 it lacks the note of what the shop had. Mirakl's clock may be ahead."""
+    began = datetime.now(UTC)
+    document = ShopDocument(7, "INSURANCE.pdf", "INSURANCE", 2000)
+    if uploaded is not None:
+        moment = began + timedelta(seconds=uploaded + ahead)
+        document = replace(document, date_uploaded=moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    client: Any = SimpleNamespace(clock_offset=ahead)
+    operator = MiraklUploadShopDocumentsOperator(
+        task_id="t", documents=papers(INSURANCE=PDF), if_exists="upload"
+    )
+
+    def known(try_number: int, run_id: str, began: datetime | None = began) -> set[int]:
+        ti = SimpleNamespace(
+            dag_id="d", task_id="t", run_id=run_id, map_index=-1, try_number=try_number, max_tries=1,
+            task=SimpleNamespace(retries=1), start_date=began,
+        )  # fmt: skip
+        context: Any = {"ti": ti, "dag_run": SimpleNamespace(start_date=began)}
+        run = TaskRun(context, None, begins=True)
+        return operator._known(run, [document], client)
+
+    assert known(2, "another disk") == (set() if ours else {7})
+    assert known(1, "a first try") == {7}
+    assert known(2, "a first try") == {7}, "noted"
+    assert known(2, "unknown", None) == {7}, "it is not known when the run began"
 
 
 # --- delete --------------------------------------------------------------------------------------------------
