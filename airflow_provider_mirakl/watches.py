@@ -7,7 +7,8 @@ by :data:`OVERLAP`, and delivered events are stored as short hashes.
 
 =====================  =============================================================================================
 ``Cursor.since``       everything before it was delivered
-``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again
+``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again;
+                       each but those of earlier versions has 12 characters and a space
 ``Cursor.states``      the same where an item can return to an earlier state (CM11): pairs of hashes, of the item and of
                        its last state, so that each change is an event
 ``Cursor.settled``     of what was created before this time, only ``waiting`` may still become an event
@@ -42,10 +43,11 @@ from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 
 OVERLAP = timedelta(seconds=120)
 REMEMBERED = 3000
-"""Largest number of events in a cursor: 24 kB, or 48 kB with their items, of the 64 kB that Airflow stores without a
+"""Largest number of events in a cursor: 39 kB, or 48 kB with their items, of the 64 kB that Airflow stores without a
 warning."""
 _HASH = 8
-"""Characters of a hash."""
+"""Characters of a hash that is compared with one other. ``told`` has longer ones (:func:`_long`): a new event that has
+the hash of any of thousands would never be delivered."""
 MAX_WAITING = 500
 """Largest number of unfinished jobs in a cursor, the oldest. If there are more, ``settled`` ends before the others."""
 LONGEST_JOB = timedelta(days=30)
@@ -200,7 +202,7 @@ def news(
     :param replies: the replies of :func:`listed`, which may reach further back than the cursor.
     :param now: when the listing was requested.
     """
-    begin, told = begin_of(watch, cursor), _hashes(cursor.told)
+    begin, told = begin_of(watch, cursor), _told(cursor.told)
     settled, awaited = _before(cursor.settled or cursor.since), set(_hashes(cursor.waiting))
     pairs = _hashes(cursor.states)
     states = dict(zip(pairs[::2], pairs[1::2], strict=False))
@@ -223,11 +225,12 @@ def news(
             listed_now[item] = digest
             if digest == before or (before is None and digest in known):  # known: noted by an earlier version
                 continue
-        elif digest in known:
-            continue
         else:
-            known.add(digest)
-            fresh.append(digest)
+            long = _long(seen.key)
+            if long in known or digest in known:  # the shorter one: noted by an earlier version
+                continue
+            known.add(long)
+            fresh.append(long)
         found.append(seen.shown)
     waiting.sort()
     since = min([now, *(created for created, _ in waiting[:1])])
@@ -239,7 +242,7 @@ def news(
         found[::-1],
         Cursor(
             since,
-            "".join(told[-REMEMBERED:]),
+            "".join(f"{each} " for each in told[-REMEMBERED:]),
             settled,
             "".join(digest for _, digest in waiting[:MAX_WAITING]),
             "".join(part for pair in last[-REMEMBERED:] for part in pair),
@@ -249,6 +252,16 @@ def news(
 
 def _hash(text: str) -> str:
     return blake2s(text.encode(), digest_size=_HASH // 2).hexdigest()
+
+
+def _long(text: str) -> str:
+    """A hash of 12 characters."""
+    return blake2s(text.encode(), digest_size=6).hexdigest()
+
+
+def _told(joined: str) -> list[str]:
+    """The hashes of delivered events. Those of an earlier version are short and without a space."""
+    return joined.split() if " " in joined else _hashes(joined)
 
 
 def _hashes(joined: str) -> list[str]:

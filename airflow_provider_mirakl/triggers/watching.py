@@ -178,7 +178,10 @@ class Watching:
 
 
 class _Place:
-    """Stores the cursor of a trigger: with its asset, else in the work folder."""
+    """Stores the cursor of a trigger: with its asset, else in the work folder.
+
+    A cursor in the work folder counts as long as there is none with the asset.
+    """
 
     def __init__(self, trigger: Watched) -> None:
         path, arguments = trigger.serialize()
@@ -194,9 +197,13 @@ class _Place:
         """The stored cursor; ``None`` at the very first start."""
         if self._store is not None:
             try:
-                return Cursor.load(await self._store.aget(self._name))
+                stored = Cursor.load(await self._store.aget(self._name))
             except ValueError:  # several assets share the watcher, so the asset is ambiguous
                 self._store = None
+            else:
+                if stored is not None:
+                    return stored
+        # Airflow before 3.3 has no store: after its upgrade the position is still here.
         note = await self._opened()
         kept: Cursor | None = await in_thread(note.read)
         return kept

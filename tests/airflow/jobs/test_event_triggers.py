@@ -103,6 +103,41 @@ def test_nothing_is_missed_over_a_restart_and_nothing_told_twice(mirakl_sandbox:
     assert all("told" in kept for kept in (store or {}).values())
 
 
+def test_a_watcher_goes_on_after_the_upgrade_to_an_airflow_with_a_store(mirakl_sandbox: Any) -> None:
+    """Its position is in the work folder, where Airflow before 3.3 had it; the store is still empty."""
+    store = Store()
+
+    def start(events: list[Any], store: Store | None) -> asyncio.Task[None]:
+        trigger = triggers.MiraklProductImportsTrigger(mirakl_conn_id="mirakl_shop")
+        trigger.asset_state_store = store
+        return asyncio.create_task(told(trigger, events))
+
+    async def live() -> None:
+        before: list[Any] = []
+        task = start(before, None)
+        await until(lambda: polls(mirakl_sandbox, "P51") > 1)
+        await asyncio.to_thread(submit, import_products(PRODUCTS, "a.csv"))
+        mirakl_sandbox.advance(3600)
+        await until(lambda: before)
+        seen = polls(mirakl_sandbox, "P51")
+        await until(lambda: polls(mirakl_sandbox, "P51") > seen + 1)  # noted
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        late = await asyncio.to_thread(submit, import_products(PRODUCTS, "b.csv"))
+        mirakl_sandbox.advance(3600)
+        for number in range(2):  # the second start finds its position in the store
+            events: list[Any] = []
+            seen = polls(mirakl_sandbox, "P51")
+            task = start(events, store)
+            await until(lambda: polls(mirakl_sandbox, "P51") > seen + 2 and (events or number))  # noqa: B023
+            assert [row["import_id"] for event in events for row in event["found"]] == [late][number:]
+            await until(lambda: store)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(live())
+
+
 def test_an_error_ends_no_trigger(mirakl_sandbox: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def live() -> None:
         mirakl_sandbox.fault("status", "OF04", status=401)
