@@ -168,6 +168,8 @@ class Jobs(Part):
     def enter(self, job: Job, status: str, reason: str = "") -> None:
         """Move a job to a stage now, and do what belongs to it."""
         now = self._machine.clock.now()
+        if status.startswith("COMPLETE") and "unreadable" in job.data:  # also if it is moved there by order
+            status, reason = "FAILED", job.data["unreadable"]
         job.status = status
         job.changed = now
         if status in TERMINAL:

@@ -174,6 +174,19 @@ def endings(world: Any) -> list[tuple[Any, str]]:
     return [(job, "COMPLETED" if job.kind in exports else "COMPLETE") for job in open_jobs]
 
 
+@pytest.mark.parametrize(("path", "kind"), [("offers/imports", "OF01"), ("products/imports", "P41")])
+def test_a_file_that_cannot_be_read_fails_also_if_its_job_is_completed_by_order(
+    clients: tuple[Sandbox, dict[str, httpx.Client]], path: str, kind: str
+) -> None:
+    sandbox, opened = clients
+    files = {"file": ("rows.csv", b"sku;price\nO-1;\x00\n", "text/csv")}
+    data = {"import_mode": "NORMAL"} if kind == "OF01" else {}
+    assert opened["shop"].post(f"/api/{path}", files=files, data=data).status_code == 201
+    sandbox.call(lambda world: [world.jobs.enter(job, end) for job, end in endings(world)])
+    states = sandbox.call(lambda world: [job.status for job in world.jobs.all.values() if job.kind == kind])
+    assert states[-1] == "FAILED"
+
+
 @pytest.mark.parametrize("query", ["limit=²", "limit=--5", "limit=1e3", "limit=" + "9" * 5000])
 def test_strange_numbers_in_a_query(clients: tuple[Sandbox, dict[str, httpx.Client]], query: str) -> None:
     _, opened = clients
