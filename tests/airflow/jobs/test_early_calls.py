@@ -139,22 +139,35 @@ def test_a_triggerer_that_restarts_does_not_find_what_was_seen_hours_ago(
     assert len(mirakl_sandbox.journal("listProducts")) > 3
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[str | None], bool]) -> None:
+    """Let pages fail.
+
+    :param fails: whether a page does, by its token.
+    """
+    send = connect_poll.send
+
+    def failing_send(call: Any) -> Any:
+        if fails(dict(call.params).get("page_token")):
+            raise MiraklServerError("502", operation="listProducts", status=502)
+        return (yield from send(call))
+
+    monkeypatch.setattr(connect_poll, "send", failing_send)
+
+
 @pytest.mark.parametrize("mode", MODES, ids=str)
 @pytest.mark.parametrize("by_plan", [False, True])
 def test_failures_with_a_page_between_them_are_not_in_a_row(
     worker: Any, mirakl_sandbox: Sandbox, five_products: Any, monkeypatch: Any, mode: Any, by_plan: bool
 ) -> None:
     """Every page fails once."""
-    wanted, send, failed = five_products(by_plan), connect_poll.send, set[Any]()
+    wanted, failed = five_products(by_plan), set[Any]()
 
-    def failing(call: Any) -> Any:
-        page = dict(call.params).get("page_token")
-        if page not in failed:
-            failed.add(page)
-            raise MiraklServerError("502", operation="listProducts", status=502)
-        return (yield from send(call))
+    def once(page: str | None) -> bool:
+        is_new = page not in failed
+        failed.add(page)
+        return is_new
 
-    monkeypatch.setattr(connect_poll, "send", failing)
+    failing(monkeypatch, once)
     task = worker(
         lambda: MiraklConnectProductsSensor(
             task_id="task", timeout=600, poke_interval=60, max_failures=1, **mode, **wanted
@@ -168,14 +181,8 @@ def test_failures_with_a_page_between_them_are_not_in_a_row(
 def test_a_page_that_always_fails_ends_the_round(
     worker: Any, five_products: Any, monkeypatch: Any, mode: Any
 ) -> None:
-    wanted, send = five_products(False), connect_poll.send
-
-    def failing(call: Any) -> Any:
-        if "page_token" in dict(call.params):
-            raise MiraklServerError("502", operation="listProducts", status=502)
-        return (yield from send(call))
-
-    monkeypatch.setattr(connect_poll, "send", failing)
+    wanted = five_products(False)
+    failing(monkeypatch, lambda page: page is not None)
     task = worker(
         lambda: MiraklConnectProductsSensor(
             task_id="task", timeout=600, poke_interval=60, max_failures=1, **mode, **wanted
