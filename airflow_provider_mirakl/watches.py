@@ -29,7 +29,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
-from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
+from airflow_provider_mirakl.api.call import Call, Json, Page, Reply, moment_of
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.catalog_manager import export_source_status
 from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
@@ -46,8 +46,9 @@ REMEMBERED = 3000
 """Largest number of events in a cursor: 39 kB, or 48 kB with their items, of the 64 kB that Airflow stores without a
 warning."""
 _HASH = 8
-"""Characters of a hash that is compared with one other. ``told`` has longer ones (:func:`_long`): a new event that has
-the hash of any of thousands would never be delivered."""
+"""Characters of a hash that is compared with one other."""
+_LONG = 12
+"""Characters of a hash in ``told``: a new event that has the hash of any of thousands would never be delivered."""
 MAX_WAITING = 500
 """Largest number of unfinished jobs in a cursor, the oldest. If there are more, ``settled`` ends before the others."""
 LONGEST_JOB = timedelta(days=30)
@@ -108,7 +109,7 @@ class Cursor:
         """The cursor from :meth:`dump`; ``None`` for anything else."""
         if not isinstance(dumped, Mapping):
             return None
-        since, settled = _moment(dumped.get("since")), _moment(dumped.get("settled"))
+        since, settled = moment_of(dumped.get("since")), moment_of(dumped.get("settled"))
         if since is None:
             return None
         waiting = dumped.get("waiting")
@@ -226,7 +227,7 @@ def news(
             if digest == before or (before is None and digest in known):  # known: noted by an earlier version
                 continue
         else:
-            long = _long(seen.key)
+            long = _hash(seen.key, _LONG)
             if long in known or digest in known:  # the shorter one: noted by an earlier version
                 continue
             known.add(long)
@@ -250,13 +251,8 @@ def news(
     )
 
 
-def _hash(text: str) -> str:
-    return blake2s(text.encode(), digest_size=_HASH // 2).hexdigest()
-
-
-def _long(text: str) -> str:
-    """A hash of 12 characters."""
-    return blake2s(text.encode(), digest_size=6).hexdigest()
+def _hash(text: str, characters: int = _HASH) -> str:
+    return blake2s(text.encode(), digest_size=characters // 2).hexdigest()
 
 
 def _told(joined: str) -> list[str]:
@@ -269,14 +265,6 @@ def _hashes(joined: str) -> list[str]:
 
 
 # The table
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _text(value: object) -> str:
@@ -314,7 +302,7 @@ def _read_import(kind_name: str) -> Callable[[Any, Mapping[str, Any]], Iterator[
                 shown,
                 happened,
                 item=str(import_id),
-                created=_moment(status.get("date_created")),
+                created=moment_of(status.get("date_created")),
             )
 
     return read
@@ -361,7 +349,7 @@ def _read_documents(documents: Any, options: Mapping[str, Any]) -> Iterator[Seen
     for document in documents:
         if document.date_deleted is None and _wanted(document.type, options, "type_codes"):
             shown = {"document_id": document.id, "shop_id": document.shop_id, "type_code": document.type}
-            yield Seen(str(document.id), shown, happened=True, at=_moment(document.date_uploaded))
+            yield Seen(str(document.id), shown, happened=True, at=moment_of(document.date_uploaded))
 
 
 def _orders(caller: Caller, since: datetime, options: Mapping[str, Any]) -> Call[Any]:

@@ -344,6 +344,15 @@ def moment(value: datetime | None) -> str | None:
     return utc.replace("+00:00", "Z")
 
 
+def moment_of(text: object) -> datetime | None:
+    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
 def _word(value: str | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 

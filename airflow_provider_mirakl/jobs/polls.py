@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_mirakl.api.call import Call, Json
+from airflow_provider_mirakl.api.call import Call, Json, moment_of
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.steps import Send
 from airflow_provider_mirakl.exceptions import one_of
@@ -164,12 +164,3 @@ def jobs_or_newest_ended(
 def _kind(name: str) -> JobKind:
     """A job of the table, by a name that may be stored in a trigger of another version."""
     return JOBS[one_of("kind", name, tuple(JOBS))]
-
-
-def moment_of(text: object) -> datetime | None:
-    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment

@@ -224,14 +224,15 @@ def fetch_export(
     :raises MiraklReplyError: the files are empty, or not in the format of the target; or Mirakl does not list them
         now. Only a complete export without any has no items.
     """
-    status = client.send(kind.status(job_id, caller))
+    call = kind.status(job_id, caller)
+    status = client.send(call)
     evaluation = evaluate(kind, status)
     urls = evaluation.urls
     if evaluation.phase != "done" or status.get("urls") not in (None, list(urls)):
         raise MiraklReplyError(
             f"{kind.title.capitalize()} {job_id} has ended, but Mirakl now says {evaluation.state or 'no status'!r} "
             "without the addresses of its files; nothing was written, and a retry asks again",
-            operation=kind.status(job_id, caller).operation.code,
+            operation=call.operation.code,
         )
     file = kind.file
     assert file is not None  # noqa: S101 - exports have files

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_mirakl.api.call import Call
+from airflow_provider_mirakl.api.call import Call, moment_of
 from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, list_documents
 from airflow_provider_mirakl.api.steps import Steps, send
 from airflow_provider_mirakl.exceptions import MiraklInputError
@@ -84,11 +84,7 @@ class Found:
 
 def _moment(text: str | None) -> datetime:
     """A time as Mirakl writes it; an invalid one counts as long ago."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment_of(text) or datetime.min.replace(tzinfo=UTC)
 
 
 SHOWN = 300

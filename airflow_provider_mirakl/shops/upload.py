@@ -7,12 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Part
+from airflow_provider_mirakl.api.call import Part, moment_of
 from airflow_provider_mirakl.api.documents import (
     MAX_DOCUMENTS,
     DocumentType,
@@ -69,13 +68,8 @@ def is_since(document: ShopDocument, moment: float) -> bool:
 
     :param moment: in seconds since the epoch, by Mirakl's clock.
     """
-    try:
-        uploaded = datetime.fromisoformat(document.date_uploaded or "")
-    except ValueError:
-        return False
-    if uploaded.tzinfo is None:
-        uploaded = uploaded.replace(tzinfo=UTC)
-    return uploaded.timestamp() >= moment - CLOCK_TOLERANCE
+    uploaded = moment_of(document.date_uploaded)
+    return uploaded is not None and uploaded.timestamp() >= moment - CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.api.call import Page
+from airflow_provider_mirakl.api.call import Page, moment_of
 from airflow_provider_mirakl.api.steps import drive
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.jobs.polls import JobQuestion, jobs_ended, jobs_or_newest_ended, moment_of
+from airflow_provider_mirakl.jobs.polls import JobQuestion, jobs_ended, jobs_or_newest_ended
 
 MORNING, NOON, EVENING = (f"2026-11-20T{hour}:00:00Z" for hour in ("08", "12", "20"))
 
