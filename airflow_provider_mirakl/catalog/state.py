@@ -70,6 +70,7 @@ from airflow_provider_mirakl.catalog.product import (
 from airflow_provider_mirakl.exceptions import (
     MiraklConfigurationError,
     MiraklInputError,
+    MiraklMissingFileError,
     MiraklNoteError,
     counted,
 )
@@ -164,6 +165,19 @@ class State:
     def products(self) -> int:
         """Products in the base."""
         return self._content.products
+
+    def require_begun(self) -> None:
+        """Refuse a folder on which no sync has begun, though one was planned on it: it is not that state.
+
+        :raises MiraklMissingFileError: it has no ``state.json``.
+        """
+        if not self._content.sync:
+            raise MiraklMissingFileError(
+                f"{self.folder} has no {STATE.file}, although this sync was planned on it: the folder was removed, or "
+                "this machine cannot access it. With several machines, state must be on storage that workers and "
+                "triggerers share",
+                path=str(self.folder / STATE.file),
+            )
 
     def row_hashes(self) -> array[int]:
         """Return the hashes of the bytes of every known product, sorted.

@@ -93,6 +93,7 @@ def prepare_sync(task: SyncTask, run: TaskRun) -> Place | None:
         check_rejects(task, run, sync.upsert)
     else:
         sync = SyncPlan.load(run.folder, task.state_folder(run))
+        sync.state.require_begun()
         sync.state.check_owner(task.hook.settings.owner)
     ledgers = sync.ledgers(generation=run.generation, store=run.memory)
     due = next((ledger for ledger in ledgers if ledger.chunk is not None), None)

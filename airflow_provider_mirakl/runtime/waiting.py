@@ -262,7 +262,8 @@ def must_stay(task: Defers, event: Mapping[str, Any], folder: StoragePath) -> bo
         case "unreachable":
             task.log.warning(
                 "The triggerer cannot access the plan in %s (%s). Workers make the calls, one process for each. Set "
-                "[mirakl] work_folder, or work_folder of the task, to storage that workers and triggerers share.",
+                "[mirakl] work_folder, or work_folder of the task, and state of a sync, to storage that workers and "
+                "triggerers share.",
                 folder,
                 event.get("reason"),
             )

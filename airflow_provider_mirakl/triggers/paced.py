@@ -13,7 +13,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mirakl._compat import in_thread
 from airflow_provider_mirakl.api.steps import drive_async
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError, MiraklTriggerEventError
+from airflow_provider_mirakl.exceptions import (
+    MiraklError,
+    MiraklMissingFileError,
+    MiraklStorageError,
+    MiraklTriggerEventError,
+)
 from airflow_provider_mirakl.triggers.desk import DeadlinePassedError, open_desk
 from airflow_provider_mirakl.triggers.places import Place
 from airflow_provider_mirakl.triggers.poll import dump_error
@@ -163,7 +168,7 @@ class PacedTrigger(BaseTrigger):
                     await drive_async(make_calls(opened, pace, limits, log), perform)
             except DeadlinePassedError:
                 return {"status": "timeout"}
-            except MiraklStorageError as error:
+            except (MiraklStorageError, MiraklMissingFileError) as error:
                 reason = error
             except MiraklError:
                 raise

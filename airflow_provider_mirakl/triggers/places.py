@@ -1,6 +1,7 @@
 """The location of a piece of work, as plain data, so that another process (a worker or the triggerer) can open it.
 
-Opening never starts work. If the plan or the progress cannot be accessed, it raises ``FileNotFoundError``.
+Opening never starts work. If the plan, its state or the progress cannot be accessed, it raises ``FileNotFoundError`` or
+:exc:`~airflow_provider_mirakl.exceptions.MiraklMissingFileError`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Place:
 
         :param store: the second place of its notes.
         :raises FileNotFoundError: its plan or its progress cannot be accessed from here.
+        :raises MiraklMissingFileError: the same, for the state of a sync.
         :raises MiraklConfigurationError: the function does not exist.
         """
         opener: Callable[..., Work | None] = find_function("opener", self.opener)
@@ -87,6 +89,7 @@ def open_sync(*, folder: str, generation: str, state: str, store: Store | None =
     if not is_planned(place, generation=generation, store=store):
         raise FileNotFoundError(f"{folder} has no plan of this task")
     sync = SyncPlan.load(place, storage_path(state))
+    sync.state.require_begun()
     for ledger in sync.ledgers(generation=generation, store=store):
         if ledger.chunk is not None:
             return SendWork(ledger, sync)

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.exceptions import MiraklBadRequestError, MiraklInputError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import (
+    MiraklBadRequestError,
+    MiraklInputError,
+    MiraklMissingFileError,
+    MiraklNoteError,
+)
 from airflow_provider_mirakl.hooks.base import MiraklConnectionDisabledError
 from airflow_provider_mirakl.operators.connect import (
     MiraklConnectDeleteProductsOperator,
@@ -108,6 +113,46 @@ def test_where_the_triggerer_has_no_such_disk_workers_make_the_calls_and_none_tw
     assert kinds(task.deferrals)[0] == PACED
     assert set(kinds(task.deferrals)[1:]) <= {MOMENT}
     assert statuses(mirakl_sandbox) == {202: 3}
+
+
+def planned_sync(state: Path) -> Any:
+    return lambda: MiraklConnectSyncCatalogOperator(
+        task_id="task", source=products(6), batch_size=2, deferrable=True, state=str(state)
+    )
+
+
+def test_where_the_triggerer_has_no_such_state_workers_make_the_calls_and_none_twice(
+    worker, mirakl_sandbox, tmp_path, monkeypatch
+):
+    """The work folder is shared, but the state is on the worker's own disk."""
+    task = worker(planned_sync(tmp_path / "state"))
+    fire, here, elsewhere = task.fire, tmp_path / "state", tmp_path / "elsewhere"
+
+    def without_state(trigger: Any) -> Any:
+        here.rename(elsewhere)
+        event = fire(trigger)
+        elsewhere.rename(here)
+        return event
+
+    monkeypatch.setattr(task, "fire", without_state)
+    assert task.run()["upserted"] == 6
+    assert set(kinds(task.deferrals)[1:]) <= {MOMENT}
+    assert statuses(mirakl_sandbox) == {202: 3}
+
+
+def test_a_worker_without_the_state_of_its_plan_says_so(worker, mirakl_sandbox, tmp_path, monkeypatch):
+    """Not that another sync has begun, which would send its reader after a second Dag."""
+    task = worker(planned_sync(tmp_path / "state"))
+    fire = task.fire
+
+    def losing(trigger: Any) -> Any:
+        shutil.rmtree(tmp_path / "state")
+        return fire(trigger)
+
+    monkeypatch.setattr(task, "fire", losing)
+    with pytest.raises(MiraklMissingFileError, match=r"state has no state\.json, although this sync was planned"):
+        task.run()
+    assert statuses(mirakl_sandbox) == {}
 
 
 def test_a_fresh_disk_at_every_return_sends_no_chunk_twice(worker, mirakl_sandbox, tmp_path, monkeypatch):
