@@ -29,7 +29,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2s
 from typing import Any, NamedTuple
 
-from airflow_provider_mirakl.api.call import Call, Json, Page, Reply, moment_of
+from airflow_provider_mirakl.api.call import Call, Json, Page, Reply
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.catalog_manager import export_source_status
 from airflow_provider_mirakl.api.documents import MAX_PERIOD, VARIANTS, list_documents
@@ -38,6 +38,7 @@ from airflow_provider_mirakl.api.orders import list_orders
 from airflow_provider_mirakl.api.paging import PageWalk
 from airflow_provider_mirakl.api.products import list_imports
 from airflow_provider_mirakl.api.steps import Steps, send
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.jobs.table import JOBS, evaluate
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
+from airflow_provider_mirakl.api.values import in_utc
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklInputError, Problem, counted
 from airflow_provider_mirakl.files.csv_table import open_table
 from airflow_provider_mirakl.files.storage import StoragePath, unreadable
@@ -116,11 +117,12 @@ def moment(value: Any) -> str:
     """A time with its time zone, as ISO 8601 in UTC."""
     try:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        utc = in_utc(found) if found.tzinfo is not None else None
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+        utc = None
+    if utc is None:
         raise ValueError("must be a date-time with its time zone, such as 2026-01-31T10:00:00Z")
-    return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return utc.isoformat().replace("+00:00", "Z")
 
 
 def paths(value: Any) -> list[str]:

@@ -7,11 +7,12 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import BinaryIO, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_mirakl.api.secrets import SEARCHED, fit_to_show, is_plain
+from airflow_provider_mirakl.api.values import in_utc
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
 
 T = TypeVar("T")
@@ -334,23 +335,17 @@ def comma(values: Iterable[str | int] | None) -> str | None:
 def moment(value: datetime | None) -> str | None:
     """A date-time parameter in UTC, as Mirakl writes its own. Source: :ref:`conventions <facts-conventions>`.
 
-    :raises MiraklInputError: for a date-time without a time zone.
+    :raises MiraklInputError: for a date-time without a time zone, or that is out of range in UTC.
     """
     if value is None:
         return None
     if value.tzinfo is None:
         raise MiraklInputError(f"{value.isoformat()} has no time zone; add one, such as UTC")
-    utc = value.astimezone(UTC).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
-    return utc.replace("+00:00", "Z")
-
-
-def moment_of(text: object) -> datetime | None:
-    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+        utc = in_utc(value).isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    except ValueError as error:
+        raise MiraklInputError(str(error)) from None
+    return utc.replace("+00:00", "Z")
 
 
 def _word(value: str | int) -> str:

@@ -21,7 +21,6 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any, Literal
@@ -29,6 +28,7 @@ from zlib import crc32
 
 import msgspec
 
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.catalog.plan import Plan, read_chunk
 from airflow_provider_mirakl.catalog.rows import dump
 from airflow_provider_mirakl.files.notes import NoteKind
@@ -359,4 +359,5 @@ def _number(value: Any) -> Decimal | None:
 def _same_moment(sent: str, shown: str) -> bool:
     if not (_MOMENT.match(sent) and _MOMENT.match(shown)):
         return False
-    return datetime.fromisoformat(sent) == datetime.fromisoformat(shown)
+    moment = moment_of(sent)
+    return moment is not None and moment == moment_of(shown)

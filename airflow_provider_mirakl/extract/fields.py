@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
+
+from airflow_provider_mirakl.api.values import moment_of
 
 FieldType: TypeAlias = "str | Mapping[str, FieldType] | list[FieldType]"
 Fields: TypeAlias = Mapping[str, FieldType]
@@ -192,15 +193,6 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def moment_in(value: Any) -> datetime | None:
-    """A time as Mirakl writes it; ``None`` if it cannot be parsed."""
-    try:
-        found = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
 def _money(value: Any) -> Decimal | None:
     """Six decimals, more than any currency has. In Mirakl's samples amounts are numbers or strings."""
     try:
@@ -212,7 +204,7 @@ def _money(value: Any) -> Decimal | None:
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # an integer beyond 1e308
         return None
 
 
@@ -226,7 +218,7 @@ def _integer(value: Any) -> int | None:
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "text": _text,
     "json": _json,
-    "moment": moment_in,
+    "moment": moment_of,
     "money": _money,
     "number": _number,
     "integer": _integer,

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_provider_mirakl.api.call import Json, Params
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
-from airflow_provider_mirakl.extract.fields import moment_in
 
 PAGE_SIZE = 100
 """Rows that a page is asked for, where the user asks for no other number."""
@@ -66,7 +66,7 @@ class OffsetPage:
         """
         if self.offset == 0 or not recent.isdisjoint(ids):
             return True
-        begins = moment_in(self.items[0].get(self.sorted_by)) if self.items else None
+        begins = moment_of(self.items[0].get(self.sorted_by)) if self.items else None
         if begins is None or edge is None:
             return False
         return begins > edge if self._descending else begins < edge
@@ -76,7 +76,7 @@ class OffsetPage:
 
         :param before: the edge before it.
         """
-        found = [before, *(moment_in(row.get(self.sorted_by)) for row in self.items)]
+        found = [before, *(moment_of(row.get(self.sorted_by)) for row in self.items)]
         moments = [moment for moment in found if moment is not None]
         return (min if self._descending else max)(moments, default=None)
 

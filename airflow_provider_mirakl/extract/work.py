@@ -30,8 +30,9 @@ import msgspec
 
 from airflow_provider_mirakl.api.call import Call, Json, Page, Params
 from airflow_provider_mirakl.api.steps import OnlyReads
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklReplyError
-from airflow_provider_mirakl.extract.fields import Row, moment_in
+from airflow_provider_mirakl.extract.fields import Row
 from airflow_provider_mirakl.extract.listings import Listing
 from airflow_provider_mirakl.extract.offsets import MOST_RETURNS, OffsetPage
 from airflow_provider_mirakl.extract.scope import BEGAN, Began, Scope
@@ -307,7 +308,7 @@ class ExtractWork(OnlyReads):
     def _take(self, result: Page[dict[str, Json]], rows: list[Row], at: datetime) -> None:
         progress = self._progress
         if not progress.pages and self._listing.newest_first:
-            moments = [found for row in result.items if (found := moment_in(row.get(self._listing.updated)))]
+            moments = [found for row in result.items if (found := moment_of(row.get(self._listing.updated)))]
             progress.newest = max(moments, default=None)
         self._remember(result.items)
         ids, page = self._ids(result), self._by_offset(result)
@@ -344,7 +345,7 @@ class ExtractWork(OnlyReads):
         delivered = self._progress.before
         recent = set(self._progress.recent)
         for row in items:
-            row_id, changed = str(row.get(self._listing.id)), moment_in(row.get(self._listing.updated))
+            row_id, changed = str(row.get(self._listing.id)), moment_of(row.get(self._listing.updated))
             if self._window.ends is not None and changed is not None and changed >= self._window.ends:
                 continue
             if row_id in recent or delivered.get(row_id) == digest(row):
@@ -360,7 +361,7 @@ class ExtractWork(OnlyReads):
         if self._window.watermark is None or newest is None:
             return
         for row in items:
-            changed = moment_in(row.get(self._listing.updated))
+            changed = moment_of(row.get(self._listing.updated))
             if str(row.get(self._listing.id)) in recent:
                 continue
             if changed is not None and changed >= newest - self._window.overlap - PRECISION:

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-from airflow_provider_mirakl.api.call import moment_of
 from airflow_provider_mirakl.api.caller import Caller
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.jobs.book import Entry, Open
 from airflow_provider_mirakl.jobs.table import JobId, JobKind, Status, evaluate
 

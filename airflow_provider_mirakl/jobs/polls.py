@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_mirakl.api.call import Call, Json, moment_of
+from airflow_provider_mirakl.api.call import Call, Json
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.steps import Send
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import one_of
 from airflow_provider_mirakl.jobs.table import JOBS, JobId, JobKind, Status, evaluate
 from airflow_provider_mirakl.jobs.waiting import Poll

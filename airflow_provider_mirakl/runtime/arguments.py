@@ -32,13 +32,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from math import isfinite
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast, get_args, overload
 
-from airflow_provider_mirakl.api.values import Role, numeric_id
+from airflow_provider_mirakl.api.values import Role, in_utc, numeric_id
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError, one_of, words_of
 from airflow_provider_mirakl.files.values import Frame, check_path, is_nothing, read_structure
 from airflow_provider_mirakl.runtime.explaining import explain, explaining
@@ -430,7 +430,8 @@ class Moment(Argument[datetime]):
         moment = datetime.fromisoformat(value.strip()) if isinstance(value, str) else value
         if not isinstance(moment, datetime):
             raise TypeError
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        utc = in_utc(moment)  # an error, if there is none
+        return utc if moment.tzinfo is None else moment
 
 
 class Id(Argument[int]):

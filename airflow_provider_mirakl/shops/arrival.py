@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_mirakl.api.call import Call, moment_of
+from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, list_documents
 from airflow_provider_mirakl.api.steps import Steps, send
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 log = logging.getLogger("airflow_provider_mirakl.documents")

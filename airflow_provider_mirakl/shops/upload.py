@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
-from airflow_provider_mirakl.api.call import Part, moment_of
+from airflow_provider_mirakl.api.call import Part
 from airflow_provider_mirakl.api.documents import (
     MAX_DOCUMENTS,
     DocumentType,
@@ -22,6 +22,7 @@ from airflow_provider_mirakl.api.documents import (
     mime_type,
     upload_documents,
 )
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklReplyError,

@@ -27,12 +27,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_mirakl._compat import HAS_EVENT_TRIGGERS, BaseEventTrigger
+from airflow_provider_mirakl.api.values import in_utc
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 
 if TYPE_CHECKING:
@@ -287,9 +288,8 @@ def _iso(moment: datetime | str | None) -> str | None:
         return None
     try:
         found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-        aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        return in_utc(found).isoformat()
     except (ValueError, AttributeError):
         raise MiraklConfigurationError(
             f"since must be a date-time such as 2026-01-31T10:00:00Z, not {moment!r}", field="since"
         ) from None
-    return aware.astimezone(UTC).isoformat()

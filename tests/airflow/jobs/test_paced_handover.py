@@ -150,7 +150,9 @@ def test_a_worker_without_the_state_of_its_plan_says_so(worker, mirakl_sandbox, 
         return fire(trigger)
 
     monkeypatch.setattr(task, "fire", losing)
-    with pytest.raises(MiraklMissingFileError, match=r"state has no state\.json, although this sync was planned"):
+    with pytest.raises(
+        MiraklMissingFileError, match=r"state has no state\.json, although this sync was planned"
+    ):
         task.run()
     assert statuses(mirakl_sandbox) == {}
 

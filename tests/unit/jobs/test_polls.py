@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.api.call import Page, moment_of
+from airflow_provider_mirakl.api.call import Page
 from airflow_provider_mirakl.api.steps import drive
+from airflow_provider_mirakl.api.values import moment_of
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.jobs.polls import JobQuestion, jobs_ended, jobs_or_newest_ended
 
@@ -234,10 +235,10 @@ def test_with_ids_no_listing_is_read() -> None:
     [
         ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00+00:00"),
         ("2026-11-20T12:00:00", "2026-11-20T12:00:00+00:00"),
-        ("2026-11-20T12:00:00+02:00", "2026-11-20T12:00:00+02:00"),
+        ("2026-11-20T12:00:00+02:00", "2026-11-20T10:00:00+00:00"),
     ],
 )
-def test_a_time_without_a_zone_is_utc(text: str, moment: str) -> None:
+def test_a_time_is_in_utc_with_and_without_a_zone(text: str, moment: str) -> None:
     found = moment_of(text)
     assert found is not None
     assert found.isoformat() == moment
