@@ -112,11 +112,12 @@ class Open(msgspec.Struct):
     """A submission that a task is about to send, or has sent, and whose job it does not know.
 
     :param owner: the task instance.
-    :param at: when, in seconds since the epoch.
+    :param at: when, in seconds since the epoch, by the clock of its machine.
     :param span: seconds after ``at`` within which it may have been sent, if the exact time is not known.
     :param shop_id: for which shop; ``None`` for the key's own.
     :param lines: lines of its input, if they are counted.
     :param lost: whether the reply was lost. Else its id will soon be known.
+    :param clock: seconds that Mirakl's clock is ahead of that machine's, if a reply showed it.
     """
 
     owner: str
@@ -125,6 +126,7 @@ class Open(msgspec.Struct):
     shop_id: int | None = None
     lines: int | None = None
     lost: bool = False
+    clock: float | None = None
 
 
 OPEN = NoteKind(

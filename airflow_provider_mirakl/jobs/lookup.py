@@ -41,6 +41,9 @@ BEFORE = timedelta(minutes=1)
 AFTER = timedelta(minutes=15)
 """How long an upload may take. P41 is permitted every 15 minutes, so a later import is a different one."""
 
+UNKNOWN_CLOCK = timedelta(hours=1)
+"""How much the clock of another task's machine may differ from Mirakl's, if it has not noted by how much."""
+
 Place = Literal["proven", "pending", "possible"]
 """A field of :class:`Finding`."""
 
@@ -113,7 +116,7 @@ def find_submission(
         )
         if created is not None and first <= created <= latest and not differs:
             place = _place(kind, status, lines)
-            fitting = [rival for rival in rivals if _may_be(rival, caller, created, lines, clock)]
+            fitting = [rival for rival in rivals if _may_be(rival, caller, created, lines)]
             if (
                 place == "proven" and fitting
             ):  # tasks that have both lost their reply would wait for each other
@@ -127,12 +130,18 @@ def find_submission(
     return Finding(pending=(*proven, *pending))
 
 
-def _may_be(rival: Open, caller: Caller, created: datetime, lines: int | None, clock: float) -> bool:
-    """Whether a job with as many lines as ours may be the one that another task has sent."""
-    first = datetime.fromtimestamp(rival.at + clock, UTC) - BEFORE
-    latest = datetime.fromtimestamp(rival.at + rival.span + clock, UTC) + AFTER
-    alike = rival.shop_id == caller.shop_id and (None in (rival.lines, lines) or rival.lines == lines)
-    return alike and first <= created <= latest
+def _may_be(rival: Open, caller: Caller, created: datetime, lines: int | None) -> bool:
+    """Whether a job with as many lines as ours may be the one that another task has sent.
+
+    Its time is by the clock of another machine. The shop of a key may be one that the other task has named.
+    """
+    at = datetime.fromtimestamp(rival.at + (rival.clock or 0.0), UTC)
+    unsure = UNKNOWN_CLOCK if rival.clock is None else timedelta()
+    alike = [(rival.shop_id, caller.shop_id), (rival.lines, lines)]
+    return (
+        all(None in pair or pair[0] == pair[1] for pair in alike)
+        and at - BEFORE - unsure <= created <= at + timedelta(seconds=rival.span) + AFTER + unsure
+    )
 
 
 def _place(kind: JobKind, status: Status, lines: int | None) -> Place | None:

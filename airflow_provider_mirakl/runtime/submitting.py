@@ -91,7 +91,9 @@ class Claims:
         :param lost: whether its reply was lost.
         """
         try:
-            self._open(index).write(Open(self._owner, entry.at, entry.span, shop_id, lines, lost))
+            self._open(index).write(
+                Open(self._owner, entry.at, entry.span, shop_id, lines, lost, entry.clock)
+            )
         except MiraklError as error:
             self._log.warning("%s Other tasks cannot see that this one submits a job.", error)
 
@@ -372,13 +374,15 @@ class Submitter:
     def _find(self, entry: Entry) -> Finding:
         """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
         lines = self.lines() if entry.items is None else entry.items
-        index = self.book.entries.index(entry)
+        index, search = self.book.entries.index(entry), self.search
         self.claims.intend(index, entry, self.caller.shop_id, lines, lost=True)
-        search = self.search
         search.looking_since = search.looking_since or time.time()
         end = search.looking_since + self.longest_search
         while True:
+            known = entry.clock
             statuses, clock = self._listed(entry, end)
+            if entry.clock != known:
+                self.claims.intend(index, entry, self.caller.shop_id, lines, lost=True)
             search.looks += 1
             ids = [job_id for status in statuses if isinstance(job_id := status.get("import_id"), int | str)]
             rivals = self.claims.rivals

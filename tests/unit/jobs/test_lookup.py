@@ -66,6 +66,13 @@ def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, f
         ({"lines": 5}, [status(1)], Finding(pending=(1,))),
         ({"lines": 4, "lost": True}, [status(1)], Finding(proven=1)),
         ({"shop_id": 2001}, [status(1)], Finding(proven=1)),
+        ({"shop_id": None}, [status(1)], Finding(pending=(1,))),
+        ({"at": NOW.timestamp() - 600, "clock": 600.0}, [status(1)], Finding(pending=(1,))),
+        ({"at": NOW.timestamp() + 600, "clock": -600.0}, [status(1)], Finding(pending=(1,))),
+        ({"clock": 61.0}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() + 600, "clock": None}, [status(1)], Finding(pending=(1,))),
+        ({"at": NOW.timestamp() + 3661, "clock": None}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() - 4501, "clock": None}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() + 61}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() - 901}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() - 901, "span": 2}, [status(1)], Finding(pending=(1,))),
@@ -76,8 +83,16 @@ def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, f
     ],
 )
 def test_a_job_that_another_task_may_have_sent_is_not_taken(rival, statuses, found):
-    rival = Open(**{"owner": "another", "at": NOW.timestamp(), "shop_id": 2000} | rival)
+    rival = Open(**{"owner": "another", "at": NOW.timestamp(), "shop_id": 2000, "clock": 0.0} | rival)
     assert find(statuses, rivals=[rival]) == found
+
+
+def test_the_clock_of_this_machine_says_nothing_of_the_time_of_another():
+    """This one is ten minutes behind Mirakl's, the other one is not."""
+    entry = Entry("abc123def456", NOW.timestamp() - 600)
+    rival = Open("another", NOW.timestamp(), shop_id=2000, clock=0.0)
+    options = {"lines": 5, "clock": 600.0, "rivals": [rival]}
+    assert find_submission(PRODUCT_IMPORT, [status(1)], entry, OPERATOR, **options) == Finding(pending=(1,))
 
 
 def listed(job_id, state="COMPLETE", read=5, **more):
