@@ -21,7 +21,8 @@ The same request is never sent again to learn the id, although Mirakl recognizes
 is on its way, and Mirakl would then start another one.
 
 Ids that another task has noted as its own never fit. All times are by Mirakl's clock, as shown in its
-replies.
+replies. If no reply was shown to the machine that has sent the submission, and another one searches, its clock is not
+known: what fits only with a difference of :data:`UNKNOWN_CLOCK` is then not decided either.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ BEFORE = timedelta(minutes=1)
 AFTER = timedelta(minutes=15)
 """How long an upload may take. P41 is permitted every 15 minutes, so a later import is a different one."""
 
-UNKNOWN_CLOCK = timedelta(hours=1)
-"""How much the clock of another task's machine may differ from Mirakl's, if it has not noted by how much."""
+UNKNOWN_CLOCK = timedelta(minutes=10)
+"""How much the clock of another machine may differ from Mirakl's, if it has not noted by how much."""
+
+SURE = timedelta()
 
 Place = Literal["proven", "pending", "possible"]
 """A field of :class:`Finding`."""
@@ -67,12 +70,13 @@ class Finding:
         return self.proven is None and not (self.pending or self.possible)
 
 
-def earliest(entry: Entry, clock: float = 0.0) -> datetime:
+def earliest(entry: Entry, clock: float = 0.0, unsure: timedelta = SURE) -> datetime:
     """The time from which to list, by Mirakl's clock.
 
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
+    :param unsure: see :func:`find_submission`.
     """
-    return datetime.fromtimestamp(entry.at + clock, UTC) - BEFORE
+    return datetime.fromtimestamp(entry.at + clock, UTC) - BEFORE - unsure
 
 
 def find_submission(
@@ -86,6 +90,7 @@ def find_submission(
     taken: Collection[JobId] = (),
     rivals: Collection[Open] = (),
     clock: float = 0.0,
+    unsure: timedelta = SURE,
 ) -> Finding:
     """Find a submission among the jobs that Mirakl lists.
 
@@ -98,6 +103,8 @@ def find_submission(
     :param taken: ids known to be other submissions.
     :param rivals: submissions of other tasks whose job is not known either. It may be the one that fits.
     :param clock: seconds that Mirakl's clock is ahead of this machine's.
+    :param unsure: how much the clock of the machine that has noted the intent may differ from this machine's. A job
+        that only fits then may be the one, and may not.
     """
     first = earliest(entry, clock)
     latest = datetime.fromtimestamp(entry.at + entry.span + clock, UTC) + AFTER
@@ -114,8 +121,10 @@ def find_submission(
         differs = any(
             value is not None and status.get(name) not in (None, value) for name, value in alike.items()
         )
-        if created is not None and first <= created <= latest and not differs:
+        if created is not None and first - unsure <= created <= latest + unsure and not differs:
             place = _place(kind, status, lines)
+            if place == "proven" and not first <= created <= latest:
+                place = "possible"
             fitting = [rival for rival in rivals if _may_be(rival, caller, created, lines)]
             if (
                 place == "proven" and fitting
@@ -136,7 +145,7 @@ def _may_be(rival: Open, caller: Caller, created: datetime, lines: int | None) -
     Its time is by the clock of another machine. The shop of a key may be one that the other task has named.
     """
     at = datetime.fromtimestamp(rival.at + (rival.clock or 0.0), UTC)
-    unsure = UNKNOWN_CLOCK if rival.clock is None else timedelta()
+    unsure = UNKNOWN_CLOCK if rival.clock is None else SURE
     alike = [(rival.shop_id, caller.shop_id), (rival.lines, lines)]
     return (
         all(None in pair or pair[0] == pair[1] for pair in alike)

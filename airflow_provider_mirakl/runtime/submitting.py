@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ from airflow_provider_mirakl.files.notes import Note
 from airflow_provider_mirakl.files.paths import folder_below
 from airflow_provider_mirakl.files.storage import StoragePath
 from airflow_provider_mirakl.jobs.book import CLAIM, OPEN, Claim, Entry, JobBook, Open
-from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
+from airflow_provider_mirakl.jobs.lookup import SURE, UNKNOWN_CLOCK, Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import JobId, JobKind
 from airflow_provider_mirakl.runtime.choices import OnUnclear
 from airflow_provider_mirakl.triggers.poll import dump_error, load_error
@@ -210,7 +210,7 @@ class Submitter:
             return self._send(index, call, items)
         if known.phase != "intent":
             return None
-        if self._resolve(known) == "adopted":
+        if self._resolve(known, unsure=UNKNOWN_CLOCK if known.clock is None else SURE) == "adopted":
             return None
         # Two replies were lost in this try, and the task left the worker in the meantime.
         if self.search.lost > 1 and self.search.error is not None:
@@ -327,15 +327,16 @@ class Submitter:
             self.log.info("Its products are product import %s.", products)
         return products
 
-    def _resolve(self, entry: Entry) -> Resolved:
+    def _resolve(self, entry: Entry, *, unsure: timedelta = SURE) -> Resolved:
         """Resolve an uncertain submission.
 
+        :param unsure: how much the clock of the machine that made it may differ from this one's.
         :return: ``adopted``: its job was found and noted. ``send``: it was not accepted, or a second one is harmless.
         :raises MiraklUnclearSubmissionError: a user must decide.
         """
         kind = self.kind
         if self._searches:
-            finding = self._find(entry)
+            finding = self._find(entry, unsure)
             if finding.proven is not None:
                 self.log.warning(
                     "Mirakl lists %s %s, which is the one that was sent; waiting for it.",
@@ -371,7 +372,7 @@ class Submitter:
             final=True,
         )
 
-    def _find(self, entry: Entry) -> Finding:
+    def _find(self, entry: Entry, unsure: timedelta) -> Finding:
         """Search Mirakl's list for a submission. The list may lag, and shows lines only once they are read."""
         lines = self.lines() if entry.items is None else entry.items
         index, search = self.book.entries.index(entry), self.search
@@ -380,7 +381,7 @@ class Submitter:
         end = search.looking_since + self.longest_search
         while True:
             known = entry.clock
-            statuses, clock = self._listed(entry, end)
+            statuses, clock = self._listed(entry, end, unsure)
             if entry.clock != known:
                 self.claims.intend(index, entry, self.caller.shop_id, lines, lost=True)
             search.looks += 1
@@ -389,7 +390,7 @@ class Submitter:
             taken = {*self.book.known_ids, *(job_id for job_id in ids if self.claims.is_taken(job_id))}
             finding = find_submission(
                 self.kind, statuses, entry, self.caller, lines=lines, mode=self.mode, taken=taken, rivals=rivals,
-                clock=clock,
+                clock=clock, unsure=unsure,
             )  # fmt: skip
             if finding.pending and time.time() < end:
                 if search.looks == 1:
@@ -403,15 +404,16 @@ class Submitter:
                 search.looks, search.looking_since = 0, None
                 return finding
 
-    def _listed(self, entry: Entry, end: float) -> tuple[list[dict[str, Any]], float]:
+    def _listed(self, entry: Entry, end: float, unsure: timedelta) -> tuple[list[dict[str, Any]], float]:
         """Mirakl's list since a submission, and how far Mirakl's clock is ahead.
 
         :param end: when the search ends, in seconds since the epoch.
+        :param unsure: how much the clock of the machine that made the submission may differ from this one's.
         """
         assert self.kind.listing is not None  # noqa: S101 - asked before
         while True:
-            clock = entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
-            listing = self.kind.listing(self.caller, earliest(entry, clock), ())
+            is_known, clock = self.client.clock_offset is not None, self._ahead(entry)
+            listing = self.kind.listing(self.caller, earliest(entry, clock, unsure), ())
             if (seconds := self._until_look(listing, end)) > 0:
                 self.log.info(
                     "Looking into Mirakl's list again at %s; the search ends at about %s",
@@ -423,12 +425,13 @@ class Submitter:
                 pages = self.client.pages(listing, max_wait=self.max_wait, later=LONGEST_WAIT)
                 statuses = [status for page in pages for status in page.items]
             except (MiraklNotYetError, MiraklRateLimitError) as wait:
-                self._note_clock(entry)
+                self._note_clock(entry, unsure)
                 if time.time() > end:
                     raise
                 self.postpone(wait)
                 continue
-            if self._note_clock(entry) and abs((entry.clock or 0.0) - clock) > CLOCK_TOLERANCE:
+            self._note_clock(entry, unsure)
+            if not is_known and abs(self._ahead(entry) - clock) > CLOCK_TOLERANCE:
                 continue  # only this reply showed Mirakl's clock, so the list was read from the wrong time
             return statuses, clock
 
@@ -437,16 +440,18 @@ class Submitter:
         permitted = self.client.next_permitted(listing.operation, listing.paced_by)
         return max(permitted, min(permitted * min(self.search.looks, 5), end - time.time()))
 
-    def _note_clock(self, entry: Entry) -> bool:
-        """Note how far Mirakl's clock is ahead of this machine's, whose time the entry has; true if that was not known.
+    def _ahead(self, entry: Entry) -> float:
+        """Seconds that Mirakl's clock is ahead of the time that the entry has, as far as that is known."""
+        return entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
+
+    def _note_clock(self, entry: Entry, unsure: timedelta) -> None:
+        """Note how far Mirakl's clock is ahead of this machine's, if the entry has its time.
 
         The next look may be made on another machine.
         """
-        if entry.clock is not None or self.client.clock_offset is None:
-            return False
-        entry.clock = self.client.clock_offset
-        self.book.save()
-        return True
+        if entry.clock is None and not unsure and self.client.clock_offset is not None:
+            entry.clock = self.client.clock_offset
+            self.book.save()
 
 
 def _unpaced(call: Call[Any]) -> Call[Any]:

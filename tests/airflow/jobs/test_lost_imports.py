@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +97,24 @@ def test_an_import_of_a_killed_try_that_has_ended_is_found(
     killed_before_the_note(task, monkeypatch)
     mirakl_sandbox.advance(3600)
     assert again(task)["job_ids"] == imports(mirakl_sandbox)
+    assert len(mirakl_sandbox.journal("OF01")) == 1
+
+
+@pytest.mark.parametrize("ahead", [300, -1200])
+def test_an_import_of_a_try_killed_on_a_machine_with_another_clock_is_not_sent_again(
+    importing: Importing, mirakl_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """It was killed before a reply had shown Mirakl's clock; the retry, on another machine, cannot know by how much."""
+    mirakl_sandbox.world.settings.queue_seconds = mirakl_sandbox.world.settings.run_seconds = 0
+    task = importing()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "airflow_provider_mirakl.jobs.book.time", SimpleNamespace(time=lambda: time.time() + ahead)
+        )
+        killed_before_the_note(task, monkeypatch)
+    with pytest.raises(MiraklUnclearSubmissionError, match="may be any of") as caught:
+        again(task)
+    assert list(caught.value.candidates) == imports(mirakl_sandbox)
     assert len(mirakl_sandbox.journal("OF01")) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.jobs.book import Entry, Open
-from airflow_provider_mirakl.jobs.lookup import Finding, earliest, find_submission
+from airflow_provider_mirakl.jobs.lookup import UNKNOWN_CLOCK, Finding, earliest, find_submission
 from airflow_provider_mirakl.jobs.table import OFFER_IMPORT, PRODUCT_IMPORT
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -71,8 +71,8 @@ def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, f
         ({"at": NOW.timestamp() + 600, "clock": -600.0}, [status(1)], Finding(pending=(1,))),
         ({"clock": 61.0}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() + 600, "clock": None}, [status(1)], Finding(pending=(1,))),
-        ({"at": NOW.timestamp() + 3661, "clock": None}, [status(1)], Finding(proven=1)),
-        ({"at": NOW.timestamp() - 4501, "clock": None}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() + 661, "clock": None}, [status(1)], Finding(proven=1)),
+        ({"at": NOW.timestamp() - 1501, "clock": None}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() + 61}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() - 901}, [status(1)], Finding(proven=1)),
         ({"at": NOW.timestamp() - 901, "span": 2}, [status(1)], Finding(pending=(1,))),
@@ -85,6 +85,22 @@ def test_created_then_for_that_shop_by_that_way_and_with_these_lines(statuses, f
 def test_a_job_that_another_task_may_have_sent_is_not_taken(rival, statuses, found):
     rival = Open(**{"owner": "another", "at": NOW.timestamp(), "shop_id": 2000, "clock": 0.0} | rival)
     assert find(statuses, rivals=[rival]) == found
+
+
+@pytest.mark.parametrize(
+    ("statuses", "found"),
+    [
+        ([status(1, -9)], Finding(possible=(1,))),
+        ([status(1, 24)], Finding(possible=(1,))),
+        ([status(1, -9, read=4)], Finding(pending=(1,))),
+        ([status(1, -9, read=6)], Finding()),
+        ([status(1), status(2, -9)], Finding(possible=(1, 2))),
+        ([status(1)], Finding(proven=1)),
+        ([status(1, -11.1), status(2, 25.1)], Finding()),
+    ],
+)
+def test_what_fits_only_if_the_clock_of_the_other_machine_differs_is_not_decided(statuses, found):
+    assert find(statuses, unsure=UNKNOWN_CLOCK) == found
 
 
 def test_the_clock_of_this_machine_says_nothing_of_the_time_of_another():
