@@ -107,7 +107,7 @@ def taxes(value: Any) -> list[Row]:
             }
             for tax in found
         ]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(
             'must be a list such as [{"code": "VAT", "amount": {"amount": 1.5, "currency": "EUR"}}]'
         ) from None
@@ -129,7 +129,7 @@ def paths(value: Any) -> list[str]:
     """Paths of files: a list, its JSON, or one path."""
     try:
         found = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     found = [found] if isinstance(found, str) else found
     if not isinstance(found, list) or not all(isinstance(path, str) and path for path in found):
@@ -198,7 +198,7 @@ def read_file(path: StoragePath) -> list[Any]:
             return list(json.loads(content))
         # str.splitlines would also split at characters that JSON allows in a text, such as U+2028.
         return [json.loads(line) for line in content.split("\n") if line.strip()]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
 
 

@@ -146,7 +146,7 @@ def _read(path: StoragePath) -> Mapping[str, Any] | None:
     """CM23; ``None`` if it is empty, or not from Mirakl. The job is done anyway."""
     try:
         report = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return report if isinstance(report, Mapping) else None
 

@@ -275,7 +275,7 @@ class MiraklRequestOperator(PacedOperator):
             )
         try:
             body: Any = json.loads(reply.body) if reply.body else None
-        except ValueError:
+        except (ValueError, RecursionError):
             body = reply.body.decode("utf-8", "replace")
         return {"status": reply.status, "body": body}
 

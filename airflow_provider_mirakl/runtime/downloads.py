@@ -204,7 +204,7 @@ def _list_of(piece: Path, items: str | None) -> str | None:
         return None
     try:
         first = json.loads(head)
-    except ValueError:  # pretty-printed, or longer than the head
+    except (ValueError, RecursionError):  # pretty-printed, longer than the head, or nested too deep
         return items
     return items if isinstance(first, dict) and items in first else None
 

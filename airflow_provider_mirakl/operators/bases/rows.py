@@ -169,7 +169,7 @@ class RowsJobOperator(CheckedJobOperator):
         """
         try:
             item = json.loads(row)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return [Problem(f"is not JSON: {error}")]
         faults = self.check(item)
         if faults or (identity := self.identity(item)) is None:
