@@ -27,11 +27,11 @@ PERIODS = ("ALL_SINCE_BEGINNING", "LAST_MONTH", "LAST_THREE_MONTHS", "LAST_SIX_M
 MAX_RECYCLING_POLICY = 5000
 MAX_PRODUCER_IDENTIFIERS = 50
 
-A01 = Operation("A01", "GET", "/api/account", replay=True, interval=ONCE_A_DAY)
-A02 = Operation("A02", "PUT", "/api/account", replay=True, interval=ONCE_A_DAY)
+A01 = Operation("A01", "GET", "/api/account", replay=True, interval=ONCE_A_DAY, personal=True)
+A02 = Operation("A02", "PUT", "/api/account", replay=True, interval=ONCE_A_DAY, personal=True)
 A21 = Operation("A21", "GET", "/api/account/statistics", replay=True, interval=ONCE_A_DAY)
 # Uncertain: the published files describe the answer of S20, but not its path or frequency.
-S20 = Operation("S20", "GET", "/api/shops", replay=True)
+S20 = Operation("S20", "GET", "/api/shops", replay=True, personal=True)
 
 NULLABLE: Mapping[str, bool | None] = {
     "address": False,

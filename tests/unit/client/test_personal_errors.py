@@ -1,4 +1,4 @@
-"""An error may repeat an order: no message about orders, returns or conversations quotes it."""
+"""An error may repeat an order: no message about orders, returns, conversations or shops quotes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.actions.book import failure_of
-from airflow_provider_mirakl.api import conversations, marketplace, orders, returns
+from airflow_provider_mirakl.api import conversations, marketplace, orders, returns, shops
 from airflow_provider_mirakl.api.call import Call, Operation, Reply, nothing
 from airflow_provider_mirakl.api.orders import LIST_ORDERS, REFUND_ORDER_LINES, get_action_status
 from airflow_provider_mirakl.api.shops import update_account
-from airflow_provider_mirakl.exceptions import MiraklApiError
+from airflow_provider_mirakl.exceptions import MiraklApiError, MiraklReplyError
 
 MARK = "Zyxwvutsson"
 EMAIL = f"{MARK}@example.com"
@@ -71,13 +71,26 @@ def test_what_mirakl_says_about_an_order_is_shown(bench: Any, server: Any, steps
 
 
 @pytest.mark.parametrize(
-    "module", [orders, returns, conversations, marketplace], ids=lambda module: module.__name__
+    "module", [orders, returns, conversations, marketplace, shops], ids=lambda module: module.__name__
 )
-def test_every_operation_about_customers_is_marked(module: ModuleType) -> None:
+def test_every_operation_about_people_is_marked(module: ModuleType) -> None:
     found = [one for one in vars(module).values() if isinstance(one, Operation)]
     missing = {one.code for one in found if not one.personal}
-    assert len(found) >= 5
-    assert missing <= {"TL03", "TL04"}, "they name transactions, not customers"
+    assert len(found) >= 4
+    assert missing <= {"TL03", "TL04", "A21"}, "they have transactions and figures, not people"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [shops.get_account(), update_account({"fax": None}), shops.list_shops()],
+    ids=lambda call: str(call.operation.code),
+)
+def test_no_reply_about_a_shop_is_quoted(call: Call[Any]) -> None:
+    """It has the name, the address and the bank account of a seller."""
+    for body in (f"<html>{MARK}, {EMAIL}</html>", json.dumps({"errors": f"of {MARK}", "shops": MARK})):
+        with pytest.raises(MiraklReplyError) as caught:
+            call.parse(Reply(call.operation.code, 200, {}, body.encode(), personal=call.operation.personal))
+        assert MARK not in str(caught.value)
 
 
 # --- what a 2xx says in words -------------------------------------------------------------------------------
