@@ -20,6 +20,7 @@ from airflow_provider_mirakl.api.call import (
     query,
 )
 from airflow_provider_mirakl.api.paging import offset_page
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import ApiFault, MiraklInputError, Problem, one_of
 
 ONCE_A_DAY = 86_400
@@ -156,14 +157,17 @@ def list_shops(
         raise MiraklInputError(f"page_size must be 1 to 100, not {page_size}")
     return Call(
         S20,
-        parse=lambda reply: offset_page(
+        parse=lambda reply: _with_ids(
             reply,
-            "shops",
-            lambda following: list_shops(
-                shop_ids=shop_ids, updated_since=updated_since, page_size=page_size, offset=following
+            offset_page(
+                reply,
+                "shops",
+                lambda following: list_shops(
+                    shop_ids=shop_ids, updated_since=updated_since, page_size=page_size, offset=following
+                ),
+                offset=offset,
+                page_size=page_size,
             ),
-            offset=offset,
-            page_size=page_size,
         ),
         params=query(
             shop_ids=comma(shop_ids),
@@ -172,6 +176,20 @@ def list_shops(
             offset=offset or None,
         ),
     )
+
+
+def id_of(shop: Mapping[str, Json]) -> int:
+    """The id of a shop that :func:`list_shops` listed."""
+    number = numeric_id(shop.get("shop_id"))
+    assert number is not None  # noqa: S101 - checked when the page was read
+    return number
+
+
+def _with_ids(reply: Reply, page: Page[dict[str, Json]]) -> Page[dict[str, Json]]:
+    for shop in page.items:
+        if numeric_id(shop.get("shop_id")) is None:
+            raise reply.unreadable("a number under 'shop_id' of every shop", shop.get("shop_id"))
+    return page
 
 
 def _paced_by(shop_id: int | None) -> str:
@@ -200,12 +218,14 @@ def _code_and_field(error: Mapping[str, Json]) -> tuple[str | None, str | None]:
     return (code if isinstance(code, str) else None), (field if isinstance(field, str) else None)
 
 
-def _faults_of(changes: Mapping[str, Any], unknown_fields: str) -> list[Problem]:
+def _faults_of(changes: Mapping[Any, Any], unknown_fields: str) -> list[Problem]:
     problems = []
     if not changes:
         problems.append(Problem("nothing to change; set at least one field"))
     for name, value in changes.items():
-        if name not in NULLABLE:
+        if not isinstance(name, str):
+            problems.append(Problem("is not a field of A02; names of fields are text", str(name)))
+        elif name not in NULLABLE:
             if unknown_fields == "reject":
                 problems.append(Problem("is not a field of A02; fix the name or leave it out", name))
         elif value is None:
@@ -227,6 +247,12 @@ def _faults_within(name: str, value: Any) -> list[Problem]:
         return [Problem(f"must be an ISO 3166 code of three letters such as FRA, not {value!r}", name)]
     if name in ("closed_from", "closed_to") and isinstance(value, datetime) and value.tzinfo is None:
         return [Problem("has no time zone; add one, such as UTC", name)]
+    if name == "channels":
+        return [
+            Problem(f"must be text, the code of a channel, not {type(code).__name__}", f"{name}[{place}]")
+            for place, code in enumerate(value)
+            if not isinstance(code, str)
+        ]
     if name == "producer_identifiers" and len(value) > MAX_PRODUCER_IDENTIFIERS:
         return [Problem(f"has {len(value)} entries; at most {MAX_PRODUCER_IDENTIFIERS} fit", name)]
     if name == "shop_additional_fields":

@@ -421,7 +421,7 @@ class MiraklUpdateShopOperator(StoringOperator):
             changes = json.loads(storage_path(given).read_bytes())
         except OSError as error:
             raise unreadable("changes", f"{given:.200}", error) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MiraklInputError(f"{self.changes} is not valid JSON ({error})") from None
         if not isinstance(changes, dict):
             raise MiraklInputError(f"{self.changes} does not contain a JSON object")
@@ -439,7 +439,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
         (``[core] max_map_length``). Templated.
     :param target: an NDJSON file for the complete shops as Mirakl returns them: a local path or
         object storage. They contain addresses: keep it private. Templated.
-    :return: the ids in Mirakl's order.
+    :return: the ids in Mirakl's order, each once: a shop may be listed on two pages if the list changes meanwhile.
 
     Source: :ref:`S20 <facts-s20>`.
     """
@@ -469,17 +469,18 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
 
     def execute(self, context: Context) -> list[int] | list[list[int]]:
         """Read every page."""
-        from airflow_provider_mirakl.api.shops import list_shops
+        from airflow_provider_mirakl.api.shops import id_of, list_shops
         from airflow_provider_mirakl.runtime.downloads import write_rows
 
         self.caller_of()
-        found: list[int] = []
+        listed: dict[int, None] = {}
 
         def shops(client: Client) -> Iterator[dict[str, Any]]:
             for page in client.pages(list_shops(updated_since=self.updated_since)):
                 for shop in page.items:
-                    if not self.states or shop.get("shop_state") in self.states:
-                        found.append(int(str(shop["shop_id"])))
+                    number = id_of(shop)
+                    if number not in listed and (not self.states or shop.get("shop_state") in self.states):
+                        listed[number] = None
                         yield shop
 
         with self.hook.get_conn() as client:
@@ -488,6 +489,7 @@ class MiraklListShopsOperator(MiraklInstanceOperator):
                     pass
             else:
                 write_rows(shops(client), self.target)
+        found = list(listed)
         self.log.info("%d shops", len(found))
         if self.group_size is None:
             return found
