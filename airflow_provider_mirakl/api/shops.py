@@ -210,6 +210,9 @@ def _update(reply: Reply) -> ShopUpdate:
         for error in reply.objects(reply.state().get("errors") or [], "under 'errors'")
     )
     updated = body.get("updated")
+    if not errors and not isinstance(updated, dict):
+        # Without either, it does not say whether anything was changed.
+        raise reply.unreadable("the shop under 'updated', or what is wrong under 'errors'", updated)
     return ShopUpdate(errors, updated if isinstance(updated, dict) else None)
 
 

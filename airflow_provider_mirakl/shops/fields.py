@@ -83,9 +83,13 @@ def not_shown(changes: Mapping[str, Any], account: Mapping[str, Any]) -> list[st
     missing = []
     for name, wanted in changes.items():
         shown = places if name == "address" else (places if name in _CONTACT else account).get(name)
-        if name == "shop_additional_fields":  # those that are not sent are not changed
-            wanted, shown = _by_code(wanted), _by_code(shown)
-        if not _shows(wanted, shown):
+        # A01 always has these two: without them it does not show that something was erased.
+        is_known = isinstance(contact, Mapping) if name == "address" or name in _CONTACT else True
+        if name == "shop_additional_fields":
+            is_known = isinstance(shown, list)
+            if wanted is not None:  # those that are not sent are not changed
+                wanted, shown = _by_code(wanted), _by_code(shown)
+        if not is_known or not _shows(wanted, shown):
             missing.append(name)
     return missing
 

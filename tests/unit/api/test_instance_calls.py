@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from airflow_provider_mirakl.api import catalog_manager, offers, products
+from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
 from airflow_provider_mirakl.api.call import Call, Multipart, Reply
 from airflow_provider_mirakl.api.caller import SHOP_FIELDS, Caller
 from airflow_provider_mirakl.exceptions import MiraklInputError, MiraklReplyError
@@ -183,3 +183,27 @@ def test_one_price_import_out_of_a_list() -> None:
     assert call.parse(Reply("PRI02", 200, {}, body))["status"] == "COMPLETE"
     with pytest.raises(MiraklReplyError, match="price import b"):
         call.parse(Reply("PRI02", 200, {}, b'{"data":[]}'))
+
+
+@pytest.mark.parametrize("shop", [{}, {"shop_id": None}, {"shop_id": "x"}, {"shop_id": 2000.5}])
+def test_a_listed_shop_without_an_id_is_an_error_of_this_package(shop: dict[str, Any]) -> None:
+    body = json.dumps({"shops": [{"shop_id": 2000}, shop], "total_count": 2}).encode()
+    with pytest.raises(MiraklReplyError, match="'shop_id' of every shop"):
+        shops.list_shops().parse(Reply("S20", 200, {}, body))
+    body = json.dumps({"shops": [{"shop_id": "2000"}], "total_count": 1}).encode()
+    assert [shops.id_of(shop) for shop in shops.list_shops().parse(Reply("S20", 200, {}, body)).items] == [
+        2000
+    ]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"errors": []}, {"errors": None, "updated": None}, {"message": "later"}]
+)
+def test_an_update_that_says_neither_what_changed_nor_what_is_wrong_is_not_a_success(
+    body: dict[str, Any],
+) -> None:
+    call = shops.update_account({"fax": None})
+    with pytest.raises(MiraklReplyError, match="'updated'"):
+        call.parse(Reply("A02", 200, {}, json.dumps(body).encode()))
+    assert call.parse(Reply("A02", 200, {}, b'{"updated": {}}')).errors == ()
+    assert call.parse(Reply("A02", 200, {}, b'{"errors": [{"code": "x"}]}')).updated is None

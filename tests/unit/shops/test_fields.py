@@ -34,6 +34,7 @@ ACCOUNT = {
         ({"shop_additional_fields": [{"code": "vat", "value": "FR1"}]}, []),
         ({"shop_additional_fields": [{"code": "vat", "value": None}]}, ["shop_additional_fields"]),
         ({"shop_additional_fields": [{"code": "gone", "value": None}]}, []),
+        ({"shop_additional_fields": None}, ["shop_additional_fields"]),
         ({"is_professional": True}, ["is_professional"]),
     ],
 )
@@ -44,3 +45,16 @@ def test_fields_that_a_shop_does_not_show(changes: dict[str, Any], missing: list
 @pytest.mark.parametrize("account", [{}, {"contact_informations": None}, {"contact_informations": []}])
 def test_an_account_without_contacts_shows_nothing(account: dict[str, Any]) -> None:
     assert not_shown({"email": "a@b.example"}, account) == ["email"]
+
+
+@pytest.mark.parametrize("name", ["fax", "web_site"])
+def test_an_account_without_contacts_does_not_show_that_one_was_erased(name: str) -> None:
+    assert not_shown({name: None, "address": {"phone": None}}, {}) == [name, "address"]
+
+
+def test_additional_fields_that_were_all_erased() -> None:
+    changes = {"shop_additional_fields": None}
+    assert not_shown(changes, {"shop_additional_fields": []}) == []
+    assert not_shown(changes, {}) == ["shop_additional_fields"]
+    erased = {"shop_additional_fields": [{"code": "vat", "value": None}]}
+    assert not_shown(erased, {}) == ["shop_additional_fields"]
