@@ -20,6 +20,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklConfigurationError,
     MiraklError,
+    words_of,
 )
 from airflow_provider_mirakl.hooks.metrics import AirflowMeter
 
@@ -72,7 +73,7 @@ class MiraklBaseHook(BaseHook):
         :raises MiraklConnectionDisabledError: the connection is disabled.
         :raises MiraklConfigurationError: with every problem of the connection.
         """
-        with self._existing():
+        with existing(self.conn_id, repr(self.conn_type), self.conn_name_attr):
             connection = self.get_connection(self.conn_id)
         extra = connection.extra_dejson
         for secret in _secrets(connection, extra):
@@ -138,7 +139,7 @@ class MiraklBaseHook(BaseHook):
         from airflow.providers.common.compat.connection import get_async_connection
 
         if "values" not in self.__dict__:
-            with self._existing():
+            with existing(self.conn_id, repr(self.conn_type), self.conn_name_attr):
                 connection = await get_async_connection(self.conn_id)
             extra = await read_extra(connection)
             for secret in _secrets(connection, extra):
@@ -163,9 +164,16 @@ class MiraklBaseHook(BaseHook):
             # Airflow's form tests under an id that it makes up.
             name = f"Connection {self.conn_id!r}"
             said = said.removeprefix(f"{name} cannot be used: ").replace(name, "The connection")
-            connection = self.get_connection(self.conn_id)
-            return False, hide(_secrets(connection, connection.extra_dejson), said)
+            return False, hide(self._known_secrets(), said)
         return True, " ".join(words)
+
+    def _known_secrets(self) -> list[str]:
+        """The secrets of the connection; none if it cannot be read."""
+        try:
+            connection = self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            return []
+        return _secrets(connection, connection.extra_dejson)
 
     def _one_per_key(self) -> Sequence[MiraklBaseHook]:
         """A hook for every key of the connection."""
@@ -191,26 +199,6 @@ class MiraklBaseHook(BaseHook):
                 connect_timeout=TEST_CONNECT_TIMEOUT,
             )
         )
-
-    @contextmanager
-    def _existing(self) -> Iterator[None]:
-        """Turn Airflow's word for a connection that is not there into one of this package's."""
-        try:
-            yield
-        except AirflowNotFoundException:
-            name = f"AIRFLOW_CONN_{self.conn_id.upper()}"
-            if name in os.environ:  # some versions of Airflow skip what they cannot read
-                raise MiraklConfigurationError(
-                    f"Connection {self.conn_id!r} cannot be used: Airflow skips {name}, because it cannot read it. Its "
-                    "extra must be a JSON object",
-                    field="extra",
-                    conn_id=self.conn_id,
-                ) from None
-            raise MiraklConfigurationError(
-                f"Connection {self.conn_id!r} does not exist; create one of type {self.conn_type!r} under Admin > "
-                f"Connections, or set {name}",
-                field=self.conn_name_attr,
-            ) from None
 
     def _read(self, connection: Connection, extra: Mapping[str, object]) -> ConnectionValues:
         from airflow_provider_mirakl.hooks.connections import ConnectionReader, read_connection
@@ -260,14 +248,42 @@ def _airflow_words() -> str:
     return f"airflow/{__version__}"
 
 
+@contextmanager
+def existing(conn_id: str, conn_type: str, field: str) -> Iterator[None]:
+    """Turn Airflow's word for a connection that is not there into one of this package's.
+
+    :param conn_id: the connection.
+    :param conn_type: the type that it must have, for the message.
+    :param field: the argument that names it.
+    """
+    try:
+        yield
+    except AirflowNotFoundException:
+        name = f"AIRFLOW_CONN_{conn_id.upper()}"
+        if name in os.environ:  # some versions of Airflow skip what they cannot read
+            raise MiraklConfigurationError(
+                f"Connection {conn_id!r} cannot be used: Airflow skips {name}, because it cannot read it. Its extra "
+                "must be a JSON object, its port a number, and its other values text. In a connection URI, write the "
+                "characters / ? # @ : [ ] of a key as %2F %3F %23 %40 %3A %5B %5D",
+                field="extra",
+                conn_id=conn_id,
+            ) from None
+        raise MiraklConfigurationError(
+            f"Connection {conn_id!r} does not exist; create one of type {conn_type} under Admin > Connections, or set "
+            f"{name}",
+            field=field,
+        ) from None
+
+
 def hook_of(conn_id: str, *, role: str | None = None) -> MiraklBaseHook:
     """The hook that fits a connection's type.
 
     :param conn_id: connection of type ``mirakl``, ``mirakl_connect`` or ``djust``.
     :param role: for ``mirakl``: whose key is wanted.
-    :raises MiraklConfigurationError: the connection is of another type.
+    :raises MiraklConfigurationError: the connection does not exist, or is of another type.
     """
-    conn_type = MiraklBaseHook.get_connection(conn_id).conn_type
+    with existing(conn_id, words_of(tuple(CONNECTION_TYPES)), "conn_id"):
+        conn_type = MiraklBaseHook.get_connection(conn_id).conn_type
     if conn_type not in CONNECTION_TYPES:
         raise MiraklConfigurationError(
             f"Connection {conn_id!r} cannot be used: conn_type: is {conn_type!r}; "

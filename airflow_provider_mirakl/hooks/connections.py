@@ -301,7 +301,7 @@ def secrets_of(connection: ConnectionFields, extra: Mapping[str, object]) -> lis
         account, at, _ = proxy.rpartition("://")[2].rpartition("@")
         password = account.partition(":")[2] if at else ""
         found += [password, unquote(password)]
-    return list(dict.fromkeys(secret for text in found for secret in (text, text.strip()) if secret))
+    return list(dict.fromkeys(secret for text in found for secret in (text, text.strip()) if secret.strip()))
 
 
 def read_connection(

@@ -8,6 +8,8 @@ import ssl
 
 import pytest
 
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError
+from airflow_provider_mirakl.hooks.base import hook_of
 from airflow_provider_mirakl.hooks.djust import DjustHook
 from airflow_provider_mirakl.hooks.mirakl import MiraklHook
 from airflow_provider_mirakl.hooks.mirakl_connect import MiraklConnectHook
@@ -336,3 +338,40 @@ class TestEveryType:
         assert not worked
         assert WRONG not in said
         assert "***" in said or status == 200
+
+
+@pytest.mark.parametrize("conn_type", HOOKS)
+def test_a_connection_that_does_not_exist(conn_type):
+    worked, said = HOOKS[conn_type]("nowhere").test_connection()
+    assert not worked
+    assert "The connection does not exist; create one of type" in said
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"mirakl://:{KEY}/more@a.example",
+        '{"conn_type": "mirakl", "host": "a.example", "password": 1234567890}',
+        '{"conn_type": "mirakl", "host": "a.example", "port": "abc"}',
+    ],
+)
+def test_a_connection_that_airflow_skips(monkeypatch, stored):
+    monkeypatch.setenv("AIRFLOW_CONN_SKIPPED", stored)
+    for works in (MiraklHook("skipped").test_connection(), (False, _of_any_type("skipped"))):
+        assert not works[0]
+        assert "Airflow skips AIRFLOW_CONN_SKIPPED" in works[1]
+        assert "its port a number, and its other values text" in works[1]
+        assert KEY not in works[1]
+
+
+def _of_any_type(conn_id):
+    with pytest.raises(MiraklConfigurationError) as caught:
+        hook_of(conn_id)
+    return str(caught.value)
+
+
+def test_a_key_of_spaces_is_empty_and_hides_no_words(connection):
+    fields = {"host": "https://a.example", "password": " ", "extra": {"front_api_key": " "}}
+    worked, said = MiraklHook(connection("spaces", conn_type="mirakl", **fields)).test_connection()
+    assert not worked
+    assert said.startswith("password: is empty; enter the API key or token")

@@ -143,7 +143,21 @@ def test_connections_that_cannot_be_used(sandbox, change, monkeypatch):
     assert "select one of mirakl" in finding.message
     (finding,) = preflight.check("nowhere")
     assert finding.status == "failed"
-    assert "nowhere" in finding.message
+    assert "Connection 'nowhere' does not exist; create one of type 'mirakl', " in finding.message
+
+
+def test_an_extra_that_nothing_reads_is_told(sandbox, change):
+    """A slip in a name leaves its field unset: the key would be used as a shop's, or in production."""
+    change(
+        "mirakl_shop",
+        extra={"shopid": 2001, "extra__mirakl__timeout": 30, "extra__mirakl__rol": "operator", "x": ""},
+    )
+    findings = [finding for finding in preflight.check("mirakl_shop") if "nothing reads" in finding.message]
+    assert [finding.status for finding in findings] == ["warning"]
+    assert findings[0].message.startswith(
+        "the extra contains rol, shopid, which nothing reads; the fields are role, "
+    )
+    assert not [one for one in preflight.check("mirakl_operator") if "nothing reads" in one.message]
 
 
 @pytest.mark.parametrize("extra", ['{"role": "operator"', "role=operator", "[1]"])
