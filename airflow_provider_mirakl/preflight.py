@@ -16,12 +16,14 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_mirakl.api import catalog_manager, offers, products, shops
 from airflow_provider_mirakl.api.caller import Caller
 from airflow_provider_mirakl.api.documents import list_documents
+from airflow_provider_mirakl.connection_types import CONNECTION_TYPES
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklConfigurationError,
     MiraklError,
     MiraklNotFoundError,
     MiraklPermissionError,
+    on_one_line,
 )
 from airflow_provider_mirakl.files.paths import folder_below, reach
 from airflow_provider_mirakl.files.storage import remove, write_bytes
@@ -203,6 +205,14 @@ def _settings(hook: MiraklBaseHook) -> Iterator[Finding]:
     words += [f"Mirakl client {values.client_specification_id}"] if values.client_specification_id else []
     words += [f"locales {', '.join(values.locales) or 'any'}", f"timeout {settings.timeout:g} s"]
     yield Finding("settings", "ok", "; ".join(words))
+    if values.unknown:
+        known = CONNECTION_TYPES[hook.conn_type]["conn-fields"]
+        named = ", ".join(on_one_line(f"{name:.50}") for name in values.unknown[:5])
+        yield Finding(
+            "settings",
+            "warning",
+            f"the extra contains {named}, which nothing reads; the fields are {', '.join(known)}",
+        )
     if settings.interval_factor < 1:
         yield Finding(
             "settings",

@@ -68,6 +68,7 @@ class ConnectionValues:
     :param shop_id: the shop, ``None`` for the user's default.
     :param client_specification_id: the Mirakl client configuration of DJUST, ``None`` lets DJUST resolve it.
     :param back_office: address of the back office, for people.
+    :param unknown: names of extra fields that the type does not have, so that nothing reads them.
     """
 
     settings: Settings
@@ -78,6 +79,7 @@ class ConnectionValues:
     shop_id: int | None = None
     client_specification_id: str | None = None
     back_office: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 class ConnectionReader:
@@ -105,12 +107,19 @@ class ConnectionReader:
         extra = extra or {}  # Airflow turns a JSON null into None
         prefix = f"extra__{self.conn_type}__"
         named = {name.removeprefix(prefix): value for name, value in extra.items() if name.startswith(prefix)}
+        self._long = {prefix + name for name in named}
         self._extra = {
             name: value
             for values in (named, extra)
             for name, value in values.items()
             if value not in (None, "")
         }
+
+    def unknown(self) -> tuple[str, ...]:
+        """Names of extras that are no fields of the connection's type."""
+        return tuple(
+            sorted(self._extra.keys() - CONNECTION_TYPES[self.conn_type]["conn-fields"].keys() - self._long)
+        )
 
     def wrong(self, name: str, why: str) -> None:
         """Note a fault."""
@@ -336,6 +345,7 @@ def read_connection(
         shop_id=reader.shop_id(),
         client_specification_id=reader.uuid("client_specification_id"),
         back_office=reader.back_office(base_url),
+        unknown=reader.unknown(),
     )
     reader.check()
     return values
