@@ -1,13 +1,15 @@
 """Assets: what a Dag changes in Mirakl, for other Dags to wait for.
 
 An address names the connection and what changed there: ``mirakl-connect://<connection id>/<name>`` for Mirakl Connect,
-and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names.
+and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names. A ``/`` or ``#`` in a connection id
+is percent-encoded.
 
 An operator emits the event of an outlet only when something happened in Mirakl, and adds its result to ``extra``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -90,7 +92,12 @@ def create_instance_asset(*, mirakl_conn_id: str, name: str, extra: dict[str, An
 def _asset(scheme: str, conn_id: str, name: str, extra: dict[str, Any] | None) -> Asset:
     if name not in NAMES[scheme]:
         raise ValueError(f"name must be one of {', '.join(NAMES[scheme])}, not {name!r}")
-    return Asset(uri=f"{scheme}://{conn_id}/{name}", extra=extra or {})
+    return Asset(uri=f"{scheme}://{in_address(conn_id)}/{name}", extra=extra or {})
+
+
+def in_address(conn_id: str) -> str:
+    """A connection id as an address has it: Airflow allows ids such as ``team/shop``, which would end the place."""
+    return re.sub(r"[/?#\[\]%]", lambda sign: f"%{ord(sign[0]):02X}", conn_id)
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

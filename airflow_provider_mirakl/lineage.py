@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_mirakl.assets import NAMES
+from airflow_provider_mirakl.assets import NAMES, in_address
 
 _SHOWN = 3
 """Number of errors with a separate assertion."""
@@ -75,7 +75,7 @@ def _job(facets: Any, task: Any, result: Mapping[str, Any]) -> dict[str, Any]:
     conn_type, conn_id = _connection(task)
     return {
         "externalQuery": facets.external_query_run.ExternalQueryRunFacet(
-            externalQueryId=",".join(ids), source=f"{conn_type.replace('_', '-')}://{conn_id}"
+            externalQueryId=",".join(ids), source=f"{conn_type.replace('_', '-')}://{in_address(conn_id)}"
         )
     }
 
@@ -96,7 +96,7 @@ def _asset(task: Any, name: str | None) -> Iterator[tuple[str, str]]:
     conn_type, conn_id = _connection(task)
     scheme = conn_type.replace("_", "-")
     if conn_id and name in NAMES.get(scheme, ()):
-        yield f"{scheme}://{conn_id}", str(name)
+        yield f"{scheme}://{in_address(conn_id)}", str(name)
 
 
 def _connection(task: Any) -> tuple[str, str]:

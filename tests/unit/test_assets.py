@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_mirakl.assets import (
     NAMES,
     annotate,
+    asset_of,
     connect_catalog,
     convert_asset_to_openlineage,
     instance_data,
@@ -46,6 +47,23 @@ def test_the_two_factories():
     assert instance_data("stock", "shop").uri == "mirakl://shop/stock"
     with pytest.raises(ValueError, match="not 'orders'"):
         instance_data("orders", "shop")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "address"),
+    [
+        ("team/shop", "mirakl://team%2Fshop/stock"),
+        ("shop#1", "mirakl://shop%231/stock"),
+        ("a:b", "mirakl://a:b/stock"),
+        ("a(b)!", "mirakl://a(b)!/stock"),
+    ],
+)
+def test_every_connection_id_that_airflow_accepts_has_an_address(conn_id, address):
+    """The address is made when the task has done its work, which an error would undo in Airflow but not in Mirakl."""
+    asset = asset_of("mirakl", conn_id, "stock")
+    assert asset is not None
+    assert asset.uri == address == instance_data("stock", conn_id).uri
+    assert sanitize_uri(urlsplit(asset.uri)).geturl() == address
 
 
 def test_openlineage_names_the_connection_and_what_changed():
