@@ -1,8 +1,8 @@
 """Assets: what a Dag changes in Mirakl, for other Dags to wait for.
 
 An address names the connection and what changed there: ``mirakl-connect://<connection id>/<name>`` for Mirakl Connect,
-and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names. A ``/`` or ``#`` in a connection id
-is percent-encoded.
+and ``mirakl://<connection id>/<name>`` for an instance. :data:`NAMES` has the names. A ``/`` or ``#`` in a connection
+id is percent-encoded.
 
 An operator emits the event of an outlet only when something happened in Mirakl, and adds its result to ``extra``.
 """

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklError
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError
 
 # Nothing here imports Airflow: where it does not start, `main` says why, without a traceback that may quote the
 # database URL with its password.
@@ -47,7 +49,8 @@ class Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
-    :return: 0 for success, 1 if a check failed, 2 if the command was invalid or Airflow does not start.
+    :return: 0 for success, 1 if a check failed, 2 if the command was invalid or did not finish, or Airflow does not
+        start.
     """
     parser = argparse.ArgumentParser(prog="mirakl-provider", description=__doc__)
     found = parser.add_subparsers(dest="command", required=True)
@@ -69,11 +72,63 @@ def carry_out(name: str, arguments: argparse.Namespace) -> int:
     :param arguments: the parsed arguments.
     :return: the exit status.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may not have every character
     try:
-        return next(command for command in COMMANDS if command.name == name).run(arguments)
+        status = next(command for command in COMMANDS if command.name == name).run(arguments)
+        sys.stdout.flush()
     except MiraklError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # such as of `| head`; Python would write the rest when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except OSError as error:
+        print(f"{name} did not finish: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep logs out of standard output, whose lines may be for programs; the results contain what matters.
+
+    Airflow 2 and many hooks log there. On Airflow 3 their lines do not go through the standard library.
+    """
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def _storage(place: object) -> Iterator[None]:
+    """Turn whatever the driver of an object store raises into an error of this package.
+
+    :param place: the file or folder, for the message.
+    """
+    try:
+        yield
+    except (MiraklError, OSError):
+        raise
+    except Exception as error:
+        if type(error).__module__ == "builtins":
+            raise
+        raise MiraklStorageError(
+            f"{place} cannot be accessed ({type(error).__name__}); check its connection", path=str(place)
+        ) from None
+
+
+def _as_json(value: object) -> str:
+    """A result as JSON, in characters that standard output has."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        return json.dumps(value, indent=2)
+    return text
 
 
 def _airflow_fault() -> str | None:
@@ -93,18 +148,12 @@ def _airflow_fault() -> str | None:
 def _check(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl import preflight
 
-    # Airflow 2 logs to standard output, between the lines for programs; the findings contain what matters.
-    logging.disable(logging.CRITICAL)
-    try:
+    with _quiet():
         found = {
             conn_id: preflight.check(conn_id, require=arguments.require) for conn_id in arguments.conn_id
         }
-    finally:
-        logging.disable(logging.NOTSET)
     if arguments.json:
-        print(
-            json.dumps({conn_id: preflight.dump(findings) for conn_id, findings in found.items()}, indent=2)
-        )
+        print(_as_json({conn_id: preflight.dump(findings) for conn_id, findings in found.items()}))
     else:
         for conn_id, findings in found.items():
             print(conn_id)
@@ -116,24 +165,48 @@ def _check(arguments: argparse.Namespace) -> int:
 def _clean(arguments: argparse.Namespace) -> int:
     from airflow_provider_mirakl._compat import unfinished_runs
     from airflow_provider_mirakl.files.paths import folder_below, safe_folder
-    from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs, remove_claim
+    from airflow_provider_mirakl.files.tidying import (
+        DAY,
+        old_claims,
+        old_runs,
+        remove_claim,
+        work_folder_within,
+    )
 
-    unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
     folder, before = folder_below(arguments.work_folder), time.time() - arguments.older_than * DAY
+    try:
+        unfinished = {(safe_folder(dag_id), safe_folder(run_id)) for dag_id, run_id in unfinished_runs()}
+    except Exception as error:  # noqa: BLE001 - of any driver; its message may quote the address of the database
+        print(
+            f"Airflow's database cannot be read ({type(error).__name__}), so it is not known which runs are "
+            "unfinished. Nothing was removed. Check [database] sql_alchemy_conn, and that the database is migrated",
+            file=sys.stderr,
+        )
+        return 2
     removed = size = claims = 0
-    for old in old_runs(
-        folder,
-        before,
-        lambda dag, task, run: (dag, run) in unfinished,
-    ):
-        print(f"{'would remove' if arguments.dry_run else 'removing'} {old.path} ({old.size:,} bytes)")
-        if not arguments.dry_run:
-            old.remove()
-        removed, size = removed + 1, size + old.size
-    for file in old_claims(folder, before):
-        if not arguments.dry_run:
-            remove_claim(file)
-        claims += 1
+    with _storage(folder):
+        if arguments.work_folder and not folder.is_dir():
+            print(f"{folder} is not a folder that exists; check --work-folder", file=sys.stderr)
+            return 2
+        if (inner := work_folder_within(folder)) is not None:
+            print(
+                f"{folder} is not a work folder, but contains one: {inner}; check --work-folder",
+                file=sys.stderr,
+            )
+            return 2
+        for old in old_runs(
+            folder,
+            before,
+            lambda dag, task, run: (dag, run) in unfinished,
+        ):
+            print(f"{'would remove' if arguments.dry_run else 'removing'} {old.path} ({old.size:,} bytes)")
+            if not arguments.dry_run:
+                old.remove()
+            removed, size = removed + 1, size + old.size
+        for file in old_claims(folder, before):
+            if not arguments.dry_run:
+                remove_claim(file)
+            claims += 1
     print(f"{claims:,} old notes about sent jobs and actions")
     print(f"{removed:,} folders, {size:,} bytes{'; nothing was removed' if arguments.dry_run else ''}")
     return 0
@@ -161,20 +234,18 @@ def _lint(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    path = storage_path(arguments.file)
-    logging.disable(logging.CRITICAL)
     try:
-        check = _checker(arguments)
-        with open_table(path, encoding=arguments.encoding) as table:
-            lint = lint_table(table, check)
+        with _quiet():
+            path = storage_path(arguments.file)
+            check = _checker(arguments)
+            with _storage(arguments.file), open_table(path, encoding=arguments.encoding) as table:
+                lint = lint_table(table, check)
     except OSError as error:
         print(f"{arguments.file} cannot be read: {error}", file=sys.stderr)
         return 2
-    finally:
-        logging.disable(logging.NOTSET)
     if arguments.json:
         rows = [finding.as_row() for finding in lint.findings]
-        print(json.dumps(lint.summary() | {"findings": rows}, indent=2, ensure_ascii=False))
+        print(_as_json(lint.summary() | {"findings": rows}))
     else:
         for line in words(lint, path.name):
             print(line)

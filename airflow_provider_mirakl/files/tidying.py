@@ -31,6 +31,8 @@ SHARED = frozenset({"actions", "platform", "state", "submitted", "watches", "wat
 """Folders in the work folder that belong to no Dag. A Dag of the same name is not tidied."""
 CLAIMS = ("actions", "submitted")
 """Folders whose notes say which task sent an action or submitted a job, so that no other task takes it for its own."""
+LAST_FILE = "cleaned"
+"""File in the work folder, and next to the runs of a task, with the time of the last check."""
 DAY = 86_400.0
 CLAIMED = 30 * DAY
 """Seconds for which such a note is kept at least, longer than a task looks for what it may have sent."""
@@ -98,6 +100,14 @@ def old_claims(work_folder: StoragePath, before: float) -> Iterator[StoragePath]
             with suppress(FileNotFoundError):
                 if file.name.endswith(".json") and float(file.stat().st_mtime) < before:
                     yield file
+
+
+def work_folder_within(folder: StoragePath) -> StoragePath | None:
+    """A work folder in a folder, which therefore is none.
+
+    In the folder around the right one, states would look like runs, and be removed.
+    """
+    return next((inner for inner in _folders(folder) if (inner / LAST_FILE).exists()), None)
 
 
 def remove_claim(file: StoragePath) -> None:

@@ -16,13 +16,11 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_mirakl._compat import count_unfinished
 from airflow_provider_mirakl.files.paths import folder_below, task_folder
 from airflow_provider_mirakl.files.storage import write_bytes
-from airflow_provider_mirakl.files.tidying import DAY, old_claims, old_runs_of, remove_claim
+from airflow_provider_mirakl.files.tidying import DAY, LAST_FILE, old_claims, old_runs_of, remove_claim
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-LAST_FILE = "cleaned"
-"""File next to the runs of a task, and in the work folder itself, with the time of the last check."""
 MOST = 50
 """Folders that are removed at once, so that no task takes long to end."""
 MOST_CLAIMS = 1_000

@@ -207,3 +207,44 @@ def test_a_file_is_checked_by_airflows_own_command_line_with_the_same_words(
     assert "line 3, id 'b', price: must be a number" in own
     assert main(words) == 1
     assert capsys.readouterr().out == own
+
+
+def test_the_command_refuses_a_folder_that_is_no_work_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder around the work folder, the state of a sync has the place of a run."""
+    from airflow_provider_mirakl import _compat
+    from airflow_provider_mirakl.cli import main
+
+    monkeypatch.setattr(_compat, "unfinished_runs", list)
+    state = written(tmp_path / "mirakl" / "state" / "dag" / "task" / "state.db")
+    written(tmp_path / "mirakl" / tidying.LAST_FILE)
+    assert main(["clean", "--older-than", "30d", "--work-folder", str(tmp_path)]) == 2
+    assert state.exists()
+    assert f"contains one: {tmp_path / 'mirakl'}" in capsys.readouterr().err
+    assert main(["clean", "--older-than", "30d", "--work-folder", str(tmp_path / "mirakl")]) == 0
+    assert state.exists()
+    for slip in (tmp_path / "mirakI", state):
+        assert main(["clean", "--older-than", "30d", "--work-folder", str(slip)]) == 2
+        assert "is not a folder that exists" in capsys.readouterr().err
+
+
+def test_the_command_removes_nothing_without_airflows_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_mirakl import _compat
+    from airflow_provider_mirakl.cli import main
+
+    class OperationalError(Exception):
+        pass
+
+    def fails() -> list[tuple[str, str]]:
+        raise OperationalError("postgresql://airflow:secret@db/airflow")
+
+    monkeypatch.setattr(_compat, "unfinished_runs", fails)
+    kept = written(tmp_path / "dag" / "task" / "old" / "plan.json")
+    assert main(["clean", "--older-than", "30d", "--work-folder", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "Airflow's database cannot be read (OperationalError)" in said
+    assert "secret" not in said
+    assert kept.exists()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +68,62 @@ def test_a_workbook_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     path.write_bytes(b"PK\x03\x04rest")
     assert main(["lint", str(path), "--operation", "OF01"]) == 2
     assert "XLSX" in capsys.readouterr().err
+
+
+PRICES = "offer-sku;price\nÄ€;x\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_terminal_without_every_character(
+    feed: Any, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    assert main(["lint", feed(PRICES), "--operation", "PRI01", *options]) == 1
+    said = out.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    if options:
+        assert json.loads(said)["findings"][0]["id"] == "Ä€"
+    else:
+        assert "id '\\xc4\\u20ac'" in said
+
+
+@pytest.mark.parametrize("output", ["pipe", "/dev/full"])
+def test_output_that_nobody_takes(feed: Any, output: str) -> None:
+    file, command = (
+        feed(PRICES * 3000),
+        "import sys; from airflow_provider_mirakl.cli import main; sys.exit(main())",
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") if output == "pipe" else Path(output).open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", command, "lint", file, "--operation", "PRI01"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2, "not 1, which says that the file has problems"
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_storage_that_cannot_be_accessed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class EndpointConnectionError(Exception):
+        """As botocore's, which is no OSError."""
+
+    class Far:
+        name = "feed.csv"
+
+        def open(self, mode: str) -> Any:
+            print("a line that a hook logs")
+            raise EndpointConnectionError("https://key@store.example")
+
+    monkeypatch.setattr("airflow_provider_mirakl.files.paths.storage_path", lambda path: Far())
+    assert main(["lint", "s3://bucket/feed.csv", "--operation", "PRI01", "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "s3://bucket/feed.csv cannot be accessed (EndpointConnectionError)" in said.err
+    assert "key@" not in said.err
