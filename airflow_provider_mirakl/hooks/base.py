@@ -165,7 +165,8 @@ class MiraklBaseHook(BaseHook):
             name = f"Connection {self.conn_id!r}"
             said = said.removeprefix(f"{name} cannot be used: ").replace(name, "The connection")
             return False, hide(self._known_secrets(), said)
-        return True, " ".join(words)
+        # What answers may not be Mirakl, and repeat what it was sent.
+        return True, hide(self._known_secrets(), " ".join(words))
 
     def _known_secrets(self) -> list[str]:
         """The secrets of the connection; none if it cannot be read."""

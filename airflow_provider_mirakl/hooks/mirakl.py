@@ -10,6 +10,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklInputError,
     MiraklPermissionError,
     MiraklReplyError,
+    on_one_line,
 )
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.hooks.base import MiraklBaseHook
@@ -147,7 +148,14 @@ class MiraklHook(MiraklBaseHook):
         name = answer.get("platform_name")
         if not isinstance(name, str):
             raise MiraklReplyError("PC01: the reply has no platform_name", operation="PC01", status=200)
-        return f"{name} ({answer.get('tenant_name')}) accepts the key, which the connection uses in the role {role}."
+        tenant = answer.get("tenant_name")
+        where = f" ({_shown(tenant)})" if isinstance(tenant, str) and tenant else ""
+        return f"{_shown(name)}{where} accepts the key, which the connection uses in the role {role}."
+
+
+def _shown(name: str) -> str:
+    """A name that the server chose, for a message."""
+    return on_one_line(name[:100])
 
 
 def _readable(source: str | PathLike[str]) -> tuple[str, Callable[[], BinaryIO]]:

@@ -113,6 +113,15 @@ class TestInstance:
         assert not worked
         assert "check role" in said
 
+    @pytest.mark.parametrize("name", [f"Echo {KEY}", "Market\nOK      key: fine\x1b[2J", "M" * 5000])
+    def test_a_name_that_the_server_chose(self, check, serve, name):
+        body = json.dumps({"platform_name": name, "tenant_name": [name]}).encode()
+        worked, said = check("mirakl", host=serve(answers(200, body)).url, password=KEY)
+        assert worked
+        assert said.isprintable()
+        assert len(said) < 250
+        assert said.endswith("accepts the key, which the connection uses in the role shop.")
+
     def test_a_path_too_much(self, check, sandbox):
         worked, said = check("mirakl", host=f"{sandbox.mirakl_url}/mmp/shop/account", password=KEY)
         assert not worked
