@@ -141,7 +141,9 @@ class Manifest:
     def _load(self) -> list[Stored]:
         content = self._note.read()
         for entry in () if content is None else content.documents:
-            if safe_name(entry.stored_as) != entry.stored_as:
+            # The id comes before a name that may be as long as a safe name can be.
+            name = entry.stored_as.removeprefix(f"{entry.id}-")
+            if safe_name(name) != name:
                 path = str(self._note.path)
                 raise MiraklNoteError(
                     f"{path} names {entry.stored_as!r}, which is not a file of this folder. {MANIFEST.fix}",

@@ -195,6 +195,15 @@ def test_hostile_names_stay_in_the_folder_and_stop_nobody(mirakl_sandbox, fetch,
     )
 
 
+def test_a_shop_with_hostile_names_is_fetched_again_the_next_time(mirakl_sandbox, fetch, tmp_path):
+    """What the first run writes into its manifest, the second one can read: a name may be as long as it gets."""
+    for place, name in enumerate([*HOSTILE, "é" * 74 + "x.pdf", "honest.pdf"]):
+        mirakl_sandbox.put_document(2000, f"T{place}", name, str(place).encode())
+    assert fetch().stored == len(HOSTILE) + 2
+    again = fetch()
+    assert (again.stored, again.unchanged) == (0, len(HOSTILE) + 2)
+
+
 def test_names_that_are_alike_are_told_apart(mirakl_sandbox, fetch, tmp_path):
     """Mirakl renames the second in its archive, in an order that is not published: so these come one by one."""
     contents = {
