@@ -130,8 +130,12 @@ class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
 
     def wanted(self, client: Client) -> Iterator[Wanted]:
         """listConversations, and getConversationMessages of each."""
-        from airflow_provider_mirakl.api.conversations import get_conversation_messages, list_conversations
-        from airflow_provider_mirakl.shops.order_documents import attachments_of
+        from airflow_provider_mirakl.api.conversations import (
+            LIST_CONVERSATIONS,
+            get_conversation_messages,
+            list_conversations,
+        )
+        from airflow_provider_mirakl.shops.order_documents import attachments_of, id_in
 
         first = list_conversations(
             updated_from=self.updated_from,
@@ -140,7 +144,7 @@ class MiraklConnectDownloadAttachmentsOperator(ConnectFilesOperator):
         )
         for page in client.pages(first):
             for conversation in page.items:
-                conversation_id = str(conversation["id"])
+                conversation_id = id_in(conversation, "id", LIST_CONVERSATIONS)
                 yield from attachments_of(
                     conversation_id, client.send(get_conversation_messages(conversation_id))
                 )

@@ -21,6 +21,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklNotFoundError,
     MiraklPermissionError,
     MiraklReplyError,
+    MiraklStorageError,
     MiraklTransportError,
 )
 from airflow_provider_mirakl.files.storage import StoragePath
@@ -230,4 +231,6 @@ def code_of(failure: MiraklError) -> str:
     status = getattr(failure, "status", None)
     if isinstance(failure, DocumentTooLargeError):
         return "too_large"
+    if isinstance(failure, MiraklStorageError):
+        return "storage"
     return str(getattr(failure, "code", None) or (f"http_{status}" if status else "no_reply"))

@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.api.conversations import download_conversation_attachments
-from airflow_provider_mirakl.api.orders import download_order_documents
+from airflow_provider_mirakl.api.call import Operation
+from airflow_provider_mirakl.api.conversations import GET_MESSAGES, download_conversation_attachments
+from airflow_provider_mirakl.api.orders import LIST_ORDER_DOCUMENTS, download_order_documents
+from airflow_provider_mirakl.api.values import numeric_id
 from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklPermissionError,
+    MiraklReplyError,
+    MiraklStorageError,
 )
 from airflow_provider_mirakl.files.storage import StoragePath, writing
 from airflow_provider_mirakl.outcome import ItemResult
@@ -64,13 +68,15 @@ def documents_of(listed: Iterable[dict[str, Any]]) -> Iterator[Wanted]:
     """Documents of orders, at ``<order id>/<document id>-<its name>``.
 
     :param listed: as v2-listOrderDocuments lists them.
+    :raises MiraklReplyError: one has no id.
     """
     for document in listed:
-        order_id, document_id = str(document["order_id"]), str(document["id"])
+        order_id = id_in(document, "order_id", LIST_ORDER_DOCUMENTS)
+        document_id = id_in(document, "id", LIST_ORDER_DOCUMENTS)
         yield Wanted(
             f"{order_id}/{document_id}",
             (order_id, f"{document_id}-{document.get('name') or 'document'}"),
-            document.get("size_in_bytes"),
+            numeric_id(document.get("size_in_bytes")),
             download_order_documents(order_id, document_ids=[document_id]),
         )
 
@@ -79,21 +85,45 @@ def attachments_of(conversation_id: str, messages: Iterable[dict[str, Any]]) -> 
     """Attachments of a conversation, at ``<conversation id>/<message id>/<attachment id>-<its name>``.
 
     :param messages: as getConversationMessages lists them.
+    :raises MiraklReplyError: a message or an attachment has no id, or the attachments are not a list of objects.
     """
     for message in messages:
-        for attachment in message.get("attachments") or ():
-            attachment_id = str(attachment["id"])
+        attachments = message.get("attachments") or ()
+        if not isinstance(attachments, list | tuple) or not all(isinstance(one, dict) for one in attachments):
+            raise _unreadable(GET_MESSAGES, "a list of objects under 'attachments'", attachments)
+        for attachment in attachments:
+            attachment_id = id_in(attachment, "id", GET_MESSAGES)
             yield Wanted(
                 f"{conversation_id}/{attachment_id}",
                 (
                     conversation_id,
-                    str(message["id"]),
+                    id_in(message, "id", GET_MESSAGES),
                     f"{attachment_id}-{attachment.get('filename') or 'attachment'}",
                 ),
-                attachment.get("size_in_bytes"),
+                numeric_id(attachment.get("size_in_bytes")),
                 download_conversation_attachments(conversation_id, attachment_ids=[attachment_id]),
                 ATTACHMENTS,
             )
+
+
+def id_in(item: Mapping[str, Any], name: str, operation: Operation) -> str:
+    """The id under a name of what Mirakl lists. Without it nothing can be fetched, nor stored in its own place.
+
+    :param operation: what listed it.
+    :raises MiraklReplyError: it has none.
+    """
+    value = item.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int) or str(value).strip() in ("", ".", ".."):
+        raise _unreadable(operation, f"an id under {name!r} of every item", value)
+    return str(value)
+
+
+def _unreadable(operation: Operation, wanted: str, got: object) -> MiraklReplyError:
+    return MiraklReplyError(
+        f"{operation.code}: expected {wanted} in the reply, got {type(got).__name__}",
+        operation=operation.code,
+        status=200,
+    )
 
 
 def fetch(
@@ -114,33 +144,41 @@ def fetch(
     :return: the result of each.
     :raises MiraklAuthenticationError: Mirakl rejected the client.
     :raises MiraklPermissionError: the client may not download.
+    :raises MiraklStorageError: the folder cannot be used.
     """
     for one in wanted:
         path = one.place(target)
-        if _size_of(path) is not None and one.size in (None, _size_of(path)):
-            yield ItemResult(one.item, "succeeded")
-            continue
         try:
-            _fetch(client, one, path)
+            if is_new := not _is_there(one, path):
+                _fetch(client, one, path)
         except (MiraklAuthenticationError, MiraklPermissionError):
             raise
         except MiraklError as error:
-            log.warning("File %s: %s", one.item, error)
-            yield ItemResult(one.item, "failed", code_of(error), error.message)
-        else:
+            message = error.message.replace(str(path), f"its place in {path.parent}")
+            log.warning("File %s: %s", one.item, message)
+            yield ItemResult(one.item, "failed", code_of(error), message)
+            continue
+        except OSError as error:  # says the name of the file, which may name a customer
+            folder = str(path.parent)
+            raise MiraklStorageError(
+                f"{one.item} cannot be stored in {folder} ({error.strerror or type(error).__name__})",
+                path=folder,
+            ) from None
+        if is_new:
             stored(one)
-            yield ItemResult(one.item, "succeeded")
+        yield ItemResult(one.item, "succeeded")
+
+
+def _is_there(wanted: Wanted, path: StoragePath) -> bool:
+    size = _size_of(path)
+    return size is not None and wanted.size in (None, size)
 
 
 def _fetch(client: Client, wanted: Wanted, path: StoragePath) -> None:
     limits = wanted.limits
-    with ExitStack() as stack:
+    with _unnamed(), ExitStack() as stack:
         file = stack.enter_context(spooled(client, wanted.call, limits))
-        try:
-            archive = stack.enter_context(opened(file, limits))
-        except ArchiveRefusedError as refused:
-            # The names of its files may name a customer.
-            raise ArchiveRefusedError([_NAME.sub("a file", words) for words in refused.problems]) from None
+        archive = stack.enter_context(opened(file, limits))
         if len(archive.members) != 1:
             raise ArchiveRefusedError([f"it contains {len(archive.members)} files, but one was requested"])
         (member,) = archive.members
@@ -151,6 +189,15 @@ def _fetch(client: Client, wanted: Wanted, path: StoragePath) -> None:
         with writing(path) as target:
             for piece in archive.read(member):
                 target.write(piece)
+
+
+@contextlib.contextmanager
+def _unnamed() -> Iterator[None]:
+    """Say what is wrong with an archive without the names of its files: they may name a customer."""
+    try:
+        yield
+    except ArchiveRefusedError as refused:
+        raise ArchiveRefusedError([_NAME.sub("a file", words) for words in refused.problems]) from None
 
 
 def _size_of(path: StoragePath) -> int | None:
