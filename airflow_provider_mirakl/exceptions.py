@@ -393,6 +393,9 @@ class MiraklItemsFailedError(MiraklError):
     :param outcome: the outcome, as a summary that is serializable as JSON.
     """
 
+    may_pass = False
+    """Whether a retry tries the failed items again, as a download does, and may succeed."""
+
     def __init__(self, message: str, *, outcome: dict[str, Any]) -> None:
         super().__init__(message)
         self.outcome = outcome

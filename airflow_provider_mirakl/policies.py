@@ -35,7 +35,8 @@ FINAL_ERRORS: dict[type[MiraklError], str] = {
     MiraklItemsFailedError: "the result is final; a retry evaluates the same items again",
 }
 """Errors that a retry cannot fix, each with the reason that Airflow logs. For some others, :attr:`MiraklError.final`
-says so: an unclear submission of which a retry can find out nothing."""
+says so: an unclear submission of which a retry can find out nothing. Items of a download are the exception: see
+:attr:`MiraklItemsFailedError.may_pass`."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +54,7 @@ def retry_decision(
         moment; and the reason.
     """
     for kind, reason in FINAL_ERRORS.items():
-        if isinstance(error, kind):
+        if isinstance(error, kind) and not getattr(error, "may_pass", False):
             return "fail", None, reason
     if isinstance(error, MiraklError) and error.final:
         return "fail", None, "a user must decide whether to submit again"

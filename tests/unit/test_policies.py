@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklAuthenticationError,
     MiraklError,
     MiraklInputError,
+    MiraklItemsFailedError,
     MiraklNotYetError,
     MiraklRateLimitError,
     MiraklServerError,
@@ -47,6 +49,14 @@ def test_every_error_of_the_package_is_decided() -> None:
     final = {name for name in known if issubclass(getattr(exceptions, name), tuple(policies.FINAL_ERRORS))}
     assert known - final <= WORTH_RETRYING, known - final - WORTH_RETRYING
     assert not final & WORTH_RETRYING
+
+
+@pytest.mark.parametrize(("may_pass", "expected"), [(False, "fail"), (True, "default")])
+def test_failed_items_are_final_unless_a_retry_tries_them_again(may_pass: bool, expected: str) -> None:
+    error = MiraklItemsFailedError("1 of 2 items failed", outcome={})
+    error.may_pass = may_pass
+    assert policies.retry_decision(error)[0] == expected
+    assert policies.retry_decision(pickle.loads(pickle.dumps(error)))[0] == expected  # noqa: S301 - its own
 
 
 @pytest.mark.parametrize(("final", "expected"), [(True, "fail"), (False, "default")])

@@ -49,6 +49,8 @@ class ConnectFilesOperator(LimitsFailures, OnConnect, MiraklBaseOperator):
     :raises MiraklItemsFailedError: more files failed than allowed.
     """
 
+    after_failure = "a retry fetches the failed ones again; so does clearing this task"
+    retries_failures = True
     ui_color = "#dcefe4"
     target = Location()
     order_ids = Selection(Codes())
