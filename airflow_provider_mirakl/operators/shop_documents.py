@@ -8,13 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow_provider_mirakl.exceptions import (
-    MiraklAuthenticationError,
-    MiraklConfigurationError,
-    MiraklError,
-    MiraklInputError,
-    MiraklPermissionError,
-)
+from airflow_provider_mirakl.exceptions import MiraklConfigurationError, MiraklError, MiraklInputError
 from airflow_provider_mirakl.files.paths import storage_path
 from airflow_provider_mirakl.files.storage import write_bytes
 from airflow_provider_mirakl.operators.shops import MiraklInstanceOperator, StoringOperator
@@ -251,6 +245,8 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     Source: :ref:`S30 <facts-s30>`, :ref:`S31 <facts-s31>`.
     """
 
+    after_failure = "a retry fetches the failed ones again; so does clearing this task"
+    retries_failures = True
     asset_read = "documents"
     operation = "S31"
     target = Location()
@@ -394,20 +390,21 @@ class MiraklDownloadShopDocumentsOperator(_CheckedOperator):
     def _fetch(
         self, fetcher: Fetcher, shop: int | None, documents: Sequence[ShopDocument], target: StoragePath
     ) -> Fetched:
-        """Fetch a shop's documents; an error in one shop does not stop the others."""
+        """Fetch a shop's documents. An error in one shop does not stop the others, unless they would meet it too."""
         from airflow_provider_mirakl.outcome import ItemResult
-        from airflow_provider_mirakl.shops.fetch import Fetched
+        from airflow_provider_mirakl.shops.fetch import Fetched, concerns_all, folder_of
 
         try:
             return fetcher.fetch(documents, target, shop_id=shop)
-        except (MiraklAuthenticationError, MiraklPermissionError):
-            raise
         except (MiraklError, OSError) as error:
-            self.log.exception("Shop %s failed", shop)
+            if isinstance(error, MiraklError) and concerns_all(error):
+                raise
+            folder = folder_of(shop)
+            self.log.exception("Shop %s failed", folder)
             results = (
-                ItemResult(f"{shop}/{document.id}", "failed", "shop", str(error)) for document in documents
+                ItemResult(f"{folder}/{document.id}", "failed", "shop", str(error)) for document in documents
             )
-            return Fetched(tuple(results), 0, 0, str(target / str(shop) / "manifest.json"))
+            return Fetched(tuple(results), 0, 0, str(target / folder / "manifest.json"))
 
     def _chosen(self, documents: list[ShopDocument]) -> list[ShopDocument]:
         ids = self.document_ids

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from airflow_provider_mirakl.api.call import Call
 from airflow_provider_mirakl.api.documents import VARIANTS, ShopDocument, download_documents
 from airflow_provider_mirakl.exceptions import (
+    TOKEN,
     MiraklAuthenticationError,
     MiraklBadRequestError,
     MiraklError,
     MiraklNotFoundError,
+    MiraklNotYetError,
     MiraklPermissionError,
+    MiraklRateLimitError,
     MiraklReplyError,
     MiraklStorageError,
     MiraklTransportError,
@@ -32,7 +35,7 @@ from airflow_provider_mirakl.shops.manifest import DocumentTooLargeError, Manife
 from airflow_provider_mirakl.shops.names import folded
 
 if TYPE_CHECKING:
-    from airflow_provider_mirakl.client.http import Client
+    from airflow_provider_mirakl.client.http import Client, Download
 
 ATTEMPTS = 3
 """How often a download is started if its body is interrupted."""
@@ -92,10 +95,9 @@ class Fetcher:
         :param documents: as S30 listed them.
         :param target: the folder of all shops.
         :param shop_id: the shop; ``None`` for a seller's default shop, whose folder is named ``shop``.
-        :raises MiraklAuthenticationError: Mirakl rejected the key.
-        :raises MiraklPermissionError: the key may not download.
+        :raises MiraklError: an error that every other document would meet too; see :func:`concerns_all`.
         """
-        shop = OWN_SHOP if shop_id is None else str(shop_id)
+        shop = folder_of(shop_id)
         manifest = Manifest(target / shop, shop)
         new = [document for document in documents if not manifest.has(document)]
         failures: dict[int, MiraklError] = {}
@@ -104,9 +106,9 @@ class Fetcher:
             for document in left:
                 try:
                     self._fetch_file(document, manifest, shop_id)
-                except (MiraklAuthenticationError, MiraklPermissionError):
-                    raise
                 except MiraklError as error:
+                    if concerns_all(error):
+                        raise
                     log.warning("Document %d of shop %s: %s", document.id, shop, error)
                     failures[document.id] = error
         finally:
@@ -155,8 +157,11 @@ class Fetcher:
             MiraklBadRequestError,
             MiraklNotFoundError,
             MiraklReplyError,
+            MiraklStorageError,
             MiraklTransportError,
         ) as error:
+            if concerns_all(error):
+                raise
             log.warning("%s Fetching the documents one by one.", error)
         return [document for document in documents if document.id not in fetched]
 
@@ -165,11 +170,10 @@ class Fetcher:
             self._role, document_ids=[document.id], shop_ids=self._shop_parameter(shop_id)
         )
 
-        def read() -> None:
-            with self._client.stream(call) as download:
-                self._store(document, download.chunks, manifest)
+        def read(download: Download[Iterator[bytes]]) -> None:
+            self._store(document, _content(download), manifest)
 
-        persistently(read, self._sleep)
+        persistently(self._client, call, read, self._sleep)
 
     def _store(self, document: ShopDocument, content: Iterator[bytes], manifest: Manifest) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -179,6 +183,30 @@ class Fetcher:
     def _shop_parameter(self, shop_id: int | None) -> list[int]:
         """The shop for a seller's call; for other roles the document ids suffice."""
         return [shop_id] if self._own_shop and shop_id is not None else []
+
+
+def folder_of(shop_id: int | None) -> str:
+    """The folder of a shop's documents.
+
+    :param shop_id: the shop; ``None`` for a seller's default shop.
+    """
+    return OWN_SHOP if shop_id is None else str(shop_id)
+
+
+def _content(download: Download[Iterator[bytes]]) -> Iterator[bytes]:
+    """The content of a single file. Mirakl takes no empty document, so an empty reply is not one.
+
+    :raises MiraklTransportError: it is empty.
+    """
+    is_empty = True
+    for piece in download.chunks:
+        is_empty = is_empty and not piece
+        yield piece
+    if is_empty:
+        code, status = download.reply.operation, download.reply.status
+        raise MiraklTransportError(
+            f"{code}: Mirakl answered {status} with an empty file.", operation=code, surely_not_sent=False
+        )
 
 
 @contextmanager
@@ -192,31 +220,60 @@ def spooled(
     """
     with tempfile.TemporaryFile(prefix="mirakl-documents-") as file:
 
-        def read() -> None:
+        def read(download: Download[Iterator[bytes]]) -> None:
             file.seek(0)
             file.truncate()
-            with client.stream(call) as download:
-                for piece in download.chunks:
-                    file.write(piece)
-                    if file.tell() > limits.max_total_bytes:
-                        allowed = limits.max_total_bytes
-                        raise ArchiveRefusedError([f"it has more than {allowed:,} bytes"])
+            for piece in download.chunks:
+                file.write(piece)
+                if file.tell() > limits.max_total_bytes:
+                    allowed = limits.max_total_bytes
+                    raise ArchiveRefusedError([f"it has more than {allowed:,} bytes"])
 
-        persistently(read, sleep)
+        persistently(client, call, read, sleep)
         yield file
 
 
-def persistently(read: Callable[[], None], sleep: Callable[[float], None]) -> None:
-    """Start again if a body is interrupted; the client has already retried failures before the body."""
+def persistently(
+    client: Client,
+    call: Call[bytes],
+    read: Callable[[Download[Iterator[bytes]]], None],
+    sleep: Callable[[float], None],
+) -> None:
+    """Start again if a body is interrupted. Failures before the body are not repeated: the client has done that."""
     for attempt in range(1, ATTEMPTS + 1):
+        has_begun = False
         try:
-            read()
+            with client.stream(call) as download:
+                has_begun = True
+                read(download)
             break
         except MiraklTransportError as error:
-            if attempt == ATTEMPTS or error.surely_not_sent:
+            if attempt == ATTEMPTS or not has_begun:
                 raise
             log.warning("%s Fetching it again, try %d of %d.", error, attempt + 1, ATTEMPTS)
             sleep(PAUSE * attempt)
+
+
+_OF_THE_ACCOUNT = (
+    MiraklAuthenticationError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
+)
+
+
+def concerns_all(error: MiraklError) -> bool:
+    """Whether an error is not about one file: the key is rejected, Mirakl refuses more calls, it cannot be reached, or
+    there is no token.
+
+    Every other file would meet it too, and cost minutes. A task ends with it instead of reporting that its files have
+    failed: a retry goes on with them.
+    """
+    return (
+        isinstance(error, _OF_THE_ACCOUNT)
+        or (isinstance(error, MiraklTransportError) and error.surely_not_sent)
+        or getattr(error, "operation", None) == TOKEN
+    )
 
 
 def _result(shop: str, document: ShopDocument, failure: MiraklError | None) -> ItemResult:

@@ -17,17 +17,11 @@ from airflow_provider_mirakl.api.call import Operation
 from airflow_provider_mirakl.api.conversations import GET_MESSAGES, download_conversation_attachments
 from airflow_provider_mirakl.api.orders import LIST_ORDER_DOCUMENTS, download_order_documents
 from airflow_provider_mirakl.api.values import numeric_id
-from airflow_provider_mirakl.exceptions import (
-    MiraklAuthenticationError,
-    MiraklError,
-    MiraklPermissionError,
-    MiraklReplyError,
-    MiraklStorageError,
-)
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklReplyError, MiraklStorageError
 from airflow_provider_mirakl.files.storage import StoragePath, writing
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.shops.archive import DEFAULT_LIMITS, ArchiveLimits, ArchiveRefusedError, opened
-from airflow_provider_mirakl.shops.fetch import code_of, spooled
+from airflow_provider_mirakl.shops.fetch import code_of, concerns_all, spooled
 from airflow_provider_mirakl.shops.names import safe_name
 
 if TYPE_CHECKING:
@@ -142,8 +136,7 @@ def fetch(
     :param target: the folder of all.
     :param stored: called with each file that was fetched.
     :return: the result of each.
-    :raises MiraklAuthenticationError: Mirakl rejected the client.
-    :raises MiraklPermissionError: the client may not download.
+    :raises MiraklError: an error that every other file would meet too; see :func:`~.fetch.concerns_all`.
     :raises MiraklStorageError: the folder cannot be used.
     """
     for one in wanted:
@@ -151,9 +144,9 @@ def fetch(
         try:
             if is_new := not _is_there(one, path):
                 _fetch(client, one, path)
-        except (MiraklAuthenticationError, MiraklPermissionError):
-            raise
         except MiraklError as error:
+            if concerns_all(error):
+                raise
             message = error.message.replace(str(path), f"its place in {path.parent}")
             log.warning("File %s: %s", one.item, message)
             yield ItemResult(one.item, "failed", code_of(error), message)

@@ -186,10 +186,7 @@ OTHERWISE: dict[tuple[str, str], str] = {
     **{(name, "lost"): "MiraklJobTimeoutError" for name in (*JOBS, *ACTION_NAMES, "resync")},
     **{(name, "429 for ever"): "AirflowSensorTimeout" for name in SENSORS},
     ("resync", "half read"): "MiraklItemsFailedError",
-    **{
-        ("S31", fault): "MiraklItemsFailedError"
-        for fault in ("503 for ever", "429 for ever", "no connection")
-    },
+    **{("S31", fault): "MiraklItemsFailedError" for fault in ("503 for ever", "no connection")},
 }
 """Where an operation ends otherwise than its fault says."""
 

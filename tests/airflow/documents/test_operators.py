@@ -199,6 +199,52 @@ def test_a_document_that_fails_fails_the_task_or_is_tolerated(
     assert f"2000/{big}" in Path(outcome["rows"][0]).read_text()
 
 
+def test_a_download_that_failed_for_a_while_is_retried_also_with_fail_fast(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Failed items are final where a retry would only evaluate them again; a download fetches them again."""
+    sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    sandbox.fault("status", "S31", status=404)
+    ran = run(
+        "MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_ids=2000,"
+        f" target='{tmp_path}/t', fail_fast=True, retries=1, retry_delay=timedelta(0))"
+    )
+    assert ran.state == "success"
+    assert "1 of 1 item failed" in ran.said
+    assert ran.returned("t")["stored"] == 1
+
+
+def test_a_refusal_of_the_account_ends_a_download_before_the_next_shop(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    for shop in (2000, 2001):
+        sandbox.put_document(shop, "BANK_DETAILS", "iban.pdf", PDF)
+    sandbox.fault("throttle", "S31", retry_after=3600, times=None)
+    ran = run(
+        "MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_operator', shop_ids=[2000, 2001],"
+        f" target='{tmp_path}/t')"
+    )
+    assert ran.state == "failed"
+    assert operations(sandbox)["S31"] == 1
+    assert "items failed" not in ran.said
+    assert "S31: GET /api/shops/documents/download answered 429" in ran.said
+
+
+def test_a_manifest_of_the_default_shop_that_cannot_be_read_is_named(
+    run: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    number = sandbox.put_document(2000, "BANK_DETAILS", "iban.pdf", PDF)
+    (tmp_path / "t/shop").mkdir(parents=True)
+    (tmp_path / "t/shop/manifest.json").write_text("{")
+    ran = run(
+        "MiraklDownloadShopDocumentsOperator(task_id='t', mirakl_conn_id='mirakl_shop', max_failed_items=1,"
+        f" target='{tmp_path}/t')"
+    )
+    outcome = ran.returned("t")
+    assert (outcome["failed"], outcome["manifests"]) == (1, [f"{tmp_path}/t/shop/manifest.json"])
+    assert json.loads(Path(outcome["rows"][0]).read_text())["item_id"] == f"shop/{number}"
+
+
 # --- upload --------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,16 @@ import pytest
 from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.documents import ShopDocument, list_documents
 from airflow_provider_mirakl.client.http import Download
-from airflow_provider_mirakl.exceptions import MiraklNoteError, MiraklPermissionError
+from airflow_provider_mirakl.exceptions import (
+    TOKEN,
+    MiraklNoteError,
+    MiraklNotYetError,
+    MiraklPermissionError,
+    MiraklRateLimitError,
+    MiraklReplyError,
+    MiraklServerError,
+    MiraklTransportError,
+)
 from airflow_provider_mirakl.shops.archive import ArchiveLimits
 from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
@@ -123,7 +133,7 @@ def test_a_document_that_was_replaced_is_fetched_beside_the_old_one(mirakl_sandb
 def test_another_upload_under_the_same_id_is_fetched(mirakl_sandbox, fetch):
     number = mirakl_sandbox.put_document(2000, "BANK_DETAILS", "bank.pdf", PDF)
     fetch()
-    mirakl_sandbox.call(lambda world: world.instance.documents.all[number].update(uploaded=1.0))
+    mirakl_sandbox.call(lambda world: world.instance.documents.all[number].update(uploaded=-3600.0))
     assert fetch().stored == 1
 
 
@@ -381,3 +391,60 @@ def test_object_storage(mirakl_sandbox, client_of, tmp_path):
     manifest = json.loads(found.pop("manifest.json"))["content"]
     assert sorted(found.values()) == sorted([PDF, PDF[::-1]])
     assert {entry["stored_as"] for entry in manifest["documents"]} == set(found)
+
+
+def test_an_empty_reply_is_never_stored_as_a_document(mirakl_sandbox, fetch, tmp_path):
+    """A document that were stored like this would never be fetched again."""
+    number = mirakl_sandbox.put_document(2000, "A", "a.pdf", PDF)
+    mirakl_sandbox.fault("empty_body", "S31", times=None)
+    assert failed(fetch()) == {f"2000/{number}": "no_reply"}
+    assert files(tmp_path) == {}
+    mirakl_sandbox.call(lambda world: world.faults.clear())
+    mirakl_sandbox.fault("empty_body", "S31")
+    assert not failed(fetch())
+    assert files(tmp_path) == {f"2000/{number}-a.pdf": PDF}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MiraklRateLimitError("429", operation="S31", status=429),
+        MiraklNotYetError("later", operation="S31", retry_at=datetime(2030, 1, 1, tzinfo=UTC)),
+        MiraklTransportError("no such host", operation="S31", surely_not_sent=True),
+        MiraklServerError("no token", operation=TOKEN, status=503),
+        MiraklReplyError("no token", operation=TOKEN, status=200),
+    ],
+)
+@pytest.mark.parametrize("archive", [True, False])
+def test_what_every_document_would_meet_is_not_tried_for_each(tmp_path, error, archive):
+    class Down:
+        asked = 0
+
+        @contextmanager
+        def stream(self, call):
+            self.asked += 1
+            raise error
+            yield
+
+    client, names = Down(), ("a.pdf", "b.pdf", "c.pdf") if archive else ("x.pdf",) * 3
+    listed = [ShopDocument(number, name, "A", 2000, "x") for number, name in enumerate(names)]
+    with pytest.raises(type(error)):
+        Fetcher(client, "operator", sleep=lambda seconds: None).fetch(listed, tmp_path, shop_id=2000)
+    assert client.asked == 1
+
+
+def test_a_call_without_a_reply_is_not_repeated_once_more_by_the_fetcher(mirakl_sandbox, fetch):
+    """The client has repeated it; only a body that breaks off is begun again."""
+    mirakl_sandbox.put_document(2000, "A", "a.pdf", PDF)
+    mirakl_sandbox.fault("reset_before", "S31", times=None)
+    assert set(failed(fetch()).values()) == {"no_reply"}
+    assert len(calls(mirakl_sandbox)) == 4
+
+
+def test_a_folder_in_the_place_of_a_document_stops_only_this_one(mirakl_sandbox, fetch, tmp_path):
+    numbers = [
+        mirakl_sandbox.put_document(2000, name, f"{name}.pdf", name.encode()) for name in ("A", "B", "C")
+    ]
+    (tmp_path / f"2000/{numbers[1]}-B.pdf").mkdir(parents=True)
+    assert failed(fetch()) == {f"2000/{numbers[1]}": "storage"}
+    assert list(files(tmp_path).values()) == [b"A", b"C"]
