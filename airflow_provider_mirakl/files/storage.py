@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -151,7 +152,8 @@ def writing(path: StoragePath) -> Iterator[IO[bytes]]:
     :raises MiraklStorageError: a folder has its name.
     """
     if _is_local(path):
-        partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        # Not the process id: in containers that share a folder, several processes have the same.
+        partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:12]}")
         try:
             with partial.open("wb") as file:
                 yield file

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.files.paths import storage_path
+from airflow_provider_mirakl.files.storage import writing
 from airflow_provider_mirakl.operators.connect import MiraklConnectUpsertProductsOperator
 
 
@@ -48,3 +50,17 @@ def test_an_empty_source_is_no_folder(source: str) -> None:
         MiraklConfigurationError, match="source must be the path of a file, a list, or a Data"
     ):
         MiraklConnectUpsertProductsOperator(task_id="upsert", source=source)
+
+
+def test_two_writers_of_a_file_never_mix(tmp_path: Path) -> None:
+    """As two containers on one folder, whose processes have the same id: the later one wins, whole."""
+    path = tmp_path / "manifest.json"
+    with writing(path) as late:
+        with writing(path) as early:
+            early.write(b"early" * 10)
+        assert path.read_bytes() == b"early" * 10
+        late.write(b"late")
+        late.flush()
+        assert path.read_bytes() == b"early" * 10
+    assert path.read_bytes() == b"late"
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
