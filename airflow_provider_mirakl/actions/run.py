@@ -283,6 +283,10 @@ class ActionRun:
                 del entries[place]
                 self._note.write(self._book)
             raise
+        except OSError:  # a file cannot be read, so Mirakl did not get the whole request
+            del entries[place]
+            self._note.write(self._book)
+            raise
         if entry.action_id is not None:  # log it first: if the disk is full, the note cannot keep the id
             log.info("The %s of %s is action %s", kind.title, self._entity_id(place), entry.action_id)
         self._note.write(self._book)

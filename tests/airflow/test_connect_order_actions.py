@@ -498,3 +498,34 @@ def test_an_attachment_that_vanishes_just_before_its_call_leaves_nothing_unclear
     assert not sandbox.journal("createConversation")
     (book,) = (tmp_path / "work").rglob("actions.json")
     assert json.loads(book.read_bytes())["content"]["entries"] == {}
+
+
+def test_an_attachment_that_cannot_be_read_leaves_nothing_unclear(
+    run_dag: Any,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_log: Callable[[], str],
+) -> None:
+    """It is there, so the check before the call does not find it; nothing is sent, and the next try says so too."""
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(b"photo")
+    (order_id,) = sandbox.place_orders(1)
+    source = CONVERSATIONS.format(
+        action="Create",
+        source=[{"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(file)]}],
+        more="retries=1",
+    )
+    opened, refused = Path.open, []
+
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self == file and not refused:
+            refused.append(self)
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert run_dag(source).state == "success"
+    assert refused
+    assert "It is not known" not in " ".join(read_log().split())
+    assert talked(sandbox) == {"conv-000001": ["Late"]}
