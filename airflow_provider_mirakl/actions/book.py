@@ -185,8 +185,9 @@ def actions_ended(
 
 def failure_of(status: dict[str, Any]) -> list[str]:
     """Code and message of an action that failed. A list, since XCom and a trigger's event return a list unchanged."""
-    errors = status.get("errors") or [{}]
-    first = errors[0] if isinstance(errors[0], dict) else {}
+    errors = status.get("errors")
+    found = errors[0] if isinstance(errors, list) and errors else errors
+    first = found if isinstance(found, dict) else {}
     code, message = first.get("code"), first.get("message")
     return [
         str(code) if code else "UNEXPECTED",

@@ -259,7 +259,7 @@ def _begun(found: Row, row: Row) -> list[str]:
     return [
         str(conversation.get("id"))
         for conversation in found.get("conversations") or ()
-        if (conversation.get("topic") or {}).get("value") == row["topic"]
+        if isinstance(topic := conversation.get("topic"), dict) and topic.get("value") == row["topic"]
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.actions.book import AT_WORK, Senders
+from airflow_provider_mirakl.actions.book import AT_WORK, Senders, failure_of
 from airflow_provider_mirakl.actions.table import ACTIONS, is_proven
 
 ROW = {
@@ -110,3 +110,23 @@ def test_what_other_tasks_send_is_known_for_a_day(tmp_path: Any) -> None:
     other.note("1", 1e9)
     assert mine.others("1", 1e9 + AT_WORK - 1)
     assert not mine.others("1", 1e9 + AT_WORK + 1)
+
+
+@pytest.mark.parametrize(
+    ("topic", "marks"), [({"value": "Delay"}, ["c1"]), ({}, []), (None, []), ("Delay", []), (["Delay"], [])]
+)
+def test_a_topic_in_another_form_is_no_mark(topic: Any, marks: list[str]) -> None:
+    found = {"conversations": [{"id": "c1", "topic": topic}]}
+    assert ACTIONS["begin_conversation"].marked(found, [{"order_id": "1", "topic": "Delay"}]) == [marks]
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([{"code": "A"}, {"code": "B"}], "A"),
+        ({"code": "A"}, "A"),
+        *[(odd, "UNEXPECTED") for odd in (None, [], {}, 5, "A", ["A"], [None], {"A": 1})],
+    ],
+)
+def test_the_errors_of_an_action_in_another_form_are_still_a_failure(errors: Any, code: str) -> None:
+    assert failure_of({"status": "FAILED", "errors": errors})[0] == code
