@@ -338,8 +338,8 @@ def _upload_reply(reply: Reply) -> UploadReply:
     for key in ("documents", "shop_documents"):
         listed += reply.objects(body.get(key) or [], f"under {key!r}")
     refused = tuple(dict.fromkeys(_refused(reply, entry) for entry in listed))
-    count = body.get("errors_count")
-    return UploadReply(count if isinstance(count, int) else len(refused), refused)
+    count = numeric_id(body.get("errors_count"))
+    return UploadReply(len(refused) if count is None else count, refused)
 
 
 def _refused(reply: Reply, entry: Mapping[str, Json]) -> RefusedUpload:

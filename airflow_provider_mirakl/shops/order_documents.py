@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mirakl.api.call import Operation
@@ -139,7 +140,11 @@ def fetch(
     :raises MiraklError: an error that every other file would meet too; see :func:`~.fetch.concerns_all`.
     :raises MiraklStorageError: the folder cannot be used.
     """
+    seen: set[tuple[str, int | None]] = set()
     for one in wanted:
+        if (one.item, one.size) in seen:  # a listing that changes while it is read may name a file twice
+            continue
+        seen.add((one.item, one.size))
         path = one.place(target)
         try:
             if is_new := not _is_there(one, path):
@@ -152,9 +157,9 @@ def fetch(
             yield ItemResult(one.item, "failed", code_of(error), message)
             continue
         except OSError as error:  # says the name of the file, which may name a customer
-            folder = str(path.parent)
+            folder, why = str(path.parent), error.strerror or type(error).__name__
             raise MiraklStorageError(
-                f"{one.item} cannot be stored in {folder} ({error.strerror or type(error).__name__})",
+                f"{one.item} cannot be stored in {folder} ({why}). Until it is complete it is in {gettempdir()}",
                 path=folder,
             ) from None
         if is_new:

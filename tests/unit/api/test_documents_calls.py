@@ -98,6 +98,15 @@ def test_both_spellings_of_the_error_list_are_read_once(keys):
     ]
 
 
+@pytest.mark.parametrize(("count", "found"), [(2, 2), ("2", 2), (None, 0), ("?", 0), (True, 0)])
+def test_errors_without_a_list_are_counted(count, found):
+    """Their number tells the uploader to look which documents arrived."""
+    read = documents.upload_documents("shop", [upload()]).parse(
+        reply({"errors_count": count, "documents": []})
+    )
+    assert read == documents.UploadReply(found, ())
+
+
 @pytest.mark.parametrize("body", [{"errors_count": 0, "documents": []}, {}, {"documents": None}])
 def test_an_upload_without_errors(body):
     assert documents.upload_documents("shop", [upload()]).parse(reply(body)) == documents.UploadReply(0, ())

@@ -94,7 +94,8 @@ def test_a_file_that_cannot_be_stored_does_not_tell_it_either(
 
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(
-        MiraklStorageError, match=r"O1/D1 cannot be stored in .*O1 .Permission denied."
+        MiraklStorageError,
+        match=r"O1/D1 cannot be stored in .*O1 .Permission denied.*Until",
     ) as found:
         fetched(tmp_path, LISTED)
     assert "Jane" not in f"{result} {found.value} {found.value.path} {caplog.text}"
@@ -132,6 +133,14 @@ def test_a_document_without_an_id_is_an_error_of_the_reply(tmp_path: Path, wrong
 def test_an_attachment_without_an_id_is_one_too(message: dict[str, Any]) -> None:
     with pytest.raises(MiraklReplyError, match="getConversationMessages: expected"):
         list(attachments_of("C1", [{"id": "M0"}, {"id": "M0", "attachments": None}, message]))
+
+
+def test_a_file_that_is_listed_twice_counts_once(tmp_path: Path) -> None:
+    """A document that changes while the pages are read may be on two of them."""
+    client = Archives(packed())
+    listed = documents_of([LISTED, LISTED | {"id": "D2"}, LISTED])
+    assert [one.item_id for one in fetch(client, listed, tmp_path)] == ["O1/D1", "O1/D2"]
+    assert len(client.asked) == 2
 
 
 @pytest.mark.parametrize("size", [len(PDF), str(len(PDF)), None, "unknown", [], 1.5])
