@@ -256,6 +256,8 @@ def _faults_of_type(file: File, types: Sequence[DocumentType] | None) -> Iterato
         )
         return
     accepted, own = known.get("mime_types"), mime_type(file.file_name)
+    if not isinstance(accepted, list) or not all(isinstance(kind, str) for kind in accepted):
+        return  # none, or not in the form that Mirakl publishes: Mirakl itself checks them
     if accepted and own not in accepted:
         yield Problem(
             f"{file.file_name!r} is {own or 'of an unknown type'}; {file.type_code} accepts {', '.join(accepted)}",

@@ -327,3 +327,9 @@ assert grown < 40 * 1024, grown
         [sys.executable, "-c", script, str(big)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("accepted", [None, [], 5, "application/pdf", {"a": 1}, [None], [5]])
+def test_media_types_in_another_form_are_not_checked(entry, accepted):
+    types = [{"code": "A", "mime_types": accepted}]
+    assert len(check_files([entry("a.txt", "A")], Path, types=types)) == 1
