@@ -194,7 +194,7 @@ def folder_of(shop_id: int | None) -> str:
 
 
 def _content(download: Download[Iterator[bytes]]) -> Iterator[bytes]:
-    """The content of a single file. Mirakl takes no empty document, so an empty reply is not one.
+    """The content of a single file. Mirakl accepts no empty document, so an empty reply is not one.
 
     :raises MiraklTransportError: it is empty.
     """
