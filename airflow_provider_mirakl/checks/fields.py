@@ -14,6 +14,8 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -127,7 +129,8 @@ class _Objects(_OneByOne):
             place = made
             for step in path[:-1]:
                 place = place.setdefault(step, {})
-            place[path[-1]] = written = _converted(value, kind)
+            written = _converted(value, kind)
+            place[path[-1]] = written if type(written) is str else _exact(written)
             if kind == "number" and isinstance(value, str) and (sign := _sign(value, written)):
                 self.met.setdefault((name, sign), value)
         return msgspec.json.encode(made, enc_hook=str)
@@ -196,8 +199,8 @@ def _converted(value: Any, kind: Kind) -> Any:
         value = number
     if kind in ("text", "flag"):
         return _text(value)
-    if isinstance(value, float):
-        whole = kind == "integer" and math.isfinite(value) and value.is_integer()
+    if isinstance(value, float | Decimal):
+        whole = kind == "integer" and math.isfinite(value) and value == int(value)
         return int(value) if whole else value
     if not isinstance(value, str):
         return value
@@ -205,7 +208,7 @@ def _converted(value: Any, kind: Kind) -> Any:
         return _TRUTH.get(value.lower(), value)
     if kind == "json":
         try:
-            return json.loads(value)
+            return json.loads(value, parse_float=_raw, parse_constant=_raw)
         except (ValueError, RecursionError):
             return value
     written = number_of(value, ".", None, whole=kind == "integer")
@@ -224,6 +227,38 @@ def _sign(text: str, made: Any) -> _Sign | None:
 
 
 def _text(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
+    if isinstance(value, Decimal):
+        return format(value, "f")
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _raw(text: str) -> msgspec.Raw:
+    return msgspec.Raw(text.encode())
+
+
+def _exact(value: Any) -> Any:
+    """A value with its own digits. msgspec writes an infinite number as null, which would erase what Mirakl has, a
+    Decimal in quotes, and bytes as base64.
+
+    :raises TypeError: it contains bytes.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _raw(json.dumps(value))  # which the check reports
+    if isinstance(value, Decimal):
+        return _raw(format(value, "f") if value.is_finite() else json.dumps(math.inf))
+    if isinstance(value, dict):
+        return {name: _exact(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(entry) for entry in value]
+    if isinstance(value, datetime):
+        # Written here, because msgspec does not know the classes that libraries derive from it.
+        if value.tzinfo is not None:
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        raise TypeError(f"bytes ({bytes(value)!r:.60}) are not text; use text in the column")
+    return value

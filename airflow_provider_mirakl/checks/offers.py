@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_mirakl.api.offers import required_fields
 from airflow_provider_mirakl.catalog.rows import Build
@@ -21,6 +21,8 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_moment)]
+Whole32 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+"""A whole number of 32 bits, as Mirakl's document has them: a larger one makes the whole call unreadable."""
 
 
 class _Object(BaseModel):
@@ -30,7 +32,7 @@ class _Object(BaseModel):
 class VolumePrice(_Object):
     """A volume price."""
 
-    quantity_threshold: int
+    quantity_threshold: Whole32
     unit_origin_price: float
     unit_discount_price: float | None = None
 
@@ -54,7 +56,7 @@ class ChannelPrice(Price):
 class DiscountRange(_Object):
     """A volume discount."""
 
-    quantity_threshold: int
+    quantity_threshold: Whole32
     price: float
 
 
@@ -100,18 +102,18 @@ class Offer(_Object):
     discount: Discount | None = None
     eco_contributions: list[EcoContribution] | None = None
     internal_description: str | None = None
-    leadtime_to_ship: int | None = None
+    leadtime_to_ship: Whole32 | None = None
     logistic_class: str | None = None
-    max_order_quantity: int | None = None
-    min_order_quantity: int | None = None
-    min_quantity_alert: int | None = None
+    max_order_quantity: Whole32 | None = None
+    min_order_quantity: Whole32 | None = None
+    min_quantity_alert: Whole32 | None = None
     msrp: float | None = None
     offer_additional_fields: list[AdditionalField] | None = None
-    package_quantity: int | None = None
+    package_quantity: Whole32 | None = None
     price_additional_info: str | None = None
     pricing_unit: str | None = None
     product_tax_code: str | None = None
-    quantity: int | None = None
+    quantity: Whole32 | None = None
     retail_prices: list[Price] | None = None
 
 
@@ -210,6 +212,8 @@ _WORDS = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "less_than_equal": "must be a whole number of 32 bits (2,147,483,647 at most)",
+    "greater_than_equal": "must be a whole number of 32 bits (-2,147,483,648 or more)",
     "float_type": "must be a number",
     "finite_number": "must be a number",
     "bool_type": "must be true or false",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -167,13 +168,29 @@ class RowsJobOperator(CheckedJobOperator):
 
         :param met: hashes of what the valid objects before it are about, which gets its own.
         """
+        constants: list[
+            str
+        ] = []  # which Python reads, but JSON does not have: Mirakl would reject the whole call
+
+        def constant(text: str) -> float:
+            constants.append(text)
+            return float(text)
+
         try:
-            item = json.loads(row)
-        except (ValueError, RecursionError) as error:
+            item = json.loads(row, parse_constant=constant)
+        except ValueError as error:
             return [Problem(f"is not JSON: {error}")]
-        faults = self.check(item)
-        if faults or (identity := self.identity(item)) is None:
+        except RecursionError:
+            return [Problem("cannot be read: lists and objects are nested too deep")]
+        if faults := self.check(item):
             return faults
+        identity = self.identity(item)
+        if constants:
+            name = None if identity is None else identity[1]
+            words = f"is {constants[0]}, which is not a number in JSON; leave it out"
+            return [Problem(words, where, item_id=name) for where in _infinite(item)]
+        if identity is None:
+            return []
         digest = hashlib.blake2b("\0".join(identity).encode("utf-8", "surrogatepass"), digest_size=8).digest()
         if digest in met:
             field, value = identity
@@ -359,3 +376,15 @@ class RowsJobOperator(CheckedJobOperator):
             strip=self.strip,
             compiled=self.build,
         )
+
+
+def _infinite(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of the numbers in an object that JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _infinite(entry, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for position, entry in enumerate(value):
+            yield from _infinite(entry, f"{path}[{position}]")

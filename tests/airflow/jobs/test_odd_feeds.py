@@ -208,6 +208,39 @@ def test_what_is_wrong_is_said_before_the_call(
     assert not [call for call in mirakl_sandbox.journal() if call["method"] == "POST"]
 
 
+OFFER = b'{"shop_sku":"O-1","product_id":"A","product_id_type":"SKU","price":1,"state_code":"11","update_delete":""'
+NAN = b',"offer_additional_fields":[{"code":"c","value":NaN}]}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        (
+            MiraklUpsertOffersOperator,
+            OFFER + NAN,
+            r"id 'O-1', offer_additional_fields\[0\]\.value: is NaN, which is not a number in JSON",
+        ),
+        (
+            MiraklSynchronizeProductsOperator,
+            b'{"product_sku":"A","data":{"size":-Infinity}}',
+            r"id 'A', data\.size: is -Infinity, which",
+        ),
+        (
+            MiraklUpsertOffersOperator,
+            OFFER + b',"all_prices":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            r"line 1: cannot be read: lists and objects are nested too deep",
+        ),
+    ],
+)
+def test_an_object_that_would_spoil_its_call_is_not_sent(
+    kind: type, text: bytes, words: str, run: Any, mirakl_sandbox: Any
+) -> None:
+    conn = OPERATOR if kind is MiraklSynchronizeProductsOperator else SHOP
+    with pytest.raises(MiraklInputError, match=words):
+        run(kind, ("feed.ndjson", text), **conn)
+    assert not [call for call in mirakl_sandbox.journal() if call["method"] == "POST"]
+
+
 # An hour, for which the catalog is kept, takes a minute; nothing else is waited for.
 @pytest.mark.mirakl_sandbox_settings(speed=60, queue_seconds=0, run_seconds=0, integration_seconds=0)
 def test_a_check_that_warns_sends_the_file_and_says_what_it_found(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,10 @@ def test_every_required_field_is_named() -> None:
         ({"price": True}, "price: must be a number, not True"),
         ({"quantity": "3"}, "quantity: must be a whole number, not '3'; write it without quotes"),
         ({"quantity": 3.5}, "quantity: must be a whole number, not 3.5"),
+        (
+            {"quantity": 2**31},
+            "quantity: must be a whole number of 32 bits (2,147,483,647 at most), not 2147483648",
+        ),
         ({"state_code": 11}, "state_code: must be a string, not 11"),
         ({"allow_quote_requests": "yes"}, "allow_quote_requests: must be true or false, not 'yes'"),
         ({"update_delete": "remove"}, "update_delete: must be 'update', 'delete' or empty"),
@@ -109,6 +116,59 @@ def test_columns_of_offers() -> None:
         "quantity": "1.000",
         "all_prices": "[",
     }
+
+
+@pytest.mark.parametrize("value", [float("inf"), Decimal("-Infinity"), "Infinity"])
+@pytest.mark.parametrize("field", ["msrp", "quantity", "description", "allow_quote_requests"])
+def test_an_infinite_number_is_never_null(value: Any, field: str) -> None:
+    """null would erase what Mirakl has."""
+    found = made(compile_offers([field]), **{field: value})
+    if field == "description":
+        assert found[field] in (math.inf, -math.inf, str(value))
+    else:
+        assert said({**GOOD, **found}) != []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_a_number_inside_a_cell_of_json_is_never_null(number: str) -> None:
+    build = compile_offers(["all_prices"])
+    found = made(build, all_prices=f'[{{"unit_origin_price": {number}}}]')
+    assert "all_prices[0].unit_origin_price: must be a number" in said({**GOOD, **found})[0]
+    nested = made(build, all_prices=[{"unit_origin_price": float(number)}])
+    assert "all_prices[0].unit_origin_price: must be a number" in said({**GOOD, **nested})[0]
+
+
+def test_numbers_of_a_database_keep_their_digits() -> None:
+    build = compile_offers(["shop_sku", "price", "quantity", "all_prices"])
+    prices = [{"unit_origin_price": Decimal("19.90")}]
+    (row,) = build(
+        [
+            {
+                "shop_sku": Decimal("1E+2"),
+                "price": Decimal("12.50"),
+                "quantity": Decimal("5.00"),
+                "all_prices": prices,
+            }
+        ]
+    )
+    assert row == b'{"shop_sku":"100","price":12.50,"quantity":5,"all_prices":[{"unit_origin_price":19.90}]}'
+    assert build([{"all_prices": '[{"unit_origin_price": 1.10}]'}]) == [
+        b'{"all_prices":[{"unit_origin_price":1.10}]}'
+    ]
+
+
+def test_times_of_libraries_are_iso_8601() -> None:
+    pandas = pytest.importorskip("pandas")
+    build = compile_offers(["available_started"])
+    for moment in ("2026-01-01 10:00", "2026-01-01 12:00+02:00"):
+        for made_by in (pandas.Timestamp, datetime.fromisoformat):
+            written = made(build, available_started=made_by(moment))["available_started"]
+            assert written == "2026-01-01T10:00:00" + ("Z" if "+" in moment else "")
+
+
+def test_bytes_are_no_sku() -> None:
+    with pytest.raises(TypeError, match=r"bytes .* are not text"):
+        compile_offers(["shop_sku"])([{"shop_sku": b"A1"}])
 
 
 @pytest.mark.parametrize("prices", [["12,50", "1.249"], ["1.249", "12,50"]])
