@@ -178,9 +178,9 @@ class ImportCheck:
         suggested: set[str] = set()
         written = [self._written(name) for name in names]
         for name, own in zip(names, written, strict=True):
-            if own and own in found:
+            if name and (own or name) in found:
                 findings.append(Finding("occurs twice", name, line))
-                own = ""
+                own = "" if own else name  # Mirakl may take either of two custom fields
             elif name and not own:
                 close = meant(name, [one for one in file.columns if one not in written], file.usual)
                 if close and close not in written:

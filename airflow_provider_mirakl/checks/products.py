@@ -143,8 +143,8 @@ class ProductCheck:
         self._strict = operator_format
         self._category = operator.with_role("CATEGORY")
         self._id = operator.with_role("SHOP_SKU")
-        self._columns: list[str] = []
-        self._relabelled = False
+        self._codes: dict[str, str] = {}
+        """The codes of columns whose names are labels."""
         self._rules: dict[str, Rule] = {}
         self._seen: dict[str, int] = {}
         self._told: set[tuple[str, str]] = set()
@@ -164,9 +164,8 @@ class ProductCheck:
         labels = [name for name in named if fold(name) in self._operator.labels]
         if not known and labels and len(labels) > len(named) / 2:
             # Mirakl's templates have a header with labels above the one with codes.
-            self._columns = [self._operator.labels.get(fold(name), name) for name in named]
-            self._relabelled = True
-            return list(names), self._about(self._columns, line)
+            self._codes = {name: self._operator.labels.get(fold(name), name) for name in named}
+            return list(names), self._about([self._codes[name] for name in named], line)
         if not self._strict and len(known) * 2 < len(named) and self._category not in known:
             self._is_checked = False
             self.notes.append(
@@ -197,7 +196,7 @@ class ProductCheck:
         """The problems of a row."""
         if not self._is_checked:
             return
-        named = dict(zip(self._columns, cells.values(), strict=True)) if self._relabelled else cells
+        named = {self._codes.get(name, name): cell for name, cell in cells.items()}
         if self._first:
             self._first = False
             if all(cell in self._operator.attributes for cell in named.values() if cell):
