@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-_PLAIN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?\Z")
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 _SPACES = " \u00a0\u2009\u202f\u2007"
-_ONE_GROUP = re.compile(r"-?[1-9]\d{0,2}[.,' \u00a0\u2009\u202f\u2007\u2019]\d{3}\Z")
+_ONE_GROUP = re.compile(r"-?[1-9][0-9]{0,2}[.,' \u00a0\u2009\u202f\u2007\u2019][0-9]{3}\Z")
 _SIGNS = {
     "€": "EUR", "£": "GBP", "zł": "PLN", "Kč": "CZK", "₺": "TRY", "₹": "INR", "CHF": "CHF", "lei": "RON",
 }  # fmt: skip
@@ -77,7 +77,7 @@ def _ungrouped(text: str, decimal: str, thousands: str) -> str:
     """Remove the signs between groups of three."""
     signs = thousands.replace(" ", _SPACES).replace("'", "'\u2019")
     group = f"[{re.escape(signs)}]"
-    match = re.match(rf"(-?[1-9]\d{{0,2}})((?:{group}\d{{3}})+)({re.escape(decimal)}\d+)?\Z", text)
+    match = re.match(rf"(-?[1-9][0-9]{{0,2}})((?:{group}[0-9]{{3}})+)({re.escape(decimal)}[0-9]+)?\Z", text)
     if match is None or len(set(re.findall(group, match[2]))) != 1:
         return text
     return match[1] + re.sub(group, "", match[2]) + (match[3] or "")
@@ -100,7 +100,7 @@ def readings(text: str) -> tuple[str, str] | None:
 def grouped_number(text: str) -> tuple[str, str, str] | None:
     """A number with groups of three and a fraction: its value, the sign of its groups, its decimal sign."""
     match = re.match(
-        r"-?\d{1,3}((?:([.,' \u00a0\u2009\u202f\u2007\u2019])\d{3})(?:\2\d{3})*)(?:([.,])(\d+))?\Z",
+        r"-?[0-9]{1,3}((?:([.,' \u00a0\u2009\u202f\u2007\u2019])[0-9]{3})(?:\2[0-9]{3})*)(?:([.,])([0-9]+))?\Z",
         text.strip(),
     )
     if match is None or match[2] == match[3] or (match[3] is None and match[1].count(match[2]) < 2):

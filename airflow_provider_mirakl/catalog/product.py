@@ -137,7 +137,7 @@ FORMS: dict[type[Form], _FormRule] = {
 _GTIN = Meta(pattern=r"^([0-9]{8}|[0-9]{12,13})\Z", extra=_says("gtin"))
 _URL = Meta(pattern=r"^https?://", extra=_says("is not a valid URL; it must start with http:// or https://"))
 _MOMENT = Meta(
-    pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z\Z",
+    pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z\Z",
     extra=_says("is not a valid date-time; use UTC with a trailing Z, such as 2026-02-19T16:46:00Z"),
 )
 
@@ -555,7 +555,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (dict, "an object"),
 )
 
-_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?\Z")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\Z")
 
 
 def _short(text: str) -> str:

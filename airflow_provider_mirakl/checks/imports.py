@@ -13,9 +13,10 @@ from datetime import datetime
 from airflow_provider_mirakl.checks.fields import key, meant
 from airflow_provider_mirakl.checks.lint import Finding
 
-_NUMBER = re.compile(r"-?\d+([.,]\d+)?\Z")
-_WHOLE = re.compile(r"\d+\Z")
-_RANGES = re.compile(r"\d+\|\d+([.,]\d+)?(,\d+\|\d+([.,]\d+)?)*\Z")
+_NUMBER = re.compile(r"-?[0-9]+([.,][0-9]+)?\Z")
+_WHOLE = re.compile(r"[0-9]+\Z")
+# Here a comma separates the ranges, so it cannot be a decimal sign too: 5|109,20 would end after 109.
+_RANGES = re.compile(r"[0-9]+\|[0-9]+(\.[0-9]+)?(,[0-9]+\|[0-9]+(\.[0-9]+)?)*\Z")
 
 
 def _is_moment(text: str) -> bool:
@@ -29,7 +30,10 @@ def _is_moment(text: str) -> bool:
 _FORMS: dict[str, tuple[Callable[[str], object], str]] = {
     "number": (_NUMBER.match, "must be a number such as 12.50"),
     "whole": (_WHOLE.match, "must be a whole number"),
-    "ranges": (_RANGES.match, "must be quantities and prices such as 5|109.20,10|108.73"),
+    "ranges": (
+        _RANGES.match,
+        "must be quantities and prices such as 5|109.20,10|108.73, with a decimal point",
+    ),
     "moment": (_is_moment, "must be a date or date-time in ISO 8601, such as 2027-01-31T00:00:00Z"),
     "truth": (lambda text: text.lower() in ("true", "false", "0", "1"), "must be true or false"),
     "flag": (lambda text: text.lower() in ("update", "delete"), "must be update, delete or empty"),

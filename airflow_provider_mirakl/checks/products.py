@@ -22,9 +22,9 @@ from airflow_provider_mirakl.checks.fields import hint
 from airflow_provider_mirakl.checks.lint import SHOWN_VALUES, Finding, shown
 from airflow_provider_mirakl.files.csv_table import fold
 
-_INTEGER = re.compile(r"-?\d+\Z")
-_DECIMAL = re.compile(r"-?\d+([.,]\d+)?\Z")
-_MEASUREMENT = re.compile(r"-?\d+([.,]\d+)?(\s*[^\d\s].*)?\Z")
+_INTEGER = re.compile(r"-?[0-9]+\Z")
+_DECIMAL = re.compile(r"-?[0-9]+([.,][0-9]+)?\Z")
+_MEASUREMENT = re.compile(r"-?[0-9]+([.,][0-9]+)?(\s*[^\d\s].*)?\Z")
 _ADDRESS = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 _GTIN_CODES = frozenset({"EAN", "GTIN", "UPC", "ISBN"})
 _SEPARATORS = (r"\|", r"[|,;\n]")

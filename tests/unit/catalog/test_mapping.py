@@ -43,6 +43,14 @@ def test_a_point_beside_a_decimal_comma_is_not_guessed(text: str) -> None:
         made("standard_prices.amount", text, decimal=",")
 
 
+@pytest.mark.parametrize("text", ["1\u0662", "12.\u0665", "\uff11"])
+@pytest.mark.parametrize("target", ["standard_prices.amount", "quantities", "attributes[a]:NUMERIC"])
+def test_digits_of_other_scripts_name_their_field(target: str, text: str) -> None:
+    """They are no JSON, so the row could not even be read."""
+    with pytest.raises(RowError, match=r"id 'A', .*(amount|quantity|value): expected a"):
+        made(target, text)
+
+
 @pytest.mark.parametrize(
     ("cell", "text"),
     [

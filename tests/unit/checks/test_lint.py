@@ -205,7 +205,8 @@ def test_the_words_for_a_person(lint: Any) -> None:
                 "line 2, id 'A', price: must be a number such as 12.50, not '1.249,00'",
                 ("line 2, id 'A', discount-start-date: must be a date or date-time in ISO 8601, such as "
                 "2027-01-31T00:00:00Z, not '31.12.2026'"),
-                "line 2, id 'A', price-ranges: must be quantities and prices such as 5|109.20,10|108.73, not '5-3'",
+                ("line 2, id 'A', price-ranges: must be quantities and prices such as 5|109.20,10|108.73, with a "
+                "decimal point, not '5-3'"),
             ],
         ),
         (
@@ -228,6 +229,41 @@ def test_the_words_for_a_person(lint: Any) -> None:
 )  # fmt: skip
 def test_a_file_of_offers(file: ImportFile, text: str, messages: list[str], lint: Any) -> None:
     assert said(lint(text, ImportCheck(file))) == messages
+
+
+@pytest.mark.parametrize("ranges", ["5|109,20", "5|109,20,10|108,73"])
+def test_a_decimal_comma_between_ranges_is_refused(ranges: str, lint: Any) -> None:
+    """Mirakl separates the ranges at each comma, so the price would be 109."""
+    words = "must be quantities and prices such as 5|109.20,10|108.73, with a decimal point"
+    found = lint(f"sku;price-ranges\nA;{ranges}\n", ImportCheck(OF01))
+    assert said(found) == [f"line 2, id 'A', price-ranges: {words}, not '{ranges}'"]
+
+
+@pytest.mark.parametrize("cell", ["\u0661\u0662", "1\u0662", "\uff11"])
+def test_digits_of_other_scripts_are_no_numbers(cell: str, lint: Any) -> None:
+    found = lint(f"sku;price;quantity;price-ranges\nA;{cell};{cell};{cell}|{cell}\n", ImportCheck(OF01))
+    assert [finding.field for finding in found.findings] == ["price", "quantity", "price-ranges"]
+    assert said(lint(HEAD + row(weight=cell), ProductCheck(OPERATOR))) == [
+        f"line 2, id 'A-1', weight: {cell!r} is not a whole number"
+    ]
+
+
+def test_a_custom_column_that_occurs_twice_is_found(lint: Any) -> None:
+    found = lint("sku;warranty;Warranty;warranty\nA;1;2;3\n", ImportCheck(OF01))
+    assert said(found) == ["line 1, warranty: occurs twice"]
+
+
+def test_a_label_that_occurs_twice_is_found(lint: Any) -> None:
+    text = "Category;SKU;Title;EAN;Brand;Colour;Colour\nheadphones;A;x;4006381333931;nordlys;red;blue\n"
+    labels = {"category": "Category", "shop_sku": "SKU", "title": "Title", "ean": "EAN", "brand": "Brand",
+              "color": "Colour"}  # fmt: skip
+    attributes = [one | {"label": labels.get(code, "Other")} for code, one in reference.ATTRIBUTES.items()]
+    operator = OperatorAttributes(
+        reference.HIERARCHIES,  # type: ignore[arg-type]
+        attributes,  # type: ignore[arg-type]
+        reference.VALUES_LISTS,  # type: ignore[arg-type]
+    )
+    assert said(lint(text, ProductCheck(operator))) == ["line 1, color: occurs twice"]
 
 
 def test_columns_beyond_the_document(lint: Any) -> None:
