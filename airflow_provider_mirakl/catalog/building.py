@@ -396,10 +396,13 @@ def _category(
 def _prices(targets: Sequence[Target], columns: Columns, cells: _Cells) -> list[dict[str, Any]] | None:
     """The prices of a product: an entry for each scope. A currency or a date without an amount is not a price."""
     entries: dict[str | None, dict[str, Any]] = {}
-    for target, cell in zip(targets, cells, strict=True):
-        if _is_given(cell):
-            scope = {} if target.key is None else {"scope": target.key}
-            _put_price(entries.setdefault(target.key, {"price": {}, **scope}), target.sub, cell, columns)
+    given = [(target, cell) for target, cell in zip(targets, cells, strict=True) if _is_given(cell)]
+    # Whichever column comes first: the currency decides what a sign such as $ in the amount means.
+    currencies = {target.key: text_of(cell) for target, cell in given if target.sub == "currency"}
+    for target, cell in given:
+        scope = {} if target.key is None else {"scope": target.key}
+        entry = entries.setdefault(target.key, {"price": {}, **scope})
+        _put_price(entry, target.sub, cell, columns, currencies.get(target.key))
     prices = [entry for entry in entries.values() if "amount" in entry["price"]]
     for entry in prices:
         if columns.currency is not None and columns.currency != CELL:
@@ -407,20 +410,21 @@ def _prices(targets: Sequence[Target], columns: Columns, cells: _Cells) -> list[
     return prices or None
 
 
-def _put_price(entry: dict[str, Any], sub: str, cell: Any, columns: Columns) -> None:
+def _put_price(entry: dict[str, Any], sub: str, cell: Any, columns: Columns, declared: Any) -> None:
+    """Set a part of a price.
+
+    :param declared: the currency of the price's own column; ``None`` without one.
+    """
     price = entry["price"]
     if sub == "amount":
-        declared = price.get("currency", columns.currency)
-        amount, currency = split_money(cell, declared) if isinstance(cell, str) else (cell, None)
+        meant = columns.currency if declared is None else declared
+        amount, currency = split_money(cell, meant) if isinstance(cell, str) else (cell, None)
         price["amount"] = amount_of(amount, columns)
-        if currency is not None and "currency" not in price:
+        if declared is None and currency is not None:
             price["currency"] = currency
-        elif currency is not None and price["currency"] != currency:
-            price["amount"] = cell  # two currencies: it is not known which one applies
+        elif currency not in (None, declared):
+            price["amount"] = f"{currency} and {declared}"  # it is not known which one applies
     elif sub == "currency":
-        known = price.get("currency")
-        price["currency"] = text = text_of(cell)
-        if known is not None and known != text:
-            price["amount"] = f"{known} and {text}"
+        price["currency"] = declared
     else:
         entry[sub] = text_of(cell)

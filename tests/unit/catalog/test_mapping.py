@@ -43,6 +43,32 @@ def test_a_point_beside_a_decimal_comma_is_not_guessed(text: str) -> None:
         made("standard_prices.amount", text, decimal=",")
 
 
+@pytest.mark.parametrize("order", [("amount", "currency"), ("currency", "amount")])
+@pytest.mark.parametrize("key", ["", "[FR]"])
+@pytest.mark.parametrize("default", [None, "EUR"])
+@pytest.mark.parametrize(
+    ("amount", "currency", "price"),
+    [
+        ("$12", "USD", {"amount": 12, "currency": "USD"}),
+        ("12.50 $", "CAD", {"amount": 12.5, "currency": "CAD"}),
+        ("\u00a512", "JPY", {"amount": 12, "currency": "JPY"}),
+        ("12", "USD", {"amount": 12, "currency": "USD"}),
+        (12, "USD", {"amount": 12, "currency": "USD"}),
+        ("12 GBP", "GBP", {"amount": 12, "currency": "GBP"}),
+        ("12 GBP", "", {"amount": 12, "currency": "GBP"}),
+        ("12 GBP", "USD", {"amount": "GBP and USD", "currency": "USD"}),
+        ("$12", "GBP", {"amount": "$12", "currency": "GBP"}),
+    ],
+)
+def test_a_currency_counts_wherever_its_column_is(
+    order: tuple[str, str], key: str, default: str | None, amount: Any, currency: str, price: dict[str, Any]
+) -> None:
+    mapping = {"sku": "id"} | {name: f"standard_prices{key}.{name}" for name in order}
+    cells = {"sku": "A", "amount": amount, "currency": currency}
+    (row,) = compile_columns(Columns(mapping, currency=default), list(mapping))([cells])
+    assert json.loads(row)["standard_prices"][0]["price"] == price
+
+
 @pytest.mark.parametrize("text", ["1\u0662", "12.\u0665", "\uff11"])
 @pytest.mark.parametrize("target", ["standard_prices.amount", "quantities", "attributes[a]:NUMERIC"])
 def test_digits_of_other_scripts_name_their_field(target: str, text: str) -> None:
