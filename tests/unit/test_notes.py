@@ -165,8 +165,11 @@ def test_a_damaged_plan_of_actions_is_none_or_whole(how: str, tmp_path: Path) ->
 def test_what_a_damaged_check_found_is_not_in_the_result(
     how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path, task = tmp_path / "lint.json", SimpleNamespace(log=logging.getLogger("task"))
-    path.write_bytes(b'{"rows":1,"problems":0,"commonest":[],"notes":[],"findings":null}')
+    book = SimpleNamespace(payload="p")
+    path, task = tmp_path / "lint.json", SimpleNamespace(log=logging.getLogger("task"), book=book)
+    path.write_bytes(
+        b'{"payload":"p","found":{"rows":1,"problems":0,"commonest":[],"notes":[],"findings":null}}'
+    )
 
     def delivered() -> Any:
         return FileJobOperator.deliver(task, SimpleNamespace(folder=tmp_path), None, None, ())  # type: ignore[arg-type]

@@ -133,8 +133,9 @@ class FileJobOperator(CheckedJobOperator):
                     digest.update(block)
                     copy.write(block)
         self.refuse_empty()
-        self._check(caller)
-        return digest.hexdigest()
+        payload = digest.hexdigest()
+        self._check(caller, payload)
+        return payload
 
     def refuse_empty(self) -> None:
         """Reject a file without rows before the call: P41 is limited to one every 15 minutes, and an empty file
@@ -161,14 +162,17 @@ class FileJobOperator(CheckedJobOperator):
 
     # The check
 
-    def _check(self, caller: Caller) -> None:
+    def _check(self, caller: Caller, payload: str) -> None:
         """Check the copy and write it clean.
 
+        :param payload: the hash of what is sent, by which :meth:`deliver` knows what was checked.
         :raises MiraklInputError: there are problems, and ``lint`` is ``fail``.
         """
         from airflow_provider_mirakl.checks.lint import NoCheck
         from airflow_provider_mirakl.files.text import check_encoding
 
+        for file in (self._lint, self._findings):  # a previous try may have found something in another file
+            remove(file)
         if self.lint == "off":
             return
         check_encoding(self.encoding)  # a wrong argument fails the task, whatever lint says of the file
@@ -190,7 +194,7 @@ class FileJobOperator(CheckedJobOperator):
             self.log.warning("%s is sent as it is: its check is not complete. %s", self.path.name, error)
             return
         if check is not None or lint.count:  # what was not checked is not said to have no problems
-            self._tell(lint)
+            self._tell(lint, payload)
 
     def _read_over(self, check: Check) -> Lint:
         """Check the copy; if it is not clean, write it again."""
@@ -218,12 +222,13 @@ class FileJobOperator(CheckedJobOperator):
             )
         return lint
 
-    def _tell(self, lint: Lint) -> None:
+    def _tell(self, lint: Lint, payload: str) -> None:
         """Say what was found, and keep it for the result."""
         from airflow_provider_mirakl.checks.lint import words
 
         summary = lint.summary() | {"findings": str(self._findings) if lint.count else None}
-        write_bytes(self.task_run.folder / "lint.json", json.dumps(summary, ensure_ascii=False).encode())
+        noted = {"payload": payload, "found": summary}
+        write_bytes(self._lint, json.dumps(noted, ensure_ascii=False).encode())
         lines = list(words(lint, self.path.name))
         if not lint.count:
             self.log.info("%s", "\n".join(lines))
@@ -241,6 +246,10 @@ class FileJobOperator(CheckedJobOperator):
         self.log.warning("%s", "\n".join([*lines[: 1 + LOGGED_FINDINGS], *more]))
 
     @property
+    def _lint(self) -> StoragePath:
+        return self.task_run.folder / "lint.json"
+
+    @property
     def _findings(self) -> StoragePath:
         return self.task_run.folder / "lint.ndjson"
 
@@ -252,13 +261,22 @@ class FileJobOperator(CheckedJobOperator):
         """What the check found."""
         path = run.folder / "lint.json"
         try:
-            found = json.loads(path.read_bytes())
+            noted = json.loads(path.read_bytes())
         except FileNotFoundError:
             return {"lint": None}
         except (IsADirectoryError, ValueError, RecursionError):
-            found = None
+            noted = None
+        found = noted.get("found") if isinstance(noted, dict) else None
         if not isinstance(found, dict) or not found:
             self.log.warning("%s cannot be read, so the result does not say what the check found.", path)
+            return {"lint": None}
+        assert self.book is not None  # noqa: S101 - its jobs have ended
+        if noted.get("payload") != self.book.payload:
+            self.log.warning(
+                "The source has changed since it was sent. %s is about the new one, so the result does not say what "
+                "the check found.",
+                path,
+            )
             return {"lint": None}
         return {"lint": found}
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_mirakl.client.pacing import PACER
-from airflow_provider_mirakl.exceptions import MiraklInputError
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklInputError
 from airflow_provider_mirakl.operators.catalog_manager import MiraklSynchronizeProductsOperator
 from airflow_provider_mirakl.operators.connect import (
     MiraklConnectDeleteProductsOperator,
@@ -293,3 +293,47 @@ def test_a_file_is_cleaned_although_its_check_cannot_be_had(
     result = run(MiraklImportProductsOperator, feed, "rows", encoding="cp1252", max_failed_items=None, **SHOP)
     assert result["lint"]["problems"] == 1, "a row that does not match the header needs no check"
     assert list(Path(result["folder"]).rglob("lint.ndjson"))
+
+
+@pytest.fixture
+def tries(worker, tmp_path, mirakl_sandbox, mirakl_sandbox_connections):
+    """Runs the tries of one task that reads a file; the first one loses the job that it has submitted."""
+    mirakl_sandbox.world.settings.limits = "off"
+    path, options = tmp_path / "feed.csv", {"lint": "warn", "max_failures": 0}
+    task = worker(
+        lambda: MiraklImportOffersOperator(task_id="task", source=str(path), **options, **SHOP), max_tries=3
+    )
+
+    def go(text: bytes, **more: Any) -> Any:
+        path.write_bytes(text)
+        options.update(more)
+        result = task.run()
+        task.ti.try_number += 1
+        return result
+
+    return go
+
+
+BAD_OFFER = b"sku;product-id;product-id-type;price;state;quantity\nO-1;SKU-001;SKU;1;11;x\n"
+GOOD_OFFER = BAD_OFFER.replace(b";x", b";1")
+
+
+def test_what_was_found_in_another_file_is_not_in_the_result(
+    tries: Any, mirakl_sandbox: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(MiraklInputError, match="1 problem in 1 row"):
+        tries(BAD_OFFER, lint="fail")
+    result = tries(GOOD_OFFER, lint="off")
+    assert (result["succeeded"], result["lint"]) == (1, None)
+
+
+def test_a_changed_file_does_not_change_what_was_found_in_the_one_that_was_sent(
+    tries: Any, mirakl_sandbox: Any, read_log: Callable[[], str]
+) -> None:
+    fault = mirakl_sandbox.fault("status", "OF02", status=500, times=None)
+    with pytest.raises(MiraklError):
+        tries(GOOD_OFFER, lint="fail")
+    fault.times = 0
+    result = tries(BAD_OFFER)
+    assert (result["succeeded"], result["lint"]) == (1, None)
+    assert "The source has changed since it was sent" in " ".join(read_log().split())
