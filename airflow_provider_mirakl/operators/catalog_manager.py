@@ -23,6 +23,7 @@ from airflow_provider_mirakl.runtime.arguments import (
     Moment,
     Selection,
     Text,
+    in_order,
 )
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class MiraklExportProductsOperator(ChangesExportOperator):
                     f"filters must contain lists, but {name} is {given!r:.200}", field="filters"
                 )
         # With native rendering, an id made of digits becomes a number.
-        return {name: [str(value) for value in given] for name, given in lists.items()}
+        return {name: [str(value) for value in in_order(given)] for name, given in lists.items()}
 
 
 class MiraklExportProductStatusOperator(DirectExportOperator):

@@ -731,6 +731,12 @@ def _path_text(value: object) -> str:
     return text.strip()
 
 
+def in_order(values: Collection[object]) -> list[object]:
+    """A collection as a list, which is the same in every process. The order of a set of strings is not, and a request
+    in another order would be another one: a retry would submit its job again."""
+    return sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
+
+
 def _elements(value: object) -> list[object]:
     """The elements of a list in any form."""
     if is_nothing(value):
@@ -744,4 +750,4 @@ def _elements(value: object) -> list[object]:
         return [part.strip().strip("'\"") for part in parts if part.strip()]
     if isinstance(found, Mapping | bytes) or not isinstance(found, Collection):
         return [found]
-    return list(found)
+    return in_order(found)

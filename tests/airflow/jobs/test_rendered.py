@@ -56,6 +56,7 @@ def test_a_list_of_objects_as_text(run, written):
         "{'product_id': ['MKL-001']}",
         '{"product_id": ["MKL-001"]}',
         {"product_id": "['MKL-001']"},
+        {"product_id": {"MKL-001"}},
     ],
 )
 def test_filters_as_text(run, filters):

@@ -75,6 +75,8 @@ KINDS: dict[str, tuple[Argument[Any], list[tuple[Any, Any]], list[Any]]] = {
             ("A", ["A"]),
             ("A, B", ["A", "B"]),
             (["A", " B ", "A"], ["A", "B"]),
+            (set("QWERTYUIOP"), list("EIOPQRTUWY")),
+            (frozenset("QWERTYUIOP"), list("EIOPQRTUWY")),
             ("['A', 'B']", ["A", "B"]),
             ('["A", "007"]', ["A", "007"]),
             ("[A, B]", ["A", "B"]),
