@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,23 @@ def test_optional_arguments_of_which_a_template_made_none(run):
 def test_a_query_as_text(run, mirakl_sandbox):
     assert run(MiraklRequestOperator, path="/api/shops", query="{'max': 1}")["status"] == 200
     assert mirakl_sandbox.journal("S20")[-1]["query"] == "max=1"
+
+
+def test_a_query_whose_texts_became_numbers(run, mirakl_sandbox):
+    query = {"max": 1, "price": 1.5, "open": True, "none": None, "several": {"B", "A"}, 5: "x"}
+    assert run(MiraklRequestOperator, path="/api/shops", query=query)["status"] == 200
+    shown = mirakl_sandbox.journal("S20")[-1]["query"]
+    assert shown == "max=1&price=1.5&open=true&several=A&several=B&5=x"
+
+
+@pytest.mark.parametrize(
+    "value", [{"secret": 1}, [["secret"]], [None], b"secret", float("nan"), [float("inf")], datetime.now(UTC)]
+)
+def test_a_query_that_cannot_be_sent_is_refused_by_its_name(run, mirakl_sandbox, value):
+    with pytest.raises(MiraklConfigurationError, match="query: price must be a text, a number") as caught:
+        run(MiraklRequestOperator, path="/api/shops", query={"price": value})
+    assert "secret" not in str(caught.value)
+    assert not mirakl_sandbox.journal("S20")
 
 
 @pytest.mark.parametrize("written", [str, json.dumps])
