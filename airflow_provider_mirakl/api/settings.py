@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from airflow_provider_mirakl.api import documents, platform
@@ -55,7 +55,12 @@ def get_setting(
     """
     if name not in SETTINGS:
         raise MiraklInputError(f"setting must be one of {', '.join(SETTINGS)}, not {name!r}")
-    setting, asked = SETTINGS[name], dict(query or {})
+    setting = SETTINGS[name]
+    asked = {
+        question: _several(value) if question in _LISTS else value
+        for question, value in (query or {}).items()
+        if value is not None
+    }
     if unknown := sorted(asked.keys() - set(setting.questions)):
         known = ", ".join(setting.questions) or "none"
         raise MiraklInputError(
@@ -64,3 +69,13 @@ def get_setting(
     if setting.code == "DO01":
         return setting.make(role, **{"entities": (), **asked}, shop_id=shop_id if role == "shop" else None)
     return setting.make(**asked, shop_id=shop_id if role == "shop" else None)
+
+
+_LISTS = ("channels", "entities")
+
+
+def _several(value: Any) -> list[Any]:
+    """The elements of a list, also of one that is written with commas: a text alone would be taken letter by letter."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, Collection) else [value]

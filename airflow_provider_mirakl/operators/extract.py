@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mirakl.files.values import is_nothing, read_structure
 from airflow_provider_mirakl.hooks.conn_ids import MIRAKL_DEFAULT
 from airflow_provider_mirakl.operators.bases.extract import ExtractOperator
-from airflow_provider_mirakl.runtime.arguments import Argument, Id, Mappings, Maybe, read_caller
+from airflow_provider_mirakl.runtime.arguments import Argument, Id, Maybe, Query, read_caller
 from airflow_provider_mirakl.runtime.connections import OnInstance
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
     """
 
     operation = Operation()
-    query = Maybe(Mappings())
+    query = Maybe(Query())
     shop_id = Maybe(Id())
 
     def __init__(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_mirakl.api.values import Role, numeric_id
@@ -27,11 +26,10 @@ from airflow_provider_mirakl.runtime.arguments import (
     Given,
     Id,
     Location,
-    Mappings,
     Maybe,
+    Query,
     Seconds,
     Text,
-    in_order,
     read_caller,
 )
 from airflow_provider_mirakl.runtime.task_run import TaskRun
@@ -120,7 +118,7 @@ class MiraklRequestOperator(PacedOperator):
 
     path = Text()
     method = _Method(get_args(Method))
-    query = Maybe(Mappings())
+    query = Maybe(Query())
     body = Given()
     content_type = Text()
     accept = Text()
@@ -352,10 +350,9 @@ class MiraklRequestOperator(PacedOperator):
     def _query(self) -> dict[str, Any]:
         """The query, with the seller's shop.
 
-        :raises MiraklConfigurationError: ``shop_id`` is set, but the key is not a seller's; or a value is not one of a
-            query.
+        :raises MiraklConfigurationError: ``shop_id`` is set, but the key is not a seller's.
         """
-        given = {str(name): _parameter(str(name), value) for name, value in (self.query or {}).items()}
+        given = dict(self.query or {})
         seller = None
         if isinstance(self.hook, MiraklHook):
             caller = read_caller(self.hook, self.shop_id)
@@ -391,21 +388,3 @@ class MiraklRequestOperator(PacedOperator):
             content_type=self.content_type,
             accept=self.accept,
         )
-
-
-def _parameter(name: str, value: Any) -> Any:
-    """The value of a query parameter, or its values. Native rendering makes a float of a text, or an object of a list.
-
-    :raises MiraklConfigurationError: it has no form in a query. It is not shown, because it may name a customer.
-    """
-    if value is None:
-        return None
-    several = in_order(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-    for one in several:
-        if not (isinstance(one, str | int) or (isinstance(one, float) and isfinite(one))):
-            raise MiraklConfigurationError(
-                f"query: {name} must be a text, a number, true or false, or a list of them; it contains "
-                f"{'null' if one is None else type(one).__name__}",
-                field="query",
-            )
-    return [repr(one) if isinstance(one, float) else one for one in several]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from airflow_provider_mirakl.exceptions import MiraklConfigurationError
 from airflow_provider_mirakl.operators.request import MAX_XCOM
 from airflow_provider_mirakl.operators.shops import StoringOperator
-from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Mappings, Maybe, read_caller
+from airflow_provider_mirakl.runtime.arguments import Choice, Id, Location, Maybe, Query, read_caller
 from airflow_provider_mirakl.runtime.task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class MiraklGetSettingsOperator(StoringOperator):
 
     operation = "PM11"
     setting = Choice[SettingName](get_args(SettingName))
-    query = Maybe(Mappings())
+    query = Maybe(Query())
     target = Maybe(Location())
     shop_id = Maybe(Id())
 

@@ -563,6 +563,32 @@ class Mappings(_Structure[Mapping[str, Any]]):
         return found
 
 
+class Query(Mappings):
+    """Query parameters by name. Native rendering makes a float of a text, or an object of a list."""
+
+    def convert(self, value: object) -> Mapping[str, Any]:
+        return {str(name): self._values(str(name), given) for name, given in super().convert(value).items()}
+
+    def _values(self, name: str, given: object) -> object:
+        """A value in the form that a query has for it.
+
+        :raises MiraklConfigurationError: there is none. It is not shown, because it may name a customer.
+        """
+        if given is None or isinstance(given, str | int) or Argument.waits(self, given):
+            return given
+        is_one = not isinstance(given, list | tuple | set | frozenset)
+        several = [given] if is_one else in_order(cast("Collection[object]", given))
+        for one in several:
+            if not (isinstance(one, str | int) or (isinstance(one, float) and isfinite(one))):
+                raise MiraklConfigurationError(
+                    f"{self.name}: {name} must be a text, a number, true or false, or a list of them; it contains "
+                    f"{'null' if one is None else type(one).__name__}",
+                    field=self.name,
+                )
+        found = [repr(one) if isinstance(one, float) else one for one in several]
+        return found[0] if is_one else found
+
+
 class ColumnSettings(Mappings):
     """Settings of columns, or the name of a ready mapping."""
 

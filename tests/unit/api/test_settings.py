@@ -40,3 +40,20 @@ def test_a_shop_is_sent_for_a_seller_only() -> None:
 def test_what_is_not_a_setting_is_refused(name: str, query: dict[str, Any], words: str) -> None:
     with pytest.raises(MiraklInputError, match=words):
         get_setting(name, query)
+
+
+@pytest.mark.parametrize(
+    ("channels", "sent"),
+    [("FR", ["FR"]), ("FR, DE", ["FR", "DE"]), (["FR"], ["FR"]), (7, ["7"]), (None, []), ("", [])],
+)
+def test_a_list_as_a_text_is_not_taken_letter_by_letter(channels: Any, sent: list[str]) -> None:
+    params = get_setting("attributes", {"channels": channels}, role="operator").params
+    assert [value for name, value in params if name == "channels"] == sent
+
+
+def test_entities_as_a_text() -> None:
+    params = dict(get_setting("additional_fields", {"entities": "SHOP,OFFER"}).params)
+    assert params["entities"] == "SHOP,OFFER"
+    with pytest.raises(MiraklInputError, match=r"entities must be among .*, not 'MOON'"):
+        get_setting("additional_fields", {"entities": "MOON"})
+    assert "entities" not in dict(get_setting("additional_fields", {"entities": None}).params)
