@@ -69,14 +69,10 @@ def import_products(
     if conversion_type is not None:
         parts.append(Part("conversion_type", conversion_type.encode()))
     if conversion_options:
-        unknown = sorted(set(conversion_options) - set(CONVERSIONS))
-        if unknown:
-            raise MiraklInputError(
-                f"conversion_options contains {', '.join(unknown)}; the options are {', '.join(CONVERSIONS)}"
-            )
+        checked = checked_conversions(conversion_options)
         if conversion_type != "AI_CONVERTER":
             raise MiraklInputError("conversion_options need conversion_type AI_CONVERTER")
-        words = {name: {"status": "ENABLED" if on else "DISABLED"} for name, on in conversion_options.items()}
+        words = {name: {"status": "ENABLED" if on else "DISABLED"} for name, on in checked.items()}
         # One JSON part is how Mirakl's own SDK sends objects; not documented for this field.
         parts.append(Part("conversion_options", encode(words), content_type=JSON))
     return Call(
@@ -86,6 +82,24 @@ def import_products(
         params=caller.params("P41"),
         paced_by=caller.name,
     )
+
+
+def checked_conversions(options: Mapping[str, object]) -> dict[str, bool]:
+    """The options of a conversion. A template writes true and false as texts.
+
+    :raises MiraklInputError: an option does not exist, or is neither true nor false.
+    """
+    if unknown := sorted(str(name) for name in options if name not in CONVERSIONS):
+        raise MiraklInputError(
+            f"conversion_options contains {', '.join(unknown)}; the options are {', '.join(CONVERSIONS)}"
+        )
+    checked = {}
+    for name, given in options.items():
+        word = str(given).strip().lower() if isinstance(given, bool | str) else ""
+        if word not in ("true", "false"):
+            raise MiraklInputError(f"conversion_options: {name} must be true or false, not {given!r:.100}")
+        checked[name] = word == "true"
+    return checked
 
 
 def get_import(import_id: int, *, caller: Caller = SELLER) -> Call[dict[str, Json]]:

@@ -79,11 +79,17 @@ class MiraklImportProductsOperator(FileJobOperator):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Further fields of the submission."""
+        """Further fields of the submission.
+
+        :raises MiraklInputError: an option of the conversion is invalid.
+        """
+        from airflow_provider_mirakl.api.products import checked_conversions
+
+        options = self.conversion_options
         return {
             "operator_format": self.operator_format,
             "conversion_type": self.conversion_type,
-            "conversion_options": self.conversion_options,
+            "conversion_options": None if options is None else checked_conversions(options),
         }
 
     def checker(self, caller: Caller) -> Check:

@@ -39,6 +39,26 @@ def parts(call):
     return {part.name: part for part in call.body.parts}
 
 
+@pytest.mark.parametrize(
+    ("given", "status"), [(False, "DIS"), ("False", "DIS"), (" false", "DIS"), ("True", "EN")]
+)
+def test_an_option_that_a_template_wrote_means_what_it_says(given, status):
+    call = products.import_products(
+        b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_rewrite": given}
+    )
+    assert (
+        parts(call)["conversion_options"].content == b'{"ai_rewrite":{"status":"%sABLED"}}' % status.encode()
+    )
+
+
+@pytest.mark.parametrize("given", [None, 1, "", "on", ["False"], {"status": "DISABLED"}])
+def test_an_option_that_is_neither_true_nor_false_is_refused(given):
+    with pytest.raises(MiraklInputError, match="conversion_options: ai_rewrite must be true or false"):
+        products.checked_conversions({"ai_rewrite": given})
+    with pytest.raises(MiraklInputError, match="conversion_options contains 1, x; the options are"):
+        products.checked_conversions({1: True, "x": True})
+
+
 def test_conversion_options_are_one_json_part():
     call = products.import_products(
         b"x", "p.csv", conversion_type="AI_CONVERTER", conversion_options={"ai_rewrite": False}
