@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from airflow_provider_mirakl.api.values import in_utc
@@ -50,26 +51,32 @@ def prose(value: Any) -> str:
     return value.strip()
 
 
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,2})?\Z")
+"""A number as people, JSON and libraries write it. Decimal also reads ``1_0``, the digits of every script, and an
+exponent that fills the memory."""
+
+
+def _number(value: Any) -> Decimal | None:
+    text = str(value).strip()
+    return Decimal(text) if not isinstance(value, bool) and _NUMBER.match(text) else None
+
+
 def quantity(value: Any) -> int:
     """A whole number from 1."""
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        number = Decimal(0)
-    if isinstance(value, bool) or not number.is_finite() or number < 1 or number != int(number):
+    number = _number(value)
+    if number is None or number < 1 or number != int(number):
         raise ValueError("must be a whole number of 1 or more")
     return int(number)
 
 
 def amount(value: Any) -> float:
     """An amount of money with a decimal point, 0 or more."""
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        number = Decimal(-1)
-    if isinstance(value, bool) or not number.is_finite() or number < 0:
+    number = _number(value)
+    if number is None or number < 0:
         raise ValueError("must be an amount of 0 or more with a decimal point, such as 12.50")
-    return float(number)
+    if Decimal(repr(found := float(number))) != number:
+        raise ValueError("has more digits than can be sent exactly; round it")
+    return found
 
 
 def boolean(value: Any) -> bool:
@@ -198,7 +205,8 @@ def read_file(path: StoragePath) -> list[Any]:
             return list(json.loads(content))
         # str.splitlines would also split at characters that JSON allows in a text, such as U+2028.
         return [json.loads(line) for line in content.split("\n") if line.strip()]
-    except (ValueError, RecursionError) as error:
+    # pyarrow raises an OSError for a damaged footer.
+    except (ValueError, OSError, RecursionError) as error:
         raise MiraklInputError(f"source: {path} cannot be read ({error})") from None
 
 

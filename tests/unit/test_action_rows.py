@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from airflow_provider_mirakl.actions.rows import read_file
+from airflow_provider_mirakl.actions.rows import amount, paths, quantity, read_file, taxes
 from airflow_provider_mirakl.exceptions import MiraklInputError
 
 WANTED = [{"order_id": "o-1", "amount": "1.50"}, {"order_id": "o-2", "amount": ""}]
@@ -67,3 +69,72 @@ def test_every_character_of_a_message_is_kept(tmp_path: Path, ending: str) -> No
     text = "".join(json.dumps(row, ensure_ascii=False) + ending for row in rows)
     (tmp_path / "rows.ndjson").write_bytes(text.encode())
     assert read_file(tmp_path / "rows.ndjson") == rows
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("12.50", 12.5), (" 12.5 ", 12.5), (12, 12), (0.1 + 0.2, 0.30000000000000004), (Decimal("1.10"), 1.1),
+        (Decimal("12.5" + "0" * 29), 12.5), ("1E+2", 100), (".5", 0.5), ("5.", 5), ("+5", 5), (1e-7, 1e-7),
+    ],
+)  # fmt: skip
+def test_amounts(value: Any, number: float) -> None:
+    assert amount(value) == number
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1_0",
+        "\u0661\u0662",
+        "1e400",
+        "9" * 400,
+        "12,50",
+        "1 000",
+        "-1",
+        "NaN",
+        "inf",
+        float("nan"),
+        True,
+        None,
+        ".",
+        "",
+    ],
+)
+def test_what_is_no_amount(value: Any) -> None:
+    with pytest.raises(ValueError, match="must be an amount of 0 or more with a decimal point"):
+        amount(value)
+
+
+@pytest.mark.parametrize("value", ["99999999999999999.99", 2**53 + 1, Decimal("0.12345678901234567890")])
+def test_an_amount_is_not_rounded(value: Any) -> None:
+    with pytest.raises(ValueError, match="has more digits than can be sent exactly"):
+        amount(value)
+
+
+@pytest.mark.parametrize("value", ["1_0", "\u0661", "1e400", "1e999999999", 0, 1.5, True, "inf"])
+def test_what_is_no_quantity(value: Any) -> None:
+    with pytest.raises(ValueError, match="must be a whole number of 1 or more"):
+        quantity(value)
+    assert [quantity(one) for one in ("3", "3.0", 3.0, Decimal("3.00"))] == [3, 3, 3, 3]
+
+
+DEEP = "[" * 200_000
+
+
+def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be a list such as"):
+        taxes(DEEP)
+    with pytest.raises(ValueError, match="must be a path, or a list of paths"):
+        paths(DEEP)
+    for name, data in (("a.json", DEEP), ("a.ndjson", '{"a":' + DEEP)):
+        (tmp_path / name).write_text(data)
+        with pytest.raises(MiraklInputError, match="cannot be read"):
+            read_file(tmp_path / name)
+
+
+def test_a_damaged_footer_of_parquet_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1")
+    with pytest.raises(MiraklInputError, match="cannot be read"):
+        read_file(tmp_path / "a.parquet")
