@@ -18,7 +18,7 @@ from airflow_provider_mirakl.checks.fields import hint, keep_columns
 from airflow_provider_mirakl.checks.fields import key as key_of
 from airflow_provider_mirakl.exceptions import MiraklInputError, Problem
 from airflow_provider_mirakl.files.storage import Spill, StoragePath, remove, writing
-from airflow_provider_mirakl.files.text import AUTO
+from airflow_provider_mirakl.files.text import AUTO, not_utf8
 from airflow_provider_mirakl.files.values import Frame
 from airflow_provider_mirakl.repair.pairs import ID_NAMES, SKU_NAMES, fold
 from airflow_provider_mirakl.repair.proof import SYNCHRONIZED
@@ -192,8 +192,14 @@ def read_side(
                     for problem in row.problems
                 ],
             )
-        for row in batch.rows:
-            item = json.loads(row)
+        for at, row in zip(batch.at, batch.rows, strict=True):
+            try:
+                item = json.loads(row)
+            except (ValueError, RecursionError) as error:
+                words = not_utf8(error) if isinstance(error, UnicodeDecodeError) else f"is not JSON: {error}"
+                raise MiraklInputError(
+                    f"{name}: {source.name} cannot be read", [Problem(words, line=source.place(at)[0])]
+                ) from None
             if not isinstance(item, Mapping):
                 raise MiraklInputError(f"{name} must contain objects, not {item!r:.100}")
             yield item

@@ -256,3 +256,10 @@ def test_a_report_without_lines_leaves_no_file(write, tmp_path):
         is None
     )
     assert not (tmp_path / "o.csv").exists()
+
+
+def test_a_report_that_is_nested_too_deep_is_not_one(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text("[" * 200_000)
+    assert list(rejected_items(path)) == []
+    assert "cannot be read as a report" in global_errors(path)[0]

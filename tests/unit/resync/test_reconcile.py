@@ -167,6 +167,21 @@ def test_a_packed_table_is_read_and_what_is_no_table_is_refused(tmp_path):
             write("a.export", content)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"{bad", "line 2: is not JSON"),
+        (b'{"sku":"\xff"}', "line 2: not UTF-8: byte 0xFF"),
+        (b'{"sku":"A","n":' + b"9" * 5000 + b"}", "line 2: is not JSON"),
+        (b'{"sku":"A","n":' + b"[" * 200_000, "line 2: is not JSON"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(line, words, tmp_path):
+    (tmp_path / "a.ndjson").write_bytes(b'{"sku":"A"}\n' + line + b"\n")
+    with pytest.raises(MiraklInputError, match=f"other: .*a.ndjson cannot be read\n.*{words}"):
+        list(read_side(tmp_path / "a.ndjson", "other"))
+
+
 def test_products_without_a_key_are_listed():
     with pytest.raises(
         MiraklInputError, match="2 products cannot be matched; set source_key to the field"
