@@ -224,7 +224,7 @@ def _days(text: str) -> float:
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    from airflow_provider_mirakl.checks.lint import lint_table, words
+    from airflow_provider_mirakl.checks.lint import Finding, lint_table, words
     from airflow_provider_mirakl.files.csv_table import open_table
     from airflow_provider_mirakl.files.paths import storage_path
 
@@ -234,18 +234,22 @@ def _lint(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    every: list[dict[str, Any]] = []  # a program may need more than the first, which are for people
     try:
         with _quiet():
             path = storage_path(arguments.file)
             check = _checker(arguments)
             with _storage(arguments.file), open_table(path, encoding=arguments.encoding) as table:
-                lint = lint_table(table, check)
+                lint = lint_table(table, check, found=lambda finding: every.append(finding.as_row()))
     except OSError as error:
         print(f"{arguments.file} cannot be read: {error}", file=sys.stderr)
         return 2
+    if not lint.rows:
+        empty = Finding("the file has no rows, so an operator would not send it")
+        lint.add(empty)
+        every.append(empty.as_row())
     if arguments.json:
-        rows = [finding.as_row() for finding in lint.findings]
-        print(_as_json(lint.summary() | {"findings": rows}))
+        print(_as_json(lint.summary() | {"findings": every}))
     else:
         for line in words(lint, path.name):
             print(line)

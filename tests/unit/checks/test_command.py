@@ -127,3 +127,22 @@ def test_storage_that_cannot_be_accessed(
     assert said.out == ""
     assert "s3://bucket/feed.csv cannot be accessed (EndpointConnectionError)" in said.err
     assert "key@" not in said.err
+
+
+def test_a_program_gets_every_finding(feed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path = feed("sku;price\n" + "".join(f"A{at};x\n" for at in range(1500)))
+    assert main(["lint", path, "--operation", "OF01", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["problems"], len(report["findings"]), report["findings"][-1]["line"]) == (1500, 1500, 1501)
+    assert main(["lint", path, "--operation", "OF01"]) == 1
+    assert capsys.readouterr().out.endswith("  ... and 500 more\n")
+
+
+@pytest.mark.parametrize("text", ["sku;price\n", "sku;price\n;\n\n"])
+def test_a_file_that_no_operator_sends_has_a_problem(
+    text: str, feed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lint", feed(text), "--operation", "OF01"]) == 1
+    assert "feed.csv: 1 problem in 0 rows\n  - the file has no rows" in capsys.readouterr().out
+    assert main(["lint", feed(text), "--operation", "OF01", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["findings"]) == 1
