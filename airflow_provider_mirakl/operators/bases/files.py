@@ -145,17 +145,22 @@ class FileJobOperator(CheckedJobOperator):
         """
         if self.copy.stat().st_size == 0:
             raise MiraklInputError(f"source: {self.source!r} is empty; nothing was sent")
-        if self.lines() == 0:
+        # It has not been read yet, so it is still as the source: packed, and in its own encoding.
+        if is_csv(self.path.name.removesuffix(".gz")) and self._count(self.encoding) == 0:
             raise MiraklInputError(f"source: {self.source!r} has a header but no rows; nothing was sent")
 
     def lines(self) -> int | None:
         """Lines below the header of a CSV file."""
+        from airflow_provider_mirakl.files.text import AUTO
+
+        return self._count(AUTO) if self._is_csv else None
+
+    def _count(self, encoding: str) -> int | None:
+        """The rows of the copy; ``None`` if it cannot be read."""
         from airflow_provider_mirakl.files.csv_table import open_table
 
-        if not self._is_csv:
-            return None
         try:
-            with open_table(self.copy, errors="replace") as table:
+            with open_table(self.copy, encoding=encoding, errors="replace") as table:
                 return sum(1 for _ in table.rows)
         except MiraklInputError:  # Mirakl may be able to read what we cannot
             return None

@@ -337,3 +337,28 @@ def test_a_changed_file_does_not_change_what_was_found_in_the_one_that_was_sent(
     result = tries(BAD_OFFER)
     assert (result["succeeded"], result["lint"]) == (1, None)
     assert "The source has changed since it was sent" in " ".join(read_log().split())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options"),
+    [
+        ("feed.csv", "sku;price\n".encode("utf-16-le"), {"encoding": "utf-16-le"}),
+        ("feed.csv", "sku;price\n".encode("utf-16-be"), {"encoding": "utf-16-be", "lint": "off"}),
+        ("feed.csv.gz", gzip.compress(b"sku;price\n"), {"lint": "off"}),
+        ("feed.csv.gz", gzip.compress(b"sku;price\n"), {"lint": "warn"}),
+        ("feed.csv", b"sku;price\n;\n", {"lint": "off"}),
+    ],
+)
+def test_a_file_without_rows_never_replaces_everything(
+    name: str, text: bytes, options: dict[str, str], run: Any, mirakl_sandbox: Any
+) -> None:
+    with pytest.raises(MiraklInputError, match="has a header but no rows; nothing was sent"):
+        run(
+            MiraklImportOffersOperator,
+            (name, text),
+            import_mode="REPLACE",
+            max_delete_ratio=1,
+            **options,
+            **SHOP,
+        )
+    assert not [call for call in mirakl_sandbox.journal() if call["method"] == "POST"]
