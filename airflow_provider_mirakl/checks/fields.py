@@ -137,17 +137,27 @@ class _Objects(_OneByOne):
 
     def end(self) -> list[str]:
         faults = [
-            Problem(
-                f"the number {point!r} could be {' or '.join(readings(point) or ())}, because {comma!r} has a decimal "
-                "comma; write all numbers of the column with the same decimal sign, and without group separators",
-                name,
-            )
+            Problem(unclear(point, comma), name)
             for (name, sign), point in self.met.items()
             if sign == "either" and (comma := self.met.get((name, "comma")))
         ]
         if faults:
             raise MiraklInputError("the decimal sign of the numbers is unclear", faults)
         return []
+
+
+def unclear(number: str, other: str) -> str:
+    """The problem of a number that could be meant in two ways.
+
+    :param number: such as ``1.249``.
+    :param other: a number of the same column with the other decimal sign.
+    """
+    sign = "comma" if "," in other else "point"
+    meanings = " or ".join(readings(number) or ())
+    return (
+        f"the number {number!r} could be {meanings}, because {other!r} has a decimal {sign}; write all numbers of the "
+        "column with the same decimal sign, and without group separators"
+    )
 
 
 def keep_columns(heading: Sequence[str]) -> Build:

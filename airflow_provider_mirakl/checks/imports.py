@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from airflow_provider_mirakl.checks.fields import key, meant
+from airflow_provider_mirakl.catalog.numbers import readings
+from airflow_provider_mirakl.checks.fields import key, meant, unclear
 from airflow_provider_mirakl.checks.lint import Finding
 
 _NUMBER = re.compile(r"-?[0-9]+([.,][0-9]+)?\Z")
@@ -172,6 +173,8 @@ class ImportCheck:
         self._closed: dict[str, int] = {}
         self._current = ("", 0)
         self._rows = 0
+        self._numbers: dict[tuple[str, str, bool], tuple[str, int, str]] = {}
+        """The first number of a column with each decimal sign, and whether it may be one with a group of three."""
         self.notes: list[str] = []
 
     def heading(self, names: Sequence[str], line: int) -> tuple[list[str], list[Finding]]:
@@ -223,11 +226,33 @@ class ImportCheck:
             if name in cells and not cells[name]:
                 yield Finding("is empty", name, line, item or None)
         for name, cell in cells.items():
-            fits, words = _FORMS[file.columns.get(name.partition("[")[0], "text")]
+            form = file.columns.get(name.partition("[")[0], "text")
+            fits, words = _FORMS[form]
             if cell and not fits(cell):
                 yield Finding(f"{words}, not {cell!r:.60}", name, line, item or None, words, cell[:200])
+            elif form == "number" and ("." in cell or "," in cell):
+                yield from self._sign(line, item, name, cell)
         if item:
             yield from self._placed(line, item, cells)
+
+    def _sign(self, line: int, item: str, name: str, cell: str) -> Iterator[Finding]:
+        """A number that could be meant in two ways, because another one of its column has the other decimal sign.
+
+        Once for each column, whichever of the two comes first.
+        """
+        sign, other = (".", ",") if "." in cell else (",", ".")
+        either = readings(cell) is not None
+        if (name, sign, either) in self._numbers:
+            return
+        self._numbers[name, sign, either] = (cell, line, item)
+        against = self._numbers.get((name, other, not either))
+        if against is None:
+            return
+        this = (cell, line, item)
+        (number, at, whose), (proof, _, _) = (this, against) if either else (against, this)
+        yield Finding(
+            unclear(number, proof), name, at, whose or None, "has an unclear decimal sign", number[:200]
+        )
 
     def _placed(self, line: int, item: str, cells: Mapping[str, str]) -> Iterator[Finding]:
         """Problems of the position of a row."""

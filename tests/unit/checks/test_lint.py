@@ -231,6 +231,34 @@ def test_a_file_of_offers(file: ImportFile, text: str, messages: list[str], lint
     assert said(lint(text, ImportCheck(file))) == messages
 
 
+@pytest.mark.parametrize(
+    ("prices", "line", "number", "meanings", "other"),
+    [
+        (["1,249", "12.50", "1,300", "9.90"], 2, "1,249", "1.249 or 1249", "'12.50' has a decimal point"),
+        (["12.50", "1,249", "1,300"], 3, "1,249", "1.249 or 1249", "'12.50' has a decimal point"),
+        (["12,50", "1.249"], 3, "1.249", "1.249 or 1249", "'12,50' has a decimal comma"),
+        (["7", "1.249", "12,50"], 3, "1.249", "1.249 or 1249", "'12,50' has a decimal comma"),
+    ],
+)
+def test_a_price_that_could_be_a_thousand_times_as_high_is_found_once(
+    prices: list[str], line: int, number: str, meanings: str, other: str, lint: Any
+) -> None:
+    rows = "".join(f"A{at};{price}\n" for at, price in enumerate(prices))
+    words = (
+        f"price: the number {number!r} could be {meanings}, because {other}; write all numbers of the column"
+    )
+    found = said(lint("sku;price\n" + rows, ImportCheck(OF01)))
+    assert [message.partition(" with the same")[0] for message in found] == [
+        f"line {line}, id 'A{line - 2}', {words}"
+    ]
+
+
+@pytest.mark.parametrize("prices", [["1,249", "12,50"], ["1.249", "12.50"], ["12.50", "12,50"]])
+def test_prices_whose_decimal_sign_is_clear_are_good(prices: list[str], lint: Any) -> None:
+    rows = "".join(f"A{at};{price}\n" for at, price in enumerate(prices))
+    assert said(lint("sku;price\n" + rows, ImportCheck(OF01))) == []
+
+
 @pytest.mark.parametrize("ranges", ["5|109,20", "5|109,20,10|108,73"])
 def test_a_decimal_comma_between_ranges_is_refused(ranges: str, lint: Any) -> None:
     """Mirakl separates the ranges at each comma, so the price would be 109."""
