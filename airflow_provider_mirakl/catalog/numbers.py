@@ -105,6 +105,6 @@ def grouped_number(text: str) -> tuple[str, str, str] | None:
     )
     if match is None or match[2] == match[3] or (match[3] is None and match[1].count(match[2]) < 2):
         return None
-    digits = re.sub(r"\D", "", text.strip()[: match.end(1)])
+    digits = re.sub(r"[^0-9-]", "", text.strip()[: match.end(1)])
     sign = " " if match[2] in _SPACES else match[2]
     return digits + (f".{match[4]}" if match[4] else ""), sign, match[3] or ("," if sign == "." else ".")

@@ -812,7 +812,7 @@ def _number_in_text(value: str, word: str) -> str:
         )
     if grouped := grouped_number(text):
         amount, sign, decimal = grouped
-        other = ".".join(re.split(r"\D", text.lstrip("-"))[:2])
+        other = ".".join(re.split(r"[^0-9-]", text)[:2])
         return (
             f"the number {value!r} could be {amount} or {other}; set thousands={sign!r} and decimal={decimal!r} in "
             f"columns, or write {amount}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,21 @@ def test_a_decimal_comma(text: str, amount: float) -> None:
 def test_a_point_beside_a_decimal_comma_is_not_guessed(text: str) -> None:
     with pytest.raises(RowError, match="number"):
         made("standard_prices.amount", text, decimal=",")
+
+
+@pytest.mark.parametrize(
+    ("text", "meanings"),
+    [
+        ("-1.234,50", "-1234.50 or -1.234; set thousands='.' and decimal=',' in columns, or write -1234.50"),
+        ("-1.234.567", "-1234567 or -1.234"),
+        ("1,234.50", "1234.50 or 1.234"),
+        ("-1.249", "-1249 or -1.249"),
+    ],
+)
+def test_the_advice_about_a_number_keeps_its_sign(text: str, meanings: str) -> None:
+    row = b'{"id":"A","attributes":[{"id":"a","name":"a","type":"NUMERIC","value":"%s"}]}' % text.encode()
+    with pytest.raises(RowError, match=re.escape(f"the number {text!r} could be {meanings}")):
+        CHECKER.check(row)
 
 
 @pytest.mark.parametrize("order", [("amount", "currency"), ("currency", "amount")])
