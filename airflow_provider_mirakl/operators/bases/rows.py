@@ -168,9 +168,8 @@ class RowsJobOperator(CheckedJobOperator):
 
         :param met: hashes of what the valid objects before it are about, which gets its own.
         """
-        constants: list[
-            str
-        ] = []  # which Python reads, but JSON does not have: Mirakl would reject the whole call
+        # Python reads them, but JSON does not have them: Mirakl would reject the whole call.
+        constants: list[str] = []
 
         def constant(text: str) -> float:
             constants.append(text)
@@ -188,7 +187,8 @@ class RowsJobOperator(CheckedJobOperator):
         if constants:
             name = None if identity is None else identity[1]
             words = f"is {constants[0]}, which is not a number in JSON; leave it out"
-            return [Problem(words, where, item_id=name) for where in _infinite(item)]
+            places = list(_infinite(item)) or [""]  # none, if the field is there twice
+            return [Problem(words, where, item_id=name) for where in places]
         if identity is None:
             return []
         digest = hashlib.blake2b("\0".join(identity).encode("utf-8", "surrogatepass"), digest_size=8).digest()
