@@ -279,6 +279,10 @@ class LiveAirflow:
 
     def __enter__(self) -> Self:
         (self.home / "dags").mkdir(parents=True)
+        if AIRFLOW == (3, 0):
+            (self.home / "config").mkdir()
+            local_settings = self.home / "config" / "airflow_local_settings.py"
+            shutil.copyfile(Path(__file__).with_name("patient_workers.py"), local_settings)
         self._connections.write_text("{}", encoding="utf-8")
         self._keeper = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("keeper.py"))],

@@ -10,7 +10,6 @@ import re
 import sys
 from collections import Counter
 from datetime import timedelta
-from functools import partial
 
 import httpx
 import psutil
@@ -68,19 +67,8 @@ def running(stage: SetStage, live: LiveAirflow) -> Running:
     started = {"contended": (contended, contended.start())}
     contended.airflow.until(lambda: 429 in contended.statuses(), "the task is told to wait")
     contended.sandbox.advance(60)
-    if AIRFLOW == (3, 0):  # it loses the first of many: of this one, the tests are left out there
-        stages.reverse()
-    for name, one in [*((each.name, each) for each in stages), ("shared again", named["shared"])]:
-        run = one.start()
-        started[name] = one, run
-        if AIRFLOW == (3, 0):  # on a busy machine it loses others, too, unless each has begun before the next
-            one.airflow.until(partial(begun, run), f"{run} has begun")
-    return started
-
-
-def begun(run: Run) -> bool:
-    """Whether a worker has taken the first task of a run, or Airflow has lost it."""
-    return run.task("upsert").state not in (None, "scheduled", "queued")
+    started |= {stage.name: (stage, stage.start()) for stage in stages}
+    return started | {"shared again": (named["shared"], named["shared"].start())}
 
 
 def _call_as_another_client(stage: Stage) -> int:
@@ -109,12 +97,6 @@ def once(stage: Stage) -> dict[str, int]:
     return dict.fromkeys(stage.ids, 1)
 
 
-loses_the_first_of_many = not_on_3_0(
-    "with LocalExecutor hands out the first of many tasks before it has noted so, and fails it"
-)
-
-
-@loses_the_first_of_many
 def test_no_worker_is_held_while_the_triggerer_makes_the_calls(running: Running, live: LiveAirflow) -> None:
     stage, run = running["deferring"]
     task = run.until_task("upsert", "deferred")
@@ -152,7 +134,6 @@ def test_a_killed_worker_loses_no_chunk_and_repeats_at_most_the_one_in_flight(
 # --- The scenarios --------------------------------------------------------------------------------------------
 
 
-@loses_the_first_of_many
 def test_the_triggerer_makes_the_calls(running: Running) -> None:
     stage, run = running["deferring"]
     run.succeed()
