@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from airflow_provider_mirakl.api.documents import ShopDocument
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklNoteError
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklNoteError, MiraklStorageError
 from airflow_provider_mirakl.files.notes import NoteKind
 from airflow_provider_mirakl.files.storage import BLOCK, StoragePath, writing
 from airflow_provider_mirakl.shops.names import safe_name
@@ -101,23 +101,32 @@ class Manifest:
         :param max_bytes: its largest size.
         :param at: the current time, for the manifest.
         :raises DocumentTooLargeError: it is larger.
+        :raises MiraklStorageError: it cannot be written.
         """
         name = f"{document.id}-{safe_name(document.file_name)}"
         digest, size = hashlib.sha256(), 0
-        # Not every object store discards an interrupted upload, so only complete documents are uploaded.
-        with tempfile.SpooledTemporaryFile(max_size=SPOOLED, prefix="mirakl-document-") as whole:
-            for piece in content:
-                size += len(piece)
-                if size > max_bytes:
-                    raise DocumentTooLargeError(
-                        f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if that is intended"
-                    )
-                digest.update(piece)
-                whole.write(piece)
-            whole.seek(0)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with writing(self.folder / name) as file:
-                shutil.copyfileobj(whole, file, BLOCK)
+        try:
+            # Not every object store discards an interrupted upload, so only complete documents are uploaded.
+            with tempfile.SpooledTemporaryFile(max_size=SPOOLED, prefix="mirakl-document-") as whole:
+                for piece in content:
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise DocumentTooLargeError(
+                            f"document {document.id} has more than {max_bytes:,} bytes; raise the limit if that is "
+                            "intended"
+                        )
+                    digest.update(piece)
+                    whole.write(piece)
+                whole.seek(0)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with writing(self.folder / name) as file:
+                    shutil.copyfileobj(whole, file, BLOCK)
+        except OSError as error:
+            raise MiraklStorageError(
+                f"document {document.id} cannot be stored in {self.folder} ({error.strerror or error}). Until it is "
+                f"complete it is in {tempfile.gettempdir()}",
+                path=str(self.folder),
+            ) from error
         stored = Stored(
             id=document.id,
             type=document.type,

@@ -25,6 +25,7 @@ from airflow_provider_mirakl.exceptions import (
     MiraklServerError,
     MiraklTransportError,
 )
+from airflow_provider_mirakl.shops import manifest
 from airflow_provider_mirakl.shops.archive import ArchiveLimits
 from airflow_provider_mirakl.shops.fetch import Fetched, Fetcher
 
@@ -448,3 +449,25 @@ def test_a_folder_in_the_place_of_a_document_stops_only_this_one(mirakl_sandbox,
     (tmp_path / f"2000/{numbers[1]}-B.pdf").mkdir(parents=True)
     assert failed(fetch()) == {f"2000/{numbers[1]}": "storage"}
     assert list(files(tmp_path).values()) == [b"A", b"C"]
+
+
+def test_a_document_that_cannot_be_written_does_not_fail_those_that_are_there(
+    mirakl_sandbox, fetch, tmp_path, monkeypatch
+):
+    numbers = [mirakl_sandbox.put_document(2000, name, f"{name}.pdf", PDF) for name in ("A", "B")]
+    assert fetch().stored == 2
+    numbers += [mirakl_sandbox.put_document(2000, name, f"{name}.pdf", PDF) for name in ("C", "D", "E")]
+    writing = manifest.writing
+
+    def full(path):
+        if path.name.endswith("D.pdf"):
+            raise OSError(28, "No space left on device")
+        return writing(path)
+
+    monkeypatch.setattr(manifest, "writing", full)
+    fetched = fetch()
+    assert failed(fetched) == {f"2000/{numbers[3]}": "storage"}
+    assert (fetched.stored, fetched.unchanged) == (2, 2)
+    monkeypatch.undo()
+    again = fetch()
+    assert (again.stored, again.unchanged) == (1, 4)
