@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_mirakl.api.documents import list_document_types
@@ -86,6 +87,8 @@ class PlatformSettings:
         self._client = client
         self._folder = folder_below(work_folder, FOLDER, client.settings.fingerprint)
         self._clock = clock
+        self._kept_at: float | None = None
+        """When the last answer of :meth:`get` came, if it was a kept one."""
 
     def get(self, call: Call[T]) -> T:
         """The answer of a call that reads: kept, or fresh.
@@ -98,7 +101,9 @@ class PlatformSettings:
             return self._client.send(call)
         note = self._note(call)
         kept = note.read()
+        self._kept_at = None
         if kept is not None and 0 <= self._clock() - kept.at < interval:
+            self._kept_at = kept.at
             answer: T = kept.answer
             return answer
         try:
@@ -109,6 +114,7 @@ class PlatformSettings:
             if kept is None:
                 raise
             log.warning("%s Using the answer of %d s ago.", error, self._clock() - kept.at)
+            self._kept_at = kept.at
             older: T = kept.answer
             return older
         note.write(Answer(self._clock(), fresh))
@@ -163,7 +169,8 @@ class PlatformSettings:
     ) -> None:
         """Reject codes that the instance does not have. Only calls for the arguments set are made.
 
-        :raises MiraklInputError: listing every unknown code, and the known ones where they are few.
+        :raises MiraklInputError: listing every unknown code, the known ones where they are few, and from when a kept
+            answer is.
         """
         asked = {
             "locales": (locales, self.locales),
@@ -177,6 +184,8 @@ class PlatformSettings:
                 continue
             known = known_ones()
             there = f", which has {', '.join(sorted(known))}" if 0 < len(known) <= 30 else ""
+            if self._kept_at is not None:  # it may have been created since
+                there += f" (as Mirakl answered at {datetime.fromtimestamp(self._kept_at, UTC):%Y-%m-%d %H:%M} UTC)"
             problems += [
                 Problem(f"{code!r} does not exist on this instance{there}", name)
                 for code in sorted(set(wanted) - known)

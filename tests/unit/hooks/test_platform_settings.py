@@ -183,3 +183,14 @@ def test_every_category_can_be_asked_for_in_turn_and_none_twice(mirakl_sandbox):
         with pytest.raises(MiraklNotYetError):
             client.send(list_attributes(hierarchy=codes[0]))
     assert calls(mirakl_sandbox) == {("H11", 200): 4, ("PM11", 200): 3}
+
+
+def test_an_unknown_code_says_how_old_the_answer_is(settings, clock):
+    """A channel may have been created since, and Mirakl permits asking once a day."""
+    with pytest.raises(MiraklInputError) as fresh:
+        settings().check(channels=["NEW"])
+    assert "'NEW' does not exist on this instance, which has INIT, OUTLET" in str(fresh.value)
+    assert "as Mirakl answered" not in str(fresh.value)
+    clock.moment += DAY / 2
+    with pytest.raises(MiraklInputError, match=r"\(as Mirakl answered at 2027-01-15 08:00 UTC\)"):
+        settings().check(channels=["NEW"])
