@@ -237,10 +237,9 @@ def _sign(text: str, made: Any) -> _Sign | None:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
+    if isinstance(value, float) and (not math.isfinite(value) or value.is_integer()):
+        # From here on a float has lost digits of the original id; the check reports it, as the infinite ones.
+        return str(int(value)) if abs(value) < 2**53 else value
     if isinstance(value, Decimal):
         return format(value, "f")
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

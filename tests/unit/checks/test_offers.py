@@ -157,6 +157,14 @@ def test_numbers_of_a_database_keep_their_digits() -> None:
     ]
 
 
+def test_an_id_that_a_float_has_rounded_is_refused() -> None:
+    build = compile_offers(["shop_sku"])
+    assert made(build, shop_sku=4006381333931.0) == {"shop_sku": "4006381333931"}
+    assert "shop_sku: must be a string, not 1.2345678901234567e+19" in said(
+        {**GOOD, **made(build, shop_sku=1.2345678901234567e19)}
+    )
+
+
 def test_times_of_libraries_are_iso_8601() -> None:
     pandas = pytest.importorskip("pandas")
     build = compile_offers(["available_started"])
