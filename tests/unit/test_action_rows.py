@@ -134,7 +134,7 @@ def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_damaged_footer_of_parquet_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100) + b"\x10\0\0\0PAR1")
     with pytest.raises(MiraklInputError, match="cannot be read"):
         read_file(tmp_path / "a.parquet")

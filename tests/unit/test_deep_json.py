@@ -43,4 +43,4 @@ def test_rows_of_an_operator() -> None:
 
     task = MiraklUpsertOffersOperator(task_id="task", source="offers.ndjson")
     (problem,) = task._faults(f'{{"shop_sku": {DEEP}}}'.encode(), set())
-    assert "is not JSON" in problem.message
+    assert "nested too deep" in problem.message

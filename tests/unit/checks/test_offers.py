@@ -166,7 +166,7 @@ def test_an_id_that_a_float_has_rounded_is_refused() -> None:
 
 
 def test_times_of_libraries_are_iso_8601() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="needs pandas: make venv installs it")
     build = compile_offers(["available_started"])
     for moment in ("2026-01-01 10:00", "2026-01-01 12:00+02:00"):
         for made_by in (pandas.Timestamp, datetime.fromisoformat):
