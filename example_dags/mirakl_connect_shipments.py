@@ -1,8 +1,9 @@
 """### Post the shipments in a carrier's file to Mirakl Connect
 
 Reads a CSV file, posts a shipment for each order, and returns an outcome for every row. Up to 5 % of the rows
-may fail. A shipment that may already have been posted is not posted again: the run stops, you check Mirakl
-Connect, and trigger again with `on_unclear` set to `resend`.
+may fail. A shipment that may already have been posted is not posted again: the run stops, and you check Mirakl
+Connect. If the parcels are not there, set the Airflow Variable `mirakl_on_unclear` to `resend`, clear the task, and
+delete the Variable afterwards. Do not trigger another run with the same file: it would post every shipment again.
 
 **Needs** a connection `mirakl_connect_default` of type Mirakl Connect.
 
@@ -32,12 +33,6 @@ with DAG(
             title="The carrier's file",
             description="CSV, a row for each parcel, such as s3://aws_default@carrier/shipments.csv.",
         ),
-        "on_unclear": Param(
-            "fail",
-            enum=["fail", "resend"],
-            title="After a lost reply",
-            description="resend: only after you have checked in Mirakl Connect that the parcels are not there.",
-        ),
     },
     doc_md=__doc__,
     tags=["mirakl", "orders"],
@@ -50,7 +45,8 @@ with DAG(
         source="{{ params.file }}",
         max_orders=500,
         max_failed_ratio=0.05,
-        on_unclear="{{ params.on_unclear }}",
+        # After a lost reply. A cleared task keeps the parameters of its run, but reads Variables again.
+        on_unclear="{{ var.value.get('mirakl_on_unclear', 'fail') }}",
         deferrable=True,
     )
     # [END ship]

@@ -376,7 +376,9 @@ def example(name: str) -> str:
     return (EXAMPLES / name).read_text().replace('"retries": 3', '"retries": 0')
 
 
-def test_the_examples(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_examples(
+    run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow: make venv installs it")
     placed = sandbox.place_orders(3, status="AWAITING_SHIPMENT")
     run = run_dag(example("mirakl_connect_orders_extract.py"), conf={"target": str(tmp_path / "lake")})
@@ -395,6 +397,20 @@ def test_the_examples(run_dag: Any, sandbox: Sandbox, tmp_path: Path) -> None:
     assert shipped.state == "success"
     sandbox.advance(20)
     assert {order["status"] for order in sandbox.orders().values()} == {"SHIPPED"}
+
+    # After a lost reply, the user sets a Variable and clears the task: a retry reads it just as well.
+    (late,) = sandbox.place_orders(1, status="AWAITING_SHIPMENT")
+    line = sandbox.orders()[late]["order_lines"][0]
+    file.write_text(f"order_id;order_line_id;quantity\n{late};{line['id']};1\n")
+    monkeypatch.setenv("AIRFLOW_VAR_MIRAKL_ON_UNCLEAR", "resend")
+    sandbox.fault("status", operation="v2-createShipment", status=502, times=1)
+    assert (
+        run_dag(
+            source.replace('"retries": 0', '"retries": 1, "retry_delay": 0'), conf={"file": str(file)}
+        ).state
+        == "success"
+    )
+    assert [call["status"] for call in sandbox.journal("v2-createShipment")][-2:] == [502, 202]
 
     asked = [sandbox.request_return(order_id) for order_id in placed[:2]]
     source = example("mirakl_connect_returns.py").replace("deferrable=True", "deferrable=False")
