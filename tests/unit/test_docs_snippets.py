@@ -35,6 +35,16 @@ def test_a_dag_of_the_docs_loads(name, code, monkeypatch, tmp_path):
     exec(compile(code, name, "exec"), {"__name__": f"docs_{name.replace('-', '_')}"})  # noqa: S102
 
 
+def test_the_rights_that_the_docs_require_can_be_checked():
+    from airflow_provider_mirakl.preflight import rights
+
+    pages = "".join(page.read_text() for page in PAGES)
+    required = set(re.findall(r"--require (\w+)", pages)) - {"CODE"}
+    for codes in re.findall(r"require=\[(.*?)\]", pages):
+        required |= set(re.findall(r"\w+", codes))
+    assert {"P51", "CM51"} <= required <= {right.code for right in rights()}
+
+
 def test_there_are_dags_to_load():
     assert len(dags()) > 10
 
