@@ -6,7 +6,8 @@ without a worker, and returns the results of its lines.
 **Needs** a connection `mirakl_default` of type Mirakl, with the key of a shop.
 
 **Try it:** `make airflow` (without a clone: `mirakl-sandbox airflow --run`), trigger `mirakl_product_import`,
-then this one. The first import of a sandbox has the number 2001, the form's default.
+then this one. The form's default, 2001, is the first import of a sandbox, of products or offers; if it is another one,
+enter the id from the log of `mirakl_product_import`.
 """
 
 from datetime import timedelta
