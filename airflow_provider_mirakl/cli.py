@@ -14,7 +14,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError
+from airflow_provider_mirakl.exceptions import MiraklError, MiraklStorageError, counted
 
 # Nothing here imports Airflow: where it does not start, `main` says why, without a traceback that may quote the
 # database URL with its password.
@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: 0 for success, 1 if a check failed, 2 if the command was invalid or did not finish, or Airflow does not
         start.
     """
-    parser = argparse.ArgumentParser(prog="mirakl-provider", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="mirakl-provider", description="Check connections and files, and clean up."
+    )
     found = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         own = found.add_parser(command.name, help=command.help, description=command.help)
@@ -207,8 +209,9 @@ def _clean(arguments: argparse.Namespace) -> int:
             if not arguments.dry_run:
                 remove_claim(file)
             claims += 1
-    print(f"{claims:,} old notes about sent jobs and actions")
-    print(f"{removed:,} folders, {size:,} bytes{'; nothing was removed' if arguments.dry_run else ''}")
+    print(f"{counted(claims, 'old note')} about submitted jobs and actions")
+    found = f"{counted(removed, 'folder')}, {counted(size, 'byte')}"
+    print(f"{found}{'; nothing was removed' if arguments.dry_run else ''}")
     return 0
 
 
@@ -344,7 +347,7 @@ COMMANDS = (
                 "--conn-id",
                 {
                     "metavar": "ID",
-                    "help": "Airflow connection whose catalog products are checked against; only P41 needs it",
+                    "help": "Airflow connection of the instance; only P41 needs it, to read the operator's attributes",
                 },
             ),
             ("--shop-id", {"type": int, "metavar": "ID", "help": "the shop; default the connection's own"}),

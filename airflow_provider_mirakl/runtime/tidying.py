@@ -75,4 +75,4 @@ def _tidy_claims(work_folder: str | None, kept: float, log: Any) -> None:
         remove_claim(file)
         removed += 1
     if removed:
-        log.info("Removed %d old notes about sent jobs and actions from %s.", removed, folder)
+        log.info("Removed %d old notes about submitted jobs and actions from %s.", removed, folder)

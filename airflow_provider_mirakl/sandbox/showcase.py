@@ -178,7 +178,7 @@ def instructions(place: Place) -> str:
             f"  . {folder}/env.sh && airflow standalone",
             "",
             f"The sandbox then answers at {place.sandbox_url}, Airflow at {place.airflow_url}.",
-            "`mirakl-sandbox airflow --run` starts both in this terminal.",
+            f"`mirakl-sandbox airflow --folder {folder} --run` starts both in this terminal.",
             *busy,
         )
     )

@@ -162,7 +162,7 @@ def test_the_command_spares_what_a_dag_run_needs(
     assert main([*place, "30d"]) == 0
     assert runs(tmp_path) == {safe_folder(RUN)}
     assert not claim.exists()
-    assert "1 old notes about sent jobs and actions\n1 folders, 1 bytes" in capsys.readouterr().out
+    assert "1 old note about submitted jobs and actions\n1 folder, 1 byte" in capsys.readouterr().out
     for wrong in ("0", "soon", "-3d"):
         with pytest.raises(SystemExit) as stopped:
             main([*place, wrong])
