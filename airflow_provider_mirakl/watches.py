@@ -8,7 +8,7 @@ by :data:`OVERLAP`, and delivered events are stored as short hashes.
 =====================  =============================================================================================
 ``Cursor.since``       everything before it was delivered
 ``Cursor.told``        hashes of the last delivered events, at most :data:`REMEMBERED`, which are not delivered again;
-                       each but those of earlier versions has 12 characters and a space
+                       each has 12 characters and a space, except those of earlier versions
 ``Cursor.states``      the same where an item can return to an earlier state (CM11): pairs of hashes, of the item and of
                        its last state, so that each change is an event
 ``Cursor.settled``     of what was created before this time, only ``waiting`` may still become an event
@@ -49,7 +49,7 @@ warning."""
 _HASH = 8
 """Characters of a hash that is compared with one other."""
 _LONG = 12
-"""Characters of a hash in ``told``: a new event that has the hash of any of thousands would never be delivered."""
+"""Characters of a hash in ``told``: a new event with the hash of one of thousands would never be delivered."""
 MAX_WAITING = 500
 """Largest number of unfinished jobs in a cursor, the oldest. If there are more, ``settled`` ends before the others."""
 LONGEST_JOB = timedelta(days=30)

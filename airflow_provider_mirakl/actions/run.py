@@ -88,8 +88,8 @@ class ActionRun:
 
         :param read: reads and checks the rows.
         :param may_have_sent: whether a previous try may have sent actions: then the book must be there.
-        :param count: how many actions the book must at least have. The disk of a worker that this task has left before
-            may have an older one.
+        :param count: how many actions the book must have at least: a worker that this task has left may have an older
+            book on its disk.
         :param is_new: whether a missing book may be written. A preview that may have lost one must not: the empty book
             would say to a later try that nothing was sent.
         :raises MiraklUnclearSubmissionError: the book of a previous try is missing or older, or its plan is missing,
@@ -130,7 +130,7 @@ class ActionRun:
         self._note.write(self._book)
 
     def take_up(self) -> None:
-        """Continue after a wait in the triggerer for the end of the actions: all of them were sent before it.
+        """Continue after the triggerer has waited for the actions, all of which were sent before.
 
         :raises MiraklUnclearSubmissionError: the book or the plan is missing, or the book is older.
         """

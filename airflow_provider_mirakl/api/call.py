@@ -32,7 +32,7 @@ PERSONAL = "(not shown, because it may contain personal data)"
 _DATA = re.compile(r"[{<]|\S+@\S")
 """Where data begins in a message: JSON or XML that is repeated, or an address."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-"""Half of a surrogate pair: without the other half, from a text that was cut, it cannot be written anywhere."""
+"""Half of a surrogate pair. Without its other half, as in a text that was cut, it cannot be written as UTF-8."""
 _WORDS = frozenset({"code", "detail", "error", "errors", "field", "message", "reason_status"})
 """Fields of a state that are shown in messages."""
 

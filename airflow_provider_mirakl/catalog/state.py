@@ -14,8 +14,8 @@ and its ``state.json`` lacks the checksums, until the next sync folds them into 
 
 A chunk that was accepted adds one journal file, so a crash loses nothing and nothing is written twice. The next sync
 folds the journal into a new base; ``state.json`` is replaced atomically, and files that it does not name are ignored.
-The former base and its journal stay for one generation more: a sync that has read ``state.json`` just before another
-one replaces it, and then begins, puts the former base in force again.
+The former base and its journal are kept for one more generation: a sync that read ``state.json`` just before another
+sync replaced it puts the former base in force again when it begins.
 
 A product is uncertain if the reply of its call was lost, or if a read-back did not find it as it was sent. The state
 keeps it with a content that no product has, so that the next sync sends or deletes it again. A read-back may end while
@@ -385,8 +385,8 @@ class State:
         self._write_base(changes, content)
         self._check(content.sync)
         self._put_in_force(content)
-        # The former base and its journal stay for one generation more: another sync that has read the state before,
-        # and puts it in force again, must find them.
+        # The former base and its journal are kept for one more generation: a sync that read the former state puts them
+        # in force again.
         for name in self._names("journal"):
             if name in folded if _DOUBTED in name else name < f"{old:06d}":
                 remove(journal / name)

@@ -46,10 +46,10 @@ def read_csv(blocks: Iterable[bytes], name: str, shaping: Shaping, notes: list[s
             f"{name}: the header occurs {table.repeated_headings:,} more "
             f"{'time' if table.repeated_headings == 1 else 'times'} among the rows; those rows were skipped"
         )
-    if table.cut is not None:
+    if table.cut is not None and not shaping.whole:  # else the row is rejected, and its reason says the same
         notes.append(
             f"{name}, line {table.cut}: the last row is short and has no line break at its end, so the file may be "
-            "truncated; its missing cells are empty"
+            "truncated; its missing cells were read as empty"
         )
 
 

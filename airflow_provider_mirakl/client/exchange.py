@@ -127,11 +127,11 @@ def exchange_reply(
 ) -> Exchange[Reply]:
     """Send a call until it succeeds or must not be sent again.
 
-    The waits for an interval and for a ``Retry-After`` add up: a worker is held for ``max_wait`` by a call, not by each
-    of its requests. The short pauses between failures are not counted.
+    The waits for an interval and for a ``Retry-After`` add up, so a call holds a worker for ``max_wait`` at most,
+    however many requests it needs. The short pauses between failures are not counted.
 
     :raises MiraklNotYetError: the next permitted time is more than ``max_wait`` away; nothing was sent.
-    :raises MiraklRateLimitError: 429, and Mirakl asks for more than is left of ``max_wait``, or again and again.
+    :raises MiraklRateLimitError: 429 with a wait longer than what is left of ``max_wait``, or on every attempt.
     :raises MiraklApiError: any other error reply.
     :raises MiraklTransportError: no reply.
     :raises MiraklReplyError: a web page instead of data, or a redirect that must not be followed.

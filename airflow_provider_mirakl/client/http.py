@@ -112,8 +112,8 @@ class _Shared:
 
     @property
     def seconds_ahead(self) -> float:
-        """Seconds that this machine's clock is at least ahead of the server's, which sends whole seconds. 0 if it is
-        not, or if no reply has shown it."""
+        """Seconds by which this machine's clock is certainly ahead of the server's, which sends whole seconds. 0 if it
+        is not ahead, or if no reply has shown it."""
         return max(0.0, -1.0 - (self.clock_offset or 0.0))
 
     def _note(self, request: Request, response: httpx.Response) -> None:

@@ -20,7 +20,7 @@ class Scope(msgspec.Struct, frozen=True):
     :param filters: what narrows them, by name; in the form of a note.
     :param owner: whose rows they are, see :mod:`airflow_provider_mirakl.files.owner`.
     :param source: what lists or exports them, by name: the operation, and what else decides which rows it has, such as
-        the role or further parameters. What is missing was not noted by an earlier version, and fits every source.
+        the role or further parameters. An earlier version did not note all of it; what is missing fits every source.
     """
 
     filters: dict[str, Any] = msgspec.field(default_factory=dict)

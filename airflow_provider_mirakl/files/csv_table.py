@@ -367,7 +367,7 @@ class _Rows:
                     line,
                     cells,
                     f"has {len(cells)} cells, but the header has {width}, and the file ends without a line break: it "
-                    "may be truncated; if it is complete, end it with one",
+                    "may be truncated; if it is complete, add a line break at its end",
                 )
         return Row(line, [*cells, *[""] * (width - len(cells))] if len(cells) < width else cells[:width])
 

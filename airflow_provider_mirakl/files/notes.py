@@ -194,9 +194,9 @@ class Note(Generic[T]):
         """Apply the policy to a note that cannot be read."""
         if self.kind.damaged == "stop":
             raise MiraklNoteError(
-                f"{place}, which contains {self.kind.holds}, cannot be read: {reason}. {self.kind.fix}",
+                f"{place}, which records {self.kind.holds}, cannot be read: {reason}. {self.kind.fix}",
                 path=place,
             ) from error
         log.warning(
-            "%s, which contains %s, cannot be read: %s. %s", place, self.kind.holds, reason, self.kind.fix
+            "%s, which records %s, cannot be read: %s. %s", place, self.kind.holds, reason, self.kind.fix
         )

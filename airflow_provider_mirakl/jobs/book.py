@@ -116,7 +116,7 @@ class Open(msgspec.Struct):
     :param span: seconds after ``at`` within which it may have been sent, if the exact time is not known.
     :param shop_id: for which shop; ``None`` for the key's own.
     :param lines: lines of its input, if they are counted.
-    :param lost: whether the reply was lost. Else its id will soon be known.
+    :param lost: whether the reply was lost. Otherwise the id will be known soon.
     :param clock: seconds that Mirakl's clock is ahead of that machine's, if a reply showed it.
     """
 
@@ -134,7 +134,7 @@ OPEN = NoteKind(
     holds="that a task may have submitted a job",
     type=Open,
     damaged="restart",
-    fix="A job is assumed not to be this one.",
+    fix="It is assumed that no other task waits for the id of a job.",
 )
 
 
@@ -152,8 +152,8 @@ class JobBook:
     :param copy: what the copy of the input is recognized by, if one is sent.
     :param asked_at: when the request of an export was made, in seconds since the epoch: see :meth:`ask`.
     :param sent_again: whether the request was sent again without knowing whether Mirakl had accepted it.
-    :param left: whether the task has left the worker with something to submit. Another worker may have gone on, and
-        noted it on another disk.
+    :param left: whether the task left this worker while something was still to be submitted. Another worker may have
+        continued, and kept its notes on another disk.
     """
 
     note: Note[_Content]

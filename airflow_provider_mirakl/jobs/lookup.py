@@ -11,8 +11,8 @@ a job with the unique file name        it is the job (replies may gain fields)
 one job that fits and has our lines,   it is the job
 and none whose lines are still unread
 jobs that fit, lines still unread      not decided yet: list again
-one job that another task may have     not decided yet: that task will note its id, or lose its reply, too
-sent, and which waits for the reply
+one job that another task may have     not decided yet: that task will note its id, or lose its reply too
+sent that still waits for its reply
 none that fits                         Mirakl did not accept the submission
 anything else                          not decided: a user must check
 =====================================  ===========================================================================

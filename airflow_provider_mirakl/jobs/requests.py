@@ -38,7 +38,7 @@ class Listed(msgspec.Struct):
 class Written(msgspec.Struct):
     """A write that must not be repeated.
 
-    :param phase: ``unsent`` where a task begins, ``intent`` before the call, ``answered`` after it, ``refused`` if it
+    :param phase: ``unsent`` when a task begins, ``intent`` before the call, ``answered`` after it, ``refused`` if it
         certainly changed nothing.
     """
 

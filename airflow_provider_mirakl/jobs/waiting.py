@@ -12,8 +12,8 @@ with the async client::
 unchanged: in ``reschedule`` mode, where each poll is a process of its own, they are kept in a file. The triggerer
 begins with empty notes: a deferrable task passes what it must know as an argument of the poll.
 
-They also show progress: a poll that fails after it has noted something new is the first of the polls that fail one
-after another. Otherwise a poll that reads a listing page by page would fail for failures that are hours apart.
+They also show progress: if a poll notes something new before it fails, the count of failures starts again at one.
+Otherwise failures that are hours apart would end a task that reads a listing page by page.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class MiraklExtractOperator(OnInstance, ExtractOperator):
         return self.operation
 
     def source(self) -> dict[str, Any]:
-        """Mirakl's code, and the role of the key: an operator's lists every shop; of a mapping also what it asks."""
+        """Mirakl's code, and the role of the key, because an operator's lists every shop.
+
+        If the operation is a mapping, also what it asks for.
+        """
         listing = self._listing
         source = {"operation": listing.code, "role": read_caller(self.hook, self.shop_id).role}
         if isinstance(self.operation, str):

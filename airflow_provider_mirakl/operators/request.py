@@ -77,9 +77,9 @@ class MiraklRequestOperator(PacedOperator):
     Retries and errors work as for every other call. Set ``interval`` to keep the operation's call frequency.
 
     A write is sent once. It is noted in the work folder before the call; if it is not known whether Mirakl accepted it,
-    a retry stops with ``MiraklUnclearSubmissionError``, and you decide. So it does before Airflow 3.3 if it runs on
-    another disk, where the note is missing. ``replay=True`` declares that sending it twice is harmless; clearing the
-    task sends it again.
+    a retry stops with ``MiraklUnclearSubmissionError``, and you decide. Before Airflow 3.3, a retry on another disk,
+    where the note is missing, stops too. ``replay=True`` declares that sending it twice is harmless; clearing the task
+    sends it again.
 
     With ``paging`` every page is read and kept; a retry continues with the first unread page. With ``interval`` too,
     a deferrable task waits in the triggerer between the pages.
@@ -212,10 +212,10 @@ class MiraklRequestOperator(PacedOperator):
         if written is None and run.may_have_lost_notes:
             raise MiraklUnclearSubmissionError(
                 f"It is not known whether a previous try sent {self._name}: this is a retry, and the note of that try "
-                f"is not in {run.folder}, because it ran on another disk or ended before it could write one. So "
-                "nothing was sent now. Check in Mirakl whether it was done. Clear the task to send it again, or set "
-                "replay=True if sending it twice is harmless. Set [mirakl] work_folder to storage that every worker "
-                "can access",
+                f"is not in {run.folder}, because it ran on another disk or ended before it could write one. This try "
+                "sent nothing. Check in Mirakl whether it was done; if not, clear the task to send it. If sending it "
+                "twice is harmless, set replay=True. To avoid this, set [mirakl] work_folder to storage that every "
+                "worker can access",
                 operation=self._name,
                 final=True,
             )

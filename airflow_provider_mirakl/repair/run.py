@@ -182,7 +182,7 @@ class RepairRun:
         }
 
     def _count_short(self, outcome: Outcome, short: int, asked: int) -> Outcome:
-        """Count products as failed that the route left out without saying which; not those that are proved."""
+        """Count as failed what the route left out without saying which, but no product that is proved."""
         log.warning(
             "Route %s did not process %d of %d products, and does not say which",
             self._route.name,

@@ -183,7 +183,7 @@ class JobRun:
         """The book, after a deferral."""
         run = self.run
         self.task.book = book = JobBook.load(run.folder, generation=run.generation, store=run.memory)
-        if book.left:  # now this worker has the last word
+        if book.left:  # from now on, the notes of this worker are complete again
             book.left = False
             book.save()
         return book
@@ -360,8 +360,8 @@ class JobRun:
     def _leaving(self, seconds: float) -> Iterator[None]:
         """Note that the task leaves the worker before it has submitted everything, if it does.
 
-        The worker that continues may have another disk. A retry that finds the notes of this one must not take them
-        for the last word.
+        The worker that continues may have another disk. A retry that finds the notes of this worker must not treat them
+        as complete.
         """
         task, book = self.task, self.task.book
         leaves = task.deferrable and waiting.pays_off(seconds) and not self.run.memory.lasts

@@ -230,8 +230,8 @@ def fetch_export(
     urls = evaluation.urls
     if evaluation.phase != "done" or status.get("urls") not in (None, list(urls)):
         raise MiraklReplyError(
-            f"{kind.title.capitalize()} {job_id} has ended, but Mirakl now says {evaluation.state or 'no status'!r} "
-            "without the addresses of its files; nothing was written, and a retry asks again",
+            f"{kind.title.capitalize()} {job_id} has ended, but now Mirakl does not list its files "
+            f"(status {evaluation.state or 'missing'}); nothing was written, and a retry asks again",
             operation=call.operation.code,
         )
     file = kind.file

@@ -95,11 +95,11 @@ class Claims:
                 Open(self._owner, entry.at, entry.span, shop_id, lines, lost, entry.clock)
             )
         except MiraklError as error:
-            self._log.warning("%s Other tasks cannot see that this one submits a job.", error)
+            self._log.warning("%s Other tasks cannot see that this task is submitting a job.", error)
 
     def settle(self, index: int) -> None:
         """Note that the job of a submission is known, or that there is none."""
-        # What is left behind makes others ask twice, for a quarter of an hour.
+        # A note that is left behind makes other tasks look twice, for a quarter of an hour.
         with suppress(OSError, MiraklError):
             self._open(index).remove()
 
@@ -395,8 +395,8 @@ class Submitter:
             if finding.pending and time.time() < end:
                 if search.looks == 1:
                     self.log.info(
-                        "Mirakl lists %s %s, which may be the one; waiting until it has read the lines, or another "
-                        "task has noted it as its own.",
+                        "Mirakl lists %s %s, which this task may have sent; waiting until Mirakl has read its lines, "
+                        "or another task has noted it as its own.",
                         self.kind.title,
                         ", ".join(map(str, finding.pending)),
                     )

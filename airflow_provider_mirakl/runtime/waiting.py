@@ -122,7 +122,7 @@ class Wait:
         arguments = self.arguments | arguments
         if carried and not fits(arguments, carried):
             self.log.info(
-                "The notes are too long for the database of Airflow: only a worker that can access the work folder can "
+                "The notes are too long for Airflow's database, so only a worker that can access the work folder can "
                 "continue"
             )
             carried = {}

@@ -173,8 +173,8 @@ class MarkedWindow:
             raise MiraklNoteError(
                 f"The watermark in {path} is {last.until.isoformat()}, which is in the future: the clock of the worker "
                 "that wrote it was wrong, or the clock of this one is. What changes until then would never be "
-                "exported. Correct the clock; then write the time of the last good run into the file, or remove it "
-                "and set on_lost_state='full', if the operator has it, to export everything once",
+                "exported. Correct the clock. Then write the time of the last good run into the file; or, to export "
+                "everything once, remove the file, and set on_lost_state='full' if the operator has it",
                 path=str(path),
             )
         if last is not None and last.run is not None:

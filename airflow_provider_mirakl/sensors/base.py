@@ -78,9 +78,9 @@ class MiraklBaseSensor(Explains, ReadsArguments, BaseSensorOperator):
       counts the single pokes, as everywhere in Airflow.
     - Another error fails the task, which may be retried; with ``never_fail`` it is skipped. ``soft_fail`` does not
       cover it: a failed job is not a timeout.
-    - Up to ``max_failures`` polls may fail one after another (5xx, broken connection, unreadable reply). A poll that
-      noted something new before it failed is the first one. Any other refusal by Mirakl, such as 401, 403 or 404, is
-      an error at once. A 429 is a wait.
+    - Up to ``max_failures`` polls may fail one after another (5xx, broken connection, unreadable reply). If a poll
+      notes something new before it fails, the count starts again at one. Any other refusal by Mirakl, such as 401, 403
+      or 404, is an error at once. A 429 is a wait.
 
     :param poke_interval: seconds between two polls, as in Airflow. The connection's ``interval_factor`` stretches
         it.

@@ -19,8 +19,8 @@ from airflow_provider_mirakl.jobs.waiting import Poll
 log = logging.getLogger(__name__)
 
 LATEST = 3600.0
-"""Seconds by which another process may come late to continue a reading. Even a busy fleet starts a task or a trigger
-sooner, and a round over a large catalog takes as long, so what it saw first may be that old anyway."""
+"""How many seconds late another process may continue a reading. Even a busy fleet starts a task or a trigger sooner,
+and a round over a large catalog takes that long anyway."""
 
 
 def catalog_matches(
@@ -42,7 +42,7 @@ def catalog_matches(
     :param sample: products of the plan to check.
     :param reader: name of the folder for the stored pages.
     :param begun: a reading that was begun in another process. A triggerer that restarts gets it again, maybe rounds
-        later: past its ``until`` the reading starts over, since the catalog has changed meanwhile.
+        later: after its ``until`` the reading starts over, because the catalog may have changed meanwhile.
     """
     reading: dict[str, Any] = notes.setdefault("reading", dict(begun or {}))
     if reading.get("until", math.inf) < time.time():
@@ -102,7 +102,7 @@ def passing_on(reading: dict[str, Any], due: float) -> None:
 
 
 def _note(reading: dict[str, Any], following: Call[Page[Product]] | None, found: dict[str, Any]) -> None:
-    """Note a page. From now on the reading is of this process."""
+    """Note a page. From now on the reading belongs to this process."""
     reading.pop("until", None)
     reading |= {
         "page_token": None if following is None else str(dict(following.params)["page_token"]),

@@ -43,7 +43,7 @@ ATTEMPTS = 3
 SETTLE = 5.0
 """Seconds between an uncertain failure and the listing. Mirakl does not publish how soon S30 shows an upload."""
 CLOCK_TOLERANCE = 5.0
-"""Seconds by which Mirakl's clock, and what is known of it, may be off: both are told in whole seconds."""
+"""Seconds by which Mirakl's clock, and what is known of it, may be off: both are in whole seconds."""
 
 log = logging.getLogger("airflow_provider_mirakl.documents")
 

@@ -183,7 +183,9 @@ class ProductRepairOperator(LimitsFailures, MiraklBaseOperator):
             if found is not None or time.time() >= wait.deadline:
                 return found
             if self.deferrable and not fits(question.arguments):
-                self.log.warning("The ids are too long for the database of Airflow; waiting in the worker.")
+                self.log.warning(
+                    "The list of ids is too long for Airflow's database, so the task waits in the worker."
+                )
             elif self.deferrable:
                 self.log.info(
                     "Waiting in the triggerer for %d products, at most %d s.",

@@ -119,7 +119,7 @@ def test_a_damaged_watermark_is_named_with_its_path(task, tmp_path, mirakl_sandb
         (MiraklExportDeletedProductsOperator, {}),
     ):
         with pytest.raises(
-            MiraklNoteError, match=r"mark\.txt, which contains .* cannot be read: .* Write the time into it"
+            MiraklNoteError, match=r"mark\.txt, which records .* cannot be read: .* Write the time into it"
         ):
             task(kind, **options, **more).run()
     assert not mirakl_sandbox.journal()

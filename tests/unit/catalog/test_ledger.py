@@ -101,7 +101,7 @@ def test_a_changed_source_is_noticed_and_not_mixed(plan: Plan, product: Callable
 )
 def test_a_broken_ledger_is_named(content: bytes, plan: Plan) -> None:
     (Path(str(plan.folder)) / "ledger.json").write_bytes(content)
-    with pytest.raises(MiraklInputError, match=r"ledger\.json, which contains .*, cannot be read"):
+    with pytest.raises(MiraklInputError, match=r"ledger\.json, which records .*, cannot be read"):
         Ledger.open(plan, generation="run-1")
 
 

@@ -592,8 +592,8 @@ def test_a_crash_while_folding_loses_nothing(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("state.json", b"{", "state.json, which contains .*, cannot be read"),
-        ("state.json", b'{"format":9}', "state.json, which contains .*, cannot be read"),
+        ("state.json", b"{", "state.json, which records .*, cannot be read"),
+        ("state.json", b'{"format":9}', "state.json, which records .*, cannot be read"),
         ("base-000001.ndjson", None, "base-000001.ndjson is missing"),
         ("base-000001.ndjson", b'["A"', "cannot be read"),
         ("base-000001.ndjson", b"", "contains 0 products instead of 20"),

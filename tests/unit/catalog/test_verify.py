@@ -145,7 +145,7 @@ def test_broken_notes_begin_anew_with_a_warning(plan: Plan, caplog: pytest.LogCa
     Verifier(plan).see([])
     (Path(str(plan.folder)) / "verify" / "state.json").write_bytes(b"{")
     assert Verifier(plan).pages == 0
-    assert "state.json, which contains which pages of a read-back are stored, cannot be read" in caplog.text
+    assert "state.json, which records which pages of a read-back are stored, cannot be read" in caplog.text
 
 
 def test_a_page_that_was_cut_is_no_shorter_listing(plan: Plan) -> None:

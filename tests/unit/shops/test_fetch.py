@@ -347,7 +347,7 @@ def test_a_manifest_that_cannot_be_read_is_an_error(mirakl_sandbox, fetch, tmp_p
     mirakl_sandbox.put_document(2000, "A", "a.pdf", PDF)
     (tmp_path / "2000").mkdir()
     (tmp_path / "2000/manifest.json").write_text(broken)
-    words = "names '../../../etc/passwd'" if "passwd" in broken else "which contains which documents"
+    words = "names '../../../etc/passwd'" if "passwd" in broken else "which records which documents"
     with pytest.raises(MiraklNoteError, match=rf"manifest\.json.*{words}.* move it away"):
         fetch()
     assert files(tmp_path) == {}
