@@ -400,7 +400,9 @@ def test_a_sync_that_read_the_state_before_another_one_began_finds_it(
 
 @pytest.mark.parametrize("tail", ["A095,12", "A095,129.90,Shi", "A095,"])
 @pytest.mark.parametrize("on_invalid", ["fail", "reject"])
-def test_a_file_that_was_cut_in_its_last_row_deletes_nothing(shop: Shop, tail: str, on_invalid: Any) -> None:
+def test_a_file_that_was_cut_in_its_last_row_deletes_nothing(
+    shop: Shop, tail: str, on_invalid: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     columns = Columns.from_settings(
         {"mapping": {"sku": "id", "price": "standard_prices.amount", "name": "titles[fr_FR]", "stock": "quantities"},
          "currency": "EUR"}
@@ -416,8 +418,11 @@ def test_a_file_that_was_cut_in_its_last_row_deletes_nothing(shop: Shop, tail: s
     else:
         sync = shop.plan(source, columns=columns, on_invalid=on_invalid)
         assert (sync.upsert.products, sync.delete.products) == (0, 0)
+    filled = "its missing cells were read as empty"
+    assert filled not in caplog.text, "the row is rejected"
     kept = shop.plan(source, columns=columns, on_missing="keep")
     assert kept.upsert.products == 1, "nothing is deleted, so the row is filled up, with a warning"
+    assert filled in caplog.text
 
 
 def older(kind: str, shop: Shop, product: Make) -> tuple[SyncPlan, Plan]:
