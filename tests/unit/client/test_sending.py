@@ -417,11 +417,11 @@ def test_time_in_which_nobody_reads_is_no_time_that_the_server_takes(
     assert got == size
 
 
-@pytest.mark.parametrize(("rate", "ends"), [(0.0, True), (10.0, True), (100.0, False)])
+@pytest.mark.parametrize(("rate", "ends"), [(0.0, True), (0.001, True), (100.0, False)])
 def test_a_slow_reply_is_read_at_the_rate_of_the_settings(
     server: Any, steps: Any, calls: Any, monkeypatch: pytest.MonkeyPatch, rate: float, ends: bool
 ) -> None:
-    """The clock moves an hour with every look at it."""
+    """The clock moves an hour with every look at it. A busy machine may read the reply in many small pieces."""
     ticks = itertools.count(0, 3600)
     monkeypatch.setattr(http, "_now", lambda: float(next(ticks)))
     server.script(steps.reply(200, b" " * 100_000 + b"{}"))
