@@ -151,12 +151,14 @@ class Search:
     :param looks: how often Mirakl's list was read for the last of them, since ``looking_since``.
     :param looking_since: in seconds since the epoch; ``None`` if nothing is searched for.
     :param error: what was received instead of the last lost reply, as JSON.
+    :param clock: seconds that Mirakl's clock was ahead of the machine that read the list last.
     """
 
     lost: int = 0
     looks: int = 0
     looking_since: float | None = None
     error: dict[str, Any] | None = None
+    clock: float | None = None
 
 
 @dataclass(slots=True)
@@ -412,7 +414,7 @@ class Submitter:
         """
         assert self.kind.listing is not None  # noqa: S101 - asked before
         while True:
-            is_known, clock = self.client.clock_offset is not None, self._ahead(entry)
+            is_known, clock = self._clock is not None, self._ahead(entry)
             listing = self.kind.listing(self.caller, earliest(entry, clock, unsure), ())
             if (seconds := self._until_look(listing, end)) > 0:
                 self.log.info(
@@ -433,7 +435,7 @@ class Submitter:
             self._note_clock(entry, unsure)
             if not is_known and abs(self._ahead(entry) - clock) > CLOCK_TOLERANCE:
                 continue  # only this reply showed Mirakl's clock, so the list was read from the wrong time
-            return statuses, clock
+            return statuses, self._ahead(entry)
 
     def _until_look(self, listing: Call[Any], end: float) -> float:
         """Seconds until the next look. Mirakl permits one a minute, and recommends one every five minutes."""
@@ -442,13 +444,19 @@ class Submitter:
 
     def _ahead(self, entry: Entry) -> float:
         """Seconds that Mirakl's clock is ahead of the time that the entry has, as far as that is known."""
-        return entry.clock if entry.clock is not None else self.client.clock_offset or 0.0
+        return entry.clock if entry.clock is not None else self._clock or 0.0
+
+    @property
+    def _clock(self) -> float | None:
+        """Seconds that Mirakl's clock is ahead of this machine's, or of the one that looked before it."""
+        return self.search.clock if self.client.clock_offset is None else self.client.clock_offset
 
     def _note_clock(self, entry: Entry, unsure: timedelta) -> None:
         """Note how far Mirakl's clock is ahead of this machine's, if the entry has its time.
 
         The next look may be made on another machine.
         """
+        self.search.clock = self._clock
         if entry.clock is None and not unsure and self.client.clock_offset is not None:
             entry.clock = self.client.clock_offset
             self.book.save()
