@@ -348,6 +348,7 @@ def test_a_changed_file_does_not_change_what_was_found_in_the_one_that_was_sent(
         ("feed.csv.gz", gzip.compress(b"sku;price\n"), {"lint": "warn"}),
         ("feed.csv", b"sku;price\n;\n", {"lint": "off"}),
     ],
+    ids=["utf-16-le", "utf-16-be", "packed", "packed and checked", "an empty row"],
 )
 def test_a_file_without_rows_never_replaces_everything(
     name: str, text: bytes, options: dict[str, str], run: Any, mirakl_sandbox: Any
