@@ -182,7 +182,7 @@ def test_a_retry_on_another_disk_does_not_send_a_write_again(write, mirakl_sandb
     write.ti.try_number = 2
     for _ in range(2):
         with pytest.raises(
-            MiraklUnclearSubmissionError, match=r"not known .* sent POST /api/mcm/.* Clear"
+            MiraklUnclearSubmissionError, match=r"not known .* sent POST /api/mcm/.* clear"
         ) as error:
             write.run()
         assert isinstance(error.value, AirflowFailException), "retries would find out nothing"
