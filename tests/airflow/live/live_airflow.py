@@ -315,9 +315,10 @@ class LiveAirflow:
         # so long that it ends with "database is locked", and its tasks with it.
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        # A thread of the API server that holds the lock may need the event loop, which waits for the lock.
+        # A thread of the API server that holds the lock may need the event loop, which waits for the lock. Airflow's
+        # scheduler fails a task whose trigger fires before its worker has ended, so this must be over well before.
         server = self.variables.setdefault("api-server", {})
-        server["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self._sqlite(30)
+        server["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self._sqlite(10)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
