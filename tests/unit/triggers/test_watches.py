@@ -286,8 +286,9 @@ def test_every_watch_has_its_trigger_with_the_intervals_of_the_table() -> None:
         assert make(kind).poke_interval == WATCHES[kind.watch].recommended
         with pytest.raises(MiraklConfigurationError, match="poke_interval must be"):
             make(kind, poke_interval=5)
-        with pytest.raises(MiraklConfigurationError, match="since must be a date-time"):
-            make(kind, since="yesterday")
+        for since in ("yesterday", "0001-01-01T00:00:00+14:00"):  # the second is in the year 0, in UTC
+            with pytest.raises(MiraklConfigurationError, match="since must be a date-time"):
+                make(kind, since=since)
 
 
 @pytest.mark.parametrize("kind", TRIGGERS)
