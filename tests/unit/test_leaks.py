@@ -54,10 +54,15 @@ def test_a_key_is_found_in_every_form(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, whose /proc it reads")
 def test_chaos_finds_a_key_in_a_file_and_in_an_argument(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "input()", f"--key={KEY}"]
+    command = [sys.executable, "-c", "print(flush=True); input()", f"--key={KEY}"]
     with subprocess.Popen(
-        command, env={**os.environ, "AIRFLOW_HOME": str(tmp_path)}, stdin=subprocess.PIPE
+        command,
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before it runs, the kernel may not show its environment yet
         commands = leaks.command_lines(tmp_path)
         process.communicate(b"\n")
     assert len(commands) == 1

@@ -480,8 +480,13 @@ class LiveAirflow:
         return done.stdout
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Call the REST API (Airflow 3)."""
-        answer = self._http.request(method, path, json=body)
+        """Call the REST API (Airflow 3), again if SQLite refused it: then it changed nothing."""
+
+        def answered() -> httpx.Response | None:
+            answer = self._http.request(method, path, json=body)
+            return None if answer.status_code == 500 and "Database error" in answer.text else answer
+
+        answer = self.until(answered, f"{method} {path} reaches the database")
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
