@@ -339,6 +339,9 @@ def _upload_reply(reply: Reply) -> UploadReply:
         listed += reply.objects(body.get(key) or [], f"under {key!r}")
     refused = tuple(dict.fromkeys(_refused(reply, entry) for entry in listed))
     count = numeric_id(body.get("errors_count"))
+    if count is None and not any(isinstance(body.get(key), list) for key in ("documents", "shop_documents")):
+        # Without either, it does not say whether anything was stored.
+        raise reply.unreadable("a number under 'errors_count'", body.get("errors_count"))
     return UploadReply(len(refused) if count is None else count, refused)
 
 

@@ -107,9 +107,18 @@ def test_errors_without_a_list_are_counted(count, found):
     assert read == documents.UploadReply(found, ())
 
 
-@pytest.mark.parametrize("body", [{"errors_count": 0, "documents": []}, {}, {"documents": None}])
+@pytest.mark.parametrize(
+    "body", [{"errors_count": 0, "documents": []}, {"errors_count": 0}, {"documents": []}, {"shop_documents": []}]
+)
 def test_an_upload_without_errors(body):
     assert documents.upload_documents("shop", [upload()]).parse(reply(body)) == documents.UploadReply(0, ())
+
+
+@pytest.mark.parametrize("body", [{}, {"documents": None}, {"message": "OK"}, {"errors_count": "none"}])
+def test_an_upload_whose_reply_proves_nothing_is_not_done(body):
+    """Such as that of a gateway. The uploader then looks which documents arrived."""
+    with pytest.raises(MiraklReplyError, match="errors_count"):
+        documents.upload_documents("shop", [upload()]).parse(reply(body))
 
 
 def test_an_error_without_words_still_counts():
