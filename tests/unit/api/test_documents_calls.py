@@ -108,7 +108,8 @@ def test_errors_without_a_list_are_counted(count, found):
 
 
 @pytest.mark.parametrize(
-    "body", [{"errors_count": 0, "documents": []}, {"errors_count": 0}, {"documents": []}, {"shop_documents": []}]
+    "body",
+    [{"errors_count": 0, "documents": []}, {"errors_count": 0}, {"documents": []}, {"shop_documents": []}],
 )
 def test_an_upload_without_errors(body):
     assert documents.upload_documents("shop", [upload()]).parse(reply(body)) == documents.UploadReply(0, ())
