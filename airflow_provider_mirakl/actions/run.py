@@ -277,15 +277,14 @@ class ActionRun:
             entry.code = refusal.code or str(refusal.status)
             entry.message = str(refusal)[:200]
             log.warning("%s", refusal)
-        except MiraklError as error:
-            uncertain = isinstance(error, MiraklServerError | MiraklTransportError | MiraklReplyError)
-            if error.surely_not_done or not uncertain:
+        except (
+            MiraklError,
+            OSError,
+        ) as error:  # an OSError: a file cannot be read, so Mirakl did not get all of it
+            uncertain = MiraklServerError, MiraklTransportError, MiraklReplyError
+            if not isinstance(error, uncertain) or error.surely_not_done:
                 del entries[place]
                 self._note.write(self._book)
-            raise
-        except OSError:  # a file cannot be read, so Mirakl did not get the whole request
-            del entries[place]
-            self._note.write(self._book)
             raise
         if entry.action_id is not None:  # log it first: if the disk is full, the note cannot keep the id
             log.info("The %s of %s is action %s", kind.title, self._entity_id(place), entry.action_id)

@@ -474,17 +474,19 @@ def test_a_missing_attachment_stops_every_message(
     assert not sandbox.journal("createConversation")
 
 
+def conversation_with(file: Path, sandbox: Sandbox, more: str = "") -> str:
+    """A Dag that begins a conversation about a new order, with an attachment."""
+    file.write_bytes(b"photo")
+    (order_id,) = sandbox.place_orders(1)
+    row = {"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(file)]}
+    return CONVERSATIONS.format(action="Create", source=[row], more=more)
+
+
 def test_an_attachment_that_vanishes_just_before_its_call_leaves_nothing_unclear(
     run_dag: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "photo.jpg"
-    file.write_bytes(b"photo")
-    (order_id,) = sandbox.place_orders(1)
-    source = CONVERSATIONS.format(
-        action="Create",
-        source=[{"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(file)]}],
-        more="",
-    )
+    source = conversation_with(file, sandbox)
     write = Note.write
 
     def vanishes(self: Any, content: Any) -> None:
@@ -509,13 +511,7 @@ def test_an_attachment_that_cannot_be_read_leaves_nothing_unclear(
 ) -> None:
     """It is there, so the check before the call does not find it; nothing is sent, and the next try says so too."""
     file = tmp_path / "photo.jpg"
-    file.write_bytes(b"photo")
-    (order_id,) = sandbox.place_orders(1)
-    source = CONVERSATIONS.format(
-        action="Create",
-        source=[{"order_id": order_id, "topic": "Delay", "body": "Late", "files": [str(file)]}],
-        more="retries=1",
-    )
+    source = conversation_with(file, sandbox, more="retries=1")
     opened, refused = Path.open, []
 
     def refuse(self: Path, *args: Any, **kwargs: Any) -> Any:

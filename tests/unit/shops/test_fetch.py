@@ -7,7 +7,6 @@ import io
 import json
 import zipfile
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,8 @@ from airflow_provider_mirakl.api.call import Reply
 from airflow_provider_mirakl.api.documents import ShopDocument, list_documents
 from airflow_provider_mirakl.client.http import Download
 from airflow_provider_mirakl.exceptions import (
-    TOKEN,
     MiraklNoteError,
-    MiraklNotYetError,
     MiraklPermissionError,
-    MiraklRateLimitError,
-    MiraklReplyError,
-    MiraklServerError,
-    MiraklTransportError,
 )
 from airflow_provider_mirakl.shops import manifest
 from airflow_provider_mirakl.shops.archive import ArchiveLimits
@@ -406,30 +399,20 @@ def test_an_empty_reply_is_never_stored_as_a_document(mirakl_sandbox, fetch, tmp
     assert files(tmp_path) == {f"2000/{number}-a.pdf": PDF}
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MiraklRateLimitError("429", operation="S31", status=429),
-        MiraklNotYetError("later", operation="S31", retry_at=datetime(2030, 1, 1, tzinfo=UTC)),
-        MiraklTransportError("no such host", operation="S31", surely_not_sent=True),
-        MiraklServerError("no token", operation=TOKEN, status=503),
-        MiraklReplyError("no token", operation=TOKEN, status=200),
-    ],
-)
 @pytest.mark.parametrize("archive", [True, False])
-def test_what_every_document_would_meet_is_not_tried_for_each(tmp_path, error, archive):
+def test_what_every_document_would_meet_is_not_tried_for_each(tmp_path, met_by_all, archive):
     class Down:
         asked = 0
 
         @contextmanager
         def stream(self, call):
             self.asked += 1
-            raise error
+            raise met_by_all
             yield
 
     client, names = Down(), ("a.pdf", "b.pdf", "c.pdf") if archive else ("x.pdf",) * 3
     listed = [ShopDocument(number, name, "A", 2000, "x") for number, name in enumerate(names)]
-    with pytest.raises(type(error)):
+    with pytest.raises(type(met_by_all)):
         Fetcher(client, "operator", sleep=lambda seconds: None).fetch(listed, tmp_path, shop_id=2000)
     assert client.asked == 1
 

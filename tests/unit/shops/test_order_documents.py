@@ -7,7 +7,6 @@ import logging
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,9 @@ import pytest
 from airflow_provider_mirakl.api.call import Call, Reply
 from airflow_provider_mirakl.client.http import Client, Download
 from airflow_provider_mirakl.exceptions import (
-    TOKEN,
     MiraklError,
-    MiraklNotYetError,
-    MiraklRateLimitError,
     MiraklReplyError,
-    MiraklServerError,
     MiraklStorageError,
-    MiraklTransportError,
 )
 from airflow_provider_mirakl.outcome import ItemResult
 from airflow_provider_mirakl.shops.order_documents import attachments_of, documents_of, fetch
@@ -156,17 +150,8 @@ def test_a_size_that_differs_is_refused_whatever_its_type(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MiraklRateLimitError("429", operation="x", status=429),
-        MiraklNotYetError("later", operation="x", retry_at=datetime(2030, 1, 1, tzinfo=UTC)),
-        MiraklTransportError("no such host", operation="x", surely_not_sent=True),
-        MiraklServerError("no token", operation=TOKEN, status=503),
-    ],
-)
-def test_what_every_file_would_meet_is_not_tried_for_each(tmp_path: Path, error: MiraklError) -> None:
-    client = Archives(error)
-    with pytest.raises(type(error)):
+def test_what_every_file_would_meet_is_not_tried_for_each(tmp_path: Path, met_by_all: MiraklError) -> None:
+    client = Archives(met_by_all)
+    with pytest.raises(type(met_by_all)):
         list(fetch(client, documents_of([LISTED, LISTED | {"id": "D2"}]), tmp_path))
     assert len(client.asked) == 1
