@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,23 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if any(map(_is_live, later)):
             return
     item.session.stash[RUNNING].stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what a live Airflow has printed and logged if a test of it fails: its folder goes with the last test."""
+    report = yield
+    airflow = item.session.stash.get(RUNNING, None)
+    if report.failed and airflow is not None and _is_live(item):
+        kept = Path(tempfile.mkdtemp(prefix=f"failed-{re.sub(r'[^a-z0-9_]+', '-', item.name)[:80]}-"))
+        for log in (*airflow.home.glob("*.out"), *airflow.home.glob("logs/dag_id=*/**/*.log")):
+            copy = kept / log.relative_to(airflow.home)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(log, copy)
+        report.sections.append(("live Airflow", airflow.told(f"The logs are kept in {kept}")))
+    return report
 
 
 def _is_live(item: pytest.Item | None) -> bool:

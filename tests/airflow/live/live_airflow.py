@@ -319,6 +319,9 @@ class LiveAirflow:
         # than this, calls are refused on a busy machine; with more, everything stands still for as long.
         server = self.variables.setdefault("api-server", {})
         server["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self._sqlite(30)
+        # A scheduler that has waited for the lock for so long takes itself for dead, and starts its tasks again.
+        scheduler = self.variables.setdefault("scheduler", {})
+        scheduler["AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD"] = "600"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -333,9 +336,19 @@ class LiveAirflow:
 
     def start(self, name: str) -> None:
         """Start a component: one of ``commands``."""
+        if name == "scheduler" and self.database.exists():
+            self._bury_schedulers()
         variables = [f"{key}={value}" for key, value in self.variables.get(name, {}).items()]
         command = [sys.executable, "-m", "airflow", *self.commands[name]]
         self.launch(name, ["env", *variables, *command])
+
+    def _bury_schedulers(self) -> None:
+        """Note that no scheduler runs. So the next one takes over the tasks of a killed one as it starts, and not when
+        the threshold of :meth:`prepare` has passed."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=300)) as connection, connection:
+            connection.execute(
+                "update job set state = 'failed' where job_type = 'SchedulerJob' and state = 'running'"
+            )
 
     def launch(self, name: str, command: list[str]) -> psutil.Process:
         """Start any process that ends with this Airflow."""
