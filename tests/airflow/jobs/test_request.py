@@ -235,7 +235,8 @@ def test_no_query_gets_into_a_trigger_or_the_task_state(
     task = worker(lambda: MiraklRequestOperator(task_id="task", **options))
     task.more = {"task_state_store": SimpleNamespace(get=state.get, set=state.__setitem__)}
     if not keeps_pages:
-        task.meanwhile = lambda: len(task.deferrals) == 1 and shutil.rmtree(tmp_path / "work")
+        # In the first deferral: in a later one, a busy machine may have read another page.
+        task.meanwhile = lambda: not task.deferrals and shutil.rmtree(tmp_path / "work")
     result = task.run()
     count = len(mirakl_sandbox.world.instance.shops)
     assert task.deferrals
