@@ -277,10 +277,8 @@ class ActionRun:
             entry.code = refusal.code or str(refusal.status)
             entry.message = str(refusal)[:200]
             log.warning("%s", refusal)
-        except (
-            MiraklError,
-            OSError,
-        ) as error:  # an OSError: a file cannot be read, so Mirakl did not get all of it
+        except (MiraklError, OSError) as error:
+            # OSError: a file cannot be read, so Mirakl did not get the whole request.
             uncertain = MiraklServerError, MiraklTransportError, MiraklReplyError
             if not isinstance(error, uncertain) or error.surely_not_done:
                 del entries[place]
